@@ -1,0 +1,365 @@
+"""The command line: parses, calls `jobs`, prints. Results to stdout, progress and warnings to stderr.
+
+Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted (143 by SIGTERM).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import cyclopts
+from cyclopts import App, Parameter
+
+from . import __version__
+from .errors import RecipeError, SevenstepsError, UsageError
+from .recipe import Recipe, setting_types, shipped_recipes
+
+if TYPE_CHECKING:
+    from . import jobs
+
+app = App(
+    name="sevensteps",
+    help="Train an image classifier in seven steps you can see, trust the result, and ship the model.",
+    version=__version__,
+    help_format="plaintext",
+    default_parameter=Parameter(negative=()),
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """Flags of every verb."""
+
+    json: Annotated[bool, Parameter(help="Print one JSON object on stdout, and nothing else there.")] = False
+    debug: Annotated[bool, Parameter(help="Show the traceback of an error.")] = False
+
+
+def _flags() -> Any:
+    """The recipe's settings as flags, each None unless given: one definition gives recipe, flags and help."""
+    made = []
+    for known in dataclasses.fields(Recipe):
+        if known.name in ("name", "source"):
+            continue
+        kind = setting_types()[known.name]
+        parameter = Parameter(
+            help=known.metadata["help"],
+            show_default=False,
+            negative=f"--no-{known.name.replace('_', '-')}" if kind is bool else (),
+            consume_multiple=known.name == "classes",
+        )
+        made.append((known.name, Annotated[kind | None, parameter], dataclasses.field(default=None)))
+    # In this module's name: cyclopts takes a class of the standard library's `types` for a builtin.
+    settings = dataclasses.make_dataclass("Settings", made, frozen=True, namespace={"__module__": __name__})
+    return Parameter(name="*")(settings)
+
+
+Settings = _flags()
+NOTHING_GIVEN = Settings()
+
+
+@app.command
+def train(
+    source: str | None = None,
+    *,
+    recipe: str | None = None,
+    out: Path | None = None,
+    force: bool = False,
+    plots: bool = False,
+    settings: Settings = NOTHING_GIVEN,  # type: ignore[valid-type]
+    common: Common = Common(),
+) -> int:
+    """Train a classifier; without arguments, pullover against dress on the embedded pictures.
+
+    Parameters
+    ----------
+    source
+        pullover-dress, fashion-mnist, or the path of IDX files.
+    recipe
+        A recipe that ships (linear, relu, cnn, fashion-10, walkthrough-by-hand, walkthrough-learner), a TOML file, or
+        a run's folder. A model's name chooses the recipe of that name.
+    out
+        The run's folder; the next free one under runs/ unless given.
+    force
+        Replace the run that is in the folder.
+    plots
+        Draw figures into the run's folder.
+    """
+    given = {key: value for key, value in vars(settings).items() if value is not None}
+    if "classes" in given:
+        given["classes"] = tuple(given["classes"])
+    if recipe is None:
+        recipe = str(given["model"]) if given.get("model") in shipped_recipes() else "linear"
+    # Before anything heavy is imported, so that a mistyped flag is answered at once.
+    chosen = Recipe.load(recipe).replace(**given, **({"source": source} if source else {}))
+
+    from . import jobs
+    from .show import terminal
+
+    console, error = terminal.consoles(quiet_stdout=common.json)
+    with terminal.training(console, error) as observe:
+        run = jobs.train(recipe=chosen, out=out, save=True, force=force, plots=plots, observe=observe)
+    if run.interrupted:
+        return _interrupted(run, common)
+    kept = f"; the parameters kept are those of epoch {run.kept_epoch}" if run.recipe.keep == "best" else ""
+    terminal.print_result(
+        console,
+        test=run.test,
+        valid=run.valid,
+        baselines=run.baselines,
+        stopped_because=run.stopped_because,
+        kept=kept,
+        findings=run.findings,
+        validated_on_test=run.recipe.validate_on == "test",
+    )
+    folder = str(run.folder)
+    terminal.print_next(
+        console,
+        folder,
+        [
+            f"sevensteps xray {_quoted(folder)}",
+            f"sevensteps predict {_quoted(folder)} PICTURE.png",
+            _worth_trying(run.recipe),
+        ],
+    )
+    if common.json:
+        print(json.dumps(run.as_json()))
+    return 0
+
+
+def _interrupted(run: jobs.Run, common: Common) -> int:
+    """Say what is left of a run that was interrupted."""
+    message = f"Interrupted in epoch {run.epochs + 1}; what was learned so far is saved in {run.folder}."
+    _say_error("interrupted", message, f"sevensteps predict {_quoted(str(run.folder))} PICTURE.png", common.json)
+    return 128 + run.interrupted
+
+
+def _worth_trying(recipe: Recipe) -> str:
+    """A third command that teaches something: the next rung up."""
+    following = {"walkthrough-by-hand": "walkthrough-learner", "walkthrough-learner": "linear", "linear": "relu"}
+    command = f"sevensteps train --recipe {following.get(recipe.name, 'cnn' if recipe.name == 'relu' else 'linear')}"
+    return f"{command} --plots"
+
+
+@app.command
+def runs(folder: Path | None = None, *, common: Common = Common()) -> int:
+    """List runs with their results.
+
+    Parameters
+    ----------
+    folder
+        Where the runs are; runs/ unless given.
+    """
+    from . import runs as room
+    from .show import terminal
+
+    console, error = terminal.consoles()
+    found = room.list_runs(folder or room.ROOT)
+    saved = [run for run in found if isinstance(run, room.SavedRun)]
+    damaged = [run for run in found if not isinstance(run, room.SavedRun)]
+    for problem in damaged:
+        error.print(f"! {problem.message}")
+    if common.json:
+        rows = [
+            {"run": str(run.folder), "recipe": run.recipe.name, "source": run.recipe.source, **run.judgement}
+            for run in saved
+        ]
+        print(json.dumps({"runs": rows, "damaged": [problem.message for problem in damaged]}))
+        return 0
+    terminal.print_table(
+        console,
+        ("run", "recipe", "epochs", "accuracy", "95 % interval", "n", "stopped because"),
+        [_row(run) for run in saved],
+    )
+    return 0
+
+
+def _row(run: Any) -> list[str]:
+    """A line of the list of runs."""
+    test = run.judgement.get("test") or run.judgement.get("valid")
+    shown = (
+        [f"{test['accuracy']:.2%}", f"{test['low']:.2%} to {test['high']:.2%}", f"{test['n']:,}"]
+        if test
+        else ["", "", ""]
+    )
+    reason = str(run.judgement.get("stopped_because") or "it did not get to its end")
+    return [run.folder.name, run.recipe.name, str(len(run.history)), *shown, reason]
+
+
+@app.command
+def xray(run: Path, *, start: bool = False, common: Common = Common()) -> int:
+    """Show the seven steps of one batch of a saved run, with real numbers.
+
+    Parameters
+    ----------
+    run
+        A run's folder, or its name under runs/.
+    start
+        The run's first batch, with the parameters as they started, and not the one that would come next.
+    """
+    from . import jobs
+    from .show import terminal
+
+    saved, seen = jobs.xray(run, start=start)
+    if common.json:
+        steps = [{"number": step.number, "name": step.name, "line": step.line} for step in seen.steps]
+        print(json.dumps({"run": str(saved.folder), "steps": steps}))
+        return 0
+    console, _ = terminal.consoles()
+    when = "as it began" if start else f"after {len(saved.history)} epochs"
+    console.print(f"{saved.folder}, {when}")
+    for step in seen.steps:
+        console.print(str(step))
+    return 0
+
+
+@app.command
+def data(
+    source: str = "pullover-dress",
+    *,
+    classes: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    common: Common = Common(),
+) -> int:
+    """Show what a source holds: counts, sizes, exact duplicates, and pictures that are in two splits.
+
+    Parameters
+    ----------
+    source
+        pullover-dress, fashion-mnist, or the path of IDX files.
+    classes
+        Only these classes.
+    """
+    from . import jobs
+    from .show import terminal
+
+    console, error = terminal.consoles(quiet_stdout=common.json)
+    splits, found = jobs.data(source, classes, lambda note: error.print(getattr(note, "line", "")))
+    channels, height, width = found.shape
+    if common.json:
+        print(
+            json.dumps(
+                {
+                    "source": splits.source,
+                    "classes": list(found.classes),
+                    "counts": found.counts,
+                    "sizes": {f"{width}x{height}x{channels}": sum(sum(c.values()) for c in found.counts.values())},
+                    "bad_files": [],
+                    "duplicates": [{"pictures": group, "score": 1.0} for group in found.duplicates],
+                    "leaks": [{"pictures": group, "score": 1.0} for group in found.leaks],
+                    "suspects": [],
+                    "not_looked_for": ["near-duplicates", "suspects"],
+                }
+            )
+        )
+        return 0
+    console.print(f"{splits.source}: pictures of {width}x{height}, {channels} channel{'s' * (channels > 1)}")
+    rows = [[name, *(f"{counts[name]:,}" for counts in found.counts.values())] for name in found.classes]
+    total = ["all", *(f"{sum(counts.values()):,}" for counts in found.counts.values())]
+    terminal.print_table(console, ("class", *found.counts), [*rows, total])
+    for what, groups in (
+        ("exact duplicates within a split", found.duplicates),
+        ("pictures in two splits", found.leaks),
+    ):
+        console.print(f"{what}: {len(groups)}" + (f", the first: {', '.join(groups[0])}" if groups else ""))
+    return 0
+
+
+@app.command
+def predict(
+    model: Path,
+    files: Annotated[tuple[Path, ...], Parameter(required=True)],
+    *,
+    jsonl: bool = False,
+    common: Common = Common(),
+) -> int:
+    """Classify picture files.
+
+    Parameters
+    ----------
+    model
+        A run's folder, its name under runs/, or a model.safetensors.
+    files
+        Pictures; they are resized to the size that the model was trained on.
+    jsonl
+        Print one JSON object a line, as each file is done.
+    """
+    from . import jobs
+    from .show import terminal
+
+    console, error = terminal.consoles(quiet_stdout=common.json or jsonl)
+    answers = []
+    for answer in jobs.predict(model, files):
+        answers.append(answer)
+        if jsonl:
+            print(json.dumps(answer.as_json()), flush=True)
+        elif answer.error is not None:
+            error.print(f"{answer.file}: {answer.error}")
+        elif not common.json:
+            assert answer.probabilities is not None
+            console.print(f"{answer.file}: {answer.best} ({answer.probabilities[answer.best]:.1%})")
+    failed = sum(answer.error is not None for answer in answers)
+    if common.json:
+        print(json.dumps({"results": [answer.as_json() for answer in answers], "failed": failed}))
+    return 1 if failed else 0
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and give its exit code; errors are said in words."""
+    as_json, debug = "--json" in arguments, "--debug" in arguments
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        command, bound, _ = app.parse_args(list(arguments), exit_on_error=False, print_error=False)
+        return command(*bound.args, **bound.kwargs) or 0
+    except cyclopts.CycloptsError as error:
+        verb = next((word for word in arguments if not word.startswith("-")), "")
+        hint = f"sevensteps {verb} --help shows what it takes." if verb in app else "sevensteps --help lists the verbs."
+        _say_error("usage", _one_line(str(error)), hint, as_json)
+        return 2
+    except SevenstepsError as error:
+        if debug:
+            raise
+        _say_error(error.code, error.message, error.hint, as_json)
+        return 2 if isinstance(error, (UsageError, RecipeError)) else 1
+    except KeyboardInterrupt:
+        _say_error("interrupted", "Interrupted; nothing was being trained, so nothing is lost.", "", as_json)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more while closing stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        message = f"Something went wrong that should not have: {type(error).__name__}: {_one_line(str(error))}"
+        _say_error("bug", message, "Run it again with --debug and report what it shows.", as_json)
+        return 1
+
+
+def _terminated(number: int, frame: Any) -> None:
+    raise SystemExit(128 + number)
+
+
+def _say_error(code: str, message: str, hint: str, as_json: bool) -> None:
+    """An error for a person on stderr, or for a program on stdout."""
+    if as_json:
+        print(json.dumps({"error": {"code": code, "message": message, "hint": hint}}))
+    else:
+        print(f"sevensteps: {message}", *([f"  {hint}"] if hint else []), sep="\n", file=sys.stderr)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _quoted(path: str) -> str:
+    import shlex
+
+    return shlex.quote(path)

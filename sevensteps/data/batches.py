@@ -1,0 +1,150 @@
+"""Shuffled mini-batches, gathered whole from one uint8 array, and DataLoaders: training and validation together.
+
+There is no per-picture Python and there are no worker processes. The order of an epoch is a pure function of
+(seed, epoch), augmentation of (seed, epoch, position): an epoch can be entered at any batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError, UsageError
+from ..seeds import AUGMENT, ORDER, seed_of
+from .images import Images, Splits
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+
+class Batches:
+    """`Images` as mini-batches of float pixels in [0, 1] and int64 labels.
+
+    Pixels are `(b, c, h, w)`, or `(b, pixels)` with `flat=True`. Iterating gives fresh tensors, and a new order each
+    time where `shuffle` is set. `augment(pixels, generator)` takes and gives a whole uint8 batch.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        batch_size: int = 256,
+        *,
+        shuffle: bool = False,
+        flat: bool = False,
+        seed: int = 0,
+        augment: Augment | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if batch_size < 1:
+            raise UsageError(f"batch_size is {batch_size}, and must be 1 or more.", hint="256 is a good start.")
+        if not len(images):
+            raise DataError("There are no pictures to make batches of.", hint="Check the source and its classes.")
+        self.images, self.batch_size, self.shuffle, self.flat = images, batch_size, shuffle, flat
+        self.seed, self.augment, self.device = seed, augment, torch.device(device)
+        self._passes = 0
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.images) / self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        self._passes += 1
+        return self.epoch_batches(self.seed, self._passes - 1)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; a label is a place in them."""
+        return self.images.classes
+
+    def order(self, seed: int, epoch: int) -> Tensor:
+        """The rows of `images` in the order of this epoch."""
+        count = len(self.images)
+        if not self.shuffle:
+            return torch.arange(count)
+        return torch.randperm(count, generator=torch.Generator().manual_seed(seed_of(seed, epoch, ORDER)))
+
+    def epoch_batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch (from 0), beginning with batch `start`, as fresh tensors."""
+        pixels, labels = self.images.tensors
+        order = self.order(seed, epoch)
+        for position in range(start, len(self)):
+            rows = order[position * self.batch_size : (position + 1) * self.batch_size]
+            chosen = pixels.index_select(0, rows)
+            if self.augment is not None:
+                chosen = self.augment(chosen, torch.Generator().manual_seed(seed_of(seed, epoch, position, AUGMENT)))
+            x = chosen.to(self.device, torch.float32).div_(255)
+            yield x.flatten(1) if self.flat else x, labels.index_select(0, rows).to(self.device)
+
+
+class DataLoaders:
+    """A training and a validation loader: any iterables of `(x, y)`, or `Batches` with `from_images`."""
+
+    def __init__(
+        self, train: Iterable[Any], valid: Iterable[Any] | None = None, *, splits: Splits | None = None
+    ) -> None:
+        self.train, self.valid, self.splits = train, valid, splits
+
+    @classmethod
+    def from_images(
+        cls,
+        splits: Splits,
+        batch_size: int = 256,
+        *,
+        flat: bool = False,
+        valid: Literal["valid", "test"] = "valid",
+        seed: int = 0,
+        augment: Augment | None = None,
+        device: torch.device | str = "cpu",
+    ) -> DataLoaders:
+        """Shuffled training batches and unshuffled validation batches, from `.valid` where there is one.
+
+        `valid="test"` validates on the test pictures, as the walk-through does: what is then chosen by looking at
+        them is no longer an honest test.
+
+        Raises:
+            UsageError: `valid` is neither "valid" nor "test".
+            DataError: `valid="test"` and there is no test split.
+        """
+        if valid not in ("valid", "test"):
+            raise UsageError(f"valid is {valid!r}, and must be 'valid' or 'test'.", hint="Leave it out.")
+        looked_at = splits.valid if valid == "valid" else splits.test
+        if looked_at is None and valid == "test":
+            raise DataError("There is no test split to validate on.", hint="Leave valid='test' out.")
+        return cls(
+            Batches(splits.train, batch_size, shuffle=True, flat=flat, seed=seed, augment=augment, device=device),
+            # Nothing is kept for the gradient, so twice the batch fits, as in fastai.
+            None if looked_at is None else Batches(looked_at, 2 * batch_size, flat=flat, device=device),
+            splits=splits,
+        )
+
+    def __getitem__(self, index: int) -> Iterable[Any] | None:
+        """`dls[0]` is the training loader and `dls[1]` the validation loader, as in fastai."""
+        return (self.train, self.valid)[index]
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Class names, where the loaders know them."""
+        return getattr(self.train, "classes", None)
+
+    def one_batch(self) -> tuple[Tensor, Tensor]:
+        """The first training batch of a fresh pass."""
+        x, y = next(iter(self.train))
+        return x, y
+
+    def show_batch(self, max_n: int = 9) -> Any:
+        """A figure with the first pictures of a training batch and their labels.
+
+        Raises:
+            DataError: the batches hold something other than pictures.
+        """
+        from ..show import figures
+
+        x, y = self.one_batch()
+        shape = self.train.images.shape if isinstance(self.train, Batches) else tuple(x.shape[1:])
+        if len(shape) != 3:
+            raise DataError(f"A batch of shape {tuple(x.shape)} holds no pictures to show.", hint="Draw it yourself.")
+        pixels = x[:max_n].reshape(-1, *shape).cpu().numpy()
+        labels = [self.classes[int(label)] if self.classes else str(int(label)) for label in y[:max_n]]
+        return figures.grid(pixels, labels)

@@ -1,0 +1,172 @@
+"""IDX files, plain or gzipped: the format of MNIST and its relatives.
+
+A header of two zero bytes, a type byte, the number of dimensions and each dimension as a big-endian 32-bit number;
+then the values. (http://yann.lecun.com/exdb/mnist/, "The IDX file format".)
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from ..errors import DataError
+from .images import Images, Splits
+
+LARGEST = 1 << 32  # bytes; a header that promises more is taken for damage, not for data
+CHUNK = 1 << 20  # bytes read at once
+_ENDINGS = ("", ".gz")
+
+
+def read_idx(path: Path) -> UInt8[np.ndarray, "*shape"]:
+    """The array of unsigned bytes in an IDX file, gzipped or not (seen from its first bytes, not from its name).
+
+    No more is read than the header promises, so a compressed file cannot fill the memory.
+
+    Raises:
+        DataError: missing, not IDX, another type than unsigned bytes, too short, too long, or damaged gzip.
+    """
+    try:
+        with path.open("rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            return _read(gzip.GzipFile(fileobj=file) if zipped else file, path)
+    except EOFError as error:
+        raise DataError(f"{path}: the gzip data ends too early.", hint="Copy or download the file again.") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: damaged gzip data ({error}).", hint="Copy or download the file again.") from error
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror or error}).", hint="Check the path and its permissions."
+        ) from error
+
+
+def _read(file: io.BufferedIOBase, path: Path) -> UInt8[np.ndarray, "*shape"]:
+    """The same from an open stream."""
+    head = file.read(4)
+    if len(head) < 4 or head[:2] != b"\0\0" or not 1 <= head[3] <= 4:
+        raise DataError(
+            f"{path}: not an IDX file (it starts with {head.hex(' ') or 'nothing'}).",
+            hint="An IDX file starts with 00 00 08 and the number of dimensions.",
+        )
+    if head[2] != 8:
+        raise DataError(
+            f"{path}: holds values of type 0x{head[2]:02x}, and only unsigned bytes (0x08) are pictures or labels.",
+            hint="Save the array as unsigned bytes.",
+        )
+    sizes = file.read(4 * head[3])
+    if len(sizes) < 4 * head[3]:
+        raise DataError(f"{path}: ends inside its header.", hint="Copy or download the file again.")
+    shape = struct.unpack(f">{head[3]}I", sizes)
+    size = math.prod(shape)
+    if size > LARGEST:
+        raise DataError(
+            f"{path}: its header promises {size:,} bytes, more than {LARGEST:,}.", hint="The header is damaged."
+        )
+    content = bytearray()  # grown by what is there, since a damaged header may promise gigabytes
+    while len(content) < size and (chunk := file.read(min(size - len(content), CHUNK))):
+        content += chunk
+    if len(content) < size:
+        raise DataError(
+            f"{path}: too short: {len(content):,} of {size:,} values are there.",
+            hint="Copy or download the file again.",
+        )
+    if file.read(1):
+        raise DataError(f"{path}: longer than its header says ({size:,} values).", hint="The header is damaged.")
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+
+
+def load_idx(path: Path) -> Splits:
+    """Pictures and labels from a folder of IDX files, or from one file of pictures with its labels beside it.
+
+    Names are those of MNIST: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and the same with `t10k` or
+    `test` for the test split; each may end in `.gz`. Classes are named by their numbers, Fashion-MNIST's (known by
+    the content of its labels) by their names.
+
+    Raises:
+        DataError: files that are missing, damaged or do not belong together.
+    """
+    if path.is_file():
+        return Splits(_pair(path, _labels_beside(path), "train"), source=path.name)
+    pictures = {
+        split: file
+        for split, names in {"train": ("train",), "test": ("t10k", "test"), "valid": ("valid",)}.items()
+        for name in names
+        for ending in _ENDINGS
+        if (file := path / f"{name}-images-idx3-ubyte{ending}").is_file()
+    }
+    if "train" not in pictures:
+        raise DataError(
+            f"{path}: holds no train-images-idx3-ubyte or train-images-idx3-ubyte.gz.",
+            hint="Name a folder of IDX files as MNIST names them, or one file of pictures.",
+        )
+    sets = {split: (read_pixels(file), read_labels(_labels_beside(file))) for split, file in pictures.items()}
+    classes = _class_names([labels for _, labels in sets.values()])
+    images = {
+        split: Images(pixels, labels.astype(np.int64), classes, split) for split, (pixels, labels) in sets.items()
+    }
+    return Splits(images["train"], images.get("test"), images.get("valid"), path.name)
+
+
+def read_pixels(path: Path) -> UInt8[np.ndarray, "n 1 height width"]:
+    """Pictures from an IDX file of three dimensions, with the channel axis added.
+
+    Raises:
+        DataError: as `read_idx`, or the file does not have three dimensions, or one of them is 0.
+    """
+    pixels = read_idx(path)
+    if pixels.ndim != 3:
+        raise DataError(f"{path}: has {pixels.ndim} dimensions, and pictures have 3.", hint="Is it the labels file?")
+    if 0 in pixels.shape[1:]:
+        raise DataError(f"{path}: its pictures have no pixels ({pixels.shape}).", hint="The header is damaged.")
+    return pixels[:, None]
+
+
+def read_labels(path: Path) -> UInt8[np.ndarray, " n"]:
+    """Labels from an IDX file of one dimension.
+
+    Raises:
+        DataError: as `read_idx`, or the file does not have one dimension.
+    """
+    labels = read_idx(path)
+    if labels.ndim != 1:
+        raise DataError(f"{path}: has {labels.ndim} dimensions, and labels have 1.", hint="Is it the pictures file?")
+    return labels
+
+
+def _pair(pictures: Path, labels_file: Path, split: str) -> Images:
+    """One file of pictures with its labels."""
+    pixels, labels = read_pixels(pictures), read_labels(labels_file)
+    return Images(pixels, labels.astype(np.int64), _class_names([labels]), split)
+
+
+def _labels_beside(pictures: Path) -> Path:
+    """The labels file that belongs to a file of pictures, by MNIST's habit of naming."""
+    name = pictures.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
+    for ending in _ENDINGS:
+        labels = pictures.with_name(name + ending)
+        if labels.is_file() and labels != pictures:
+            return labels
+    raise DataError(
+        f"{pictures}: no labels beside it (looked for {name} and {name}.gz).",
+        hint="Put the labels file into the same folder under that name.",
+    )
+
+
+def _class_names(label_sets: list[UInt8[np.ndarray, " n"]]) -> tuple[str, ...]:
+    """Names for the classes: Fashion-MNIST's where the labels are its own, else the numbers up to the largest."""
+    import hashlib
+
+    from .fashion import CLASSES, SHA256
+
+    first = struct.pack(">2I", 0x801, len(label_sets[0])) + label_sets[0].tobytes()
+    if hashlib.sha256(first).hexdigest() in SHA256.values():
+        return CLASSES
+    largest = max((int(labels.max()) for labels in label_sets if len(labels)), default=0)
+    return tuple(str(number) for number in range(largest + 1))

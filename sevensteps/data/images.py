@@ -1,0 +1,213 @@
+"""Images: labelled pictures as one uint8 array, and Splits: the sets that a source gives.
+
+NumPy holds the bytes; torch tensors are views of the same memory, made when something first asks for them, so that
+rooms that do not train need no torch. Class *names* are the identity everywhere: a label is a place in `classes`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from ..errors import DataError, nearest
+from ..seeds import HOLD_OUT, seed_of
+
+if TYPE_CHECKING:
+    import torch
+
+
+_AS_THEY_COME = np.empty(0, dtype=np.int64)  # stands for rows 0, 1, 2, … until it is known how many
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Labelled pictures of one size.
+
+    `pixels` is `(n, channels, height, width)` uint8, `labels` is `(n,)` int64 and indexes `classes`. `rows` are the
+    places the pictures had in the source's own split `origin`; they survive choosing and splitting.
+    Indexing gives `(float tensor (c, h, w) in [0, 1], int label)`, so this is also a PyTorch dataset.
+
+    Raises:
+        DataError: sizes that do not go together, a label that no class has, or a class named twice.
+    """
+
+    pixels: UInt8[np.ndarray, "n channels height width"]
+    labels: Int64[np.ndarray, " n"]
+    classes: tuple[str, ...]
+    origin: str = "train"
+    rows: Int64[np.ndarray, " n"] = field(default_factory=lambda: _AS_THEY_COME, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 4 or self.pixels.dtype != np.uint8:
+            raise DataError(
+                f"Pixels must be a uint8 array (n, channels, height, width), not {self.pixels.dtype} "
+                f"{self.pixels.shape}.",
+                hint="Add the channel axis with pixels[:, None], and keep values in 0..255.",
+            )
+        if self.labels.ndim != 1 or self.labels.dtype != np.int64:
+            raise DataError(
+                f"Labels must be an int64 array (n,), not {self.labels.dtype} {self.labels.shape}.",
+                hint="Convert them with labels.astype(np.int64).",
+            )
+        if len(self.pixels) != len(self.labels):
+            raise DataError(
+                f"{len(self.pixels):,} pictures but {len(self.labels):,} labels.",
+                hint="Check that the two files belong together.",
+            )
+        if len(set(self.classes)) != len(self.classes):
+            raise DataError(f"A class is named twice: {', '.join(self.classes)}.", hint="Give each class its own name.")
+        if len(self.labels):
+            row = int(self.labels.argmax()) if self.labels.max() >= len(self.classes) else int(self.labels.argmin())
+            if not 0 <= self.labels[row] < len(self.classes):
+                raise DataError(
+                    f"Label {self.labels[row]} of picture {self.origin}/{row} is out of range: there are "
+                    f"{len(self.classes)} classes, numbered 0 to {len(self.classes) - 1}.",
+                    hint="Check the labels file, or give the names of all classes.",
+                )
+        if self.rows is _AS_THEY_COME:
+            object.__setattr__(self, "rows", np.arange(len(self.labels), dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.tensors[0][index].float() / 255, int(self.labels[index])
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, int]]:
+        return (self[index] for index in range(len(self)))
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count:,} {name}" for name, count in self.counts.items())
+        channels, height, width = self.shape
+        return f"Images({self.origin}: {len(self):,} pictures of {width}x{height}x{channels}: {counts})"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of every picture."""
+        _, channels, height, width = self.pixels.shape
+        return channels, height, width
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pictures each class has, in the order of `classes`."""
+        return dict(zip(self.classes, np.bincount(self.labels, minlength=len(self.classes)).tolist(), strict=True))
+
+    @property
+    def ids(self) -> list[str]:
+        """A name for each picture that stays with it: the source's split and the row there."""
+        return [f"{self.origin}/{row}" for row in self.rows.tolist()]
+
+    @cached_property
+    def tensors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pixels (uint8) and labels (int64) as torch tensors that share the arrays' memory."""
+        import torch
+
+        return torch.from_numpy(self.pixels), torch.from_numpy(self.labels)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over shape, class names, labels and pixels: the same pictures in the same order, and only those."""
+        digest = hashlib.sha256(repr((self.pixels.shape, self.classes)).encode())
+        digest.update(np.ascontiguousarray(self.labels).data)
+        digest.update(np.ascontiguousarray(self.pixels).data)
+        return digest.hexdigest()
+
+    def take(self, rows: Int64[np.ndarray, " m"]) -> Images:
+        """The pictures at these places, in this order."""
+        return dataclasses.replace(self, pixels=self.pixels[rows], labels=self.labels[rows], rows=self.rows[rows])
+
+    def choose(self, classes: Sequence[str]) -> Images:
+        """Only the pictures of these classes; the order given is the label.
+
+        Raises:
+            DataError: a class that is not there, named twice, or fewer than two.
+        """
+        for name in classes:
+            if name not in self.classes:
+                raise DataError(f"There is no class {name!r} here.", hint=nearest(name, self.classes))
+        if len(set(classes)) != len(classes):
+            raise DataError(f"A class is chosen twice: {', '.join(classes)}.", hint="Name each class once.")
+        if len(classes) < 2:
+            raise DataError(
+                f"A classifier needs two classes or more, and {len(classes)} was chosen.",
+                hint=f"Known: {', '.join(self.classes)}.",
+            )
+        new_label = np.full(len(self.classes), -1, dtype=np.int64)
+        new_label[[self.classes.index(name) for name in classes]] = np.arange(len(classes))
+        labels = new_label[self.labels]
+        rows = np.flatnonzero(labels >= 0)
+        return Images(self.pixels[rows], labels[rows], tuple(classes), self.origin, self.rows[rows])
+
+    def split(self, fraction: float, seed: int = 0) -> tuple[Images, Images]:
+        """Two sets, the second with `fraction` of each class (rounded, at least one of a class that has two).
+
+        The order of the pictures is kept; which go to the second set is a pure function of the seed.
+
+        Raises:
+            DataError: a fraction that is not between 0 and 1.
+        """
+        if not 0 < fraction < 1:
+            raise DataError(f"hold_out is {fraction}, and must be between 0 and 1.", hint="Try hold_out = 0.1.")
+        random = np.random.default_rng(seed_of(seed, HOLD_OUT))
+        held = np.zeros(len(self), dtype=bool)
+        for label in range(len(self.classes)):
+            rows = np.flatnonzero(self.labels == label)
+            count = min(max(round(len(rows) * fraction), 1), len(rows) - 1)
+            if count > 0:
+                held[random.permutation(rows)[:count]] = True
+        return self.take(np.flatnonzero(~held)), self.take(np.flatnonzero(held))
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """What a source gives: training pictures, and test and validation pictures where there are any."""
+
+    train: Images
+    test: Images | None = None
+    valid: Images | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        for images in (self.test, self.valid):
+            if images is not None and (images.classes, images.shape) != (self.train.classes, self.train.shape):
+                raise DataError(
+                    f"The {images.origin} pictures have classes {images.classes} and shape {images.shape}, the "
+                    f"training pictures {self.train.classes} and {self.train.shape}.",
+                    hint="All splits need the same classes and picture size.",
+                )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; a label is a place in them."""
+        return self.train.classes
+
+    def choose(self, classes: Sequence[str]) -> Splits:
+        """Only these classes, in every split; the order given is the label.
+
+        Raises:
+            DataError: see `Images.choose`.
+        """
+        chosen = {
+            name: images.choose(classes)
+            for name in ("train", "test", "valid")
+            if (images := getattr(self, name)) is not None
+        }
+        return dataclasses.replace(self, **chosen)
+
+    def hold_out(self, fraction: float = 0.1, seed: int = 0) -> Splits:
+        """The same, with `.valid` taken from `.train`, the same share of every class.
+
+        Raises:
+            DataError: a validation split is there already, or the fraction is not between 0 and 1.
+        """
+        if self.valid is not None:
+            raise DataError("There is a validation split already.", hint="Use .valid as it is.")
+        train, valid = self.train.split(fraction, seed)
+        return dataclasses.replace(self, train=train, valid=valid)

@@ -1,0 +1,66 @@
+"""`load`: pictures by the name of a source, or from a path.
+
+A new source is one file beside this one and one line in `SOURCES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..errors import DataError, nearest
+from .images import Splits
+
+
+def _embedded(say: Callable[[str], None]) -> Splits:
+    from .pullover_dress import load_pullover_dress
+
+    return load_pullover_dress()
+
+
+def _fashion(say: Callable[[str], None]) -> Splits:
+    from .fashion import load_fashion
+
+    return load_fashion(say)
+
+
+SOURCES: dict[str, Callable[[Callable[[str], None]], Splits]] = {
+    "pullover-dress": _embedded,
+    "fashion-mnist": _fashion,
+}
+
+
+def load(
+    source: str | Path = "pullover-dress",
+    classes: Sequence[str] | None = None,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+) -> Splits:
+    """The splits of a source: "pullover-dress", "fashion-mnist", or the path of IDX files.
+
+    `classes` picks classes by name, and the order given is the label. `say` gets a line about anything slow.
+
+    >>> load("pullover-dress").train
+    Images(train: 12,000 pictures of 28x28x1: 6,000 Pullover, 6,000 Dress)
+
+    Raises:
+        DataError: no such source, path or class, no pictures, or a single class.
+        DownloadError: a source that is not on this machine and could not be fetched.
+    """
+    if str(source) in SOURCES:
+        splits = SOURCES[str(source)](say)
+    elif Path(source).exists():
+        from .idx import load_idx
+
+        splits = load_idx(Path(source))
+    else:
+        raise DataError(f"There is no source or path {str(source)!r}.", hint=nearest(str(source), SOURCES))
+    if classes:
+        splits = splits.choose(classes)
+    present = [name for name, count in splits.train.counts.items() if count]
+    if len(present) < 2:
+        what = f"only pictures of {present[0]!r}" if present else "no pictures at all"
+        raise DataError(
+            f"{source}: the training split has {what}.", hint="A classifier needs pictures of two classes or more."
+        )
+    return splits

@@ -1,0 +1,373 @@
+"""Recipe: every setting of a run in one TOML file. The same fields are the flags of the command line.
+
+What was observed while running (versions, threads, the data's fingerprint) stands under `[recorded]` in a run's
+recipe: it is compared and reported, and is never a setting.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import math
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .errors import RecipeError, nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+    from .data.images import Splits
+    from .learner import Learner
+    from .steps.stop import StopRule
+
+
+def setting(default: Any, help: str, *, least: float = -math.inf, most: float = math.inf) -> Any:
+    """A field of the recipe: its default, what it does, and the numbers it may take."""
+    return field(default=default, metadata={"help": help, "least": least, "most": most})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every setting of a run. 0 and "auto" leave a choice open; a run's own recipe has them filled in."""
+
+    name: str = setting("linear", "What the recipe is called.")
+    source: str = setting("pullover-dress", "Where the pictures come from: a name, or a path.")
+    classes: tuple[str, ...] = setting((), "Only these classes; the order given is the label. Empty: all.")
+    hold_out: float = setting(0.1, "Share of the training pictures held out for validation.", least=0, most=0.9)
+    validate_on: Literal["valid", "test"] = setting("valid", "Pictures looked at after each epoch.")
+    batch_size: int = setting(256, "Pictures in a mini-batch.", least=1)
+    augment: Literal["none", "flip", "shift", "flip+shift"] = setting("none", "Changes drawn anew for each epoch.")
+
+    model: Literal["linear", "relu", "cnn"] = setting("linear", "The network.")
+    width: int = setting(0, "Hidden units of relu, first channels of cnn. 0: the model's own.", least=0, most=65536)
+    normalize: bool = setting(True, "Center and scale the pixels by the training pictures' mean and spread.")
+    init: Literal["default", "normal", "zeros", "kaiming"] = setting("default", "How parameters start.")
+    init_std: float = setting(1.0, "Standard deviation for init = normal.", least=0)
+
+    loss: Literal["auto", "sigmoid_l1_loss", "binary_cross_entropy_with_logits", "cross_entropy", "mse_loss"] = setting(
+        "auto", "The loss. auto: cross-entropy, of the kind that fits the number of classes."
+    )
+    label_smoothing: float = setting(0.0, "Share of the target given to all classes alike.", least=0, most=0.99)
+    gradient: Literal["auto", "formula", "autograd"] = setting("auto", "How step 4 is done.")
+
+    optimizer: str = setting("SGD", "SGD, or a class of torch.optim.")
+    lr: float = setting(0.1, "Learning rate.", least=0)
+    momentum: float = setting(0.0, "Momentum (the first beta of Adam and its relatives).", least=0, most=0.9999)
+    nesterov: bool = setting(False, "Nesterov's look-ahead, for SGD with momentum.")
+    weight_decay: float = setting(0.0, "Pull of the parameters towards zero.", least=0)
+    schedule: Literal["constant", "one_cycle", "cosine"] = setting("constant", "How the learning rate changes.")
+    clip: float = setting(0.0, "Largest norm of the gradient. 0: any.", least=0)
+
+    epochs: int = setting(15, "Passes over the training pictures, at most.", least=1)
+    stop_patience: int = setting(
+        0, "Stop when the validation loss has not improved for so many epochs. 0: go on.", least=0
+    )
+    stop_accuracy: float = setting(0.0, "Stop when the validation accuracy reaches this. 0: go on.", least=0, most=1)
+    stop_seconds: float = setting(0.0, "Stop after so many seconds of training. 0: go on.", least=0)
+    keep: Literal["auto", "last", "best"] = setting(
+        "auto", "The parameters kept: the last, or those of the epoch with the best validation loss."
+    )
+
+    seed: int = setting(0, "Decides start, order, augmentation and what is held out.", least=0, most=2**63 - 1)
+    device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "Where to compute.")
+    threads: int = setting(0, "Threads to compute with. 0: one for linear models, else every core.", least=0, most=1024)
+
+    def __post_init__(self) -> None:
+        for key, value in dataclasses.asdict(self).items():
+            _check(key, value)
+        if self.nesterov and not self.momentum:
+            raise RecipeError("nesterov needs momentum.", hint="Set momentum = 0.9, or leave nesterov out.")
+
+    @classmethod
+    def load(cls, recipe: str | Path) -> Recipe:
+        """A recipe by the name of one that ships, or from a TOML file.
+
+        Raises:
+            RecipeError: no such recipe or file, damaged TOML, an unknown key, a wrong type or an impossible value.
+        """
+        shipped = shipped_recipes()
+        if str(recipe) in shipped:
+            return cls.from_toml(shipped[str(recipe)], f"recipe {recipe}")
+        path = Path(recipe)
+        if path.is_dir() and (path / "recipe.toml").is_file():
+            path = path / "recipe.toml"
+        if not path.is_file():
+            raise RecipeError(f"There is no recipe or file {str(recipe)!r}.", hint=nearest(str(recipe), shipped))
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path} cannot be read: {error}", hint="A recipe is a TOML file in UTF-8.") from error
+        return cls.from_toml(text, str(path))
+
+    @classmethod
+    def from_toml(cls, text: str, where: str = "the recipe") -> Recipe:
+        """A recipe from the text of a TOML file; `where` is named in errors.
+
+        Raises:
+            RecipeError: damaged TOML, an unknown key, a wrong type or an impossible value.
+        """
+        try:
+            settings = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise RecipeError(f"{where} is not TOML: {error}", hint="Compare it with a recipe that ships.") from error
+        settings.pop("recorded", None)
+        known = {known.name for known in fields(cls)}
+        for key in settings:
+            if key not in known:
+                raise RecipeError(f"{where} has an unknown key {key!r}.", hint=nearest(key, sorted(known)))
+        try:
+            given: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
+            }
+            return cls(**given)
+        except RecipeError as error:
+            raise RecipeError(f"{where}: {error.message}", hint=error.hint) from error
+
+    def replace(self, **settings: Any) -> Recipe:
+        """The same with these settings changed.
+
+        Raises:
+            RecipeError: an unknown key, a wrong type or an impossible value.
+        """
+        known = [known.name for known in fields(self)]
+        for key in settings:
+            if key not in known:
+                raise RecipeError(f"A recipe has no setting {key!r}.", hint=nearest(key, known))
+        return dataclasses.replace(self, **settings)
+
+    def to_toml(self, recorded: Mapping[str, Any] | None = None) -> str:
+        """The recipe as TOML that `load` reads, with what was observed under `[recorded]`."""
+        import tomli_w
+
+        settings = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+        return tomli_w.dumps({**settings, "recorded": dict(recorded)} if recorded else settings)
+
+    # From settings to things
+
+    def settled(self, splits: Splits) -> Recipe:
+        """The same with every open choice made for these pictures: what a run writes down.
+
+        Raises:
+            RecipeError: settings that do not go together, or with these pictures.
+        """
+        loss, keep = self.loss, self.keep
+        two = len(splits.classes) == 2
+        if loss == "auto":
+            loss = "binary_cross_entropy_with_logits" if two else "cross_entropy"
+        if loss in ("sigmoid_l1_loss", "binary_cross_entropy_with_logits") and not two:
+            raise RecipeError(
+                f"{loss} tells two classes apart, and there are {len(splits.classes)}.",
+                hint="Use loss = cross_entropy.",
+            )
+        if loss == "cross_entropy" and two:
+            raise RecipeError(
+                "cross_entropy needs a score for each class, and a model for two classes gives one score.",
+                hint="Use loss = binary_cross_entropy_with_logits, which is the same for two classes.",
+            )
+        if self.label_smoothing and loss != "cross_entropy":
+            raise RecipeError(f"label_smoothing belongs to cross_entropy, not to {loss}.", hint="Set it to 0.")
+        looked_at = splits.test if self.validate_on == "test" else splits.valid
+        needs = [key for key in ("stop_patience", "stop_accuracy") if getattr(self, key)]
+        needs += ["keep = best"] if keep == "best" else []
+        if needs and looked_at is None and not self.hold_out:
+            raise RecipeError(f"{needs[0]} needs validation pictures.", hint="Set hold_out = 0.1.")
+        if keep == "auto":
+            keep = "best" if self.stop_patience else "last"
+        return self.replace(
+            loss=loss,
+            keep=keep,
+            device=_device(self.device),
+            threads=self.threads or (1 if self.model == "linear" else _cores()),
+            classes=splits.classes,
+        )
+
+    def held_out(self, splits: Splits) -> Splits:
+        """The splits with validation pictures held out, as the recipe says; a validation split that is there stays."""
+        if splits.valid is None and self.hold_out and self.validate_on == "valid":
+            return splits.hold_out(self.hold_out, self.seed)
+        return splits
+
+    def learner(self, splits: Splits) -> Learner:
+        """A learner as the recipe says: its `fit()` without arguments trains as the recipe says.
+
+        Raises:
+            RecipeError: settings that do not go together, or with these pictures.
+        """
+        from .data.augment import AUGMENTATIONS
+        from .data.batches import DataLoaders
+        from .learner import Learner
+        from .metrics import accuracy
+        from .steps.step import SCHEDULES
+
+        settled = self.settled(splits)
+        splits = settled.held_out(splits)
+        dls = DataLoaders.from_images(
+            splits,
+            settled.batch_size,
+            valid=settled.validate_on,
+            seed=settled.seed,
+            augment=AUGMENTATIONS.get(settled.augment),
+        )
+        learn = Learner(
+            dls,
+            settled.initialized_model(splits),
+            settled.loss_function(),
+            settled.optimizer_function(),
+            settled.lr,
+            metrics=accuracy,
+            seed=settled.seed,
+            gradient=settled.gradient,
+            clip=settled.clip or None,
+            device=settled.device,
+        )
+        learn.stop, learn.schedule = settled.stop_rule(), SCHEDULES[settled.schedule]
+        return learn
+
+    def initialized_model(self, splits: Splits) -> nn.Module:
+        """Step 1: the model for these pictures, with its parameters as they start."""
+        from .steps.initialize import initialize
+        from .steps.predict import MODELS, Normalize
+
+        normalize = Normalize(*mean_and_std(splits.train.pixels)) if self.normalize else None
+        model = MODELS[self.model](splits.train.shape, len(splits.classes), normalize, self.width or None)
+        return initialize(model, self.init, std=self.init_std, seed=self.seed)
+
+    def loss_function(self) -> Any:
+        """The loss, with its settings."""
+        from .steps.loss import LOSSES, cross_entropy
+
+        if self.label_smoothing:
+            return functools.partial(cross_entropy, label_smoothing=self.label_smoothing)
+        return LOSSES[self.loss]
+
+    def optimizer_function(self) -> Any:
+        """What makes the optimizer, `opt_func(params, lr=…)`, with its settings.
+
+        Raises:
+            RecipeError: no such optimizer, or one without a setting that was asked for.
+        """
+        from .errors import UsageError
+        from .steps.step import optimizer_named
+
+        try:
+            optimizer = optimizer_named(self.optimizer)
+        except UsageError as error:
+            raise RecipeError(error.message, hint=error.hint) from error
+        takes = inspect.signature(optimizer).parameters
+        settings: dict[str, Any] = {}
+        if "betas" in takes:
+            if self.momentum:
+                settings["betas"] = (self.momentum, 0.999)
+        else:
+            settings["momentum"] = self.momentum
+        settings |= {"weight_decay": self.weight_decay, "nesterov": self.nesterov}
+        for key, value in list(settings.items()):
+            if key not in takes:
+                if value:
+                    raise RecipeError(f"{self.optimizer} has no {key}.", hint=f"Set {key} to 0 or false.")
+                del settings[key]
+        return functools.partial(optimizer, **settings)
+
+    def stop_rule(self) -> StopRule:
+        """Step 7: all rules that the recipe names, whichever holds first."""
+        from .steps.stop import after, when_flat, when_not_finite, when_reached
+
+        rule = after(epochs=self.epochs) | when_not_finite()
+        if self.stop_patience:
+            rule |= when_flat("valid_loss", self.stop_patience)
+        if self.stop_accuracy:
+            rule |= when_reached("accuracy", self.stop_accuracy)
+        if self.stop_seconds:
+            rule |= after(seconds=self.stop_seconds)
+        return rule
+
+
+def shipped_recipes() -> dict[str, str]:
+    """The recipes that ship, as TOML text by name."""
+    folder = resources.files(__package__) / "recipes"
+    found = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
+    return {name: found[name].read_text("utf-8") for name in sorted(found)}
+
+
+def mean_and_std(pixels: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel in [0, 1], exactly, from counts of the 256 values."""
+    import numpy as np
+
+    values = np.arange(256) / 255
+    means, stds = [], []
+    for channel in range(pixels.shape[1]):
+        counts = np.zeros(256, dtype=np.int64)
+        for start in range(0, len(pixels), 1024):  # counting makes wide copies, so not all at once
+            counts += np.bincount(pixels[start : start + 1024, channel].ravel(), minlength=256)
+        mean = float(counts @ values / counts.sum())
+        variance = float(counts @ (values - mean) ** 2 / counts.sum())
+        means.append(mean)
+        stds.append(math.sqrt(variance) or 1.0)  # a channel without any contrast stays as it is
+    return means, stds
+
+
+def _check(key: str, value: Any) -> None:
+    """Hold one setting against its type and range.
+
+    Raises:
+        RecipeError: a wrong type, a number out of range, or a word that is not among the choices.
+    """
+    kind = setting_types()[key]
+    rules = next(known.metadata for known in fields(Recipe) if known.name == key)
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+        if value not in choices:
+            raise RecipeError(f"{key} is {value!r}.", hint=nearest(str(value), choices))
+        return
+    if kind == tuple[str, ...]:
+        if not isinstance(value, tuple) or not all(isinstance(part, str) for part in value):
+            raise RecipeError(
+                f"{key} is {value!r}, and must be a list of words.", hint=f'{key} = ["Pullover", "Dress"]'
+            )
+        return
+    wanted = {int: "a whole number", float: "a number", str: "words", bool: "true or false"}[kind]
+    fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
+    if not fits or (isinstance(value, bool) and kind is not bool):
+        raise RecipeError(f"{key} is {value!r}, and must be {wanted}.", hint=rules["help"])
+    if kind in (int, float) and not (rules["least"] <= value <= rules["most"] and math.isfinite(value)):
+        bounds = (
+            f"{rules['least']:g} or more" if rules["most"] == math.inf else f"{rules['least']:g} to {rules['most']:g}"
+        )
+        raise RecipeError(f"{key} is {value}, and must be {bounds}.", hint=rules["help"])
+
+
+@functools.cache
+def setting_types() -> dict[str, Any]:
+    """The type of each setting by its name."""
+    return typing.get_type_hints(Recipe)
+
+
+def _device(wanted: str) -> str:
+    """A device that is there.
+
+    Raises:
+        RecipeError: the one asked for is not.
+    """
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if not there[wanted]:
+        raise RecipeError(f"There is no device {wanted} here.", hint="Use device = auto.")
+    return wanted
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,180 @@
+"""What a person sees in a terminal: a run as it goes, results in words, and tables. In a pipe, plain lines.
+
+Results go to stdout; progress, findings and warnings to stderr. Escape codes and bars only where a terminal is, and
+NO_COLOR is obeyed (rich does both).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from ..records import Baselines, Batch, Epoch, Finding, Note, Opening, Ready, Score
+
+Observer = Callable[[object], None]
+
+
+def consoles(*, quiet_stdout: bool = False) -> tuple[Console, Console]:
+    """Consoles on stdout and stderr; with `quiet_stdout` (for --json) everything for a person goes to stderr."""
+    options = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
+    error = Console(file=sys.stderr, **options)  # type: ignore[arg-type]
+    return (error if quiet_stdout else Console(file=sys.stdout, **options)), error  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def training(out: Console, error: Console) -> Iterator[Observer]:
+    """An observer of a run that shows it: data, baseline, the seven steps of the first batch, then the epoch table."""
+    view = _Training(out, error)
+    try:
+        yield view.observe
+    finally:
+        view.end()
+
+
+class _Training:
+    """The state of that view: the bar, and how wide the table's columns are."""
+
+    def __init__(self, out: Console, error: Console) -> None:
+        self.out, self.error = out, error
+        self.bar: Progress | None = None
+        self.task = TaskID(0)
+        self.header = False
+        self.epochs = 0
+
+    def observe(self, event: object) -> None:
+        match event:
+            case Batch():
+                if self.bar is not None:
+                    self.bar.update(self.task, advance=1, epoch=event.epoch)
+            case Epoch():
+                self._epoch(event)
+            case Opening():
+                self._opening(event)
+            case Baselines():
+                for name, score in event.scores.items():
+                    self.out.print(
+                        _pair("baseline" if name == "pixel similarity" else "", f"{name}: {in_words(score)}")
+                    )
+            case Ready():
+                self._ready(event)
+            case Finding():
+                self.error.print(Text(f"! {event.message}", style="yellow"))
+                self.error.print(Text(f"  {event.fix}", style="dim"))
+            case Note():
+                self.error.print(Text(event.line, style="dim"))
+
+    def end(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def _opening(self, event: Opening) -> None:
+        channels, height, width = event.shape
+        classes = list(event.counts["train"])
+        kind = {1: "grey", 3: "color"}.get(channels, f"{channels}-channel")
+        shown = ", ".join(classes) if len(classes) <= 10 else f"{', '.join(classes[:10])} and {len(classes) - 10} more"
+        self.out.print(_pair("data", f"{event.source}: {width}x{height} {kind} pictures of {shown}"))
+        sizes = ", ".join(f"{sum(counts.values()):,} {_PURPOSE[split]}" for split, counts in event.counts.items())
+        self.out.print(_pair("", sizes))
+        self.out.print(_pair("recipe", event.recipe))
+        self.epochs = event.epochs
+
+    def _ready(self, event: Ready) -> None:
+        self.out.print()
+        self.out.print(Text("The seven steps of the first batch", style="bold"))
+        for step in event.xray.steps:
+            line = Text(f"{step.number} {step.name:<11}", style="cyan")
+            self.out.print(line.append(step.line, style="default"))
+        self.out.print()
+        if self.error.is_terminal:
+            self.bar = Progress(
+                TextColumn("epoch {task.fields[epoch]}/" + str(event.epochs)),
+                BarColumn(None),
+                TextColumn("{task.percentage:>3.0f} %"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("left"),
+                console=self.error,
+                transient=True,
+            )
+            self.task = self.bar.add_task("", total=event.epochs * event.batches_per_epoch, epoch=1)
+            self.bar.start()
+
+    def _epoch(self, event: Epoch) -> None:
+        columns = [("train_loss", f"{event.train_loss:.4f}")]
+        columns += [] if event.valid_loss is None else [("valid_loss", f"{event.valid_loss:.4f}")]
+        columns += [(name, f"{value:.4f}") for name, value in event.metrics.items()]
+        columns += [("time", f"{event.seconds:.2f} s")]
+        if not self.header:
+            self.header = True
+            titles = "".join(f"{name:>12}" for name, _ in columns)
+            self.error.print(Text(f"{'epoch':>5}{titles}", style="bold"))
+        self.error.print(f"{event.number:>5}" + "".join(f"{value:>12}" for _, value in columns))
+
+
+_PURPOSE = {"train": "to train on", "valid": "held out for validation", "test": "to test on"}
+
+
+def in_words(score: Score) -> str:
+    """A score with its interval, its count and its split."""
+    low, high = score.interval.low, score.interval.high
+    return f"{score.accuracy:.2%} of {score.n:,} {score.split} pictures (95 % interval {low:.2%} to {high:.2%})"
+
+
+def print_result(
+    out: Console,
+    *,
+    test: Score | None,
+    valid: Score | None,
+    baselines: Mapping[str, Score],
+    stopped_because: str,
+    kept: str,
+    findings: Sequence[Finding],
+    validated_on_test: bool,
+) -> None:
+    """The end of a run: why it stopped, the figure with its interval, and the baselines to hold it against."""
+    out.print(_pair("stopped", f"because {stopped_because}{kept}"))
+    score = test or valid
+    if score is not None:
+        out.print(_pair("accuracy", in_words(score), style="bold green"))
+    best = max(baselines.values(), key=lambda baseline: baseline.accuracy, default=None)
+    if score is not None and best is not None:
+        name = next(name for name, baseline in baselines.items() if baseline is best)
+        points = 100 * (score.accuracy - best.accuracy)
+        apart = score.interval.low > best.interval.high
+        verdict = f"{abs(points):.2f} points {'above' if points >= 0 else 'below'} the best baseline, {name}"
+        out.print(_pair("", verdict + ("" if apart or points < 0 else "; the intervals overlap")))
+    for finding in findings:
+        passed = "" if finding.recovered_at is None else f" It recovered at epoch {finding.recovered_at}."
+        out.print(_pair("warning", finding.message + passed, style="yellow"))
+        if finding.recovered_at is None:
+            out.print(_pair("", finding.fix))
+    if validated_on_test:
+        out.print(_pair("note", "the test pictures were looked at after every epoch, so this is no untouched test"))
+
+
+def print_next(out: Console, folder: str | None, commands: Sequence[str]) -> None:
+    """Where everything is, and what to type next."""
+    if folder is not None:
+        out.print(_pair("saved", folder))
+    for place, command in enumerate(commands):
+        out.print(_pair("" if place else "next", command, style="cyan"))
+
+
+def print_table(out: Console, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Aligned columns; numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    for place, row in enumerate([titles, *rows]):
+        cells = [
+            cell.rjust(width) if cell[:1].isdigit() else cell.ljust(width)
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        out.print(Text("  ".join(cells).rstrip(), style="default" if place else "bold"))
+
+
+def _pair(name: str, value: str, style: str = "default") -> Text:
+    return Text(f"{name:<13}", style="bold").append(value, style=f"not bold {style}" if "bold" not in style else style)

@@ -1,0 +1,128 @@
+"""Step 2, predict: the models, from pictures to raw scores.
+
+Each model takes pictures `(b, c, h, w)` of the shape it was made for and gives `(b, 1)` for two classes, the logit of
+the second, or `(b, classes)` logits. All are sequences of known layers (see `architecture.py`), so that a saved model
+is a list of layers and never code. To add one, write a function here and name it in `MODELS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import ModelError
+
+Shape = tuple[int, int, int]  # channels, height, width
+
+
+class Normalize(nn.Module):
+    """Subtract the mean and divide by the standard deviation of each channel; both travel with the model."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(list(mean)).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(list(std)).view(-1, 1, 1))
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+        """The picture with each channel centered and scaled."""
+        return (x - self.mean) / self.std
+
+    def extra_repr(self) -> str:
+        """What `print(model)` shows."""
+        return f"mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"
+
+
+class MaxAndMeanPool(nn.Module):
+    """The largest and the mean value of each channel, side by side: how strongly and how widely a thing is seen."""
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch twice_channels"]:
+        """Twice as many columns as channels."""
+        return torch.cat([x.amax((2, 3)), x.mean((2, 3))], dim=1)
+
+
+def outputs(classes: int) -> int:
+    """Columns of raw scores: one for two classes, else one a class."""
+    return 1 if classes == 2 else classes
+
+
+def linear(shape: Shape, classes: int, normalize: Normalize | None = None, width: int | None = None) -> nn.Sequential:
+    """A weighted sum of the pixels for each score: the model of the walk-through."""
+    channels, height, wide = shape
+    return nn.Sequential(*_first(normalize), nn.Flatten(), nn.Linear(channels * height * wide, outputs(classes)))
+
+
+def relu(shape: Shape, classes: int, normalize: Normalize | None = None, width: int | None = None) -> nn.Sequential:
+    """One hidden layer of `width` (30) units with a nonlinearity: two linear layers that do not collapse into one."""
+    channels, height, wide = shape
+    hidden = width or 30
+    return nn.Sequential(
+        *_first(normalize),
+        nn.Flatten(),
+        nn.Linear(channels * height * wide, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, outputs(classes)),
+    )
+
+
+def cnn(shape: Shape, classes: int, normalize: Normalize | None = None, width: int | None = None) -> nn.Sequential:
+    """A small convolutional network: a strided stem of `width` (16) channels, three 3x3 stages, max and mean pooling.
+
+    Each stage doubles the channels up to four times `width` and, while the picture is larger than 7 pixels, halves
+    it. Pooling stands before the ReLU: the same function, and less to compute. Pictures under 8 pixels keep their
+    size in the stem.
+    """
+    channels, height, wide = shape
+    first = width or 16
+    small = min(height, wide) < 8
+    stem = nn.Conv2d(channels, first, 3 if small else 4, stride=1 if small else 2, padding=1, bias=False)
+    layers: list[nn.Module] = [*_first(normalize), stem, nn.BatchNorm2d(first), nn.ReLU()]
+    side, before = min(height, wide) // (1 if small else 2), first
+    for after in (2 * first, 4 * first, 4 * first):
+        layers.append(nn.Conv2d(before, after, 3, padding=1, bias=False))
+        if side > 7:
+            layers.append(nn.MaxPool2d(2))
+            side //= 2
+        layers += [nn.BatchNorm2d(after), nn.ReLU()]
+        before = after
+    return nn.Sequential(*layers, MaxAndMeanPool(), nn.Linear(2 * before, outputs(classes)))
+
+
+def _first(normalize: Normalize | None) -> list[nn.Module]:
+    return [] if normalize is None else [normalize]
+
+
+MODELS: dict[str, Callable[..., nn.Sequential]] = {"linear": linear, "relu": relu, "cnn": cnn}
+
+
+def probabilities(
+    predictions: Float[Tensor, "batch scores"],
+    activation: Callable[[Tensor], Tensor] | None = None,
+    temperature: float = 1.0,
+) -> Float[Tensor, "batch classes"]:
+    """Raw scores as probabilities, one column a class also where there are two, each row adding up to 1.
+
+    Without an activation one column goes through the sigmoid and several through the softmax, divided by the
+    temperature. An activation that gives one column gives the probability of the second class.
+
+    Raises:
+        ModelError: predictions that are not one row a picture.
+    """
+    if predictions.ndim != 2:
+        raise ModelError(
+            f"Predictions have shape {tuple(predictions.shape)}, and must have one row a picture.",
+            hint="End the model with a linear layer.",
+        )
+    if activation is not None:
+        given = activation(predictions)
+    elif predictions.shape[1] == 1:
+        given = torch.sigmoid(predictions / temperature)
+    else:
+        given = F.softmax(predictions / temperature, dim=1)
+    return torch.cat([1 - given, given], dim=1) if given.shape[1] == 1 else given

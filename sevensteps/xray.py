@@ -1,0 +1,113 @@
+"""X-ray: one batch through steps 1 to 5 with every number, on a copy, so that nothing is changed by looking."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .records import StepView, XRay
+from .seeds import LAYERS, seed_of
+from .steps import gradient
+from .steps.repeat import drawn_from
+from .steps.step import clipped
+
+if TYPE_CHECKING:
+    from .learner import Learner
+
+
+def xray(learn: Learner, x: Tensor, y: Tensor) -> XRay:
+    """What the batch `x, y` does to the learner as it stands: seven steps, each a line in words and its numbers."""
+    model, optimizer = copy.deepcopy((learn.model, learn.opt))  # together, so that the one's parameters are the other's
+    model.train()
+    state = learn.state
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    by_formula = learn.gradient == "formula"
+    calculate = gradient.formula(model, learn.loss_func) if by_formula else gradient.autograd(model)
+    assert calculate is not None
+    total = learn.batches_per_epoch
+    factor = learn.schedule(state.batch - state.fit_batch, learn.total_batches)
+    for group in optimizer.param_groups:
+        group["lr"] = state.lr * factor
+    with drawn_from(seed_of(state.seed, state.epoch, state.position, LAYERS), x.device):
+        with torch.set_grad_enabled(not by_formula):
+            predictions = model(x)
+            loss = learn.fitted_loss(predictions, y)
+        calculate(x, y, predictions, loss)
+    gradients = {
+        name: parameter.grad.detach().clone()
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+    (clipped(optimizer, model, learn.clip) if learn.clip else optimizer.step)()
+    after = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    predictions = predictions.detach()
+    found = learn.probabilities(predictions)
+    right = int((found.argmax(1) == y.flatten()).sum()) if not y.is_floating_point() else None
+    weights = torch.cat([parameter.flatten() for parameter in before.values()])
+    all_gradients = torch.cat([g.flatten() for g in gradients.values()])
+    moved = torch.cat([(after[name] - before[name]).flatten() for name in before])
+    largest = max(gradients, key=lambda name: float(gradients[name].abs().max()))
+    names = [f"{name} {'x'.join(map(str, parameter.shape))}" for name, parameter in before.items()]
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    batches = f" of {total}" if total else ""
+    lr = optimizer.param_groups[0]["lr"]
+    return XRay(
+        (
+            StepView(
+                1,
+                "initialize",
+                f"{len(weights):,} parameters ({shown}), mean {_number(weights.mean())}, "
+                f"spread {_number(weights.std(correction=0))}",
+                {"parameters": before},
+            ),
+            StepView(
+                2,
+                "predict",
+                f"{_shape(x)} -> {_shape(predictions)} scores, {_number(predictions.min())} to "
+                f"{_number(predictions.max())}" + (f"; {right} of {len(x)} are right" if right is not None else ""),
+                {"x": x, "targets": y, "logits": predictions, "probabilities": found},
+            ),
+            StepView(
+                3, "loss", f"{learn.loss_name} = {float(loss):.4f}, the mean over {len(x)}", {"loss": float(loss)}
+            ),
+            StepView(
+                4,
+                "gradient",
+                f"by {learn.gradient}, norm {_number(all_gradients.norm())}; largest "
+                f"{_number(all_gradients.abs().max())} in {largest}",
+                {"gradients": gradients},
+            ),
+            StepView(
+                5,
+                "step",
+                f"{type(optimizer).__name__} at learning rate {lr:.4g} moves the parameters by "
+                f"{_number(moved.norm())} in all, {_number(moved.abs().max())} at most",
+                {"parameters": after, "lr": lr},
+            ),
+            StepView(
+                6,
+                "repeat",
+                f"this is batch {state.position + 1}{batches} of epoch {state.epoch + 1}",
+                {"epoch": state.epoch + 1, "batch": state.position + 1, "total": total},
+            ),
+            StepView(7, "stop", _stop_in_words(learn), {"stopped": state.stopped}),
+        )
+    )
+
+
+def _stop_in_words(learn: Learner) -> str:
+    if learn.stopped_because:
+        return f"it stopped because {learn.stopped_because}"
+    total = learn.total_batches
+    return f"after {total:,} batches at most" if total else "when you leave the loop, or the loss is not finite"
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape))
+
+
+def _number(tensor: Tensor) -> str:
+    return f"{float(tensor):.3g}"

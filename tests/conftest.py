@@ -1,0 +1,52 @@
+"""What all tests share: a cache of their own, one thread, no windows, and the embedded pictures."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from sevensteps.data.images import Splits
+
+# Set before anything imports matplotlib.
+os.environ["MPLBACKEND"] = "Agg"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests away from the user's cache and settings; programs they start inherit this."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEVENSTEPS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("matplotlib")))
+        patch.delenv("SEVENSTEPS_MIRROR", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """The same numbers on every machine, and no fight over the cores between tests that run side by side."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def splits() -> Splits:
+    """The embedded pullovers and dresses: 12,000 to train on, 2,000 to test with."""
+    # Here and not above: the option that checks shapes must be there before anything of ours is imported.
+    from sevensteps.data.sources import load
+
+    return load("pullover-dress")
+
+
+@pytest.fixture
+def without_shape_checks() -> Iterator[None]:
+    """As users run it: what the tests' check of annotations would refuse first reaches our own errors."""
+    from jaxtyping import config
+
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
