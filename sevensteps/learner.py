@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import numbers
 import signal
 import threading
 import weakref
@@ -28,7 +29,7 @@ from .steps import gradient
 from .steps.loss import LOSSES, binary_cross_entropy_with_logits, cross_entropy
 from .steps.predict import probabilities
 from .steps.repeat import State, batches_from, drawn_from, stream
-from .steps.step import SGD, Schedule, clipped, constant, one_cycle
+from .steps.step import SGD, UNFIT, Schedule, clipped, constant, one_cycle
 from .steps.stop import StopRule, after, when_not_finite
 
 if TYPE_CHECKING:
@@ -144,6 +145,14 @@ class Learner:
 
     # Training
 
+    def _refuse_second_stream(self) -> None:
+        open_stream = self._stream() if self._stream is not None else None
+        if open_stream is not None and open_stream.gi_frame is not None:
+            raise TrainingError(
+                "A stream of this learner is open already, and two would train the same parameters.",
+                hint="Finish it, or close it with learn.close().",
+            )
+
     def stream(self, stop: StopRule | None = None, *, schedule: Schedule | None = None) -> Iterator[Batch | Epoch]:
         """Training as a generator: a `Batch` after each mini-batch, an `Epoch` after each pass.
 
@@ -157,15 +166,7 @@ class Learner:
         Raises:
             TrainingError: another stream of this learner is open.
         """
-        if (
-            self._stream is not None
-            and (open_stream := self._stream()) is not None
-            and open_stream.gi_frame is not None
-        ):
-            raise TrainingError(
-                "A stream of this learner is open already, and two would train the same parameters.",
-                hint="Finish it, or close it with learn.close().",
-            )
+        self._refuse_second_stream()
         if self.state.stopped is not None:
             self.state.begin_fit()
         self.stop = stop | when_not_finite() if stop is not None else self.stop
@@ -215,23 +216,27 @@ class Learner:
         `fit` goes on from there.
 
         Raises:
-            TrainingError: the loss became infinite or not a number.
-            UsageError: a number of epochs or a rate that is negative.
+            TrainingError: the loss became infinite or not a number, or another stream of this learner is open.
+            UsageError: no number of epochs, or a number, rate or weight decay that is negative.
         """
         _refuse_callbacks(cbs)
+        self._refuse_second_stream()
         if n_epoch is not None:
             rule, schedule = after(epochs=n_epoch), schedule or constant
         elif self.stop.epochs is not None:
             rule, n_epoch = self.stop, self.stop.epochs
         else:
             raise UsageError("fit needs a number of epochs.", hint="learn.fit(15), or a learner made by a recipe.")
-        self.set(lr=self.lr if lr is None else lr)
+        rate = _checked_rate(self.lr if lr is None else lr)
+        if wd is not None and not ("weight_decay" in self.opt.defaults and wd >= 0):
+            raise UsageError(f"{type(self.opt).__name__} cannot have wd={wd}.", hint="Leave wd out.")
         if reset_opt:
-            self.state.optimizer = self._new_optimizer(self.state.lr)
+            self.state.optimizer = self._new_optimizer(rate)
         if wd is not None:
             for group in self.opt.param_groups:
                 group["weight_decay"] = wd
         self.state.begin_fit()
+        self.set(lr=rate)
         self.recorder.clear()
         events = self.stream(rule | stop if stop else rule, schedule=schedule)
         observers: list[Callable[[Batch | Epoch], None]] = [self.recorder.observe]
@@ -248,6 +253,8 @@ class Learner:
                 if interrupted():
                     self.state.stopped = f"it was interrupted after batch {self.state.batch}"
                     raise KeyboardInterrupt
+            if interrupted():  # after the last event, when there was nothing left to stop
+                raise KeyboardInterrupt
         self.check_finite()
 
     def fit_one_cycle(
@@ -280,16 +287,15 @@ class Learner:
         if loss is None or math.isfinite(float(loss)):
             return
         where = f"epoch {self.state.epoch + 1}, batch {self.state.position}"
-        x, _ = next(
-            batches_from(self.dls.train, self.state.seed, self.state.epoch, self.state.position - 1, self.device)
-        )
-        bad = (~torch.isfinite(x.flatten(1))).any(1).nonzero().flatten().tolist()
-        if bad:
-            raise TrainingError(
-                f"The input itself is not finite: row {bad[0]} of {where} holds NaN or infinity "
-                f"({len(bad)} of {len(x)} rows do).",
-                hint="Clean the data; training cannot repair it.",
-            )
+        before = batches_from(self.dls.train, self.state.seed, self.state.epoch, self.state.position - 1, self.device)
+        for what, tensor in zip(("input", "target"), next(before, ()), strict=False):
+            bad = (~torch.isfinite(tensor.reshape(len(tensor), -1))).any(1).nonzero().flatten().tolist()
+            if bad:
+                raise TrainingError(
+                    f"The {what} itself is not finite: row {bad[0]} of {where} holds NaN or infinity "
+                    f"({len(bad)} of {len(tensor)} rows do).",
+                    hint="Clean the data; training cannot repair it.",
+                )
         raise TrainingError(
             f"The loss became {float(loss)} at {where}, with learning rate {self.opt.param_groups[0]['lr']:g}.",
             hint=f"Try a lower learning rate (lr={self.state.lr / 10:g}), or clip=1.",
@@ -301,14 +307,11 @@ class Learner:
         Raises:
             UsageError: a rate that is negative or no number.
         """
-        if not (isinstance(lr, (int, float)) and 0 <= lr < math.inf):
-            raise UsageError(
-                f"lr is {lr!r}, and must be a number of 0 or more.", hint="Try lr=0.1, or learn.lr_find()."
-            )
+        lr = _checked_rate(lr)
         if lr != self.state.lr:
             if self.state.batch > self.state.fit_batch and self.state.stopped is None:
-                self.state.changes.append({"at_batch": self.state.batch, "lr": float(lr)})
-            self.state.lr = float(lr)
+                self.state.changes.append({"at_batch": self.state.batch, "lr": lr})
+            self.state.lr = lr
 
     def lr_find(
         self,
@@ -326,7 +329,9 @@ class Learner:
 
         found = lr_find(self, start_lr, end_lr, num_it, stop_div)
         if show_plot:
-            found.plot()
+            from .show import figures
+
+            figures.show(found.plot())
         return found
 
     # Looking
@@ -350,7 +355,7 @@ class Learner:
             DataError: there is no such loader, or it is empty.
         """
         loader = self._loader(ds_idx, dl)
-        functions = [self.fitted_loss, *map(self._fitted_metric, self.metrics)]
+        functions: list[Metric] = [self.fitted_loss, *map(self._fitted_metric, self.metrics)]
         sums, seen = [0.0] * len(functions), 0
         with self.looking():
             for x, targets in loader:
@@ -405,25 +410,52 @@ class Learner:
         a path or image is read as training pictures were, and resized to their size.
 
         Raises:
-            DataError: the picture cannot be read or has another shape.
+            DataError: the picture cannot be read, has another shape, or values that no training picture has.
+            ModelError: the model has another number of outputs than there are classes.
         """
         x = self._as_input(picture)
         with self.looking():
             found = self.probabilities(self.model(x.to(self.device)).cpu())[0]
+        if self.classes and len(self.classes) != len(found):
+            raise ModelError(
+                f"The model tells {len(found)} classes apart, and there are {len(self.classes)}.",
+                hint="Give its last layer one output for two classes, or one a class.",
+            )
         label = int(found.argmax())
         return (self.classes[label] if self.classes else str(label)), label, found
 
     def xray(self, x: Tensor | None = None, y: Tensor | None = None) -> XRay:
-        """The very batch that comes next (or `x, y`) through steps 1 to 5, on a copy: nothing is changed."""
+        """The very batch that comes next (or `x, y`) through steps 1 to 5, on a copy: nothing is changed.
+
+        Raises:
+            UsageError: the loader is an iterator, from which a batch can be taken only once.
+            DataError: the loader has no batches.
+        """
         from .xray import xray
 
+        epoch, position, train = self.state.epoch, self.state.position, self.dls.train
         if x is None or y is None:
-            upcoming = batches_from(self.dls.train, self.state.seed, self.state.epoch, self.state.position, self.device)
-            batch = next(upcoming, None)
+            self.refuse_iterator()
+            batch = next(batches_from(train, self.state.seed, epoch, position, self.device), None)
             if batch is None:  # the epoch under way has no batch left
-                batch = next(batches_from(self.dls.train, self.state.seed, self.state.epoch + 1, 0, self.device))
+                epoch, position = epoch + 1, 0
+                batch = next(batches_from(train, self.state.seed, epoch, position, self.device), None)
+            if batch is None:
+                raise DataError("The training loader has no batches.", hint="Give it at least one (x, y).")
             x, y = batch
-        return xray(self, x, y)
+        return xray(self, x.to(self.device), y.to(self.device), epoch, position)
+
+    def refuse_iterator(self) -> None:
+        """Raise if a look at the batches to come would take them away from training.
+
+        Raises:
+            UsageError: the training loader is an iterator.
+        """
+        if isinstance(self.dls.train, Iterator):
+            raise UsageError(
+                "The training loader gives each batch once, and looking at one would take it from training.",
+                hint="Give a DataLoader, or a list of batches.",
+            )
 
     def show_results(self, ds_idx: int = 1, dl: Iterable[Any] | None = None, max_n: int = 9) -> Figure:
         """A figure of the first pictures with their labels and predictions.
@@ -490,11 +522,11 @@ class Learner:
 
         Raises:
             FileError: it cannot be written.
+            ModelError: there are numbers that are not finite.
         """
         path = Path(path)
         path = path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")
-        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in self.state.tensors().items()}
-        model_file.write(path, arrays, {"state": self.state.facts()})
+        model_file.write(path, _finite_arrays(self.state.tensors()), {"state": self.state.facts()})
         return path
 
     def load(self, path: str | Path) -> Learner:
@@ -519,9 +551,10 @@ class Learner:
 
         Raises:
             FileError: it cannot be written.
+            ModelError: there are numbers that are not finite.
         """
         path = Path(path)
-        model_file.write(path, self.model_arrays(), self.about())
+        model_file.write(path, _finite_arrays(self.model.state_dict()), self.about())
         return path
 
     def model_arrays(self) -> dict[str, np.ndarray]:
@@ -539,8 +572,15 @@ class Learner:
             "shape": list(self.picture_shape) if self.picture_shape else None,
             "flat": images_flat,
             "loss": known_loss,
+            "activation": "own" if self._activation_is_own else None,
             "temperature": self.temperature,
         }
+
+    @property
+    def _activation_is_own(self) -> bool:
+        """Whether the loss's name in a file, or none, does not say what makes probabilities of the scores."""
+        known = getattr(LOSSES.get(self.loss_name), "activation", None) if self.loss_func_is_ours else None
+        return self.activation is not known
 
     @property
     def loss_func_is_ours(self) -> bool:
@@ -554,15 +594,21 @@ class Learner:
         if not trainable:
             raise ModelError("The model has no trainable parameters.", hint="Set requires_grad on some of them.")
         optimizer = self.opt_func(trainable, lr=lr)
-        if isinstance(optimizer, torch.optim.LBFGS):
-            raise UsageError("LBFGS needs a closure, which a stream of batches has none of.", hint="Use SGD or AdamW.")
+        if (name := type(optimizer).__name__) in UNFIT:
+            raise UsageError(f"{name} does not fit here: it {UNFIT[name]}.", hint="Use SGD or AdamW.")
         return optimizer
 
     def fitted_loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """The loss; one that is not ours gets `(b, 1)` targets for `(b, 1)` predictions, and must give one number."""
         if self.loss_func_is_ours:
+            self._check_labels(predictions, targets)
             loss: Tensor = self.loss_func(predictions, targets)
             return loss
+        if predictions.ndim == 2 and predictions.shape[1] == 1 and _takes_a_score_a_class(self.loss_func):
+            raise ShapeError(
+                f"{self.loss_name} takes a score for each class, and the predictions are {tuple(predictions.shape)}.",
+                hint="Give the model an output for each class, or use a binary cross-entropy.",
+            )
         loss = self.loss_func(predictions, self._fitted_targets(predictions, targets))
         if not isinstance(loss, Tensor) or loss.ndim:
             raise ShapeError(
@@ -579,13 +625,32 @@ class Learner:
             return lambda predictions, targets: metric(predictions, targets, activation)  # type: ignore[call-arg]
         return lambda predictions, targets: metric(predictions, self._fitted_targets(predictions, targets))
 
+    def _check_labels(self, predictions: Tensor, targets: Tensor) -> None:
+        """Look at the first batch's labels: those of other classes would train towards nonsense without a word."""
+        if "labels" in self._said or predictions.ndim != 2 or targets.is_floating_point():
+            return
+        self._said.add("labels")
+        classes = max(predictions.shape[1], 2)
+        wrong = targets[(targets < 0) | (targets >= classes)]
+        if wrong.numel():
+            raise DataError(
+                f"There is a label {int(wrong[0])}, and the model's {predictions.shape[1]} score"
+                f"{'s tell' if predictions.shape[1] > 1 else ' tells'} the classes 0 to {classes - 1} apart.",
+                hint="Number the labels from 0, or give the model an output for each class.",
+            )
+
     def _fitted_targets(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """Float targets `(b, 1)` for predictions `(b, 1)`: with targets `(b,)` they would broadcast to `(b, b)`."""
-        if predictions.ndim == 2 and predictions.shape[1] == 1 and targets.ndim == 1:
+        """Float targets of the predictions' shape where one is `(b, 1)` and one `(b,)`, which would give `(b, b)`."""
+        count = len(predictions)
+        if {predictions.shape, targets.shape} == {(count,), (count, 1)}:
             if "column" not in self._said:
                 self._said.add("column")
-                print("Targets (batch,) are given to your loss and metrics as (batch, 1) floats, like the predictions.")
-            return targets.unsqueeze(1).to(predictions.dtype)
+                shapes = ["(batch,)", "(batch, 1)"]
+                print(
+                    f"Targets {shapes[targets.ndim - 1]} are given to your loss and metrics as "
+                    f"{shapes[predictions.ndim - 1]} floats, like the predictions."
+                )
+            return targets.reshape(predictions.shape).to(predictions.dtype)
         return targets
 
     def _validate_epoch(self) -> tuple[float | None, Mapping[str, float]]:
@@ -605,19 +670,20 @@ class Learner:
         from .data.decode import as_pixels
 
         shape = self.picture_shape
-        if isinstance(picture, Tensor) and picture.is_floating_point():
-            x = picture
-        elif isinstance(picture, np.ndarray) and picture.dtype != np.uint8:
-            x = torch.from_numpy(picture).float()
-        else:
-            if shape is None:
+        if isinstance(picture, np.ndarray) and picture.dtype.kind == "f":
+            picture = torch.from_numpy(picture)
+        is_float = isinstance(picture, Tensor) and picture.is_floating_point()
+        if shape is None:
+            if not is_float:
                 raise DataError("This learner was not trained on pictures.", hint="Give it a float tensor.")
-            x = torch.from_numpy(as_pixels(picture, shape)).float() / 255
-        if shape is not None:
-            if x.numel() != math.prod(shape):
-                raise DataError(f"The picture is {tuple(x.shape)}, and the model takes {shape}.", hint="Resize it.")
-            return x.reshape(1, -1) if getattr(self.dls.train, "flat", False) else x.reshape(1, *shape)
-        return x.unsqueeze(0)
+            x: Tensor = picture.float().unsqueeze(0)
+            return x
+        x = picture.float() if is_float else torch.from_numpy(as_pixels(picture, shape)).float() / 255
+        if tuple(x.shape) not in {shape, (1, *shape), shape[1:] if shape[0] == 1 else shape, (math.prod(shape),)}:
+            raise DataError(f"The picture is {tuple(x.shape)}, and the model takes {shape}.", hint="Resize it.")
+        if not bool(((x >= 0) & (x <= 1)).all()):
+            raise DataError("The picture has values outside [0, 1].", hint="Divide by 255, or give a uint8 array.")
+        return x.reshape(1, -1) if getattr(self.dls.train, "flat", False) else x.reshape(1, *shape)
 
 
 class Recorder:
@@ -631,12 +697,15 @@ class Recorder:
         """Forget the losses and rates of the batches."""
         self._losses: list[Tensor] = []
         self.lrs: list[float] = []
+        self._validated: list[tuple[int, float]] = []  # batches done, and the loss then
 
     def observe(self, event: Batch | Epoch) -> None:
         """Take in an event of the stream."""
         if isinstance(event, Batch):
             self._losses.append(event.loss)
             self.lrs.append(event.lr)
+        elif event.valid_loss is not None:
+            self._validated.append((len(self._losses), event.valid_loss))
 
     @property
     def losses(self) -> list[float]:
@@ -661,8 +730,10 @@ class Recorder:
         """The loss of each batch after the first few, and the validation loss of each epoch."""
         from .show import figures
 
-        valid = [epoch.valid_loss for epoch in self._learn.state.fit_history] if with_valid else []
-        return figures.losses(self.losses, [loss for loss in valid if loss is not None], skip_start)
+        validated = self._validated if with_valid else []
+        return figures.losses(
+            self.losses, [loss for _, loss in validated], skip_start, [batches for batches, _ in validated]
+        )
 
     def plot_metrics(self) -> Figure:
         """Each figure of the table against the epochs."""
@@ -680,11 +751,19 @@ def load_learner(
     ours in `loss_func`: a file never names code.
 
     Raises:
-        ModelError: no such file, a damaged one, or one that needs `model`.
+        ModelError: no such file, a damaged one, or one that needs `model` or `loss_func`.
     """
     arrays, about = model_file.read(Path(path))
+    _check_about(about, path)
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    if about.get("activation") and loss_func is None:
+        raise ModelError(
+            f"{path} was trained with an activation that is not ours, and the file cannot hold it.",
+            hint="Pass the loss: ss.load_learner(path, loss_func=...), with the activation in loss_func.activation.",
+        )
     if model is not None:
+        if not isinstance(model, nn.Module):
+            raise ModelError(f"The model is {model!r}, and must be an nn.Module.", hint="Pass an instance.")
         try:
             model.load_state_dict(tensors)
         except RuntimeError as error:
@@ -698,12 +777,54 @@ def load_learner(
         )
     else:
         model = architecture.build(about["model"], tensors)
-    classes = tuple(map(str, about["classes"])) if about.get("classes") else None
+    classes = tuple(about["classes"]) if about.get("classes") else None
     if loss_func is None:
         loss_func = LOSSES.get(about.get("loss") or "") or _default_loss(model, classes)
     learn = Learner(dls or DataLoaders(_NoPictures(classes, about.get("shape"), about.get("flat"))), model, loss_func)
     learn.temperature = float(about.get("temperature") or 1.0)
     return learn
+
+
+def _check_about(about: Mapping[str, Any], path: str | Path) -> None:
+    """Hold what a file says of itself against what `Learner.about` can say.
+
+    Raises:
+        ModelError: naming the first thing that cannot be.
+    """
+
+    def words(value: Any) -> bool:
+        return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+    def shape(value: Any) -> bool:
+        return isinstance(value, list) and len(value) == 3 and all(type(n) is int and n > 0 for n in value)
+
+    def temperature(value: Any) -> bool:
+        return isinstance(value, (int, float)) and 0 < value < math.inf
+
+    fits: dict[str, Callable[[Any], bool]] = {
+        "classes": words,
+        "shape": shape,
+        "flat": lambda value: isinstance(value, bool),
+        "loss": lambda value: isinstance(value, str),
+        "activation": lambda value: value == "own",
+        "temperature": temperature,
+    }
+    for name, fit in fits.items():
+        value = about.get(name)
+        if value is not None and not fit(value):
+            raise ModelError(f"{path} is damaged: its {name} is {value!r:.80}.", hint="Export the model again.")
+
+
+def _finite_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Tensors as arrays for a file, which is read back only if every number is finite.
+
+    Raises:
+        ModelError: one that is not.
+    """
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"{name} holds numbers that are not finite.", hint="Train with a lower learning rate.")
+    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
 
 
 class _NoPictures:
@@ -739,7 +860,7 @@ def interrupts_between_batches(*numbers: signal.Signals) -> Iterator[Callable[[]
         yield lambda: asked[0] if asked else 0
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _refuse_callbacks(cbs: Any) -> None:
@@ -748,6 +869,26 @@ def _refuse_callbacks(cbs: Any) -> None:
             "There are no callbacks here: training is a stream, and what you would do in one goes into the loop.",
             hint="for event in learn.stream(stop=after(epochs=5)): ...",
         )
+
+
+def _checked_rate(lr: Any) -> float:
+    """A learning rate from outside.
+
+    Raises:
+        UsageError: it is negative or no number.
+    """
+    rate = float(lr) if isinstance(lr, numbers.Real) else math.nan
+    if not 0 <= rate < math.inf:
+        raise UsageError(f"lr is {lr!r}, and must be a number of 0 or more.", hint="Try lr=0.1, or learn.lr_find().")
+    return rate
+
+
+def _takes_a_score_a_class(loss_func: Any) -> bool:
+    """Whether it is a loss of PyTorch's that, given one score, is zero whatever the target."""
+    return isinstance(loss_func, (nn.CrossEntropyLoss, nn.NLLLoss)) or loss_func in (
+        nn.functional.cross_entropy,
+        nn.functional.nll_loss,
+    )
 
 
 def _default_loss(model: nn.Module, classes: Sequence[str] | None) -> Any:

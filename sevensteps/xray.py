@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from .learner import Learner
 
 
-def xray(learn: Learner, x: Tensor, y: Tensor) -> XRay:
-    """What the batch `x, y` does to the learner as it stands: seven steps, each a line in words and its numbers."""
+def xray(learn: Learner, x: Tensor, y: Tensor, epoch: int, position: int) -> XRay:
+    """What the batch `x, y` does to the learner as it stands: seven steps, each a line in words and its numbers.
+
+    `epoch` and `position`, from 0, are the place at which the batch is taken; random layers draw what they draw there.
+    """
     model, optimizer = copy.deepcopy((learn.model, learn.opt))  # together, so that the one's parameters are the other's
     model.train()
     state = learn.state
@@ -28,10 +31,13 @@ def xray(learn: Learner, x: Tensor, y: Tensor) -> XRay:
     calculate = gradient.formula(model, learn.loss_func) if by_formula else gradient.autograd(model)
     assert calculate is not None
     total = learn.batches_per_epoch
-    factor = learn.schedule(state.batch - state.fit_batch, learn.total_batches)
+    if state.stopped is None:
+        factor = learn.schedule(state.batch - state.fit_batch, learn.total_batches)
+    else:  # the next batch begins a fit of its own
+        factor = learn.schedule(0, learn.stop.total(total, state.position))
     for group in optimizer.param_groups:
         group["lr"] = state.lr * factor
-    with drawn_from(seed_of(state.seed, state.epoch, state.position, LAYERS), x.device):
+    with drawn_from(seed_of(state.seed, epoch, position, LAYERS), x.device):
         with torch.set_grad_enabled(not by_formula):
             predictions = model(x)
             loss = learn.fitted_loss(predictions, y)
@@ -43,14 +49,18 @@ def xray(learn: Learner, x: Tensor, y: Tensor) -> XRay:
     }
     (clipped(optimizer, model, learn.clip) if learn.clip else optimizer.step)()
     after = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    predictions = predictions.detach()
-    found = learn.probabilities(predictions)
-    right = int((found.argmax(1) == y.flatten()).sum()) if not y.is_floating_point() else None
+    predictions, loss = predictions.detach(), loss.detach()
+    values = {"x": x, "targets": y, "logits": predictions}
+    right = None
+    if predictions.ndim == 2:
+        values["probabilities"] = found = learn.probabilities(predictions)
+        right = int((found.argmax(1) == y.flatten()).sum()) if not y.is_floating_point() else None
     weights = torch.cat([parameter.flatten() for parameter in before.values()])
     all_gradients = torch.cat([g.flatten() for g in gradients.values()])
     moved = torch.cat([(after[name] - before[name]).flatten() for name in before])
     largest = max(gradients, key=lambda name: float(gradients[name].abs().max()))
-    names = [f"{name} {'x'.join(map(str, parameter.shape))}" for name, parameter in before.items()]
+    short = _short_names(list(before))
+    names = [f"{short[name]} {_shape(parameter)}" for name, parameter in before.items()]
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     batches = f" of {total}" if total else ""
     lr = optimizer.param_groups[0]["lr"]
@@ -68,7 +78,7 @@ def xray(learn: Learner, x: Tensor, y: Tensor) -> XRay:
                 "predict",
                 f"{_shape(x)} -> {_shape(predictions)} scores, {_number(predictions.min())} to "
                 f"{_number(predictions.max())}" + (f"; {right} of {len(x)} are right" if right is not None else ""),
-                {"x": x, "targets": y, "logits": predictions, "probabilities": found},
+                values,
             ),
             StepView(
                 3, "loss", f"{learn.loss_name} = {float(loss):.4f}, the mean over {len(x)}", {"loss": float(loss)}
@@ -77,7 +87,7 @@ def xray(learn: Learner, x: Tensor, y: Tensor) -> XRay:
                 4,
                 "gradient",
                 f"by {learn.gradient}, norm {_number(all_gradients.norm())}; largest "
-                f"{_number(all_gradients.abs().max())} in {largest}",
+                f"{_number(all_gradients.abs().max())} in {short[largest]}",
                 {"gradients": gradients},
             ),
             StepView(
@@ -90,12 +100,18 @@ def xray(learn: Learner, x: Tensor, y: Tensor) -> XRay:
             StepView(
                 6,
                 "repeat",
-                f"this is batch {state.position + 1}{batches} of epoch {state.epoch + 1}",
-                {"epoch": state.epoch + 1, "batch": state.position + 1, "total": total},
+                f"this is batch {position + 1}{batches} of epoch {epoch + 1}",
+                {"epoch": epoch + 1, "batch": position + 1, "total": total},
             ),
             StepView(7, "stop", _stop_in_words(learn), {"stopped": state.stopped}),
         )
     )
+
+
+def _short_names(names: list[str]) -> dict[str, str]:
+    """Parameters without the number of their layer, where a single layer has any: `weight` and not `2.weight`."""
+    layers = {name.rpartition(".")[0] for name in names}
+    return {name: name.rpartition(".")[2] if len(layers) == 1 else name for name in names}
 
 
 def _stop_in_words(learn: Learner) -> str:

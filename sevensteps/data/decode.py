@@ -66,7 +66,7 @@ def from_image(image: Image, shape: Shape) -> UInt8[np.ndarray, "channels height
         raise DataError(f"A picture has 1 or 3 channels, and {channels} are asked for.", hint="Give an array instead.")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more: scaled, where convert() would clip
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0)
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
         largest = 65535 if image.mode.startswith("I") else max(float(values.max()), 1.0)
         image = PILImage.fromarray(np.clip(values * (255 / largest), 0, 255).round().astype(np.uint8))
     if image.has_transparency_data:

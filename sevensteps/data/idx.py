@@ -159,7 +159,7 @@ def _labels_beside(pictures: Path) -> Path:
     )
 
 
-def _class_names(label_sets: list[UInt8[np.ndarray, " n"]]) -> tuple[str, ...]:
+def _class_names(label_sets: list[UInt8[np.ndarray, " _"]]) -> tuple[str, ...]:
     """Names for the classes: Fashion-MNIST's where the labels are its own, else the numbers up to the largest."""
     import hashlib
 

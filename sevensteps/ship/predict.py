@@ -75,7 +75,7 @@ def load_model(path: Path) -> Model:
         raise ModelError(f"{path} does not say which pictures it takes.", hint="Export a model trained on pictures.")
     channels, height, width = map(int, shape)
     layers = _numpy_layers(about.get("model"))
-    if about.get("loss") != "mse_loss" and layers is not None:
+    if about.get("loss") != "mse_loss" and about.get("activation") is None and layers is not None:
         scores = _with_numpy(layers, arrays)
         temperature = float(about.get("temperature") or 1.0)
         try:

@@ -128,10 +128,9 @@ def _progress(batch: Batch, done: int, total: int) -> str:
 
 
 def _aligned(header: list[str], cells: list[str]) -> str:
-    """One line of the table in plain text; no number that training gives moves a column."""
-    return "  ".join(
-        cell.rjust(max(len(name), 8 if name != "epoch" else 5)) for name, cell in zip(header, cells, strict=True)
-    )
+    """One line of the table in plain text, with room in each column for signs and three digits before the point."""
+    least = {"epoch": 5, "time": 8}
+    return "  ".join(cell.rjust(max(len(name), least.get(name, 10))) for name, cell in zip(header, cells, strict=True))
 
 
 def _as_text(header: list[str], rows: list[list[str]], line: str) -> str:

@@ -31,11 +31,12 @@ from ..errors import ShapeError, UsageError
 from .epochs import in_notebook, one_line
 
 Pixels = Float[np.ndarray, "n c h w"] | UInt8[np.ndarray, "n c h w"]
-Labels = Sequence[int] | Int[np.ndarray, " n"]
+Labels = Sequence[int] | Int[np.ndarray, " labels"]
 
 # Okabe and Ito's colors, which people with any kind of color vision tell apart.
 BLUE, VERMILION, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#666666"
-MOST_LETTERS = 18  # of a class name in a figure; longer ones are cut
+MOST_LETTERS = 16  # of a class name in a figure; longer ones are cut
+READING = "label above, the model's answer below"
 MOST_NUMBERED = 20  # classes whose confusions are written out; of more, only colors can be seen
 
 # Fonts that systems bring for the scripts that matplotlib's own font lacks.
@@ -80,8 +81,8 @@ def _fonts() -> list[str]:
     return ["DejaVu Sans", *(name for name in _OTHER_FONTS if name in present)]
 
 
-def save(figure: Figure, path: str | Path) -> None:
-    """Write the figure as a PNG file; the same figure gives the same bytes on every day.
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write the figure as a PNG file, and say where; the same figure gives the same bytes on every day.
 
     Raises:
         UsageError: a file name that promises another format.
@@ -91,6 +92,7 @@ def save(figure: Figure, path: str | Path) -> None:
     if path.suffix.lower() != ".png":
         raise UsageError(f"A figure is saved as PNG, and {path} would not say so.", hint=f"Use {path.stem}.png.")
     files.write(path, _png(figure, dpi=150))
+    return path
 
 
 def show(figure: Figure) -> None:
@@ -102,7 +104,7 @@ def show(figure: Figure) -> None:
 
 
 @_our_style()
-def _png(figure: Figure, dpi: float = 100) -> bytes:
+def _png(figure: Figure, dpi: int = 100) -> bytes:
     content = io.BytesIO()
     # matplotlib would write its version.
     figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
@@ -126,8 +128,10 @@ def grid(pixels: Pixels, labels: Sequence[str]) -> Figure:
 
 
 @_our_style()
-def results(pixels: Pixels, labels: Labels, probabilities: Float[np.ndarray, "n k"], classes: Sequence[str]) -> Figure:
-    """The pictures with their label and what the model says; where it is wrong, a cross and a dashed frame say so.
+def results(
+    pixels: Pixels, labels: Labels, probabilities: Float[np.ndarray, "rows k"], classes: Sequence[str]
+) -> Figure:
+    """The pictures with their label and what the model says; where it is wrong, a cross and a frame say so.
 
     Raises:
         ShapeError: not as many labels or probabilities as pictures, or as many columns as classes.
@@ -136,8 +140,7 @@ def results(pixels: Pixels, labels: Labels, probabilities: Float[np.ndarray, "n 
     wrong = truth != predicted
     figure = _answers(pixels, truth, predicted, confidence, classes)
     if len(truth):
-        said = "All of these are right" if not wrong.any() else f"{int(wrong.sum())} of these {len(truth)} are wrong"
-        figure.suptitle(said, fontsize=12)
+        figure.suptitle(f"{int(wrong.sum())} wrong of {len(truth)}\n{READING}", fontsize=10)
     return figure
 
 
@@ -145,7 +148,7 @@ def results(pixels: Pixels, labels: Labels, probabilities: Float[np.ndarray, "n 
 def worst_mistakes(
     pixels: Pixels,
     labels: Labels,
-    probabilities: Float[np.ndarray, "n k"],
+    probabilities: Float[np.ndarray, "rows k"],
     classes: Sequence[str],
     max_n: int = 9,
 ) -> Figure:
@@ -158,26 +161,34 @@ def worst_mistakes(
     wrong = np.flatnonzero(truth != predicted)
     if not len(wrong):
         return _message(f"No mistakes in {len(truth):,} {'picture' if len(truth) == 1 else 'pictures'}.")
-    rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:max_n]
+    rows = wrong[np.argsort(confidence[wrong], kind="stable")][:max_n]
     figure = _answers(pixels[rows], truth[rows], predicted[rows], confidence[rows], classes)
     shown = "The only mistake" if len(wrong) == 1 else f"The {len(rows)} surest of {len(wrong):,} mistakes"
-    figure.suptitle(shown, fontsize=12)
+    figure.suptitle(f"{shown}\n{READING}", fontsize=10)
     return figure
 
 
 @_our_style()
-def losses(batch_losses: Sequence[float], valid_losses: Sequence[float], skip_start: int = 5) -> Figure:
-    """The loss of each batch after the first `skip_start`, its running mean, and the validation loss of each epoch."""
+def losses(
+    batch_losses: Sequence[float],
+    valid_losses: Sequence[float],
+    skip_start: int = 5,
+    epoch_ends: Sequence[int] | None = None,
+) -> Figure:
+    """The loss of each batch after the first `skip_start`, its running mean, and the validation loss of each epoch.
+
+    `epoch_ends` says how many batches had been done at each validation; without it epochs count as equally long.
+    """
     if not batch_losses:
         return _message("Nothing has been trained yet.")
     skip = skip_start if skip_start < len(batch_losses) else 0
-    loss = np.asarray(batch_losses, dtype=float)
-    batches = np.arange(1, len(loss) + 1)
+    shown = np.asarray(batch_losses[skip:], dtype=float)
+    batches = np.arange(skip + 1, len(batch_losses) + 1)
     figure, axes = _axes()
-    axes.plot(batches[skip:], loss[skip:], color=BLUE, alpha=0.3, linewidth=0.8, label="each batch")
-    axes.plot(batches[skip:], _running_mean(loss)[skip:], color=BLUE, linewidth=1.8, label="training, running mean")
+    axes.plot(batches, shown, color=BLUE, alpha=0.35, linewidth=0.8, label="training, each batch")
+    axes.plot(batches, _running_mean(shown), color=BLUE, linewidth=1.8, label="training, running mean")
     if len(valid_losses):
-        ends = len(loss) * np.arange(1, len(valid_losses) + 1) / len(valid_losses)
+        ends = epoch_ends or np.linspace(0, len(batch_losses), len(valid_losses) + 1)[1:]
         axes.plot(ends, valid_losses, "o--", color=VERMILION, markersize=4, label="validation, each epoch")
     axes.set(xlabel="batch", ylabel="loss", title="Loss")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -216,7 +227,8 @@ def metrics(names: Sequence[str], rows: Sequence[Sequence[float]]) -> Figure:
         axes.set_title(_short(name, 30), parse_math=False)
         axes.set_xlabel("epoch")
     for place, axes in enumerate(figure.axes):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(1 - 0.04 * len(rows), len(rows) + 0.04 * len(rows))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_visible(place < panels)
     return figure
 
@@ -257,7 +269,6 @@ def weights(
         )
     pictures = np.asarray(weight, dtype=float).reshape(rows, *shape).sum(1)
     most = float(np.abs(pictures).max()) or 1.0
-    of_two = rows == 1 and len(classes) == 2
     across = min(rows, 5)
     down = math.ceil(rows / across)
     figure = Picture(figsize=(5.6, 5) if rows == 1 else (2 * across + 1.4, 2.15 * down + 0.6))
@@ -268,14 +279,15 @@ def weights(
             drawn = one.imshow(pictures[place], cmap="RdBu", vmin=-most, vmax=most)
             if rows > 1:
                 one.set_title(_short(classes[place] if rows == len(classes) else f"output {place}"), parse_math=False)
-    bar = figure.colorbar(drawn, ax=axes, shrink=0.8 if rows == 1 else 0.9, label="weight")
+    bar = figure.colorbar(drawn, ax=axes, shrink=0.8 if rows == 1 else 0.9)
     bar.outline.set_visible(False)
-    figure.suptitle("What the model looks for", fontsize=12)
-    if of_two:
-        axes[0, 0].set_title(
-            f"blue speaks for {_short(classes[1])}, red for {_short(classes[0])}", fontsize=10, parse_math=False
-        )
-    elif rows > 1:
+    if rows == 1 and len(classes) == 2:
+        negative, positive = map(_short, classes)
+        axes[0, 0].set_title(f"blue speaks for {positive}, red for {negative}", fontsize=10, parse_math=False)
+        bar.set_label(f"{negative}  ←  weight  →  {positive}", parse_math=False)
+        figure.suptitle("What the model looks for", fontsize=12)
+    else:
+        bar.set_label("against it  ←  weight  →  for it")
         figure.suptitle("What the model looks for: blue speaks for it, red against it", fontsize=12)
     return figure
 
@@ -297,15 +309,16 @@ def confusion(labels: Labels, predicted: Labels, classes: Sequence[str]) -> Figu
     totals = counts.sum(1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
     written = k <= MOST_NUMBERED
-    side = min(max(0.72 * k, 2.4), 12)
-    figure, axes = _axes((side + 2.8, side + 2.1))
+    side = min(max(0.62 * k, 2.4), 12)
+    figure, axes = _axes((side + 2, side + 1.5))
     drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     small = 10 if k <= 4 else 8 if written else 6
     names = [_short(name) for name in classes]
-    axes.set_xticks(range(k), names, rotation=0 if k <= 3 else 90, fontsize=max(small, 7), parse_math=False)
-    axes.set_yticks(range(k), names, fontsize=max(small, 7), parse_math=False)
+    slanted: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if k > 2 else {}
+    axes.set_xticks(range(k), names, fontsize=small, parse_math=False, **slanted)
+    axes.set_yticks(range(k), names, fontsize=small, parse_math=False)
     axes.tick_params(length=0)
     axes.set(xlabel="predicted class", ylabel="true class")
     for row, column in np.ndindex(k, k) if written else ():
@@ -331,9 +344,9 @@ def plot_function(
     tx: str | None = None,
     ty: str | None = None,
     title: str | None = None,
-    min: float = -2,
-    max: float = 2,
-    figsize: tuple[float, float] = (6, 4),
+    min: float | int = -2,
+    max: float | int = 2,
+    figsize: tuple[float | int, float | int] = (6, 4),
 ) -> Figure:
     """Draw `f` between `min` and `max`; `tx` and `ty` name the axes, as in fastbook.
 
@@ -351,7 +364,7 @@ def plot_function(
     return figure
 
 
-def _axes(figsize: tuple[float, float] = (6.4, 4.2)) -> tuple[Picture, Axes]:
+def _axes(figsize: tuple[float | int, float | int] = (6.4, 4.2)) -> tuple[Picture, Axes]:
     figure = Picture(figsize=figsize)
     return figure, figure.subplots()
 
@@ -364,7 +377,7 @@ def _message(text: str) -> Figure:
 
 
 def _decided(
-    pixels: Pixels, labels: Labels, probabilities: Float[np.ndarray, "n k"], classes: Sequence[str]
+    pixels: Pixels, labels: Labels, probabilities: Float[np.ndarray, "rows k"], classes: Sequence[str]
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Labels, predicted labels and the probability of the prediction."""
     if len({len(pixels), len(labels), len(probabilities)}) != 1 or probabilities.shape[1] != len(classes):
@@ -398,18 +411,18 @@ def _pictures(pixels: Pixels, titles: Sequence[str], wrong: Sequence[bool]) -> F
         return _message("No pictures to show.")
     across = math.ceil(math.sqrt(len(pixels)))
     down = math.ceil(len(pixels) / across)
-    figure = Picture(figsize=(2.1 * across, 2.3 * down + 0.3))
+    figure = Picture(figsize=(max(2.1 * across, 3.2), 2.3 * down + 0.4))
     axes = figure.subplots(down, across, squeeze=False)
     for one in axes.flat:
         one.set_axis_off()
     for one, picture, title, bad in zip(axes.flat, _drawable(pixels), titles, wrong, strict=False):
         one.imshow(picture, cmap="gray", vmin=0, vmax=1)
-        one.set_title(title, fontsize=10, parse_math=False, color=VERMILION if bad else "black")
+        one.set_title(title, fontsize=9, parse_math=False, color=VERMILION if bad else "black")
         if bad:
             one.set_axis_on()
             one.set(xticks=[], yticks=[])
             one.grid(visible=False)
-            one.spines[:].set(visible=True, color=VERMILION, linewidth=3, linestyle=(0, (3, 1.5)))
+            one.spines[:].set(visible=True, color=VERMILION, linewidth=3)
     return figure
 
 

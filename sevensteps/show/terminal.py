@@ -56,10 +56,8 @@ class _Training:
             case Opening():
                 self._opening(event)
             case Baselines():
-                for name, score in event.scores.items():
-                    self.out.print(
-                        _pair("baseline" if name == "pixel similarity" else "", f"{name}: {in_words(score)}")
-                    )
+                for place, (name, score) in enumerate(event.scores.items()):
+                    self.out.print(_pair("" if place else "baseline", f"{name}: {in_words(score)}"))
             case Ready():
                 self._ready(event)
             case Finding():

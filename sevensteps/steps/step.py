@@ -79,7 +79,7 @@ def optimizer_named(name: str) -> Callable[..., torch.optim.Optimizer]:
     return found
 
 
-UNFIT = {"Optimizer", "LBFGS", "SparseAdam"}  # abstract; needs a closure; needs sparse gradients
+UNFIT = {"Optimizer": "is abstract", "LBFGS": "needs a closure", "SparseAdam": "needs sparse gradients"}
 OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
 
 
