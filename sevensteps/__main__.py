@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and leave with its exit code: 130 when interrupted, 143 when terminated."""
     if sys.argv[1:] == ["--version"]:  # answered without importing anything
         from . import __version__
 
         print(__version__)
         return
-    from .cli import run
+    import signal
 
-    sys.exit(run(sys.argv[1:]))
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        from .cli import run
+
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt as interrupt:
+        code = 128 + next(iter(interrupt.args), signal.SIGINT)
+        _say_interrupted("--json" in sys.argv)
+    sys.exit(code)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    """End as Ctrl-C does, and remember which signal it was."""
+    raise KeyboardInterrupt(number)
+
+
+def _say_interrupted(as_json: bool) -> None:
+    """One line, also while the command line itself is still being imported."""
+    message = "Interrupted before it was done; every file that was written is whole."
+    if as_json:
+        import json
+
+        print(json.dumps({"error": {"code": "interrupted", "message": message, "hint": ""}}))
+    else:
+        print(f"sevensteps: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

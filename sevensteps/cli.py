@@ -6,9 +6,9 @@ Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted (143 by SI
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,7 +127,7 @@ def train(
         [
             f"sevensteps xray {_quoted(folder)}",
             f"sevensteps predict {_quoted(folder)} PICTURE.png",
-            _worth_trying(run.recipe),
+            _worth_trying(chosen),
         ],
     )
     if common.json:
@@ -143,10 +143,16 @@ def _interrupted(run: jobs.Run, common: Common) -> int:
 
 
 def _worth_trying(recipe: Recipe) -> str:
-    """A third command that teaches something: the next rung up."""
-    following = {"walkthrough-by-hand": "walkthrough-learner", "walkthrough-learner": "linear", "linear": "relu"}
-    command = f"sevensteps train --recipe {following.get(recipe.name, 'cnn' if recipe.name == 'relu' else 'linear')}"
-    return f"{command} --plots"
+    """A third command that teaches something: the next rung up, on the same pictures."""
+    following = {
+        "walkthrough-by-hand": "walkthrough-learner",
+        "walkthrough-learner": "linear",
+        "linear": "relu",
+        "relu": "cnn",
+    }
+    source = "" if recipe.source == "pullover-dress" else f" {_quoted(recipe.source)}"
+    classes = f" --classes {' '.join(map(_quoted, recipe.classes))}" if recipe.classes else ""
+    return f"sevensteps train{source}{classes} --recipe {following.get(recipe.name, 'linear')} --plots"
 
 
 @app.command
@@ -166,7 +172,7 @@ def runs(folder: Path | None = None, *, common: Common = Common()) -> int:
     saved = [run for run in found if isinstance(run, room.SavedRun)]
     damaged = [run for run in found if not isinstance(run, room.SavedRun)]
     for problem in damaged:
-        error.print(f"! {problem.message}")
+        error.print(terminal.printable(f"! {problem.message}"))
     if common.json:
         rows = [
             {"run": str(run.folder), "recipe": run.recipe.name, "source": run.recipe.source, **run.judgement}
@@ -214,10 +220,10 @@ def xray(run: Path, *, start: bool = False, common: Common = Common()) -> int:
         print(json.dumps({"run": str(saved.folder), "steps": steps}))
         return 0
     console, _ = terminal.consoles()
-    when = "as it began" if start else f"after {len(saved.history)} epochs"
-    console.print(f"{saved.folder}, {when}")
+    when = "as it began" if start else f"after {saved.epoch} epoch{'s' * (saved.epoch != 1)}"
+    console.print(terminal.printable(f"{saved.folder}, {when}"))
     for step in seen.steps:
-        console.print(str(step))
+        console.print(terminal.printable(str(step)))
     return 0
 
 
@@ -241,7 +247,7 @@ def data(
     from .show import terminal
 
     console, error = terminal.consoles(quiet_stdout=common.json)
-    splits, found = jobs.data(source, classes, lambda note: error.print(getattr(note, "line", "")))
+    splits, found = jobs.data(source, classes, lambda note: error.print(terminal.printable(getattr(note, "line", ""))))
     channels, height, width = found.shape
     if common.json:
         print(
@@ -260,7 +266,8 @@ def data(
             )
         )
         return 0
-    console.print(f"{splits.source}: pictures of {width}x{height}, {channels} channel{'s' * (channels > 1)}")
+    head = f"{splits.source}: pictures of {width}x{height}, {channels} channel{'s' * (channels > 1)}"
+    console.print(terminal.printable(head))
     rows = [[name, *(f"{counts[name]:,}" for counts in found.counts.values())] for name in found.classes]
     total = ["all", *(f"{sum(counts.values()):,}" for counts in found.counts.values())]
     terminal.print_table(console, ("class", *found.counts), [*rows, total])
@@ -268,7 +275,8 @@ def data(
         ("exact duplicates within a split", found.duplicates),
         ("pictures in two splits", found.leaks),
     ):
-        console.print(f"{what}: {len(groups)}" + (f", the first: {', '.join(groups[0])}" if groups else ""))
+        first = f", the first: {', '.join(groups[0])}" if groups else ""
+        console.print(terminal.printable(f"{what}: {len(groups)}{first}"))
     return 0
 
 
@@ -301,10 +309,11 @@ def predict(
         if jsonl:
             print(json.dumps(answer.as_json()), flush=True)
         elif answer.error is not None:
-            error.print(f"{answer.file}: {answer.error}")
+            error.print(terminal.printable(answer.error))
         elif not common.json:
             assert answer.probabilities is not None
-            console.print(f"{answer.file}: {answer.best} ({answer.probabilities[answer.best]:.1%})")
+            line = f"{answer.file}: {answer.best} ({answer.probabilities[answer.best]:.1%})"
+            console.print(terminal.printable(line))
     failed = sum(answer.error is not None for answer in answers)
     if common.json:
         print(json.dumps({"results": [answer.as_json() for answer in answers], "failed": failed}))
@@ -312,51 +321,73 @@ def predict(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line and give its exit code; errors are said in words."""
+    """Run a command line and give its exit code; errors are said in words. An interrupt is the caller's to say."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal's encoding lacks is no reason to fail: Windows' pipes know few letters.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    code = _run(arguments)
+    try:
+        sys.stdout.flush()
+    except OSError:  # the reader has gone, or the disk behind it is full
+        _give_up_stdout()
+        code = code or 1
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
     as_json, debug = "--json" in arguments, "--debug" in arguments
-    signal.signal(signal.SIGTERM, _terminated)
     try:
         command, bound, _ = app.parse_args(list(arguments), exit_on_error=False, print_error=False)
         return command(*bound.args, **bound.kwargs) or 0
     except cyclopts.CycloptsError as error:
         verb = next((word for word in arguments if not word.startswith("-")), "")
         hint = f"sevensteps {verb} --help shows what it takes." if verb in app else "sevensteps --help lists the verbs."
-        _say_error("usage", _one_line(str(error)), hint, as_json)
+        _say_error("usage", str(error), hint, as_json)
         return 2
     except SevenstepsError as error:
         if debug:
             raise
         _say_error(error.code, error.message, error.hint, as_json)
         return 2 if isinstance(error, (UsageError, RecipeError)) else 1
-    except KeyboardInterrupt:
-        _say_error("interrupted", "Interrupted; nothing was being trained, so nothing is lost.", "", as_json)
-        return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more while closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
+        return 1
+    except OSError as error:  # stdout on a full disk, a path that is too long
+        if debug:
+            raise
+        _say_error("file", f"The system refused: {error}", "Check the disk and the paths, and try again.", as_json)
         return 1
     except Exception as error:
         if debug:
             raise
-        message = f"Something went wrong that should not have: {type(error).__name__}: {_one_line(str(error))}"
+        message = f"Something went wrong that should not have: {type(error).__name__}: {error}"
         _say_error("bug", message, "Run it again with --debug and report what it shows.", as_json)
         return 1
 
 
-def _terminated(number: int, frame: Any) -> None:
-    raise SystemExit(128 + number)
-
-
 def _say_error(code: str, message: str, hint: str, as_json: bool) -> None:
     """An error for a person on stderr, or for a program on stdout."""
+    from .show.terminal import printable
+
     if as_json:
-        print(json.dumps({"error": {"code": code, "message": message, "hint": hint}}))
-    else:
-        print(f"sevensteps: {message}", *([f"  {hint}"] if hint else []), sep="\n", file=sys.stderr)
+        try:
+            print(json.dumps({"error": {"code": code, "message": message, "hint": hint}}), flush=True)
+            return
+        except OSError:  # where stdout is what failed, at least a person learns of it
+            _give_up_stdout()
+    print(f"sevensteps: {printable(_one_line(message))}", file=sys.stderr)
+    if hint:
+        print(f"  {printable(_one_line(hint))}", file=sys.stderr)
+
+
+def _give_up_stdout() -> None:
+    """Send what is left for stdout nowhere: Python would fail once more on it while closing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Without line breaks and the indentation after them."""
+    return " ".join(line.strip() for line in text.splitlines())
 
 
 def _quoted(path: str) -> str:

@@ -101,32 +101,33 @@ def train(
         splits = open_source(recipe, observe)
         splits = recipe.held_out(splits)
     with _timed(seconds, "import"):
+        recipe = recipe.settled(splits)  # first, so that settings that do not go together are answered at once
         import torch
 
         from .judge.baselines import BASELINES
         from .judge.doctor import Doctor
         from .judge.predictions import predict_split
         from .learner import interrupts_between_batches
-    recipe = recipe.settled(splits)
-    folder = runs.new_folder(recipe, Path(out) if out else None, force=force) if out or save else None
-    observe(
-        Opening(
-            recipe.source,
-            recipe.name,
-            {name: images.counts for name, images in vars(splits).items() if isinstance(images, Images)},
-            splits.train.shape,
-            recipe.epochs,
-        )
-    )
-    judged_on = splits.test or splits.valid
-    with _timed(seconds, "judge"):
-        baselines = {name: f(splits.train, judged_on) for name, f in BASELINES.items()} if judged_on else {}
-    observe(Baselines(baselines))
     with _threads(torch, recipe.threads):
         learn = recipe.learner(splits)
+        first_batch = learn.xray()  # before the folder is made, which an earlier run may have to make way for
+        folder = runs.new_folder(recipe, Path(out) if out else None, force=force) if out or save else None
         if folder:
             runs.save_recipe(folder, recipe, recorded(splits, recipe))
-        observe(Ready(learn.xray(), recipe.epochs, learn.batches_per_epoch or 0))
+        observe(
+            Opening(
+                recipe.source,
+                recipe.name,
+                {name: images.counts for name, images in vars(splits).items() if isinstance(images, Images)},
+                splits.train.shape,
+                recipe.epochs,
+            )
+        )
+        judged_on = splits.test or splits.valid
+        with _timed(seconds, "judge"):
+            baselines = {name: f(splits.train, judged_on) for name, f in BASELINES.items()} if judged_on else {}
+        observe(Baselines(baselines))
+        observe(Ready(first_batch, recipe.epochs, learn.batches_per_epoch or 0))
         doctor, best = Doctor(learn), _Best(recipe.keep == "best")
         signal_number = 0
         with (

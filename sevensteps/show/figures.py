@@ -161,7 +161,7 @@ def worst_mistakes(
     wrong = np.flatnonzero(truth != predicted)
     if not len(wrong):
         return _message(f"No mistakes in {len(truth):,} {'picture' if len(truth) == 1 else 'pictures'}.")
-    rows = wrong[np.argsort(confidence[wrong], kind="stable")][:max_n]
+    rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:max_n]
     figure = _answers(pixels[rows], truth[rows], predicted[rows], confidence[rows], classes)
     shown = "The only mistake" if len(wrong) == 1 else f"The {len(rows)} surest of {len(wrong):,} mistakes"
     figure.suptitle(f"{shown}\n{READING}", fontsize=10)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich.console import Console
@@ -24,6 +25,22 @@ def consoles(*, quiet_stdout: bool = False) -> tuple[Console, Console]:
     options = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
     error = Console(file=sys.stderr, **options)  # type: ignore[arg-type]
     return (error if quiet_stdout else Console(file=sys.stdout, **options)), error  # type: ignore[arg-type]
+
+
+def printable(text: str) -> str:
+    """The text with its control characters spelled out: class names and file names are other people's words.
+
+    A terminal would obey them: move its cursor, change its title, or turn the line around.
+
+    >>> printable("Dress\\x1b[2J")
+    'Dress\\\\x1b[2J'
+    """
+    return "".join(c.encode("unicode_escape").decode() if _is_obeyed(c) else c for c in text)
+
+
+def _is_obeyed(character: str) -> bool:
+    """Whether it is a control, a format or a separator of lines; Persian and emoji need the two joiners."""
+    return unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") and character not in "\u200c\u200d"
 
 
 @contextlib.contextmanager
@@ -61,10 +78,10 @@ class _Training:
             case Ready():
                 self._ready(event)
             case Finding():
-                self.error.print(Text(f"! {event.message}", style="yellow"))
-                self.error.print(Text(f"  {event.fix}", style="dim"))
+                self.error.print(Text(printable(f"! {event.message}"), style="yellow"))
+                self.error.print(Text(printable(f"  {event.fix}"), style="dim"))
             case Note():
-                self.error.print(Text(event.line, style="dim"))
+                self.error.print(Text(printable(event.line), style="dim"))
 
     def end(self) -> None:
         if self.bar is not None:
@@ -87,7 +104,7 @@ class _Training:
         self.out.print(Text("The seven steps of the first batch", style="bold"))
         for step in event.xray.steps:
             line = Text(f"{step.number} {step.name:<11}", style="cyan")
-            self.out.print(line.append(step.line, style="default"))
+            self.out.print(line.append(printable(step.line), style="default"))
         self.out.print()
         if self.error.is_terminal:
             self.bar = Progress(
@@ -165,6 +182,7 @@ def print_next(out: Console, folder: str | None, commands: Sequence[str]) -> Non
 
 def print_table(out: Console, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Aligned columns; numbers to the right."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     for place, row in enumerate([titles, *rows]):
         cells = [
@@ -175,4 +193,5 @@ def print_table(out: Console, titles: Sequence[str], rows: Sequence[Sequence[str
 
 
 def _pair(name: str, value: str, style: str = "default") -> Text:
-    return Text(f"{name:<13}", style="bold").append(value, style=f"not bold {style}" if "bold" not in style else style)
+    style = style if "bold" in style else f"not bold {style}"
+    return Text(f"{name:<13}", style="bold").append(printable(value), style=style)

@@ -7,7 +7,7 @@ fraction of the time. Both begin by discarding the last gradient, so that after 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -34,14 +34,16 @@ CalculateGradient = Callable[[Tensor, Tensor, Tensor, Tensor], None]
 
 def autograd(model: nn.Module) -> CalculateGradient:
     """The gradient by PyTorch's automatic differentiation, for any model and loss."""
-    parameters = list(model.parameters())  # all, in case one is unfrozen between two batches
+    # All, in case one is unfrozen between two batches.
+    return functools.partial(_by_autograd, list(model.parameters()))
 
-    def calculate(x: Tensor, targets: Tensor, predictions: Tensor, loss: Tensor) -> None:
-        for parameter in parameters:
-            parameter.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]
 
-    return calculate
+def _by_autograd(
+    parameters: Sequence[nn.Parameter], x: Tensor, targets: Tensor, predictions: Tensor, loss: Tensor
+) -> None:
+    for parameter in parameters:
+        parameter.grad = None
+    loss.backward()  # type: ignore[no-untyped-call]
 
 
 def formula(model: nn.Module, loss_func: Any) -> CalculateGradient | None:
@@ -55,20 +57,26 @@ def formula(model: nn.Module, loss_func: Any) -> CalculateGradient | None:
     found = _linear_parts(model)
     if slope is None or found is None:
         return None
-    normalize, layer = found
-    weight, bias = layer.weight, layer.bias
+    return functools.partial(_by_formula, slope, *found)
 
-    def calculate(x: Tensor, targets: Tensor, predictions: Tensor, loss: Tensor) -> None:
-        with torch.no_grad():
-            d = slope(predictions, targets)
-            total = d.sum(0)
-            gradient = d.t() @ x.flatten(1)
-            if normalize is not None:
-                mean, std = (t.expand(x.shape[1:]).reshape(-1) for t in (normalize.mean, normalize.std))
-                gradient.sub_(torch.outer(total, mean)).div_(std)
-            weight.grad, bias.grad = gradient, total
 
-    return calculate
+@torch.no_grad()
+def _by_formula(
+    slope: Callable[[Tensor, Tensor], Tensor],
+    normalize: Normalize | None,
+    layer: nn.Linear,
+    x: Tensor,
+    targets: Tensor,
+    predictions: Tensor,
+    loss: Tensor,
+) -> None:
+    d = slope(predictions, targets)
+    total = d.sum(0)
+    gradient = d.t() @ x.flatten(1)
+    if normalize is not None:
+        mean, std = (t.expand(x.shape[1:]).reshape(-1) for t in (normalize.mean, normalize.std))
+        gradient.sub_(torch.outer(total, mean)).div_(std)
+    layer.weight.grad, layer.bias.grad = gradient, total
 
 
 def slope_of(loss_func: Any) -> Callable[[Tensor, Tensor], Tensor] | None:

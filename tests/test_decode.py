@@ -1,0 +1,278 @@
+"""decode: the one function that turns a file's bytes into pixels, for every kind of picture and of damage."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from sevensteps.data.decode import as_pixels, decode, from_image, read_picture
+from sevensteps.data.images import Splits
+from sevensteps.errors import DataError
+
+RANDOM = np.random.default_rng(0)
+GREY = RANDOM.integers(0, 256, (5, 7), dtype=np.uint8)
+COLOR = RANDOM.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+
+
+def file_of(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """The picture as a file's bytes."""
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()
+
+
+def luma(color: np.ndarray) -> np.ndarray:
+    """ITU-R 601 grey of `(h, w, 3)`, in floats."""
+    return color.astype(float) @ [0.299, 0.587, 0.114]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "GIF"])
+def test_a_grey_picture_comes_out_as_it_is_in_every_format(kind: str) -> None:
+    np.testing.assert_array_equal(decode(file_of(Image.fromarray(GREY), kind), (1, 5, 7))[0], GREY)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
+def test_a_color_picture_comes_out_as_it_is_in_every_format(kind: str) -> None:
+    np.testing.assert_array_equal(decode(file_of(Image.fromarray(COLOR), kind), (3, 5, 7)), COLOR.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_a_lossy_picture_comes_out_as_pillow_has_it(kind: str) -> None:
+    content = file_of(Image.fromarray(COLOR), kind)
+    with Image.open(io.BytesIO(content)) as image:
+        np.testing.assert_array_equal(decode(content, (3, 5, 7)), np.asarray(image).transpose(2, 0, 1))
+
+
+def test_pixels_are_bytes_in_one_piece() -> None:
+    for shape in ((1, 5, 7), (3, 5, 7)):
+        pixels = decode(file_of(Image.fromarray(COLOR)), shape)
+        assert pixels.dtype == np.uint8
+        assert pixels.flags.c_contiguous
+
+
+def test_color_becomes_grey_and_grey_becomes_color() -> None:
+    grey = decode(file_of(Image.fromarray(COLOR)), (1, 5, 7))
+    np.testing.assert_allclose(grey[0], luma(COLOR), atol=1)
+    color = decode(file_of(Image.fromarray(GREY)), (3, 5, 7))
+    np.testing.assert_array_equal(color, np.stack([GREY] * 3))
+
+
+def test_black_and_white_becomes_0_and_255() -> None:
+    bits = Image.fromarray(GREY > 128)
+    assert bits.mode == "1"
+    np.testing.assert_array_equal(decode(file_of(bits), (1, 5, 7))[0], np.where(GREY > 128, 255, 0))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_transparency_is_put_on_black(kind: str, channels: int) -> None:
+    alpha = RANDOM.integers(0, 256, (5, 7, 1), dtype=np.uint8)
+    content = file_of(Image.fromarray(np.concatenate([COLOR, alpha], axis=2)), kind, lossless=True)
+    expected = COLOR * (alpha / 255)
+    pixels = decode(content, (channels, 5, 7))
+    np.testing.assert_allclose(pixels, luma(expected)[None] if channels == 1 else expected.transpose(2, 0, 1), atol=2)
+
+
+def test_grey_with_transparency_is_put_on_black() -> None:
+    alpha = RANDOM.integers(0, 256, (5, 7), dtype=np.uint8)
+    image = Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(alpha)])
+    np.testing.assert_allclose(decode(file_of(image), (1, 5, 7))[0], GREY * (alpha / 255), atol=1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_a_palettes_transparent_entry_is_black(kind: str) -> None:
+    image = Image.fromarray(np.array([[0, 1], [2, 1]], dtype=np.uint8))
+    image = image.convert("P")
+    image.putpalette([250, 0, 0, 0, 240, 0, 0, 0, 230])
+    pixels = decode(file_of(image, kind, transparency=1), (3, 2, 2))
+    np.testing.assert_array_equal(pixels.transpose(1, 2, 0), [[[250, 0, 0], [0, 0, 0]], [[0, 0, 230], [0, 0, 0]]])
+
+
+def test_a_transparent_color_without_an_alpha_channel_is_black() -> None:
+    image = Image.fromarray(np.array([[[9, 8, 7], [1, 2, 3]]], dtype=np.uint8))
+    pixels = decode(file_of(image, transparency=(9, 8, 7)), (3, 1, 2))
+    np.testing.assert_array_equal(pixels[:, 0].T, [[0, 0, 0], [1, 2, 3]])
+
+
+def test_cmyk_comes_out_as_pillow_has_it() -> None:
+    image = Image.fromarray(COLOR).convert("CMYK")
+    pixels = decode(file_of(image, "TIFF"), (3, 5, 7))
+    np.testing.assert_array_equal(pixels, COLOR.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_16_bits_are_scaled_and_not_clipped(kind: str) -> None:
+    deep = RANDOM.integers(0, 65536, (5, 7)).astype(np.uint16)
+    deep[0, :2] = 0, 65535
+    pixels = decode(file_of(Image.fromarray(deep), kind), (1, 5, 7))
+    np.testing.assert_allclose(pixels[0], deep / 257, atol=0.5)
+    assert pixels[0, 0, :2].tolist() == [0, 255]
+
+
+def test_floats_are_scaled_and_what_is_not_finite_is_black() -> None:
+    values = np.array([[0.0, 0.5, 1.0], [np.nan, np.inf, -np.inf]], dtype=np.float32)
+    assert from_image(Image.fromarray(values), (1, 2, 3))[0].tolist() == [[0, 128, 255], [0, 0, 0]]
+    assert decode(file_of(Image.fromarray(values * 1000), "TIFF"), (1, 2, 3))[0].tolist() == [
+        [0, 128, 255],
+        [0, 0, 0],
+    ]
+
+
+# What a viewer does for each orientation (EXIF 2.3, tag 0x0112), as NumPy has it.
+TURNS = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.T,
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].T,
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_picture_is_turned_as_its_orientation_says(orientation: int, kind: str) -> None:
+    image = Image.fromarray(GREY)
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    expected = TURNS[orientation](GREY)
+    pixels = decode(file_of(image, kind, exif=exif), (1, *expected.shape))
+    np.testing.assert_array_equal(pixels[0], expected)
+
+
+def test_an_animation_gives_its_first_frame() -> None:
+    frames = [Image.fromarray(np.full((4, 4), value, dtype=np.uint8)) for value in (10, 200, 100)]
+    content = file_of(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (decode(content, (1, 4, 4)) == 10).all()
+
+
+def test_another_size_is_squashed_with_antialiasing() -> None:
+    stripes = np.tile(np.array([0, 255], dtype=np.uint8), (16, 8))
+    small = decode(file_of(Image.fromarray(stripes)), (1, 4, 4))
+    assert small.shape == (1, 4, 4)
+    assert ((small > 90) & (small < 165)).all()  # nearest neighbors would be 0 or 255
+    expected = np.asarray(Image.fromarray(GREY).resize((9, 3), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(decode(file_of(Image.fromarray(GREY)), (1, 3, 9))[0], expected)
+
+
+def test_the_embedded_pictures_go_through_a_file_unchanged(splits: Splits) -> None:
+    for pixels in splits.train.pixels[:20]:
+        np.testing.assert_array_equal(decode(file_of(Image.fromarray(pixels[0])), (1, 28, 28)), pixels)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"hello", bytes(1000), b"\x89PNG\r\n\x1a\n", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.4"],
+)
+def test_what_is_no_picture_is_named(content: bytes) -> None:
+    with pytest.raises(DataError, match=r"notes\.txt") as caught:
+        decode(content, (1, 28, 28), "notes.txt")
+    assert caught.value.hint
+
+
+def test_formats_that_run_programs_are_not_read() -> None:
+    with pytest.raises(DataError, match="known format"):
+        decode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", (1, 9, 9))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
+def test_a_truncated_picture_is_named(kind: str) -> None:
+    content = file_of(Image.fromarray(RANDOM.integers(0, 256, (20, 20), dtype=np.uint8)), kind)
+    refused = 0
+    for length in range(0, len(content), max(1, len(content) // 40)):
+        try:
+            decode(content[:length], (1, 20, 20), "the file")
+        except DataError as error:
+            refused += "the file" in error.message
+    assert refused >= 30  # a few bytes at the end carry no pixels
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that promises a size and holds no pixels."""
+    chunks = [b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0), b"IDAT" + zlib.compress(b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks
+    )
+
+
+@pytest.mark.parametrize("side", [10_001, 12_000, 20_000, 2**31 - 1])
+def test_too_many_pixels_are_refused_from_the_header(side: int) -> None:
+    with pytest.raises(DataError, match="more than 100,000,000 pixels") as caught:
+        decode(png_header(side, side), (1, 28, 28), "bomb.png")
+    assert "bomb.png" in caught.value.message
+    assert caught.value.hint == "Make it smaller."
+
+
+SEEDS = [file_of(Image.fromarray(COLOR), kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")]
+
+
+@given(st.sampled_from(SEEDS), st.data())
+def test_mutated_pictures_raise_nothing_but_data_errors(content: bytes, data: st.DataObject) -> None:
+    mutated = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 6))):
+        mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(mutated)))
+    for bytes_ in (mutated, mutated[:cut], mutated[:cut] + mutated):
+        try:
+            pixels = decode(bytes(bytes_), (3, 4, 4))
+        except DataError:
+            continue
+        assert pixels.shape == (3, 4, 4)
+
+
+def test_channels_that_no_picture_has_are_refused() -> None:
+    with pytest.raises(DataError, match="1 or 3 channels"):
+        decode(file_of(Image.fromarray(GREY)), (2, 5, 7))
+
+
+def test_a_picture_is_read_from_its_path(tmp_path: Path) -> None:
+    (tmp_path / "grey.png").write_bytes(file_of(Image.fromarray(GREY)))
+    np.testing.assert_array_equal(read_picture(tmp_path / "grey.png", (1, 5, 7))[0], GREY)
+    with pytest.raises(DataError, match="There is no file"):
+        read_picture(tmp_path / "gray.png", (1, 5, 7))
+    with pytest.raises(DataError, match="cannot be read"):
+        read_picture(tmp_path, (1, 5, 7))
+
+
+def test_a_path_an_image_bytes_and_arrays_give_the_same_pixels(tmp_path: Path) -> None:
+    content = file_of(Image.fromarray(GREY))
+    (tmp_path / "grey.png").write_bytes(content)
+    for picture in (
+        tmp_path / "grey.png",
+        str(tmp_path / "grey.png"),
+        content,
+        Image.fromarray(GREY),
+        GREY,
+        GREY[None],
+        GREY.ravel(),
+    ):
+        np.testing.assert_array_equal(as_pixels(picture, (1, 5, 7)), GREY[None])
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        COLOR,  # channels last would be scrambled, not refused, if only the number of values were looked at
+        COLOR.transpose(2, 1, 0),
+        COLOR.transpose(2, 0, 1).astype(np.float32),
+        COLOR[:4],
+        GREY,
+        None,
+        "",
+    ],
+)
+def test_arrays_of_another_shape_or_kind_are_refused(picture: Any) -> None:
+    with pytest.raises(DataError) as caught:
+        as_pixels(picture, (3, 5, 7))
+    assert caught.value.hint
