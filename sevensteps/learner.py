@@ -671,14 +671,14 @@ class Learner:
 
         shape = self.picture_shape
         if isinstance(picture, np.ndarray) and picture.dtype.kind == "f":
-            picture = torch.from_numpy(picture)
+            picture = torch.from_numpy(np.array(picture))  # a copy: it may be read-only, or a reversed view
         is_float = isinstance(picture, Tensor) and picture.is_floating_point()
         if shape is None:
             if not is_float:
                 raise DataError("This learner was not trained on pictures.", hint="Give it a float tensor.")
             x: Tensor = picture.float().unsqueeze(0)
             return x
-        x = picture.float() if is_float else torch.from_numpy(as_pixels(picture, shape)).float() / 255
+        x = picture.float() if is_float else torch.from_numpy(np.array(as_pixels(picture, shape))).float() / 255
         if tuple(x.shape) not in {shape, (1, *shape), shape[1:] if shape[0] == 1 else shape, (math.prod(shape),)}:
             raise DataError(f"The picture is {tuple(x.shape)}, and the model takes {shape}.", hint="Resize it.")
         if not bool(((x >= 0) & (x <= 1)).all()):

@@ -347,21 +347,21 @@ def plot_function(
     min: float | int = -2,
     max: float | int = 2,
     figsize: tuple[float | int, float | int] = (6, 4),
-) -> Figure:
+) -> None:
     """Draw `f` between `min` and `max`; `tx` and `ty` name the axes, as in fastbook.
 
     `f` is called once with a tensor of 100 numbers: functions for tensors such as `torch.sigmoid` take nothing else,
-    which is why this one function here imports torch.
+    which is why this one function here imports torch. It alone draws on pyplot's current figure, so that a reader's
+    `plt.scatter(...)` after it lands on the same curve.
     """
     import torch
+    from matplotlib import pyplot
 
     x = torch.linspace(min, max, 100)
     y = torch.as_tensor(f(x)).detach().broadcast_to(x.shape)
-    with _our_style():
-        figure, axes = _axes(figsize)
-        axes.plot(x.numpy(), y.numpy(), color=BLUE)
-        axes.set(xlabel=tx or "", ylabel=ty or "", title=title or "")
-    return figure
+    _, axes = pyplot.subplots(figsize=figsize)
+    axes.plot(x.numpy(), y.numpy(), color=BLUE)
+    axes.set(xlabel=tx or "", ylabel=ty or "", title=title or "")
 
 
 def _axes(figsize: tuple[float | int, float | int] = (6.4, 4.2)) -> tuple[Picture, Axes]:

@@ -74,7 +74,7 @@ def relu(shape: Shape, classes: int, normalize: Normalize | None = None, width: 
 def cnn(shape: Shape, classes: int, normalize: Normalize | None = None, width: int | None = None) -> nn.Sequential:
     """A small convolutional network: a strided stem of `width` (16) channels, three 3x3 stages, max and mean pooling.
 
-    Each stage doubles the channels up to four times `width` and, while the picture is larger than 7 pixels, halves
+    Each stage doubles the channels up to four times `width` and, while the picture is larger than 3 pixels, halves
     it. Pooling stands before the ReLU: the same function, and less to compute. Pictures under 8 pixels keep their
     size in the stem.
     """
@@ -86,7 +86,7 @@ def cnn(shape: Shape, classes: int, normalize: Normalize | None = None, width: i
     side, before = min(height, wide) // (1 if small else 2), first
     for after in (2 * first, 4 * first, 4 * first):
         layers.append(nn.Conv2d(before, after, 3, padding=1, bias=False))
-        if side > 7:
+        if side > 3:
             layers.append(nn.MaxPool2d(2))
             side //= 2
         layers += [nn.BatchNorm2d(after), nn.ReLU()]
