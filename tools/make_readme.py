@@ -1,4 +1,4 @@
-"""Write the program's own output into the README, between its markers.
+"""Write the program's own output into the README, between its markers, and its figures into docs/images.
 
     python tools/make_readme.py
 
@@ -40,9 +40,19 @@ def filled(readme: str) -> str:
     return BLOCK.sub(lambda block: block[1] + output_of(block["command"]) + block[4], readme)
 
 
+def make_figures() -> None:
+    """The figures of the first job that the README shows."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "sevensteps", "train", "--plots", "--out", "run"]
+        subprocess.run(command, cwd=folder, capture_output=True, check=True)
+        for name in ("weights.png", "mistakes.png"):
+            files.write(README.parent / "docs" / "images" / name, (Path(folder) / "run" / name).read_bytes())
+
+
 def main() -> None:
-    """Replace the README."""
+    """Replace the README and the figures."""
     files.write(README, filled(README.read_text("utf-8")))
+    make_figures()
 
 
 if __name__ == "__main__":
