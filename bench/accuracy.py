@@ -9,7 +9,10 @@ Each seed decides start, order, augmentation and what is held out. Settings were
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command does, before torch is imported
 
 import torch
 from machine import describe

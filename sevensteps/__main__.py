@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -16,6 +17,9 @@ def main() -> None:
     import signal
 
     signal.signal(signal.SIGTERM, _interrupt)
+    # Read when torch is imported: threads that wait give their core away. Where another program is busy on it, too,
+    # a network trains several times faster (docs/decisions/0004-waiting-threads.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         from .cli import run
 

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import files, runs
 from .data.images import Images, Splits
-from .errors import DataError
+from .errors import DataError, RunError
 from .recipe import Recipe
 from .records import Baselines, Batch, Epoch, Finding, Note, Opening, Ready, Score, XRay
 
 if TYPE_CHECKING:
     from .data.audit import Audit
+    from .judge.predictions import Predictions
     from .learner import Learner
     from .ship.predict import Answer
 
@@ -130,56 +131,52 @@ def train(
         observe(Ready(first_batch, recipe.epochs, learn.batches_per_epoch or 0))
         doctor, best = Doctor(learn), _Best(recipe.keep == "best")
         signal_number = 0
-        with (
-            _timed(seconds, "train"),
-            interrupts_between_batches(signal.SIGTERM) as interrupted,
-            contextlib.closing(learn),
-        ):
-            for event in learn.stream():
-                observe(event)
-                best.observe(event, learn)
-                if finding := doctor.observe(event):
-                    observe(finding)
-                if signal_number := interrupted():
-                    learn.state.stopped = (
-                        f"it was interrupted in epoch {learn.state.epoch + 1}, batch {learn.state.position}"
-                    )
-                    break
-        if folder:
-            runs.save_history(folder, learn.state.history)
-        learn.check_finite()
-        kept_epoch = best.restore(learn)
-        test = valid = None
-        with _timed(seconds, "judge"):
-            if not signal_number:
-                tables = {
-                    split: predict_split(learn, images, split)
-                    for split, images in (("test", splits.test), ("valid", splits.valid))
-                    if images is not None
-                }
-                test, valid = (tables[split].score if split in tables else None for split in ("test", "valid"))
-        run = Run(
-            folder,
-            recipe,
-            learn,
-            test,
-            valid,
-            baselines,
-            learn.state.epoch,
-            kept_epoch,
-            {name: round(value, 4) for name, value in seconds.items()},
-            learn.stopped_because or "",
-            learn.gradient,
-            tuple(doctor.findings),
-            signal_number,
-        )
-        if folder:
-            learn.export(folder / runs.MODEL)
-            runs.save_judgement(folder, run.judgement())
-            if not signal_number:
+        with interrupts_between_batches(signal.SIGTERM) as interrupted:
+            with _timed(seconds, "train"), contextlib.closing(learn):
+                for event in learn.stream():
+                    observe(event)
+                    best.observe(event, learn)
+                    if finding := doctor.observe(event):
+                        observe(finding)
+                    if signal_number := interrupted():
+                        learn.state.stopped = f"it was interrupted {_place(learn)}"
+                        break
+            # An interrupt from here on is noted and no more: judging takes a moment, and then the run is whole.
+            if folder:
+                runs.save_history(folder, learn.state.history)
+            learn.check_finite()
+            kept_epoch = best.restore(learn)
+            if folder:
+                learn.export(folder / runs.MODEL)
+            tables: dict[str, Predictions] = {}
+            with _timed(seconds, "judge"):
+                if not signal_number:
+                    tables = {
+                        split: predict_split(learn, images, split)
+                        for split, images in (("test", splits.test), ("valid", splits.valid))
+                        if images is not None
+                    }
+            run = Run(
+                folder,
+                recipe,
+                learn,
+                tables["test"].score if "test" in tables else None,
+                tables["valid"].score if "valid" in tables else None,
+                baselines,
+                learn.state.epoch,
+                kept_epoch,
+                {name: round(value, 4) for name, value in seconds.items()},
+                learn.stopped_because or "",
+                learn.gradient,
+                tuple(doctor.findings),
+                signal_number,
+            )
+            if folder:
+                runs.save_judgement(folder, run.judgement())
+            if folder and tables:
                 files.write(folder / runs.PREDICTIONS, "".join(table.to_jsonl() for table in tables.values()))
-            if plots and not signal_number:
-                save_plots(folder, run, tables["test" if splits.test else "valid"], judged_on)
+        if folder and plots and tables:
+            save_plots(folder, run, tables["test" if splits.test else "valid"], judged_on)
     return run
 
 
@@ -222,8 +219,14 @@ def xray(run: Path, *, start: bool = False) -> tuple[runs.SavedRun, XRay]:
     if not start:
         from .learner import load_learner
 
-        learn.model.load_state_dict(load_learner(saved.model_file).model.state_dict())
-        learn.state.epoch = learn.state.fit_epoch = len(saved.history)
+        try:
+            learn.model.load_state_dict(load_learner(saved.model_file).model.state_dict())
+        except RuntimeError as error:
+            raise RunError(
+                f"The model of {saved.folder} does not fit the pictures that {saved.recipe.source} has now.",
+                hint="Train again, or bring back the pictures that it was trained on.",
+            ) from error
+        learn.state.epoch = learn.state.fit_epoch = saved.epoch
         learn.state.stopped = str(saved.judgement.get("stopped_because") or "") or None
     return saved, learn.xray()
 
@@ -247,13 +250,12 @@ def predict(model: Path, pictures: Sequence[Path]) -> Iterator[Answer]:
     """What a saved model says of each picture file.
 
     Raises:
-        ModelError: no such model, or a damaged one.
+        RunError: no such run or file.
+        ModelError: no model in the run, or a damaged one.
     """
     from .ship.predict import load_model
 
-    if len(model.parts) == 1 and not model.exists() and (runs.ROOT / model).is_dir():
-        model = runs.ROOT / model
-    return load_model(model).predict(pictures)
+    return load_model(model if model.is_file() else runs.find(model)).predict(pictures)
 
 
 def open_source(recipe: Recipe, observe: Observe) -> Splits:
@@ -265,10 +267,21 @@ def open_source(recipe: Recipe, observe: Observe) -> Splits:
     from .data.sources import load
 
     splits = load(recipe.source, recipe.classes or None, say=lambda line: observe(Note(line)))
+    for name, images in (("test", splits.test), ("valid", splits.valid)):
+        if images is not None and not len(images):
+            raise DataError(
+                f"{recipe.source}: the {name} split has no pictures.",
+                hint="Remove its files, and training pictures are held out in their place.",
+            )
     if splits.test is None and recipe.validate_on == "test":
         raise DataError(f"{recipe.source} has no test pictures to validate on.", hint="Set validate_on = valid.")
     if splits.test is None:
         train, test = splits.train.split(0.2, recipe.seed)
+        if not len(test):
+            raise DataError(
+                f"{recipe.source} has no test pictures, and too few to hold any out: one of each class.",
+                hint="Add pictures: four of each class or more.",
+            )
         splits = Splits(train, test, splits.valid, splits.source)
     return splits
 
@@ -315,6 +328,12 @@ class _Best:
             return learn.state.epoch
         learn.model.load_state_dict(self._parameters)
         return self._epoch
+
+
+def _place(learn: Learner) -> str:
+    """How far training is, in words."""
+    epoch, position = learn.state.epoch, learn.state.position
+    return f"in epoch {epoch + 1}, after batch {position}" if position else f"after epoch {epoch}"
 
 
 @contextlib.contextmanager

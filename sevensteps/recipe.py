@@ -18,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import RecipeError, nearest
+from .errors import DataError, RecipeError, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .steps.stop import StopRule
 
 
-def setting(default: Any, help: str, *, least: float = -math.inf, most: float = math.inf) -> Any:
+def setting(default: Any, help: str, *, least: int | float = -math.inf, most: int | float = math.inf) -> Any:
     """A field of the recipe: its default, what it does, and the numbers it may take."""
     return field(default=default, metadata={"help": help, "least": least, "most": most})
 
@@ -78,7 +78,7 @@ class Recipe:
 
     seed: int = setting(0, "Decides start, order, augmentation and what is held out.", least=0, most=2**63 - 1)
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "Where to compute.")
-    threads: int = setting(0, "Threads to compute with. 0: one for linear models, else every core.", least=0, most=1024)
+    threads: int = setting(0, "Threads to compute with. 0: every core for cnn, else one.", least=0, most=1024)
 
     def __post_init__(self) -> None:
         for key, value in dataclasses.asdict(self).items():
@@ -105,11 +105,11 @@ class Recipe:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"{path} cannot be read: {error}", hint="A recipe is a TOML file in UTF-8.") from error
-        return cls.from_toml(text, str(path))
+        return cls.from_toml(text, str(path), path.stem)
 
     @classmethod
-    def from_toml(cls, text: str, where: str = "the recipe") -> Recipe:
-        """A recipe from the text of a TOML file; `where` is named in errors.
+    def from_toml(cls, text: str, where: str = "the recipe", name: str = "own") -> Recipe:
+        """A recipe from the text of a TOML file; `where` is named in errors, and `name` is its name if it has none.
 
         Raises:
             RecipeError: damaged TOML, an unknown key, a wrong type or an impossible value.
@@ -127,7 +127,7 @@ class Recipe:
             given: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
             }
-            return cls(**given)
+            return cls(**{"name": name, **given})
         except RecipeError as error:
             raise RecipeError(f"{where}: {error.message}", hint=error.hint) from error
 
@@ -185,14 +185,24 @@ class Recipe:
             loss=loss,
             keep=keep,
             device=_device(self.device),
-            threads=self.threads or (1 if self.model == "linear" else _cores()),
+            threads=self.threads or (_cores() if self.model == "cnn" else 1),
             classes=splits.classes,
         )
 
     def held_out(self, splits: Splits) -> Splits:
-        """The splits with validation pictures held out, as the recipe says; a validation split that is there stays."""
-        if splits.valid is None and self.hold_out and self.validate_on == "valid":
-            return splits.hold_out(self.hold_out, self.seed)
+        """The splits with validation pictures held out, as the recipe says; a validation split that is there stays.
+
+        Raises:
+            DataError: there are too few pictures to hold any out.
+        """
+        if splits.valid is not None or not self.hold_out or self.validate_on == "test":
+            return splits
+        splits = splits.hold_out(self.hold_out, self.seed)
+        if splits.valid is not None and not len(splits.valid):
+            raise DataError(
+                "There are too few pictures to hold any out for validation: one of each class to train on.",
+                hint="Add pictures, or set hold_out = 0.",
+            )
         return splits
 
     def learner(self, splits: Splits) -> Learner:
@@ -272,7 +282,8 @@ class Recipe:
         for key, value in list(settings.items()):
             if key not in takes:
                 if value:
-                    raise RecipeError(f"{self.optimizer} has no {key}.", hint=f"Set {key} to 0 or false.")
+                    off = "false" if value is True else "0"
+                    raise RecipeError(f"{self.optimizer} has no {key}.", hint=f"Set {key} = {off}.")
                 del settings[key]
         return functools.partial(optimizer, **settings)
 
@@ -338,9 +349,7 @@ def _check(key: str, value: Any) -> None:
     if not fits or (isinstance(value, bool) and kind is not bool):
         raise RecipeError(f"{key} is {value!r}, and must be {wanted}.", hint=rules["help"])
     if kind in (int, float) and not (rules["least"] <= value <= rules["most"] and math.isfinite(value)):
-        bounds = (
-            f"{rules['least']:g} or more" if rules["most"] == math.inf else f"{rules['least']:g} to {rules['most']:g}"
-        )
+        bounds = f"{rules['least']} or more" if rules["most"] == math.inf else f"{rules['least']} to {rules['most']}"
         raise RecipeError(f"{key} is {value}, and must be {bounds}.", hint=rules["help"])
 
 

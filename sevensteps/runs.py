@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ RECIPE, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, TIMINGS = FILES = (
     "predictions.jsonl",
     "timings.jsonl",
 )
+FIGURES = ("curves.png", "results.png", "mistakes.png", "confusion.png", "weights.png")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ class SavedRun:
     def model_file(self) -> Path:
         """The model of the run."""
         return self.folder / MODEL
+
+    @property
+    def epoch(self) -> int:
+        """The epoch after which the model's parameters were kept."""
+        kept = self.judgement.get("kept_epoch")
+        return kept if isinstance(kept, int) else len(self.history)
 
 
 def new_folder(recipe: Recipe, out: Path | None, *, force: bool = False) -> Path:
@@ -61,7 +69,7 @@ def new_folder(recipe: Recipe, out: Path | None, *, force: bool = False) -> Path
                 f"{out} is there already and is not empty; nothing was changed.",
                 hint="Choose another folder with --out, or replace the run in it with --force.",
             )
-        for name in FILES:
+        for name in (*FILES, *FIGURES):
             files.remove(out / name)
     files.make_folder(out)
     return out
@@ -84,7 +92,9 @@ def save_history(folder: Path, history: Iterable[Epoch]) -> None:
     """
     rows = [asdict(epoch) for epoch in history]
     seconds = [{"number": row["number"], "seconds": row.pop("seconds")} for row in rows]
-    files.write(folder / HISTORY, _lines(rows))
+    for row in rows:
+        row["metrics"] = {name: _as_json(value) for name, value in row["metrics"].items()}
+    files.write(folder / HISTORY, _lines({key: _as_json(value) for key, value in row.items()} for row in rows))
     files.write(folder / TIMINGS, _lines(seconds))
 
 
@@ -97,6 +107,25 @@ def save_judgement(folder: Path, judgement: Mapping[str, Any]) -> None:
     files.write(folder / JUDGEMENT, json.dumps(judgement, indent=1, sort_keys=True) + "\n")
 
 
+def find(run: Path) -> Path:
+    """The folder of a run: the path itself, or the folder of that name under `runs/`.
+
+    Raises:
+        RunError: there is none, with the nearest name there is.
+    """
+    if run.is_dir():
+        return run
+    if len(run.parts) == 1 and (ROOT / run).is_dir():
+        return ROOT / run
+    if run.is_file():
+        raise RunError(f"{run} is a file, and a run is a folder.", hint=f"Name the folder: {run.parent}")
+    beside = run.parent if len(run.parts) > 1 else ROOT
+    known = [path.name for path in _entries(beside) if (path / RECIPE).is_file()]
+    raise RunError(
+        f"There is no run or path {str(run)!r}.", hint=nearest(run.name, known) or "sevensteps train makes one."
+    )
+
+
 def open_run(folder: Path) -> SavedRun:
     """What a run's folder holds.
 
@@ -104,14 +133,7 @@ def open_run(folder: Path) -> SavedRun:
         RunError: no such folder, or not a run's, with the nearest name there is.
         RecipeError: its recipe is damaged.
     """
-    if not folder.is_dir():
-        named = ROOT / folder.name
-        if len(folder.parts) == 1 and named.is_dir():
-            return open_run(named)
-        known = [path.name for path in _entries(folder.parent if len(folder.parts) > 1 else ROOT) if path.is_dir()]
-        raise RunError(
-            f"There is no run {str(folder)!r}.", hint=nearest(folder.name, known) or "sevensteps train makes one."
-        )
+    folder = find(folder)
     if not (folder / RECIPE).is_file():
         raise RunError(f"{folder} is not a run's folder: it has no {RECIPE}.", hint="sevensteps runs lists the runs.")
     return SavedRun(folder, Recipe.load(folder / RECIPE), _read_history(folder), _read_judgement(folder))
@@ -142,8 +164,8 @@ def _read_history(folder: Path) -> list[Epoch]:
     if not path.is_file():
         return []
     try:
-        return [Epoch(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return [_epoch(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error}", hint="Train again from the run's recipe.toml.") from error
 
 
@@ -155,13 +177,36 @@ def _read_judgement(folder: Path) -> dict[str, Any]:
         judgement = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error}", hint="Train again from the run's recipe.toml.") from error
-    if not isinstance(judgement, dict):
-        raise RunError(f"{path} is damaged: it holds no table.", hint="Train again from the run's recipe.toml.")
+    if not isinstance(judgement, dict) or not all(_is_score(judgement.get(split)) for split in ("test", "valid")):
+        raise RunError(f"{path} is damaged: it holds no scores.", hint="Train again from the run's recipe.toml.")
     return judgement
 
 
+def _is_score(score: Any) -> bool:
+    """Whether it is as `Score.as_json` gives it, or None for a split that is not there."""
+    numbers = ("accuracy", "low", "high", "n", "correct")
+    return score is None or (isinstance(score, dict) and all(isinstance(score.get(n), (int, float)) for n in numbers))
+
+
 def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    """What is in a folder, by name, and -2 before -10."""
+
+    def numbers_as_numbers(path: Path) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+    return sorted(folder.iterdir(), key=numbers_as_numbers) if folder.is_dir() else []
+
+
+def _as_json(value: Any) -> Any:
+    """JSON has no infinity and no NaN, so they are words."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _epoch(row: dict[str, Any]) -> Epoch:
+    """The epoch that a line of the history tells of."""
+    valid_loss = None if row["valid_loss"] is None else float(row["valid_loss"])
+    metrics = {str(name): float(value) for name, value in row["metrics"].items()}
+    return Epoch(int(row["number"]), float(row["train_loss"]), valid_loss, metrics, float(row["lr"]))
 
 
 def _lines(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -12,8 +12,9 @@ import pytest
 if TYPE_CHECKING:
     from sevensteps.data.images import Splits
 
-# Set before anything imports matplotlib.
+# Set before anything imports matplotlib, or torch: threads that wait give their core away, as in the command.
 os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,6 +32,13 @@ def one_thread() -> None:
     """The same numbers on every machine, and no fight over the cores between tests that run side by side."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed() -> None:
+    """A test that draws from torch's global generator draws the same each time."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from .. import model_file
-from ..data.decode import read_picture
+from ..data.decode import MOST_PIXELS, read_picture
 from ..errors import DataError, ModelError
 
 
@@ -70,26 +71,51 @@ def load_model(path: Path) -> Model:
     """
     path = path / "model.safetensors" if path.is_dir() else path
     arrays, about = model_file.read(path)
-    classes, shape = about.get("classes"), about.get("shape")
-    if not (isinstance(classes, list) and isinstance(shape, list) and len(shape) == 3):
-        raise ModelError(f"{path} does not say which pictures it takes.", hint="Export a model trained on pictures.")
-    channels, height, width = map(int, shape)
+    classes, shape, temperature = _facts(about, path)
     layers = _numpy_layers(about.get("model"))
-    if about.get("loss") != "mse_loss" and about.get("activation") is None and layers is not None:
+    if layers is not None and about.get("loss") != "mse_loss" and about.get("activation") is None:
         scores = _with_numpy(layers, arrays)
-        temperature = float(about.get("temperature") or 1.0)
-        try:
-            columns = scores(np.zeros((1, channels, height, width), dtype=np.uint8)).shape[1]
-        except (KeyError, ValueError) as error:
-            raise ModelError(
-                f"{path}: its description and its tensors differ ({error}).", hint="It is damaged."
-            ) from error
-        if columns != (1 if len(classes) == 2 else len(classes)):
-            raise ModelError(f"{path}: {columns} scores for {len(classes)} classes.", hint="It is damaged.")
-        return Model(
-            tuple(map(str, classes)), (channels, height, width), lambda pixels: _shares(scores(pixels) / temperature)
-        )
-    return Model(tuple(map(str, classes)), (channels, height, width), _with_torch(path))
+        model = Model(classes, shape, lambda pixels: _shares(scores(pixels) / temperature))
+    else:
+        model = Model(classes, shape, _with_torch(path))
+    try:
+        columns = model.probabilities(np.zeros((1, *shape), dtype=np.uint8)).shape[1]
+    except (KeyError, ValueError, IndexError, RuntimeError) as error:
+        raise ModelError(
+            f"{path}: its description, its tensors and its pictures do not go together ({error}).", hint=_DAMAGED
+        ) from error
+    if columns != len(classes):
+        raise ModelError(f"{path}: it tells {columns} classes apart, and names {len(classes)}.", hint=_DAMAGED)
+    return model
+
+
+_DAMAGED = "Export the model again."
+
+
+def _facts(about: dict[str, Any], path: Path) -> tuple[tuple[str, ...], tuple[int, int, int], float]:
+    """Class names, picture shape and temperature, as a file from anywhere has them.
+
+    Raises:
+        ModelError: not there, or not what they can be.
+    """
+    classes, shape, temperature = about.get("classes"), about.get("shape"), about.get("temperature", 1.0)
+    if classes is None or shape is None:
+        raise ModelError(f"{path} does not say which pictures it takes.", hint="Export a model trained on pictures.")
+    fits = {
+        "classes": isinstance(classes, list)
+        and len(set(map(str, classes))) == len(classes) > 1
+        and all(isinstance(name, str) for name in classes),
+        "shape": isinstance(shape, list)
+        and len(shape) == 3
+        and all(type(size) is int and size > 0 for size in shape)
+        and shape[0] in (1, 3)
+        and math.prod(shape) <= MOST_PIXELS,
+        "temperature": isinstance(temperature, (int, float)) and 0 < temperature < math.inf,
+    }
+    for name, fit in fits.items():
+        if not fit:
+            raise ModelError(f"{path}: its {name} cannot be {about.get(name)!r:.80}.", hint=_DAMAGED)
+    return tuple(classes), tuple(shape), float(temperature)
 
 
 def _with_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -130,12 +156,20 @@ def _with_numpy(layers: list[dict[str, Any]], arrays: dict[str, np.ndarray]) -> 
             prefix = f"{place}." if f"{place}.weight" in arrays or f"{place}.mean" in arrays else ""
             match layer["layer"]:
                 case "Normalize":
-                    x = (x - arrays[f"{prefix}mean"]) / arrays[f"{prefix}std"]
+                    mean, std = arrays[f"{prefix}mean"], arrays[f"{prefix}std"]
+                    if max(mean.size, std.size) > x.shape[1]:  # else it would make each picture larger
+                        raise ValueError(f"{mean.size} means for {x.shape[1]} channels")
+                    x = (x - mean) / std
                 case "Linear":
-                    x = x.reshape(len(x), -1) @ arrays[f"{prefix}weight"].T
-                    x = x + arrays[f"{prefix}bias"] if f"{prefix}bias" in arrays else x
+                    weight = arrays[f"{prefix}weight"]
+                    bias = arrays.get(f"{prefix}bias", np.zeros(weight.shape[:1], weight.dtype))
+                    if bias.shape != weight.shape[:1]:
+                        raise ValueError(f"a bias {bias.shape} for weights {weight.shape}")
+                    x = x.reshape(len(x), -1) @ weight.T + bias
                 case "ReLU":
                     x = np.maximum(x, 0)
+        if x.ndim != 2:
+            raise ValueError(f"scores of shape {x.shape}")
         return x
 
     return scores

@@ -286,19 +286,21 @@ def _generators_of(loader: Any) -> list[torch.Generator]:
 
 
 def _as_json(epoch: Epoch) -> dict[str, Any]:
-    """An epoch but for its seconds; JSON has no infinity and no NaN, so they are words."""
+    """An epoch but for its seconds. JSON has no infinity and no NaN, so they are words; files sort a table's keys, so
+    that metrics, whose order counts, are pairs.
+    """
 
     def plain(value: Any) -> Any:
         return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
     fields = {key: plain(value) for key, value in asdict(epoch).items() if key != "seconds"}
-    return {**fields, "metrics": {name: plain(value) for name, value in epoch.metrics.items()}}
+    return {**fields, "metrics": [[name, plain(value)] for name, value in epoch.metrics.items()]}
 
 
 def _epoch_from(fields: Mapping[str, Any]) -> Epoch:
     """The epoch that `_as_json` made this of."""
     numbers = {key: None if fields[key] is None else float(fields[key]) for key in ("train_loss", "valid_loss", "lr")}
-    metrics = {str(name): float(value) for name, value in fields["metrics"].items()}
+    metrics = {str(name): float(value) for name, value in fields["metrics"]}
     return Epoch(number=int(fields["number"]), metrics=metrics, **numbers)  # type: ignore[arg-type]
 
 

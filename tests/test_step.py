@@ -1,0 +1,208 @@
+"""Step 5: SGD is PyTorch's bit for bit, and the schedules are PyTorch's where the definitions agree."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+from sevensteps.errors import UsageError
+from sevensteps.steps.step import SCHEDULES, SGD, clipped, constant, cosine, one_cycle, optimizer_named
+
+SETTINGS = [
+    {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+    for momentum, weight_decay, nesterov in itertools.product((0.0, 0.5, 0.9), (0.0, 0.01, 1.0), (False, True))
+    if momentum or not nesterov
+]
+
+
+def problem() -> tuple[nn.Module, Callable[[nn.Module], torch.Tensor]]:
+    """A small network, and the loss of the batch that belongs to each of its steps."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(7, 5), nn.Tanh(), nn.Linear(5, 3))
+    batches = itertools.cycle([(torch.randn(11, 7), torch.randint(0, 3, (11,))) for _ in range(4)])
+
+    def loss(model: nn.Module) -> torch.Tensor:
+        x, targets = next(batches)
+        return nn.functional.cross_entropy(model(x), targets)
+
+    return model, loss
+
+
+def trained(make: Callable[..., torch.optim.Optimizer], steps: int = 20, **settings: Any) -> list[torch.Tensor]:
+    model, loss = problem()
+    optimizer = make(model.parameters(), lr=0.3, **settings)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss(model).backward()
+        optimizer.step()
+    return [parameter.detach() for parameter in model.parameters()]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_sgd_is_pytorchs_bit_for_bit_over_20_steps(settings: dict[str, Any]) -> None:
+    for ours, theirs in zip(trained(SGD, **settings), trained(torch.optim.SGD, **settings), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_sgd_takes_parameters_and_rate_by_position_as_the_walk_through_does() -> None:
+    model = nn.Linear(2, 1)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    optimizer = SGD(model.parameters(), 1.0)
+    model(torch.ones(3, 2)).mean().backward()
+    optimizer.step()
+    for was, parameter in zip(before, model.parameters(), strict=True):
+        assert torch.equal(parameter, was - 1)
+    optimizer.zero_grad()
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_sgd_leaves_parameters_without_a_gradient_alone() -> None:
+    used, unused = nn.Linear(2, 1), nn.Linear(2, 1)
+    before = unused.weight.detach().clone()
+    optimizer = SGD([*used.parameters(), *unused.parameters()], 1.0, momentum=0.9, weight_decay=0.1)
+    used(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    assert torch.equal(unused.weight, before)
+
+
+def test_the_state_of_sgd_goes_through_state_dict() -> None:
+    model, loss = problem()
+    whole = trained(SGD, momentum=0.9)
+    optimizer = SGD(model.parameters(), lr=0.3, momentum=0.9)
+    for step in range(20):
+        if step == 7:
+            saved, parameters = optimizer.state_dict(), model.state_dict()
+            model = nn.Sequential(nn.Linear(7, 5), nn.Tanh(), nn.Linear(5, 3))
+            model.load_state_dict(parameters)
+            optimizer = SGD(model.parameters(), lr=123.0)
+            optimizer.load_state_dict(saved)
+        optimizer.zero_grad()
+        loss(model).backward()
+        optimizer.step()
+    assert all(torch.equal(one, other) for one, other in zip(model.parameters(), whole, strict=True))
+
+
+def test_sgd_works_with_pytorchs_schedulers() -> None:
+    def with_scheduler(make: Any) -> list[torch.Tensor]:
+        model, loss = problem()
+        optimizer = make(model.parameters(), lr=0.3, momentum=0.9)
+        scheduler = lr_scheduler.StepLR(optimizer, step_size=3, gamma=0.5)
+        for _ in range(10):
+            optimizer.zero_grad()
+            loss(model).backward()
+            optimizer.step()
+            scheduler.step()
+        return [parameter.detach() for parameter in model.parameters()]
+
+    ours, theirs = with_scheduler(SGD), with_scheduler(torch.optim.SGD)
+    assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"lr": -0.1}, {"lr": float("nan")}, {"momentum": -0.9}, {"weight_decay": -1e-4}, {"nesterov": True}],
+)
+def test_sgd_refuses_settings_that_cannot_be(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(settings))):
+        SGD(nn.Linear(1, 1).parameters(), **{"lr": 0.1, **settings})
+
+
+def rates_of(scheduler: Any, optimizer: torch.optim.Optimizer, total: int) -> list[float]:
+    rates = []
+    for _ in range(total):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize(("total", "share"), [(100, 0.25), (43, 0.3), (1000, 0.1), (20, 0.5)])
+def test_one_cycle_is_pytorchs_where_both_peak_at_the_same_batch(total: int, share: float) -> None:
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+    theirs = lr_scheduler.OneCycleLR(
+        optimizer, 0.4, total, pct_start=share, div_factor=25.0, final_div_factor=1e5 / 25, cycle_momentum=False
+    )
+    wanted = [*rates_of(theirs, optimizer, total - 1), 0.4 / 1e5]
+    # PyTorch's peak is at batch total * share - 1, counted from 0; ours is at a share of the last batch's number.
+    ours = one_cycle(pct_start=(total * share - 1) / (total - 1))
+    assert [0.4 * ours(batch, total) for batch in range(total)] == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+
+
+def test_one_cycle_starts_low_peaks_after_a_quarter_and_ends_near_zero() -> None:
+    factors = [one_cycle()(batch, 101) for batch in range(101)]
+    assert factors[0] == pytest.approx(1 / 25)
+    assert factors[25] == max(factors) == 1
+    assert factors[100] == pytest.approx(1e-5)
+    assert one_cycle(pct_start=1.0)(100, 101) == 1
+    assert one_cycle(pct_start=0.0)(0, 101) == 1
+    assert one_cycle()(0, 1) == pytest.approx(1 / 25)
+
+
+def test_cosine_is_pytorchs() -> None:
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.7)
+    wanted = rates_of(lr_scheduler.CosineAnnealingLR(optimizer, 50), optimizer, 50)
+    assert [0.7 * cosine(batch, 50) for batch in range(50)] == pytest.approx(wanted)
+    assert cosine(50, 50) == 0
+
+
+def test_constant_is_constant_and_needs_no_end() -> None:
+    assert {constant(batch, None) for batch in range(5)} == {1.0}
+
+
+@pytest.mark.parametrize("name", ["one_cycle", "cosine"])
+def test_a_schedule_that_must_know_the_end_says_so(name: str) -> None:
+    with pytest.raises(UsageError, match="when training will end"):
+        SCHEDULES[name](0, None)
+
+
+@pytest.mark.parametrize("settings", [{"div": 0.0}, {"div_final": -1.0}, {"pct_start": 1.5}, {"pct_start": -0.1}])
+def test_one_cycle_refuses_settings_that_cannot_be(settings: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match="one_cycle"):
+        one_cycle(**settings)
+
+
+@pytest.mark.parametrize("clip", [0.01, 0.5, 1e6])
+def test_a_clipped_step_is_pytorchs_clipping_and_then_the_step(clip: float) -> None:
+    def after(step_of: Callable[[torch.optim.Optimizer, nn.Module], Callable[[], Any]]) -> list[torch.Tensor]:
+        model, loss = problem()
+        optimizer = SGD(model.parameters(), lr=0.3, momentum=0.9)
+        step = step_of(optimizer, model)
+        for _ in range(5):
+            optimizer.zero_grad()
+            loss(model).backward()
+            step()
+        return [parameter.detach() for parameter in model.parameters()]
+
+    def by_hand(optimizer: torch.optim.Optimizer, model: nn.Module) -> Callable[[], Any]:
+        def step() -> None:
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimizer.step()
+
+        return step
+
+    ours = after(lambda optimizer, model: clipped(optimizer, model, clip))
+    assert all(torch.equal(one, other) for one, other in zip(ours, after(by_hand), strict=True))
+    unclipped = after(lambda optimizer, model: optimizer.step)
+    assert torch.equal(ours[0], unclipped[0]) == (clip == 1e6)
+
+
+@pytest.mark.parametrize("clip", [0.0, -1.0, float("nan")])
+def test_clipping_to_nothing_is_refused(clip: float) -> None:
+    model = nn.Linear(1, 1)
+    with pytest.raises(UsageError, match="clip"):
+        clipped(SGD(model.parameters(), 0.1), model, clip)
+
+
+def test_an_optimizer_is_found_by_its_name() -> None:
+    assert optimizer_named("SGD") is SGD
+    assert optimizer_named("AdamW") is torch.optim.AdamW
+    for name in ("LBFGS", "SparseAdam", "Optimizer", "lr_scheduler", "Adamm"):
+        with pytest.raises(UsageError) as caught:
+            optimizer_named(name)
+        assert caught.value.hint
