@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from .data.sources import load
     from .errors import SevenstepsError
     from .jobs import Run, train
-    from .learner import Learner, load_learner
+    from .learner import Learner
     from .lr_find import LRFind
     from .metrics import accuracy
     from .recipe import Recipe
     from .records import Batch, Epoch, Finding, Interval, Score, XRay
+    from .saving import load_learner
     from .show.figures import plot_function
     from .steps.loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, sigmoid_l1_loss
     from .steps.step import SGD, cosine, one_cycle
@@ -71,11 +72,12 @@ _ROOMS = {
     "data.sources": ("load",),
     "errors": ("SevenstepsError",),
     "jobs": ("Run", "train"),
-    "learner": ("Learner", "load_learner"),
+    "learner": ("Learner",),
     "lr_find": ("LRFind",),
     "metrics": ("accuracy",),
     "recipe": ("Recipe",),
     "records": ("Batch", "Epoch", "Finding", "Interval", "Score", "XRay"),
+    "saving": ("load_learner",),
     "show.figures": ("plot_function",),
     "steps.loss": ("binary_cross_entropy_with_logits", "cross_entropy", "mse_loss", "sigmoid_l1_loss"),
     "steps.step": ("SGD", "cosine", "one_cycle"),

@@ -13,10 +13,11 @@ from .data.batches import Batches, DataLoaders
 from .data.images import Images, Splits
 from .data.sources import load
 from .jobs import train
-from .learner import Learner, load_learner
+from .learner import Learner
 from .metrics import accuracy
 from .recipe import Recipe
 from .records import Batch, Epoch
+from .saving import load_learner
 from .show.figures import plot_function
 from .steps.initialize import initialize
 from .steps.loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, sigmoid_l1_loss

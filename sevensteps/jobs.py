@@ -105,10 +105,10 @@ def train(
         recipe = recipe.settled(splits)  # first, so that settings that do not go together are answered at once
         import torch
 
+        from .interrupts import interrupts_between_batches
         from .judge.baselines import BASELINES
         from .judge.doctor import Doctor
         from .judge.predictions import predict_split
-        from .learner import interrupts_between_batches
     with _threads(torch, recipe.threads):
         learn = recipe.learner(splits)
         first_batch = learn.xray()  # before the folder is made, which an earlier run may have to make way for
@@ -188,11 +188,8 @@ def save_plots(folder: Path, run: Run, table: Any, images: Any) -> None:
     """
     from .show import figures
 
-    history = run.learn.state.fit_history
-    names = list(history[-1].metrics) if history else []
-    rows = [[epoch.train_loss, epoch.valid_loss or 0.0, *epoch.metrics.values()] for epoch in history]
     drawn = {
-        "curves": figures.metrics(["train_loss", "valid_loss", *names], rows),
+        "curves": run.learn.recorder.plot_metrics(),
         "results": figures.results(
             images.pixels[:16] / 255, table.labels[:16].tolist(), table.probabilities[:16], table.classes
         ),
@@ -200,8 +197,8 @@ def save_plots(folder: Path, run: Run, table: Any, images: Any) -> None:
         "confusion": figures.confusion(table.labels, table.predicted, table.classes),
     }
     if run.recipe.model == "linear":
-        weight = run.learn.model_arrays()
-        drawn["weights"] = figures.weights(next(a for a in weight.values() if a.ndim == 2), images.shape, table.classes)
+        weight = next(tensor.numpy() for tensor in run.learn.model.state_dict().values() if tensor.ndim == 2)
+        drawn["weights"] = figures.weights(weight, images.shape, table.classes)
     for name, figure in drawn.items():
         figures.save(figure, folder / f"{name}.png")
 
@@ -217,7 +214,7 @@ def xray(run: Path, *, start: bool = False) -> tuple[runs.SavedRun, XRay]:
     splits = open_source(saved.recipe, lambda event: None)
     learn = saved.recipe.learner(splits)
     if not start:
-        from .learner import load_learner
+        from .saving import load_learner
 
         try:
             learn.model.load_state_dict(load_learner(saved.model_file).model.state_dict())

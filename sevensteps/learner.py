@@ -6,10 +6,8 @@ import contextlib
 import copy
 import math
 import numbers
-import signal
-import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
@@ -19,15 +17,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from . import architecture, model_file
+from . import saving
 from .data.batches import DataLoaders
-from .errors import DataError, ModelError, ShapeError, TrainingError, UsageError
-from .metrics import METRICS
+from .errors import DataError, ModelError, TrainingError, UsageError
+from .interrupts import interrupts_between_batches
+from .objective import Metric, Objective, default_loss
+from .recorder import Recorder
 from .records import Batch, Epoch, XRay
 from .seeds import LOADER, seed_of
 from .steps import gradient
-from .steps.loss import LOSSES, binary_cross_entropy_with_logits, cross_entropy
-from .steps.predict import probabilities
 from .steps.repeat import State, batches_from, drawn_from, stream
 from .steps.step import SGD, UNFIT, Schedule, clipped, constant, one_cycle
 from .steps.stop import StopRule, after, when_not_finite
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .lr_find import LRFind
-
-Metric = Callable[[Tensor, Tensor], Any]
 
 
 class Learner:
@@ -76,11 +72,8 @@ class Learner:
         self.dls, self.lr, self.opt_func, self.clip = dls, lr, opt_func, clip
         self.device = torch.device(device)
         self.model = model.to(self.device)
-        self.loss_func = loss_func if loss_func is not None else _default_loss(model, dls.classes)
+        self.objective = Objective(loss_func if loss_func is not None else default_loss(model, dls.classes), activation)
         self.metrics = [metrics] if callable(metrics) else list(metrics or [])
-        self.activation = (
-            activation or getattr(self.loss_func, "activation", None) or _foreign_activation(self.loss_func)
-        )
         self.temperature = 1.0
         self.wanted_gradient = gradient
         self.schedule: Schedule = constant
@@ -93,7 +86,6 @@ class Learner:
             self.state.loss_sum = self.state.loss_sum.to(self.device)
         self.recorder = Recorder(self)
         self._stream: Any = None  # a weak reference to the open stream, if any
-        self._said: set[str] = set()
 
     @property
     def opt(self) -> torch.optim.Optimizer:
@@ -124,9 +116,14 @@ class Learner:
         return self.dls.classes
 
     @property
-    def loss_name(self) -> str:
-        """What the loss is called."""
-        return _name_of(self.loss_func)
+    def loss_func(self) -> Any:
+        """The loss as it was given, or chosen."""
+        return self.objective.loss_func
+
+    @property
+    def flat(self) -> bool:
+        """Whether the loaders give pictures as rows of pixels."""
+        return bool(getattr(self.dls.train, "flat", False))
 
     @property
     def batches_per_epoch(self) -> int | None:
@@ -177,7 +174,7 @@ class Learner:
         generator = stream(
             self.state,
             lambda epoch, start: batches_from(self.dls.train, self.state.seed, epoch, start, self.device),
-            self.fitted_loss,
+            self.objective.loss,
             calculate,
             clipped(self.opt, self.model, self.clip) if self.clip else self.opt.step,
             self._validate_epoch,
@@ -355,7 +352,7 @@ class Learner:
             DataError: there is no such loader, or it is empty.
         """
         loader = self._loader(ds_idx, dl)
-        functions: list[Metric] = [self.fitted_loss, *map(self._fitted_metric, self.metrics)]
+        functions: list[Metric] = [self.objective.loss, *map(self.objective.metric, self.metrics)]
         sums, seen = [0.0] * len(functions), 0
         with self.looking():
             for x, targets in loader:
@@ -401,7 +398,7 @@ class Learner:
 
     def probabilities(self, logits: Float[Tensor, "n scores"]) -> Float[Tensor, "n classes"]:
         """Raw scores as probabilities, with this learner's activation and temperature."""
-        return probabilities(logits, self.activation, self.temperature)
+        return self.objective.probabilities(logits, self.temperature)
 
     def predict(self, picture: Any) -> tuple[str, int, Float[Tensor, " classes"]]:
         """The class, its number, and the probabilities of one picture.
@@ -486,7 +483,7 @@ class Learner:
                 lines.append(f"{(name + ' ' if name else '') + str(module):<34.80}{count:>12,}")
         lines += [
             f"{self.parameter_count:,} parameters, {self.trainable_count:,} of them trainable",
-            f"loss: {self.loss_name}   optimizer: {type(self.opt).__name__}   gradient: {self.gradient}",
+            f"loss: {self.objective.name}   optimizer: {type(self.opt).__name__}   gradient: {self.gradient}",
         ]
         return "\n".join(lines)
 
@@ -524,10 +521,7 @@ class Learner:
             FileError: it cannot be written.
             ModelError: there are numbers that are not finite.
         """
-        path = Path(path)
-        path = path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")
-        model_file.write(path, _finite_arrays(self.state.tensors()), {"state": self.state.facts()})
-        return path
+        return saving.save(self, Path(path))
 
     def load(self, path: str | Path) -> Learner:
         """Take up what `save` saved; returns the learner itself.
@@ -536,14 +530,8 @@ class Learner:
             ModelError: no such file, a damaged one, or one of another kind.
             TrainingError: it belongs to another model or optimizer.
         """
-        path = Path(path)
-        path = path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")
-        arrays, about = model_file.read(path)
-        if "state" not in about:
-            raise ModelError(f"{path} holds an exported model and no optimizer.", hint="Use ss.load_learner(path).")
         self.close()
-        tensors = {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
-        self.state.restore(tensors, about["state"])
+        saving.load(self, Path(path))
         return self
 
     def export(self, path: str | Path) -> Path:
@@ -553,39 +541,7 @@ class Learner:
             FileError: it cannot be written.
             ModelError: there are numbers that are not finite.
         """
-        path = Path(path)
-        model_file.write(path, _finite_arrays(self.model.state_dict()), self.about())
-        return path
-
-    def model_arrays(self) -> dict[str, np.ndarray]:
-        """The model's parameters and buffers as arrays."""
-        return {name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()}
-
-    def about(self) -> dict[str, Any]:
-        """What an exported file says beside the tensors."""
-        known_loss = self.loss_name if self.loss_func_is_ours else None
-        images_flat = bool(getattr(self.dls.train, "flat", False))
-        return {
-            "model": architecture.describe(self.model),
-            "class": type(self.model).__name__,
-            "classes": list(self.classes) if self.classes else None,
-            "shape": list(self.picture_shape) if self.picture_shape else None,
-            "flat": images_flat,
-            "loss": known_loss,
-            "activation": "own" if self._activation_is_own else None,
-            "temperature": self.temperature,
-        }
-
-    @property
-    def _activation_is_own(self) -> bool:
-        """Whether the loss's name in a file, or none, does not say what makes probabilities of the scores."""
-        known = getattr(LOSSES.get(self.loss_name), "activation", None) if self.loss_func_is_ours else None
-        return self.activation is not known
-
-    @property
-    def loss_func_is_ours(self) -> bool:
-        """Whether the loss is one of `steps/loss.py`, perhaps with label smoothing."""
-        return getattr(self.loss_func, "func", self.loss_func) in LOSSES.values()
+        return saving.export(self, Path(path))
 
     # Inside
 
@@ -597,61 +553,6 @@ class Learner:
         if (name := type(optimizer).__name__) in UNFIT:
             raise UsageError(f"{name} does not fit here: it {UNFIT[name]}.", hint="Use SGD or AdamW.")
         return optimizer
-
-    def fitted_loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """The loss; one that is not ours gets `(b, 1)` targets for `(b, 1)` predictions, and must give one number."""
-        if self.loss_func_is_ours:
-            self._check_labels(predictions, targets)
-            loss: Tensor = self.loss_func(predictions, targets)
-            return loss
-        if predictions.ndim == 2 and predictions.shape[1] == 1 and _takes_a_score_a_class(self.loss_func):
-            raise ShapeError(
-                f"{self.loss_name} takes a score for each class, and the predictions are {tuple(predictions.shape)}.",
-                hint="Give the model an output for each class, or use a binary cross-entropy.",
-            )
-        loss = self.loss_func(predictions, self._fitted_targets(predictions, targets))
-        if not isinstance(loss, Tensor) or loss.ndim:
-            raise ShapeError(
-                f"The loss {self.loss_name} gives {tuple(loss.shape) if isinstance(loss, Tensor) else loss!r}, "
-                "and must give one number.",
-                hint="End it with .mean().",
-            )
-        return loss
-
-    def _fitted_metric(self, metric: Metric) -> Metric:
-        """A metric that takes raw scores and the loader's targets."""
-        if metric in METRICS.values():
-            activation: Any = self.activation
-            return lambda predictions, targets: metric(predictions, targets, activation)  # type: ignore[call-arg]
-        return lambda predictions, targets: metric(predictions, self._fitted_targets(predictions, targets))
-
-    def _check_labels(self, predictions: Tensor, targets: Tensor) -> None:
-        """Look at the first batch's labels: those of other classes would train towards nonsense without a word."""
-        if "labels" in self._said or predictions.ndim != 2 or targets.is_floating_point():
-            return
-        self._said.add("labels")
-        classes = max(predictions.shape[1], 2)
-        wrong = targets[(targets < 0) | (targets >= classes)]
-        if wrong.numel():
-            raise DataError(
-                f"There is a label {int(wrong[0])}, and the model's {predictions.shape[1]} score"
-                f"{'s tell' if predictions.shape[1] > 1 else ' tells'} the classes 0 to {classes - 1} apart.",
-                hint="Number the labels from 0, or give the model an output for each class.",
-            )
-
-    def _fitted_targets(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """Float targets of the predictions' shape where one is `(b, 1)` and one `(b,)`, which would give `(b, b)`."""
-        count = len(predictions)
-        if {predictions.shape, targets.shape} == {(count,), (count, 1)}:
-            if "column" not in self._said:
-                self._said.add("column")
-                shapes = ["(batch,)", "(batch, 1)"]
-                print(
-                    f"Targets {shapes[targets.ndim - 1]} are given to your loss and metrics as "
-                    f"{shapes[predictions.ndim - 1]} floats, like the predictions."
-                )
-            return targets.reshape(predictions.shape).to(predictions.dtype)
-        return targets
 
     def _validate_epoch(self) -> tuple[float | None, Mapping[str, float]]:
         if self.dls.valid is None:
@@ -683,184 +584,7 @@ class Learner:
             raise DataError(f"The picture is {tuple(x.shape)}, and the model takes {shape}.", hint="Resize it.")
         if not bool(((x >= 0) & (x <= 1)).all()):
             raise DataError("The picture has values outside [0, 1].", hint="Divide by 255, or give a uint8 array.")
-        return x.reshape(1, -1) if getattr(self.dls.train, "flat", False) else x.reshape(1, *shape)
-
-
-class Recorder:
-    """What the last fit gave: `values`, a row an epoch; `losses` and `lrs`, one a batch."""
-
-    def __init__(self, learn: Learner) -> None:
-        self._learn = learn
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget the losses and rates of the batches."""
-        self._losses: list[Tensor] = []
-        self.lrs: list[float] = []
-        self._validated: list[tuple[int, float]] = []  # batches done, and the loss then
-
-    def observe(self, event: Batch | Epoch) -> None:
-        """Take in an event of the stream."""
-        if isinstance(event, Batch):
-            self._losses.append(event.loss)
-            self.lrs.append(event.lr)
-        elif event.valid_loss is not None:
-            self._validated.append((len(self._losses), event.valid_loss))
-
-    @property
-    def losses(self) -> list[float]:
-        """The loss of each batch."""
-        return torch.stack(self._losses).tolist() if self._losses else []
-
-    @property
-    def metric_names(self) -> list[str]:
-        """What the columns of `values` are."""
-        valid = [] if self._learn.dls.valid is None else ["valid_loss", *self._learn.metric_names]
-        return ["train_loss", *valid]
-
-    @property
-    def values(self) -> list[list[float]]:
-        """A row an epoch of the last fit: train loss, and validation loss and metrics where there are any."""
-        return [
-            [epoch.train_loss, *([] if epoch.valid_loss is None else [epoch.valid_loss]), *epoch.metrics.values()]
-            for epoch in self._learn.state.fit_history
-        ]
-
-    def plot_loss(self, skip_start: int = 5, with_valid: bool = True) -> Figure:
-        """The loss of each batch after the first few, and the validation loss of each epoch."""
-        from .show import figures
-
-        validated = self._validated if with_valid else []
-        return figures.losses(
-            self.losses, [loss for _, loss in validated], skip_start, [batches for batches, _ in validated]
-        )
-
-    def plot_metrics(self) -> Figure:
-        """Each figure of the table against the epochs."""
-        from .show import figures
-
-        return figures.metrics(self.metric_names, self.values)
-
-
-def load_learner(
-    path: str | Path, model: nn.Module | None = None, loss_func: Any = None, *, dls: DataLoaders | None = None
-) -> Learner:
-    """The learner that `export` saved, ready to predict; with `dls`, to train on.
-
-    A model of layers that are not in `architecture.LAYERS` comes as an instance in `model`, and a loss that is not
-    ours in `loss_func`: a file never names code.
-
-    Raises:
-        ModelError: no such file, a damaged one, or one that needs `model` or `loss_func`.
-    """
-    arrays, about = model_file.read(Path(path))
-    _check_about(about, path)
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    if about.get("activation") and loss_func is None:
-        raise ModelError(
-            f"{path} was trained with an activation that is not ours, and the file cannot hold it.",
-            hint="Pass the loss: ss.load_learner(path, loss_func=...), with the activation in loss_func.activation.",
-        )
-    if model is not None:
-        if not isinstance(model, nn.Module):
-            raise ModelError(f"The model is {model!r}, and must be an nn.Module.", hint="Pass an instance.")
-        try:
-            model.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise ModelError(
-                f"{path} does not fit the model given: {error}", hint="Give the same architecture."
-            ) from error
-    elif about.get("model") is None:
-        raise ModelError(
-            f"{path} holds the weights of {about.get('class', 'a model')}, which is not made of listed layers.",
-            hint="Pass an instance: ss.load_learner(path, model=...).",
-        )
-    else:
-        model = architecture.build(about["model"], tensors)
-    classes = tuple(about["classes"]) if about.get("classes") else None
-    if loss_func is None:
-        loss_func = LOSSES.get(about.get("loss") or "") or _default_loss(model, classes)
-    learn = Learner(dls or DataLoaders(_NoPictures(classes, about.get("shape"), about.get("flat"))), model, loss_func)
-    learn.temperature = float(about.get("temperature") or 1.0)
-    return learn
-
-
-def _check_about(about: Mapping[str, Any], path: str | Path) -> None:
-    """Hold what a file says of itself against what `Learner.about` can say.
-
-    Raises:
-        ModelError: naming the first thing that cannot be.
-    """
-
-    def words(value: Any) -> bool:
-        return isinstance(value, list) and all(isinstance(word, str) for word in value)
-
-    def shape(value: Any) -> bool:
-        return isinstance(value, list) and len(value) == 3 and all(type(n) is int and n > 0 for n in value)
-
-    def temperature(value: Any) -> bool:
-        return isinstance(value, (int, float)) and 0 < value < math.inf
-
-    fits: dict[str, Callable[[Any], bool]] = {
-        "classes": words,
-        "shape": shape,
-        "flat": lambda value: isinstance(value, bool),
-        "loss": lambda value: isinstance(value, str),
-        "activation": lambda value: value == "own",
-        "temperature": temperature,
-    }
-    for name, fit in fits.items():
-        value = about.get(name)
-        if value is not None and not fit(value):
-            raise ModelError(f"{path} is damaged: its {name} is {value!r:.80}.", hint="Export the model again.")
-
-
-def _finite_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Tensors as arrays for a file, which is read back only if every number is finite.
-
-    Raises:
-        ModelError: one that is not.
-    """
-    for name, tensor in tensors.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise ModelError(f"{name} holds numbers that are not finite.", hint="Train with a lower learning rate.")
-    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-
-
-class _NoPictures:
-    """Stands where a training loader would in a learner that only predicts: class names and a shape."""
-
-    def __init__(self, classes: tuple[str, ...] | None, shape: Sequence[int] | None, flat: bool | None) -> None:
-        self.classes, self.flat = classes, bool(flat)
-        self.images = self if shape else None
-        self.shape = tuple(shape or ())
-
-    def __iter__(self) -> Iterator[Any]:
-        raise DataError("A loaded learner has no training pictures.", hint="ss.load_learner(path, dls=dls)")
-
-
-@contextlib.contextmanager
-def interrupts_between_batches(*numbers: signal.Signals) -> Iterator[Callable[[], int]]:
-    """Inside, Ctrl-C (and the signals named) is only noted, for whoever asks between two batches; a second interrupts.
-
-    What is given answers with the signal's number, or 0 while there was none.
-    """
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: 0
-        return
-
-    def note(number: int, frame: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, *numbers)}
-    try:
-        yield lambda: asked[0] if asked else 0
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        return x.reshape(1, -1) if self.flat else x.reshape(1, *shape)
 
 
 def _refuse_callbacks(cbs: Any) -> None:
@@ -883,40 +607,9 @@ def _checked_rate(lr: Any) -> float:
     return rate
 
 
-def _takes_a_score_a_class(loss_func: Any) -> bool:
-    """Whether it is a loss of PyTorch's that, given one score, is zero whatever the target."""
-    return isinstance(loss_func, (nn.CrossEntropyLoss, nn.NLLLoss)) or loss_func in (
-        nn.functional.cross_entropy,
-        nn.functional.nll_loss,
-    )
-
-
-def _default_loss(model: nn.Module, classes: Sequence[str] | None) -> Any:
-    """Binary cross-entropy for one column of scores, cross-entropy for several."""
-    columns = next(
-        (layer.out_features for layer in reversed(list(model.modules())) if isinstance(layer, nn.Linear)),
-        1 if classes is not None and len(classes) == 2 else 2,
-    )
-    return binary_cross_entropy_with_logits if columns == 1 else cross_entropy
-
-
-def _foreign_activation(loss_func: Any) -> Callable[[Tensor], Tensor] | None:
-    """What makes probabilities of the scores under PyTorch's losses that take something other than logits."""
-    if loss_func is nn.functional.binary_cross_entropy or isinstance(loss_func, nn.BCELoss):
-        return lambda scores: scores
-    if loss_func is nn.functional.nll_loss or isinstance(loss_func, nn.NLLLoss):
-        return torch.exp
-    return None
-
-
 def _length(loader: Any) -> int | None:
     """How many batches an epoch has, where the loader knows."""
     try:
         return len(loader)
     except TypeError:
         return None
-
-
-def _name_of(loss_func: Any) -> str:
-    loss_func = getattr(loss_func, "func", loss_func)
-    return getattr(loss_func, "__name__", type(loss_func).__name__)

@@ -109,7 +109,7 @@ def lr_find(learn: Learner, start_lr: float, end_lr: float, num_it: int, stop_di
             break
         seed, x, targets = next(upcoming)
         with torch.no_grad(), drawn_from(seed, x.device):
-            start = float(learn.fitted_loss(untouched(x), targets))
+            start = float(learn.objective.loss(untouched(x), targets))
         rates.append(event.lr)
         starts.append(start)
         differences.append(loss - start)

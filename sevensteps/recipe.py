@@ -243,11 +243,14 @@ class Recipe:
 
     def initialized_model(self, splits: Splits) -> nn.Module:
         """Step 1: the model for these pictures, with its parameters as they start."""
+        import torch
+
         from .steps.initialize import initialize
         from .steps.predict import MODELS, Normalize
 
         normalize = Normalize(*mean_and_std(splits.train.pixels)) if self.normalize else None
-        model = MODELS[self.model](splits.train.shape, len(splits.classes), normalize, self.width or None)
+        with torch.random.fork_rng(devices=[]):  # layers draw a start that is of no use, from the caller's generator
+            model = MODELS[self.model](splits.train.shape, len(splits.classes), normalize, self.width or None)
         return initialize(model, self.init, std=self.init_std, seed=self.seed)
 
     def loss_function(self) -> Any:

@@ -40,7 +40,7 @@ def xray(learn: Learner, x: Tensor, y: Tensor, epoch: int, position: int) -> XRa
     with drawn_from(seed_of(state.seed, epoch, position, LAYERS), x.device):
         with torch.set_grad_enabled(not by_formula):
             predictions = model(x)
-            loss = learn.fitted_loss(predictions, y)
+            loss = learn.objective.loss(predictions, y)
         calculate(x, y, predictions, loss)
     gradients = {
         name: parameter.grad.detach().clone()
@@ -81,7 +81,7 @@ def xray(learn: Learner, x: Tensor, y: Tensor, epoch: int, position: int) -> XRa
                 values,
             ),
             StepView(
-                3, "loss", f"{learn.loss_name} = {float(loss):.4f}, the mean over {len(x)}", {"loss": float(loss)}
+                3, "loss", f"{learn.objective.name} = {float(loss):.4f}, the mean over {len(x)}", {"loss": float(loss)}
             ),
             StepView(
                 4,

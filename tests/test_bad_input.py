@@ -223,6 +223,7 @@ DAMAGE: dict[Callable[[Path], None], list[str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__[1:])
+@pytest.mark.usefixtures("without_shape_checks")
 def test_pictures_that_cannot_be_used_are_named_with_the_reason(
     tmp_path: Path, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,10 @@ PACKAGE = Path(sevensteps.__file__).parent
 FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
 
 # A file whose room is not its own name: what lies in a folder belongs to the folder's room.
-ROOM_OF = {"xray": "learner", "lr_find": "learner", "__init__": "the package"}
+ROOM_OF = {
+    **dict.fromkeys(("xray", "lr_find", "objective", "recorder", "saving", "interrupts"), "learner"),
+    "__init__": "the package",
+}
 
 # Bottom to top: a room, and the rooms it may import besides itself.
 BOTTOM = {"errors", "files", "records", "seeds"}

@@ -122,7 +122,7 @@ def _with_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """Any model, by the learner that loads it."""
     import torch
 
-    from ..learner import load_learner
+    from ..saving import load_learner
 
     learn = load_learner(path)
     flat = bool(getattr(learn.dls.train, "flat", False))

@@ -1,0 +1,33 @@
+"""Ctrl-C that waits for the batch under way, so that what it leaves is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+@contextlib.contextmanager
+def interrupts_between_batches(*numbers: signal.Signals) -> Iterator[Callable[[], int]]:
+    """Inside, Ctrl-C (and the signals named) is only noted, for whoever asks between two batches; a second interrupts.
+
+    What is given answers with the signal's number, or 0 while there was none.
+    """
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: 0
+        return
+
+    def note(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, *numbers)}
+    try:
+        yield lambda: asked[0] if asked else 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -1,0 +1,176 @@
+"""A learner as a file, and back: whole with `save` and `load`, the model alone with `export` and `load_learner`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import architecture, model_file
+from .data.batches import DataLoaders
+from .errors import DataError, ModelError
+from .objective import default_loss
+from .steps.loss import LOSSES
+
+if TYPE_CHECKING:
+    from .learner import Learner
+
+
+def save(learn: Learner, path: Path) -> Path:
+    """Write weights, optimizer, history and position; `.safetensors` is added to the name if it is missing.
+
+    Raises:
+        FileError: it cannot be written.
+        ModelError: there are numbers that are not finite.
+    """
+    path = _named(path)
+    model_file.write(path, finite_arrays(learn.state.tensors()), {"state": learn.state.facts()})
+    return path
+
+
+def load(learn: Learner, path: Path) -> None:
+    """Give the learner what `save` wrote.
+
+    Raises:
+        ModelError: no such file, a damaged one, or one of another kind.
+        TrainingError: it belongs to another model or optimizer.
+    """
+    path = _named(path)
+    arrays, about = model_file.read(path)
+    if "state" not in about:
+        raise ModelError(f"{path} holds an exported model and no optimizer.", hint="Use ss.load_learner(path).")
+    tensors = {name: torch.from_numpy(array).to(learn.device) for name, array in arrays.items()}
+    learn.state.restore(tensors, about["state"])
+
+
+def export(learn: Learner, path: Path) -> Path:
+    """Write the model alone, with class names, picture shape and what turns scores into probabilities.
+
+    Raises:
+        FileError: it cannot be written.
+        ModelError: there are numbers that are not finite.
+    """
+    model_file.write(path, finite_arrays(learn.model.state_dict()), about(learn))
+    return path
+
+
+def about(learn: Learner) -> dict[str, Any]:
+    """What an exported file says beside the tensors."""
+    return {
+        "model": architecture.describe(learn.model),
+        "class": type(learn.model).__name__,
+        "classes": list(learn.classes) if learn.classes else None,
+        "shape": list(learn.picture_shape) if learn.picture_shape else None,
+        "flat": learn.flat,
+        "loss": learn.objective.name if learn.objective.is_ours else None,
+        "activation": "own" if learn.objective.activation_is_own else None,
+        "temperature": learn.temperature,
+    }
+
+
+def load_learner(
+    path: str | Path, model: nn.Module | None = None, loss_func: Any = None, *, dls: DataLoaders | None = None
+) -> Learner:
+    """The learner that `export` saved, ready to predict; with `dls`, to train on.
+
+    A model of layers that are not in `architecture.LAYERS` comes as an instance in `model`, and a loss that is not
+    ours in `loss_func`: a file never names code.
+
+    Raises:
+        ModelError: no such file, a damaged one, or one that needs `model` or `loss_func`.
+    """
+    from .learner import Learner
+
+    arrays, about = model_file.read(Path(path))
+    _check_about(about, path)
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    if about.get("activation") and loss_func is None:
+        raise ModelError(
+            f"{path} was trained with an activation that is not ours, and the file cannot hold it.",
+            hint="Pass the loss: ss.load_learner(path, loss_func=...), with the activation in loss_func.activation.",
+        )
+    if model is not None:
+        if not isinstance(model, nn.Module):
+            raise ModelError(f"The model is {model!r}, and must be an nn.Module.", hint="Pass an instance.")
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{path} does not fit the model given: {error}", hint="Give the same architecture."
+            ) from error
+    elif about.get("model") is None:
+        raise ModelError(
+            f"{path} holds the weights of {about.get('class', 'a model')}, which is not made of listed layers.",
+            hint="Pass an instance: ss.load_learner(path, model=...).",
+        )
+    else:
+        model = architecture.build(about["model"], tensors)
+    classes = tuple(about["classes"]) if about.get("classes") else None
+    if loss_func is None:
+        loss_func = LOSSES.get(about.get("loss") or "") or default_loss(model, classes)
+    learn = Learner(dls or DataLoaders(_NoPictures(classes, about.get("shape"), about.get("flat"))), model, loss_func)
+    learn.temperature = float(about.get("temperature") or 1.0)
+    return learn
+
+
+def _check_about(about: Mapping[str, Any], path: str | Path) -> None:
+    """Hold what a file says of itself against what `about` can say.
+
+    Raises:
+        ModelError: naming the first thing that cannot be.
+    """
+
+    def words(value: Any) -> bool:
+        return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+    def shape(value: Any) -> bool:
+        return isinstance(value, list) and len(value) == 3 and all(type(n) is int and n > 0 for n in value)
+
+    def temperature(value: Any) -> bool:
+        return isinstance(value, (int, float)) and 0 < value < math.inf
+
+    fits: dict[str, Callable[[Any], bool]] = {
+        "classes": words,
+        "shape": shape,
+        "flat": lambda value: isinstance(value, bool),
+        "loss": lambda value: isinstance(value, str),
+        "activation": lambda value: value == "own",
+        "temperature": temperature,
+    }
+    for name, fit in fits.items():
+        value = about.get(name)
+        if value is not None and not fit(value):
+            raise ModelError(f"{path} is damaged: its {name} is {value!r:.80}.", hint="Export the model again.")
+
+
+def finite_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Tensors as arrays for a file, which is read back only if every number is finite.
+
+    Raises:
+        ModelError: one that is not.
+    """
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"{name} holds numbers that are not finite.", hint="Train with a lower learning rate.")
+    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+
+
+class _NoPictures:
+    """Stands where a training loader would in a learner that only predicts: class names and a shape."""
+
+    def __init__(self, classes: tuple[str, ...] | None, shape: Sequence[int] | None, flat: bool | None) -> None:
+        self.classes, self.flat = classes, bool(flat)
+        self.images = self if shape else None
+        self.shape = tuple(shape or ())
+
+    def __iter__(self) -> Iterator[Any]:
+        raise DataError("A loaded learner has no training pictures.", hint="ss.load_learner(path, dls=dls)")
+
+
+def _named(path: Path) -> Path:
+    return path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")

@@ -1,0 +1,229 @@
+"""Judging: intervals against SciPy, baselines against slow arithmetic, tables against PyTorch, and the doctor."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from small import images, learner, loaders
+from torch.nn import functional as F
+
+import sevensteps as ss
+from sevensteps.data.images import Images, Splits
+from sevensteps.errors import UsageError
+from sevensteps.judge.baselines import BASELINES, most_frequent, nearest_mean_picture, pixel_similarity
+from sevensteps.judge.doctor import Doctor
+from sevensteps.judge.intervals import score, wilson
+from sevensteps.judge.predictions import predict_split
+from sevensteps.records import Epoch
+
+
+@given(st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilsons_interval_is_scipys(counts: tuple[int, int]) -> None:
+    correct, n = counts
+    interval = wilson(correct, n)
+    expected = binomtest(correct, n).proportion_ci(0.95, "wilson")
+    assert interval.low == pytest.approx(expected.low, abs=1e-12)
+    assert interval.high == pytest.approx(expected.high, abs=1e-12)
+    assert 0 <= interval.low <= correct / n <= interval.high <= 1
+    assert correct / n in interval
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.8, 0.99])
+def test_wilsons_interval_is_scipys_at_other_levels(confidence: float) -> None:
+    expected = binomtest(17, 40).proportion_ci(confidence, "wilson")
+    interval = wilson(17, 40, confidence)
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_wilsons_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    drawn = np.random.default_rng(0).binomial(200, 0.96, 4000)
+    covered = np.mean([0.96 in wilson(int(correct), 200) for correct in drawn])
+    assert 0.93 < covered < 0.98
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 0), (-1, 10), (11, 10), (0, -1)])
+def test_what_is_no_proportion_is_refused(correct: int, n: int) -> None:
+    with pytest.raises(UsageError, match="no proportion"):
+        wilson(correct, n)
+
+
+def test_a_score_says_its_split_count_and_interval() -> None:
+    found = score("test", 1940, 2000)
+    assert found.accuracy == 0.97
+    assert found.as_json() == {
+        "accuracy": 0.97,
+        "low": wilson(1940, 2000).low,
+        "high": wilson(1940, 2000).high,
+        "n": 2000,
+        "correct": 1940,
+    }
+
+
+def nearest_by_hand(train: Images, test: Images) -> list[int]:
+    """Pixel similarity, one picture and one class at a time, in exact numbers."""
+    answers = []
+    means = {
+        label: train.pixels[train.labels == label].astype(np.float64).sum(0) / (train.labels == label).sum()
+        for label in range(len(train.classes))
+        if (train.labels == label).any()
+    }
+    for picture in test.pixels:
+        distances = {label: float(np.abs(picture - mean).mean()) for label, mean in means.items()}
+        answers.append(min(distances, key=distances.__getitem__))
+    return answers
+
+
+@pytest.mark.parametrize(("count", "classes", "shape"), [(60, 2, (1, 8, 8)), (90, 5, (3, 4, 6)), (700, 3, (1, 3, 3))])
+def test_pixel_similarity_is_what_slow_arithmetic_gives(count: int, classes: int, shape: tuple[int, int, int]) -> None:
+    train, test = images(90, shape, classes), images(count, shape, classes, seed=1)
+    expected = nearest_by_hand(train, test)
+    np.testing.assert_array_equal(nearest_mean_picture(train, test), expected)
+    found = pixel_similarity(train, test)
+    assert (found.correct, found.n) == (int((np.array(expected) == test.labels).sum()), count)
+    assert found.split == "train"  # as the made-up pictures call it
+
+
+def test_pixel_similarity_of_the_first_job_is_the_bar_to_beat(splits: Splits) -> None:
+    assert splits.test is not None
+    some = splits.test.take(np.arange(0, 2000, 20))
+    np.testing.assert_array_equal(nearest_mean_picture(splits.train, some), nearest_by_hand(splits.train, some))
+    assert 0.91 < pixel_similarity(splits.train, splits.test).accuracy < 0.92
+
+
+def test_a_class_without_training_pictures_is_never_the_nearest() -> None:
+    pictures = images(60, classes=3)
+    without = pictures.take(np.flatnonzero(pictures.labels != 1))
+    assert set(nearest_mean_picture(without, pictures).tolist()) == {0, 2}
+
+
+def test_the_most_frequent_class_is_that_of_training() -> None:
+    train = images(90, classes=3).take(np.array([1, 4, 7, 0, 2]))
+    test = images(30, classes=3, seed=1)
+    found = most_frequent(train, test)
+    assert (found.correct, found.n) == (10, 30)
+
+
+def test_each_baseline_has_a_name_and_gives_a_score() -> None:
+    train, test = images(60), images(20, seed=1)
+    for name, baseline in BASELINES.items():
+        found = baseline(train, test)
+        assert name
+        assert found.n == 20
+        assert found.accuracy in found.interval
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("model", ["linear", "cnn"])
+def test_a_table_of_predictions_is_what_the_model_gives(classes: int, model: str) -> None:
+    learn = learner(model, loaders(classes=classes))
+    learn.fit(1, show=False)
+    pictures = images(1500, classes=classes, seed=2)  # more than a batch
+    table = predict_split(learn, pictures, "test")
+    learn.model.eval()
+    with torch.no_grad():
+        logits = learn.model(torch.from_numpy(pictures.pixels).float() / 255)
+    shares = F.softmax(logits if classes > 2 else torch.cat([torch.zeros_like(logits), logits], 1), dim=1)
+    np.testing.assert_allclose(table.logits, logits.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(table.probabilities, shares.numpy(), atol=1e-5)
+    right = int((shares.argmax(1).numpy() == pictures.labels).sum())
+    assert table.score == score("test", right, 1500)
+    rows = [json.loads(line) for line in table.to_jsonl().splitlines()]
+    assert [row["id"] for row in rows] == pictures.ids
+    assert [row["label"] for row in rows] == [pictures.classes[label] for label in pictures.labels]
+    assert np.array([row["logits"] for row in rows], dtype=np.float32).tolist() == table.logits.tolist()
+    assert np.argmax([row["probabilities"] for row in rows], axis=1).tolist() == table.predicted.tolist()
+
+
+def epoch(number: int, accuracy: float) -> Epoch:
+    """What the stream says of an epoch."""
+    return Epoch(number, 0.5, 0.5, {"accuracy": accuracy}, 0.1)
+
+
+def stuck(scale: float) -> ss.Learner:
+    """A learner whose parameters answer the second class for every picture, the more surely the larger the scale."""
+    learn = learner("linear")
+    with torch.no_grad():
+        for parameter in learn.model.parameters():
+            parameter.fill_(scale if parameter.numel() == 1 else 0.0)
+    next(learn.stream(ss.after(batches=1)))
+    with torch.no_grad():
+        for parameter in learn.model.parameters():
+            parameter.fill_(scale if parameter.numel() == 1 else 0.0)
+    learn.close()
+    return learn
+
+
+def test_a_saturated_run_at_chance_is_said_once_with_its_evidence() -> None:
+    doctor = Doctor(stuck(30.0))
+    assert doctor.observe(epoch(1, 0.5)) is None  # too early to say
+    finding = doctor.observe(epoch(2, 0.5))
+    assert finding is not None
+    assert (finding.code, finding.epoch, finding.recovered_at) == ("saturated", 2, None)
+    assert "saturated for 100% of a batch" in finding.message
+    assert "50.0% of 40" in finding.message
+    assert "--recipe linear" in finding.fix
+    assert doctor.observe(epoch(3, 0.5)) is None
+    assert doctor.findings == [finding]
+
+
+def test_a_finding_that_passes_is_marked_recovered_and_may_come_again() -> None:
+    doctor = Doctor(stuck(30.0))
+    for number, accuracy in enumerate([0.5, 0.5, 0.55, 0.95, 0.95, 0.5], start=1):
+        doctor.observe(epoch(number, accuracy))
+    assert [(finding.epoch, finding.recovered_at) for finding in doctor.findings] == [(2, 4), (6, None)]
+
+
+def test_a_run_at_chance_without_saturation_is_said_to_be_so() -> None:
+    doctor = Doctor(stuck(0.01))
+    finding = doctor.observe(epoch(4, 0.5))
+    assert finding is not None
+    assert finding.code == "at_chance"
+    assert "gradient norm" in finding.message
+    assert "saturated" not in finding.message
+
+
+def test_worse_than_chance_is_at_chance_too() -> None:
+    doctor = Doctor(stuck(0.01))
+    assert doctor.observe(epoch(4, 0.1)) is not None
+
+
+def test_a_run_above_chance_has_no_finding() -> None:
+    doctor = Doctor(stuck(30.0))
+    assert [doctor.observe(epoch(number, 0.9)) for number in (1, 2, 3)] == [None] * 3
+    assert doctor.findings == []
+
+
+def test_the_doctor_says_nothing_where_it_cannot_know() -> None:
+    learn = stuck(30.0)
+    learn.dls.valid = list(learn.dls.valid)  # batches from anywhere, whose classes are not known
+    doctor = Doctor(learn)
+    assert doctor.observe(epoch(2, 0.5)) is None
+    assert Doctor(stuck(30.0)).observe(Epoch(2, 0.5, None, {}, 0.1)) is None
+
+
+def test_the_doctor_changes_nothing() -> None:
+    plain, watched = learner("cnn"), learner("cnn")
+    doctor = Doctor(watched)
+    for learn in (plain, watched):
+        for event in learn.stream(ss.after(epochs=3)):
+            if learn is watched:
+                doctor.observe(epoch(event.number, 0.5) if isinstance(event, Epoch) else event)
+    assert doctor.findings
+    for name, tensor in plain.model.state_dict().items():
+        assert torch.equal(tensor, watched.model.state_dict()[name]), name
+
+
+def test_the_walk_throughs_stuck_seed_is_found_on_the_real_pictures() -> None:
+    run = ss.train("pullover-dress", recipe="walkthrough-by-hand", seed=0, epochs=2)
+    (finding,) = run.findings
+    assert finding.code == "saturated"
+    assert run.test is not None
+    assert math.isclose(run.test.accuracy, 0.5, abs_tol=0.03)
+    assert "96" not in finding.message.split("(")[0]
