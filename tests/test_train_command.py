@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typed import Done, sevensteps, start, three_classes
+from typed import Done, here, sevensteps, start, three_classes
 
 from sevensteps.cli import run
 
@@ -78,9 +78,9 @@ def test_the_first_job_needs_no_arguments(folder: Path, first: Done) -> None:
     assert sorted(os.listdir(folder / "runs/pullover-dress-linear-1")) == WRITTEN
 
 
-def test_what_is_typed_next_works(folder: Path, first: Done) -> None:
+def test_what_is_typed_next_works(folder: Path, first: Done, capsys: pytest.CaptureFixture[str]) -> None:
     (xray,) = re.findall(r"sevensteps (xray .*)", first.out)
-    assert sevensteps(*xray.split(), cwd=folder).code == 0
+    assert here(*xray.split(), cwd=folder, capsys=capsys).code == 0
 
 
 def test_off_a_terminal_there_is_a_line_an_epoch_and_no_escape_code(first: Done) -> None:
