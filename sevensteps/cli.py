@@ -107,6 +107,8 @@ def train(
         given["classes"] = tuple(given["classes"])
     if recipe is None:
         recipe = str(given["model"]) if given.get("model") in shipped_recipes() else "linear"
+    elif recipe not in shipped_recipes() and not Path(recipe).exists() and (Path("runs") / recipe).is_dir():
+        recipe = str(Path("runs") / recipe)
     # Before anything heavy is imported, so that a mistyped flag is answered at once.
     chosen = Recipe.load(recipe).replace(**given, **({"source": source} if source else {}))
 
@@ -134,8 +136,8 @@ def train(
         console,
         folder,
         [
-            f"sevensteps xray {_quoted(folder)}",
-            f"sevensteps predict {_quoted(folder)} PICTURE.png",
+            f"{_program()} xray {_quoted(folder)}",
+            f"{_program()} predict {_quoted(folder)} PICTURE.png",
             _worth_trying(chosen),
         ],
     )
@@ -147,7 +149,7 @@ def train(
 def _interrupted(run: jobs.Run, common: Common) -> int:
     """Say what is left of a run that was interrupted."""
     message = f"Stopped because {run.stopped_because}; what was learned until then is saved in {run.folder}."
-    _say_error("interrupted", message, f"sevensteps predict {_quoted(str(run.folder))} PICTURE.png", common.json)
+    _say_error("interrupted", message, f"{_program()} predict {_quoted(str(run.folder))} PICTURE.png", common.json)
     return 128 + run.interrupted
 
 
@@ -161,7 +163,7 @@ def _worth_trying(recipe: Recipe) -> str:
     }
     source = "" if recipe.source == "pullover-dress" else f" {_quoted(recipe.source)}"
     classes = f" --classes {' '.join(map(_quoted, recipe.classes))}" if recipe.classes else ""
-    return f"sevensteps train{source}{classes} --recipe {following.get(recipe.name, 'linear')} --plots"
+    return f"{_program()} train{source}{classes} --recipe {following.get(recipe.name, 'linear')} --plots"
 
 
 @app.command
@@ -403,6 +405,16 @@ def _give_up_stdout() -> None:
 def _one_line(text: str) -> str:
     """Without line breaks and the indentation after them."""
     return " ".join(line.strip() for line in text.splitlines())
+
+
+def _program() -> str:
+    """What to type for this program here: its name where the shell finds it, else the path it was called by."""
+    import shutil
+
+    called = Path(sys.argv[0])
+    if shutil.which("sevensteps"):
+        return "sevensteps"
+    return _quoted(os.path.relpath(called)) if called.stem == "sevensteps" else "python -m sevensteps"
 
 
 def _quoted(path: str) -> str:

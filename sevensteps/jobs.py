@@ -135,6 +135,7 @@ def train(
             with _timed(seconds, "train"), contextlib.closing(learn):
                 for event in learn.stream():
                     observe(event)
+                    learn.recorder.observe(event)
                     best.observe(event, learn)
                     if finding := doctor.observe(event):
                         observe(finding)

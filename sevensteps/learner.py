@@ -63,6 +63,11 @@ class Learner:
         cbs: None = None,
     ) -> None:
         _refuse_callbacks(cbs)
+        if not hasattr(dls, "train"):
+            raise UsageError(
+                f"The loaders are {type(dls).__name__}, and must be DataLoaders.",
+                hint="DataLoaders(train_dl, valid_dl)",
+            )
         if isinstance(model, type) or not isinstance(model, nn.Module):
             raise ModelError(
                 f"The model is {model!r}, and must be an nn.Module.", hint="Learner(dls, nn.Linear(784, 1))"
@@ -72,12 +77,15 @@ class Learner:
         self.dls, self.lr, self.opt_func, self.clip = dls, lr, opt_func, clip
         self.device = torch.device(device)
         self.model = model.to(self.device)
-        self.objective = Objective(loss_func if loss_func is not None else default_loss(model, dls.classes), activation)
-        self.metrics = [metrics] if callable(metrics) else list(metrics or [])
+        loss_func = loss_func if loss_func is not None else default_loss(model, dls.classes)
+        self.objective = Objective(loss_func, activation, dls.classes)
+        self.metrics = [metrics] if callable(metrics) or isinstance(metrics, str) else list(metrics or [])
+        for metric in self.metrics:
+            if not callable(metric):
+                raise UsageError(f"{metric!r} is no metric.", hint="Pass the function: metrics=accuracy.")
         self.temperature = 1.0
         self.wanted_gradient = gradient
-        self.schedule: Schedule = constant
-        self.stop: StopRule = when_not_finite()
+        self.follow(when_not_finite(), constant)
         seed = getattr(dls.train, "seed", 0) if seed is None else seed
         self.state = State(self.model, self._new_optimizer(lr), int(seed or 0), lr)
         if self.device.type == "mps":  # has no float64
@@ -142,6 +150,10 @@ class Learner:
 
     # Training
 
+    def follow(self, stop: StopRule, schedule: Schedule) -> None:
+        """Make this the plan of `fit()` and `stream()` without arguments."""
+        self.plan = self.stop, self.schedule = stop, schedule
+
     def _refuse_second_stream(self) -> None:
         open_stream = self._stream() if self._stream is not None else None
         if open_stream is not None and open_stream.gi_frame is not None:
@@ -154,8 +166,9 @@ class Learner:
         """Training as a generator: a `Batch` after each mini-batch, an `Epoch` after each pass.
 
         Leave the loop whenever you like, even within an epoch: a later `stream` goes on exactly there. After a fit has
-        ended, a stream begins a new one, and `stop` counts from there. `stop` and `schedule` stay as they are until
-        they are given again; at first a stream ends only when the loss is no longer finite.
+        ended, a stream begins a new one, and `stop` counts from there. Within a fit, `stop` and `schedule` stay as they
+        are until they are given again; a new one follows the recipe that made this learner, or goes on until you leave
+        it or the loss is no longer finite.
 
             for event in learn.stream(stop=after(epochs=15) | when_flat("valid_loss", patience=3)):
                 ...
@@ -166,6 +179,7 @@ class Learner:
         self._refuse_second_stream()
         if self.state.stopped is not None:
             self.state.begin_fit()
+            self.stop, self.schedule = self.plan
         self.stop = stop | when_not_finite() if stop is not None else self.stop
         self.schedule = schedule or self.schedule
         by_formula = self.gradient == "formula"
@@ -207,7 +221,8 @@ class Learner:
         """Train for `n_epoch` more epochs, or until `stop` says so, and show a table as it goes.
 
         Without `n_epoch` it trains as the recipe says that made this learner. The rate is constant unless a schedule
-        is given.
+        is given. An epoch that a stream left half done is finished first, and is the first of the `n_epoch`. A weight
+        decay given here stays.
 
         An interrupt (Ctrl-C, or a notebook's stop button) is raised between two batches: the learner stays usable, and
         `fit` goes on from there.
@@ -219,9 +234,12 @@ class Learner:
         _refuse_callbacks(cbs)
         self._refuse_second_stream()
         if n_epoch is not None:
+            if isinstance(n_epoch, bool) or not isinstance(n_epoch, int):
+                raise UsageError(f"{n_epoch!r} is no number of epochs.", hint="learn.fit(15)")
             rule, schedule = after(epochs=n_epoch), schedule or constant
-        elif self.stop.epochs is not None:
-            rule, n_epoch = self.stop, self.stop.epochs
+        elif self.plan[0].epochs is not None:
+            (rule, planned), n_epoch = self.plan, self.plan[0].epochs
+            schedule = schedule or planned
         else:
             raise UsageError("fit needs a number of epochs.", hint="learn.fit(15), or a learner made by a recipe.")
         rate = _checked_rate(self.lr if lr is None else lr)
@@ -390,18 +408,20 @@ class Learner:
     def get_preds(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> tuple[Float[Tensor, "n classes"], Tensor]:
         """Probabilities, one column a class also where there are two, and targets.
 
+        A model that fits numbers (a distance as the loss, and no class names) gives its predictions as they are.
+
         Raises:
             DataError: there is no such loader, or it is empty.
         """
         scores, targets = self.get_logits(ds_idx, dl)
-        return self.probabilities(scores), targets
+        return scores if self.objective.is_regression else self.probabilities(scores), targets
 
     def probabilities(self, logits: Float[Tensor, "n scores"]) -> Float[Tensor, "n classes"]:
         """Raw scores as probabilities, with this learner's activation and temperature."""
         return self.objective.probabilities(logits, self.temperature)
 
-    def predict(self, picture: Any) -> tuple[str, int, Float[Tensor, " classes"]]:
-        """The class, its number, and the probabilities of one picture.
+    def predict(self, picture: Any) -> tuple[Any, Any, Float[Tensor, " classes"]]:
+        """The class, its number, and the probabilities of one picture; for a model that fits numbers, thrice these.
 
         Takes the path of a picture, a PIL image, a uint8 array `(h, w)` or `(c, h, w)`, or a float tensor in [0, 1];
         a path or image is read as training pictures were, and resized to their size.
@@ -410,9 +430,12 @@ class Learner:
             DataError: the picture cannot be read, has another shape, or values that no training picture has.
             ModelError: the model has another number of outputs than there are classes.
         """
-        x = self._as_input(picture)
+        x = self._as_input(picture[0] if isinstance(picture, tuple) else picture)  # (picture, label), as Images gives
         with self.looking():
-            found = self.probabilities(self.model(x.to(self.device)).cpu())[0]
+            scores = self.model(x.to(self.device)).cpu()
+        if self.objective.is_regression:
+            return scores[0], scores[0], scores[0]
+        found = self.probabilities(scores)[0]
         if self.classes and len(self.classes) != len(found):
             raise ModelError(
                 f"The model tells {len(found)} classes apart, and there are {len(self.classes)}.",
@@ -475,7 +498,7 @@ class Learner:
         )
 
     def summary(self) -> str:
-        """The model layer by layer, its parameters, loss, optimizer and way of doing step 4, as text."""
+        """The model layer by layer, its parameters, loss, optimizer and way of doing step 4; prints as it is."""
         lines = [f"{'layer':<34}{'parameters':>12}"]
         for name, module in self.model.named_modules():
             if not any(True for _ in module.children()):
@@ -561,9 +584,14 @@ class Learner:
         return loss, dict(zip(self.metric_names, metrics, strict=True))
 
     def _loader(self, ds_idx: int, dl: Iterable[Any] | None) -> Iterable[Any]:
+        if dl is None and ds_idx not in (0, 1):
+            raise UsageError(f"There is no loader {ds_idx}.", hint="0 is the training loader, 1 the validation loader.")
         loader = dl if dl is not None else self.dls[ds_idx]
         if loader is None:
-            raise DataError("There is no validation loader.", hint="Hold pictures out: splits.hold_out(0.1).")
+            raise DataError(
+                "There is no validation loader.",
+                hint="Hold pictures out with splits.hold_out(0.1), or pass a loader: dl=...",
+            )
         return loader
 
     def _as_input(self, picture: Any) -> Tensor:

@@ -35,7 +35,7 @@ DIVERGED = 4.0  # times the untouched model's loss on the same batch: no use in 
 NOTICEABLE = 0.1  # share of the starting loss by which it must rise or fall to count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LRFind:
     """Rates that were tried, the loss at each, and the range between `low` and `high`.
 
@@ -72,6 +72,8 @@ class LRFind:
             f"Learning rates between {self.low:.2g} and {self.high:.2g} (a third of where training becomes unsteady) "
             f"should work; try lr={self.suggestion:.2g}. In {len(self.lrs)} batches {seen}."
         )
+
+    __repr__ = __str__
 
     def plot(self) -> Figure:
         """The loss against the rate, with the range marked."""

@@ -28,9 +28,10 @@ def accuracy(
     Raises:
         ShapeError: not as many targets as predictions.
     """
+    targets = row(predictions, targets)
     scores = predictions if activation is None else probabilities(predictions, activation)
     decided = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(1)
-    return (decided == row(predictions, targets)).to(torch.float32).mean()
+    return (decided == targets).to(torch.float32).mean()
 
 
 METRICS: dict[str, Callable[..., Tensor]] = {"accuracy": accuracy}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .errors import DataError, ShapeError
 from .metrics import METRICS
-from .steps.loss import LOSSES, binary_cross_entropy_with_logits, cross_entropy
+from .steps.loss import LOSSES, binary_cross_entropy_with_logits, cross_entropy, settings_of
 from .steps.predict import probabilities
 
 Metric = Callable[[Tensor, Tensor], Any]
@@ -24,8 +24,13 @@ Metric = Callable[[Tensor, Tensor], Any]
 class Objective:
     """A loss with what belongs to it: its name, what makes probabilities of its scores, and what was said already."""
 
-    def __init__(self, loss_func: Any, activation: Callable[[Tensor], Tensor] | None = None) -> None:
-        self.loss_func = loss_func
+    def __init__(
+        self,
+        loss_func: Any,
+        activation: Callable[[Tensor], Tensor] | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        self.loss_func, self.classes = loss_func, classes
         self.activation = activation or getattr(loss_func, "activation", None) or _foreign_activation(loss_func)
         self._said: set[str] = set()
 
@@ -38,7 +43,14 @@ class Objective:
     @property
     def is_ours(self) -> bool:
         """Whether the loss is one of `steps/loss.py`, perhaps with label smoothing."""
-        return getattr(self.loss_func, "func", self.loss_func) in LOSSES.values()
+        return settings_of(self.loss_func) is not None
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether scores are what is asked for: under a distance, where nobody named classes."""
+        return self.classes is None and (
+            settings_of(self.loss_func) == ("mse_loss", {}) or _is_distance(self.loss_func)
+        )
 
     @property
     def activation_is_own(self) -> bool:
@@ -52,8 +64,8 @@ class Objective:
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """The loss; one that is not ours gets `(b, 1)` targets for `(b, 1)` predictions, and must give one number."""
+        self._check_labels(predictions, targets)
         if self.is_ours:
-            self._check_labels(predictions, targets)
             ours: Tensor = self.loss_func(predictions, targets)
             return ours
         if predictions.ndim == 2 and predictions.shape[1] == 1 and _takes_a_score_a_class(self.loss_func):
@@ -61,7 +73,14 @@ class Objective:
                 f"{self.name} takes a score for each class, and the predictions are {tuple(predictions.shape)}.",
                 hint="Give the model an output for each class, or use a binary cross-entropy.",
             )
-        loss = self.loss_func(predictions, self._fitted_targets(predictions, targets))
+        fitted = self._fitted_targets(predictions, targets)
+        if _is_distance(self.loss_func) and fitted.shape != predictions.shape:
+            raise ShapeError(
+                f"{self.name} compares number by number, and the predictions are {tuple(predictions.shape)}, "
+                f"the targets {tuple(targets.shape)}.",
+                hint="Give targets in the shape of the predictions, or use cross_entropy for classes.",
+            )
+        loss = self.loss_func(predictions, fitted)
         if not isinstance(loss, Tensor) or loss.ndim:
             raise ShapeError(
                 f"The loss {self.name} gives {tuple(loss.shape) if isinstance(loss, Tensor) else loss!r}, "
@@ -79,16 +98,27 @@ class Objective:
 
     def _check_labels(self, predictions: Tensor, targets: Tensor) -> None:
         """Look at the first batch's labels: those of other classes would train towards nonsense without a word."""
-        if "labels" in self._said or predictions.ndim != 2 or targets.is_floating_point():
+        if "labels" in self._said or predictions.ndim != 2:
             return
         self._said.add("labels")
-        classes = max(predictions.shape[1], 2)
-        wrong = targets[(targets < 0) | (targets >= classes)]
+        columns = predictions.shape[1]
+        classes = max(columns, 2)
+        if self.classes is not None and len(self.classes) != classes:
+            raise DataError(
+                f"The pictures are of {len(self.classes)} classes, and the model gives {columns} score"
+                f"{'s' * (columns > 1)}, which tell{'s' * (columns == 1)} {classes} apart.",
+                hint="Give the model an output for each class (for two classes, one is enough).",
+            )
+        takes_numbers = not self.is_ours or self.name == "mse_loss"
+        if (targets.is_floating_point() and takes_numbers) or (self.classes is None and not self.is_ours):
+            return
+        wrong = targets[(targets < 0) | (targets > classes - 1)]
         if wrong.numel():
             raise DataError(
-                f"There is a label {int(wrong[0])}, and the model's {predictions.shape[1]} score"
-                f"{'s tell' if predictions.shape[1] > 1 else ' tells'} the classes 0 to {classes - 1} apart.",
-                hint="Number the labels from 0, or give the model an output for each class.",
+                f"There is a label {wrong[0].item():g}, and the model's {columns} score"
+                f"{'s tell' if columns > 1 else ' tells'} the classes 0 to {classes - 1} apart.",
+                hint="Number the labels from 0, or give the model an output for each class; to fit numbers and not "
+                "classes, use loss_func=mse_loss.",
             )
 
     def _fitted_targets(self, predictions: Tensor, targets: Tensor) -> Tensor:
@@ -129,4 +159,16 @@ def _foreign_activation(loss_func: Any) -> Callable[[Tensor], Tensor] | None:
         return lambda scores: scores
     if loss_func is nn.functional.nll_loss or isinstance(loss_func, nn.NLLLoss):
         return torch.exp
-    return None
+    return _share if _is_distance(loss_func) else None
+
+
+def _is_distance(loss_func: Any) -> bool:
+    """Whether it is a loss of PyTorch's that measures how far numbers are from numbers."""
+    functions = (nn.functional.mse_loss, nn.functional.l1_loss, nn.functional.smooth_l1_loss, nn.functional.huber_loss)
+    return loss_func in functions or isinstance(loss_func, (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss))
+
+
+def _share(scores: Float[Tensor, "n scores"]) -> Float[Tensor, "n scores"]:
+    """Scores that were pulled towards 0 and 1 as probabilities."""
+    share = scores.clamp(0, 1)
+    return share if scores.shape[1] == 1 else share / share.sum(1, keepdim=True).clamp(min=1e-12)

@@ -238,7 +238,7 @@ class Recipe:
             clip=settled.clip or None,
             device=settled.device,
         )
-        learn.stop, learn.schedule = settled.stop_rule(), SCHEDULES[settled.schedule]
+        learn.follow(settled.stop_rule(), SCHEDULES[settled.schedule])
         return learn
 
     def initialized_model(self, splits: Splits) -> nn.Module:

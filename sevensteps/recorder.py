@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """What the last fit gave: `values`, a row an epoch; `losses` and `lrs`, one a batch."""
+    """What the last fit gave: `values`, a row an epoch; `losses` and `lrs`, one a batch.
+
+    `fit` gives it every event. A loop of your own over `learn.stream()` does it with `learn.recorder.observe(event)`.
+    """
 
     def __init__(self, learn: Learner) -> None:
         self._learn = learn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from . import architecture, model_file
 from .data.batches import DataLoaders
 from .errors import DataError, ModelError
 from .objective import default_loss
-from .steps.loss import LOSSES
+from .steps.loss import LOSSES, settings_of
 
 if TYPE_CHECKING:
     from .learner import Learner
@@ -61,13 +62,15 @@ def export(learn: Learner, path: Path) -> Path:
 
 def about(learn: Learner) -> dict[str, Any]:
     """What an exported file says beside the tensors."""
+    known = settings_of(learn.loss_func)
     return {
         "model": architecture.describe(learn.model),
         "class": type(learn.model).__name__,
         "classes": list(learn.classes) if learn.classes else None,
         "shape": list(learn.picture_shape) if learn.picture_shape else None,
         "flat": learn.flat,
-        "loss": learn.objective.name if learn.objective.is_ours else None,
+        "loss": known[0] if known else None,
+        "label_smoothing": known[1].get("label_smoothing") if known else None,
         "activation": "own" if learn.objective.activation_is_own else None,
         "temperature": learn.temperature,
     }
@@ -86,7 +89,13 @@ def load_learner(
     """
     from .learner import Learner
 
-    arrays, about = model_file.read(Path(path))
+    path = Path(path) / "model.safetensors" if Path(path).is_dir() else Path(path)
+    arrays, about = model_file.read(path)
+    if "state" in about:
+        raise ModelError(
+            f"{path} was written by save, with optimizer and position.",
+            hint="Use learn.load(path) on a learner like it.",
+        )
     _check_about(about, path)
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     if about.get("activation") and loss_func is None:
@@ -113,6 +122,8 @@ def load_learner(
     classes = tuple(about["classes"]) if about.get("classes") else None
     if loss_func is None:
         loss_func = LOSSES.get(about.get("loss") or "") or default_loss(model, classes)
+        if smoothing := about.get("label_smoothing"):
+            loss_func = functools.partial(loss_func, label_smoothing=smoothing)
     learn = Learner(dls or DataLoaders(_NoPictures(classes, about.get("shape"), about.get("flat"))), model, loss_func)
     learn.temperature = float(about.get("temperature") or 1.0)
     return learn
@@ -139,6 +150,7 @@ def _check_about(about: Mapping[str, Any], path: str | Path) -> None:
         "shape": shape,
         "flat": lambda value: isinstance(value, bool),
         "loss": lambda value: isinstance(value, str),
+        "label_smoothing": lambda value: isinstance(value, float) and about.get("loss") == "cross_entropy",
         "activation": lambda value: value == "own",
         "temperature": temperature,
     }

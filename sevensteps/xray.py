@@ -34,7 +34,8 @@ def xray(learn: Learner, x: Tensor, y: Tensor, epoch: int, position: int) -> XRa
     if state.stopped is None:
         factor = learn.schedule(state.batch - state.fit_batch, learn.total_batches)
     else:  # the next batch begins a fit of its own
-        factor = learn.schedule(0, learn.stop.total(total, state.position))
+        stop, schedule = learn.plan
+        factor = schedule(0, stop.total(total, state.position))
     for group in optimizer.param_groups:
         group["lr"] = state.lr * factor
     with drawn_from(seed_of(state.seed, epoch, position, LAYERS), x.device):

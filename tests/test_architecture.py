@@ -149,8 +149,6 @@ def nested(depth: int) -> Any:
         {**LINEAR, "in_features": 2**62, "out_features": 2**62},
         {**LINEAR, "in_features": 10**400},
         {"layer": "Dropout", "p": 7.0},
-        {"layer": "AdaptiveAvgPool2d", "output_size": 100_000},
-        {"layer": "MaxPool2d", "kernel_size": 2, "stride": 2, "padding": 2**30},
         {"layer": "Normalize", "mean": 0.5, "std": 0.5},
     ],
 )
@@ -159,6 +157,19 @@ def test_a_description_from_outside_is_refused_before_anything_large_is_made(des
         build(description, TENSORS)
     assert caught.value.hint
     assert len(caught.value.message) < 1000
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        {"layer": "AdaptiveAvgPool2d", "output_size": 100_000},
+        {"layer": "AdaptiveMaxPool2d", "output_size": [1, 2**20]},
+        {"layer": "MaxPool2d", "kernel_size": 2, "stride": 2, "padding": 2**30},
+    ],
+)
+def test_a_layer_that_would_make_something_large_of_a_small_picture_is_refused(description: Any) -> None:
+    with pytest.raises(ModelError, match="of a layer"):
+        build(description, {})
 
 
 @pytest.mark.parametrize(

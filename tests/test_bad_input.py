@@ -407,6 +407,14 @@ def test_a_reader_who_leaves_is_left_in_peace(folder: Path) -> None:
     assert all(line[:5].strip().isdigit() or line.startswith("epoch") for line in done.err.splitlines()), done.err
 
 
+def test_a_reader_who_was_never_there_is_left_in_peace_too(folder: Path) -> None:
+    with start("data", "--json", cwd=folder, PYTHONUNBUFFERED="") as process:  # so that it shows only at the end
+        process.stdout.close()
+        process.stdout = None
+        done = finished(process)
+    assert (done.code, done.err) == (1, "")
+
+
 @pytest.mark.parametrize("typed", ["data --json", "data", "--help"])
 def test_output_that_cannot_be_written_is_said(folder: Path, typed: str) -> None:
     with (

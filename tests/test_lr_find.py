@@ -97,9 +97,16 @@ def test_a_random_layer_draws_the_same_in_both_models() -> None:
     assert max(abs(loss - found.losses[0]) for loss in found.losses) < 1e-5
 
 
+def test_where_every_rate_is_too_low_the_range_lies_at_the_upper_end() -> None:
+    found = learner().lr_find(1e-30, 1e-20, show_plot=False)
+    assert not found.fell
+    assert found.high == pytest.approx(1e-20 / 3, rel=1e-9, abs=0)
+    assert found.low == pytest.approx(found.high / 10, rel=1e-9, abs=0)
+
+
 def test_the_rates_rise_evenly_from_start_to_end() -> None:
     found = learner().lr_find(1e-5, 1e-2, 31, stop_div=False, show_plot=False)
-    assert found.lrs[0] == pytest.approx(1e-5)
+    assert found.lrs[0] == pytest.approx(1e-5, rel=1e-9, abs=0)
     assert found.lrs[-1] == pytest.approx(1e-2)
     ratios = [after / before for before, after in itertools.pairwise(found.lrs)]
     assert ratios == pytest.approx([10**0.1] * 30)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,7 @@ def _put(name: str, shape: tuple[int, ...]) -> Callable[[dict[str, np.ndarray], 
     return lambda arrays, about: arrays.update({name: np.zeros(shape, dtype=np.float32)})
 
 
+MANY = (20_000, 1, 1)
 FOREIGN = {
     "one class": _set("classes", ["Dress"]),
     "three classes": _set("classes", ["a", "b", "c"]),
@@ -222,7 +224,7 @@ FOREIGN = {
     "weights of another shape": _put("2.weight", (1, 783)),
     "weights in a row": _put("2.weight", (784,)),
     "a weight": _put("2.weight", ()),
-    "means for a million channels": _put("0.mean", (1_000_000, 1, 1)),
+    "means for many channels": _put("0.mean", MANY),
     "two biases": _put("2.bias", (2,)),
     "no weights": lambda arrays, about: arrays.clear(),
 }
@@ -236,6 +238,18 @@ def test_a_model_file_that_cannot_be_is_refused_in_words(folder: Path, tmp_path:
         load_model(changed(copy, FOREIGN[what]))
     assert "changed.safetensors" in caught.value.message or "description" in caught.value.message
     assert caught.value.hint
+
+
+def test_a_file_cannot_make_pictures_larger_than_they_are(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "model.safetensors"
+    copy.write_bytes((folder / "runs/mine/model.safetensors").read_bytes())
+    path = changed(copy, FOREIGN["means for many channels"])
+    tracemalloc.start()
+    with pytest.raises(ModelError):
+        load_model(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000  # bytes, where broadcasting would take 60 million
 
 
 def test_every_damaged_byte_of_a_model_file_is_found(folder: Path, tmp_path: Path) -> None:

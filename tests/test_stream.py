@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from sevensteps.metrics import accuracy
 from sevensteps.records import Batch, Epoch
 from sevensteps.steps.initialize import initialize
 from sevensteps.steps.loss import binary_cross_entropy_with_logits
-from sevensteps.steps.step import SGD, one_cycle
+from sevensteps.steps.step import SGD, cosine, one_cycle
 from sevensteps.steps.stop import after, when_flat
 
 EPOCHS = 3
@@ -339,6 +340,14 @@ def test_a_rate_set_between_two_batches_is_used_from_there_and_recorded() -> Non
     assert learn.state.changes == [{"at_batch": 3, "lr": 0.02}]
 
 
+def test_a_rate_given_to_a_new_fit_is_its_setting_even_after_a_stream_was_left() -> None:
+    learn = linear_with_momentum()
+    next(learn.stream(stop=after(epochs=1)))
+    learn.fit(1, 0.3, show=False)
+    assert learn.recorder.lrs == [0.3] * 4
+    assert learn.state.changes == []
+
+
 def test_a_recorded_change_goes_through_a_file(tmp_path: Path) -> None:
     learn = linear_with_momentum()
     stream = learn.stream(stop=after(epochs=2))
@@ -351,12 +360,21 @@ def test_a_recorded_change_goes_through_a_file(tmp_path: Path) -> None:
     assert event.lr == 0.02
 
 
-def test_a_stream_after_a_finished_one_begins_a_new_fit_with_the_same_rule() -> None:
+def test_a_stream_after_a_finished_one_begins_a_new_fit_that_counts_from_there() -> None:
     learn = linear_with_momentum()
     assert len(list(learn.stream(stop=after(batches=7)))) == 8
     assert learn.stopped_because == "7 batches were asked for and done"
-    numbers = [(event.epoch, event.number) for event in learn.stream() if isinstance(event, Batch)]
+    events = learn.stream(stop=after(batches=7))
+    numbers = [(event.epoch, event.number) for event in events if isinstance(event, Batch)]
     assert numbers == [(2, 3), (2, 4), (2, 5), (3, 1), (3, 2), (3, 3), (3, 4)]
+
+
+def test_a_finished_fits_rule_and_schedule_do_not_leak_into_the_next_stream() -> None:
+    learn = linear_with_momentum()
+    learn.fit(1, lr=0.5, schedule=cosine, show=False)
+    events = list(itertools.islice(learn.stream(), 40))
+    assert len(events) == 40
+    assert {event.lr for event in events} == {0.5}
 
 
 def test_a_user_who_leaves_decides_nothing_else() -> None:

@@ -53,7 +53,7 @@ def convolutional(folder: Path, three: Path) -> Done:
 
 
 @pytest.fixture
-def here(folder: Path, three: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(folder: Path, three: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where commands are typed that need no process of their own."""
     monkeypatch.chdir(folder)
     return folder
@@ -186,7 +186,7 @@ def recipe_of(result: dict[str, object]) -> dict[str, object]:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_every_flag_works_and_is_written_down(
-    here: Path, flags: list[str], written: dict[str, object], capsys: pytest.CaptureFixture[str]
+    place: Path, flags: list[str], written: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = result_of("train", "three", "--epochs", "2", *flags, capsys=capsys)
     assert result["epochs"] == 2
@@ -194,7 +194,7 @@ def test_every_flag_works_and_is_written_down(
     assert written.items() <= recipe_of(result).items()
 
 
-def test_patience_keeps_the_best_epoch_and_says_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_patience_keeps_the_best_epoch_and_says_so(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["train", "three", "--stop-patience", "2", "--epochs", "50", "--lr", "0.5", "--out", "patient"])
     out = capsys.readouterr().out
     assert code == 0
@@ -208,19 +208,19 @@ def test_patience_keeps_the_best_epoch_and_says_so(here: Path, capsys: pytest.Ca
     assert tomllib.loads(Path("patient/recipe.toml").read_text())["keep"] == "best"
 
 
-def test_accuracy_that_is_reached_ends_the_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_accuracy_that_is_reached_ends_the_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = result_of("train", "three", "--stop-accuracy", "0.4", "--epochs", "50", capsys=capsys)
     assert str(result["stopped_because"]).startswith("accuracy has reached 0.4: it is ")
     assert int(str(result["epochs"])) < 50
 
 
-def test_seconds_that_are_over_end_the_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_seconds_that_are_over_end_the_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = result_of("train", "three", "--stop-seconds", "0.2", "--epochs", "1000000", capsys=capsys)
     assert result["stopped_because"] == "the 0.2 seconds it was given are over"
 
 
 def test_a_run_that_is_over_within_its_first_epoch_is_judged_and_drawn(
-    here: Path, capsys: pytest.CaptureFixture[str]
+    place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = result_of("train", "three", "--stop-seconds", "0.000001", "--plots", capsys=capsys)
     assert result["epochs"] == 0
@@ -245,9 +245,9 @@ def test_a_stuck_start_is_said_with_its_reason_and_remedy(folder: Path) -> None:
 
 
 def test_a_folder_that_is_there_is_not_overwritten_without_force(
-    here: Path, capsys: pytest.CaptureFixture[str]
+    place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mine = here / "mine"
+    mine = place / "mine"
     mine.mkdir()
     (mine / "notes.txt").write_text("keep me")
     assert run(["train", "three", "--epochs", "1", "--out", "mine"]) == 1
@@ -263,7 +263,7 @@ def test_a_folder_that_is_there_is_not_overwritten_without_force(
     assert (mine / "notes.txt").read_text() == "keep me"
 
 
-def test_runs_are_numbered_on(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_are_numbered_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [result_of("train", "three", "--recipe", "relu", "--epochs", "1", capsys=capsys)["run"] for _ in range(2)]
     first = int(str(names[0]).rpartition("-")[2])
     assert names == [f"runs/three-relu-{first}", f"runs/three-relu-{first + 1}"]

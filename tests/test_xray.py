@@ -19,7 +19,7 @@ from sevensteps.errors import DataError
 from sevensteps.learner import Learner
 from sevensteps.metrics import accuracy
 from sevensteps.records import Batch, XRay
-from sevensteps.steps.step import SGD, one_cycle
+from sevensteps.steps.step import SGD, cosine, one_cycle
 from sevensteps.steps.stop import after
 
 with_momentum = functools.partial(SGD, momentum=0.9)
@@ -84,9 +84,10 @@ def test_after_the_last_batch_of_an_epoch_the_next_epochs_first_is_shown(make: C
 
 def test_after_a_fit_the_batch_shown_begins_the_next_fit() -> None:
     learn = by_formula()
-    list(learn.stream(stop=after(epochs=2), schedule=one_cycle()))
+    learn.follow(after(epochs=1), cosine)
+    list(learn.stream(stop=after(batches=8), schedule=one_cycle()))
     xray = learn.xray()
-    assert "stopped because 2 epochs" in xray[7].line
+    assert "stopped because 8 batches" in xray[7].line
     event = next(learn.stream())
     assert isinstance(event, Batch)
     assert xray[5].values["lr"] == event.lr

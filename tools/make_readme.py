@@ -26,7 +26,7 @@ def output_of(command: str) -> str:
         done = subprocess.run(
             [sys.executable, "-m", *command.split()],
             cwd=folder,
-            env={**os.environ, "COLUMNS": "100"},
+            env={**os.environ, "COLUMNS": "100", "PATH": str(Path(sys.executable).parent)},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

@@ -38,7 +38,7 @@ class Batches:
         augment: Augment | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        if batch_size < 1:
+        if not isinstance(batch_size, int) or batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}, and must be 1 or more.", hint="256 is a good start.")
         if not len(images):
             raise DataError("There are no pictures to make batches of.", hint="Check the source and its classes.")

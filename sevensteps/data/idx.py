@@ -93,7 +93,7 @@ def load_idx(path: Path) -> Splits:
         DataError: files that are missing, damaged or do not belong together.
     """
     if path.is_file():
-        return Splits(_pair(path, _labels_beside(path), "train"), source=path.name)
+        return _without_gaps(Splits(_pair(path, _labels_beside(path), "train"), source=path.name))
     pictures = {
         split: file
         for split, names in {"train": ("train",), "test": ("t10k", "test"), "valid": ("valid",)}.items()
@@ -111,7 +111,7 @@ def load_idx(path: Path) -> Splits:
     images = {
         split: Images(pixels, labels.astype(np.int64), classes, split) for split, (pixels, labels) in sets.items()
     }
-    return Splits(images["train"], images.get("test"), images.get("valid"), path.name)
+    return _without_gaps(Splits(images["train"], images.get("test"), images.get("valid"), path.name))
 
 
 def read_pixels(path: Path) -> UInt8[np.ndarray, "n 1 height width"]:
@@ -144,6 +144,18 @@ def _pair(pictures: Path, labels_file: Path, split: str) -> Images:
     """One file of pictures with its labels."""
     pixels, labels = read_pixels(pictures), read_labels(labels_file)
     return Images(pixels, labels.astype(np.int64), _class_names([labels]), split)
+
+
+def _without_gaps(splits: Splits) -> Splits:
+    """Only the classes that some picture has: a number below the largest that no label is names nothing.
+
+    Classes that have real names stay, with or without pictures.
+    """
+    if not all(name.isdecimal() for name in splits.classes):
+        return splits
+    given = [images for images in (splits.train, splits.test, splits.valid) if images is not None]
+    present = [name for name in splits.classes if any(images.counts[name] for images in given)]
+    return splits.choose(present) if 2 <= len(present) < len(splits.classes) else splits
 
 
 def _labels_beside(pictures: Path) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..errors import DataError, nearest
+from ..errors import DataError, UsageError, nearest
 from .images import Splits
 
 
@@ -44,9 +44,12 @@ def load(
     Images(train: 12,000 pictures of 28x28x1: 6,000 Pullover, 6,000 Dress)
 
     Raises:
+        UsageError: classes that are no list.
         DataError: no such source, path or class, no pictures, or a single class.
         DownloadError: a source that is not on this machine and could not be fetched.
     """
+    if isinstance(classes, str):
+        raise UsageError(f"classes is {classes!r}, and must be a list of names.", hint='classes=["Pullover", "Dress"]')
     if str(source) in SOURCES:
         splits = SOURCES[str(source)](say)
     elif Path(source).exists():
@@ -62,5 +65,11 @@ def load(
         what = f"only pictures of {present[0]!r}" if present else "no pictures at all"
         raise DataError(
             f"{source}: the training split has {what}.", hint="A classifier needs pictures of two classes or more."
+        )
+    missing = [name for name in splits.classes if name not in present]
+    if missing:
+        raise DataError(
+            f"{source}: there are no training pictures of {', '.join(missing)}.",
+            hint=f"Choose the classes that there are: {', '.join(present)}.",
         )
     return splits

@@ -83,5 +83,6 @@ class Doctor:
             "at_chance",
             event.number,
             f"Still at chance after epoch {event.number} ({interval}); the gradient norm is {norm:.2g}.",
-            "Try another learning rate (learn.lr_find() suggests one), and check that the labels fit the pictures.",
+            "Try another learning rate with --lr (in Python, learn.lr_find() suggests one), and check that the labels "
+            "fit the pictures.",
         )

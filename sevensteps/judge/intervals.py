@@ -15,8 +15,9 @@ def wilson(correct: int, n: int, confidence: float = 0.95) -> Interval:
     Wilson, "Probable inference, the law of succession, and statistical inference" (1927); its coverage is close to
     what it says also for small n (Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", 2001).
 
-    >>> wilson(8, 10)
-    Interval(low=0.4901624715366836, high=0.9433178485456247)
+    >>> interval = wilson(8, 10)
+    >>> round(interval.low, 3), round(interval.high, 3)
+    (0.49, 0.943)
 
     Raises:
         UsageError: no trials, or a count that is not among 0 to n.

@@ -128,7 +128,7 @@ def _with_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     flat = bool(getattr(learn.dls.train, "flat", False))
 
     def shares(pixels: np.ndarray) -> np.ndarray:
-        x = torch.from_numpy(pixels).float() / 255
+        x = torch.from_numpy(np.array(pixels)).float() / 255  # a copy: decoded pixels are read-only
         with learn.looking():
             found: np.ndarray = learn.probabilities(learn.model(x.flatten(1) if flat else x)).numpy()
         return found

@@ -120,15 +120,20 @@ class _Training:
             self.bar.start()
 
     def _epoch(self, event: Epoch) -> None:
-        columns = [("train_loss", f"{event.train_loss:.4f}")]
-        columns += [] if event.valid_loss is None else [("valid_loss", f"{event.valid_loss:.4f}")]
-        columns += [(name, f"{value:.4f}") for name, value in event.metrics.items()]
+        columns = [("train_loss", _figure(event.train_loss))]
+        columns += [] if event.valid_loss is None else [("valid_loss", _figure(event.valid_loss))]
+        columns += [(name, _figure(value)) for name, value in event.metrics.items()]
         columns += [("time", f"{event.seconds:.2f} s")]
         if not self.header:
             self.header = True
             titles = "".join(f"{name:>12}" for name, _ in columns)
             self.error.print(Text(f"{'epoch':>5}{titles}", style="bold"))
         self.error.print(f"{event.number:>5}" + "".join(f"{value:>12}" for _, value in columns))
+
+
+def _figure(value: float) -> str:
+    """Four decimals, as long as they leave room between the columns."""
+    return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.4g}"
 
 
 _PURPOSE = {"train": "to train on", "valid": "held out for validation", "test": "to test on"}

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.nn.modules import module as _modules
 
 from .loss import (
+    LOSSES,
     Loss,
     binary_cross_entropy_with_logits,
     codes,
@@ -24,6 +25,7 @@ from .loss import (
     cross_entropy,
     mse_loss,
     row,
+    settings_of,
     sigmoid_l1_loss,
 )
 from .predict import Normalize
@@ -81,10 +83,12 @@ def _by_formula(
 
 def slope_of(loss_func: Any) -> Callable[[Tensor, Tensor], Tensor] | None:
     """How the loss changes with each score, for a loss known by identity; None for any other."""
-    if isinstance(loss_func, functools.partial):
-        known = loss_func.func is cross_entropy and not loss_func.args
-        return functools.partial(_cross_entropy_slope, **loss_func.keywords) if known else None
-    return SLOPES.get(loss_func) if callable(loss_func) and loss_func.__hash__ else None
+    known = settings_of(loss_func)
+    if known is None:
+        return None
+    name, settings = known
+    slope = SLOPES.get(LOSSES[name])
+    return functools.partial(slope, **settings) if slope and settings else slope
 
 
 def _sigmoid_l1_slope(predictions: Float[Tensor, "batch 1"], targets: Tensor) -> Float[Tensor, "batch 1"]:

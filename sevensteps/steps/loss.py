@@ -7,6 +7,7 @@ gives the mean over the batch. Shapes that would broadcast silently raise. To ad
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -97,6 +98,17 @@ mse_loss.activation = _clamped_share  # type: ignore[attr-defined]
 LOSSES: dict[str, Loss] = {
     loss.__name__: loss for loss in (sigmoid_l1_loss, binary_cross_entropy_with_logits, cross_entropy, mse_loss)
 }
+
+
+def settings_of(loss_func: object) -> tuple[str, dict[str, float]] | None:
+    """The name of a loss of ours and what was set in it; None for any other."""
+    if isinstance(loss_func, functools.partial):
+        known = (
+            loss_func.func is cross_entropy and not loss_func.args and set(loss_func.keywords) <= {"label_smoothing"}
+        )
+        return (cross_entropy.__name__, dict(loss_func.keywords)) if known else None
+    name = getattr(loss_func, "__name__", "")
+    return (name, {}) if name in LOSSES and LOSSES[name] is loss_func else None
 
 
 def column(predictions: Tensor, targets: Tensor) -> Shaped[Tensor, "batch 1"]:

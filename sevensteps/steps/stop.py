@@ -126,7 +126,7 @@ def when_not_finite() -> StopRule:
     def reason(progress: Progress) -> str | None:
         loss = progress.loss()
         if loss is not None and not math.isfinite(loss):
-            return f"the loss became {loss} at batch {progress.batches}; try a lower learning rate, or --clip 1"
+            return f"the loss became {loss} at batch {progress.batches}; a lower learning rate or clipping may help"
         return None
 
     return StopRule(reason)
