@@ -250,3 +250,30 @@ def test_no_pictures_and_one_class_are_nothing_to_train_on(tmp_path: Path) -> No
     write_split(tmp_path, "train", PICTURES[:, :0], LABELS)
     with pytest.raises(DataError, match="no pixels"):
         load(tmp_path)
+
+
+def test_numbers_that_no_label_is_are_no_classes(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, labels=(3, 7))
+    splits = load(folder)
+    assert splits.classes == ("3", "7")
+    assert set(splits.train.labels.tolist()) == {0, 1}
+
+
+def test_a_class_that_is_only_in_the_test_is_named(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, labels=(3, 7), test_labels=(3, 9))
+    with pytest.raises(DataError, match="pictures of 9 to test with, and none to train on") as caught:
+        load(folder)
+    assert "3, 7" in caught.value.hint
+    assert load(folder, classes=["7", "3"]).classes == ("7", "3")
+
+
+def write_folder(folder: Path, labels: tuple[int, ...], test_labels: tuple[int, ...] = ()) -> Path:
+    """A folder of IDX files with two pictures of each label."""
+    for split, numbers in (("train", labels), ("t10k", test_labels)):
+        if numbers:
+            rows = bytes(2 * list(numbers))
+            head = len(rows).to_bytes(4, "big")
+            pictures = b"\0\0\x08\x03" + head + (4).to_bytes(4, "big") * 2 + bytes(16 * len(rows))
+            (folder / f"{split}-images-idx3-ubyte").write_bytes(pictures)
+            (folder / f"{split}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + head + rows)
+    return folder

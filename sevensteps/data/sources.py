@@ -66,10 +66,13 @@ def load(
         raise DataError(
             f"{source}: the training split has {what}.", hint="A classifier needs pictures of two classes or more."
         )
-    missing = [name for name in splits.classes if name not in present]
-    if missing:
+    elsewhere = [images for images in (splits.test, splits.valid) if images is not None]
+    untaught = [
+        name for name in splits.classes if name not in present and any(images.counts[name] for images in elsewhere)
+    ]
+    if untaught:
         raise DataError(
-            f"{source}: there are no training pictures of {', '.join(missing)}.",
+            f"{source}: there are pictures of {', '.join(untaught)} to test with, and none to train on.",
             hint=f"Choose the classes that there are: {', '.join(present)}.",
         )
     return splits
