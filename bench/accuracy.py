@@ -45,14 +45,16 @@ def main() -> None:
         else:
             run = ss.train(recipe=recipe, seed=seed)
             assert run.test is not None
+            learn = run.learn
             accuracies.append(run.test.accuracy)
             seconds.append(run.seconds["train"])
         print(f"seed {seed:3}: {accuracies[-1]:.2%} in {seconds[-1]:.2f} s", flush=True)
-    spread = statistics.stdev(accuracies) if len(accuracies) > 1 else float("nan")
+    spread = f"deviation {100 * statistics.stdev(accuracies):.3f} points, " if len(accuracies) > 1 else ""
     split = "held-out" if arguments.held_out else "test"
     print(
-        f"{recipe.name}: mean {split} accuracy {statistics.mean(accuracies):.2%}, deviation {100 * spread:.2f} "
-        f"points, lowest {min(accuracies):.2%}, highest {max(accuracies):.2%} over {len(accuracies)} seeds; "
+        f"{recipe.name}: {learn.parameter_count:,} parameters, "
+        f"mean {split} accuracy {statistics.mean(accuracies):.2%}, "
+        f"{spread}lowest {min(accuracies):.2%}, highest {max(accuracies):.2%} over {len(accuracies)} seeds; "
         f"training {statistics.median(seconds):.2f} s (median)"
     )
 
