@@ -18,7 +18,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, _interrupt)
     # Read when torch is imported: threads that wait give their core away. Where another program is busy on it, too,
-    # a network trains several times faster (docs/decisions/0004-waiting-threads.md).
+    # a network trains half as fast again (docs/decisions/0004-waiting-threads.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         from .cli import run

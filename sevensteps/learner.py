@@ -313,7 +313,7 @@ class Learner:
                 )
         raise TrainingError(
             f"The loss became {float(loss)} at {where}, with learning rate {self.opt.param_groups[0]['lr']:g}.",
-            hint=f"Try a lower learning rate (lr={self.state.lr / 10:g}), or clip=1.",
+            hint=f"Try a lower learning rate, such as {self.state.lr / 10:g}, or clip the gradient at 1 (clip).",
         )
 
     def set(self, *, lr: float) -> None:
