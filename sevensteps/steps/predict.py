@@ -92,7 +92,7 @@ def cnn(shape: Shape, classes: int, normalize: Normalize | None = None, width: i
         layers += [nn.BatchNorm2d(after), nn.ReLU()]
         before = after
     model = nn.Sequential(*layers, MaxAndMeanPool(), nn.Linear(2 * before, outputs(classes)))
-    # A third faster on a CPU, with the same numbers but for rounding; torch's stubs do not know the argument.
+    # Faster on a CPU, with the same numbers but for rounding; torch's stubs do not know the argument.
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
