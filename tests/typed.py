@@ -42,11 +42,16 @@ def here(*arguments: str, cwd: Path, capsys: pytest.CaptureFixture[str]) -> Done
 
 
 def start(*arguments: str, cwd: Path, python: tuple[str, ...] = (), how: Any = None, **environment: str) -> Any:
-    """The same, still running; `python` are options of the interpreter, `how` of `subprocess.Popen`."""
+    """The same, still running; `python` are options of the interpreter, `how` of `subprocess.Popen`.
+
+    The environment is active, as README and documentation have it: what is printed to be typed next begins with
+    `sevensteps`.
+    """
+    active = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return subprocess.Popen(
         [sys.executable, *python, "-m", "sevensteps", *arguments],
         cwd=cwd,
-        env={**os.environ, **environment},
+        env={**os.environ, "PATH": active, **environment},
         text=True,
         **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **(how or {})},
     )
