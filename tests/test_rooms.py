@@ -22,7 +22,7 @@ ROOM_OF = {
 }
 
 # Bottom to top: a room, and the rooms it may import besides itself.
-BOTTOM = {"errors", "files", "records", "seeds"}
+BOTTOM = {"errors", "files", "reading", "records", "seeds"}
 TO_TRAIN = BOTTOM | {"show", "data", "steps", "metrics", "architecture", "model_file", "learner"}
 TO_JUDGE = TO_TRAIN | {"recipe", "runs"}
 TO_WORK = TO_JUDGE | {"judge", "ship"}
@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "by_hand": set(),
     "errors": set(),
     "records": set(),
+    "reading": set(),
     "seeds": set(),
     "files": {"errors"},
     "show": {"errors", "files", "records"},
@@ -64,6 +65,7 @@ WITHOUT_TORCH = [
     "files",
     "errors",
     "records",
+    "reading",
     "seeds",
     "data/images",
     "data/idx",
