@@ -21,7 +21,11 @@ def regular(path: Path, largest: int) -> Iterator[tuple[BufferedReader, int]]:
     Raises:
         OSError: as `open`, with the reason in `strerror`; or it is no regular file, or too large.
     """
-    _check(os.stat(path), path, largest)
+    try:
+        status = os.stat(path)
+    except ValueError as error:  # a name with a zero in it
+        raise OSError(errno.EINVAL, str(error), str(path)) from error
+    _check(status, path, largest)
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
         _check(status, path, largest)

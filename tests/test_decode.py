@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+import time
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -214,6 +217,133 @@ def test_too_many_pixels_are_refused_from_the_header(side: int) -> None:
     assert caught.value.hint == "Make it smaller."
 
 
+def test_a_side_that_no_picture_has_is_refused_from_the_header() -> None:
+    with pytest.raises(DataError, match="a side of more than 1,000,000 pixels"):
+        decode(png_header(1_000_001, 1), (1, 28, 28))
+
+
+def test_an_animation_is_looked_at_only_as_far_as_its_first_picture() -> None:
+    """A screen of many pixels is refused from the header, in every format that has frames."""
+    frames = [Image.fromarray(np.full((4, 4), value, dtype=np.uint8)) for value in (10, 200)]
+    gif = bytearray(file_of(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    gif[6:10] = struct.pack("<HH", 20_000, 20_000)
+    webp = bytearray(file_of(frames[0], "WEBP", save_all=True, append_images=frames[1:]))
+    place = webp.index(b"VP8X") + 12
+    webp[place : place + 6] = (16_000).to_bytes(3, "little") * 2
+    tiff = bytearray(file_of(frames[0], "TIFF", save_all=True, append_images=frames[1:]))
+    for tag in (256, 257):
+        place = tiff.index(struct.pack("<HHI", tag, 4, 1)) + 8
+        tiff[place : place + 4] = struct.pack("<I", 20_000)
+    for content in (gif, webp, tiff):
+        with pytest.raises(DataError, match="more than 100,000,000 pixels"):
+            decode(bytes(content), (1, 28, 28))
+
+
+def slow_bmp(width: int, height: int) -> bytes:
+    """A few bytes of run-length encoding: a pixel and the end of the line, for each line."""
+    palette, pixels = bytes(1024), b"\1\1\0\0" * height
+    head = struct.pack("<2sIHHI", b"BM", 0, 0, 0, 54 + len(palette))
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(pixels), 0, 0, 256, 0)
+    return head + info + palette + pixels
+
+
+def tiled_tiff(times: int, side: int = 100) -> bytes:
+    """A TIFF whose strips, all at one place, cover it so many times."""
+    pixels = bytes(side * side)
+    entries = [(256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1)]
+    start = 8 + len(pixels)
+    end = start + 2 + 12 * 8 + 4
+    entries += [(273, 1, 2 * times, end), (278, 4, 1, side // 2)]
+    directory = struct.pack("<H", 8) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", start) + pixels + directory + bytes([8] * 2 * times)
+
+
+def png_with(chunk: bytes, times: int) -> bytes:
+    """A small PNG with a chunk before its pixels, so many times."""
+    content = file_of(Image.fromarray(GREY))
+    whole = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return content[:33] + whole * times + content[33:]
+
+
+def many_scans(times: int, side: int = 4000) -> bytes:
+    """A progressive JPEG of one grey, whose last scan comes that many times again."""
+    content = file_of(Image.new("L", (side, side)), "JPEG", progressive=True)
+    last = content.rindex(b"\xff\xda")
+    return content[:last] + content[last:-2] * times + content[-2:]
+
+
+PROFILE = b"iCCPa\0\0" + zlib.compress(bytes(1 << 20))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(slow_bmp(10_000, 9_000), "slow to read", id="run lengths"),
+        pytest.param(b"P5 3000 3000 100\n" + bytes(9_000_000), "slow to read", id="another largest value"),
+        pytest.param(b"P2 3000 3000 9\n" + b"1 " * 9_000_000, "slow to read", id="digits"),
+        pytest.param(b"P2 9 9 255\n" + b"#\n" * 500_000 + b"1 " * 81, "1,000 comments", id="comments"),
+        pytest.param(many_scans(600), "many scans", id="scans"),
+        pytest.param(tiled_tiff(100_000), "many times", id="tiles"),
+        pytest.param(png_with(PROFILE, 1000), "color profiles", id="profiles"),
+        pytest.param(png_with(b"zTXta\0\0" + zlib.compress(bytes(1 << 20)), 1000), "Too much memory", id="texts"),
+    ],
+)
+def test_a_small_file_cannot_take_long(content: bytes, words: str) -> None:
+    start = time.perf_counter()
+    with pytest.raises(DataError, match=words):
+        decode(content, (1, 28, 28))
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        slow_bmp(200, 100),
+        b"P5 10 10 100\n" + bytes(100),
+        b"P2 3 1 9\n#one\n1 #two\n2 3 ",
+        many_scans(3, 100),
+        tiled_tiff(4),
+        png_with(PROFILE, 2),
+        png_with(b"zTXta\0\0" + zlib.compress(b"x"), 50),
+    ],
+    ids=["run lengths", "another largest value", "digits", "scans", "tiles", "profiles", "texts"],
+)
+def test_what_is_odd_and_harmless_is_read(content: bytes) -> None:
+    with Image.open(io.BytesIO(content)) as image:
+        width, height = image.size
+        pixels = np.asarray(image.convert("L"))
+    np.testing.assert_array_equal(decode(content, (1, height, width))[0], pixels)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "YCbCr", "I;16", "I", "F"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_larger_than_what_is_converted_at_once_comes_out_whole(mode: str, channels: int) -> None:
+    """1,100 x 1,300 pixels take two stretches of rows; those of the file cut in two by hand must be the same."""
+    values = RANDOM.integers(0, 65536 if mode in ("I;16", "I") else 256, (1300, 1100))
+    if mode in ("I;16", "I", "F"):
+        values[700, 3] = 65535  # what the rest is scaled by stands in the second stretch
+        image = Image.fromarray(values.astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]))
+    else:
+        image = Image.fromarray(np.stack([values, values[::-1], values % 7], 2).astype(np.uint8))
+        image = image.convert(mode)
+    if mode in ("RGBA", "LA"):
+        image.putalpha(Image.fromarray(values.astype(np.uint8)))
+    whole = from_image(image, (channels, 1300, 1100))
+    for top, bottom in ((0, 650), (650, 1300)) if mode != "F" else ((650, 1300),):
+        half = from_image(image.crop((0, top, 1100, bottom)), (channels, 650, 1100))
+        np.testing.assert_array_equal(whole[:, top:bottom], half)
+
+
+def test_a_large_picture_stays_in_memory_once() -> None:
+    """Of 16 bits: as 64-bit floats, and clipped and rounded, all at once it would take 30 times its pixels."""
+    content = file_of(Image.fromarray(np.zeros((4000, 4000), dtype=np.uint16)))
+    tracemalloc.start()
+    decode(content, (1, 28, 28))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000_000
+
+
 SEEDS = [file_of(Image.fromarray(COLOR), kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")]
 
 
@@ -241,8 +371,20 @@ def test_a_picture_is_read_from_its_path(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_picture(tmp_path / "grey.png", (1, 5, 7))[0], GREY)
     with pytest.raises(DataError, match="There is no file"):
         read_picture(tmp_path / "gray.png", (1, 5, 7))
-    with pytest.raises(DataError, match="cannot be read"):
-        read_picture(tmp_path, (1, 5, 7))
+    for path in (tmp_path, tmp_path / "zero\0"):
+        with pytest.raises(DataError, match="cannot be read"):
+            read_picture(path, (1, 5, 7))
+
+
+def test_a_pipe_a_device_and_a_giant_are_refused_unread(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")  # reading it would wait for a writer, for ever
+    for path in (tmp_path / "pipe.png", Path("/dev/zero")):
+        with pytest.raises(DataError, match="a pipe or a device"):
+            read_picture(path, (1, 5, 7))
+    with (tmp_path / "giant.png").open("wb") as file:
+        file.truncate(1 << 33)  # takes no room on the disk
+    with pytest.raises(DataError, match="at most 536,870,912 are read"):
+        read_picture(tmp_path / "giant.png", (1, 5, 7))
 
 
 def test_a_path_an_image_bytes_and_arrays_give_the_same_pixels(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import os
 import struct
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -99,6 +101,7 @@ def test_every_flipped_bit_in_gzipped_data_is_found_or_harmless(tmp_path: Path) 
         (b"\x1f\x8b\x07" + bytes(20), "damaged gzip"),
         (gzip.compress(packed(PICTURES)) + b"garbage", "damaged gzip"),
         (b"\0\0\x08\4" + b"\xff" * 16, "its header promises"),
+        (b"\0\0\x08\3" + b"\xff" * 8 + bytes(4), "no array has the shape"),  # of nothing, and too large for NumPy
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -116,6 +119,56 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="cannot be read"):
         read_idx(tmp_path / "file" / "below")
+
+
+def test_a_pipe_a_device_and_a_giant_are_refused_unread(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait for a writer, for ever
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(DataError, match="a pipe or a device"):
+            read_idx(path)
+    with (tmp_path / "giant").open("wb") as file:
+        file.truncate(1 << 33)  # takes no room on the disk
+    with pytest.raises(DataError, match="at most"):
+        read_idx(tmp_path / "giant")
+
+
+def test_a_gzipped_file_of_several_members_is_read(tmp_path: Path) -> None:
+    content = packed(PICTURES)
+    zeros = bytes(100_000)  # as tapes are padded; more than is looked at at once
+    several = gzip.compress(content[:3]) + gzip.compress(b"") + gzip.compress(content[3:40]) + zeros
+    read = read_idx(written(tmp_path, several + gzip.compress(content[40:]) + zeros))
+    np.testing.assert_array_equal(read, PICTURES)
+
+
+@pytest.mark.parametrize("ratio", [100, 1000])
+def test_gzipped_data_may_be_200_times_the_file(tmp_path: Path, ratio: int) -> None:
+    """Beyond 64 MiB, which any file may hold: here 80 MiB of some noise and many zeros."""
+    size = 80 << 20
+    noise = np.random.default_rng(0).integers(0, 256, size // ratio, dtype=np.uint8).tobytes()
+    content = gzip.compress(struct.pack(">HBB1I", 0, 8, 1, size) + noise + bytes(size - len(noise)))
+    assert (size > 200 * len(content)) == (ratio == 1000)
+    path = written(tmp_path, content)
+    if ratio == 100:
+        assert len(read_idx(path)) == size
+        return
+    with pytest.raises(DataError, match="a file of its size holds") as caught:
+        read_idx(path)
+    assert "gunzip" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"\x1f\x8b\x08\x08" + bytes(6) + b"x" * 20_000_000, id="a long name"),
+        pytest.param(gzip.compress(b"") * 250_000, id="a hundred thousand times nothing"),
+    ],
+)
+def test_a_gzipped_file_cannot_take_long(tmp_path: Path, content: bytes) -> None:
+    path = written(tmp_path, content)
+    start = time.perf_counter()
+    with pytest.raises(DataError):
+        read_idx(path)
+    assert time.perf_counter() - start < 1  # with gzip.GzipFile it is several
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import UInt8
 
+from .. import reading
 from ..errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+LARGEST_FILE = 512 << 20  # bytes
 MOST_PIXELS = 100_000_000  # read from the header, before anything is decoded
+LONGEST_SIDE = 1_000_000  # pixels; resizing keeps some numbers for each
+# What a small file can ask for beyond its pixels, a hundred times what pictures have, so that none takes minutes.
+MOST_PIXELS_SLOWLY = 4_000_000  # where Pillow decodes byte by byte in Python, at some millions a second
+SLOW_DECODERS = ("bmp_rle", "ppm", "ppm_plain")
+MOST_SCANNED = 10 * MOST_PIXELS  # pixels times scans of a progressive JPEG; each scan goes through all pixels
+MOST_TIMES = 8  # that the tiles of a TIFF may cover it; a plane for each channel is one time each
+MOST_COMMENTS = 1000  # in a PPM of digits; Pillow copies a megabyte to take one out
+MOST_PROFILES = 16  # in a PNG; each is unpacked, to a megabyte, and one is used
+
 Shape = tuple[int, int, int]  # channels, height, width
+_BAND = 1 << 20  # pixels that are converted at once, so that large pictures stay in memory once
+
+# How a picture is to be turned (EXIF 2.3, tag 0x0112), by the names of PIL's Transpose.
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 
 
 def decode(content: bytes, shape: Shape, name: str = "the picture") -> UInt8[np.ndarray, "channels height width"]:
@@ -27,7 +51,7 @@ def decode(content: bytes, shape: Shape, name: str = "the picture") -> UInt8[np.
     squashed to height and width where it has another size (bilinear, with antialiasing).
 
     Raises:
-        DataError: not a picture of a known format, damaged, or of too many pixels.
+        DataError: not a picture of a known format, damaged, of too many pixels, or made to take long.
     """
     from PIL import Image as PILImage
     from PIL import UnidentifiedImageError
@@ -35,10 +59,13 @@ def decode(content: bytes, shape: Shape, name: str = "the picture") -> UInt8[np.
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about metadata that has no bearing on the pixels
+            if content.count(b"iCCP") > MOST_PROFILES:
+                raise ValueError(f"more than {MOST_PROFILES} color profiles")
             with PILImage.open(io.BytesIO(content), formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > MOST_PIXELS:
                     raise PILImage.DecompressionBombError(f"{width:,} x {height:,} pixels")
+                _check_effort(image, content)
                 return from_image(image, shape)
     except PILImage.DecompressionBombError as error:  # Pillow's own, of twice as many, says the like
         raise DataError(f"{name} has more than {MOST_PIXELS:,} pixels: {error}", hint="Make it smaller.") from error
@@ -49,7 +76,28 @@ def decode(content: bytes, shape: Shape, name: str = "the picture") -> UInt8[np.
     except DataError:
         raise
     except Exception as error:  # Pillow's readers raise whatever their format's parsing runs into
-        raise DataError(f"{name} is damaged: {error}", hint="Copy or export the picture again.") from error
+        raise DataError(f"{name} is damaged: {error!s:.200}", hint="Copy or export the picture again.") from error
+
+
+def _check_effort(image: Any, content: bytes) -> None:
+    """Hold an open picture, of which nothing is decoded yet, against what decoding it would take.
+
+    Raises:
+        ValueError: more than a picture of its size does.
+    """
+    width, height = image.size
+    if max(width, height) > LONGEST_SIDE:
+        raise ValueError(f"a side of more than {LONGEST_SIDE:,} pixels")
+    tiles = [(tile[0], tile[1]) for tile in image.tile]
+    if any(decoder in SLOW_DECODERS for decoder, _ in tiles) and width * height > MOST_PIXELS_SLOWLY:
+        raise ValueError(f"more than {MOST_PIXELS_SLOWLY:,} pixels in a form that is slow to read; export it as PNG")
+    if any(decoder == "ppm_plain" for decoder, _ in tiles) and content.count(b"#") > MOST_COMMENTS:
+        raise ValueError(f"more than {MOST_COMMENTS:,} comments")
+    if image.format in ("JPEG", "MPO") and content.count(b"\xff\xda") * width * height > MOST_SCANNED:
+        raise ValueError("many scans of many pixels")
+    covered = sum(abs(right - left) * abs(bottom - top) for _, (left, top, right, bottom) in tiles)
+    if covered > MOST_TIMES * width * height:
+        raise ValueError("its tiles cover it many times")
 
 
 def from_image(image: Image, shape: Shape) -> UInt8[np.ndarray, "channels height width"]:
@@ -59,34 +107,66 @@ def from_image(image: Image, shape: Shape) -> UInt8[np.ndarray, "channels height
         DataError: a model of neither one nor three channels.
     """
     from PIL import Image as PILImage
-    from PIL import ImageOps
 
     channels, height, width = shape
     if channels not in (1, 3):
         raise DataError(f"A picture has 1 or 3 channels, and {channels} are asked for.", hint="Give an array instead.")
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more: scaled, where convert() would clip
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
-        largest = 65535 if image.mode.startswith("I") else max(float(values.max()), 1.0)
-        image = PILImage.fromarray(np.clip(values * (255 / largest), 0, 255).round().astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = PILImage.alpha_composite(PILImage.new("RGBA", image.size, (0, 0, 0, 255)), image)
-    image = image.convert("L" if channels == 1 else "RGB")
+    image.load()
+    turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    if turn is not None:
+        image = image.transpose(PILImage.Transpose[turn])
+    image = _in_bytes(image, "L" if channels == 1 else "RGB")
     if image.size != (width, height):
         image = image.resize((width, height), PILImage.Resampling.BILINEAR)
     pixels = np.asarray(image)
     return np.ascontiguousarray(pixels[None] if channels == 1 else pixels.transpose(2, 0, 1))
 
 
+def _in_bytes(image: Image, mode: str) -> Image:
+    """The picture as grey or RGB, without transparency: some rows at a time, as converting takes many copies."""
+    from PIL import Image as PILImage
+
+    deep = image.mode.startswith("I") or image.mode == "F"  # 16 bits and more: scaled, where convert() would clip
+    transparent = image.has_transparency_data
+    if image.mode == mode and not transparent:
+        return image
+    bands = _bands(image)
+    largest = 65535.0
+    if image.mode == "F":
+        largest = max([1.0, *(float(_finite(image.crop(band)).max()) for band in bands)])
+    done = PILImage.new(mode, image.size)
+    for band in bands:
+        part = image.crop(band)
+        if deep:
+            part = PILImage.fromarray(np.clip(_finite(part) * (255 / largest), 0, 255).round().astype(np.uint8))
+        elif transparent:
+            part = part.convert("RGBA")
+            part = PILImage.alpha_composite(PILImage.new("RGBA", part.size, (0, 0, 0, 255)), part)
+        done.paste(part.convert(mode), band)
+    return done
+
+
+def _finite(image: Image) -> np.ndarray:
+    """The numbers of a deep picture; what is none, or has no end, is black."""
+    return np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0.0, neginf=0.0)
+
+
+def _bands(image: Image) -> list[tuple[int, int, int, int]]:
+    """The picture cut into stretches of rows: left, top, right, bottom of each."""
+    width, height = image.size
+    rows = max(1, _BAND // max(width, 1))
+    return [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
+
+
 def read_picture(path: Path, shape: Shape) -> UInt8[np.ndarray, "channels height width"]:
     """Pixels of the picture file at `path`.
 
     Raises:
-        DataError: missing, unreadable, or as `decode`.
+        DataError: missing, unreadable, no regular file, too large, or as `decode`.
     """
     try:
-        content = path.read_bytes()
+        with reading.regular(path, LARGEST_FILE) as (file, size):
+            content = file.read(size)
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}.", hint="Check the path.") from error
     except OSError as error:

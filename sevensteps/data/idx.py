@@ -6,7 +6,6 @@ then the values. (http://yann.lecun.com/exdb/mnist/, "The IDX file format".)
 
 from __future__ import annotations
 
-import gzip
 import io
 import math
 import struct
@@ -16,30 +15,39 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from .. import reading
 from ..errors import DataError
 from .images import Images, Splits
 
 LARGEST = 1 << 32  # bytes; a header that promises more is taken for damage, not for data
 CHUNK = 1 << 20  # bytes read at once
+_PIECE = 1 << 16  # of gzipped ones, of which what a member leaves over is copied
+# What a gzipped file may hold: any of 64 MiB, a larger one 200 times its own size. Fashion-MNIST's pictures shrink to
+# half; deflate ends at a thousandth, where a file of some MB would fill the memory.
+LARGEST_UNPACKED, LARGEST_RATIO = 64 << 20, 200
 _ENDINGS = ("", ".gz")
 
 
 def read_idx(path: Path) -> UInt8[np.ndarray, "*shape"]:
     """The array of unsigned bytes in an IDX file, gzipped or not (seen from its first bytes, not from its name).
 
-    No more is read than the header promises, so a compressed file cannot fill the memory.
+    No more is read than the header promises, and a header that promises more than the file can hold is refused; so a
+    compressed file cannot fill the memory.
 
     Raises:
-        DataError: missing, not IDX, another type than unsigned bytes, too short, too long, or damaged gzip.
+        DataError: missing, no regular file, not IDX, another type than unsigned bytes, too short, too long, or
+            damaged gzip.
     """
     try:
-        with path.open("rb") as file:
+        with reading.regular(path, LARGEST + 64) as (file, size):
             zipped = file.read(2) == b"\x1f\x8b"
             file.seek(0)
-            return _read(gzip.GzipFile(fileobj=file) if zipped else file, path)
+            if zipped:
+                return _read(_Unzipped(file), path, max(LARGEST_UNPACKED, LARGEST_RATIO * size))
+            return _read(file, path, LARGEST)
     except EOFError as error:
         raise DataError(f"{path}: the gzip data ends too early.", hint="Copy or download the file again.") from error
-    except (gzip.BadGzipFile, zlib.error) as error:
+    except zlib.error as error:
         raise DataError(f"{path}: damaged gzip data ({error}).", hint="Copy or download the file again.") from error
     except OSError as error:
         raise DataError(
@@ -47,8 +55,43 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "*shape"]:
         ) from error
 
 
-def _read(file: io.BufferedIOBase, path: Path) -> UInt8[np.ndarray, "*shape"]:
-    """The same from an open stream."""
+class _Unzipped:
+    """What a gzipped file holds, no more of it in memory than is asked for.
+
+    Not `gzip.GzipFile`, which steps through a header's name byte by byte in Python, as long as the file has it.
+    """
+
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        self._file, self._zlib, self._waiting = file, zlib.decompressobj(31), b""
+
+    def read(self, size: int) -> bytes:
+        """As many bytes, or fewer at the end.
+
+        Raises:
+            EOFError: the file ends within a member.
+            zlib.error: damaged.
+        """
+        found = bytearray()
+        while len(found) < size:
+            if self._zlib.eof:  # a gzip file is a sequence of members, perhaps padded with zeros
+                self._waiting = self._zlib.unused_data
+                while not (waiting := self._waiting.lstrip(b"\0")) and (more := self._file.read(_PIECE)):
+                    self._waiting = more
+                if not waiting:
+                    self._waiting = b""
+                    break
+                self._waiting, self._zlib = waiting, zlib.decompressobj(31)
+            more = self._waiting or self._file.read(_PIECE)
+            piece = self._zlib.decompress(more, size - len(found))
+            self._waiting = self._zlib.unconsumed_tail
+            if not more and not piece and not self._zlib.eof:
+                raise EOFError
+            found += piece
+        return bytes(found)
+
+
+def _read(file: io.BufferedIOBase | _Unzipped, path: Path, largest: int) -> UInt8[np.ndarray, "*shape"]:
+    """The same from an open stream, which can hold so many bytes."""
     head = file.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or not 1 <= head[3] <= 4:
         raise DataError(
@@ -65,9 +108,11 @@ def _read(file: io.BufferedIOBase, path: Path) -> UInt8[np.ndarray, "*shape"]:
         raise DataError(f"{path}: ends inside its header.", hint="Copy or download the file again.")
     shape = struct.unpack(f">{head[3]}I", sizes)
     size = math.prod(shape)
-    if size > LARGEST:
+    if size > min(LARGEST, largest):
+        what = f"more than {LARGEST:,}" if size > LARGEST else f"and a file of its size holds {largest:,} at most"
         raise DataError(
-            f"{path}: its header promises {size:,} bytes, more than {LARGEST:,}.", hint="The header is damaged."
+            f"{path}: its header promises {size:,} bytes, {what}.",
+            hint="The header is damaged." if size > LARGEST else "If it is whole, unpack it first: gunzip FILE.",
         )
     content = bytearray()  # grown by what is there, since a damaged header may promise gigabytes
     while len(content) < size and (chunk := file.read(min(size - len(content), CHUNK))):
@@ -79,7 +124,10 @@ def _read(file: io.BufferedIOBase, path: Path) -> UInt8[np.ndarray, "*shape"]:
         )
     if file.read(1):
         raise DataError(f"{path}: longer than its header says ({size:,} values).", hint="The header is damaged.")
-    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+    try:
+        return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+    except ValueError as error:  # of nothing, and yet too large for NumPy
+        raise DataError(f"{path}: no array has the shape {shape}.", hint="The header is damaged.") from error
 
 
 def load_idx(path: Path) -> Splits:
