@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .data.images import Images, Splits
     from .data.sources import load
     from .errors import SevenstepsError
-    from .jobs import Run, train
+    from .jobs import resume, train
     from .learner import Learner
     from .lr_find import LRFind
     from .metrics import accuracy
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .steps.loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, sigmoid_l1_loss
     from .steps.step import SGD, cosine, one_cycle
     from .steps.stop import after, when_flat, when_not_finite, when_reached
+    from .training import Run
 
 __all__ = [
     "SGD",
@@ -59,6 +60,7 @@ __all__ = [
     "mse_loss",
     "one_cycle",
     "plot_function",
+    "resume",
     "sigmoid_l1_loss",
     "train",
     "when_flat",
@@ -71,7 +73,7 @@ _ROOMS = {
     "data.images": ("Images", "Splits"),
     "data.sources": ("load",),
     "errors": ("SevenstepsError",),
-    "jobs": ("Run", "train"),
+    "jobs": ("resume", "train"),
     "learner": ("Learner",),
     "lr_find": ("LRFind",),
     "metrics": ("accuracy",),
@@ -82,6 +84,7 @@ _ROOMS = {
     "steps.loss": ("binary_cross_entropy_with_logits", "cross_entropy", "mse_loss", "sigmoid_l1_loss"),
     "steps.step": ("SGD", "cosine", "one_cycle"),
     "steps.stop": ("after", "when_flat", "when_not_finite", "when_reached"),
+    "training": ("Run",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

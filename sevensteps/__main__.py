@@ -25,8 +25,9 @@ def main() -> None:
 
         code = run(sys.argv[1:])
     except KeyboardInterrupt as interrupt:
-        code = 128 + next(iter(interrupt.args), signal.SIGINT)
-        _say_interrupted("--json" in sys.argv)
+        number, *folder = interrupt.args or (signal.SIGINT,)
+        code = 128 + number
+        _say_interrupted(folder, "--json" in sys.argv)
     sys.exit(code)
 
 
@@ -35,15 +36,16 @@ def _interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt(number)
 
 
-def _say_interrupted(as_json: bool) -> None:
-    """One line, also while the command line itself is still being imported."""
+def _say_interrupted(folder: list[str], as_json: bool) -> None:
+    """A line, and what to type to go on, also while the command line itself is still being imported."""
     message = "Interrupted before it was done; every file that was written is whole."
+    hint = f"sevensteps resume {folder[0]}" if folder else ""
     if as_json:
         import json
 
-        print(json.dumps({"error": {"code": "interrupted", "message": message, "hint": ""}}))
+        print(json.dumps({"error": {"code": "interrupted", "message": message, "hint": hint}}))
     else:
-        print(f"sevensteps: {message}", file=sys.stderr)
+        print(f"sevensteps: {message}" + (f"\n  {hint}" if hint else ""), file=sys.stderr)
 
 
 if __name__ == "__main__":

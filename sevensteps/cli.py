@@ -23,7 +23,7 @@ from .errors import RecipeError, SevenstepsError, UsageError
 from .recipe import Recipe, setting_types, shipped_recipes
 
 if TYPE_CHECKING:
-    from . import jobs
+    from .training import Run
 
 app = App(
     name="sevensteps",
@@ -83,6 +83,7 @@ def train(
     out: Path | None = None,
     force: bool = False,
     plots: bool = False,
+    exact: bool = False,
     settings: Settings = NOTHING_GIVEN,  # type: ignore[valid-type]
     common: Common = Common(),
 ) -> int:
@@ -101,6 +102,8 @@ def train(
         Replace the run that is in the folder.
     plots
         Draw figures into the run's folder.
+    exact
+        Where the recipe is a run's: refuse if its numbers cannot be repeated here.
     """
     given = {key: value for key, value in vars(settings).items() if value is not None}
     if "classes" in given:
@@ -115,11 +118,52 @@ def train(
     from . import jobs
     from .show import terminal
 
+    # A recipe that was changed on the way here is no longer the one that was recorded with the run.
+    which: Any = recipe if chosen == Recipe.load(recipe) else chosen
     console, error = terminal.consoles(quiet_stdout=common.json)
     with terminal.training(console, error) as observe:
-        run = jobs.train(recipe=chosen, out=out, save=True, force=force, plots=plots, observe=observe)
+        run = jobs.train(recipe=which, out=out, save=True, force=force, plots=plots, exact=exact, observe=observe)
+    return _shown(run, chosen, common)
+
+
+@app.command
+def resume(
+    run: Path,
+    *,
+    epochs: Annotated[int | None, Parameter(converter=_whole_number)] = None,
+    exact: bool = False,
+    plots: bool = False,
+    common: Common = Common(),
+) -> int:
+    """Go on with a run from its last save, to the very end that it would have had.
+
+    Parameters
+    ----------
+    run
+        A run's folder, or its name under runs/.
+    epochs
+        So many more than it was to have.
+    exact
+        Refuse if the same numbers cannot be promised here.
+    plots
+        Draw figures into the run's folder.
+    """
+    from . import jobs
+    from .show import terminal
+
+    console, error = terminal.consoles(quiet_stdout=common.json)
+    with terminal.training(console, error) as observe:
+        done = jobs.resume(run, epochs=epochs, exact=exact, plots=plots, observe=observe)
+    return _shown(done, done.recipe, common)
+
+
+def _shown(run: Run, chosen: Recipe, common: Common) -> int:
+    """Print what a run came to, and what to type next; gives the exit code."""
+    from .show import terminal
+
     if run.interrupted:
         return _interrupted(run, common)
+    console, _ = terminal.consoles(quiet_stdout=common.json)
     kept = f"; the parameters kept are those of epoch {run.kept_epoch}" if run.recipe.keep == "best" else ""
     terminal.print_result(
         console,
@@ -132,25 +176,49 @@ def train(
         validated_on_test=run.recipe.validate_on == "test",
     )
     folder = str(run.folder)
-    terminal.print_next(
-        console,
-        folder,
-        [
-            f"{_program()} xray {_quoted(folder)}",
-            f"{_program()} predict {_quoted(folder)} PICTURE.png",
-            _worth_trying(chosen),
-        ],
-    )
+    following = [
+        f"{_program()} xray {_quoted(folder)}",
+        f"{_program()} predict {_quoted(folder)} PICTURE.png",
+        _worth_trying(chosen),
+    ]
+    terminal.print_next(console, folder, following)
     if common.json:
         print(json.dumps(run.as_json()))
     return 0
 
 
-def _interrupted(run: jobs.Run, common: Common) -> int:
-    """Say what is left of a run that was interrupted."""
+def _interrupted(run: Run, common: Common) -> int:
+    """Say what is left of a run that was interrupted, and how to go on."""
     message = f"Stopped because {run.stopped_because}; what was learned until then is saved in {run.folder}."
-    _say_error("interrupted", message, f"{_program()} predict {_quoted(str(run.folder))} PICTURE.png", common.json)
+    _say_error("interrupted", message, f"{_program()} resume {_quoted(str(run.folder))}", common.json)
     return 128 + run.interrupted
+
+
+@app.command
+def verify(thing: Path, *, rerun: bool = False, common: Common = Common()) -> int:
+    """Hold a run or a model against its checksums; exit code 1 if something is not as it must be.
+
+    Parameters
+    ----------
+    thing
+        A run's folder, its name under runs/, or a model.safetensors.
+    rerun
+        Train the run again from its recipe, and compare byte for byte.
+    """
+    from . import jobs
+    from .show import terminal
+
+    console, error = terminal.consoles(quiet_stdout=common.json)
+    with terminal.training(error, error) as observe:
+        checks = jobs.verify(thing, rerun=rerun, observe=observe)
+    passed = all(check.passed for check in checks)
+    if common.json:
+        print(json.dumps({"passed": passed, "checks": [dataclasses.asdict(check) for check in checks]}))
+        return 0 if passed else 1
+    terminal.print_table(
+        console, ("what", "", "seen"), [(c.name, "ok" if c.passed else "WRONG", c.line) for c in checks]
+    )
+    return 0 if passed else 1
 
 
 def _worth_trying(recipe: Recipe) -> str:
@@ -161,8 +229,11 @@ def _worth_trying(recipe: Recipe) -> str:
         "linear": "relu",
         "relu": "cnn",
     }
-    source = "" if recipe.source == "pullover-dress" else f" {_quoted(recipe.source)}"
-    classes = f" --classes {' '.join(map(_quoted, recipe.classes))}" if recipe.classes else ""
+    embedded = recipe.source == "pullover-dress"
+    source = "" if embedded else f" {_quoted(recipe.source)}"
+    # A run's own recipe names its classes also where they are all there are.
+    chosen = () if embedded and recipe.classes == ("Pullover", "Dress") else recipe.classes
+    classes = f" --classes {' '.join(map(_quoted, chosen))}" if chosen else ""
     return f"{_program()} train{source}{classes} --recipe {following.get(recipe.name, 'linear')} --plots"
 
 
@@ -213,7 +284,7 @@ def _row(run: Any) -> list[str]:
         if test
         else ["", "", ""]
     )
-    reason = str(run.judgement.get("stopped_because") or "it did not get to its end")
+    reason = run.stopped_because or f"it is under way, or was cut off: {_program()} resume {run.folder.name}"
     return [run.folder.name, run.recipe.name, str(len(run.history)), *shown, reason]
 
 
@@ -231,13 +302,13 @@ def xray(run: Path, *, start: bool = False, common: Common = Common()) -> int:
     from . import jobs
     from .show import terminal
 
-    saved, seen = jobs.xray(run, start=start)
+    saved, place, seen = jobs.xray(run, start=start)
     if common.json:
         steps = [{"number": step.number, "name": step.name, "line": step.line} for step in seen.steps]
         print(json.dumps({"run": str(saved.folder), "steps": steps}))
         return 0
     console, _ = terminal.consoles()
-    when = "as it began" if start else f"after {saved.epoch} epoch{'s' * (saved.epoch != 1)}"
+    when = "as it began" if start else place
     console.print(terminal.printable(f"{saved.folder}, {when}"))
     for step in seen.steps:
         console.print(terminal.printable(str(step)))

@@ -1,66 +1,121 @@
-"""The only place that writes a file: whole or not at all.
+"""The only place that writes: a file is there whole or not at all, and a folder belongs to one process at a time.
 
 A file is replaced by write, flush, fsync, rename, fsync of the folder, so that a reader sees the old bytes or the
-new ones and a power cut loses nothing that was acknowledged.
+new ones and a power cut loses nothing that was acknowledged. Every call that changes the disk is one of `os`, so that
+`reliability/` can break off at each.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
-import tempfile
+import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
 
-from .errors import FileError, SevenstepsError
+from .errors import FileError, RunError, SevenstepsError
+
+LOCK = ".lock"
+_PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, keep: Path | None = None) -> Iterator[IO[bytes]]:
     """Open a file beside `path` for writing; it takes the place of `path` when the block ends without an error.
+
+    What was at `path` goes to `keep` where that is given: between the two renames `keep` is all there is, and at every
+    moment one of them is whole.
 
     Raises:
         FileError: the folder cannot be written, the disk is full, or the name belongs to a folder.
     """
     with said_in_words(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        _make_folder(path.parent)
+        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
+            try:
+                with io.BufferedWriter(_Raw(descriptor), 1 << 20) as file:
+                    yield file
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if keep is not None and path.exists():
+                os.replace(path, keep)
+            os.replace(part, path)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(name)
+                os.unlink(part)
             raise
         sync_folder(path.parent)
 
 
-def write(path: Path, content: bytes | str) -> None:
-    """Replace the file at `path` by `content` (text as UTF-8), atomically.
+class _Raw(io.RawIOBase):
+    """An open file as what `io.BufferedWriter` writes to; it is closed by whoever opened it, after the fsync."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        return os.write(self._descriptor, content)
+
+
+def write(path: Path, content: bytes | str, keep: Path | None = None) -> None:
+    """Replace the file at `path` by `content` (text as UTF-8), atomically; see `replacing` for `keep`.
 
     Raises:
         FileError: see `replacing`.
     """
-    with replacing(path) as file:
+    with replacing(path, keep) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-def make_folder(path: Path) -> None:
-    """Make the folder and its parents, and find out now, not after training, that it cannot be written.
+def rename(path: Path, name: str) -> None:
+    """Give the file at `path` another name in its folder, replacing what has it.
 
     Raises:
-        FileError: it cannot be made, or nothing can be written into it.
+        FileError: it cannot be renamed.
     """
     with said_in_words(path):
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
+        os.replace(path, path.with_name(name))
+        sync_folder(path.parent)
+
+
+def make_folder(path: Path) -> bool:
+    """Make the folder and its parents where they are missing, so that they last through a power cut.
+
+    Says whether this call made it: of several processes that try, one hears yes.
+
+    Raises:
+        FileError: it cannot be made.
+    """
+    with said_in_words(path):
+        return _make_folder(path)
+
+
+def _make_folder(path: Path) -> bool:
+    made, missing = False, []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    if not path.is_dir():  # below a file nothing can be made; or a file stands where the folder should
+        raise OSError(errno.ENOTDIR if missing else errno.EEXIST, "a file is in the way")
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder)
+            made = folder is missing[0]
+        except FileExistsError:  # another process was faster
+            if not folder.is_dir():
+                raise
+        sync_folder(folder.parent)
+    return made
 
 
 def remove(path: Path) -> None:
@@ -69,8 +124,49 @@ def remove(path: Path) -> None:
     Raises:
         FileError: it is there and cannot be removed.
     """
-    with said_in_words(path):
-        path.unlink(missing_ok=True)
+    with said_in_words(path), contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what writing left behind where it was cut off. The folder must be locked: a part may be another's work.
+
+    Raises:
+        FileError: one cannot be removed.
+    """
+    for path in sorted(folder.iterdir()):
+        if _PART.fullmatch(path.name):
+            remove(path)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a name in a folder is the lock, or what writing left behind: such a folder is as good as empty."""
+    return name == LOCK or _PART.fullmatch(name) is not None
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Inside, no other process has this folder; the system frees it when the process ends, however it ends.
+
+    Raises:
+        RunError: another process has it.
+        FileError: the folder cannot be written.
+    """
+    import filelock
+
+    lock = filelock.FileLock(folder / LOCK, blocking=False)
+    with said_in_words(folder):
+        try:
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise RunError(
+                f"{folder} is in use: another process trains or repairs this run.",
+                hint="Wait until it is done, or stop it.",
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def sync_folder(path: Path) -> None:
@@ -79,6 +175,9 @@ def sync_folder(path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot, such as a network share
+                raise
         finally:
             os.close(descriptor)
 
@@ -111,10 +210,3 @@ _WORDS = {
     errno.EISDIR: ("a folder stands where the file should be", "Choose another name."),
     errno.EIO: ("the disk reported an error", "Check the disk; what was there before is untouched."),
 }
-
-
-def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

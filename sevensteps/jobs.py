@@ -6,72 +6,23 @@ A job tells whoever `observe`s it what is going on, in plain records; the comman
 from __future__ import annotations
 
 import contextlib
-import copy
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import files, runs
-from .data.images import Images, Splits
-from .errors import DataError, RunError
-from .recipe import Recipe
-from .records import Baselines, Batch, Epoch, Finding, Note, Opening, Ready, Score, XRay
+from . import checkpoint, files, runs
+from .data.images import Splits
+from .errors import DataError, ModelError, RecipeError, RunError
+from .recipe import Recipe, read_recipe, recorded_in
+from .records import Check, Note, XRay
 
 if TYPE_CHECKING:
     from .data.audit import Audit
-    from .judge.predictions import Predictions
     from .learner import Learner
     from .ship.predict import Answer
-
-
-Event = Opening | Baselines | Ready | Note | Batch | Epoch | Finding
-Observe = Callable[[Event], None]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished (or interrupted) run: its scores, how it went, and the learner itself."""
-
-    folder: Path | None
-    recipe: Recipe
-    learn: Learner
-    test: Score | None
-    valid: Score | None
-    baselines: Mapping[str, Score]
-    epochs: int
-    kept_epoch: int
-    seconds: Mapping[str, float]
-    stopped_because: str
-    gradient: str
-    findings: Sequence[Finding]
-    interrupted: int = 0  # the signal, 0 for a run that ended by itself
-
-    def as_json(self) -> dict[str, Any]:
-        """The keys that `train --json` promises."""
-        return {
-            "run": str(self.folder) if self.folder else None,
-            "recipe": self.recipe.name,
-            **self.judgement(),
-            "seconds": dict(self.seconds),
-        }
-
-    def judgement(self) -> dict[str, Any]:
-        """How the run did: what is saved with it, and is the same for the same run."""
-        return {
-            "test": self.test and self.test.as_json(),
-            "valid": self.valid and self.valid.as_json(),
-            "baselines": {name: score.as_json() for name, score in self.baselines.items()},
-            "epochs": self.epochs,
-            "kept_epoch": self.kept_epoch,
-            "stopped_because": self.stopped_because,
-            "gradient": self.gradient,
-            "model": {"name": self.recipe.model, "parameters": self.learn.parameter_count},
-            "findings": [finding.as_json() for finding in self.findings],
-            "validated_on_test": self.recipe.validate_on == "test",
-        }
+    from .training import Observe, Run
 
 
 def train(
@@ -82,151 +33,240 @@ def train(
     save: bool = False,
     force: bool = False,
     plots: bool = False,
+    exact: bool = False,
     observe: Observe = lambda event: None,
     **settings: Any,
 ) -> Run:
     """Train a classifier as the recipe says, and judge it: what `sevensteps train` does.
 
     Settings given by name take the place of the recipe's. Nothing is written unless `out` names a folder, or `save`
-    asks for the next free one under `runs/`.
+    asks for the next free one under `runs/`. Where the recipe is a run's, it is said what is another now than it was
+    then; with `exact` that is refused.
 
     Raises:
         DataError, RecipeError: pictures or settings that cannot be used.
-        RunError, FileError: the folder is in the way or cannot be written.
+        RunError, FileError: the folder is in the way, in use, or cannot be written.
         TrainingError: the loss became infinite or not a number; recipe and history are saved before.
     """
+    before = {} if isinstance(recipe, Recipe) else _recorded_with(recipe)
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe or "linear")
     recipe = recipe.replace(**settings, **({"source": str(source)} if source else {}))
     seconds: dict[str, float] = {}
-    with _timed(seconds, "data"):
-        splits = open_source(recipe, observe)
-        splits = recipe.held_out(splits)
-    with _timed(seconds, "import"):
-        recipe = recipe.settled(splits)  # first, so that settings that do not go together are answered at once
-        import torch
+    splits, recipe = _prepared(recipe, seconds, observe)
+    from .judge.doctor import Doctor
+    from .training import Work, to_the_end
 
-        from .interrupts import interrupts_between_batches
-        from .judge.baselines import BASELINES
-        from .judge.doctor import Doctor
-        from .judge.predictions import predict_split
-    with _threads(torch, recipe.threads):
+    with _threads(recipe.threads):
         learn = recipe.learner(splits)
-        first_batch = learn.xray()  # before the folder is made, which an earlier run may have to make way for
-        folder = runs.new_folder(recipe, Path(out) if out else None, force=force) if out or save else None
-        if folder:
-            runs.save_recipe(folder, recipe, recorded(splits, recipe))
-        observe(
-            Opening(
-                recipe.source,
-                recipe.name,
-                {name: images.counts for name, images in vars(splits).items() if isinstance(images, Images)},
-                splits.train.shape,
-                recipe.epochs,
-            )
-        )
-        judged_on = splits.test or splits.valid
-        with _timed(seconds, "judge"):
-            baselines = {name: f(splits.train, judged_on) for name, f in BASELINES.items()} if judged_on else {}
-        observe(Baselines(baselines))
-        observe(Ready(first_batch, recipe.epochs, learn.batches_per_epoch or 0))
-        doctor, best = Doctor(learn), _Best(recipe.keep == "best")
-        signal_number = 0
-        with interrupts_between_batches(signal.SIGTERM) as interrupted:
-            with _timed(seconds, "train"), contextlib.closing(learn):
-                for event in learn.stream():
-                    observe(event)
-                    learn.recorder.observe(event)
-                    best.observe(event, learn)
-                    if finding := doctor.observe(event):
-                        observe(finding)
-                    if signal_number := interrupted():
-                        learn.state.stopped = f"it was interrupted {_place(learn)}"
-                        break
-            # An interrupt from here on is noted and no more: judging takes a moment, and then the run is whole.
-            if folder:
-                runs.save_history(folder, learn.state.history)
-            learn.check_finite()
-            kept_epoch = best.restore(learn)
-            if folder:
-                learn.export(folder / runs.MODEL)
-            tables: dict[str, Predictions] = {}
-            with _timed(seconds, "judge"):
-                if not signal_number:
-                    tables = {
-                        split: predict_split(learn, images, split)
-                        for split, images in (("test", splits.test), ("valid", splits.valid))
-                        if images is not None
-                    }
-            run = Run(
-                folder,
-                recipe,
-                learn,
-                tables["test"].score if "test" in tables else None,
-                tables["valid"].score if "valid" in tables else None,
-                baselines,
-                learn.state.epoch,
-                kept_epoch,
-                {name: round(value, 4) for name, value in seconds.items()},
-                learn.stopped_because or "",
-                learn.gradient,
-                tuple(doctor.findings),
-                signal_number,
-            )
-            if folder:
-                runs.save_judgement(folder, run.judgement())
-            if folder and tables:
-                files.write(folder / runs.PREDICTIONS, "".join(table.to_jsonl() for table in tables.values()))
-        if folder and plots and tables:
-            save_plots(folder, run, tables["test" if splits.test else "valid"], judged_on)
-    return run
+        learn.xray()  # what cannot be trained is refused before the folder is made, or an earlier run makes way for it
+        now = recorded(splits, recipe)
+        _say_differences(before, now, exact, observe)
+        with contextlib.ExitStack() as stack:
+            folder = None
+            if out or save:
+                folder = stack.enter_context(runs.new_folder(recipe, Path(out) if out else None, force=force))
+                stack.enter_context(_interrupts_name(folder))
+                runs.save_recipe(folder, recipe, now)
+            return to_the_end(Work(folder, recipe, now, splits, learn, seconds, Doctor(learn), plots), observe)
 
 
-def save_plots(folder: Path, run: Run, table: Any, images: Any) -> None:
-    """Draw the run's figures into its folder: curves, weights, results, mistakes, confusion.
+def resume(
+    run: str | Path,
+    *,
+    epochs: int | None = None,
+    exact: bool = False,
+    plots: bool = False,
+    observe: Observe = lambda event: None,
+) -> Run:
+    """Go on with a run from its last save, to the same end as if nothing had happened; `epochs` more, if given.
+
+    What is in its folder beside the checkpoint is made again from it. More epochs go on exactly under a constant
+    learning rate; under a schedule that ends they go on at its last rate.
 
     Raises:
-        FileError: they cannot be written.
+        RunError: no such run, one that another process trains, one whose pictures are others now, or none of whose
+            checkpoints is whole; with `exact`, one that was made with something else than is here.
+        DataError, RecipeError, FileError, TrainingError: as `train`.
     """
-    from .show import figures
+    folder = runs.find(Path(run))
+    runs.refuse_if_no_run(folder)
+    with files.locked(folder), _interrupts_name(folder):
+        files.remove_parts(folder)
+        found, problems = checkpoint.load(folder)
+        for problem in problems:
+            observe(Note(f"! {problem}"))
+        if problems:
+            checkpoint.promote(folder)
+        text = found.recipe if found else read_recipe(folder / checkpoint.RECIPE)
+        recipe, before = Recipe.from_toml(text, str(folder / checkpoint.RECIPE)), recorded_in(text)
+        if found:
+            for name in checkpoint.rebuild(folder, found):
+                observe(Note(f"{folder / name} was made again from the checkpoint."))
+        else:
+            observe(Note(f"Nothing was saved in {folder} yet: training begins at the start."))
+        if epochs is not None:
+            recipe = _extended(folder, recipe, found, epochs, observe)
+        seconds: dict[str, float] = {}
+        splits, recipe = _prepared(recipe, seconds, observe)
+        from .judge.doctor import Doctor
+        from .training import Work, finding_from, save, to_the_end
 
-    drawn = {
-        "curves": run.learn.recorder.plot_metrics(),
-        "results": figures.results(
-            images.pixels[:16] / 255, table.labels[:16].tolist(), table.probabilities[:16], table.classes
-        ),
-        "mistakes": figures.worst_mistakes(images.pixels, table.labels, table.probabilities, table.classes),
-        "confusion": figures.confusion(table.labels, table.predicted, table.classes),
-    }
-    if run.recipe.model == "linear":
-        weight = next(tensor.numpy() for tensor in run.learn.model.state_dict().values() if tensor.ndim == 2)
-        drawn["weights"] = figures.weights(weight, images.shape, table.classes)
-    for name, figure in drawn.items():
-        figures.save(figure, folder / f"{name}.png")
+        with _threads(recipe.threads):
+            now = recorded(splits, recipe)
+            _refuse_other_pictures(folder, recipe, before, now)
+            _say_differences(before, now, exact, observe)
+            learn = recipe.learner(splits)
+            doctor = Doctor(learn)
+            if found:
+                take_up(learn, found, folder)
+                doctor.findings = [finding_from(finding) for finding in found.findings]
+            work = Work(folder, recipe, now, splits, learn, seconds, doctor, plots)
+            if epochs is not None:
+                learn.state.stopped = None
+                save(work)  # the longer recipe is what a later resume goes on with
+            return to_the_end(work, observe)
 
 
-def xray(run: Path, *, start: bool = False) -> tuple[runs.SavedRun, XRay]:
-    """The seven steps of one batch of a saved run: the batch that would come next, or the first with `start`.
+def take_up(learn: Learner, found: checkpoint.Checkpoint, folder: Path) -> None:
+    """Put a learner where the checkpoint was saved.
 
     Raises:
-        RunError: no such run, or one without a model.
+        TrainingError: the checkpoint is of another model or optimizer than the recipe's.
+    """
+    import torch
+
+    state = learn.state
+    state.restore({name: torch.from_numpy(array) for name, array in found.arrays.items()}, found.facts)
+    state.history, state.seconds = runs.with_timings(folder, state.history)
+
+
+def _extended(
+    folder: Path, recipe: Recipe, found: checkpoint.Checkpoint | None, epochs: int, observe: Observe
+) -> Recipe:
+    """The recipe of the same run with so many epochs more: trained from its start, it gives the same parameters.
+
+    Raises:
+        RecipeError: no number of epochs.
+    """
+    from .steps.stop import Progress
+
+    if epochs < 1:
+        raise RecipeError(f"epochs is {epochs}, and must be 1 or more.", hint="sevensteps resume RUN --epochs 5")
+    stopped = found.stopped if found else None
+    history, seconds = runs.with_timings(folder, found.epochs if found else [])
+    more = recipe.replace(epochs=(len(history) if stopped else recipe.epochs) + epochs)
+    if recipe.schedule != "constant":
+        more = more.replace(schedule_epochs=recipe.schedule_epochs or recipe.epochs)
+        if len(history) >= more.schedule_epochs:
+            observe(Note(f"The {recipe.schedule} schedule has come to its end: training goes on at its last rate."))
+    now = Progress(len(history), int(found.facts["batch"]) if found else 0, seconds, history, lambda: None)
+    if reason := more.stop_rule().reason(now):
+        rules = [rule for rule in ("stop_patience", "stop_accuracy", "stop_seconds") if getattr(recipe, rule)]
+        observe(Note(f"It would stop at once, because {reason}; {', '.join(rules)} no longer applies."))
+        more = more.replace(**dict.fromkeys(rules, 0))
+    return more
+
+
+def verify(thing: str | Path, *, rerun: bool = False, observe: Observe = lambda event: None) -> list[Check]:
+    """Hold a run's folder, or a model's file, against its checksums; with `rerun`, train again and compare.
+
+    Raises:
+        RunError, ModelError: no such run or file.
+        DataError, RecipeError, TrainingError: the run cannot be trained again.
+    """
+    path = Path(thing)
+    if path.is_file():
+        return [_checked_file(path)]
+    folder = runs.find(path)
+    runs.refuse_if_no_run(folder)
+    checks = [_checked_file(folder / name) for name in checkpoint.BOTH if (folder / name).exists()]
+    try:
+        found, _ = checkpoint.load(folder)
+    except RunError:
+        return checks
+    if found is None:
+        return [Check(checkpoint.CHECKPOINT, False, f"is not there; sevensteps resume {folder} goes on from the start")]
+    for name, wanted in checkpoint.derived(found).items():
+        there = checkpoint.content_of(folder / name)
+        line = "is not there" if there is None else "is not what the checkpoint says"
+        repair = f"; sevensteps resume {folder} makes it again"
+        checks.append(Check(name, there == wanted, "as the checkpoint says" if there == wanted else line + repair))
+    judged = checkpoint.is_judged(folder, found)
+    if found.stopped:
+        line = "of this model" if judged else f"missing, or of another model; sevensteps resume {folder} judges again"
+        checks.append(Check(checkpoint.JUDGEMENT, judged, line))
+    if rerun:
+        checks += _repeated(folder, found, observe)
+    return checks
+
+
+def _checked_file(path: Path) -> Check:
+    """Whether a file is whole, and holds what its kind holds."""
+    from .saving import load_learner
+
+    try:
+        if path.name in checkpoint.BOTH:
+            found = checkpoint.read(path)
+            return Check(path.name, True, f"whole: {place_in_words(found)}")
+        load_learner(path)
+    except ModelError as error:
+        return Check(path.name, False, error.message)
+    return Check(path.name, True, "whole")
+
+
+def place_in_words(found: checkpoint.Checkpoint) -> str:
+    """How far a saved run is."""
+    return f"{found.facts['epoch']} epochs, {found.facts['batch']:,} batches" + (
+        "" if found.stopped else ", not finished"
+    )
+
+
+def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> list[Check]:
+    """Train the run again, to the batch at which it stands, and compare what it gives byte for byte."""
+    from .judge.doctor import Doctor
+    from .training import Work, snapshot, to_the_end
+
+    before = recorded_in(found.recipe)
+    # A clock does not repeat: what it ended is ended at the same place.
+    splits, recipe = _prepared(Recipe.from_toml(found.recipe).replace(stop_seconds=0.0), {}, observe)
+    now = recorded(splits, recipe)
+    with _threads(recipe.threads):
+        learn = recipe.learner(splits)
+        place = int(found.facts["epoch"]), int(found.facts["position"])
+        work = Work(None, recipe, now, splits, learn, {}, Doctor(learn), until=place)
+        to_the_end(work, observe)
+        again = checkpoint.derived(snapshot(work))
+    wanted, differences = checkpoint.derived(found), differences_between(before, now)
+    checks = []
+    for name in (checkpoint.HISTORY, checkpoint.MODEL):
+        same = again[name] == wanted[name]
+        why = f" ({'; '.join(differences)})" if differences else ""
+        checks.append(Check(f"{name} of a second run", same, "the same bytes" if same else f"other bytes{why}"))
+    return checks
+
+
+def xray(run: Path, *, start: bool = False) -> tuple[runs.SavedRun, str, XRay]:
+    """The seven steps of one batch of a saved run, and where it is: the batch that would come next, or the first.
+
+    Raises:
+        RunError: no such run, one in which nothing was saved, or one whose pictures are others now.
         DataError: its pictures cannot be found any more.
     """
     saved = runs.open_run(run)
-    splits = open_source(saved.recipe, lambda event: None)
-    learn = saved.recipe.learner(splits)
+    splits, recipe = _prepared(saved.recipe, {}, lambda event: None)
+    before = recorded_in(read_recipe(saved.folder / checkpoint.RECIPE))
+    _refuse_other_pictures(saved.folder, recipe, before, recorded(splits, recipe))
+    learn = recipe.learner(splits)
     if not start:
-        from .saving import load_learner
-
-        try:
-            learn.model.load_state_dict(load_learner(saved.model_file).model.state_dict())
-        except RuntimeError as error:
+        found, _ = checkpoint.load(saved.folder)
+        if found is None:
             raise RunError(
-                f"The model of {saved.folder} does not fit the pictures that {saved.recipe.source} has now.",
-                hint="Train again, or bring back the pictures that it was trained on.",
-            ) from error
-        learn.state.epoch = learn.state.fit_epoch = saved.epoch
-        learn.state.stopped = str(saved.judgement.get("stopped_because") or "") or None
-    return saved, learn.xray()
+                f"Nothing was saved in {saved.folder} yet.", hint=f"sevensteps resume {saved.folder}, or xray --start"
+            )
+        take_up(learn, found, saved.folder)
+    from .training import place
+
+    return saved, place(learn), learn.xray()
 
 
 def data(
@@ -305,47 +345,81 @@ def recorded(splits: Splits, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-class _Best:
-    """The parameters of the epoch with the best validation loss, where they are wanted."""
-
-    def __init__(self, wanted: bool) -> None:
-        self._wanted = wanted
-        self._loss = float("inf")
-        self._epoch = 0
-        self._parameters: dict[str, Any] | None = None
-
-    def observe(self, event: Batch | Epoch, learn: Learner) -> None:
-        """Keep a copy of the parameters if this epoch is the best so far."""
-        if self._wanted and isinstance(event, Epoch) and event.valid_loss is not None and event.valid_loss < self._loss:
-            self._loss, self._epoch = event.valid_loss, event.number
-            self._parameters = copy.deepcopy(learn.model.state_dict())
-
-    def restore(self, learn: Learner) -> int:
-        """Put the best parameters back, and say of which epoch the parameters now are."""
-        if self._parameters is None:
-            return learn.state.epoch
-        learn.model.load_state_dict(self._parameters)
-        return self._epoch
+def differences_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What a run was made with and is another here, of what may change its numbers; in words."""
+    named = {"sevensteps", "torch", "numpy", "machine", "cpu_capability", "threads"}
+    found = [
+        f"{name} was {before[name]} and is {now[name]}"
+        for name in sorted(named & before.keys())
+        if before[name] != now[name]
+    ]
+    return found + ["the pictures are others"] * (before.get("data", now["data"]) != now["data"])
 
 
-def _place(learn: Learner) -> str:
-    """How far training is, in words."""
-    epoch, position = learn.state.epoch, learn.state.position
-    return f"in epoch {epoch + 1}, after batch {position}" if position else f"after epoch {epoch}"
+def _say_differences(before: Mapping[str, Any], now: Mapping[str, Any], exact: bool, observe: Observe) -> None:
+    """One line where the same numbers cannot be promised.
+
+    Raises:
+        RunError: there is such a difference, and the same numbers were asked for.
+    """
+    if differences := differences_between(before, now):
+        line = f"The numbers may differ from those of the run before: {'; '.join(differences)}."
+        if exact:
+            raise RunError(line, hint="Leave --exact out to go on all the same.")
+        observe(Note(line))
+
+
+def _refuse_other_pictures(folder: Path, recipe: Recipe, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise if a run's pictures are not those that it was trained on.
+
+    Raises:
+        RunError: saying so.
+    """
+    if before.get("data") not in (None, now["data"]):
+        raise RunError(
+            f"The pictures of {recipe.source} are others than those that {folder} was trained on.",
+            hint=f"Bring those back, or train anew on these: sevensteps train --recipe {folder / checkpoint.RECIPE}",
+        )
+
+
+def _recorded_with(recipe: str | Path | None) -> dict[str, Any]:
+    """What the run was made with whose recipe this is; nothing for a recipe that ships."""
+    path = Path(recipe or "linear")
+    path = path / checkpoint.RECIPE if path.is_dir() else path
+    return recorded_in(read_recipe(path), str(path)) if path.is_file() else {}
+
+
+def _prepared(recipe: Recipe, seconds: dict[str, float], observe: Observe) -> tuple[Splits, Recipe]:
+    """The pictures, with some held out, and the recipe with every open choice made for them.
+
+    Raises:
+        DataError, RecipeError: pictures or settings that cannot be used.
+    """
+    began = time.perf_counter()
+    splits = recipe.held_out(open_source(recipe, observe))
+    data = time.perf_counter()
+    recipe = recipe.settled(splits)  # before training is imported, so that what does not fit is answered at once
+    from . import training  # noqa: F401
+
+    seconds |= {"data": data - began, "import": time.perf_counter() - data}
+    return splits, recipe
 
 
 @contextlib.contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    began = time.perf_counter()
+def _interrupts_name(folder: Path) -> Iterator[None]:
+    """An interrupt that comes out of the block carries the run that can be gone on with."""
     try:
         yield
-    finally:
-        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - began
+    except KeyboardInterrupt as interrupt:
+        number = next(iter(interrupt.args), int(signal.SIGINT))
+        raise KeyboardInterrupt(number, str(folder)) from interrupt
 
 
 @contextlib.contextmanager
-def _threads(torch: Any, number: int) -> Iterator[None]:
+def _threads(number: int) -> Iterator[None]:
     """Compute with this many threads, and with as many as before afterwards."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import math
 import numbers
+import signal
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -26,7 +27,8 @@ from .recorder import Recorder
 from .records import Batch, Epoch, XRay
 from .seeds import LOADER, seed_of
 from .steps import gradient
-from .steps.repeat import State, batches_from, drawn_from, stream
+from .steps.repeat import batches_from, drawn_from, stream
+from .steps.state import State
 from .steps.step import SGD, UNFIT, Schedule, clipped, constant, one_cycle
 from .steps.stop import StopRule, after, when_not_finite
 
@@ -94,6 +96,7 @@ class Learner:
             self.state.loss_sum = self.state.loss_sum.to(self.device)
         self.recorder = Recorder(self)
         self._stream: Any = None  # a weak reference to the open stream, if any
+        self.interrupted: Callable[[], int] = lambda: 0  # whether somebody waits for training to stop; the signal
 
     @property
     def opt(self) -> torch.optim.Optimizer:
@@ -261,13 +264,16 @@ class Learner:
                 from .show.epochs import epoch_table
 
                 observers.append(stack.enter_context(epoch_table(n_epoch)))
-            interrupted = stack.enter_context(interrupts_between_batches())
-            for event in events:
-                for observe in observers:
-                    observe(event)
-                if interrupted():
-                    self.state.stopped = f"it was interrupted after batch {self.state.batch}"
-                    raise KeyboardInterrupt
+            interrupted = stack.enter_context(self.interrupts_between_batches())
+            try:
+                for event in events:
+                    for observe in observers:
+                        observe(event)
+                    if interrupted():
+                        raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                self.state.stopped = f"it was interrupted after batch {self.state.batch}"
+                raise
             if interrupted():  # after the last event, when there was nothing left to stop
                 raise KeyboardInterrupt
         self.check_finite()
@@ -291,6 +297,15 @@ class Learner:
             TrainingError: the loss became infinite or not a number.
         """
         self.fit(n_epoch, lr_max, wd, cbs, reset_opt, schedule=one_cycle(div, div_final, pct_start), show=show)
+
+    @contextlib.contextmanager
+    def interrupts_between_batches(self, *numbers: signal.Signals) -> Iterator[Callable[[], int]]:
+        """As `interrupts.interrupts_between_batches`; a look at the validation pictures is broken off, too."""
+        with interrupts_between_batches(*numbers) as self.interrupted:
+            try:
+                yield self.interrupted
+            finally:
+                self.interrupted = lambda: 0
 
     def check_finite(self) -> None:
         """Raise if the last batch's loss was not a finite number, and say where it came from.
@@ -368,12 +383,15 @@ class Learner:
 
         Raises:
             DataError: there is no such loader, or it is empty.
+            KeyboardInterrupt: training was asked to stop meanwhile.
         """
         loader = self._loader(ds_idx, dl)
         functions: list[Metric] = [self.objective.loss, *map(self.objective.metric, self.metrics)]
         sums, seen = [0.0] * len(functions), 0
         with self.looking():
             for x, targets in loader:
+                if number := self.interrupted():
+                    raise KeyboardInterrupt(number)
                 x, targets = x.to(self.device), targets.to(self.device)
                 predictions = self.model(x)
                 sums = [

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import inspect
 import math
+import re
 import tomllib
 import typing
 from collections.abc import Mapping
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
 
     from .data.images import Splits
     from .learner import Learner
+    from .steps.step import Schedule
     from .steps.stop import StopRule
+
+
+LARGEST = 1 << 20  # characters of a recipe's file; a run's own has some 2,000
 
 
 def setting(default: Any, help: str, *, least: int | float = -math.inf, most: int | float = math.inf) -> Any:
@@ -64,6 +69,9 @@ class Recipe:
     nesterov: bool = setting(False, "Nesterov's look-ahead, for SGD with momentum.")
     weight_decay: float = setting(0.0, "Pull of the parameters towards zero.", least=0)
     schedule: Literal["constant", "one_cycle", "cosine"] = setting("constant", "How the learning rate changes.")
+    schedule_epochs: int = setting(
+        0, "Epochs that the schedule spans; after them its last rate stays. 0: as many as are trained.", least=0
+    )
     clip: float = setting(0.0, "Largest norm of the gradient. 0: any.", least=0)
 
     epochs: int = setting(15, "Passes over the training pictures, at most.", least=1)
@@ -79,10 +87,16 @@ class Recipe:
     seed: int = setting(0, "Decides start, order, augmentation and what is held out.", least=0, most=2**63 - 1)
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "Where to compute.")
     threads: int = setting(0, "Threads to compute with. 0: every core for cnn, else one.", least=0, most=1024)
+    checkpoint_every: str = setting(
+        "auto",
+        'When to save: "2 epochs", "500 batches", "60 seconds". auto: so that half a minute can be lost at most. '
+        "Changes no number.",
+    )
 
     def __post_init__(self) -> None:
         for key, value in dataclasses.asdict(self).items():
             _check(key, value)
+        self.saves_every()
         if self.nesterov and not self.momentum:
             raise RecipeError("nesterov needs momentum.", hint="Set momentum = 0.9, or leave nesterov out.")
 
@@ -101,11 +115,23 @@ class Recipe:
             path = path / "recipe.toml"
         if not path.is_file():
             raise RecipeError(f"There is no recipe or file {str(recipe)!r}.", hint=nearest(str(recipe), shipped))
-        try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"{path} cannot be read: {error}", hint="A recipe is a TOML file in UTF-8.") from error
-        return cls.from_toml(text, str(path), path.stem)
+        return cls.from_toml(read_recipe(path), str(path), path.stem)
+
+    def saves_every(self) -> tuple[int, str]:
+        """How often a run is saved: a number of "epochs", "batches" or "seconds"; 0 "auto" leaves it to the run.
+
+        Raises:
+            RecipeError: the setting says neither.
+        """
+        if self.checkpoint_every == "auto":
+            return 0, "auto"
+        found = re.fullmatch(r"([1-9][0-9]{0,8}) (epoch|batch|second)(?:e?s)?", self.checkpoint_every.strip())
+        if not found:
+            raise RecipeError(
+                f"checkpoint_every is {self.checkpoint_every!r:.80}, and must be epochs, batches or seconds.",
+                hint='checkpoint_every = "2 epochs", "500 batches", "60 seconds", or "auto".',
+            )
+        return int(found[1]), {"epoch": "epochs", "batch": "batches", "second": "seconds"}[found[2]]
 
     @classmethod
     def from_toml(cls, text: str, where: str = "the recipe", name: str = "own") -> Recipe:
@@ -114,10 +140,7 @@ class Recipe:
         Raises:
             RecipeError: damaged TOML, an unknown key, a wrong type or an impossible value.
         """
-        try:
-            settings = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise RecipeError(f"{where} is not TOML: {error}", hint="Compare it with a recipe that ships.") from error
+        settings = _parsed(text, where)
         settings.pop("recorded", None)
         known = {known.name for known in fields(cls)}
         for key in settings:
@@ -215,7 +238,6 @@ class Recipe:
         from .data.batches import DataLoaders
         from .learner import Learner
         from .metrics import accuracy
-        from .steps.step import SCHEDULES
 
         settled = self.settled(splits)
         splits = settled.held_out(splits)
@@ -238,7 +260,7 @@ class Recipe:
             clip=settled.clip or None,
             device=settled.device,
         )
-        learn.follow(settled.stop_rule(), SCHEDULES[settled.schedule])
+        learn.follow(settled.stop_rule(), settled.schedule_function())
         return learn
 
     def initialized_model(self, splits: Splits) -> nn.Module:
@@ -290,6 +312,20 @@ class Recipe:
                 del settings[key]
         return functools.partial(optimizer, **settings)
 
+    def schedule_function(self) -> Schedule:
+        """The schedule; where `schedule_epochs` says how far it reaches, its last rate stays from there on."""
+        from .steps.step import SCHEDULES
+
+        schedule = SCHEDULES[self.schedule]
+        if not self.schedule_epochs:
+            return schedule
+
+        def as_far_as_it_reaches(batch: int, total: int | None) -> float:
+            span = max((total or 0) // self.epochs * self.schedule_epochs, 1)
+            return schedule(min(batch, span - 1), span)
+
+        return as_far_as_it_reaches
+
     def stop_rule(self) -> StopRule:
         """Step 7: all rules that the recipe names, whichever holds first."""
         from .steps.stop import after, when_flat, when_not_finite, when_reached
@@ -302,6 +338,45 @@ class Recipe:
         if self.stop_seconds:
             rule |= after(seconds=self.stop_seconds)
         return rule
+
+
+def read_recipe(path: Path) -> str:
+    """The text of a recipe's file.
+
+    Raises:
+        RecipeError: it cannot be read, or is no text.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(4 * LARGEST + 1).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} cannot be read: {error}", hint="A recipe is a TOML file in UTF-8.") from error
+
+
+def recorded_in(text: str, where: str = "the recipe") -> dict[str, Any]:
+    """What stands under `[recorded]` in a run's recipe: what the run was made with. Empty in a recipe of a person's.
+
+    Raises:
+        RecipeError: damaged TOML.
+    """
+    recorded = _parsed(text, where).get("recorded", {})
+    return recorded if isinstance(recorded, dict) else {}
+
+
+def _parsed(text: str, where: str) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        RecipeError: damaged, or larger than any recipe.
+    """
+    if len(text) > LARGEST:
+        raise RecipeError(
+            f"{where} has {len(text):,} characters, and a recipe {LARGEST:,} at most.", hint="It is another file."
+        )
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise RecipeError(f"{where} is not TOML: {error}", hint="Compare it with a recipe that ships.") from error
 
 
 def shipped_recipes() -> dict[str, str]:

@@ -126,6 +126,15 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """Whether one thing of a run or model is as it must be, and what was seen."""
+
+    name: str
+    passed: bool
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
     """What a run begins with: how many pictures each split has of each class, and the recipe's name."""
 
@@ -145,8 +154,10 @@ class Baselines:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model stands at its start: the seven steps of the batch that comes first."""
+    """The model stands at its start, or where it was left: the seven steps of the batch that comes next."""
 
     xray: XRay
     epochs: int
     batches_per_epoch: int
+    batches_done: int = 0
+    stopped: bool = False  # nothing is left to train

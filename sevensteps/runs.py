@@ -1,30 +1,25 @@
-"""A run's folder: the recipe that repeats it, its history, its model, and how it was judged."""
+"""The folders of runs: new ones, found ones, and what one holds, whatever has happened to it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import files
-from .errors import RunError, nearest
+from . import checkpoint, files
+from .checkpoint import CHECKPOINT, DAMAGED, HISTORY, JUDGEMENT, MODEL, PREDICTIONS, PREVIOUS, RECIPE, TIMINGS
+from .errors import RunError, SevenstepsError, nearest
 from .recipe import Recipe
 from .records import Epoch
 
 ROOT = Path("runs")  # where runs go unless --out says otherwise
-RECIPE, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, TIMINGS = FILES = (
-    "recipe.toml",
-    "history.jsonl",
-    "model.safetensors",
-    "judgement.json",
-    "predictions.jsonl",
-    "timings.jsonl",
-)
+FILES = (RECIPE, CHECKPOINT, PREVIOUS, DAMAGED, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, TIMINGS)
 FIGURES = ("curves.png", "results.png", "mistakes.png", "confusion.png", "weights.png")
+LARGEST = 1 << 28  # bytes of a file of lines; a history of a million epochs has some 150 MB
 
 
 @dataclass(frozen=True)
@@ -42,37 +37,53 @@ class SavedRun:
         return self.folder / MODEL
 
     @property
-    def epoch(self) -> int:
-        """The epoch after which the model's parameters were kept."""
-        kept = self.judgement.get("kept_epoch")
-        return kept if isinstance(kept, int) else len(self.history)
+    def stopped_because(self) -> str | None:
+        """Why it ended, in words; None where it did not get to its end."""
+        reason = self.judgement.get("stopped_because")
+        return str(reason) if reason else None
 
 
-def new_folder(recipe: Recipe, out: Path | None, *, force: bool = False) -> Path:
-    """The folder of a new run, made and found writable: `out`, or the next free `runs/SOURCE-RECIPE-1`, `-2`, ….
+@contextlib.contextmanager
+def new_folder(recipe: Recipe, out: Path | None, *, force: bool = False) -> Iterator[Path]:
+    """The folder of a new run, made and ours alone inside: `out`, or the next free `runs/SOURCE-RECIPE-1`, `-2`, ….
 
     With `force` an earlier run's files in `out` make way; other files there are left alone.
 
     Raises:
-        RunError: `out` is there already and is not empty.
+        RunError: `out` is there already and is not empty, or another process trains in it.
         FileError: the folder cannot be made or written.
     """
     if out is None:
         stem = f"{_plain(Path(recipe.source).name)}-{_plain(recipe.name)}"
         numbers = (re.fullmatch(re.escape(stem) + r"-(\d+)", path.name) for path in _entries(ROOT))
-        out = ROOT / f"{stem}-{max((int(match[1]) for match in numbers if match), default=0) + 1}"
-    elif out.is_file():
-        raise RunError(f"{out} is a file, and a run needs a folder.", hint="Choose another folder with --out.")
-    elif any(_entries(out)):
-        if not force:
-            raise RunError(
-                f"{out} is there already and is not empty; nothing was changed.",
-                hint="Choose another folder with --out, or replace the run in it with --force.",
-            )
+        number = max((int(match[1]) for match in numbers if match), default=0) + 1
+        while not files.make_folder(ROOT / f"{stem}-{number}"):  # another process was faster
+            number += 1
+        out = ROOT / f"{stem}-{number}"
+    else:
+        _refuse_full(out, force)
+        files.make_folder(out)
+    with files.locked(out):
+        _refuse_full(out, force)
+        files.remove_parts(out)
         for name in (*FILES, *FIGURES):
             files.remove(out / name)
-    files.make_folder(out)
-    return out
+        yield out
+
+
+def _refuse_full(out: Path, force: bool) -> None:
+    """Raise if something is in the way of a new run.
+
+    Raises:
+        RunError: a file, or a folder that is not empty.
+    """
+    if out.is_file():
+        raise RunError(f"{out} is a file, and a run needs a folder.", hint="Choose another folder with --out.")
+    if not force and any(not files.is_ours(path.name) for path in _entries(out)):
+        raise RunError(
+            f"{out} is there already and is not empty; nothing was changed.",
+            hint="Choose another folder with --out, or replace the run in it with --force.",
+        )
 
 
 def save_recipe(folder: Path, recipe: Recipe, recorded: Mapping[str, Any]) -> None:
@@ -85,17 +96,37 @@ def save_recipe(folder: Path, recipe: Recipe, recorded: Mapping[str, Any]) -> No
 
 
 def save_history(folder: Path, history: Iterable[Epoch]) -> None:
-    """Write a line an epoch; seconds, which no two runs share, go to a file of their own.
+    """Write a line an epoch.
 
     Raises:
         FileError: it cannot be written.
     """
-    rows = [asdict(epoch) for epoch in history]
-    seconds = [{"number": row["number"], "seconds": row.pop("seconds")} for row in rows]
-    for row in rows:
-        row["metrics"] = {name: _as_json(value) for name, value in row["metrics"].items()}
-    files.write(folder / HISTORY, _lines({key: _as_json(value) for key, value in row.items()} for row in rows))
-    files.write(folder / TIMINGS, _lines(seconds))
+    files.write(folder / HISTORY, checkpoint.history_lines(history))
+
+
+def save_timings(folder: Path, history: Iterable[Epoch], batch: int, seconds: float) -> None:
+    """Write what no two runs share: the seconds of each epoch, and of all training up to a batch.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    rows = [{"number": epoch.number, "seconds": round(epoch.seconds, 4)} for epoch in history]
+    lines = [json.dumps(row) for row in [*rows, {"batch": batch, "seconds": round(seconds, 4)}]]
+    files.write(folder / TIMINGS, "\n".join(lines) + "\n")
+
+
+def with_timings(folder: Path, history: Sequence[Epoch]) -> tuple[list[Epoch], float]:
+    """The epochs with their seconds, and the seconds of all training, as far as the folder knows them."""
+    seconds: dict[int, float] = {}
+    total = 0.0
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError, RunError):
+        for line in _text(folder / TIMINGS).splitlines():
+            row = json.loads(line)
+            if "batch" in row:
+                total = max(float(row["seconds"]), 0.0)
+            else:
+                seconds[int(row["number"])] = float(row["seconds"])
+    return [replace(epoch, seconds=seconds.get(epoch.number, 0.0)) for epoch in history], total
 
 
 def save_judgement(folder: Path, judgement: Mapping[str, Any]) -> None:
@@ -134,9 +165,22 @@ def open_run(folder: Path) -> SavedRun:
         RecipeError: its recipe is damaged.
     """
     folder = find(folder)
-    if not (folder / RECIPE).is_file():
+    refuse_if_no_run(folder)
+    judgement = _read_judgement(folder)
+    # A run that was cut off has no history yet, or one of an earlier save: its checkpoint knows.
+    saved = None if judgement else checkpoint.load(folder)[0]
+    history = saved.epochs if saved else _read_history(folder)
+    return SavedRun(folder, Recipe.load(folder / RECIPE), history, judgement)
+
+
+def refuse_if_no_run(folder: Path) -> None:
+    """Raise if a folder holds neither a recipe nor a checkpoint.
+
+    Raises:
+        RunError: saying so.
+    """
+    if not any((folder / name).is_file() for name in (RECIPE, *checkpoint.BOTH)):
         raise RunError(f"{folder} is not a run's folder: it has no {RECIPE}.", hint="sevensteps runs lists the runs.")
-    return SavedRun(folder, Recipe.load(folder / RECIPE), _read_history(folder), _read_judgement(folder))
 
 
 def list_runs(root: Path = ROOT) -> list[SavedRun | RunError]:
@@ -145,8 +189,6 @@ def list_runs(root: Path = ROOT) -> list[SavedRun | RunError]:
     Raises:
         RunError: there is no such folder.
     """
-    from .errors import SevenstepsError
-
     if not root.is_dir():
         raise RunError(f"There is no folder {root} with runs.", hint="sevensteps train makes the first.")
     found: list[SavedRun | RunError] = []
@@ -164,9 +206,9 @@ def _read_history(folder: Path) -> list[Epoch]:
     if not path.is_file():
         return []
     try:
-        return [_epoch(json.loads(line)) for line in path.read_text("utf-8").splitlines()]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: {error}", hint="Train again from the run's recipe.toml.") from error
+        return [_epoch(json.loads(line)) for line in _text(path).splitlines()]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise RunError(f"{path} is damaged: {error}", hint=_REPAIR.format(folder)) from error
 
 
 def _read_judgement(folder: Path) -> dict[str, Any]:
@@ -174,12 +216,27 @@ def _read_judgement(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        judgement = json.loads(path.read_text("utf-8"))
+        judgement = json.loads(_text(path))
     except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: {error}", hint="Train again from the run's recipe.toml.") from error
+        raise RunError(f"{path} is damaged: {error}", hint=_REPAIR.format(folder)) from error
     if not isinstance(judgement, dict) or not all(_is_score(judgement.get(split)) for split in ("test", "valid")):
-        raise RunError(f"{path} is damaged: it holds no scores.", hint="Train again from the run's recipe.toml.")
+        raise RunError(f"{path} is damaged: it holds no scores.", hint=_REPAIR.format(folder))
     return judgement
+
+
+_REPAIR = "sevensteps resume {} makes it again from the run's checkpoint."
+
+
+def _text(path: Path) -> str:
+    """The text of a file of ours, which is never so large that it fills the memory.
+
+    Raises:
+        RunError: it is larger than that, or no file.
+        OSError, UnicodeDecodeError: it cannot be read, or is no text.
+    """
+    if not path.is_file() or path.stat().st_size > LARGEST:
+        raise RunError(f"{path} is damaged: no file of at most {LARGEST:,} bytes.", hint=_REPAIR.format(path.parent))
+    return path.read_text("utf-8")
 
 
 def _is_score(score: Any) -> bool:
@@ -197,20 +254,11 @@ def _entries(folder: Path) -> list[Path]:
     return sorted(folder.iterdir(), key=numbers_as_numbers) if folder.is_dir() else []
 
 
-def _as_json(value: Any) -> Any:
-    """JSON has no infinity and no NaN, so they are words."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _epoch(row: dict[str, Any]) -> Epoch:
     """The epoch that a line of the history tells of."""
     valid_loss = None if row["valid_loss"] is None else float(row["valid_loss"])
     metrics = {str(name): float(value) for name, value in row["metrics"].items()}
     return Epoch(int(row["number"]), float(row["train_loss"]), valid_loss, metrics, float(row["lr"]))
-
-
-def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
 
 
 def _plain(name: str) -> str:

@@ -45,7 +45,7 @@ def load(learn: Learner, path: Path) -> None:
     arrays, about = model_file.read(path)
     if "state" not in about:
         raise ModelError(f"{path} holds an exported model and no optimizer.", hint="Use ss.load_learner(path).")
-    tensors = {name: torch.from_numpy(array).to(learn.device) for name, array in arrays.items()}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     learn.state.restore(tensors, about["state"])
 
 
@@ -167,7 +167,8 @@ def finite_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
         ModelError: one that is not.
     """
     for name, tensor in tensors.items():
-        if not bool(torch.isfinite(tensor).all()):
+        # A run's history may hold a figure that is infinite; so says model_file, too.
+        if not name.startswith("history.") and not bool(torch.isfinite(tensor).all()):
             raise ModelError(f"{name} holds numbers that are not finite.", hint="Train with a lower learning rate.")
     return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
 

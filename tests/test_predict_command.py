@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import resource
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -213,6 +215,9 @@ FOREIGN = {
     "no shape": _set("shape", None),
     "a temperature of zero": _set("temperature", 0),
     "a negative temperature": _set("temperature", -1.0),
+    "a temperature of 400 digits": _set("temperature", 10**400),  # a number in JSON, and no float
+    "a temperature next to zero": _set("temperature", 1e-300),
+    "a true temperature": _set("temperature", True),
     "a temperature in words": _set("temperature", "warm"),
     "a list of temperatures": _set("temperature", [1.0]),
     "no model": _set("model", None),
@@ -226,6 +231,17 @@ FOREIGN = {
     "a weight": _put("2.weight", ()),
     "means for many channels": _put("0.mean", MANY),
     "two biases": _put("2.bias", (2,)),
+    "a tensor too many": _put("2.more", (1,)),
+    "whole numbers too many": lambda arrays, about: arrays.update(count=np.zeros(1, dtype=np.int64)),
+    "whole numbers for weights": lambda arrays, about: arrays.update({"2.weight": np.zeros((1, 784), dtype=np.int64)}),
+    "weights that are too large": lambda arrays, about: arrays.update(
+        {"2.weight": np.full((1, 784), 3e38, dtype=np.float32)}
+    ),
+    "no contrast": lambda arrays, about: arrays.update({"0.std": np.zeros((1, 1, 1), dtype=np.float32)}),
+    "a shape of many pixels": _set("shape", [3, 100_000, 1000]),
+    "a shape of 5,000 digits": _set("shape", [1, 28, int("9" * 4000)]),
+    "a loss that is a list": _set("loss", []),
+    "a flat that is a number": _set("flat", 7),
     "no weights": lambda arrays, about: arrays.clear(),
 }
 
@@ -238,6 +254,138 @@ def test_a_model_file_that_cannot_be_is_refused_in_words(folder: Path, tmp_path:
         load_model(changed(copy, FOREIGN[what]))
     assert "changed.safetensors" in caught.value.message or "description" in caught.value.message
     assert caught.value.hint
+
+
+def test_scores_that_are_no_numbers_are_an_error_of_that_picture(folder: Path, tmp_path: Path) -> None:
+    """JSON has no NaN. Black is fine here, and white is not."""
+    copy = tmp_path / "model.safetensors"
+    copy.write_bytes((folder / "runs/mine/model.safetensors").read_bytes())
+
+    def change(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
+        arrays["0.mean"][:] = 0
+        arrays["2.weight"][0, ::2], arrays["2.weight"][0, 1::2] = 3e38, -3e38
+        about["model"] = {"layer": "Sequential", "layers": [*about["model"]["layers"], {**LINEAR, "in_features": 1}]}
+        arrays["3.weight"] = np.full((1, 1), 3e38, dtype=np.float32)
+        arrays["3.bias"] = np.zeros(1, dtype=np.float32)
+
+    path = changed(copy, change)
+    for name, value in (("black", 0), ("white", 255)):
+        Image.fromarray(np.full((28, 28), value, dtype=np.uint8)).save(tmp_path / f"{name}.png")
+    done = sevensteps("predict", str(path), "black.png", "white.png", "--json", cwd=tmp_path)
+    black, white = json.loads(done.out, parse_constant=pytest.fail)["results"]
+    assert black["probability"] == 1.0
+    assert "no numbers" in white["error"]
+    assert done.code == 1
+
+
+LINEAR = {"layer": "Linear", "in_features": 784, "out_features": 1, "bias": True}
+CONV = {
+    "layer": "Conv2d",
+    "in_channels": 1,
+    "out_channels": 1,
+    "kernel_size": 3,
+    "stride": 1,
+    "padding": 1,
+    "dilation": 1,
+    "groups": 1,
+    "bias": False,
+}
+POOL = {"layer": "MaxPool2d", "kernel_size": 2, "stride": 2, "padding": 0}
+FLATTEN = {"layer": "Flatten", "start_dim": 1, "end_dim": -1}
+MAX_AND_MEAN = {"layer": "MaxAndMeanPool"}
+
+
+def foreign(path: Path, layers: list[dict[str, Any]], shape: tuple[int, int, int] = (1, 28, 28), **more: Any) -> Path:
+    """A model file with a valid digest, of these layers, with tensors that fit them."""
+    arrays = {}
+    for place, layer in enumerate(layers):
+        kind = layer["layer"]
+        if kind == "Linear":
+            arrays[f"{place}.weight"] = np.zeros((layer["out_features"], layer["in_features"]), dtype=np.float32)
+            arrays[f"{place}.bias"] = np.zeros(layer["out_features"], dtype=np.float32)
+        elif kind == "Conv2d":
+            size = layer["kernel_size"]
+            sides = (size, size) if isinstance(size, int) else size
+            arrays[f"{place}.weight"] = np.zeros(
+                (layer["out_channels"], layer["in_channels"] // layer["groups"], *sides), dtype=np.float32
+            )
+    about = {
+        "classes": ["a", "b"],
+        "shape": list(shape),
+        "model": {"layer": "Sequential", "layers": layers},
+        "loss": "binary_cross_entropy_with_logits",
+        **more,
+    }
+    model_file.write(path, arrays, about)
+    return path
+
+
+def last(features: int) -> list[dict[str, Any]]:
+    return [MAX_AND_MEAN, {**LINEAR, "in_features": features}]
+
+
+GREEDY: dict[str, tuple[list[dict[str, Any]], tuple[int, int, int]]] = {
+    "paddings": ([*[{**CONV, "padding": 1024}] * 9, *last(2)], (1, 28, 28)),
+    "a padding to many channels": ([{**CONV, "out_channels": 500, "padding": 1024}, *last(1000)], (1, 28, 28)),
+    "a small picture unfolded": ([{**CONV, "padding": 1024, "kernel_size": 64}, *last(2)], (1, 28, 28)),
+    "a pool around every pixel": (
+        [{**POOL, "kernel_size": 1024, "stride": 1, "padding": 512}, *last(2)],
+        (1, 3000, 3000),
+    ),
+    "cells for each channel": (
+        [{**CONV, "out_channels": 1000}, {"layer": "AdaptiveAvgPool2d", "output_size": 1024}, *last(2000)],
+        (1, 28, 28),
+    ),
+    "pools of pools": ([*[{"layer": "AdaptiveMaxPool2d", "output_size": 1024}] * 900, *last(2)], (1, 28, 28)),
+    "convolutions of many pixels": ([*[{**CONV, "kernel_size": 63, "padding": 31}] * 9, *last(2)], (1, 5000, 5000)),
+    "much ado": ([*[{"layer": "GELU"}] * 990, *last(2)], (1, 5000, 5000)),
+    "more layers than any": ([*[{"layer": "Tanh"}] * 5000, FLATTEN, LINEAR], (1, 28, 28)),
+    "more layers than any, in NumPy": ([FLATTEN, *[{"layer": "ReLU"}] * 5000, LINEAR], (1, 28, 28)),
+    "a stride of nothing": ([{**CONV, "stride": 0}, *last(2)], (1, 28, 28)),
+    "a pool of nothing": ([{**POOL, "kernel_size": 0}, *last(2)], (1, 28, 28)),
+    "a negative padding": ([{**CONV, "padding": -1}, *last(2)], (1, 28, 28)),
+    "a kernel of three dimensions": ([{**CONV, "kernel_size": [3, 3, 3]}, *last(2)], (1, 28, 28)),
+    "true for a number": ([{**CONV, "out_channels": True}, *last(2)], (1, 28, 28)),
+    "a flatten that is none": ([{**FLATTEN, "start_dim": 0}, LINEAR], (1, 28, 28)),
+    "no flatten": ([LINEAR], (1, 28, 28)),
+    "a normalization to more channels": (
+        [{"layer": "Normalize", "mean": [0.0] * 4096, "std": [1.0] * 4096}, *last(8192)],
+        (1, 5000, 5000),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", GREEDY)
+def test_a_file_whose_model_would_take_long_or_much_memory_is_refused_at_once(tmp_path: Path, what: str) -> None:
+    layers, shape = GREEDY[what]
+    path = foreign(tmp_path / "model.safetensors", layers, shape)
+    if "layer" in layers[0] and layers[0]["layer"] == "Normalize":
+        arrays, about = model_file.read(path)
+        sides = {f"0.{name}": np.ones((4096, 1, 1), dtype=np.float32) for name in ("mean", "std")}
+        model_file.write(path, arrays | sides, about)
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError) as caught:
+        load_model(path)
+    assert time.perf_counter() - start < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
+    assert caught.value.hint
+    assert len(caught.value.message) < 1000
+
+
+def test_models_of_the_sizes_that_people_have_are_loaded(tmp_path: Path) -> None:
+    deep = [{**CONV, "out_channels": 64}, *[{**CONV, "in_channels": 64, "out_channels": 64}] * 8, *last(128)]
+    model = load_model(foreign(tmp_path / "deep", deep, (1, 224, 224)))
+    assert model.probabilities(np.zeros((1, 1, 224, 224), dtype=np.uint8)).tolist() == [[0.5, 0.5]]
+    model = load_model(foreign(tmp_path / "large", [FLATTEN, {**LINEAR, "in_features": 3_000_000}], (3, 1000, 1000)))
+    assert model.probabilities(np.zeros((1, 3, 1000, 1000), dtype=np.uint8)).tolist() == [[0.5, 0.5]]
+
+
+def test_a_flat_model_is_loaded_and_one_with_channels_to_normalize_is_not(tmp_path: Path) -> None:
+    flat = foreign(tmp_path / "flat", [LINEAR], flat=True)
+    assert load_model(flat).probabilities(np.zeros((1, 1, 28, 28), dtype=np.uint8)).tolist() == [[0.5, 0.5]]
+    normalized = foreign(tmp_path / "odd", [LINEAR, {"layer": "Normalize", "mean": [0.5], "std": [0.5]}], flat=True)
+    with pytest.raises(ModelError):
+        load_model(normalized)
 
 
 def test_a_file_cannot_make_pictures_larger_than_they_are(folder: Path, tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ def settings_of(key: str) -> st.SearchStrategy[Any]:
     if kind is float:
         most = None if rules["most"] == math.inf else rules["most"]
         return st.floats(rules["least"], most, allow_nan=False, allow_infinity=False)
+    if key == "checkpoint_every":
+        every = st.builds("{} {}".format, st.integers(1, 10**9 - 1), st.sampled_from(["epochs", "batches", "second"]))
+        return st.just("auto") | every
     words = st.text(st.characters(exclude_categories=["Cs"]))
     return words if kind is str else st.lists(words).map(tuple)
 
@@ -81,6 +84,8 @@ def wrong_values(key: str) -> list[Any]:
     kind, rules = setting_types()[key], Recipe.__dataclass_fields__[key].metadata
     if typing.get_origin(kind) is Literal:
         return ["lineer", 3, None, ["linear"]]
+    if key == "checkpoint_every":
+        return ["", "5", "0 epochs", "1.5 seconds", "-1 batches", "5 minutes", "auto 5", 5, None]
     if kind is str:
         return [3, None, ["a"]]
     if kind is bool:

@@ -18,11 +18,13 @@ FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")
 # A file whose room is not its own name: what lies in a folder belongs to the folder's room.
 ROOM_OF = {
     **dict.fromkeys(("xray", "lr_find", "objective", "recorder", "saving", "interrupts"), "learner"),
+    "checkpoint": "runs",
+    "training": "jobs",
     "__init__": "the package",
 }
 
 # Bottom to top: a room, and the rooms it may import besides itself.
-BOTTOM = {"errors", "files", "reading", "records", "seeds"}
+BOTTOM = {"errors", "files", "history", "reading", "records", "seeds"}
 TO_TRAIN = BOTTOM | {"show", "data", "steps", "metrics", "architecture", "model_file", "learner"}
 TO_JUDGE = TO_TRAIN | {"recipe", "runs"}
 TO_WORK = TO_JUDGE | {"judge", "ship"}
@@ -30,6 +32,7 @@ MAY_IMPORT = {
     "by_hand": set(),
     "errors": set(),
     "records": set(),
+    "history": {"records"},
     "reading": set(),
     "seeds": set(),
     "files": {"errors"},
@@ -61,6 +64,8 @@ WITHOUT_TORCH = [
     "jobs",
     "recipe",
     "runs",
+    "checkpoint",
+    "history",
     "model_file",
     "files",
     "errors",

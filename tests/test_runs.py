@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,18 @@ from sevensteps.errors import FileError, RecipeError, RunError
 from sevensteps.judge.intervals import score
 from sevensteps.recipe import Recipe
 from sevensteps.records import Epoch
-from sevensteps.runs import SavedRun, find, list_runs, new_folder, open_run, save_history, save_judgement, save_recipe
+from sevensteps.runs import (
+    SavedRun,
+    find,
+    list_runs,
+    new_folder,
+    open_run,
+    save_history,
+    save_judgement,
+    save_recipe,
+    save_timings,
+    with_timings,
+)
 
 HISTORY = [
     Epoch(1, 0.5, 0.4, {"accuracy": 0.9}, 0.1, 1.25),
@@ -36,13 +48,19 @@ def saved(folder: Path) -> Path:
     return folder
 
 
+def made(recipe: Recipe, out: Path | None = None, *, force: bool = False) -> Path:
+    """A new run's folder, let go again."""
+    with new_folder(recipe, out, force=force) as folder:
+        return folder
+
+
 def test_a_run_is_read_as_it_was_saved() -> None:
     run = open_run(saved(Path("here")))
     assert run.recipe == Recipe(name="mine", epochs=3)
     assert list(run.history) == HISTORY
     assert run.judgement == JUDGEMENT
     assert run.model_file == Path("here/model.safetensors")
-    assert run.epoch == 2
+    assert run.stopped_because == "enough"
 
 
 def test_numbers_that_are_not_finite_are_saved_as_json_that_anyone_reads() -> None:
@@ -60,32 +78,56 @@ def test_numbers_that_are_not_finite_are_saved_as_json_that_anyone_reads() -> No
 
 def test_seconds_are_kept_apart_from_what_repeats() -> None:
     folder = saved(Path("here"))
+    save_timings(folder, HISTORY, 645, 1.75)
     assert "seconds" not in (folder / "history.jsonl").read_text()
-    assert json.loads((folder / "timings.jsonl").read_text().splitlines()[0]) == {"number": 1, "seconds": 1.25}
+    read, total = with_timings(folder, open_run(folder).history)
+    assert [epoch.seconds for epoch in read] == [1.25, 0.5, 0.0]
+    assert (read, total) == (HISTORY, 1.75)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"number": "x", "seconds": 1}', b"\xff", b"[]\n", None])
+def test_seconds_that_cannot_be_read_stop_nothing(content: bytes | None) -> None:
+    folder = saved(Path("here"))
+    if content is not None:
+        (folder / "timings.jsonl").write_bytes(content)
+    assert with_timings(folder, HISTORY[:2]) == (HISTORY[:2], 0.0)
 
 
 def test_a_run_without_a_judgement_is_as_far_as_its_history() -> None:
     folder = saved(Path("here"))
     (folder / "judgement.json").unlink()
-    assert open_run(folder).epoch == 3
+    assert len(open_run(folder).history) == 3
+    assert open_run(folder).stopped_because is None
     (folder / "history.jsonl").unlink()
-    assert open_run(folder).epoch == 0
+    assert list(open_run(folder).history) == []
+
+
+def test_a_folder_belongs_to_one_process_at_a_time() -> None:
+    with new_folder(Recipe(), Path("here")) as folder, pytest.raises(RunError, match="in use"):
+        made(Recipe(), folder)
+    assert made(Recipe(), folder) == folder
+
+
+def test_what_writing_left_behind_is_nobodys_and_goes() -> None:
+    Path("here").mkdir()
+    Path("here/.recipe.toml.0a1b2c3d.part").write_text("half")
+    assert sorted(path.name for path in made(Recipe(), Path("here")).iterdir()) == [".lock"]
 
 
 def test_new_runs_are_numbered_after_the_last() -> None:
     recipe = Recipe(name="mine", source="some/where/Pictures & more!")
-    names = [str(new_folder(recipe, None)) for _ in range(3)]
+    names = [str(made(recipe)) for _ in range(3)]
     assert names == [f"runs/Pictures-more-mine-{number}" for number in (1, 2, 3)]
     Path("runs/Pictures-more-mine-10").mkdir()
     Path("runs/Pictures-more-mine-x").mkdir()
-    Path("runs/Pictures-more-mine-1").rmdir()
-    assert new_folder(recipe, None).name == "Pictures-more-mine-11"
-    assert new_folder(Recipe(name="other"), None).name == "pullover-dress-other-1"
+    shutil.rmtree("runs/Pictures-more-mine-1")
+    assert made(recipe).name == "Pictures-more-mine-11"
+    assert made(Recipe(name="other")).name == "pullover-dress-other-1"
 
 
 @pytest.mark.parametrize("name", ["..", "///", "\x00\n", "Модель", "con\x1b[2J", "a" * 500])
 def test_any_name_makes_a_folder_inside_runs(name: str) -> None:
-    folder = new_folder(Recipe(name=name, source=name), None)
+    folder = made(Recipe(name=name, source=name))
     assert folder.is_dir()
     assert folder.resolve().parent == Path("runs").resolve()
     assert folder.name.isascii()
@@ -94,8 +136,8 @@ def test_any_name_makes_a_folder_inside_runs(name: str) -> None:
 
 def test_a_folder_is_used_that_is_empty_or_not_there() -> None:
     Path("empty").mkdir()
-    assert new_folder(Recipe(), Path("empty")) == Path("empty")
-    assert new_folder(Recipe(), Path("a/b/c")).is_dir()
+    assert made(Recipe(), Path("empty")) == Path("empty")
+    assert made(Recipe(), Path("a/b/c")).is_dir()
 
 
 def test_a_folder_that_is_full_makes_way_only_by_force() -> None:
@@ -104,22 +146,22 @@ def test_a_folder_that_is_full_makes_way_only_by_force() -> None:
     (folder / "mine.png").write_text("mine")
     (folder / "curves.png").write_text("the run's")
     with pytest.raises(RunError, match="not empty") as caught:
-        new_folder(Recipe(), folder)
+        made(Recipe(), folder)
     assert "--force" in caught.value.hint
     assert (folder / "recipe.toml").is_file()
-    new_folder(Recipe(), folder, force=True)
-    assert sorted(path.name for path in folder.iterdir()) == ["mine.png", "notes.txt"]
+    made(Recipe(), folder, force=True)
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "mine.png", "notes.txt"]
 
 
 def test_a_file_in_the_way_is_never_replaced() -> None:
     Path("file").write_text("mine")
     with pytest.raises(RunError, match="is a file"):
-        new_folder(Recipe(), Path("file"), force=True)
+        made(Recipe(), Path("file"), force=True)
     with pytest.raises(FileError, match="is a file"):
-        new_folder(Recipe(), Path("file/run"), force=True)
+        made(Recipe(), Path("file/run"), force=True)
     Path("runs").write_text("mine")
     with pytest.raises(FileError, match="runs"):
-        new_folder(Recipe(), None)
+        made(Recipe())
     assert Path("file").read_text() == Path("runs").read_text() == "mine"
 
 

@@ -18,7 +18,16 @@ from typed import Done, here, sevensteps, start, three_classes
 
 from sevensteps.cli import run
 
-WRITTEN = ["history.jsonl", "judgement.json", "model.safetensors", "predictions.jsonl", "recipe.toml", "timings.jsonl"]
+WRITTEN = [
+    ".lock",
+    "checkpoint.safetensors",
+    "history.jsonl",
+    "judgement.json",
+    "model.safetensors",
+    "predictions.jsonl",
+    "recipe.toml",
+    "timings.jsonl",
+]
 FIGURES = ["confusion.png", "curves.png", "mistakes.png", "results.png"]
 
 

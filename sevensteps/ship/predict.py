@@ -12,8 +12,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from .. import model_file
-from ..data.decode import MOST_PIXELS, read_picture
+from ..data.decode import read_picture
 from ..errors import DataError, ModelError
+
+MOST_VALUES = 1 << 25  # of the pictures that a model takes: 3 x 3,344 x 3,344
 
 
 @dataclass(frozen=True)
@@ -60,32 +62,41 @@ class Model:
                 yield Answer(str(path), error=error.message)
                 continue
             shares = self.probabilities(pixels[None])[0].tolist()
+            if not all(map(math.isfinite, shares)):  # which JSON cannot hold, and nobody can use
+                yield Answer(str(path), error=f"{path}: the model's scores of this picture are no numbers.")
+                continue
             yield Answer(str(path), dict(zip(self.classes, shares, strict=True)))
 
 
 def load_model(path: Path) -> Model:
-    """The model in a run's folder or a model.safetensors.
+    """The model in a run's folder or a model.safetensors, which anybody may have written.
 
     Raises:
-        ModelError: missing, damaged, or of pictures or layers that are not known.
+        ModelError: missing, damaged, of pictures or layers that are not known, or one that would take long or much
+            memory for a picture.
     """
     path = path / "model.safetensors" if path.is_dir() else path
     arrays, about = model_file.read(path)
     classes, shape, temperature = _facts(about, path)
-    layers = _numpy_layers(about.get("model"))
+    layers = _numpy_layers(about.get("model"), shape, about.get("flat") is True)
     if layers is not None and about.get("loss") != "mse_loss" and about.get("activation") is None:
-        scores = _with_numpy(layers, arrays)
+        scores = _with_numpy(layers, arrays, path)
         model = Model(classes, shape, lambda pixels: _shares(scores(pixels) / temperature))
     else:
-        model = Model(classes, shape, _with_torch(path))
+        model = Model(classes, shape, _with_torch(path, shape))
     try:
-        columns = model.probabilities(np.zeros((1, *shape), dtype=np.uint8)).shape[1]
-    except (KeyError, ValueError, IndexError, RuntimeError) as error:
+        shares = model.probabilities(np.zeros((1, *shape), dtype=np.uint8))
+    except ModelError:
+        raise
+    except Exception as error:  # layers raise whatever the tensors of a foreign file run into
         raise ModelError(
-            f"{path}: its description, its tensors and its pictures do not go together ({error}).", hint=_DAMAGED
+            f"{path}: its description, its tensors and its pictures do not go together ({error!s:.200}).",
+            hint=_DAMAGED,
         ) from error
-    if columns != len(classes):
-        raise ModelError(f"{path}: it tells {columns} classes apart, and names {len(classes)}.", hint=_DAMAGED)
+    if shares.shape[1] != len(classes):
+        raise ModelError(f"{path}: it tells {shares.shape[1]} classes apart, and names {len(classes)}.", hint=_DAMAGED)
+    if not np.isfinite(shares).all():
+        raise ModelError(f"{path}: its scores of a black picture are no numbers.", hint=_DAMAGED)
     return model
 
 
@@ -109,23 +120,41 @@ def _facts(about: dict[str, Any], path: Path) -> tuple[tuple[str, ...], tuple[in
         and len(shape) == 3
         and all(type(size) is int and size > 0 for size in shape)
         and shape[0] in (1, 3)
-        and math.prod(shape) <= MOST_PIXELS,
-        "temperature": isinstance(temperature, (int, float)) and 0 < temperature < math.inf,
+        and math.prod(shape) <= MOST_VALUES,
+        # The smallest that do not divide a score to infinity, or all scores to one.
+        "temperature": type(temperature) in (int, float) and 1e-6 <= temperature <= 1e6,
     }
     for name, fit in fits.items():
         if not fit:
-            raise ModelError(f"{path}: its {name} cannot be {about.get(name)!r:.80}.", hint=_DAMAGED)
+            raise ModelError(f"{path}: its {name} cannot be {_short(about.get(name))}.", hint=_DAMAGED)
     return tuple(classes), tuple(shape), float(temperature)
 
 
-def _with_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Any model, by the learner that loads it."""
+def _short(value: Any) -> str:
+    """A value from a file, as far as a line has room for it."""
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # a whole number of thousands of digits
+        return "so large a number"
+
+
+def _with_torch(path: Path, shape: tuple[int, int, int]) -> Callable[[np.ndarray], np.ndarray]:
+    """Any model, by the learner that loads it.
+
+    Raises:
+        ModelError: as `load_learner` and `check_work`.
+    """
     import torch
 
+    from ..architecture import check_work
     from ..saving import load_learner
 
     learn = load_learner(path)
     flat = bool(getattr(learn.dls.train, "flat", False))
+    try:
+        check_work(learn.model, (math.prod(shape),) if flat else shape)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error.message}", hint=error.hint) from error
 
     def shares(pixels: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(np.array(pixels)).float() / 255  # a copy: decoded pixels are read-only
@@ -136,41 +165,74 @@ def _with_torch(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     return shares
 
 
-def _numpy_layers(description: Any) -> list[dict[str, Any]] | None:
-    """The layers of a model that NumPy can compute, or None."""
-    if not isinstance(description, dict):
+def _numpy_layers(description: Any, shape: tuple[int, int, int], flat: bool) -> list[dict[str, Any]] | None:
+    """The layers of a model that NumPy can compute, or None.
+
+    These are means and deviations of each channel, then flat pixels, then linear layers that fit each other, and
+    ReLUs; a foreign description that is not quite so is left to PyTorch, which knows what it means.
+    """
+    layers: Any = [description]
+    if isinstance(description, dict) and description.get("layer") == "Sequential":
+        layers = description.get("layers") if set(description) <= {"layer", "layers", "channels_last"} else None
+    if not isinstance(layers, list) or not 1 <= len(layers) <= 100:
         return None
-    layers = description.get("layers") if description.get("layer") == "Sequential" else [description]
-    known = {"Linear", "ReLU", "Flatten", "Normalize"}
-    if isinstance(layers, list) and all(isinstance(layer, dict) and layer.get("layer") in known for layer in layers):
-        return layers
-    return None
+    values = math.prod(shape)
+    for layer in layers:
+        match layer:
+            case {"layer": "Normalize", "mean": list(mean), "std": list(std), **more} if not (flat or more):
+                if {len(mean), len(std)} - {1, shape[0]}:
+                    return None
+            case {"layer": "Flatten", "start_dim": 1, "end_dim": -1, **more} if not more:
+                flat = True
+            case {"layer": "Linear", "in_features": int(size), "out_features": int(made), "bias": bool(), **more}:
+                if more or not flat or size != values or made < 1:
+                    return None
+                values = made
+            case {"layer": "ReLU", **more} if not more:
+                pass
+            case _:
+                return None
+    return layers if flat else None
 
 
-def _with_numpy(layers: list[dict[str, Any]], arrays: dict[str, np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """Raw scores of uint8 pictures."""
+def _with_numpy(
+    layers: list[dict[str, Any]], arrays: dict[str, np.ndarray], path: Path
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Raw scores of uint8 pictures.
+
+    Raises:
+        ModelError: the tensors are not those of the layers.
+    """
+    prefixes = [f"{place}." for place in range(len(layers))] if "0.weight" in arrays or len(layers) > 1 else [""]
+    wanted: dict[str, tuple[int, ...]] = {}
+    for prefix, layer in zip(prefixes, layers, strict=True):
+        if layer["layer"] == "Normalize":
+            wanted |= {f"{prefix}{name}": (len(layer[name]), 1, 1) for name in ("mean", "std")}
+        elif layer["layer"] == "Linear":
+            wanted[f"{prefix}weight"] = layer["out_features"], layer["in_features"]
+            if layer["bias"]:
+                wanted[f"{prefix}bias"] = (layer["out_features"],)
+    there = {name: array.shape for name, array in arrays.items() if array.dtype.kind == "f"}
+    if there != wanted or len(arrays) > len(there):
+        name = min({name for name, _ in wanted.items() ^ there.items()} or arrays.keys() - there.keys())
+        raise ModelError(
+            f"{path}: its description and its tensors differ at {name!r:.80}: {wanted.get(name, 'nothing')} is "
+            f"described and {there.get(name, 'nothing')} is there.",
+            hint="The file is damaged, or was put together from two.",
+        )
 
     def scores(pixels: np.ndarray) -> np.ndarray:
         x = pixels.astype(np.float32) / 255
-        for place, layer in enumerate(layers):
-            prefix = f"{place}." if f"{place}.weight" in arrays or f"{place}.mean" in arrays else ""
-            match layer["layer"]:
-                case "Normalize":
-                    mean, std = arrays[f"{prefix}mean"], arrays[f"{prefix}std"]
-                    if max(mean.size, std.size) > x.shape[1]:  # else it would make each picture larger
-                        raise ValueError(f"{mean.size} means for {x.shape[1]} channels")
-                    x = (x - mean) / std
-                case "Linear":
-                    weight = arrays[f"{prefix}weight"]
-                    bias = arrays.get(f"{prefix}bias", np.zeros(weight.shape[:1], weight.dtype))
-                    if bias.shape != weight.shape[:1]:
-                        raise ValueError(f"a bias {bias.shape} for weights {weight.shape}")
-                    x = x.reshape(len(x), -1) @ weight.T + bias
-                case "ReLU":
-                    x = np.maximum(x, 0)
-        if x.ndim != 2:
-            raise ValueError(f"scores of shape {x.shape}")
-        return x
+        with np.errstate(all="ignore"):  # what comes of numbers that grow without end is seen in the answer
+            for prefix, layer in zip(prefixes, layers, strict=True):
+                match layer["layer"]:
+                    case "Normalize":
+                        x = (x - arrays[f"{prefix}mean"]) / arrays[f"{prefix}std"]
+                    case "Linear":
+                        x = x.reshape(len(x), -1) @ arrays[f"{prefix}weight"].T + arrays.get(f"{prefix}bias", 0)
+                    case "ReLU":
+                        x = np.maximum(x, 0)
+        return x.reshape(len(x), -1)
 
     return scores
 
@@ -180,6 +242,7 @@ def _shares(scores: np.ndarray) -> np.ndarray:
     scores = scores.astype(np.float64)
     if scores.shape[1] == 1:
         scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
-    powers = np.exp(scores - scores.max(1, keepdims=True))
-    shares: np.ndarray = powers / powers.sum(1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # of scores that are no numbers, no numbers come
+        powers = np.exp(scores - scores.max(1, keepdims=True))
+        shares: np.ndarray = powers / powers.sum(1, keepdims=True)
     return shares

@@ -7,6 +7,7 @@ NO_COLOR is obeyed (rich does both).
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,11 +21,19 @@ from ..records import Baselines, Batch, Epoch, Finding, Note, Opening, Ready, Sc
 Observer = Callable[[object], None]
 
 
+class _Console(Console):
+    """A console whose reader may leave, as `| head` does: what is said from then on goes nowhere, no run is lost."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
 def consoles(*, quiet_stdout: bool = False) -> tuple[Console, Console]:
     """Consoles on stdout and stderr; with `quiet_stdout` (for --json) everything for a person goes to stderr."""
     options = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
-    error = Console(file=sys.stderr, **options)  # type: ignore[arg-type]
-    return (error if quiet_stdout else Console(file=sys.stdout, **options)), error  # type: ignore[arg-type]
+    error = _Console(file=sys.stderr, **options)  # type: ignore[arg-type]
+    return (error if quiet_stdout else _Console(file=sys.stdout, **options)), error  # type: ignore[arg-type]
 
 
 def printable(text: str) -> str:
@@ -100,8 +109,12 @@ class _Training:
         self.epochs = event.epochs
 
     def _ready(self, event: Ready) -> None:
+        if event.stopped:
+            self.out.print()
+            return
         self.out.print()
-        self.out.print(Text("The seven steps of the first batch", style="bold"))
+        which = "first batch" if not event.batches_done else "batch that would come next"
+        self.out.print(Text(f"The seven steps of the {which}", style="bold"))
         for step in event.xray.steps:
             line = Text(f"{step.number} {step.name:<11}", style="cyan")
             self.out.print(line.append(printable(step.line), style="default"))
@@ -116,7 +129,9 @@ class _Training:
                 console=self.error,
                 transient=True,
             )
-            self.task = self.bar.add_task("", total=event.epochs * event.batches_per_epoch, epoch=1)
+            total, done = event.epochs * event.batches_per_epoch, event.batches_done
+            epoch = done // max(event.batches_per_epoch, 1) + 1
+            self.task = self.bar.add_task("", total=total, completed=done, epoch=epoch)
             self.bar.start()
 
     def _epoch(self, event: Epoch) -> None:
