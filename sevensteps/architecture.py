@@ -42,7 +42,7 @@ LARGEST = 1 << 31  # of a number of features or channels, which the tensors must
 LARGEST_OTHER = 1024  # of a kernel, a padding or an output size, which a forward pass pays for
 MOST_VALUES = 1 << 28  # that a layer makes of one picture: 1 GiB
 MOST_UNFOLDED = 1 << 28  # that a convolution may unfold a small picture to
-MOST_WORK = 10**11  # multiplications of one picture, some seconds; a layer of 3x3x512 at 224x224 takes as many
+MOST_WORK = 10**11  # multiplications for one picture, some seconds: nine times a ResNet-152's at 224x224
 TAKES_LONGER = 8  # what is not a matrix product takes so many times as long for each value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import time
 from collections import OrderedDict
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from sevensteps.architecture import build, describe
+from sevensteps.architecture import build, check_work, describe
 from sevensteps.errors import ModelError
 from sevensteps.steps.predict import MODELS, MaxAndMeanPool, Normalize
 
@@ -148,6 +149,16 @@ def nested(depth: int) -> Any:
         {**LINEAR, "in_features": 2**31, "out_features": 2**31},
         {**LINEAR, "in_features": 2**62, "out_features": 2**62},
         {**LINEAR, "in_features": 10**400},
+        {**LINEAR, "in_features": True},
+        {**LINEAR, "in_features": 0},
+        {**LINEAR, "bias": 1},
+        {"layer": {"layer": "Linear"}},
+        {"layer": "Flatten", "start_dim": 10**9, "end_dim": -1},
+        {"layer": "Softmax", "dim": 1.0},
+        {"layer": "LeakyReLU", "negative_slope": "steep"},
+        {"layer": "BatchNorm1d", "num_features": 2, "eps": -1.0, "momentum": 0.1},
+        {"layer": "Sequential", "layers": [{"layer": "ReLU"}] * 1001},
+        {"layer": "Sequential", "layers": [{"layer": "Sequential", "layers": [{"layer": "ReLU"}] * 500}] * 3},
         {"layer": "Dropout", "p": 7.0},
         {"layer": "Normalize", "mean": 0.5, "std": 0.5},
     ],
@@ -165,6 +176,8 @@ def test_a_description_from_outside_is_refused_before_anything_large_is_made(des
         {"layer": "AdaptiveAvgPool2d", "output_size": 100_000},
         {"layer": "AdaptiveMaxPool2d", "output_size": [1, 2**20]},
         {"layer": "MaxPool2d", "kernel_size": 2, "stride": 2, "padding": 2**30},
+        {"layer": "MaxPool2d", "kernel_size": 2, "stride": 0, "padding": 0},
+        {"layer": "MaxPool2d", "kernel_size": [2, 2, 2], "stride": 1, "padding": 0},
     ],
 )
 def test_a_layer_that_would_make_something_large_of_a_small_picture_is_refused(description: Any) -> None:
@@ -185,3 +198,31 @@ def test_a_layer_that_would_make_something_large_of_a_small_picture_is_refused(d
 def test_tensors_that_do_not_fit_the_description_are_refused(tensors: dict[str, Tensor]) -> None:
     with pytest.raises(ModelError, match="differ"):
         build(LINEAR, tensors)
+
+
+def test_a_buffer_of_another_type_of_whole_numbers_is_refused() -> None:
+    model = nn.BatchNorm1d(3)
+    tensors = dict(model.state_dict())
+    build(describe(model), tensors)
+    with pytest.raises(ModelError, match=r"torch.int64 of shape \(\) is described and torch.uint8"):
+        build(describe(model), tensors | {"num_batches_tracked": torch.zeros((), dtype=torch.uint8)})
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("side", [3, 28, 512])
+def test_our_models_take_little_of_what_a_prediction_may_take(name: str, side: int) -> None:
+    check_work(MODELS[name]((3, side, side), 1000, Normalize([0.5] * 3, [0.5] * 3)), (3, side, side))
+
+
+def test_work_is_looked_at_without_doing_it_and_leaves_the_model_as_it_was() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 64, 3, padding=1024), nn.BatchNorm2d(64), nn.Conv2d(64, 64, 3, padding=1024))
+    before = copy.deepcopy(model.state_dict())
+    start = time.perf_counter()
+    with pytest.raises(ModelError, match="and at most") as caught:
+        check_work(model, (1, 28, 28))
+    assert time.perf_counter() - start < 1
+    assert caught.value.hint
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+    assert not any(layer._forward_hooks for layer in model.modules())
+    with pytest.raises(ModelError, match="cannot take a picture of shape"):
+        check_work(model, (2, 28, 28))

@@ -122,6 +122,8 @@ def _facts(about: dict[str, Any], path: Path) -> tuple[tuple[str, ...], tuple[in
         and shape[0] in (1, 3)
         and math.prod(shape) <= MOST_VALUES,
         # The smallest that do not divide a score to infinity, or all scores to one.
+        "flat": about.get("flat") is None or isinstance(about["flat"], bool),
+        "loss": about.get("loss") is None or isinstance(about["loss"], str),
         "temperature": type(temperature) in (int, float) and 1e-6 <= temperature <= 1e6,
     }
     for name, fit in fits.items():
