@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import math
 import numbers
 import signal
@@ -22,7 +23,7 @@ from . import saving
 from .data.batches import DataLoaders
 from .errors import DataError, ModelError, TrainingError, UsageError
 from .interrupts import interrupts_between_batches
-from .objective import Metric, Objective, default_loss
+from .objective import Metric, Objective, default_loss, name_of
 from .recorder import Recorder
 from .records import Batch, Epoch, XRay
 from .seeds import LOADER, seed_of
@@ -405,8 +406,12 @@ class Learner:
 
     @property
     def metric_names(self) -> list[str]:
-        """What each metric is called: its own name."""
-        return [getattr(metric, "__name__", type(metric).__name__) for metric in self.metrics]
+        """What each metric is called: its own name, with a number where an earlier figure has that name already."""
+        taken = ["train_loss", "valid_loss", "lr"]  # stand beside the metrics in an epoch
+        for name in map(name_of, self.metrics):
+            numbered = (f"{name}_{number}" for number in itertools.count(2))
+            taken.append(next(free for free in itertools.chain([name], numbered) if free not in taken))
+        return taken[3:]
 
     def get_logits(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> tuple[Float[Tensor, "n scores"], Tensor]:
         """Raw scores and targets over the validation loader (or `dl`).

@@ -6,6 +6,7 @@ the shape of its predictions, which is said once, and must give one number.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,8 +38,7 @@ class Objective:
     @property
     def name(self) -> str:
         """What the loss is called."""
-        loss_func = getattr(self.loss_func, "func", self.loss_func)
-        return getattr(loss_func, "__name__", type(loss_func).__name__)
+        return name_of(self.loss_func)
 
     @property
     def is_ours(self) -> bool:
@@ -134,6 +134,13 @@ class Objective:
                 )
             return targets.reshape(predictions.shape).to(predictions.dtype)
         return targets
+
+
+def name_of(function: Any) -> str:
+    """What a loss or metric is called; a partial is called as its function."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _takes_a_score_a_class(loss_func: Any) -> bool:

@@ -270,6 +270,17 @@ def test_training_by_formula_and_by_autograd_agree() -> None:
     assert by_formula.recorder.values[-1] == pytest.approx(by_autograd.recorder.values[-1], rel=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bool, torch.uint8])
+@pytest.mark.parametrize("loss_func", [*LOSSES.values(), functools.partial(cross_entropy, label_smoothing=0.1)])
+def test_targets_of_any_type_have_the_same_gradient_by_either_way(loss_func: Any, dtype: torch.dtype) -> None:
+    x, targets = torch.rand(8, 5), (torch.arange(8) % 2).to(dtype)
+    model = nn.Linear(5, 1 if loss_func in (*ONE_COLUMN, mse_loss) else 2)
+    ours, theirs = (gradient(model, loss_func, x, targets, by_formula) for by_formula in (True, False))
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other)
+
+
 @pytest.mark.parametrize("how", ["formula", "autograd"])
 def test_a_gradient_that_was_there_is_discarded(how: str) -> None:
     model = nn.Linear(3, 1)

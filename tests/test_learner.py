@@ -87,6 +87,24 @@ def test_the_recorder_has_a_row_an_epoch_and_a_number_a_batch() -> None:
     assert len(without.recorder.values[0]) == 1
 
 
+def test_metrics_of_one_name_keep_a_column_each(tmp_path: Path) -> None:
+    def valid_loss(predictions: Tensor, targets: Tensor) -> Tensor:
+        return predictions.mean()
+
+    metrics = [accuracy, functools.partial(accuracy, activation=torch.sigmoid), lambda p, t: 1, lambda p, t: 2]
+    learn = learner(metrics=[*metrics, valid_loss])
+    learn.fit(2, show=False)
+    names = ["accuracy", "accuracy_2", "<lambda>", "<lambda>_2", "valid_loss_2"]
+    assert learn.recorder.metric_names == ["train_loss", "valid_loss", *names]
+    for row, epoch in zip(learn.recorder.values, learn.state.history, strict=True):
+        assert len(row) == 7
+        assert row[4:6] == [1, 2]
+        assert list(epoch.metrics) == names
+    learn.recorder.plot_metrics()
+    again = learner(metrics=learn.metrics).load(learn.save(tmp_path / "saved"))
+    assert again.state.history == learn.state.history
+
+
 def test_fit_takes_fastais_arguments_in_fastais_order() -> None:
     learn = Learner(loaders(flat=True), nn.Linear(64, 1), binary_cross_entropy_with_logits, SGD, 0.25)
     learn.fit(1, show=False)

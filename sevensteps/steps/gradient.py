@@ -99,7 +99,8 @@ def _sigmoid_l1_slope(predictions: Float[Tensor, "batch 1"], targets: Tensor) ->
 
 
 def _binary_cross_entropy_slope(predictions: Float[Tensor, "batch 1"], targets: Tensor) -> Float[Tensor, "batch 1"]:
-    return (torch.sigmoid(predictions) - column(predictions, targets)) / len(predictions)
+    labels = column(predictions, targets).to(predictions.dtype)  # also double precision, and True and False
+    return (torch.sigmoid(predictions) - labels) / len(predictions)
 
 
 def _cross_entropy_slope(
