@@ -141,6 +141,7 @@ class Opening:
     source: str
     recipe: str
     counts: Mapping[str, Mapping[str, int]]
+    origins: Mapping[str, str]  # the source's own split that each was taken from
     shape: tuple[int, int, int]
     epochs: int
 

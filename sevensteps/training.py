@@ -105,7 +105,8 @@ def to_the_end(work: Work, observe: Observe) -> Run:
     judged_on = splits.test or splits.valid
     _open(work, observe)
     with timed(work.seconds, "judge"):
-        baselines = {name: f(splits.train, judged_on) for name, f in BASELINES.items()} if judged_on else {}
+        split = "test" if splits.test else "valid"
+        baselines = {name: f(splits.train, judged_on, split) for name, f in BASELINES.items()} if judged_on else {}
     observe(Baselines(baselines))
     done = state.stopped is not None  # a finished run is judged again and nothing else
     observe(Ready(learn.xray(), work.recipe.epochs, learn.batches_per_epoch or 0, state.batch, done))
@@ -190,8 +191,10 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 
 def _open(work: Work, observe: Observe) -> None:
     recipe, splits = work.recipe, work.splits
-    counts = {name: images.counts for name, images in vars(splits).items() if isinstance(images, Images)}
-    observe(Opening(recipe.source, recipe.name, counts, splits.train.shape, recipe.epochs))
+    named = {name: images for name, images in vars(splits).items() if isinstance(images, Images)}
+    counts, origins = ({name: getattr(images, of) for name, images in named.items()} for of in ("counts", "origin"))
+    source = splits.source or recipe.source  # the recipe's may be a long path
+    observe(Opening(source, recipe.name, counts, origins, splits.train.shape, recipe.epochs))
 
 
 def _train(work: Work, observe: Observe, interrupted: Callable[[], int]) -> None:

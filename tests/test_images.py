@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import subprocess
 import sys
@@ -131,6 +132,8 @@ def test_arrays_that_do_not_go_together_are_refused(
 def test_splits_of_different_classes_or_sizes_are_refused() -> None:
     with pytest.raises(DataError, match="All splits need the same"):
         Splits(made([0, 1]), made([0, 1], ("a", "b", "d")))
+    with pytest.raises(DataError, match=r"^The test pictures have"):  # wherever they were taken from
+        Splits(made([0, 1]), dataclasses.replace(made([0, 1], ("a", "b", "d")), origin="train"))
     small = Images(np.zeros((1, 1, 2, 2), np.uint8), np.zeros(1, np.int64), ("a", "b", "c"), "valid")
     with pytest.raises(DataError, match="All splits need the same"):
         Splits(made([0, 1]), valid=small)

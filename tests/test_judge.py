@@ -87,7 +87,7 @@ def test_pixel_similarity_is_what_slow_arithmetic_gives(count: int, classes: int
     np.testing.assert_array_equal(nearest_mean_picture(train, test), expected)
     found = pixel_similarity(train, test)
     assert (found.correct, found.n) == (int((np.array(expected) == test.labels).sum()), count)
-    assert found.split == "train"  # as the made-up pictures call it
+    assert found.split == "test"  # also where the pictures come from a source's training pictures, as these do
 
 
 def test_pixel_similarity_of_the_first_job_is_the_bar_to_beat(splits: Splits) -> None:
@@ -113,8 +113,9 @@ def test_the_most_frequent_class_is_that_of_training() -> None:
 def test_each_baseline_has_a_name_and_gives_a_score() -> None:
     train, test = images(60), images(20, seed=1)
     for name, baseline in BASELINES.items():
-        found = baseline(train, test)
+        found = baseline(train, test, "valid")
         assert name
+        assert found.split == "valid"
         assert found.n == 20
         assert found.accuracy in found.interval
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typed import Done, here, sevensteps, start, three_classes
+from typed import Done, here, sevensteps, start, three_classes, write_idx
 
 from sevensteps.cli import run
 
@@ -144,6 +144,21 @@ def test_a_source_of_three_classes_gets_three_scores_and_cross_entropy(folder: P
     assert "three: 12x12 grey pictures of 0, 1, 2" in convolutional.out
     assert "scores" in convolutional.out
     assert tomllib.loads((folder / "cnn/recipe.toml").read_text())["loss"] == "cross_entropy"
+
+
+def test_a_test_split_that_was_taken_from_training_is_said_to_be_so(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_idx(place / "without-test", "train", np.arange(300) % 3)
+    assert run(["train", "without-test", "--epochs", "1", "--out", "taken"]) == 0
+    out = capsys.readouterr().out
+    sizes = "216 to train on, 60 to test on (taken from the training pictures), 24 held out for validation"
+    assert sizes in out
+    assert "train pictures" not in out
+    assert out.count("of 60 test pictures (95 % interval") == 3  # two baselines and the result
+    rows = [json.loads(line) for line in (place / "taken/predictions.jsonl").read_text().splitlines()]
+    assert len(rows) == 84
+    assert all(row["id"].startswith("train/") for row in rows), "a picture no longer has the source's name"
 
 
 def test_plots_are_pictures_in_the_runs_folder(folder: Path, convolutional: Done) -> None:

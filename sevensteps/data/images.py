@@ -175,10 +175,10 @@ class Splits:
     source: str = ""
 
     def __post_init__(self) -> None:
-        for images in (self.test, self.valid):
+        for name, images in (("test", self.test), ("valid", self.valid)):
             if images is not None and (images.classes, images.shape) != (self.train.classes, self.train.shape):
                 raise DataError(
-                    f"The {images.origin} pictures have classes {images.classes} and shape {images.shape}, the "
+                    f"The {name} pictures have classes {images.classes} and shape {images.shape}, the "
                     f"training pictures {self.train.classes} and {self.train.shape}.",
                     hint="All splits need the same classes and picture size.",
                 )

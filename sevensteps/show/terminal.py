@@ -103,8 +103,10 @@ class _Training:
         kind = {1: "grey", 3: "color"}.get(channels, f"{channels}-channel")
         shown = ", ".join(classes) if len(classes) <= 10 else f"{', '.join(classes[:10])} and {len(classes) - 10} more"
         self.out.print(_pair("data", f"{event.source}: {width}x{height} {kind} pictures of {shown}"))
-        sizes = ", ".join(f"{sum(counts.values()):,} {_PURPOSE[split]}" for split, counts in event.counts.items())
-        self.out.print(_pair("", sizes))
+        sizes = [f"{sum(counts.values()):,} {_PURPOSE[split]}" for split, counts in event.counts.items()]
+        if event.origins.get("test") == "train":
+            sizes[list(event.counts).index("test")] += " (taken from the training pictures)"
+        self.out.print(_pair("", ", ".join(sizes)))
         self.out.print(_pair("recipe", event.recipe))
         self.epochs = event.epochs
 
