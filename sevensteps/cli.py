@@ -230,7 +230,7 @@ def _worth_trying(recipe: Recipe) -> str:
         "relu": "cnn",
     }
     embedded = recipe.source == "pullover-dress"
-    source = "" if embedded else f" {_quoted(recipe.source)}"
+    source = "" if embedded else f" {_quoted(_from_here(recipe.source))}"
     # A run's own recipe names its classes also where they are all there are.
     chosen = () if embedded and recipe.classes == ("Pullover", "Dress") else recipe.classes
     classes = f" --classes {' '.join(map(_quoted, chosen))}" if chosen else ""
@@ -486,6 +486,12 @@ def _program() -> str:
     if shutil.which("sevensteps"):
         return "sevensteps"
     return _quoted(os.path.relpath(called)) if called.stem == "sevensteps" else "python -m sevensteps"
+
+
+def _from_here(source: str) -> str:
+    """A source as it is best typed in this folder: what lies below it without the path to it."""
+    here = Path.cwd()
+    return str(Path(source).relative_to(here)) if Path(source).is_relative_to(here) else source
 
 
 def _quoted(path: str) -> str:

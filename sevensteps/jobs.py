@@ -58,6 +58,7 @@ def train(
 
     with _threads(recipe.threads):
         learn = recipe.learner(splits)
+        recipe = recipe.replace(gradient=learn.gradient)  # which is the model's to say
         learn.xray()  # what cannot be trained is refused before the folder is made, or an earlier run makes way for it
         now = recorded(splits, recipe)
         _say_differences(before, now, exact, observe)
@@ -116,6 +117,7 @@ def resume(
             _refuse_other_pictures(folder, recipe, before, now)
             _say_differences(before, now, exact, observe)
             learn = recipe.learner(splits)
+            recipe = recipe.replace(gradient=learn.gradient)
             doctor = Doctor(learn)
             if found:
                 take_up(learn, found, folder)
@@ -302,8 +304,13 @@ def open_source(recipe: Recipe, observe: Observe) -> Splits:
     Raises:
         DataError: no such source, or pictures that cannot be used.
     """
-    from .data.sources import load
+    from .data.sources import SOURCES, load
 
+    if recipe.source not in SOURCES and Path(recipe.source).is_absolute() and not Path(recipe.source).exists():
+        raise DataError(
+            f"The pictures of recipe {recipe.name!r} are not at {recipe.source} any more.",
+            hint="Bring them back there, or train on them where they are now: sevensteps train PATH --recipe RUN",
+        )
     splits = load(recipe.source, recipe.classes or None, say=lambda line: observe(Note(line)))
     for name, images in (("test", splits.test), ("valid", splits.valid)):
         if images is not None and not len(images):

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import inspect
 import math
+import os
 import re
 import tomllib
 import typing
@@ -52,10 +53,12 @@ class Recipe:
     augment: Literal["none", "flip", "shift", "flip+shift"] = setting("none", "Changes drawn anew for each epoch.")
 
     model: Literal["linear", "relu", "cnn"] = setting("linear", "The network.")
-    width: int = setting(0, "Hidden units of relu, first channels of cnn. 0: the model's own.", least=0, most=65536)
+    width: int = setting(
+        0, "Hidden units of relu, first channels of cnn; linear has none. 0: the model's own.", least=0, most=65536
+    )
     normalize: bool = setting(True, "Center and scale the pixels by the training pictures' mean and spread.")
     init: Literal["default", "normal", "zeros", "kaiming"] = setting("default", "How parameters start.")
-    init_std: float = setting(1.0, "Standard deviation for init = normal.", least=0)
+    init_std: float = setting(1.0, "Standard deviation for init = normal, and for no other.", least=0)
 
     loss: Literal["auto", "sigmoid_l1_loss", "binary_cross_entropy_with_logits", "cross_entropy", "mse_loss"] = setting(
         "auto", "The loss. auto: cross-entropy, of the kind that fits the number of classes."
@@ -65,7 +68,12 @@ class Recipe:
 
     optimizer: str = setting("SGD", "SGD, or a class of torch.optim.")
     lr: float = setting(0.1, "Learning rate.", least=0)
-    momentum: float = setting(0.0, "Momentum (the first beta of Adam and its relatives).", least=0, most=0.9999)
+    momentum: float = setting(
+        0.0,
+        "Momentum; for Adam and its relatives, the first beta. 0: none.",
+        least=0,
+        most=0.9999,
+    )
     nesterov: bool = setting(False, "Nesterov's look-ahead, for SGD with momentum.")
     weight_decay: float = setting(0.0, "Pull of the parameters towards zero.", least=0)
     schedule: Literal["constant", "one_cycle", "cosine"] = setting("constant", "How the learning rate changes.")
@@ -99,6 +107,17 @@ class Recipe:
         self.saves_every()
         if self.nesterov and not self.momentum:
             raise RecipeError("nesterov needs momentum.", hint="Set momentum = 0.9, or leave nesterov out.")
+        if self.width and self.model == "linear":
+            raise RecipeError("width belongs to relu and cnn, not to linear.", hint="Set width = 0, or model = relu.")
+        if self.init_std != 1 and self.init != "normal":
+            raise RecipeError(
+                f"init_std belongs to init = normal, not to {self.init}.", hint="Set init = normal, or init_std = 1."
+            )
+        if self.schedule_epochs and self.schedule == "constant":
+            raise RecipeError(
+                "schedule_epochs belongs to a schedule that changes the rate, not to constant.",
+                hint="Set schedule_epochs = 0, or schedule = one_cycle.",
+            )
 
     @classmethod
     def load(cls, recipe: str | Path) -> Recipe:
@@ -176,7 +195,9 @@ class Recipe:
     # From settings to things
 
     def settled(self, splits: Splits) -> Recipe:
-        """The same with every open choice made for these pictures: what a run writes down.
+        """The same with the open choices made for these pictures: what a run writes down.
+
+        How step 4 is done is for the model to say, once it is there: `Learner.gradient`.
 
         Raises:
             RecipeError: settings that do not go together, or with these pictures.
@@ -204,10 +225,15 @@ class Recipe:
             raise RecipeError(f"{needs[0]} needs validation pictures.", hint="Set hold_out = 0.1.")
         if keep == "auto":
             keep = "best" if self.stop_patience else "last"
+        device = _device(self.device)
+        from .steps.predict import usual_width
+
         return self.replace(
+            source=_from_anywhere(self.source),
+            width=self.width or usual_width(self.model),
             loss=loss,
             keep=keep,
-            device=_device(self.device),
+            device=device,
             threads=self.threads or (_cores() if self.model == "cnn" else 1),
             classes=splits.classes,
         )
@@ -268,11 +294,12 @@ class Recipe:
         import torch
 
         from .steps.initialize import initialize
-        from .steps.predict import MODELS, Normalize
+        from .steps.predict import MODELS, Normalize, usual_width
 
         normalize = Normalize(*mean_and_std(splits.train.pixels)) if self.normalize else None
         with torch.random.fork_rng(devices=[]):  # layers draw a start that is of no use, from the caller's generator
-            model = MODELS[self.model](splits.train.shape, len(splits.classes), normalize, self.width or None)
+            width = self.width or usual_width(self.model)
+            model = MODELS[self.model](splits.train.shape, len(splits.classes), normalize, width)
         return initialize(model, self.init, std=self.init_std, seed=self.seed)
 
     def loss_function(self) -> Any:
@@ -299,8 +326,7 @@ class Recipe:
         takes = inspect.signature(optimizer).parameters
         settings: dict[str, Any] = {}
         if "betas" in takes:
-            if self.momentum:
-                settings["betas"] = (self.momentum, 0.999)
+            settings["betas"] = (self.momentum, 0.999)
         else:
             settings["momentum"] = self.momentum
         settings |= {"weight_decay": self.weight_decay, "nesterov": self.nesterov}
@@ -437,6 +463,16 @@ def setting_types() -> dict[str, Any]:
     return typing.get_type_hints(Recipe)
 
 
+def _from_anywhere(source: str) -> str:
+    """A source's path as it can be found from any folder; a name stays as it is.
+
+    Not resolved: where a link leads may change, and the recipe goes where it leads then.
+    """
+    from .data.sources import SOURCES
+
+    return source if source in SOURCES or not os.path.exists(source) else str(Path(source).absolute())
+
+
 def _device(wanted: str) -> str:
     """A device that is there.
 
@@ -455,6 +491,4 @@ def _device(wanted: str) -> str:
 
 def _cores() -> int:
     """Cores that this process may use."""
-    import os
-
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

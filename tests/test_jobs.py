@@ -142,6 +142,42 @@ def test_what_is_saved_is_what_was_given_back(three: Path) -> None:
     assert sum(right) == run.test.correct
 
 
+@pytest.mark.parametrize(("model", "done"), [("linear", "formula"), ("relu", "autograd")])
+def test_how_step_4_was_done_is_written_down_and_stays_when_the_run_goes_on(three: Path, model: str, done: str) -> None:
+    def leave(event: object) -> None:
+        if isinstance(event, Epoch):
+            raise LookupError
+
+    settings = {"model": model, "epochs": 2, "batch_size": 50, "checkpoint_every": "1 batch"}
+    with pytest.raises(LookupError):
+        ss.train(three, out="run", observe=leave, **settings)
+    assert open_run(Path("run")).recipe.gradient == done
+    resumed = ss.resume("run")
+    assert (resumed.gradient, resumed.recipe.gradient, open_run(Path("run")).recipe.gradient) == (done, done, done)
+    assert f"by {done}" in str(resumed.learn.xray())
+    assert resumed.epochs == 2
+
+
+def test_a_runs_recipe_works_in_any_folder_until_the_pictures_move(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three_classes(tmp_path / "data")
+    run = ss.train("data", epochs=1, out="run", observe=(heard := []).append)
+    assert heard[0].source == "data", "what is shown is short"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = ss.train(recipe="../run")
+    assert torch.equal(parameters(again.learn), parameters(run.learn))
+    assert jobs.xray(Path("../run"))
+    assert ss.resume("../run").test == run.test
+    (tmp_path / "data").rename(tmp_path / "moved")
+    for job in (lambda: ss.train(recipe="../run"), lambda: jobs.xray(Path("../run")), lambda: ss.resume("../run")):
+        with pytest.raises(DataError, match=f"recipe 'linear' are not at {tmp_path / 'data'} any more") as caught:
+            job()
+        assert "sevensteps train PATH --recipe RUN" in caught.value.hint
+    assert torch.equal(parameters(ss.train("../moved", recipe="../run").learn), parameters(run.learn))
+
+
 def test_what_the_run_was_made_with_is_recorded(three: Path) -> None:
     import tomllib
 

@@ -46,6 +46,9 @@ def settings_of(key: str) -> st.SearchStrategy[Any]:
 @given(st.fixed_dictionaries({name: settings_of(name) for name in setting_types()}))
 def test_every_recipe_comes_back_from_its_file(settings: dict[str, Any]) -> None:
     settings["nesterov"] = settings["nesterov"] and settings["momentum"] > 0
+    settings["width"] *= settings["model"] != "linear"
+    settings["init_std"] = settings["init_std"] if settings["init"] == "normal" else 1.0
+    settings["schedule_epochs"] *= settings["schedule"] != "constant"
     recipe = Recipe(**settings)
     assert Recipe.from_toml(recipe.to_toml()) == recipe
     assert Recipe.from_toml(recipe.to_toml({"torch": "2.13", "data": {"train": "abc"}})) == recipe
@@ -134,6 +137,22 @@ def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], 
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"width": 5}, "width belongs to relu and cnn, not to linear"),
+        ({"init_std": 0.5}, "init_std belongs to init = normal, not to default"),
+        ({"init_std": 0.5, "init": "kaiming", "model": "relu"}, "not to kaiming"),
+        ({"schedule_epochs": 5}, "schedule_epochs belongs to a schedule"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(RecipeError, match=words) as caught:
+        Recipe(**settings)
+    assert caught.value.hint
+    assert Recipe(model="cnn", width=5, init="normal", init_std=0.5, schedule="cosine", schedule_epochs=5)
+
+
 def test_what_is_left_open_is_settled_by_the_pictures() -> None:
     two, three = Recipe().settled(TWO), Recipe(model="cnn").settled(THREE)
     assert (two.loss, three.loss) == ("binary_cross_entropy_with_logits", "cross_entropy")
@@ -141,10 +160,22 @@ def test_what_is_left_open_is_settled_by_the_pictures() -> None:
     assert (two.threads, two.keep) == (1, "last")
     assert three.threads >= 1
     assert two.device in ("cpu", "cuda", "mps")
+    assert (two.width, Recipe(model="relu").settled(TWO).width, three.width) == (0, 30, 16)
+    assert Recipe(model="relu", width=7).settled(TWO).width == 7
     assert Recipe(stop_patience=2).settled(TWO).keep == "best"
     assert Recipe(stop_patience=2, keep="last").settled(TWO).keep == "last"
     for settled in (two, three):
         assert settled.settled(THREE if settled is three else TWO) == settled
+
+
+def test_a_sources_path_is_settled_to_be_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "fashion-mnist").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert Recipe(source="mine").settled(TWO).source == str(tmp_path / "mine")
+    assert Recipe(source=str(tmp_path / "mine")).settled(TWO).source == str(tmp_path / "mine")
+    for name in ("pullover-dress", "fashion-mnist", "two"):  # a source's name, and what is neither
+        assert Recipe(source=name).settled(TWO).source == name
 
 
 def test_pictures_are_held_out_only_where_there_are_none() -> None:
@@ -180,7 +211,7 @@ def test_fit_without_arguments_trains_as_the_recipe_says() -> None:
     [
         ({"optimizer": "SGD", "momentum": 0.5, "weight_decay": 0.1}, "SGD", {"momentum": 0.5, "weight_decay": 0.1}),
         ({"optimizer": "AdamW", "momentum": 0.8, "lr": 0.01}, "AdamW", {"betas": (0.8, 0.999), "weight_decay": 0.0}),
-        ({"optimizer": "AdamW"}, "AdamW", {"betas": (0.9, 0.999)}),
+        ({"optimizer": "AdamW", "momentum": 0.0}, "AdamW", {"betas": (0.0, 0.999)}),
         ({"optimizer": "RMSprop", "momentum": 0.5}, "RMSprop", {"momentum": 0.5}),
         ({"optimizer": "Adagrad", "weight_decay": 0.1}, "Adagrad", {"weight_decay": 0.1}),
         ({"optimizer": "NAdam", "momentum": 0.7}, "NAdam", {"betas": (0.7, 0.999)}),

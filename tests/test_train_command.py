@@ -190,6 +190,8 @@ def recipe_of(result: dict[str, object]) -> dict[str, object]:
     ("flags", "written"),
     [
         (["--model", "relu", "--width", "7"], {"model": "relu", "width": 7, "name": "relu"}),
+        (["--recipe", "relu", "--width", "0"], {"width": 30, "gradient": "autograd"}),
+        (["--gradient", "auto"], {"width": 0, "gradient": "formula"}),
         (["--loss", "mse_loss", "--lr", "0.01"], {"loss": "mse_loss", "lr": 0.01}),
         (
             ["--optimizer", "AdamW", "--lr", "0.001", "--weight-decay", "0.1"],
@@ -201,6 +203,7 @@ def recipe_of(result: dict[str, object]) -> dict[str, object]:
         (["--label-smoothing", "0.1"], {"label_smoothing": 0.1}),
         (["--nesterov", "--momentum", "0.8"], {"nesterov": True, "momentum": 0.8}),
         (["--no-normalize", "--schedule", "cosine"], {"normalize": False, "schedule": "cosine"}),
+        (["--optimizer", "Adam", "--momentum", "0", "--lr", "0.001"], {"optimizer": "Adam", "momentum": 0}),
         (["--gradient", "autograd", "--batch-size", "7"], {"gradient": "autograd", "batch_size": 7}),
         (["--classes", "2", "0", "--seed", "5"], {"classes": ["2", "0"], "seed": 5}),
         (["--hold-out", "0.5", "--augment", "flip"], {"hold_out": 0.5, "augment": "flip"}),

@@ -76,8 +76,8 @@ class Doctor:
                 f"{saturated:.0%} of a batch, and for {stuck:.0%} of the pictures it gets wrong: there its slope is "
                 f"under {SATURATED:g}, so they hardly move a parameter (gradient norm {norm:.2g}). Such a run may take "
                 "long to recover, or never.",
-                "Start with smaller parameters (--init-std 0.01), or use a loss whose gradient does not vanish: "
-                "sevensteps train --recipe linear",
+                "Start with smaller parameters (--init normal --init-std 0.01), or use a loss whose gradient "
+                "does not vanish: sevensteps train --recipe linear",
             )
         return Finding(
             "at_chance",

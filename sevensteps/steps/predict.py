@@ -7,6 +7,7 @@ is a list of layers and never code. To add one, write a function here and name i
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 
 import torch
@@ -52,39 +53,37 @@ def outputs(classes: int) -> int:
     return 1 if classes == 2 else classes
 
 
-def linear(shape: Shape, classes: int, normalize: Normalize | None = None, width: int | None = None) -> nn.Sequential:
-    """A weighted sum of the pixels for each score: the model of the walk-through."""
+def linear(shape: Shape, classes: int, normalize: Normalize | None = None, width: int = 0) -> nn.Sequential:
+    """A weighted sum of the pixels for each score: the model of the walk-through. It has no width."""
     channels, height, wide = shape
     return nn.Sequential(*_first(normalize), nn.Flatten(), nn.Linear(channels * height * wide, outputs(classes)))
 
 
-def relu(shape: Shape, classes: int, normalize: Normalize | None = None, width: int | None = None) -> nn.Sequential:
-    """One hidden layer of `width` (30) units with a nonlinearity: two linear layers that do not collapse into one."""
+def relu(shape: Shape, classes: int, normalize: Normalize | None = None, width: int = 30) -> nn.Sequential:
+    """One hidden layer of `width` units with a nonlinearity: two linear layers that do not collapse into one."""
     channels, height, wide = shape
-    hidden = width or 30
     return nn.Sequential(
         *_first(normalize),
         nn.Flatten(),
-        nn.Linear(channels * height * wide, hidden),
+        nn.Linear(channels * height * wide, width),
         nn.ReLU(),
-        nn.Linear(hidden, outputs(classes)),
+        nn.Linear(width, outputs(classes)),
     )
 
 
-def cnn(shape: Shape, classes: int, normalize: Normalize | None = None, width: int | None = None) -> nn.Sequential:
-    """A small convolutional network: a strided stem of `width` (16) channels, three 3x3 stages, max and mean pooling.
+def cnn(shape: Shape, classes: int, normalize: Normalize | None = None, width: int = 16) -> nn.Sequential:
+    """A small convolutional network: a strided stem of `width` channels, three 3x3 stages, max and mean pooling.
 
     Each stage doubles the channels up to four times `width` and, while the picture is larger than 3 pixels, halves
     it. Pooling stands before the ReLU: the same function, and less to compute. Pictures under 8 pixels keep their
     size in the stem.
     """
     channels, height, wide = shape
-    first = width or 16
     small = min(height, wide) < 8
-    stem = nn.Conv2d(channels, first, 3 if small else 4, stride=1 if small else 2, padding=1, bias=False)
-    layers: list[nn.Module] = [*_first(normalize), stem, nn.BatchNorm2d(first), nn.ReLU()]
-    side, before = min(height, wide) // (1 if small else 2), first
-    for after in (2 * first, 4 * first, 4 * first):
+    stem = nn.Conv2d(channels, width, 3 if small else 4, stride=1 if small else 2, padding=1, bias=False)
+    layers: list[nn.Module] = [*_first(normalize), stem, nn.BatchNorm2d(width), nn.ReLU()]
+    side, before = min(height, wide) // (1 if small else 2), width
+    for after in (2 * width, 4 * width, 4 * width):
         layers.append(nn.Conv2d(before, after, 3, padding=1, bias=False))
         if side > 3:
             layers.append(nn.MaxPool2d(2))
@@ -102,6 +101,11 @@ def _first(normalize: Normalize | None) -> list[nn.Module]:
 
 
 MODELS: dict[str, Callable[..., nn.Sequential]] = {"linear": linear, "relu": relu, "cnn": cnn}
+
+
+def usual_width(model: str) -> int:
+    """The width that a model of `MODELS` has unless it is given another; 0 for one that has none."""
+    return int(inspect.signature(MODELS[model]).parameters["width"].default)
 
 
 def probabilities(
