@@ -1,0 +1,69 @@
+"""Try to lose a run, in every way we know: `python -m reliability`, or some parts of it by name.
+
+One JSON object of counts on stdout, what is going on on stderr, exit code 1 if anything was lost. Without --full each
+part takes a share of its points, and all together a few minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Before torch is imported: as in the command.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+from . import children, damage, determinism, faults, kill, power
+from .cases import make_source
+
+Part = Callable[[Path, Path, bool], dict[str, Any]]
+
+PARTS: dict[str, Part] = {
+    "kill": lambda place, source, full: kill.at_every_write(place, source, every=1 if full else 5),
+    "random": lambda place, source, full: kill.at_random(place, source, *((240, 60) if full else (40, 10))),
+    "outside": lambda place, source, full: kill.from_outside(place, source, 20 if full else 2),
+    "power": lambda place, source, full: power.loss(place, source, *((2000, 200) if full else (600, 20))),
+    "faults": lambda place, source, full: faults.at_every_call(place, source, every=1 if full else 23),
+    "disk": lambda place, source, full: faults.full_disk(place, source),
+    "damage": lambda place, source, full: damage.damage(place, source, 4000 if full else 1000),
+    "determinism": lambda place, source, full: determinism.determinism(place, source, 20 if full else 2),
+}
+
+
+def main() -> int:
+    """Run the parts that were asked for."""
+    parser = argparse.ArgumentParser(prog="python -m reliability", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--full", action="store_true", help="every point, and not a share of them")
+    asked = parser.parse_args()
+    children.prepare()
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        source = make_source(place / "source")
+        for name in asked.parts or PARTS:
+            began = time.monotonic()
+            results[name] = PARTS[name](place, source, asked.full)
+            results[name]["seconds"] = round(time.monotonic() - began, 1)
+            print(f"{name}: {in_short(results[name])}", file=sys.stderr)
+    print(json.dumps(results, indent=1))
+    return (
+        1 if any(isinstance(value, list) and value for counts in results.values() for value in counts.values()) else 0
+    )
+
+
+def in_short(counts: dict[str, Any]) -> str:
+    """The counts of a part in a line: of what must not be, how often it was."""
+    return ", ".join(
+        f"{name} {len(v) if isinstance(v, list) else v}" for name, v in counts.items() if name != "by_case"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
