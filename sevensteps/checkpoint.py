@@ -182,13 +182,21 @@ def rebuild(folder: Path, checkpoint: Checkpoint) -> list[str]:
 
 
 def is_judged(folder: Path, checkpoint: Checkpoint) -> bool:
-    """Whether the folder's judgement is of this model, and of the predictions beside it."""
+    """Whether the folder's judgement is whole, of this model, and of the predictions beside it."""
     try:
-        judgement = json.loads((folder / JUDGEMENT).read_text("utf-8"))
+        text = (folder / JUDGEMENT).read_text("utf-8")
+        judgement = json.loads(text)
         wanted = {MODEL: digest(checkpoint.model_bytes()), PREDICTIONS: digest((folder / PREDICTIONS).read_bytes())}
-        return bool(judgement["files"] == wanted)
+        del judgement["sha256"]
+        return bool(judgement["files"] == wanted and judgement_text(judgement) == text)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
+
+
+def judgement_text(judgement: Mapping[str, Any]) -> str:
+    """The text of judgement.json, under a checksum of its own."""
+    plain = json.dumps(judgement, indent=1, sort_keys=True)
+    return json.dumps({**judgement, "sha256": digest(plain.encode())}, indent=1, sort_keys=True) + "\n"
 
 
 def digest(content: bytes) -> str:

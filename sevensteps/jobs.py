@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import checkpoint, files, runs
 from .data.images import Splits
-from .errors import DataError, ModelError, RecipeError, RunError
+from .errors import DataError, ModelError, RecipeError, RunError, UsageError
 from .recipe import Recipe, read_recipe, recorded_in
 from .records import Check, Note, XRay
 
@@ -44,10 +44,21 @@ def train(
     then; with `exact` that is refused.
 
     Raises:
+        UsageError: a source or recipe of another kind.
         DataError, RecipeError: pictures or settings that cannot be used.
         RunError, FileError: the folder is in the way, in use, or cannot be written.
         TrainingError: the loss became infinite or not a number; recipe and history are saved before.
     """
+    if isinstance(source, Splits):
+        raise UsageError(
+            "train takes the name or path of pictures, which its recipe can name, and not the Splits themselves.",
+            hint='ss.Recipe.load("linear").learner(splits).fit() trains on them.',
+        )
+    if recipe is not None and not isinstance(recipe, (str, Path, Recipe)):
+        raise UsageError(
+            f"The recipe is {recipe!r:.80}, and must be a name, a file, or a Recipe.",
+            hint="Settings are given by name: ss.train(epochs=3, lr=0.1).",
+        )
     before = {} if isinstance(recipe, Recipe) else _recorded_with(recipe)
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe or "linear")
     recipe = recipe.replace(**settings, **({"source": str(source)} if source else {}))
@@ -182,12 +193,16 @@ def verify(thing: str | Path, *, rerun: bool = False, observe: Observe = lambda 
     folder = runs.find(path)
     runs.refuse_if_no_run(folder)
     checks = [_checked_file(folder / name) for name in checkpoint.BOTH if (folder / name).exists()]
+    if not (folder / checkpoint.CHECKPOINT).exists():
+        checks.insert(
+            0, Check(checkpoint.CHECKPOINT, False, f"is not there; see what sevensteps resume {folder} can do")
+        )
     try:
         found, _ = checkpoint.load(folder)
     except RunError:
-        return checks
+        found = None
     if found is None:
-        return [Check(checkpoint.CHECKPOINT, False, f"is not there; sevensteps resume {folder} goes on from the start")]
+        return checks
     for name, wanted in checkpoint.derived(found).items():
         there = checkpoint.content_of(folder / name)
         line = "is not there" if there is None else "is not what the checkpoint says"

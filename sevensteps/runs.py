@@ -135,7 +135,7 @@ def save_judgement(folder: Path, judgement: Mapping[str, Any]) -> None:
     Raises:
         FileError: it cannot be written.
     """
-    files.write(folder / JUDGEMENT, json.dumps(judgement, indent=1, sort_keys=True) + "\n")
+    files.write(folder / JUDGEMENT, checkpoint.judgement_text(judgement))
 
 
 def find(run: Path) -> Path:

