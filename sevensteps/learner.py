@@ -6,7 +6,6 @@ import contextlib
 import copy
 import itertools
 import math
-import numbers
 import signal
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +19,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from . import saving
+from .arguments import (
+    check_parts,
+    checked_clip,
+    checked_decay,
+    checked_rate,
+    checked_seed,
+    optimizer_from,
+    refuse_callbacks,
+)
 from .data.batches import DataLoaders
+from .device import device_named
 from .errors import DataError, ModelError, TrainingError, UsageError
 from .interrupts import interrupts_between_batches
 from .objective import Metric, Objective, default_loss, name_of
@@ -30,7 +39,7 @@ from .seeds import LOADER, seed_of
 from .steps import gradient
 from .steps.repeat import batches_from, drawn_from, stream
 from .steps.state import State
-from .steps.step import SGD, UNFIT, Schedule, clipped, constant, one_cycle
+from .steps.step import SGD, Schedule, clipped, constant, one_cycle
 from .steps.stop import StopRule, after, when_not_finite
 
 if TYPE_CHECKING:
@@ -46,7 +55,10 @@ class Learner:
     binary cross-entropy and several get cross-entropy. `opt_func(params, lr=…)` makes the optimizer. `metrics` is a
     function or a list of them. `activation` turns raw scores into probabilities where neither sigmoid nor softmax does.
     `gradient` is "auto" (by formula where it surely applies), "formula" or "autograd". `seed` decides order,
-    augmentation and random layers; it is the loader's unless given.
+    augmentation and random layers; it is the loader's unless given. `device` may be "auto".
+
+    Raises:
+        UsageError, ModelError: something of another kind, or a device that is not there.
     """
 
     def __init__(
@@ -65,20 +77,12 @@ class Learner:
         device: torch.device | str = "cpu",
         cbs: None = None,
     ) -> None:
-        _refuse_callbacks(cbs)
-        if not hasattr(dls, "train"):
-            raise UsageError(
-                f"The loaders are {type(dls).__name__}, and must be DataLoaders.",
-                hint="DataLoaders(train_dl, valid_dl)",
-            )
-        if isinstance(model, type) or not isinstance(model, nn.Module):
-            raise ModelError(
-                f"The model is {model!r}, and must be an nn.Module.", hint="Learner(dls, nn.Linear(784, 1))"
-            )
+        refuse_callbacks(cbs)
+        check_parts(dls, model, loss_func, activation)
         if gradient not in ("auto", "formula", "autograd"):
             raise UsageError(f"gradient is {gradient!r}.", hint="Use 'auto', 'formula' or 'autograd'.")
-        self.dls, self.lr, self.opt_func, self.clip = dls, lr, opt_func, clip
-        self.device = torch.device(device)
+        self.dls, self.lr, self.opt_func, self.clip = dls, checked_rate(lr), opt_func, checked_clip(clip)
+        self.device = device_named(device)
         self.model = model.to(self.device)
         loss_func = loss_func if loss_func is not None else default_loss(model, dls.classes)
         self.objective = Objective(loss_func, activation, dls.classes)
@@ -89,8 +93,8 @@ class Learner:
         self.temperature = 1.0
         self.wanted_gradient = gradient
         self.follow(when_not_finite(), constant)
-        seed = getattr(dls.train, "seed", 0) if seed is None else seed
-        self.state = State(self.model, self._new_optimizer(lr), int(seed or 0), lr)
+        seed = int(getattr(dls.train, "seed", 0) or 0) if seed is None else checked_seed(seed)
+        self.state = State(self.model, optimizer_from(opt_func, self.model, self.lr), seed, self.lr)
         if self.device.type == "mps":  # has no float64
             self.state.loss_sum = torch.zeros((), device=self.device)
         else:
@@ -235,7 +239,7 @@ class Learner:
             TrainingError: the loss became infinite or not a number, or another stream of this learner is open.
             UsageError: no number of epochs, or a number, rate or weight decay that is negative.
         """
-        _refuse_callbacks(cbs)
+        refuse_callbacks(cbs)
         self._refuse_second_stream()
         if n_epoch is not None:
             if isinstance(n_epoch, bool) or not isinstance(n_epoch, int):
@@ -246,11 +250,10 @@ class Learner:
             schedule = schedule or planned
         else:
             raise UsageError("fit needs a number of epochs.", hint="learn.fit(15), or a learner made by a recipe.")
-        rate = _checked_rate(self.lr if lr is None else lr)
-        if wd is not None and not ("weight_decay" in self.opt.defaults and wd >= 0):
-            raise UsageError(f"{type(self.opt).__name__} cannot have wd={wd}.", hint="Leave wd out.")
+        rate = checked_rate(self.lr if lr is None else lr)
+        wd = None if wd is None else checked_decay(wd, self.opt)
         if reset_opt:
-            self.state.optimizer = self._new_optimizer(rate)
+            self.state.optimizer = optimizer_from(self.opt_func, self.model, rate)
         if wd is not None:
             for group in self.opt.param_groups:
                 group["weight_decay"] = wd
@@ -338,7 +341,7 @@ class Learner:
         Raises:
             UsageError: a rate that is negative or no number.
         """
-        lr = _checked_rate(lr)
+        lr = checked_rate(lr)
         if lr != self.state.lr:
             if self.state.batch > self.state.fit_batch and self.state.stopped is None:
                 self.state.changes.append({"at_batch": self.state.batch, "lr": lr})
@@ -591,15 +594,6 @@ class Learner:
 
     # Inside
 
-    def _new_optimizer(self, lr: float) -> torch.optim.Optimizer:
-        trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        if not trainable:
-            raise ModelError("The model has no trainable parameters.", hint="Set requires_grad on some of them.")
-        optimizer = self.opt_func(trainable, lr=lr)
-        if (name := type(optimizer).__name__) in UNFIT:
-            raise UsageError(f"{name} does not fit here: it {UNFIT[name]}.", hint="Use SGD or AdamW.")
-        return optimizer
-
     def _validate_epoch(self) -> tuple[float | None, Mapping[str, float]]:
         if self.dls.valid is None:
             return None, {}
@@ -636,26 +630,6 @@ class Learner:
         if not bool(((x >= 0) & (x <= 1)).all()):
             raise DataError("The picture has values outside [0, 1].", hint="Divide by 255, or give a uint8 array.")
         return x.reshape(1, -1) if self.flat else x.reshape(1, *shape)
-
-
-def _refuse_callbacks(cbs: Any) -> None:
-    if cbs is not None:
-        raise UsageError(
-            "There are no callbacks here: training is a stream, and what you would do in one goes into the loop.",
-            hint="for event in learn.stream(stop=after(epochs=5)): ...",
-        )
-
-
-def _checked_rate(lr: Any) -> float:
-    """A learning rate from outside.
-
-    Raises:
-        UsageError: it is negative or no number.
-    """
-    rate = float(lr) if isinstance(lr, numbers.Real) else math.nan
-    if not 0 <= rate < math.inf:
-        raise UsageError(f"lr is {lr!r}, and must be a number of 0 or more.", hint="Try lr=0.1, or learn.lr_find().")
-    return rate
 
 
 def _length(loader: Any) -> int | None:

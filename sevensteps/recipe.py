@@ -479,14 +479,13 @@ def _device(wanted: str) -> str:
     Raises:
         RecipeError: the one asked for is not.
     """
-    import torch
+    from .device import device_named
+    from .errors import UsageError
 
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if wanted == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if not there[wanted]:
-        raise RecipeError(f"There is no device {wanted} here.", hint="Use device = auto.")
-    return wanted
+    try:
+        return device_named(wanted).type
+    except UsageError as error:
+        raise RecipeError(error.message, hint="Use device = auto.") from error
 
 
 def _cores() -> int:

@@ -124,8 +124,9 @@ def test_for_a_program_an_error_is_one_object(
     ("typed", "words"),
     [
         ("--optimizer AdamV", ["'AdamV'", "Did you mean 'Adam'?"]),
-        ("--optimizer LBFGS", ["'LBFGS'"]),
-        ("--optimizer Optimizer", ["'Optimizer'"]),
+        ("--optimizer LBFGS", ["LBFGS does not fit here: it needs a closure"]),
+        ("--optimizer Muon", ["Muon does not fit here: it needs parameters that are all matrices"]),
+        ("--optimizer Optimizer", ["Optimizer does not fit here: it is abstract"]),
         ("--optimizer Adagrad --momentum 0.9", ["Adagrad has no momentum", "momentum = 0"]),
         ("--optimizer AdamW --momentum 0.9 --nesterov", ["AdamW has no nesterov", "nesterov = false"]),
         ("--device cuda", ["no device cuda", "device = auto"]),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from small import images, unchecked
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -187,6 +190,19 @@ def test_an_empty_validation_split_is_refused_and_not_taken_for_a_loader() -> No
     none = Images(numbered(0).pixels, numbered(0).labels, ("even", "odd"), "test")
     with pytest.raises(DataError, match="no pictures"):
         DataLoaders.from_images(Splits(numbered(4), test=none), valid="test")
+
+
+@pytest.mark.parametrize("loaders", [(1, 2), ([], 2), (images(4), Splits(images(4)))])
+def test_what_cannot_be_iterated_is_no_loader(loaders: tuple[Any, Any]) -> None:
+    with unchecked(), pytest.raises(UsageError, match="gives no batches") as caught:
+        DataLoaders(*loaders)
+    assert "from_images" in caught.value.hint
+
+
+def test_batches_are_made_of_splits() -> None:
+    with unchecked(), pytest.raises(UsageError, match="was given Images") as caught:
+        DataLoaders.from_images(images(4))  # type: ignore[arg-type]
+    assert "Splits" in caught.value.hint
 
 
 def test_any_loader_of_pairs_will_do() -> None:

@@ -155,7 +155,16 @@ def test_fit_stops_when_its_rule_says() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"n_epoch": -1}, {"lr": -0.1}, {"lr": float("nan")}, {"lr": float("inf")}, {"lr": "0.1"}, {"wd": -1.0}, {}],
+    [
+        {"n_epoch": -1},
+        {"lr": -0.1},
+        {"lr": float("nan")},
+        {"lr": float("inf")},
+        {"lr": "0.1"},
+        {"wd": -1.0},
+        {"wd": "x"},
+        {},
+    ],
 )
 def test_fit_refuses_what_cannot_be_and_changes_nothing(arguments: dict[str, Any]) -> None:
     learn = learner()
@@ -166,6 +175,38 @@ def test_fit_refuses_what_cannot_be_and_changes_nothing(arguments: dict[str, Any
         (learn if arguments else fresh).fit(**({"n_epoch": 1, "show": False, **arguments} if arguments else {}))
     assert caught.value.hint
     assert_same(everything(learn), before)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"opt_func": "SGD"}, "opt_func is 'SGD'"),
+        ({"opt_func": SGD(nn.Linear(1, 1).parameters(), 0.1)}, "makes no optimizer"),
+        ({"opt_func": nn.Linear}, "makes no optimizer: "),
+        ({"opt_func": lambda params, lr: None}, "makes NoneType"),
+        ({"opt_func": functools.partial(torch.optim.Adam, betas=(2, 0))}, "Invalid beta"),
+        ({"lr": "x"}, "lr is 'x'"),
+        ({"seed": "x"}, "seed is 'x'"),
+        ({"clip": "x"}, "clip is 'x'"),
+        ({"loss_func": "mse_loss"}, "The loss is 'mse_loss'"),
+        ({"loss_func": nn.MSELoss}, "the class MSELoss"),
+        ({"activation": "sigmoid"}, "The activation is 'sigmoid'"),
+        ({"activation": nn.Sigmoid}, "The activation is"),
+        ({"device": "gpu"}, "'gpu' is no device"),
+        ({"device": "cuda:99"}, "no device cuda:99 here"),
+        ({"gradient": "hand"}, "gradient is 'hand'"),
+        ({"dls": Splits(images(10))}, "The loaders are Splits"),
+        ({"dls": (1, 2)}, "The loaders are tuple"),
+    ],
+)
+def test_a_learner_refuses_parts_of_another_kind(how: dict[str, Any], words: str) -> None:
+    with unchecked(), pytest.raises(UsageError, match=words) as caught:
+        Learner(**{"dls": loaders(flat=True), "model": nn.Linear(64, 1), **how})
+    assert caught.value.hint
+
+
+def test_a_learner_finds_its_device() -> None:
+    assert Learner(loaders(flat=True), nn.Linear(64, 1), device="auto").device.type in ("cpu", "cuda", "mps")
 
 
 def test_weight_decay_for_an_optimizer_without_it_is_refused() -> None:
@@ -224,7 +265,16 @@ def test_any_optimizer_of_pytorch_trains(name: str, tmp_path: Path) -> None:
     assert_same(everything(other), everything(learn))
 
 
-@pytest.mark.parametrize("opt_func", [torch.optim.LBFGS, torch.optim.SparseAdam])
+OPTIMIZERS_THAT_DO_NOT_FIT = [
+    torch.optim.LBFGS,
+    torch.optim.SparseAdam,
+    torch.optim.Muon,
+    functools.partial(torch.optim.Muon, momentum=0.9),
+    lambda params, lr: torch.optim.LBFGS(params, lr=lr),
+]
+
+
+@pytest.mark.parametrize("opt_func", OPTIMIZERS_THAT_DO_NOT_FIT)
 def test_an_optimizer_that_does_not_fit_is_refused(opt_func: Any) -> None:
     with pytest.raises(UsageError, match="needs"):
         Learner(loaders(), nn.Linear(64, 1), opt_func=opt_func)

@@ -17,14 +17,14 @@ FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")
 
 # A file whose room is not its own name: what lies in a folder belongs to the folder's room.
 ROOM_OF = {
-    **dict.fromkeys(("xray", "lr_find", "objective", "recorder", "saving", "interrupts"), "learner"),
+    **dict.fromkeys(("arguments", "xray", "lr_find", "objective", "recorder", "saving", "interrupts"), "learner"),
     "checkpoint": "runs",
     "training": "jobs",
     "__init__": "the package",
 }
 
 # Bottom to top: a room, and the rooms it may import besides itself.
-BOTTOM = {"errors", "files", "history", "reading", "records", "seeds"}
+BOTTOM = {"device", "errors", "files", "foreign", "history", "reading", "records", "seeds"}
 TO_TRAIN = BOTTOM | {"show", "data", "steps", "metrics", "architecture", "model_file", "learner"}
 TO_JUDGE = TO_TRAIN | {"recipe", "runs"}
 TO_WORK = TO_JUDGE | {"judge", "ship"}
@@ -35,6 +35,8 @@ MAY_IMPORT = {
     "history": {"records"},
     "reading": set(),
     "seeds": set(),
+    "device": {"errors"},
+    "foreign": {"errors"},
     "files": {"errors"},
     "show": {"errors", "files", "records"},
     "data": BOTTOM | {"show"},
@@ -72,6 +74,8 @@ WITHOUT_TORCH = [
     "records",
     "reading",
     "seeds",
+    "device",
+    "foreign",
     "data/images",
     "data/idx",
     "data/fashion",

@@ -7,7 +7,7 @@ import pytest
 
 from sevensteps.data.images import Splits
 from sevensteps.data.sources import SOURCES, load
-from sevensteps.errors import DataError
+from sevensteps.errors import DataError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,13 @@ def test_an_unknown_source_is_refused_with_a_suggestion(source: str, hint: str) 
         load(source)
     assert repr(source) in caught.value.message
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("source", [None, 3, ["pullover-dress"]])
+@pytest.mark.usefixtures("without_shape_checks")
+def test_what_is_no_name_or_path_is_no_source(source: object) -> None:
+    with pytest.raises(UsageError, match="must be a name or a path"):
+        load(source)  # type: ignore[arg-type]
 
 
 def test_every_source_says_its_name(splits: Splits) -> None:

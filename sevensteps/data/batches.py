@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ..device import device_named
 from ..errors import DataError, UsageError
 from ..seeds import AUGMENT, ORDER, seed_of
 from .images import Images, Splits
@@ -39,11 +40,11 @@ class Batches:
         device: torch.device | str = "cpu",
     ) -> None:
         if not isinstance(batch_size, int) or batch_size < 1:
-            raise UsageError(f"batch_size is {batch_size}, and must be 1 or more.", hint="256 is a good start.")
+            raise UsageError(f"batch_size is {batch_size!r}, and must be 1 or more.", hint="256 is a good start.")
         if not len(images):
             raise DataError("There are no pictures to make batches of.", hint="Check the source and its classes.")
         self.images, self.batch_size, self.shuffle, self.flat = images, batch_size, shuffle, flat
-        self.seed, self.augment, self.device = seed, augment, torch.device(device)
+        self.seed, self.augment, self.device = seed, augment, device_named(device)
         self._passes = 0
 
     def __len__(self) -> int:
@@ -79,11 +80,21 @@ class Batches:
 
 
 class DataLoaders:
-    """A training and a validation loader: any iterables of `(x, y)`, or `Batches` with `from_images`."""
+    """A training and a validation loader: any iterables of `(x, y)`, or `Batches` with `from_images`.
+
+    Raises:
+        UsageError: something that cannot be iterated.
+    """
 
     def __init__(
         self, train: Iterable[Any], valid: Iterable[Any] | None = None, *, splits: Splits | None = None
     ) -> None:
+        for name, loader in (("training", train), ("validation", valid)):
+            if loader is not None and not hasattr(loader, "__iter__") and not hasattr(loader, "__getitem__"):
+                raise UsageError(
+                    f"The {name} loader is {type(loader).__name__}, and gives no batches.",
+                    hint="Pass loaders of (x, y), or for pictures: DataLoaders.from_images(splits).",
+                )
         self.train, self.valid, self.splits = train, valid, splits
 
     @classmethod
@@ -104,9 +115,14 @@ class DataLoaders:
         them is no longer an honest test.
 
         Raises:
-            UsageError: `valid` is neither "valid" nor "test".
+            UsageError: no splits, or `valid` is neither "valid" nor "test".
             DataError: `valid="test"` and there is no test split.
         """
+        if not isinstance(splits, Splits):
+            raise UsageError(
+                f"from_images takes Splits, and was given {type(splits).__name__}.",
+                hint='splits = ss.load("pullover-dress"), or Splits(train, valid=valid) of Images.',
+            )
         if valid not in ("valid", "test"):
             raise UsageError(f"valid is {valid!r}, and must be 'valid' or 'test'.", hint="Leave it out.")
         looked_at = splits.valid if valid == "valid" else splits.test

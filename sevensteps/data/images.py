@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import numbers
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -153,8 +154,9 @@ class Images:
         Raises:
             DataError: a fraction that is not between 0 and 1.
         """
-        if not 0 < fraction < 1:
-            raise DataError(f"hold_out is {fraction}, and must be between 0 and 1.", hint="Try hold_out = 0.1.")
+        given: Any = fraction
+        if not isinstance(given, numbers.Real) or not 0 < float(given) < 1:
+            raise DataError(f"hold_out is {fraction!r}, and must be between 0 and 1.", hint="Try hold_out = 0.1.")
         random = np.random.default_rng(seed_of(seed, HOLD_OUT))
         held = np.zeros(len(self), dtype=bool)
         for label in range(len(self.classes)):

@@ -44,10 +44,14 @@ def load(
     Images(train: 12,000 pictures of 28x28x1: 6,000 Pullover, 6,000 Dress)
 
     Raises:
-        UsageError: classes that are no list.
+        UsageError: a source that is no name or path, or classes that are no list.
         DataError: no such source, path or class, no pictures, or a single class.
         DownloadError: a source that is not on this machine and could not be fetched.
     """
+    if not isinstance(source, (str, Path)):
+        raise UsageError(
+            f"The source is {source!r:.80}, and must be a name or a path.", hint='ss.load("pullover-dress")'
+        )
     if isinstance(classes, str):
         raise UsageError(f"classes is {classes!r}, and must be a list of names.", hint='classes=["Pullover", "Dress"]')
     if str(source) in SOURCES:

@@ -7,6 +7,7 @@ of how far training is, `(batch, total) -> factor of the learning rate`, and has
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -38,8 +39,9 @@ class SGD(torch.optim.Optimizer):
         nesterov: bool = False,
     ) -> None:
         for name, value in {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}.items():
-            if not value >= 0:
-                raise UsageError(f"{name} is {value}, and must be 0 or more.", hint="Try lr=0.1, momentum=0.9.")
+            given: Any = value
+            if not isinstance(given, numbers.Real) or not float(given) >= 0:
+                raise UsageError(f"{name} is {value!r}, and must be 0 or more.", hint="Try lr=0.1, momentum=0.9.")
         if nesterov and not momentum:
             raise UsageError("nesterov needs momentum.", hint="Try momentum=0.9.")
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov})
@@ -69,17 +71,24 @@ def optimizer_named(name: str) -> Callable[..., torch.optim.Optimizer]:
     """`SGD`, or the class of `torch.optim` with this name.
 
     Raises:
-        UsageError: there is none, or it needs a closure or sparse gradients.
+        UsageError: there is none, or it needs what training here does not give.
     """
     if name == "SGD":
         return SGD
     found = getattr(torch.optim, name, None)
-    if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)) or name in UNFIT:
+    if found is not None and name in UNFIT:
+        raise UsageError(f"{name} does not fit here: it {UNFIT[name]}.", hint="Use SGD or AdamW.")
+    if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
         raise UsageError(f"There is no optimizer {name!r} for this.", hint=nearest(name, OPTIMIZERS))
     return found
 
 
-UNFIT = {"Optimizer": "is abstract", "LBFGS": "needs a closure", "SparseAdam": "needs sparse gradients"}
+UNFIT = {
+    "Optimizer": "is abstract",
+    "LBFGS": "needs a closure",
+    "SparseAdam": "needs sparse gradients",
+    "Muon": "needs parameters that are all matrices",
+}
 OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
 
 

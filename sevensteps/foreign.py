@@ -1,0 +1,40 @@
+"""Names that users of fastai have in their fingers and that are called otherwise here, or that nothing here needs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from .errors import UsageError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def instead_of(**hints: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make a function answer these arguments, which it does not have, with what to write in their place.
+
+    >>> @instead_of(bs="Call it batch_size.")
+    ... def load(batch_size: int) -> None: ...
+    >>> load(bs=64)
+    Traceback (most recent call last):
+    sevensteps.errors.UsageError: load() has no argument bs.
+    Call it batch_size.
+
+    The function raises:
+        UsageError: it was given one of them.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def answering(*arguments: P.args, **settings: P.kwargs) -> T:
+            for name in settings:
+                if name in hints:
+                    called = function.__qualname__.removesuffix(".__init__").rpartition("<locals>.")[2]
+                    raise UsageError(f"{called}() has no argument {name}.", hint=hints[name])
+            return function(*arguments, **settings)
+
+        return answering
+
+    return decorate
