@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from . import architecture, model_file
 from .data.batches import DataLoaders
 from .errors import DataError, ModelError
+from .foreign import instead_of
 from .objective import default_loss
 from .steps.loss import LOSSES, settings_of
+from .steps.repeat import begin_epoch_anew_if_needed
 
 if TYPE_CHECKING:
     from .learner import Learner
@@ -47,6 +49,8 @@ def load(learn: Learner, path: Path) -> None:
         raise ModelError(f"{path} holds an exported model and no optimizer.", hint="Use ss.load_learner(path).")
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     learn.state.restore(tensors, about["state"])
+    if cost := begin_epoch_anew_if_needed(learn.dls.train, learn.state):
+        print(cost)
 
 
 def export(learn: Learner, path: Path) -> Path:
@@ -76,6 +80,7 @@ def about(learn: Learner) -> dict[str, Any]:
     }
 
 
+@instead_of(cpu="It is loaded onto the CPU.", pickle_module="Nothing is pickled.", fname="Call it path.")
 def load_learner(
     path: str | Path, model: nn.Module | None = None, loss_func: Any = None, *, dls: DataLoaders | None = None
 ) -> Learner:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import runpy
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from sevensteps.data.images import Splits
+
+# No word leaves the machine: neither from here nor from the programs that the tests start.
+OFFLINE = Path(__file__).parent / "offline"
+runpy.run_path(str(OFFLINE / "sitecustomize.py"))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
 
 # Set before anything imports matplotlib, or torch: threads that wait give their core away, as in the command.
 os.environ["MPLBACKEND"] = "Agg"

@@ -135,6 +135,49 @@ def test_saving_at_any_yield_and_loading_into_a_fresh_learner_ends_the_same(
         assert_same(everything(other), whole)
 
 
+class Endless(torch.utils.data.IterableDataset[tuple[Tensor, int]]):
+    """A stream of pictures, which cannot be entered in its middle."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, int]]:
+        return iter(images(80))
+
+
+def streaming() -> Learner:
+    train = DataLoader(Endless(), 16)
+    return Learner(DataLoaders(train, loaders().valid), with_dropout(), None, with_momentum, 0.1, metrics=accuracy)
+
+
+def with_workers() -> Learner:
+    train = DataLoader(Jittered(), 16, shuffle=True, num_workers=1)
+    return Learner(DataLoaders(train, loaders().valid), with_dropout(), None, with_momentum, 0.1, metrics=accuracy)
+
+
+@pytest.mark.parametrize(
+    ("make", "said_on_loading"),
+    [
+        (linear_with_momentum, ""),
+        (foreign_loader, "The loader gives the 3 batches of this epoch that were done once more, to be dropped.\n"),
+        (streaming, "epoch 2 begins anew, with the parameters as they are.\n"),
+        (with_workers, "epoch 2 begins anew, with the parameters as they are.\n"),
+    ],
+)
+def test_what_going_on_within_an_epoch_costs_is_said(
+    make: Callable[[], Learner], said_on_loading: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learn = make()
+    first = learn.stream(stop=after(epochs=EPOCHS))
+    for _ in range(9):
+        next(first)
+    learn.close()
+    learn.save(tmp_path / "half")
+    capsys.readouterr()
+    other = make().load(tmp_path / "half")
+    assert capsys.readouterr().out.endswith(said_on_loading)
+    event = next(other.stream(stop=after(epochs=EPOCHS)))
+    assert isinstance(event, Batch)
+    assert (event.epoch, event.number) == (2, 1 if "anew" in said_on_loading else 4)
+
+
 @pytest.mark.parametrize(
     "opt_func",
     [with_momentum, torch.optim.AdamW, functools.partial(torch.optim.RMSprop, momentum=0.9, centered=True)],

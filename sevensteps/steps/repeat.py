@@ -116,6 +116,25 @@ def batches_from(
         position += 1
 
 
+def begin_epoch_anew_if_needed(loader: Iterable[Any], state: State) -> str | None:
+    """Take up a saved state that lies within an epoch of a loader; says what that costs, if anything.
+
+    Ours are entered at any batch. One without worker processes gives its first batches once more, to be dropped. What
+    worker processes or a stream would give cannot be given again: there the epoch begins anew, with the parameters as
+    they are.
+    """
+    if not state.position or hasattr(loader, "epoch_batches"):
+        return None
+    dataset = getattr(loader, "dataset", None)
+    if not getattr(loader, "num_workers", 0) and not isinstance(dataset, torch.utils.data.IterableDataset):
+        return f"The loader gives the {state.position:,} batches of this epoch that were done once more, to be dropped."
+    state.position, state.seen, state.loss_sum = 0, 0, torch.zeros_like(state.loss_sum)
+    return (
+        "The loader has worker processes, or is a stream, and cannot be entered within an epoch: "
+        f"epoch {state.epoch + 1} begins anew, with the parameters as they are."
+    )
+
+
 @contextlib.contextmanager
 def drawn_from(seed: int, device: torch.device, own: Sequence[torch.Generator] = ()) -> Iterator[None]:
     """Inside, torch's global generators and those of `own` start at `seed`; outside, they are as they were."""
