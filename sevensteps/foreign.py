@@ -29,8 +29,9 @@ def instead_of(**hints: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         def answering(*arguments: P.args, **settings: P.kwargs) -> T:
-            for name in settings:
-                if name in hints:
+            for name in [name for name in settings if name in hints]:
+                given = settings.pop(name)
+                if given is not None and given != []:  # which ask for nothing
                     called = function.__qualname__.removesuffix(".__init__").rpartition("<locals>.")[2]
                     raise UsageError(f"{called}() has no argument {name}.", hint=hints[name])
             return function(*arguments, **settings)

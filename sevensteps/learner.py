@@ -8,7 +8,7 @@ import itertools
 import math
 import signal
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from .arguments import (
 from .data.batches import DataLoaders
 from .device import device_named
 from .errors import DataError, ModelError, TrainingError, UsageError
+from .foreign import instead_of
 from .interrupts import interrupts_between_batches
 from .objective import Metric, Objective, default_loss, name_of
 from .recorder import Recorder
@@ -61,6 +62,15 @@ class Learner:
         UsageError, ModelError: something of another kind, or a device that is not there.
     """
 
+    @instead_of(
+        splitter="All parameters have one rate; requires_grad_(False) freezes some.",
+        path="save, load and export take the whole path.",
+        model_dir="save, load and export take the whole path.",
+        wd="learn.fit(5, wd=0.01), or opt_func=functools.partial(SGD, weight_decay=0.01)",
+        wd_bn_bias="Weight decay is for all parameters alike.",
+        train_bn="Batch norm is trained; requires_grad_(False) freezes its parameters.",
+        moms="opt_func=functools.partial(SGD, momentum=0.9)",
+    )
     def __init__(
         self,
         dls: DataLoaders,
@@ -75,7 +85,7 @@ class Learner:
         gradient: str = "auto",
         clip: float | None = None,
         device: torch.device | str = "cpu",
-        cbs: None = None,
+        cbs: Sequence[Any] | None = None,
     ) -> None:
         refuse_callbacks(cbs)
         check_parts(dls, model, loss_func, activation)
@@ -214,12 +224,13 @@ class Learner:
         if self._stream is not None and (open_stream := self._stream()) is not None:
             open_stream.close()
 
+    @instead_of(start_epoch="fit goes on where the last one ended, and learn.load(path) where a saved one did.")
     def fit(
         self,
         n_epoch: int | None = None,
         lr: float | None = None,
         wd: float | None = None,
-        cbs: None = None,
+        cbs: Sequence[Any] | None = None,
         reset_opt: bool = False,
         *,
         stop: StopRule | None = None,
@@ -282,6 +293,10 @@ class Learner:
                 raise KeyboardInterrupt
         self.check_finite()
 
+    @instead_of(
+        moms="opt_func=functools.partial(SGD, momentum=0.9): it stays the same all the way.",
+        start_epoch="It goes on where the last fit ended; the cycle is of its own epochs.",
+    )
     def fit_one_cycle(
         self,
         n_epoch: int,
@@ -290,7 +305,7 @@ class Learner:
         div_final: float = 1e5,
         pct_start: float = 0.25,
         wd: float | None = None,
-        cbs: None = None,
+        cbs: Sequence[Any] | None = None,
         reset_opt: bool = False,
         *,
         show: bool = True,
@@ -347,6 +362,7 @@ class Learner:
                 self.state.changes.append({"at_batch": self.state.batch, "lr": lr})
             self.state.lr = lr
 
+    @instead_of(suggest_funcs="What it gives has .low, .high and .suggestion.")
     def lr_find(
         self,
         start_lr: float = 1e-7,
@@ -382,6 +398,7 @@ class Learner:
             for module, mode in modes:
                 module.training = mode
 
+    @instead_of(cbs="for x, y in learn.dls.valid: ...")
     def validate(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> list[float]:
         """The loss and each metric over the validation loader (or `dl`), as means over pictures. Changes nothing.
 
@@ -431,6 +448,13 @@ class Learner:
             raise DataError("The loader has no batches.", hint="Give it at least one (x, y).")
         return torch.cat(scores), torch.cat(targets)
 
+    @instead_of(
+        with_input="for x, y in learn.dls.valid: ...",
+        with_decoded="predictions.argmax(1) is the number of the class.",
+        with_loss="learn.validate() gives the mean; logits, y = learn.get_logits() is what a loss takes.",
+        act="Learner(..., activation=...)",
+        cbs="for x, y in learn.dls.valid: ...",
+    )
     def get_preds(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> tuple[Float[Tensor, "n classes"], Tensor]:
         """Probabilities, one column a class also where there are two, and targets.
 
@@ -446,6 +470,7 @@ class Learner:
         """Raw scores as probabilities, with this learner's activation and temperature."""
         return self.objective.probabilities(logits, self.temperature)
 
+    @instead_of(with_input="The picture is yours already.", rm_type_tfms="Nothing is to be removed.")
     def predict(self, picture: Any) -> tuple[Any, Any, Float[Tensor, " classes"]]:
         """The class, its number, and the probabilities of one picture; for a model that fits numbers, thrice these.
 
@@ -503,6 +528,9 @@ class Learner:
                 hint="Give a DataLoader, or a list of batches.",
             )
 
+    @instead_of(
+        shuffle="Pass a loader that shuffles: dl=...", nrows="max_n=9 says how many.", ncols="max_n=9 says how many."
+    )
     def show_results(self, ds_idx: int = 1, dl: Iterable[Any] | None = None, max_n: int = 9) -> Figure:
         """A figure of the first pictures with their labels and predictions.
 
@@ -563,6 +591,9 @@ class Learner:
 
     # Saving
 
+    @instead_of(
+        with_opt="It always saves the optimizer; learn.export(path) saves the model alone.", file="Call it path."
+    )
     def save(self, path: str | Path) -> Path:
         """Save weights, optimizer, history and position to a safetensors file; `.safetensors` is added if missing.
 
@@ -572,6 +603,12 @@ class Learner:
         """
         return saving.save(self, Path(path))
 
+    @instead_of(
+        with_opt="It always loads the optimizer; ss.load_learner(path) loads a model alone.",
+        strict="The model must be the same; learn.model.load_state_dict(...) takes less.",
+        device="It goes where the learner is: Learner(..., device=...).",
+        file="Call it path.",
+    )
     def load(self, path: str | Path) -> Learner:
         """Take up what `save` saved; returns the learner itself.
 
@@ -583,13 +620,17 @@ class Learner:
         saving.load(self, Path(path))
         return self
 
-    def export(self, path: str | Path) -> Path:
+    @instead_of(fname="Call it path.", pickle_module="Nothing is pickled.", pickle_protocol="Nothing is pickled.")
+    def export(self, path: str | Path | None = None) -> Path:
         """Save the model alone, with class names, picture shape and what turns scores into probabilities.
 
         Raises:
+            UsageError: no path; fastai's export.pkl would promise a pickle.
             FileError: it cannot be written.
             ModelError: there are numbers that are not finite.
         """
+        if path is None:
+            raise UsageError("export() needs the path of a file.", hint='learn.export("model.safetensors")')
         return saving.export(self, Path(path))
 
     # Inside

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..device import device_named
 from ..errors import DataError, UsageError
+from ..foreign import instead_of
 from ..seeds import AUGMENT, ORDER, seed_of
 from .images import Images, Splits
 
@@ -86,6 +87,12 @@ class DataLoaders:
         UsageError: something that cannot be iterated.
     """
 
+    @instead_of(
+        device="Learner(..., device=...)",
+        path="save, load and export of a Learner take the whole path.",
+        bs="The loaders have their own: DataLoader(pairs, batch_size=256).",
+        batch_size="The loaders have their own: DataLoader(pairs, batch_size=256).",
+    )
     def __init__(
         self, train: Iterable[Any], valid: Iterable[Any] | None = None, *, splits: Splits | None = None
     ) -> None:
@@ -98,6 +105,16 @@ class DataLoaders:
         self.train, self.valid, self.splits = train, valid, splits
 
     @classmethod
+    @instead_of(
+        bs="Call it batch_size.",
+        val_bs="Validation batches are twice as large: nothing is kept for the gradient.",
+        shuffle="Training pictures always are, validation pictures never.",
+        shuffle_train="Training pictures always are, validation pictures never.",
+        num_workers="There are none: whole batches are gathered at once.",
+        valid_pct="splits.hold_out(0.1)",
+        item_tfms="augment=... changes whole batches; the recipes' setting augment names some.",
+        batch_tfms="augment=... changes whole batches; the recipes' setting augment names some.",
+    )
     def from_images(
         cls,
         splits: Splits,
@@ -149,6 +166,7 @@ class DataLoaders:
         x, y = next(iter(self.train))
         return x, y
 
+    @instead_of(nrows="max_n=9 says how many.", ncols="max_n=9 says how many.")
     def show_batch(self, max_n: int = 9) -> Any:
         """A figure with the first pictures of a training batch and their labels.
 

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ..errors import UsageError, nearest
+from ..foreign import instead_of
 
 Schedule = Callable[[int, int | None], float]
 
@@ -30,6 +31,7 @@ class SGD(torch.optim.Optimizer):
         UsageError: a negative setting, or Nesterov without momentum.
     """
 
+    @instead_of(mom="Call it momentum.", wd="Call it weight_decay.")
     def __init__(
         self,
         params: Iterable[Any],
