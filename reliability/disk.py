@@ -59,9 +59,10 @@ def watched(
         limit = before(number, this)
         if limit is not None:
             this.content = content[:limit]
-        result = do(limit)
-        after(number, this)
-        return result
+        try:
+            return do(limit)
+        finally:  # also after a call that was refused, such as the removal of what is not there
+            after(number, this)
 
     def open_(path: Any, flags: int, *rest: Any, **named: Any) -> int:
         writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
