@@ -52,6 +52,8 @@ def main() -> int:
             results[name] = PARTS[name](place, source, asked.full)
             results[name]["seconds"] = round(time.monotonic() - began, 1)
             print(f"{name}: {in_short(results[name])}", file=sys.stderr)
+            for failure in failures(results[name])[:5]:
+                print(f"  {failure}", file=sys.stderr)
     print(json.dumps(results, indent=1))
     return (
         1 if any(isinstance(value, list) and value for counts in results.values() for value in counts.values()) else 0

@@ -1,0 +1,71 @@
+"""What it costs to save a run as it goes, and to go on within an epoch.
+
+python bench/saving.py
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from machine import describe
+
+from sevensteps import checkpoint
+from sevensteps.data.batches import Batches
+from sevensteps.data.images import Images
+from sevensteps.data.sources import load
+from sevensteps.judge.doctor import Doctor
+from sevensteps.recipe import Recipe
+from sevensteps.training import SECONDS_BETWEEN_SAVES, SHARE_FOR_SAVING, Work, snapshot
+
+REPEATS = 15
+
+
+def saving(name: str) -> None:
+    """Seconds of a save of a recipe's run, with its optimizer's state, and the share of the time between two saves."""
+    splits = load("pullover-dress")
+    recipe = Recipe.load(name).replace(source="pullover-dress", loss="auto", label_smoothing=0.0)
+    splits = recipe.held_out(splits)
+    recipe = recipe.settled(splits)
+    learn = recipe.learner(splits)
+    next(learn.stream())
+    work = Work(None, recipe, {}, splits, learn, {}, Doctor(learn))
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(REPEATS):
+            began = time.perf_counter()
+            checkpoint.save(Path(folder), snapshot(work))
+            seconds.append(time.perf_counter() - began)
+        size = (Path(folder) / checkpoint.CHECKPOINT).stat().st_size
+    took = statistics.median(seconds)
+    between = max(SECONDS_BETWEEN_SAVES, took / SHARE_FOR_SAVING)
+    print(
+        f"{name:<12} {learn.parameter_count:>9,} parameters  {size / 1e6:6.2f} MB  {1000 * took:6.1f} ms a save, "
+        f"every {between:.0f} s: {took / between:.3%} of the time"
+    )
+
+
+def entering(count: int) -> None:
+    """Seconds to the first batch of an epoch of `count` rows, entered at its start and at 99 % of it."""
+    rows = np.zeros((count, 1, 1, 1), dtype=np.uint8)
+    batches = Batches(Images(rows, np.arange(count, dtype=np.int64) % 2, ("a", "b")), 256, shuffle=True)
+    for share in (0.0, 0.99):
+        start = int(share * len(batches))
+        seconds = []
+        for epoch in range(REPEATS):
+            began = time.perf_counter()
+            next(batches.epoch_batches(0, epoch, start))
+            seconds.append(time.perf_counter() - began)
+        print(f"entering an epoch of {count:,} rows at {share:.0%}: {1000 * statistics.median(seconds):.1f} ms")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(describe())
+    for of in ("linear", "relu", "cnn", "fashion-10"):
+        saving(of)
+    entering(1_000_000)
