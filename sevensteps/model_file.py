@@ -63,7 +63,7 @@ def to_bytes(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> byte
     try:
         # There and back, so that keys are words, in the order in which a reader will have them.
         facts = json.loads(json.dumps({"format": FORMAT, **about}, allow_nan=False))
-        _check_depth(facts)
+        _check_facts(facts)
     except (ValueError, TypeError, RecursionError) as error:
         raise ModelError(
             f"There is something to save that JSON cannot hold: {error}",
@@ -176,7 +176,7 @@ def _read_header(
                 f"{where} was written by a newer version (format {about['format']}, and {FORMAT} is known).",
                 hint="Update sevensteps.",
             )
-        _check_depth(about)
+        _check_facts(about)
         shapes = {name: _type_and_shape(entry) for name, entry in entries.items()}
         same = _header(shapes, _canonical(about)) == text
     except ModelError:
@@ -231,11 +231,23 @@ def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _check_depth(value: Any, left: int = DEEPEST) -> None:
-    """Hold that walking through the facts, as their readers do, ends before the stack does.
+def _check_facts(facts: Any) -> None:
+    """Hold that facts can be written down as text, and walked through before the stack ends, as their readers do.
+
+    JSON can hold halves of characters, which no file and no terminal takes.
 
     Raises:
-        ValueError: it might not.
+        ValueError: they cannot.
+    """
+    _check_depth(facts, DEEPEST)
+    json.dumps(facts, ensure_ascii=False).encode()
+
+
+def _check_depth(value: Any, left: int) -> None:
+    """Hold that nothing is nested deeper.
+
+    Raises:
+        ValueError: it is.
     """
     if not left:
         raise ValueError("lists and tables are nested too deep")

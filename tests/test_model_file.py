@@ -209,6 +209,7 @@ def with_header(content: bytes, change: Any) -> bytes:
         pytest.param(lambda text: text.replace("0.30000000000000004", "1e999"), id="a number too large"),
         pytest.param(lambda text: text.replace('\\"Pullover\\"', '\\"Pullover\\",\\"Pullover\\"'), id="a class twice"),
         pytest.param(lambda text: text.replace('\\"classes\\"', '\\"shape\\":1,\\"classes\\"'), id="a fact twice"),
+        pytest.param(lambda text: text.replace("00e9", "d800"), id="half a character"),
         pytest.param(lambda text: text.replace("0.30000000000000004", "[" * 70 + "]" * 70), id="deep facts"),
         pytest.param(lambda text: text.replace("0.30000000000000004", "[" * 9999 + "]" * 9999), id="deeper facts"),
         pytest.param(lambda text: text.replace("[2,20]", "[" * 9999 + "]" * 9999), id="a deep header"),
@@ -328,7 +329,9 @@ def test_only_a_history_may_hold_numbers_that_are_not_finite(tmp_path: Path) -> 
         refusal(tmp_path / "model", model_file.to_bytes({name: infinite}, ABOUT))
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1, 2}])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), object(), {1, 2}, "half a character: \ud83d", {"\udc80": 1}]
+)
 def test_facts_that_json_cannot_hold_are_refused_before_anything_is_written(tmp_path: Path, value: Any) -> None:
     with pytest.raises(ModelError, match="JSON cannot hold") as caught:
         model_file.write(tmp_path / "model", ARRAYS, {"fact": value})

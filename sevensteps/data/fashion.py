@@ -78,7 +78,8 @@ def cache_folder() -> Path:
 def _open(decoded: Path) -> Splits:
     """The four arrays, mapped copy-on-write: nothing is read before it is used, and nothing is written back."""
     train_pixels, train_labels, test_pixels, test_labels = (
-        np.load(_array_file(decoded, name), mmap_mode="c", allow_pickle=False) for name in SHA256
+        np.load(_array_file(decoded, name), mmap_mode="c", allow_pickle=False)  # noqa: TID251
+        for name in SHA256
     )
     return Splits(
         Images(train_pixels, train_labels, CLASSES, "train"),
@@ -99,7 +100,7 @@ def _decode_into(decoded: Path, say: Progress) -> None:
             content = _find(name, folder, say)
             pixels_or_labels = content[:, None] if content.ndim == 3 else content.astype(np.int64)
             with files.replacing(_array_file(decoded, name)) as file:
-                np.save(file, pixels_or_labels, allow_pickle=False)
+                np.save(file, pixels_or_labels, allow_pickle=False)  # noqa: TID251
     except FileError as error:
         hint = "Set SEVENSTEPS_CACHE to a folder you may write to; the pictures of `pullover-dress` need no cache."
         raise FileError(error.message, hint=hint) from error
