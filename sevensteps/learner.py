@@ -38,7 +38,8 @@ from .recorder import Recorder
 from .records import Batch, Epoch, XRay
 from .seeds import LOADER, seed_of
 from .steps import gradient
-from .steps.repeat import batches_from, drawn_from, stream
+from .steps.predict import predict
+from .steps.repeat import batches_from, drawn_from, pair, stream
 from .steps.state import State
 from .steps.step import SGD, Schedule, clipped, constant, one_cycle
 from .steps.stop import StopRule, after, when_not_finite
@@ -337,14 +338,8 @@ class Learner:
             return
         where = f"epoch {self.state.epoch + 1}, batch {self.state.position}"
         before = batches_from(self.dls.train, self.state.seed, self.state.epoch, self.state.position - 1, self.device)
-        for what, tensor in zip(("input", "target"), next(before, ()), strict=False):
-            bad = (~torch.isfinite(tensor.reshape(len(tensor), -1))).any(1).nonzero().flatten().tolist()
-            if bad:
-                raise TrainingError(
-                    f"The {what} itself is not finite: row {bad[0]} of {where} holds NaN or infinity "
-                    f"({len(bad)} of {len(tensor)} rows do).",
-                    hint="Clean the data; training cannot repair it.",
-                )
+        if (batch := next(before, None)) and (found := _not_finite(*batch, where)):
+            raise TrainingError(found, hint="Clean the data; training cannot repair it.")
         raise TrainingError(
             f"The loss became {float(loss)} at {where}, with learning rate {self.opt.param_groups[0]['lr']:g}.",
             hint=f"Try a lower learning rate, such as {self.state.lr / 10:g}, or clip the gradient at 1 (clip).",
@@ -403,22 +398,24 @@ class Learner:
         """The loss and each metric over the validation loader (or `dl`), as means over pictures. Changes nothing.
 
         Raises:
-            DataError: there is no such loader, or it is empty.
+            DataError: there is no such loader, it is empty, or it holds numbers that are not finite.
+            ShapeError: model and batch, or predictions and targets, do not go together.
             KeyboardInterrupt: training was asked to stop meanwhile.
         """
         loader = self._loader(ds_idx, dl)
         functions: list[Metric] = [self.objective.loss, *map(self.objective.metric, self.metrics)]
         sums, seen = [0.0] * len(functions), 0
         with self.looking():
-            for x, targets in loader:
+            for place, batch in enumerate(loader, 1):
                 if number := self.interrupted():
                     raise KeyboardInterrupt(number)
-                x, targets = x.to(self.device), targets.to(self.device)
-                predictions = self.model(x)
-                sums = [
-                    total + float(function(predictions, targets)) * len(x)
-                    for total, function in zip(sums, functions, strict=True)
-                ]
+                x, targets = pair(batch, self.device)
+                predictions = predict(self.model, x)
+                figures = [float(function(predictions, targets)) for function in functions]
+                where = f"batch {place} of the validation loader"
+                if not math.isfinite(figures[0]) and (found := _not_finite(x, targets, where)):
+                    raise DataError(found, hint="Clean the data: no model can be measured on it.")
+                sums = [total + figure * len(x) for total, figure in zip(sums, figures, strict=True)]
                 seen += len(x)
         if not seen:
             raise DataError("The validation loader has no batches.", hint="Give it at least one (x, y).")
@@ -433,7 +430,7 @@ class Learner:
             taken.append(next(free for free in itertools.chain([name], numbered) if free not in taken))
         return taken[3:]
 
-    def get_logits(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> tuple[Float[Tensor, "n scores"], Tensor]:
+    def get_logits(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> tuple[Float[Tensor, "n ..."], Tensor]:
         """Raw scores and targets over the validation loader (or `dl`).
 
         Raises:
@@ -441,8 +438,9 @@ class Learner:
         """
         scores, targets = [], []
         with self.looking():
-            for x, y in self._loader(ds_idx, dl):
-                scores.append(self.model(x.to(self.device)).cpu())
+            for batch in self._loader(ds_idx, dl):
+                x, y = pair(batch, self.device)
+                scores.append(predict(self.model, x).cpu())
                 targets.append(y.cpu())
         if not scores:
             raise DataError("The loader has no batches.", hint="Give it at least one (x, y).")
@@ -455,15 +453,17 @@ class Learner:
         act="Learner(..., activation=...)",
         cbs="for x, y in learn.dls.valid: ...",
     )
-    def get_preds(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> tuple[Float[Tensor, "n classes"], Tensor]:
+    def get_preds(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> tuple[Float[Tensor, "n ..."], Tensor]:
         """Probabilities, one column a class also where there are two, and targets.
 
-        A model that fits numbers (a distance as the loss, and no class names) gives its predictions as they are.
+        A model that fits numbers gives its predictions as they are: no class names, and a distance as the loss, or one
+        of your own with float targets that are not all 0 and 1.
 
         Raises:
             DataError: there is no such loader, or it is empty.
         """
         scores, targets = self.get_logits(ds_idx, dl)
+        self.objective.look_at_targets(targets)
         return scores if self.objective.is_regression else self.probabilities(scores), targets
 
     def probabilities(self, logits: Float[Tensor, "n scores"]) -> Float[Tensor, "n classes"]:
@@ -471,7 +471,7 @@ class Learner:
         return self.objective.probabilities(logits, self.temperature)
 
     @instead_of(with_input="The picture is yours already.", rm_type_tfms="Nothing is to be removed.")
-    def predict(self, picture: Any) -> tuple[Any, Any, Float[Tensor, " classes"]]:
+    def predict(self, picture: Any) -> tuple[Any, Any, Tensor]:
         """The class, its number, and the probabilities of one picture; for a model that fits numbers, thrice these.
 
         Takes the path of a picture, a PIL image, a uint8 array `(h, w)` or `(c, h, w)`, or a float tensor in [0, 1];
@@ -483,7 +483,7 @@ class Learner:
         """
         x = self._as_input(picture[0] if isinstance(picture, tuple) else picture)  # (picture, label), as Images gives
         with self.looking():
-            scores = self.model(x.to(self.device)).cpu()
+            scores = predict(self.model, x.to(self.device)).cpu()
         if self.objective.is_regression:
             return scores[0], scores[0], scores[0]
         found = self.probabilities(scores)[0]
@@ -499,12 +499,14 @@ class Learner:
         """The very batch that comes next (or `x, y`) through steps 1 to 5, on a copy: nothing is changed.
 
         Raises:
-            UsageError: the loader is an iterator, from which a batch can be taken only once.
+            UsageError: x without y, or the loader is an iterator, from which a batch can be taken only once.
             DataError: the loader has no batches.
         """
         from .xray import xray
 
         epoch, position, train = self.state.epoch, self.state.position, self.dls.train
+        if (x is None) != (y is None):
+            raise UsageError("xray() needs both x and y, or neither.", hint="learn.xray(x, y), or learn.xray()")
         if x is None or y is None:
             self.refuse_iterator()
             batch = next(batches_from(train, self.state.seed, epoch, position, self.device), None)
@@ -540,12 +542,12 @@ class Learner:
         from .show import figures
 
         loader = self._loader(ds_idx, dl)
-        x, y = next(iter(loader))
+        x, y = pair(next(iter(loader)), self.device)
         shape = self.picture_shape
         if shape is None:
             raise DataError("The loaders hold no pictures to show.", hint="Use learn.get_preds().")
         with self.looking():
-            found = self.probabilities(self.model(x[:max_n].to(self.device)).cpu())
+            found = self.probabilities(predict(self.model, x[:max_n].to(self.device)).cpu())
         names = self.classes or tuple(map(str, range(found.shape[1])))
         return figures.results(
             x[:max_n].reshape(-1, *shape).cpu().numpy(), y[:max_n].flatten().tolist(), found.numpy(), names
@@ -671,6 +673,18 @@ class Learner:
         if not bool(((x >= 0) & (x <= 1)).all()):
             raise DataError("The picture has values outside [0, 1].", hint="Divide by 255, or give a uint8 array.")
         return x.reshape(1, -1) if self.flat else x.reshape(1, *shape)
+
+
+def _not_finite(x: Tensor, targets: Tensor, where: str) -> str | None:
+    """Which row of a batch holds NaN or infinity, in words; None where no row does."""
+    for what, tensor in (("input", x), ("target", targets)):
+        bad = (~torch.isfinite(tensor.reshape(len(tensor), -1))).any(1).nonzero().flatten().tolist()
+        if bad:
+            return (
+                f"The {what} itself is not finite: row {bad[0]} of {where} holds NaN or infinity "
+                f"({len(bad)} of {len(tensor)} rows do)."
+            )
+    return None
 
 
 def _length(loader: Any) -> int | None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .errors import DataError, ShapeError
 from .metrics import METRICS
 from .steps.loss import LOSSES, binary_cross_entropy_with_logits, cross_entropy, settings_of
-from .steps.predict import probabilities
+from .steps.predict import TORCHS, probabilities
 
 Metric = Callable[[Tensor, Tensor], Any]
 
@@ -33,7 +33,9 @@ class Objective:
     ) -> None:
         self.loss_func, self.classes = loss_func, classes
         self.activation = activation or getattr(loss_func, "activation", None) or _foreign_activation(loss_func)
-        self._said: set[str] = set()
+        self._fits_numbers = False  # which the first batch's targets show
+        self._looked_at = False
+        self._said_column = False
 
     @property
     def name(self) -> str:
@@ -49,8 +51,19 @@ class Objective:
     def is_regression(self) -> bool:
         """Whether scores are what is asked for: under a distance, where nobody named classes."""
         return self.classes is None and (
-            settings_of(self.loss_func) == ("mse_loss", {}) or _is_distance(self.loss_func)
+            settings_of(self.loss_func) == ("mse_loss", {}) or _is_distance(self.loss_func) or self._fits_numbers
         )
+
+    def look_at_targets(self, targets: Tensor) -> None:
+        """See whether a loss of somebody's own fits numbers: its targets are floats that are no labels and no shares.
+
+        Under PyTorch's own losses shares between 0 and 1 are those of classes.
+        """
+        if self.classes is not None or self.activation is not None or not targets.is_floating_point():
+            return
+        if not self.is_ours:
+            none = (targets < 0) | (targets > 1) if _is_torchs(self.loss_func) else (targets != 0) & (targets != 1)
+            self._fits_numbers = self._fits_numbers or bool(none.any())
 
     @property
     def activation_is_own(self) -> bool:
@@ -64,7 +77,10 @@ class Objective:
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """The loss; one that is not ours gets `(b, 1)` targets for `(b, 1)` predictions, and must give one number."""
-        self._check_labels(predictions, targets)
+        if not self._looked_at:
+            self._check_labels(predictions, targets)
+            self.look_at_targets(targets)
+            self._looked_at = True
         if self.is_ours:
             ours: Tensor = self.loss_func(predictions, targets)
             return ours
@@ -80,27 +96,48 @@ class Objective:
                 f"the targets {tuple(targets.shape)}.",
                 hint="Give targets in the shape of the predictions, or use cross_entropy for classes.",
             )
-        loss = self.loss_func(predictions, fitted)
+        if _is_distance(self.loss_func):
+            fitted = fitted.to(predictions.dtype)
+        try:
+            loss = self.loss_func(predictions, fitted)
+        except TORCHS as error:
+            if type(error) not in TORCHS:
+                raise
+            raise _misfit(f"The loss {self.name}", predictions, fitted, error) from error
         if not isinstance(loss, Tensor) or loss.ndim:
-            raise ShapeError(
-                f"The loss {self.name} gives {tuple(loss.shape) if isinstance(loss, Tensor) else loss!r}, "
-                "and must give one number.",
-                hint="End it with .mean().",
-            )
+            raise _not_a_number(f"The loss {self.name}", loss)
         return loss
 
-    def metric(self, metric: Metric) -> Metric:
-        """A metric that takes raw scores and the loader's targets."""
+    def metric(self, metric: Metric) -> Callable[[Tensor, Tensor], float]:
+        """A metric that takes raw scores and the loader's targets, and gives a number.
+
+        What it gives raises:
+            ShapeError: the metric gives something else, or cannot take predictions and targets.
+        """
+        name = name_of(metric)
         if metric in METRICS.values():
             activation: Any = self.activation
-            return lambda predictions, targets: metric(predictions, targets, activation)  # type: ignore[call-arg]
-        return lambda predictions, targets: metric(predictions, self._fitted_targets(predictions, targets))
+            return lambda predictions, targets: float(metric(predictions, targets, activation))  # type: ignore[call-arg]
+
+        def measured(predictions: Tensor, targets: Tensor) -> float:
+            fitted = self._fitted_targets(predictions, targets)
+            try:
+                value = metric(predictions, fitted)
+            except TORCHS as error:
+                if type(error) not in TORCHS:
+                    raise
+                raise _misfit(f"The metric {name}", predictions, fitted, error) from error
+            try:
+                return float(value)
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise _not_a_number(f"The metric {name}", value) from error
+
+        return measured
 
     def _check_labels(self, predictions: Tensor, targets: Tensor) -> None:
         """Look at the first batch's labels: those of other classes would train towards nonsense without a word."""
-        if "labels" in self._said or predictions.ndim != 2:
+        if predictions.ndim != 2:
             return
-        self._said.add("labels")
         columns = predictions.shape[1]
         classes = max(columns, 2)
         if self.classes is not None and len(self.classes) != classes:
@@ -125,8 +162,8 @@ class Objective:
         """Float targets of the predictions' shape where one is `(b, 1)` and one `(b,)`, which would give `(b, b)`."""
         count = len(predictions)
         if {predictions.shape, targets.shape} == {(count,), (count, 1)}:
-            if "column" not in self._said:
-                self._said.add("column")
+            if not self._said_column:
+                self._said_column = True
                 shapes = ["(batch,)", "(batch, 1)"]
                 print(
                     f"Targets {shapes[targets.ndim - 1]} are given to your loss and metrics as "
@@ -138,9 +175,41 @@ class Objective:
 
 def name_of(function: Any) -> str:
     """What a loss or metric is called; a partial is called as its function."""
+    function = _function(function)
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _function(function: Any) -> Any:
+    """What a partial is of."""
     while isinstance(function, functools.partial):
         function = function.func
-    return str(getattr(function, "__name__", type(function).__name__))
+    return function
+
+
+def _misfit(what: str, predictions: Tensor, targets: Tensor, error: Exception) -> ShapeError:
+    """The error that says what a loss or metric of somebody's own was given, and what would fit."""
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    hint = "It is called with (predictions, targets), as the model and the loader give them."
+    if "type" in said and not targets.is_floating_point():
+        hint = "Give it the targets as floats: y.float()."
+    elif "type" in said:
+        hint = "Give it the targets as whole numbers: y.long()."
+    return ShapeError(
+        f"{what} cannot take predictions {tuple(predictions.shape)} {predictions.dtype} with targets "
+        f"{tuple(targets.shape)} {targets.dtype}: {said:.200}",
+        hint=hint,
+    )
+
+
+def _not_a_number(what: str, value: Any) -> ShapeError:
+    """The error for a loss or metric that gives several numbers, or none."""
+    given = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+    return ShapeError(f"{what} gives {given:.80}, and must give one number.", hint="End it with .mean().")
+
+
+def _is_torchs(loss_func: Any) -> bool:
+    """Whether it is a loss of PyTorch's."""
+    return str(getattr(_function(loss_func), "__module__", "")).partition(".")[0] == "torch"
 
 
 def _takes_a_score_a_class(loss_func: Any) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 from .records import StepView, XRay
 from .seeds import LAYERS, seed_of
 from .steps import gradient
+from .steps.predict import predict
 from .steps.repeat import drawn_from
 from .steps.step import clipped
 
@@ -40,7 +41,7 @@ def xray(learn: Learner, x: Tensor, y: Tensor, epoch: int, position: int) -> XRa
         group["lr"] = state.lr * factor
     with drawn_from(seed_of(state.seed, epoch, position, LAYERS), x.device):
         with torch.set_grad_enabled(not by_formula):
-            predictions = model(x)
+            predictions = predict(model, x)
             loss = learn.objective.loss(predictions, y)
         calculate(x, y, predictions, loss)
     gradients = {

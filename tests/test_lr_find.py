@@ -30,7 +30,7 @@ def on_pullovers_and_dresses(model: str, splits: Splits) -> Learner:
     if model == "by the book":
         dls = DataLoaders.from_images(splits, flat=True)
         return Learner(dls, initialize(nn.Linear(784, 1)), metrics=accuracy)
-    made = initialize(MODELS[model]((1, 28, 28), 2, Normalize([0.33], [0.34]), 8 if model == "cnn" else None))
+    made = initialize(MODELS[model]((1, 28, 28), 2, Normalize([0.33], [0.34])))
     return Learner(DataLoaders.from_images(splits), made, metrics=accuracy)
 
 

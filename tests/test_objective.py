@@ -41,6 +41,44 @@ def test_a_model_that_fits_numbers_gives_numbers(loss_func: object) -> None:
     assert scores.shape == (1,)
 
 
+@pytest.mark.parametrize("flat", [False, True], ids=["column", "one dimension"])
+def test_numbers_stay_numbers_under_a_loss_of_ones_own(flat: bool) -> None:
+    class Plane(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).squeeze(1) if flat else super().forward(x)
+
+    def mse(predictions: Tensor, targets: Tensor) -> Tensor:
+        return ((predictions - targets) ** 2).mean()
+
+    dls, x, y = numbers()
+    if flat:
+        loader = DataLoader(TensorDataset(x, y[:, 0]), batch_size=64)
+        dls = DataLoaders(loader, loader)
+    untrained = Learner(dls, Plane(3, 1), mse)
+    assert torch.equal(untrained.get_preds()[0], untrained.get_logits()[0])
+    learn = Learner(dls, Plane(3, 1), mse)
+    learn.fit(150, lr=0.3, show=False)
+    assert float(learn.predict(x[0])[0]) == pytest.approx(float(y[0]), abs=0.05)
+    found, targets = learn.get_preds()
+    torch.testing.assert_close(found, targets, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("loss_func", "targets", "how"),
+    [
+        (lambda p, t: F.binary_cross_entropy_with_logits(p * 1, t), torch.tensor([[0.0], [1.0]]), {}),
+        (nn.BCEWithLogitsLoss(), torch.tensor([[0.3], [1.0]]), {}),
+        (functools.partial(F.binary_cross_entropy_with_logits), torch.tensor([[0.3], [1.0]]), {}),
+        (lambda p, t: (p.sigmoid() - t).abs().mean(), torch.tensor([[0.3], [1.0]]), {"activation": torch.sigmoid}),
+    ],
+)
+def test_labels_and_shares_of_classes_are_no_numbers_to_fit(loss_func: object, targets: Tensor, how: dict) -> None:
+    batches = [(torch.rand(2, 3), targets)]
+    learn = Learner(DataLoaders(batches, batches), nn.Linear(3, 1), loss_func, **how)
+    learn.fit(1, show=False)
+    assert learn.get_preds()[0].shape == (2, 2)
+
+
 def test_real_numbers_are_no_labels() -> None:
     dls, _, _ = numbers()
     with pytest.raises(DataError, match=r"label .* the classes 0 to 1") as caught:

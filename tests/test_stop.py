@@ -56,6 +56,12 @@ def test_when_flat_waits_as_long_as_its_patience() -> None:
     assert rule.reason(progress()) is None
 
 
+def test_when_flat_does_not_wait_for_what_is_no_number() -> None:
+    reason = when_flat("valid_loss", patience=3).reason
+    assert reason(progress(valid_losses=[1.0, 0.5])) is None
+    assert reason(progress(valid_losses=[1.0, math.nan])) == "valid_loss is no longer a number (nan) after epoch 2"
+
+
 def test_when_flat_takes_a_smaller_gain_than_min_delta_for_none() -> None:
     falling = progress(valid_losses=[1.0, 0.99, 0.98, 0.97])
     assert when_flat(patience=3, min_delta=0.02).reason(falling) is None  # 0.97 is 0.03 below the best that counted

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import ModelError
+from ..errors import ModelError, ShapeError
 
 Shape = tuple[int, int, int]  # channels, height, width
 
@@ -106,6 +106,43 @@ MODELS: dict[str, Callable[..., nn.Sequential]] = {"linear": linear, "relu": rel
 def usual_width(model: str) -> int:
     """The width that a model of `MODELS` has unless it is given another; 0 for one that has none."""
     return int(inspect.signature(MODELS[model]).parameters["width"].default)
+
+
+def predict(model: nn.Module, x: Tensor) -> Tensor:
+    """What the model says of a batch.
+
+    Raises:
+        ShapeError: the model cannot take it, with its shape and type and what would fit.
+    """
+    try:
+        answer: Tensor = model(x)
+    except TORCHS as error:
+        if type(error) not in TORCHS:  # out of memory, for one, or an error of ours
+            raise
+        raise _misfit(model, x, error) from error
+    return answer
+
+
+# What torch raises where tensors do not go together.
+TORCHS = (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError)
+
+
+def _misfit(model: nn.Module, x: Tensor, error: Exception) -> ShapeError:
+    """The error that says what was given and what would fit, as far as the model's first layer tells."""
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    first = next((layer for layer in model.modules() if next(layer.parameters(recurse=False), None) is not None), model)
+    kind = next((parameter.dtype for parameter in first.parameters()), torch.float32)
+    message = f"The model cannot take a batch of shape {tuple(x.shape)} and type {x.dtype}: {said:.200}"
+    if x.dtype != kind and "type" in said:
+        scaled = " / 255" if x.dtype == torch.uint8 else ""
+        wanted = {torch.float32: "x.float()", torch.float64: "x.double()"}.get(kind, f"x.to({kind})")
+        return ShapeError(message, hint=f"Its parameters are {kind}: give it {wanted}{scaled}.")
+    if isinstance(first, nn.Linear) and x.ndim > 2 and x[0].numel() == first.in_features:
+        return ShapeError(
+            message,
+            hint="It takes rows of pixels: DataLoaders.from_images(..., flat=True), or nn.Flatten() before it.",
+        )
+    return ShapeError(message, hint=f"Its first layer with parameters is {first!s:.200}.")
 
 
 def probabilities(

@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import TrainingError
+from ..errors import DataError, TrainingError
 from ..records import Batch, Epoch
 from ..seeds import LAYERS, LOADER, seed_of
 from .gradient import CalculateGradient
 from .loss import Loss
+from .predict import predict
 from .state import State
 from .step import Schedule
 from .stop import StopRule
@@ -46,7 +47,8 @@ def stream(
     gradient in `.grad` after a batch is that batch's.
 
     Raises:
-        TrainingError: the loader has no batches.
+        TrainingError: the loader has no batches, or none for a second epoch.
+        ShapeError: model and batch, or predictions and targets, do not go together.
     """
     model, optimizer = state.model, state.optimizer
     total = stop.total(batches_per_epoch, state.fit_position)
@@ -66,7 +68,7 @@ def stream(
                 group["lr"] = lr
             with drawn_from(seed_of(state.seed, state.epoch, state.position, LAYERS), x.device):
                 with torch.set_grad_enabled(not by_formula):
-                    predictions = model(x)  # step 2
+                    predictions = predict(model, x)  # step 2
                     loss = loss_func(predictions, targets)  # step 3
                 calculate_gradient(x, targets, predictions, loss)  # step 4
             step()  # step 5
@@ -76,6 +78,11 @@ def stream(
             state.seconds += time.perf_counter() - began
         else:
             upcoming = None
+            if not state.seen and state.epoch:
+                raise TrainingError(
+                    f"The training loader is used up: epoch {state.epoch + 1} needs its batches once more.",
+                    hint="Give a DataLoader or a list of batches, which can be gone through again.",
+                )
             if not state.seen:
                 raise TrainingError("The training loader has no batches.", hint="Give it at least one (x, y).")
             valid_loss, metrics = validate()
@@ -98,8 +105,8 @@ def batches_from(
     """
     enter = getattr(loader, "epoch_batches", None)
     if enter is not None:
-        for x, y in enter(seed, epoch, start):
-            yield x.to(device), y.to(device)
+        for batch in enter(seed, epoch, start):
+            yield pair(batch, device)
         return
     own = _generators_of(loader)
     with drawn_from(seed_of(seed, epoch, LOADER), device, own):
@@ -111,9 +118,33 @@ def batches_from(
         if batch is None:
             return
         if position >= start:
-            x, y = batch
-            yield x.to(device), y.to(device)
+            yield pair(batch, device)
         position += 1
+
+
+def pair(batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The x and y of a batch, on the device.
+
+    Raises:
+        DataError: it is no pair of tensors.
+    """
+    try:
+        x, y = batch
+        return x.to(device), y.to(device)
+    except (TypeError, ValueError, AttributeError) as error:
+        many = len(batch) if isinstance(batch, (tuple, list)) else 0
+        what = f"has {many} parts" if many not in (0, 2) else f"is {_in_words(batch)}"
+        raise DataError(
+            f"A batch {what}, and must be a pair of tensors (x, y).",
+            hint="A DataLoader over list(zip(x, y)) gives such; torch.from_numpy(array) makes a tensor of an array.",
+        ) from error
+
+
+def _in_words(batch: Any) -> str:
+    """What a batch is, by the types of its parts."""
+    if isinstance(batch, (tuple, list)):
+        return f"({', '.join(type(part).__name__ for part in batch)})"
+    return type(batch).__name__
 
 
 def begin_epoch_anew_if_needed(loader: Iterable[Any], state: State) -> str | None:

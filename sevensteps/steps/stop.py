@@ -85,7 +85,7 @@ def after(*, epochs: int | None = None, batches: int | None = None, seconds: flo
 
 
 def when_flat(name: str = "valid_loss", patience: int = 3, min_delta: float = 0.0) -> StopRule:
-    """Stop when a figure has not improved by more than `min_delta` for `patience` epochs.
+    """Stop when a figure has not improved by more than `min_delta` for `patience` epochs, or is not a number.
 
     Losses improve downwards, metrics upwards.
 
@@ -97,6 +97,8 @@ def when_flat(name: str = "valid_loss", patience: int = 3, min_delta: float = 0.
     sign = 1 if name.endswith("loss") else -1
 
     def reason(progress: Progress) -> str | None:
+        if progress.history and math.isnan(figure(progress.history[-1], name)):
+            return f"{name} is no longer a number (nan) after epoch {progress.history[-1].number}"
         values = [sign * figure(epoch, name) for epoch in progress.history]
         best, since = math.inf, 0
         for value in values:
