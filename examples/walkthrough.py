@@ -18,6 +18,7 @@ dset = list(zip(train_x, train_y))
 valid_dset = list(zip(valid_x, valid_y))
 train_dl = DataLoader(dset, batch_size=256, shuffle=True)
 valid_dl = DataLoader(valid_dset, batch_size=256)
+xb, yb = first(train_dl)
 
 plot_function(torch.sigmoid, title="Sigmoid", min=-5, max=5)
 
@@ -76,4 +77,5 @@ if __name__ == "__main__":
     simple_net = nn.Sequential(nn.Linear(28 * 28, 30), nn.ReLU(), nn.Linear(30, 1))
     learn = Learner(dls, simple_net, opt_func=SGD, loss_func=mnist_loss, metrics=batch_accuracy)
     learn.fit(5, 0.1)
+    plt.plot(L(learn.recorder.values).itemgot(2))
     print(learn.recorder.values[-1][2])

@@ -14,6 +14,7 @@ from .data.images import Images, Splits
 from .data.sources import load
 from .jobs import train
 from .learner import Learner
+from .lists import L, first
 from .metrics import accuracy
 from .recipe import Recipe
 from .records import Batch, Epoch
@@ -21,7 +22,6 @@ from .saving import load_learner
 from .show.figures import plot_function
 from .steps.initialize import initialize
 from .steps.loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, sigmoid_l1_loss
-from .steps.predict import cnn, linear, relu
 from .steps.step import SGD, constant, cosine, one_cycle
 from .steps.stop import after, when_flat, when_not_finite, when_reached
 
@@ -34,6 +34,7 @@ __all__ = [
     "Epoch",
     "F",
     "Images",
+    "L",
     "Learner",
     "Path",
     "Recipe",
@@ -42,12 +43,11 @@ __all__ = [
     "accuracy",
     "after",
     "binary_cross_entropy_with_logits",
-    "cnn",
     "constant",
     "cosine",
     "cross_entropy",
+    "first",
     "initialize",
-    "linear",
     "load",
     "load_learner",
     "mse_loss",
@@ -56,7 +56,6 @@ __all__ = [
     "one_cycle",
     "plot_function",
     "plt",
-    "relu",
     "sigmoid_l1_loss",
     "tensor",
     "torch",

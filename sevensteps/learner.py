@@ -94,7 +94,7 @@ class Learner:
             raise UsageError(f"gradient is {gradient!r}.", hint="Use 'auto', 'formula' or 'autograd'.")
         self.dls, self.lr, self.opt_func, self.clip = dls, checked_rate(lr), opt_func, checked_clip(clip)
         self.device = device_named(device)
-        self.model = model.to(self.device)
+        model = model.to(self.device)
         loss_func = loss_func if loss_func is not None else default_loss(model, dls.classes)
         self.objective = Objective(loss_func, activation, dls.classes)
         self.metrics = [metrics] if callable(metrics) or isinstance(metrics, str) else list(metrics or [])
@@ -105,7 +105,7 @@ class Learner:
         self.wanted_gradient = gradient
         self.follow(when_not_finite(), constant)
         seed = int(getattr(dls.train, "seed", 0) or 0) if seed is None else checked_seed(seed)
-        self.state = State(self.model, optimizer_from(opt_func, self.model, self.lr), seed, self.lr)
+        self.state = State(model, optimizer_from(opt_func, model, self.lr), seed, self.lr)
         if self.device.type == "mps":  # has no float64
             self.state.loss_sum = torch.zeros((), device=self.device)
         else:
@@ -113,6 +113,18 @@ class Learner:
         self.recorder = Recorder(self)
         self._stream: Any = None  # a weak reference to the open stream, if any
         self.interrupted: Callable[[], int] = lambda: 0  # whether somebody waits for training to stop; the signal
+
+    @property
+    def model(self) -> nn.Module:
+        """The model, trained in place."""
+        return self.state.model
+
+    @model.setter
+    def model(self, model: nn.Module) -> None:
+        raise UsageError(
+            "A learner keeps its model: its optimizer holds the parameters, and its history is theirs.",
+            hint="Make another: Learner(learn.dls, model, ...). Other weights: learn.model.load_state_dict(...).",
+        )
 
     @property
     def opt(self) -> torch.optim.Optimizer:
@@ -198,6 +210,7 @@ class Learner:
         self._refuse_second_stream()
         if self.state.stopped is not None:
             self.state.begin_fit()
+            self.recorder.clear()
             self.stop, self.schedule = self.plan
         self.stop = stop | when_not_finite() if stop is not None else self.stop
         self.schedule = schedule or self.schedule
@@ -587,7 +600,6 @@ class Learner:
         other = copy.copy(self)
         other.dls = copy.copy(self.dls)
         other.state = copy.deepcopy(self.state)
-        other.model = other.state.model
         other.recorder, other._stream = Recorder(other), None
         return other
 

@@ -28,6 +28,7 @@ from sevensteps.errors import FileError, ShapeError, UsageError
 from sevensteps.learner import Learner
 from sevensteps.metrics import accuracy
 from sevensteps.show import figures
+from sevensteps.steps.stop import after
 
 TWO = ("Pullover", "Dress")
 TEN = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -250,6 +251,22 @@ def test_the_recorder_draws_an_interrupted_fit_where_it_happened(splits: Splits)
     assert list(valid.get_xdata()) == [6, 12]  # 10,800 pictures in batches of 2,048
     assert list(valid.get_ydata()) == [row[1] for row in learn.recorder.values]
     assert len(learn.recorder.plot_loss(with_valid=False).axes[0].lines) == 2
+
+
+def test_a_loop_that_gave_the_recorder_nothing_is_drawn_by_its_epochs(splits: Splits) -> None:
+    dls = DataLoaders.from_images(splits.hold_out(0.1), batch_size=2048, flat=True)
+    learn = Learner(dls, nn.Linear(784, 1), metrics=accuracy)
+    for _ in learn.stream(after(batches=2)):
+        pass
+    assert "learn.recorder.observe(event)" in learn.recorder.plot_loss().texts[0].get_text()
+    learn.fit(1, lr=0.1, show=False)
+    for _ in learn.stream(after(epochs=2)):
+        pass
+    drawn = learn.recorder.plot_loss().axes[0].lines
+    assert [line.get_label() for line in drawn] == ["train_loss", "valid_loss"]
+    for place, line in enumerate(drawn):
+        assert list(line.get_ydata()) == [row[place] for row in learn.recorder.values]
+    assert learn.recorder.losses == [], "what is drawn is of the fit before"
 
 
 def test_each_metric_has_a_panel_and_the_losses_share_one() -> None:

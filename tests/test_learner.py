@@ -544,6 +544,16 @@ def test_the_summary_counts_parameters_and_names_the_gradient() -> None:
     assert "binary_cross_entropy_with_logits" in text
 
 
+def test_a_learner_keeps_its_model() -> None:
+    learn = learner()
+    with pytest.raises(UsageError, match="keeps its model") as caught:
+        learn.model = nn.Linear(64, 1)
+    assert "Learner(learn.dls, model" in caught.value.hint
+    assert learn.model is learn.state.model
+    copied = learn.copy()
+    assert copied.model is copied.state.model is not learn.model
+
+
 def test_a_copy_trains_without_touching_the_original() -> None:
     learn = learner("relu", None, None, torch.optim.AdamW, lr=0.01)
     learn.fit(1, show=False)

@@ -24,7 +24,7 @@ ROOM_OF = {
 }
 
 # Bottom to top: a room, and the rooms it may import besides itself.
-BOTTOM = {"device", "errors", "files", "foreign", "history", "reading", "records", "seeds"}
+BOTTOM = {"device", "errors", "files", "foreign", "history", "lists", "reading", "records", "seeds"}
 TO_TRAIN = BOTTOM | {"show", "data", "steps", "metrics", "architecture", "model_file", "learner"}
 TO_JUDGE = TO_TRAIN | {"recipe", "runs"}
 TO_WORK = TO_JUDGE | {"judge", "ship"}
@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "history": {"records"},
     "reading": set(),
     "seeds": set(),
+    "lists": set(),
     "device": {"errors"},
     "foreign": {"errors"},
     "files": {"errors"},
@@ -76,6 +77,7 @@ WITHOUT_TORCH = [
     "seeds",
     "device",
     "foreign",
+    "lists",
     "data/images",
     "data/idx",
     "data/fashion",

@@ -160,7 +160,7 @@ def worst_mistakes(
     truth, predicted, confidence = _decided(pixels, labels, probabilities, classes)
     wrong = np.flatnonzero(truth != predicted)
     if not len(wrong):
-        return _message(f"No mistakes in {len(truth):,} {'picture' if len(truth) == 1 else 'pictures'}.")
+        return message(f"No mistakes in {len(truth):,} {'picture' if len(truth) == 1 else 'pictures'}.")
     rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:max_n]
     figure = _answers(pixels[rows], truth[rows], predicted[rows], confidence[rows], classes)
     shown = "The only mistake" if len(wrong) == 1 else f"The {len(rows)} surest of {len(wrong):,} mistakes"
@@ -180,7 +180,7 @@ def losses(
     `epoch_ends` says how many batches had been done at each validation; without it epochs count as equally long.
     """
     if not batch_losses:
-        return _message("Nothing has been trained yet.")
+        return message("Nothing has been trained yet.")
     skip = skip_start if skip_start < len(batch_losses) else 0
     shown = np.asarray(batch_losses[skip:], dtype=float)
     batches = np.arange(skip + 1, len(batch_losses) + 1)
@@ -204,7 +204,7 @@ def metrics(names: Sequence[str], rows: Sequence[Sequence[float]]) -> Figure:
         ShapeError: a row that has not as many numbers as there are names.
     """
     if not rows:
-        return _message("No epoch has been trained yet.")
+        return message("No epoch has been trained yet.")
     if any(len(row) != len(names) for row in rows):
         raise ShapeError(f"The rows do not all have {len(names)} numbers.", hint="Give a number for each name.")
     columns = dict(zip(names, zip(*rows, strict=True), strict=True))
@@ -369,7 +369,7 @@ def _axes(figsize: tuple[float | int, float | int] = (6.4, 4.2)) -> tuple[Pictur
     return figure, figure.subplots()
 
 
-def _message(text: str) -> Figure:
+def message(text: str) -> Figure:
     """A figure for when there is nothing to draw, that says so."""
     figure = Picture(figsize=(5, 1.2))
     figure.text(0.5, 0.5, text, ha="center", va="center", parse_math=False)
@@ -408,7 +408,7 @@ def _answers(
 
 def _pictures(pixels: Pixels, titles: Sequence[str], wrong: Sequence[bool]) -> Figure:
     if not len(pixels):
-        return _message("No pictures to show.")
+        return message("No pictures to show.")
     across = math.ceil(math.sqrt(len(pixels)))
     down = math.ceil(len(pixels) / across)
     figure = Picture(figsize=(max(2.1 * across, 3.2), 2.3 * down + 0.4))
