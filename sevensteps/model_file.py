@@ -164,11 +164,11 @@ def _read_header(
         )
     text = file.read(length)
     try:
-        entries = json.loads(text.decode(), object_pairs_hook=_table)
+        entries = json.loads(text.decode())
         metadata = entries.pop("__metadata__", {})
         if KEY not in metadata:
             raise ModelError(f"{where} was not written by sevensteps.", hint="Name a run's model.safetensors.")
-        about = json.loads(metadata[KEY], object_pairs_hook=_table)
+        about = json.loads(metadata[KEY])
         if not isinstance(about, dict) or type(about.get("format")) is not int or about["format"] < 1:
             raise ModelError(f"{where} is damaged: its facts are not a table.", hint=_DAMAGED)
         if about["format"] > FORMAT:
@@ -183,7 +183,7 @@ def _read_header(
         raise
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ModelError(f"{where} is damaged: {error!s:.200}", hint=_DAMAGED) from error
-    if not same:  # an added key, another order, a gap between two tensors, a space: whatever we would not write
+    if not same:  # an added key, a key twice, another order, a gap between two tensors, a space
         raise ModelError(f"{where} is damaged: its header is not as sevensteps writes it.", hint=_DAMAGED)
     if 8 + length + sum(_size(*entry) for entry in shapes.values()) != size:
         raise ModelError(f"{where} is damaged: it is longer or shorter than its header says.", hint=_DAMAGED)
@@ -210,7 +210,7 @@ def _header(shapes: Mapping[str, tuple[str, tuple[int, ...]]], facts: str) -> by
     """
     entries: dict[str, Any] = {"__metadata__": {KEY: facts}}
     start = 0
-    for name, (dtype, shape) in sorted(shapes.items(), key=lambda item: (-_RANKS[item[1][0]], item[0].encode())):
+    for name, (dtype, shape) in sorted(shapes.items(), key=lambda item: (-_RANKS[item[1][0]], item[0])):
         stop = start + _size(dtype, shape)
         entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": (start, stop)}
         start = stop
@@ -221,14 +221,6 @@ def _header(shapes: Mapping[str, tuple[str, tuple[int, ...]]], facts: str) -> by
 def _size(dtype: str, shape: tuple[int, ...]) -> int:
     """Bytes that a tensor takes."""
     return math.prod(shape) * DTYPES[dtype].itemsize
-
-
-def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A table in JSON; a key that stands twice means one thing to one reader and another to the next."""
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        raise ValueError("a key stands twice")
-    return table
 
 
 def _check_facts(facts: Any) -> None:

@@ -157,8 +157,6 @@ def nested(depth: int) -> Any:
         {"layer": "Softmax", "dim": 1.0},
         {"layer": "LeakyReLU", "negative_slope": "steep"},
         {"layer": "BatchNorm1d", "num_features": 2, "eps": -1.0, "momentum": 0.1},
-        {"layer": "Sequential", "layers": [{"layer": "ReLU"}] * 1001},
-        {"layer": "Sequential", "layers": [{"layer": "Sequential", "layers": [{"layer": "ReLU"}] * 500}] * 3},
         {"layer": "Dropout", "p": 7.0},
         {"layer": "Normalize", "mean": 0.5, "std": 0.5},
     ],
@@ -206,6 +204,16 @@ def test_a_buffer_of_another_type_of_whole_numbers_is_refused() -> None:
     build(describe(model), tensors)
     with pytest.raises(ModelError, match=r"torch.int64 of shape \(\) is described and torch.uint8"):
         build(describe(model), tensors | {"num_batches_tracked": torch.zeros((), dtype=torch.uint8)})
+
+
+def test_a_description_has_a_thousand_layers_at_most() -> None:
+    """Modules are made for each, however little it says; a sequence is one too."""
+    many = {"layer": "Sequential", "layers": [{"layer": "ReLU"}] * 499}
+    assert len(list(build({"layer": "Sequential", "layers": [many]}, {}).modules())) == 501
+    for layers in ([{"layer": "ReLU"}] * 1000, [many] * 2):
+        with pytest.raises(ModelError, match="one of 1,000 at most"):
+            build({"layer": "Sequential", "layers": layers}, {})
+    assert describe(nn.Sequential(*[nn.ReLU() for _ in range(1000)])) is None
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -341,6 +341,7 @@ GREEDY: dict[str, tuple[list[dict[str, Any]], tuple[int, int, int]]] = {
     "much ado": ([*[{"layer": "GELU"}] * 990, *last(2)], (1, 5000, 5000)),
     "more layers than any": ([*[{"layer": "Tanh"}] * 5000, FLATTEN, LINEAR], (1, 28, 28)),
     "more layers than any, in NumPy": ([FLATTEN, *[{"layer": "ReLU"}] * 5000, LINEAR], (1, 28, 28)),
+    "a picture of many pixels": ([{"layer": "AdaptiveAvgPool2d", "output_size": 1}, *last(2)], (1, 6000, 6000)),
     "a stride of nothing": ([{**CONV, "stride": 0}, *last(2)], (1, 28, 28)),
     "a pool of nothing": ([{**POOL, "kernel_size": 0}, *last(2)], (1, 28, 28)),
     "a negative padding": ([{**CONV, "padding": -1}, *last(2)], (1, 28, 28)),
