@@ -5,12 +5,14 @@ Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted (143 by SI
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +21,7 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from . import __version__
-from .errors import RecipeError, SevenstepsError, UsageError
+from .errors import RecipeError, SevenstepsError, UsageError, nearest
 from .recipe import Recipe, setting_types, shipped_recipes
 
 if TYPE_CHECKING:
@@ -112,18 +114,47 @@ def train(
         recipe = str(given["model"]) if given.get("model") in shipped_recipes() else "linear"
     elif recipe not in shipped_recipes() and not Path(recipe).exists() and (Path("runs") / recipe).is_dir():
         recipe = str(Path("runs") / recipe)
-    # Before anything heavy is imported, so that a mistyped flag is answered at once.
-    chosen = Recipe.load(recipe).replace(**given, **({"source": source} if source else {}))
+    loaded = Recipe.load(recipe)
+    with _said_as_typed("train", source, given.get("classes", ())):
+        # Before anything heavy is imported, so that a mistyped flag is answered at once.
+        chosen = loaded.replace(**given, **({"source": source} if source else {}))
 
-    from . import jobs
-    from .show import terminal
+        from . import jobs
+        from .show import terminal
 
-    # A recipe that was changed on the way here is no longer the one that was recorded with the run.
-    which: Any = recipe if chosen == Recipe.load(recipe) else chosen
-    console, error = terminal.consoles(quiet_stdout=common.json)
-    with terminal.training(console, error) as observe:
-        run = jobs.train(recipe=which, out=out, save=True, force=force, plots=plots, exact=exact, observe=observe)
+        # A recipe that was changed on the way here is no longer the one that was recorded with the run.
+        which: Any = recipe if chosen == loaded else chosen
+        console, error = terminal.consoles(quiet_stdout=common.json)
+        with terminal.training(console, error) as observe:
+            run = jobs.train(recipe=which, out=out, save=True, force=force, plots=plots, exact=exact, observe=observe)
     return _shown(run, chosen, common)
+
+
+@contextlib.contextmanager
+def _said_as_typed(verb: str, source: str | None, classes: Sequence[str]) -> Iterator[None]:
+    """Inside, hints speak of flags and not of a recipe's keys, and a path that --classes has taken is noticed."""
+    try:
+        yield
+    except SevenstepsError as error:
+        error.hint = re.sub(_SETTING, _as_flag, error.hint)
+        if source is None and error.message.startswith("There is no class ") and os.path.exists(classes[-1]):
+            rest = " ".join(map(_quoted, [classes[-1], "--classes", *classes[:-1]]))
+            error.hint = f"If {classes[-1]} is the source, name it first: {_program()} {verb} {rest}"
+        raise
+
+
+_SETTING = re.compile(r"""\b([a-z_]+)\ =\ ("[^"]*"|\[[^]]*\]|[^\s,]*[^\s,.])""", re.VERBOSE)
+
+
+def _as_flag(setting: re.Match[str]) -> str:
+    """A recipe's `key = value` as it is typed."""
+    key, value = setting.groups()
+    flag = f"--{key.replace('_', '-')}"
+    if key not in setting_types():
+        return setting[0]
+    if value in ("true", "false"):
+        return flag if value == "true" else f"--no-{flag[2:]}"
+    return f"{flag} {re.sub('[][,]', '', value)}"
 
 
 @app.command
@@ -317,9 +348,9 @@ def xray(run: Path, *, start: bool = False, common: Common = Common()) -> int:
 
 @app.command
 def data(
-    source: str = "pullover-dress",
+    source: str | None = None,
     *,
-    classes: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
     common: Common = Common(),
 ) -> int:
     """Show what a source holds: counts, sizes, exact duplicates, and pictures that are in two splits.
@@ -327,7 +358,7 @@ def data(
     Parameters
     ----------
     source
-        pullover-dress, fashion-mnist, or the path of IDX files.
+        pullover-dress (unless given), fashion-mnist, or the path of IDX files.
     classes
         Only these classes.
     """
@@ -335,7 +366,12 @@ def data(
     from .show import terminal
 
     console, error = terminal.consoles(quiet_stdout=common.json)
-    splits, found = jobs.data(source, classes, lambda note: error.print(terminal.printable(getattr(note, "line", ""))))
+    with _said_as_typed("data", source, classes):
+        splits, found = jobs.data(
+            source or "pullover-dress",
+            classes,
+            lambda note: error.print(terminal.printable(getattr(note, "line", ""))),
+        )
     channels, height, width = found.shape
     if common.json:
         print(
@@ -429,8 +465,12 @@ def _run(arguments: Sequence[str]) -> int:
         return command(*bound.args, **bound.kwargs) or 0
     except cyclopts.CycloptsError as error:
         verb = next((word for word in arguments if not word.startswith("-")), "")
+        message = str(error)
         hint = f"sevensteps {verb} --help shows what it takes." if verb in app else "sevensteps --help lists the verbs."
-        _say_error("usage", str(error), hint, as_json)
+        if arguments and arguments[0].startswith("-") and verb not in app:
+            message = f'Unknown option "{arguments[0]}".'
+            hint = f"{nearest(arguments[0], ['--help', '--version'])} {hint}"
+        _say_error("usage", message, hint, as_json)
         return 2
     except SevenstepsError as error:
         if debug:

@@ -28,6 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     three_classes(folder / "three")
     (folder / "file.txt").write_text("words")
     (folder / "empty").mkdir()
+    (folder / "p.png").write_bytes(b"")
     return folder
 
 
@@ -35,6 +36,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 TYPED: dict[str, tuple[str, int, list[str]]] = {
     "a verb": ("trian", 2, ['"trian"', '"train"']),
     "a flag": ("train --epocs 3", 2, ["--epocs", "--epochs"]),
+    "an option": ("--verson", 2, ['"--verson"', "Did you mean '--version'?"]),
+    "no class of data": ("data --classes", 2, ["--classes"]),
+    "a source after the classes": ("train --classes 0 1 three", 1, ["sevensteps train three --classes 0 1"]),
+    "a source of data after the classes": ("data --classes 0 three", 1, ["sevensteps data three --classes 0"]),
+    "a picture": ("train p.png", 1, ["p.png is one picture", "sevensteps predict RUN p.png"]),
     "a flag of nothing": ("xray somewhere --epochs 3", 2, ["--epochs", "sevensteps xray --help"]),
     "a flag without its value": ("train --epochs", 2, ["--epochs"]),
     "a word for a number": ("train --lr abc", 2, ["--lr", "abc"]),
@@ -62,15 +68,19 @@ TYPED: dict[str, tuple[str, int, list[str]]] = {
     "no epochs": ("train --epochs 0", 2, ["epochs is 0", "1 or more"]),
     "all held out": ("train --hold-out 1", 2, ["hold_out is 1.0", "0 to 0.9"]),
     "a seed too large": ("train --seed 9223372036854775808", 2, ["0 to 9223372036854775807"]),
-    "Nesterov alone": ("train --nesterov --momentum 0", 2, ["nesterov needs momentum"]),
-    "a width of nothing": ("train --width 5", 2, ["width belongs to relu and cnn", "model = relu"]),
+    "Nesterov alone": ("train --nesterov --momentum 0", 2, ["nesterov needs momentum", "Set --momentum 0.9, or"]),
+    "a width of nothing": ("train --width 5", 2, ["width belongs to relu and cnn", "--model relu."]),
     "a spread of nothing": ("train --model relu --init-std 0.5", 2, ["init_std belongs to init = normal", "kaiming"]),
-    "epochs of no schedule": ("train --recipe walkthrough-learner --schedule-epochs 3", 2, ["schedule = one_cycle"]),
+    "epochs of no schedule": (
+        "train --recipe walkthrough-learner --schedule-epochs 3",
+        2,
+        ["Set --schedule-epochs 0, or --schedule one_cycle."],
+    ),
     "cross-entropy for two": ("train --loss cross_entropy", 2, ["binary_cross_entropy_with_logits"]),
     "a loss for two": ("train three --loss sigmoid_l1_loss", 2, ["there are 3", "cross_entropy"]),
     "smoothing for two": ("train --label-smoothing 0.1", 2, ["label_smoothing belongs to cross_entropy"]),
-    "the best of nothing": ("train --keep best --hold-out 0", 2, ["validation pictures", "hold_out"]),
-    "patience with nothing": ("train --stop-patience 3 --hold-out 0", 2, ["stop_patience", "hold_out"]),
+    "the best of nothing": ("train --keep best --hold-out 0", 2, ["validation pictures", "Set --hold-out 0.1."]),
+    "patience with nothing": ("train --stop-patience 3 --hold-out 0", 2, ["stop_patience", "--hold-out 0.1"]),
     "a file of words": ("train file.txt", 1, ["no labels beside it"]),
     "an empty folder": ("train empty", 1, ["holds no train-images-idx3-ubyte"]),
     "a name that is too long": (f"train {'long' * 100}", 1, ["File name too long"]),
@@ -127,9 +137,9 @@ def test_for_a_program_an_error_is_one_object(
         ("--optimizer LBFGS", ["LBFGS does not fit here: it needs a closure"]),
         ("--optimizer Muon", ["Muon does not fit here: it needs parameters that are all matrices"]),
         ("--optimizer Optimizer", ["Optimizer does not fit here: it is abstract"]),
-        ("--optimizer Adagrad --momentum 0.9", ["Adagrad has no momentum", "momentum = 0"]),
-        ("--optimizer AdamW --momentum 0.9 --nesterov", ["AdamW has no nesterov", "nesterov = false"]),
-        ("--device cuda", ["no device cuda", "device = auto"]),
+        ("--optimizer Adagrad --momentum 0.9", ["Adagrad has no momentum", "Set --momentum 0."]),
+        ("--optimizer AdamW --momentum 0.9 --nesterov", ["AdamW has no nesterov", "Set --no-nesterov."]),
+        ("--device cuda", ["no device cuda", "Use --device auto."]),
         ("--device mps", ["no device mps"]),
         ("--gradient formula --model relu", ["formula"]),
     ],
@@ -221,7 +231,7 @@ DAMAGE: dict[Callable[[Path], None], list[str]] = {
     _one_class: ["only pictures of '3'", "two classes or more"],
     _no_test_pictures: ["the test split has no pictures"],
     _one_of_each: ["too few to hold any out"],
-    _two_of_each: ["too few pictures to hold any out", "hold_out = 0"],
+    _two_of_each: ["too few pictures to hold any out", "set --hold-out 0."],
     _a_folder_for_a_file: ["no labels beside it"],
 }
 
@@ -248,7 +258,7 @@ def test_pictures_that_cannot_be_used_are_named_with_the_reason(
         (b'model = "lineer"', ["model is 'lineer'", "Did you mean 'linear'?"]),
         (b"model = 3", ["model is 3"]),
         (b'classes = "Dress"', ["classes is 'Dress'", "list of words"]),
-        (b"nesterov = true", ["mine.toml", "nesterov needs momentum"]),
+        (b"nesterov = true", ["mine.toml", "nesterov needs momentum", "momentum = 0.9"]),
         (b"epochs = = 3", ["mine.toml is not TOML", "line 1"]),
         (b"[train]\nepochs = 3", ["unknown key 'train'"]),
         (b"\xff\xfe\x00epochs", ["mine.toml cannot be read", "UTF-8"]),
@@ -401,7 +411,7 @@ def test_an_interrupt_while_it_begins_is_said_in_words(
 
 
 def test_a_reader_who_leaves_is_left_in_peace_and_loses_no_run(folder: Path, tmp_path: Path) -> None:
-    with start("train", "three", "--epochs", "1", "--out", str(tmp_path / "run"), cwd=folder) as process:
+    with start("train", "--epochs", "1", "--out", str(tmp_path / "run"), cwd=folder) as process:
         process.stdout.readline()
         process.stdout.close()
         process.stdout = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix
+from small import unchecked
 from torch import nn
 
 from sevensteps.data.batches import DataLoaders
@@ -307,6 +309,25 @@ def test_plot_function_draws_what_readers_of_the_walk_through_give_it() -> None:
     weight = torch.tensor(3.0, requires_grad=True)
     assert np.allclose(drawn_by_plot_function(lambda x: weight * x).lines[0].get_ydata()[-1], 6)
     assert set(drawn_by_plot_function(lambda x: 1.5).lines[0].get_ydata()) == {1.5}
+
+
+@pytest.mark.parametrize(
+    ("f", "how", "words"),
+    [
+        (3, {}, "3 is no function"),
+        (torch.sigmoid, {"min": 5, "max": -5}, "from 5 to -5"),
+        (torch.sigmoid, {"min": "a"}, "from 'a' to 2"),
+        (torch.sigmoid, {"max": math.inf}, "to inf"),
+        (lambda x: x[:3], {}, "a number for each of 100"),
+        (lambda x: None, {}, "The function gives None"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_and_leaves_no_figure(f: Any, how: dict[str, Any], words: str) -> None:
+    plt.close("all")
+    with unchecked(), pytest.raises(UsageError, match=words) as caught:
+        figures.plot_function(f, **how)
+    assert caught.value.hint
+    assert plt.get_fignums() == []
 
 
 def test_what_is_drawn_after_plot_function_lands_on_its_curve() -> None:

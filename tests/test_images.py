@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from sevensteps.data import fashion
 from sevensteps.data.images import Images, Splits
 from sevensteps.data.sources import load
-from sevensteps.errors import DataError
+from sevensteps.errors import DataError, UsageError
 
 # Of the bytes of the original's pullovers (0) and dresses (1), in its own order.
 ORIGINAL = {
@@ -71,8 +71,25 @@ def test_indexing_gives_a_float_picture_between_0_and_1_and_a_whole_number(split
 def test_the_last_picture_is_at_minus_one_and_there_is_none_after_it() -> None:
     images = made([0, 1, 2])
     assert torch.equal(images[-1][0], images[2][0])
-    with pytest.raises(IndexError):
+    assert images[np.int64(2)][1] == 2
+    with pytest.raises(IndexError, match="no picture 3: there are 3"):
         images[3]
+
+
+def test_a_slice_gives_its_images() -> None:
+    images = made([0, 1, 2, 0, 1])
+    for some in (slice(3), slice(-2, None), slice(None, None, -2), slice(9, 12)):
+        taken = images[some]
+        assert isinstance(taken, Images)
+        np.testing.assert_array_equal(taken.labels, images.labels[some])
+        assert taken.ids == images.ids[some]
+
+
+@pytest.mark.parametrize("index", ["train/3", 1.5, None, [0, 1], np.array([0, 1])])
+def test_what_is_no_place_is_no_index(index: object) -> None:
+    with unchecked(), pytest.raises(UsageError, match="no place of a picture") as caught:
+        made([0, 1, 2])[index]  # type: ignore[call-overload]
+    assert "take" in caught.value.hint
 
 
 def test_iterating_gives_every_picture_once_and_ends() -> None:

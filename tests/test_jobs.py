@@ -110,6 +110,12 @@ def test_a_finding_is_heard_when_it_appears() -> None:
     assert isinstance(heard[-2], Epoch)
 
 
+def test_one_epoch_at_chance_is_said_at_its_end_since_there_is_no_second() -> None:
+    stuck = ss.train("pullover-dress", recipe="relu", init="zeros", lr=1e-6, epochs=1)
+    assert [(finding.code, finding.epoch) for finding in stuck.findings] == [("at_chance", 1)]
+    assert ss.train("pullover-dress", recipe="linear", epochs=1).findings == ()
+
+
 def test_what_an_observer_raises_ends_the_run(three: Path) -> None:
     def leave(event: object) -> None:
         if isinstance(event, Epoch):

@@ -153,7 +153,7 @@ def stuck(scale: float) -> ss.Learner:
     with torch.no_grad():
         for parameter in learn.model.parameters():
             parameter.fill_(scale if parameter.numel() == 1 else 0.0)
-    next(learn.stream(ss.after(batches=1)))
+    next(learn.stream(ss.after(epochs=9)))
     with torch.no_grad():
         for parameter in learn.model.parameters():
             parameter.fill_(scale if parameter.numel() == 1 else 0.0)

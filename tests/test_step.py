@@ -114,6 +114,25 @@ def test_sgd_refuses_settings_that_cannot_be(settings: dict[str, Any]) -> None:
         SGD(nn.Linear(1, 1).parameters(), **{"lr": 0.1, **settings})
 
 
+def test_a_closure_is_called_with_gradients_and_gives_its_loss() -> None:
+    x, y = torch.rand(8, 3), torch.rand(8, 1)
+    losses = {}
+    for make in (SGD, torch.optim.SGD):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 1)
+        optimizer = make(model.parameters(), lr=0.1, momentum=0.9)
+
+        def closure(model: nn.Module = model, optimizer: torch.optim.Optimizer = optimizer) -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = ((model(x) - y) ** 2).mean()
+            loss.backward()
+            return loss
+
+        losses[make] = [float(optimizer.step(closure).detach()) for _ in range(5)]
+    assert losses[SGD] == losses[torch.optim.SGD]
+    assert losses[SGD][-1] < losses[SGD][0]
+
+
 def rates_of(scheduler: Any, optimizer: torch.optim.Optimizer, total: int) -> list[float]:
     rates = []
     for _ in range(total):

@@ -84,6 +84,25 @@ def test_when_reached_looks_from_the_right_side() -> None:
     assert when_reached("accuracy", 0.95).reason(progress()) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "how", "stops"),
+    [
+        ("error_rate", {}, False),
+        ("mean_absolute_error", {}, False),
+        ("accuracy", {}, True),
+        ("mae", {}, True),
+        ("mae", {"lower_is_better": True}, False),
+        ("error", {"lower_is_better": False}, True),
+    ],
+)
+def test_a_figure_improves_in_its_own_direction(name: str, how: dict[str, bool], stops: bool) -> None:
+    falling = [Epoch(number, 0.5, 0.5, {name: 1 / number}, 0.1) for number in range(1, 5)]
+    seen = Progress(4, 4, 0.0, falling, lambda: None)
+    assert (when_flat(name, patience=3, **how).reason(seen) is not None) == stops
+    assert when_reached(name, 0.25, **how).reason(seen) is not None
+    assert (when_reached(name, 0.2, **how).reason(seen) is not None) == stops
+
+
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
 def test_when_not_finite_names_the_batch(loss: float) -> None:
     reason = when_not_finite().reason(progress(batches=7, loss=loss))

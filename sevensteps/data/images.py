@@ -9,15 +9,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import numbers
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from ..errors import DataError, nearest
+from ..errors import DataError, UsageError, nearest
 from ..seeds import HOLD_OUT, seed_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Images:
 
     `pixels` is `(n, channels, height, width)` uint8, `labels` is `(n,)` int64 and indexes `classes`. `rows` are the
     places the pictures had in the source's own split `origin`; they survive choosing and splitting.
-    Indexing gives `(float tensor (c, h, w) in [0, 1], int label)`, so this is also a PyTorch dataset.
+    Indexing gives `(float tensor (c, h, w) in [0, 1], int label)`, so this is also a PyTorch dataset; a slice gives
+    the `Images` of it.
 
     Raises:
         DataError: sizes that do not go together, a label that no class has, or a class named twice.
@@ -78,8 +80,22 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        return self.tensors[0][index].float() / 255, int(self.labels[index])
+    @overload
+    def __getitem__(self, index: slice) -> Images: ...
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> tuple[torch.Tensor, int]: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Images | tuple[torch.Tensor, int]:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        try:
+            row = operator.index(index)
+        except TypeError as error:
+            raise UsageError(
+                f"{index!r:.80} is no place of a picture.", hint="images[3], images[:3], or images.take(rows)."
+            ) from error
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"There is no picture {row}: there are {len(self):,}, from 0.")
+        return self.tensors[0][row].float() / 255, int(self.labels[row])
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, int]]:
         return (self[index] for index in range(len(self)))

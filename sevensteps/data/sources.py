@@ -30,6 +30,9 @@ SOURCES: dict[str, Callable[[Callable[[str], None]], Splits]] = {
 }
 
 
+_PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+
+
 def load(
     source: str | Path = "pullover-dress",
     classes: Sequence[str] | None = None,
@@ -56,6 +59,11 @@ def load(
         raise UsageError(f"classes is {classes!r}, and must be a list of names.", hint='classes=["Pullover", "Dress"]')
     if str(source) in SOURCES:
         splits = SOURCES[str(source)](say)
+    elif Path(source).suffix.lower() in _PICTURES and Path(source).is_file():
+        raise DataError(
+            f"{source} is one picture, and a source is many, with labels.",
+            hint=f"To classify it: sevensteps predict RUN {source}",
+        )
     elif Path(source).exists():
         from .idx import load_idx
 

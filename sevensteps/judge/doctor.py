@@ -36,11 +36,15 @@ class Doctor:
             if not at_chance:
                 self.findings[open_at] = dataclasses.replace(self.findings[open_at], recovered_at=event.number)
             return None
-        if not at_chance or event.number < GIVEN_UP_AFTER:
+        if not at_chance or (event.number < GIVEN_UP_AFTER and not self._is_over()):
             return None
         finding = self._explain(event, interval)
         self.findings.append(finding)
         return finding
+
+    def _is_over(self) -> bool:
+        """Whether the run ends here: what has not left chance by then never does."""
+        return self._learn.stop.reason(self._learn.state.progress()) is not None
 
     def _at_chance(self, accuracy: float) -> tuple[bool, str]:
         """Whether the accuracy's interval includes what answering one class for all would get."""

@@ -353,12 +353,29 @@ def plot_function(
     `f` is called once with a tensor of 100 numbers: functions for tensors such as `torch.sigmoid` take nothing else,
     which is why this one function here imports torch. It alone draws on pyplot's current figure, so that a reader's
     `plt.scatter(...)` after it lands on the same curve.
+
+    Raises:
+        UsageError: `f` is no function or does not give a number for each, or `min` is not below `max`.
     """
     import torch
     from matplotlib import pyplot
 
+    if not callable(f):
+        raise UsageError(f"{f!r:.80} is no function.", hint="plot_function(torch.sigmoid, min=-5, max=5)")
+    limits: Sequence[Any] = (min, max)
+    if not all(isinstance(limit, (int, float)) for limit in limits) or not -math.inf < min < max < math.inf:
+        raise UsageError(
+            f"Nothing can be drawn from {min!r} to {max!r}.", hint="min and max are numbers: min=-5, max=5"
+        )
     x = torch.linspace(min, max, 100)
-    y = torch.as_tensor(f(x)).detach().broadcast_to(x.shape)
+    made = f(x)
+    try:
+        y = torch.as_tensor(made).detach().broadcast_to(x.shape)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"The function gives {made!r:.80}, and must give a number for each of {len(x)}.",
+            hint="It is called once, with a tensor of 100 numbers.",
+        ) from error
     _, axes = pyplot.subplots(figsize=figsize)
     axes.plot(x.numpy(), y.numpy(), color=BLUE)
     axes.set(xlabel=tx or "", ylabel=ty or "", title=title or "")

@@ -49,8 +49,12 @@ class SGD(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Move every parameter that has a gradient."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Move every parameter that has a gradient; a closure is called before, and what it gives is given back."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             lr, momentum, weight_decay = group["lr"], group["momentum"], group["weight_decay"]
             for parameter in group["params"]:
@@ -67,6 +71,7 @@ class SGD(torch.optim.Optimizer):
                         velocity = state["momentum_buffer"] = gradient.clone()
                     gradient = gradient.add(velocity, alpha=momentum) if group["nesterov"] else velocity
                 parameter.sub_(gradient, alpha=lr)
+        return loss
 
 
 def optimizer_named(name: str) -> Callable[..., torch.optim.Optimizer]:

@@ -84,17 +84,19 @@ def after(*, epochs: int | None = None, batches: int | None = None, seconds: flo
     return StopRule(reason, epochs, batches)
 
 
-def when_flat(name: str = "valid_loss", patience: int = 3, min_delta: float = 0.0) -> StopRule:
+def when_flat(
+    name: str = "valid_loss", patience: int = 3, min_delta: float = 0.0, *, lower_is_better: bool | None = None
+) -> StopRule:
     """Stop when a figure has not improved by more than `min_delta` for `patience` epochs, or is not a number.
 
-    Losses improve downwards, metrics upwards.
+    What is called a loss or an error improves downwards, anything else upwards, unless `lower_is_better` says so.
 
     Raises:
         UsageError: patience under 1.
     """
     if patience < 1:
         raise UsageError(f"patience is {patience}, and must be 1 or more.", hint="Try patience=3.")
-    sign = 1 if name.endswith("loss") else -1
+    sign = _sign(name, lower_is_better)
 
     def reason(progress: Progress) -> str | None:
         if progress.history and math.isnan(figure(progress.history[-1], name)):
@@ -110,9 +112,9 @@ def when_flat(name: str = "valid_loss", patience: int = 3, min_delta: float = 0.
     return StopRule(reason)
 
 
-def when_reached(name: str, value: float) -> StopRule:
-    """Stop when a figure reaches `value`: losses from above, metrics from below."""
-    sign = 1 if name.endswith("loss") else -1
+def when_reached(name: str, value: float, *, lower_is_better: bool | None = None) -> StopRule:
+    """Stop when a figure reaches `value`: losses and errors from above, anything else from below; see `when_flat`."""
+    sign = _sign(name, lower_is_better)
 
     def reason(progress: Progress) -> str | None:
         if progress.history and sign * figure(progress.history[-1], name) <= sign * value:
@@ -146,6 +148,12 @@ def figure(epoch: Epoch, name: str) -> float:
         known = [known for known, number in figures.items() if number is not None]
         raise UsageError(f"An epoch has no {name!r} to stop by.", hint=nearest(name, known))
     return value
+
+
+def _sign(name: str, lower_is_better: bool | None) -> int:
+    """1 for a figure that improves downwards, -1 for one that improves upwards."""
+    falls = name.endswith(("loss", "error", "error_rate")) if lower_is_better is None else lower_is_better
+    return 1 if falls else -1
 
 
 def _count(number: int, one: str, many: str = "") -> str:
