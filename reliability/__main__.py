@@ -55,16 +55,18 @@ def main() -> int:
             for failure in failures(results[name])[:5]:
                 print(f"  {failure}", file=sys.stderr)
     print(json.dumps(results, indent=1))
-    return (
-        1 if any(isinstance(value, list) and value for counts in results.values() for value in counts.values()) else 0
-    )
+    return 1 if any(map(failures, results.values())) else 0
+
+
+def failures(counts: dict[str, Any]) -> list[str]:
+    """What must not be, of a part: every list that it counts."""
+    return [one for value in counts.values() if isinstance(value, list) for one in value]
 
 
 def in_short(counts: dict[str, Any]) -> str:
     """The counts of a part in a line: of what must not be, how often it was."""
-    return ", ".join(
-        f"{name} {len(v) if isinstance(v, list) else v}" for name, v in counts.items() if name != "by_case"
-    )
+    numbers = {name: len(value) if isinstance(value, list) else value for name, value in counts.items()}
+    return ", ".join(f"{name} {value}" for name, value in numbers.items() if not isinstance(value, dict))
 
 
 if __name__ == "__main__":

@@ -145,8 +145,10 @@ def is_ours(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """Inside, no other process has this folder; the system frees it when the process ends, however it ends.
+
+    One that is in use is waited for, for so many seconds.
 
     Raises:
         RunError: another process has it.
@@ -154,10 +156,10 @@ def locked(folder: Path) -> Iterator[None]:
     """
     import filelock
 
-    lock = filelock.FileLock(folder / LOCK, blocking=False)
+    lock = filelock.FileLock(folder / LOCK, timeout=wait)
     with said_in_words(folder):
         try:
-            lock.acquire()
+            lock.acquire(poll_interval=0.02)
         except filelock.Timeout as error:
             raise RunError(
                 f"{folder} is in use: another process trains or repairs this run.",

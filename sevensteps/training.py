@@ -14,7 +14,7 @@ from typing import Any
 from . import checkpoint, files, runs, saving
 from .checkpoint import Checkpoint
 from .data.images import Images, Splits
-from .judge.baselines import BASELINES
+from .judge.baselines import baseline_answers, baseline_scores
 from .judge.doctor import Doctor
 from .judge.predictions import Predictions, predict_split
 from .learner import Learner
@@ -106,7 +106,8 @@ def to_the_end(work: Work, observe: Observe) -> Run:
     _open(work, observe)
     with timed(work.seconds, "judge"):
         split = "test" if splits.test else "valid"
-        baselines = {name: f(splits.train, judged_on, split) for name, f in BASELINES.items()} if judged_on else {}
+        answers = baseline_answers(splits.train, judged_on) if judged_on else {}
+        baselines = baseline_scores(answers, judged_on, split) if judged_on else {}
     observe(Baselines(baselines))
     done = state.stopped is not None  # a finished run is judged again and nothing else
     observe(Ready(learn.xray(), work.recipe.epochs, learn.batches_per_epoch or 0, state.batch, done))

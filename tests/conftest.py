@@ -29,6 +29,7 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     """Keep the tests away from the user's cache and settings; programs they start inherit this."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEVENSTEPS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("SEVENSTEPS_STATE", str(tmp_path_factory.mktemp("state")))
         patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("matplotlib")))
         patch.delenv("SEVENSTEPS_MIRROR", raising=False)
         yield

@@ -1,4 +1,4 @@
-"""Judging: intervals against SciPy, baselines against slow arithmetic, tables against PyTorch, and the doctor."""
+"""Judging: intervals against SciPy, tables against PyTorch, and the doctor."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from small import images, learner, loaders
 from torch.nn import functional as F
 
 import sevensteps as ss
-from sevensteps.data.images import Images, Splits
 from sevensteps.errors import UsageError
-from sevensteps.judge.baselines import BASELINES, most_frequent, nearest_mean_picture, pixel_similarity
 from sevensteps.judge.doctor import Doctor
 from sevensteps.judge.intervals import score, wilson
 from sevensteps.judge.predictions import predict_split
@@ -64,60 +62,6 @@ def test_a_score_says_its_split_count_and_interval() -> None:
         "n": 2000,
         "correct": 1940,
     }
-
-
-def nearest_by_hand(train: Images, test: Images) -> list[int]:
-    """Pixel similarity, one picture and one class at a time, in exact numbers."""
-    answers = []
-    means = {
-        label: train.pixels[train.labels == label].astype(np.float64).sum(0) / (train.labels == label).sum()
-        for label in range(len(train.classes))
-        if (train.labels == label).any()
-    }
-    for picture in test.pixels:
-        distances = {label: float(np.abs(picture - mean).mean()) for label, mean in means.items()}
-        answers.append(min(distances, key=distances.__getitem__))
-    return answers
-
-
-@pytest.mark.parametrize(("count", "classes", "shape"), [(60, 2, (1, 8, 8)), (90, 5, (3, 4, 6)), (700, 3, (1, 3, 3))])
-def test_pixel_similarity_is_what_slow_arithmetic_gives(count: int, classes: int, shape: tuple[int, int, int]) -> None:
-    train, test = images(90, shape, classes), images(count, shape, classes, seed=1)
-    expected = nearest_by_hand(train, test)
-    np.testing.assert_array_equal(nearest_mean_picture(train, test), expected)
-    found = pixel_similarity(train, test)
-    assert (found.correct, found.n) == (int((np.array(expected) == test.labels).sum()), count)
-    assert found.split == "test"  # also where the pictures come from a source's training pictures, as these do
-
-
-def test_pixel_similarity_of_the_first_job_is_the_bar_to_beat(splits: Splits) -> None:
-    assert splits.test is not None
-    some = splits.test.take(np.arange(0, 2000, 20))
-    np.testing.assert_array_equal(nearest_mean_picture(splits.train, some), nearest_by_hand(splits.train, some))
-    assert 0.91 < pixel_similarity(splits.train, splits.test).accuracy < 0.92
-
-
-def test_a_class_without_training_pictures_is_never_the_nearest() -> None:
-    pictures = images(60, classes=3)
-    without = pictures.take(np.flatnonzero(pictures.labels != 1))
-    assert set(nearest_mean_picture(without, pictures).tolist()) == {0, 2}
-
-
-def test_the_most_frequent_class_is_that_of_training() -> None:
-    train = images(90, classes=3).take(np.array([1, 4, 7, 0, 2]))
-    test = images(30, classes=3, seed=1)
-    found = most_frequent(train, test)
-    assert (found.correct, found.n) == (10, 30)
-
-
-def test_each_baseline_has_a_name_and_gives_a_score() -> None:
-    train, test = images(60), images(20, seed=1)
-    for name, baseline in BASELINES.items():
-        found = baseline(train, test, "valid")
-        assert name
-        assert found.split == "valid"
-        assert found.n == 20
-        assert found.accuracy in found.interval
 
 
 @pytest.mark.parametrize("classes", [2, 4])

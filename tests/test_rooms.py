@@ -24,7 +24,7 @@ ROOM_OF = {
 }
 
 # Bottom to top: a room, and the rooms it may import besides itself.
-BOTTOM = {"device", "errors", "files", "foreign", "history", "lists", "reading", "records", "seeds"}
+BOTTOM = {"device", "errors", "files", "foreign", "history", "lists", "places", "reading", "records", "seeds"}
 TO_TRAIN = BOTTOM | {"show", "data", "steps", "metrics", "architecture", "model_file", "learner"}
 TO_JUDGE = TO_TRAIN | {"recipe", "runs"}
 TO_WORK = TO_JUDGE | {"judge", "ship"}
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "errors": set(),
     "records": set(),
     "history": {"records"},
+    "places": set(),
     "reading": set(),
     "seeds": set(),
     "lists": set(),
@@ -73,6 +74,8 @@ WITHOUT_TORCH = [
     "files",
     "errors",
     "records",
+    "places",
+    "judge/ledger",
     "reading",
     "seeds",
     "device",

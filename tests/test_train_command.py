@@ -118,8 +118,9 @@ def test_json_is_one_object_with_the_promised_keys(repeated: Done) -> None:
     for score in scores:
         assert set(score) == {"accuracy", "low", "high", "n", "correct"}
         assert 0 <= score["low"] <= score["accuracy"] == score["correct"] / score["n"] <= score["high"] <= 1
-    assert [score["n"] for score in scores] == [2000, 1200, 2000, 2000]
-    assert list(result["baselines"]) == ["most frequent class", "pixel similarity"]
+    assert [score["n"] for score in scores] == [2000, 1200] + 4 * [2000]
+    named = ["most frequent class", "pixel similarity", "nearest neighbor", "logistic regression"]
+    assert list(result["baselines"]) == named
     assert set(result["seconds"]) == {"import", "data", "train", "judge"}
     assert result["model"] == {"name": "linear", "parameters": 785}
     assert result["gradient"] == "formula"
@@ -155,7 +156,7 @@ def test_a_test_split_that_was_taken_from_training_is_said_to_be_so(
     sizes = "216 to train on, 60 to test on (taken from the training pictures), 24 held out for validation"
     assert sizes in out
     assert "train pictures" not in out
-    assert out.count("of 60 test pictures (95 % interval") == 3  # two baselines and the result
+    assert out.count("of 60 test pictures (95 % interval") == 5  # four baselines and the result
     rows = [json.loads(line) for line in (place / "taken/predictions.jsonl").read_text().splitlines()]
     assert len(rows) == 84
     assert all(row["id"].startswith("train/") for row in rows), "a picture no longer has the source's name"

@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import files
 from ..errors import DataError, DownloadError, FileError
+from ..places import cache_folder
 from . import idx
 from .images import Images, Splits
 
@@ -66,13 +67,6 @@ def load_fashion(say: Progress = lambda line: None) -> Splits:
         say(f"The cached copy is damaged ({error}); decoding again.")
         _decode_into(decoded, say)
         return _open(decoded)
-
-
-def cache_folder() -> Path:
-    """Where decoded and downloaded data is kept: SEVENSTEPS_CACHE, or the user's cache folder."""
-    import platformdirs
-
-    return Path(os.environ.get("SEVENSTEPS_CACHE") or platformdirs.user_cache_dir("sevensteps"))
 
 
 def _open(decoded: Path) -> Splits:
