@@ -19,7 +19,7 @@ from typing import Any
 # Before torch is imported: as in the command.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from . import children, damage, determinism, faults, kill, power
+from . import children, damage, determinism, faults, fuzz, kill, power
 from .cases import make_source
 
 Part = Callable[[Path, Path, bool], dict[str, Any]]
@@ -33,7 +33,15 @@ PARTS: dict[str, Part] = {
     "disk": lambda place, source, full: faults.full_disk(place, source),
     "damage": lambda place, source, full: damage.damage(place, source, 4000 if full else 1000),
     "determinism": lambda place, source, full: determinism.determinism(place, source, 20 if full else 2),
+    "hostile": lambda place, source, full: of_hostile(fuzz.hostile(20_000 if full else 1500)),
 }
+
+
+def of_hostile(found: dict[str, Any]) -> dict[str, Any]:
+    """The counts of the kinds of files together."""
+    failed = [f"{kind}: {failure}" for kind, counts in found.items() for failure in counts["failures"]]
+    cases = {kind: counts["cases"] for kind, counts in found.items()}
+    return {"cases": sum(cases.values()), "failed": failed, "by_kind": found}
 
 
 def main() -> int:

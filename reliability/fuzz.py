@@ -733,6 +733,17 @@ def damage_saved(count: int, seed: int, folder: Path) -> dict[str, Any]:
     return found
 
 
+def hostile(count: int, seed: int = 0, out: Path | None = None) -> dict[str, Any]:
+    """So many model files, a quarter as many pictures and as many of the other kinds, and every byte of two damaged."""
+    with _originals() as folder:
+        return {
+            **fuzz_model_files(count, seed, folder, out),
+            **fuzz_pictures(count // 4, seed, folder, out),
+            **fuzz_settings(count // 4, seed, folder, out),
+            **damage_saved(count // 20, seed, folder),
+        }
+
+
 def main() -> int:
     """Count all, print one JSON object; 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="python -m reliability.fuzz", description=__doc__)
@@ -743,16 +754,11 @@ def main() -> int:
     given = parser.parse_args()
     faulthandler.enable()
     start = time.perf_counter()
-    with _originals() as folder:
-        if given.only:
+    if given.only:
+        with _originals() as folder:
             found = {given.only: fuzz(given.only, given.count, given.seed, folder, given.out)}
-        else:
-            found = {
-                **fuzz_model_files(given.count, given.seed, folder, given.out),
-                **fuzz_pictures(given.count // 4, given.seed, folder, given.out),
-                **fuzz_settings(given.count // 4, given.seed, folder, given.out),
-                **damage_saved(given.count // 20, given.seed, folder),
-            }
+    else:
+        found = hostile(given.count, given.seed, given.out)
     failed = sum(len(target["failures"]) for target in found.values())
     seconds = round(time.perf_counter() - start, 1)
     print(json.dumps({"seed": given.seed, **found, "failed": failed, "seconds": seconds}))
