@@ -13,7 +13,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +20,8 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from . import __version__
+from . import cli_judging as judging
+from .cli_common import Common
 from .errors import RecipeError, SevenstepsError, UsageError, nearest
 from .recipe import Recipe, setting_types, shipped_recipes
 
@@ -34,15 +35,6 @@ app = App(
     help_format="plaintext",
     default_parameter=Parameter(negative=()),
 )
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Common:
-    """Flags of every verb."""
-
-    json: Annotated[bool, Parameter(help="Print one JSON object on stdout, and nothing else there.")] = False
-    debug: Annotated[bool, Parameter(help="Show the traceback of an error.")] = False
 
 
 def _flags() -> Any:
@@ -86,6 +78,7 @@ def train(
     force: bool = False,
     plots: bool = False,
     exact: bool = False,
+    seeds: Annotated[int | None, Parameter(converter=_whole_number)] = None,
     settings: Settings = NOTHING_GIVEN,  # type: ignore[valid-type]
     common: Common = Common(),
 ) -> int:
@@ -106,6 +99,8 @@ def train(
         Draw figures into the run's folder.
     exact
         Where the recipe is a run's: refuse if its numbers cannot be repeated here.
+    seeds
+        Train with so many seeds, and say how far they differ, apart from how far other pictures might.
     """
     given = {key: value for key, value in vars(settings).items() if value is not None}
     if "classes" in given:
@@ -119,6 +114,8 @@ def train(
         # Before anything heavy is imported, so that a mistyped flag is answered at once.
         chosen = loaded.replace(**given, **({"source": source} if source else {}))
 
+        if seeds is not None:
+            return judging.train_seeds(seeds, chosen, out, force, common, _interrupted)
         from . import jobs
         from .show import terminal
 
@@ -200,11 +197,12 @@ def _shown(run: Run, chosen: Recipe, common: Common) -> int:
         console,
         test=run.test,
         valid=run.valid,
-        baselines=run.baselines,
         stopped_because=run.stopped_because,
         kept=kept,
         findings=run.findings,
         validated_on_test=run.recipe.validate_on == "test",
+        against=run.against,
+        looks=run.looks,
     )
     folder = str(run.folder)
     following = [
@@ -216,6 +214,10 @@ def _shown(run: Run, chosen: Recipe, common: Common) -> int:
     if common.json:
         print(json.dumps(run.as_json()))
     return 0
+
+
+app.command(judging.judge)
+app.command(judging.compare)
 
 
 def _interrupted(run: Run, common: Common) -> int:

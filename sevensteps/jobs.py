@@ -6,20 +6,22 @@ A job tells whoever `observe`s it what is going on, in plain records; the comman
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import checkpoint, files, runs
+from . import abstention, checkpoint, files, runs
 from .data.images import Splits
 from .errors import DataError, ModelError, RecipeError, RunError, UsageError
 from .recipe import Recipe, read_recipe, recorded_in
-from .records import Check, Note, XRay
+from .records import Check, Comparison, Note, Scores, Spread, XRay
 
 if TYPE_CHECKING:
     from .data.audit import Audit
+    from .judge.predictions import Predictions
     from .learner import Learner
     from .ship.predict import Answer
     from .training import Observe, Run
@@ -62,6 +64,61 @@ def train(
     before = {} if isinstance(recipe, Recipe) else _recorded_with(recipe)
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe or "linear")
     recipe = recipe.replace(**settings, **({"source": str(source)} if source else {}))
+    from .training import count_look
+
+    run, pictures = _trained(recipe, before, out, save, force, plots, exact, observe)
+    return count_look([run], pictures, observe)[0]
+
+
+def train_seeds(
+    count: int,
+    recipe: str | Path | Recipe | None = None,
+    *,
+    out: str | Path | None = None,
+    save: bool = False,
+    force: bool = False,
+    observe: Observe = lambda event: None,
+    done: Callable[[Run], None] = lambda run: None,
+    **settings: Any,
+) -> tuple[list[Run], Spread | None]:
+    """The same recipe with so many seeds, from its own on; how far they differ, and apart from it how far pictures do.
+
+    `done` is told of each run as it ends. With `out` they go to its folders `seed-0`, `seed-1`, …. Together they are
+    one look at the test pictures. An interrupted run is the last.
+
+    Raises:
+        RecipeError: fewer than two seeds; and as `train`.
+    """
+    from .judge.comparison import over_seeds
+    from .training import count_look
+
+    if count < 2:
+        raise RecipeError(f"seeds is {count}, and must be 2 or more.", hint="sevensteps train --seeds 20")
+    first = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe or "linear")).replace(**settings)
+    trained = []
+    pictures = ""
+    for seed in range(first.seed, first.seed + count):
+        beside = Path(out) / f"seed-{seed}" if out else None
+        run, pictures = _trained(first.replace(seed=seed), {}, beside, save, force, False, False, observe)
+        trained.append(run)
+        done(run)
+        if run.interrupted:
+            return count_look(trained, pictures, observe), None
+    tables = [next(iter(run.tables.values())) for run in trained if run.tables]
+    return count_look(trained, pictures, observe), over_seeds(tables) if tables else None
+
+
+def _trained(
+    recipe: Recipe,
+    before: Mapping[str, Any],
+    out: str | Path | None,
+    save: bool,
+    force: bool,
+    plots: bool,
+    exact: bool,
+    observe: Observe,
+) -> tuple[Run, str]:
+    """A run trained and judged, and the fingerprint of the pictures it was tested on; see `train`."""
     seconds: dict[str, float] = {}
     splits, recipe = _prepared(recipe, seconds, observe)
     from .judge.doctor import Doctor
@@ -79,7 +136,8 @@ def train(
                 folder = stack.enter_context(runs.new_folder(recipe, Path(out) if out else None, force=force))
                 stack.enter_context(_interrupts_name(folder))
                 runs.save_recipe(folder, recipe, now)
-            return to_the_end(Work(folder, recipe, now, splits, learn, seconds, Doctor(learn), plots), observe)
+            run = to_the_end(Work(folder, recipe, now, splits, learn, seconds, Doctor(learn), plots), observe)
+            return run, now["data"].get("test", "")
 
 
 def resume(
@@ -121,7 +179,7 @@ def resume(
         seconds: dict[str, float] = {}
         splits, recipe = _prepared(recipe, seconds, observe)
         from .judge.doctor import Doctor
-        from .training import Work, finding_from, save, to_the_end
+        from .training import Work, count_look, finding_from, save, to_the_end
 
         with _threads(recipe.threads):
             now = recorded(splits, recipe)
@@ -136,8 +194,9 @@ def resume(
             work = Work(folder, recipe, now, splits, learn, seconds, doctor, plots)
             if epochs is not None:
                 learn.state.stopped = None
+                learn.temperature, learn.abstention = 1.0, None  # until the longer run is at its end
                 save(work)  # the longer recipe is what a later resume goes on with
-            return to_the_end(work, observe)
+            return count_look([to_the_end(work, observe)], now["data"].get("test", ""), observe)[0]
 
 
 def take_up(learn: Learner, found: checkpoint.Checkpoint, folder: Path) -> None:
@@ -151,6 +210,8 @@ def take_up(learn: Learner, found: checkpoint.Checkpoint, folder: Path) -> None:
     state = learn.state
     state.restore({name: torch.from_numpy(array) for name, array in found.arrays.items()}, found.facts)
     state.history, state.seconds = runs.with_timings(folder, state.history)
+    learn.temperature = float(found.about.get("temperature") or 1.0)
+    _, learn.abstention = abstention.in_file(found.arrays, found.about, folder / checkpoint.CHECKPOINT)
 
 
 def _extended(
@@ -241,7 +302,7 @@ def place_in_words(found: checkpoint.Checkpoint) -> str:
 def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> list[Check]:
     """Train the run again, to the batch at which it stands, and compare what it gives byte for byte."""
     from .judge.doctor import Doctor
-    from .training import Work, snapshot, to_the_end
+    from .training import Work, learn_from_validation, snapshot, to_the_end
 
     before = recorded_in(found.recipe)
     # A clock does not repeat: what it ended is ended at the same place.
@@ -252,6 +313,8 @@ def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> l
         place = int(found.facts["epoch"]), int(found.facts["position"])
         work = Work(None, recipe, now, splits, learn, {}, Doctor(learn), until=place)
         to_the_end(work, observe)
+        if found.stopped:  # `until` leaves before the end is said
+            learn_from_validation(work)
         again = checkpoint.derived(snapshot(work))
     wanted, differences = checkpoint.derived(found), differences_between(before, now)
     checks = []
@@ -260,6 +323,153 @@ def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> l
         why = f" ({'; '.join(differences)})" if differences else ""
         checks.append(Check(f"{name} of a second run", same, "the same bytes" if same else f"other bytes{why}"))
     return checks
+
+
+def judge(
+    run: str | Path,
+    split: str = "test",
+    *,
+    clopper_pearson: bool = False,
+    observe: Observe = lambda event: None,
+) -> tuple[runs.SavedRun, Scores]:
+    """Every figure of a saved run on one of its splits, with its interval, from its table of predictions.
+
+    Nothing is trained, and where the table is there neither pictures nor PyTorch are needed. Where it is not there (the
+    run was interrupted, or left the test pictures unread) the run's model answers first, and the table is kept.
+    `clopper_pearson` asks for that interval of each share in the place of Wilson's.
+
+    Raises:
+        RunError: no such run, one in which nothing was saved, or one whose pictures are others now.
+        DataError: there is no such split.
+    """
+    from .judge import ledger
+    from .judge.intervals import clopper_pearson as exact_interval
+    from .judge.scores import score_table
+
+    saved = runs.open_run(Path(run))
+    found = _checkpoint_of(saved.folder)
+    tables = _tables(saved.folder, found)
+    if split not in tables:
+        tables = _answered(saved, found, split, tables, observe)
+    if split == "test":
+        pictures = recorded_in(found.recipe).get("data", {}).get("test", "")
+        _, problem = ledger.look(pictures, [checkpoint.digest(found.model_bytes())])
+        if problem:
+            observe(Note(problem))
+    scores = score_table(tables[split])
+    if clopper_pearson:
+        exact = {
+            name: dataclasses.replace(metric, low=interval.low, high=interval.high, method="clopper-pearson")
+            for name, metric in scores.metrics.items()
+            if metric.method == "wilson" and metric.value is not None
+            for interval in [exact_interval(round(metric.value * metric.n), metric.n)]
+        }
+        scores = dataclasses.replace(scores, metrics={**scores.metrics, **exact})
+    return saved, scores
+
+
+def compare(names: Sequence[str | Path], split: str = "test") -> tuple[tuple[Comparison, ...], str]:
+    """Whether saved runs differ on the same pictures, pair by pair, and what choosing between them by these does.
+
+    Needs neither pictures nor PyTorch. More than two are corrected for their number.
+
+    Raises:
+        RunError: no such run, one without predictions of this split, or runs that were judged on different pictures.
+        UsageError: fewer than two runs, or one named twice.
+    """
+    from .judge import ledger
+    from .judge.comparison import compare_all
+
+    if len(names) < 2 or len(set(map(str, names))) != len(names):
+        raise UsageError("compare takes two runs or more, each once.", hint="sevensteps compare RUN RUN")
+    tables, pictures = {}, {}
+    for name in names:
+        folder = runs.find(Path(name))
+        runs.refuse_if_no_run(folder)
+        found = _checkpoint_of(folder)
+        of_run = _tables(folder, found)
+        if split not in of_run:
+            raise RunError(
+                f"{folder} has no predictions of {split} pictures.", hint=f"sevensteps judge {folder} --split {split}"
+            )
+        tables[str(name)] = of_run[split]
+        data = recorded_in(found.recipe).get("data", {})
+        pictures[str(name)] = data.get("test" if split == "test" else "train", "")
+    first, *others = pictures
+    for other in others:
+        if pictures[other] != pictures[first]:
+            raise RunError(
+                f"{first} and {other} were judged on different pictures.",
+                hint="Train both on the same source, with the same seed for what is held out.",
+            )
+    effect = ""
+    looks = len(ledger.looks_at(pictures[first])) if split == "test" else 0
+    if looks > 1:
+        best = max(tables.values(), key=lambda table: table.score.accuracy).score
+        points = 100 * ledger.luck_of_the_best(looks, best.accuracy, best.n)
+        effect = (
+            f"These test pictures have judged {looks} models on this machine. Whoever keeps the best of so many by "
+            f"them may report up to {points:.2f} points of luck: choose on validation pictures (--split valid), or "
+            "test the choice on new ones."
+        )
+    return compare_all(tables), effect
+
+
+def _checkpoint_of(folder: Path) -> checkpoint.Checkpoint:
+    """The checkpoint of a run.
+
+    Raises:
+        RunError: nothing was saved yet, or none is whole.
+    """
+    found, _ = checkpoint.load(folder)
+    if found is None:
+        raise RunError(f"Nothing was saved in {folder} yet.", hint=f"sevensteps resume {folder}")
+    return found
+
+
+def _tables(folder: Path, found: checkpoint.Checkpoint) -> dict[str, Predictions]:
+    """The tables of predictions of a run's own model; none where they are missing, damaged, or another model's."""
+    from .judge.predictions import from_jsonl
+
+    if not checkpoint.is_judged(folder, found):
+        return {}
+    return from_jsonl(folder / checkpoint.PREDICTIONS, found.about.get("classes") or ())
+
+
+def _answered(
+    saved: runs.SavedRun,
+    found: checkpoint.Checkpoint,
+    split: str,
+    tables: Mapping[str, Predictions],
+    observe: Observe,
+) -> dict[str, Predictions]:
+    """The tables with that of one more split, which the run's model answers now; kept in the run's folder.
+
+    Raises:
+        RunError: the pictures are others now, or another process has the run.
+        DataError: there is no such split.
+    """
+    splits, recipe = _prepared(Recipe.from_toml(found.recipe), {}, observe)
+    _refuse_other_pictures(saved.folder, recipe, recorded_in(found.recipe), recorded(splits, recipe))
+    images = {"test": splits.test, "valid": splits.valid, "train": splits.train}.get(split)
+    if images is None:
+        raise DataError(f"{recipe.source} has no {split} pictures.", hint="--split test, valid or train.")
+    from .judge.predictions import predict_split
+    from .training import save_judgement
+
+    with _threads(recipe.threads), files.locked(saved.folder):
+        learn = recipe.learner(splits)
+        take_up(learn, found, saved.folder)
+        if learn.state.best:
+            learn.model.load_state_dict(learn.state.best)
+        learn.temperature = float(found.about.get("temperature") or 1.0)
+        more = {**tables, split: predict_split(learn, images, split)}
+        judgement = {key: value for key, value in saved.judgement.items() if key not in ("sha256", "files")}
+        if split in ("test", "valid"):
+            judgement[split] = more[split].score.as_json()
+        checkpoint.rebuild(saved.folder, found)
+        save_judgement(saved.folder, judgement, more)
+    return more
 
 
 def xray(run: Path, *, start: bool = False) -> tuple[runs.SavedRun, str, XRay]:

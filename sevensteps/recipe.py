@@ -50,6 +50,13 @@ class Recipe:
     hold_out: float = setting(0.1, "Share of the training pictures held out for validation.", least=0, most=0.9)
     validate_on: Literal["valid", "test"] = setting("valid", "Pictures looked at after each epoch.")
     batch_size: int = setting(256, "Pictures in a mini-batch.", least=1)
+    test: bool = setting(True, "Judge on the test pictures. false leaves them unread.")
+    coverage: float = setting(
+        0.95,
+        "Share of pictures like these that predict answers; to the rest it says not sure, or none of these. 1: all.",
+        least=0.5,
+        most=1,
+    )
     augment: Literal["none", "flip", "shift", "flip+shift"] = setting("none", "Changes drawn anew for each epoch.")
 
     model: Literal["linear", "relu", "cnn"] = setting("linear", "The network.")
@@ -105,6 +112,11 @@ class Recipe:
         for key, value in dataclasses.asdict(self).items():
             _check(key, value)
         self.saves_every()
+        if self.validate_on == "test" and not self.test:
+            raise RecipeError(
+                "test is false, and validate_on = test reads the test pictures after each epoch.",
+                hint="Set validate_on = valid.",
+            )
         if self.nesterov and not self.momentum:
             raise RecipeError("nesterov needs momentum.", hint="Set momentum = 0.9, or leave nesterov out.")
         if self.width and self.model == "linear":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -66,6 +67,176 @@ class Score:
         """The keys that `train --json` and `judge --json` promise."""
         low, high = self.interval.low, self.interval.high
         return {"accuracy": self.accuracy, "low": low, "high": high, "n": self.n, "correct": self.correct}
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """What resampling says of a statistic; without an interval, or without a value, `reason` says why."""
+
+    value: float | None
+    interval: Interval | None
+    n: int  # rows
+    resamples: int  # that have a value, from which the interval is
+    excluded: int  # resamples in which the statistic has no value
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure of a split with its 95 % interval; where one of them is missing, `note` says why."""
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int  # pictures that it is a share or a mean of
+    split: str
+    method: str  # what the interval is from: "wilson", "newcombe", "bootstrap"; "" without one
+    note: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The figure as `judge --json` gives it."""
+        found = {"value": self.value, "low": self.low, "high": self.high}
+        return {**found, "n": self.n, "split": self.split, "method": self.method, "note": self.note}
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScores:
+    """How one class fares: of its pictures, how many are found; of the answers that name it, how many are right."""
+
+    name: str
+    n: int  # pictures of the class
+    answers: int  # pictures for which it was the answer
+    recall: Metric
+    precision: Metric
+    f1: Metric
+
+    def as_json(self) -> dict[str, Any]:
+        """The class as `judge --json` gives it."""
+        figures = {metric.name: metric.as_json() for metric in (self.recall, self.precision, self.f1)}
+        return {"class": self.name, "n": self.n, "answers": self.answers, **figures}
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Every figure of one split, from its table of predictions."""
+
+    split: str
+    n: int
+    classes: tuple[str, ...]
+    absent: tuple[str, ...]  # classes without pictures in this split
+    metrics: Mapping[str, Metric]  # accuracy, balanced_accuracy, top_2 ..., roc_auc, log_loss, brier
+    per_class: tuple[ClassScores, ...]  # one for each of `classes`, in their order
+    confusion: tuple[tuple[int, ...], ...]  # a row for each label, a column for each answer
+    resamples: int
+    seed: int
+
+    def __getitem__(self, name: str) -> Metric:
+        """The figure of a name."""
+        return self.metrics[name]
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures as `judge --json` gives them."""
+        return {
+            "split": self.split,
+            "n": self.n,
+            "classes": list(self.classes),
+            "absent": list(self.absent),
+            "metrics": {name: metric.as_json() for name, metric in self.metrics.items()},
+            "per_class": [scores.as_json() for scores in self.per_class],
+            "confusion": [list(row) for row in self.confusion],
+            "resamples": self.resamples,
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two models on the same pictures. A difference is the second's accuracy minus the first's, in shares."""
+
+    names: tuple[str, str]
+    split: str
+    n: int
+    correct: tuple[int, int]
+    only_a: int  # pictures that the first alone has right
+    only_b: int
+    difference: float
+    interval: Interval  # of the difference
+    p_value: float  # mid-p McNemar
+    adjusted_p_value: float  # by Holm, where more than one pair is compared; else the same
+    comparisons: int  # how many pairs were compared with it, itself included
+    more_pictures: int | None  # how many it would take to tell; None where it is told, or no number would
+    verdict: str
+
+    @property
+    def is_told(self) -> bool:
+        """Whether one of the two is better, tested at 5 % (for all comparisons that were made with it)."""
+        return self.adjusted_p_value < 0.05
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys that `compare --json` promises, and more."""
+        return {
+            "difference": self.difference,
+            "low": self.interval.low,
+            "high": self.interval.high,
+            "p_value": self.p_value,
+            "only_a": self.only_a,
+            "only_b": self.only_b,
+            "n": self.n,
+            "verdict": self.verdict,
+            "a": self.names[0],
+            "b": self.names[1],
+            "split": self.split,
+            "correct_a": self.correct[0],
+            "correct_b": self.correct[1],
+            "adjusted_p_value": self.adjusted_p_value,
+            "comparisons": self.comparisons,
+            "more_pictures": self.more_pictures,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Runs that differ in their seed only: how far seeds differ, and apart from it how far other pictures might."""
+
+    split: str
+    n: int  # pictures
+    accuracies: tuple[float, ...]  # of each run
+    mean: float
+    deviation: float | None  # standard deviation over seeds, of a sample; None for one run
+    pictures: Interval  # of the mean accuracy of these runs, over other pictures of the same kind
+    method: str  # what that interval is from: "wilson" or "bootstrap"
+    line: str  # both in words
+
+    def as_json(self) -> dict[str, Any]:
+        """The spread as `train --seeds N --json` gives it."""
+        return {
+            "split": self.split,
+            "n": self.n,
+            "seeds": len(self.accuracies),
+            "accuracies": list(self.accuracies),
+            "mean": self.mean,
+            "lowest": min(self.accuracies),
+            "highest": max(self.accuracies),
+            "over_seeds": {"deviation": self.deviation},
+            "over_pictures": {"low": self.pictures.low, "high": self.pictures.high, "method": self.method},
+            "line": self.line,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """A result against the best baseline on the same pictures: the difference of their accuracies, in shares."""
+
+    baseline: str
+    difference: float
+    interval: Interval
+    n: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The difference as `train --json` and `judge --json` give it."""
+        found = {"baseline": self.baseline, "difference": self.difference, "n": self.n}
+        return {**found, "low": self.interval.low, "high": self.interval.high}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +306,87 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """The pictures of which the model is about equally confident, and how often it is right."""
+
+    low: float  # the confidences are above this
+    high: float  # and at most this
+    n: int
+    correct: int
+    confidence: float  # their mean
+    interval: Interval  # of the accuracy
+
+    @property
+    def accuracy(self) -> float:
+        """The share of correct answers, which should be the confidence."""
+        return self.correct / self.n
+
+    def as_json(self) -> dict[str, float | int]:
+        """The bin as `judge --json` gives it; `low` and `high` are of the accuracy's interval."""
+        low, high = self.interval.low, self.interval.high
+        found = {"above": self.low, "up_to": self.high, "confidence": self.confidence, "accuracy": self.accuracy}
+        return {**found, "low": low, "high": high, "n": self.n, "correct": self.correct}
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How well the probabilities of a split's pictures hold, after the temperature."""
+
+    split: str
+    n: int
+    temperature: float  # 1 where none was fitted
+    error: Bootstrap  # the expected calibration error
+    bins: tuple[ReliabilityBin, ...]  # that have pictures, the least confident first
+
+    def as_json(self) -> dict[str, Any]:
+        """The calibration as `judge --json` gives it."""
+        interval = self.error.interval
+        return {
+            "split": self.split,
+            "n": self.n,
+            "temperature": self.temperature,
+            "error": self.error.value,
+            "low": interval.low if interval else None,
+            "high": interval.high if interval else None,
+            "bins": [one.as_json() for one in self.bins],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many pictures of a split a model answers that may abstain, and how many of these correctly."""
+
+    split: str
+    n: int
+    stated: float  # the share to be answered for which its limits were chosen
+    answered: int
+    interval: Interval  # of the share that is answered
+    not_sure: int  # left out since the confidence is too low
+    none_of_these: int  # left out since the picture is too far from those of training
+    score: Score | None  # of those that are answered; None where there are none
+
+    @property
+    def share(self) -> float:
+        """The share of pictures that are answered."""
+        return self.answered / self.n
+
+    def as_json(self) -> dict[str, Any]:
+        """The coverage as `judge --json` gives it."""
+        return {
+            "split": self.split,
+            "stated": self.stated,
+            "coverage": self.share,
+            "low": self.interval.low,
+            "high": self.interval.high,
+            "n": self.n,
+            "answered": self.answered,
+            "not_sure": self.not_sure,
+            "none_of_these": self.none_of_these,
+            "of_answered": self.score and self.score.as_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
     """What a run begins with: how many pictures each split has of each class, and the recipe's name."""
 
@@ -162,3 +414,106 @@ class Ready:
     batches_per_epoch: int
     batches_done: int = 0
     stopped: bool = False  # nothing is left to train
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chain:
+    """One picture of a batch all the way: pixels, score, probability, loss, slope, gradient. Arrays are NumPy's.
+
+    `slopes` says for each score what the loss of this picture would change by for one more of it; `gradients` are
+    those of this picture's own loss, of which the batch's are the mean.
+    """
+
+    number: int  # its place in the batch, from 1
+    size: int  # of the batch
+    classes: tuple[str, ...]
+    label: int | float  # its class; a number for a model that fits numbers
+    pixels: np.ndarray  # (c, h, w), or (pixels,) where pictures are flat
+    layers: Sequence[tuple[str, np.ndarray]]  # what each layer makes of it, the first first
+    contributions: np.ndarray | None  # (scores, *pixels): weight times pixel, of a linear model, which add up to ...
+    bias: np.ndarray | None  # ... the score less this
+    scores: np.ndarray  # (scores,)
+    probabilities: np.ndarray | None  # (classes,)
+    activation: str  # what makes probabilities of scores
+    loss: float
+    loss_name: str
+    slopes: np.ndarray  # (scores,)
+    gradients: Mapping[str, np.ndarray]  # of the parameters
+    on_pixels: np.ndarray  # in the shape of the pixels: what the loss would change by for one more of each
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answered:
+    """One picture with its label and what the model said of it."""
+
+    id: str
+    label: str
+    answer: str
+    probability: float  # of the answer
+    pixels: np.ndarray | None  # uint8 (c, h, w); None where the pictures cannot be had any more
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Confused:
+    """How many pictures of one class were taken for another, and some of them, the surest first."""
+
+    label: str
+    answer: str
+    count: int
+    n: int  # pictures of the class
+    interval: Interval  # of their share
+    pictures: Sequence[Answered]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mistakes:
+    """What the model gets wrong in one split."""
+
+    split: str
+    n: int
+    wrong: int
+    pairs: Sequence[Confused]  # the most frequent first
+    pairs_in_all: int
+    surest: Sequence[Answered]  # the wrong answers with the highest probability
+    without_pictures: str = ""  # why none are shown
+
+
+@dataclass(frozen=True, slots=True)
+class AuditResult:
+    """What can be seen in the pictures without a model: counts of each split, exact copies within and across splits."""
+
+    source: str
+    shape: tuple[int, int, int]
+    counts: Mapping[str, Mapping[str, int]]
+    origins: Mapping[str, str]  # the source's own split that each was taken from
+    duplicates: Sequence[Sequence[str]]
+    leaks: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """Everything that the report of a run shows. What is None was not measured, and `missing` says why, by name."""
+
+    run: str
+    verdict: str  # one sentence
+    doubts: Sequence[str]  # what speaks against relying on it
+    following: Sequence[tuple[str, str]]  # what to do next, and the command for it ("" where there is none)
+    classes: Sequence[str]
+    scores: Mapping[str, Score]  # by split
+    baselines: Mapping[str, Score]
+    history: Sequence[Epoch]
+    kept_epoch: int
+    stopped_because: str
+    mistakes: Mistakes | None
+    figures: Scores | None
+    calibration: Calibration | None
+    audit: AuditResult | None
+    findings: Sequence[Finding]
+    xray: XRay | None  # with NumPy's arrays
+    chain: Chain | None
+    place: str  # the batch that they are of, in words
+    recipe: str  # the text of recipe.toml
+    recorded: Mapping[str, str]  # what it was made with
+    digests: Mapping[str, str]  # of the run's files
+    repeat: str  # the command that trains it again
+    missing: Mapping[str, str]

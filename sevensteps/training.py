@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import signal
 import time
@@ -11,15 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import checkpoint, files, runs, saving
+import numpy as np
+import torch
+
+from . import checkpoint, files, model_file, runs, saving
 from .checkpoint import Checkpoint
 from .data.images import Images, Splits
+from .judge import ledger
+from .judge.abstain import fit_abstention, home_coverage
 from .judge.baselines import baseline_answers, baseline_scores
+from .judge.calibration import calibration, fit_temperature
+from .judge.comparison import tango
 from .judge.doctor import Doctor
 from .judge.predictions import Predictions, predict_split
 from .learner import Learner
 from .recipe import Recipe
-from .records import Baselines, Batch, Epoch, Finding, Note, Opening, Ready, Score
+from .records import Against, Baselines, Batch, Calibration, Coverage, Epoch, Finding, Note, Opening, Ready, Score
 
 Event = Opening | Baselines | Ready | Note | Batch | Epoch | Finding
 Observe = Callable[[Event], None]
@@ -46,6 +54,12 @@ class Work:
     save_took: float = 0.0
 
     @property
+    def judged_splits(self) -> dict[str, Images]:
+        """The pictures that the run is judged on, by split; the first is what counts."""
+        test = self.splits.test if self.recipe.test else None
+        return {name: images for name, images in (("test", test), ("valid", self.splits.valid)) if images is not None}
+
+    @property
     def about_model(self) -> dict[str, Any]:
         """What the model's file says beside its tensors."""
         return saving.about(self.learn)
@@ -67,7 +81,13 @@ class Run:
     stopped_because: str
     gradient: str
     findings: Sequence[Finding]
+    against: Against | None  # the best baseline
+    tables: Mapping[str, Predictions]  # of each split that it was judged on
+    digest: str  # of the model
     interrupted: int = 0  # the signal, 0 for a run that ended by itself
+    looks: int | None = None  # models that these test pictures have judged on this machine; None where none was counted
+    calibration: Calibration | None = None  # on the split that counts
+    coverage: Coverage | None = None  # of a model that may abstain
 
     def as_json(self) -> dict[str, Any]:
         """The keys that `train --json` promises."""
@@ -76,6 +96,7 @@ class Run:
             "recipe": self.recipe.name,
             **self.judgement(),
             "seconds": dict(self.seconds),
+            "test_looks": self.looks,
         }
 
     def judgement(self) -> dict[str, Any]:
@@ -84,6 +105,9 @@ class Run:
             "test": self.test and self.test.as_json(),
             "valid": self.valid and self.valid.as_json(),
             "baselines": {name: score.as_json() for name, score in self.baselines.items()},
+            "against_best_baseline": self.against and self.against.as_json(),
+            "calibration": self.calibration and self.calibration.as_json(),
+            "coverage": self.coverage and self.coverage.as_json(),
             "epochs": self.epochs,
             "kept_epoch": self.kept_epoch,
             "stopped_because": self.stopped_because,
@@ -102,10 +126,10 @@ def to_the_end(work: Work, observe: Observe) -> Run:
         TrainingError: the loss became infinite or not a number; the history is saved before.
     """
     learn, splits, state = work.learn, work.splits, work.learn.state
-    judged_on = splits.test or splits.valid
+    judged = work.judged_splits
+    split, judged_on = next(iter(judged.items()), ("", None))
     _open(work, observe)
     with timed(work.seconds, "judge"):
-        split = "test" if splits.test else "valid"
         answers = baseline_answers(splits.train, judged_on) if judged_on else {}
         baselines = baseline_scores(answers, judged_on, split) if judged_on else {}
     observe(Baselines(baselines))
@@ -117,6 +141,9 @@ def to_the_end(work: Work, observe: Observe) -> Run:
         if work.folder and not _is_finite(learn):
             runs.save_history(work.folder, state.history)
         learn.check_finite()
+        if state.stopped and not done:
+            with timed(work.seconds, "judge"):
+                learn_from_validation(work)
         if work.folder:
             if not done:
                 save(work)
@@ -146,13 +173,75 @@ def to_the_end(work: Work, observe: Observe) -> Run:
         stopped_because,
         learn.gradient,
         tuple(work.doctor.findings),
+        _against(tables[split], answers, baselines) if tables else None,
+        tables,
+        checkpoint.digest(model_file.to_bytes(saving.model_arrays(learn), work.about_model)),
         number,
+        calibration=calibration_of(learn, tables[split]) if tables else None,
+        coverage=home_coverage(learn.abstention, judged_on, tables[split].probabilities, split)
+        if tables and judged_on and learn.abstention
+        else None,
     )
     if work.folder:
-        _save_judgement(work, run, tables)
+        save_judgement(work.folder, run.judgement(), tables)
         if work.plots and tables:
-            save_plots(work.folder, run, tables["test" if splits.test else "valid"], judged_on)
+            save_plots(work.folder, run, tables[split], judged_on)
     return run
+
+
+def count_look(runs_together: Sequence[Run], pictures: str, observe: Observe) -> list[Run]:
+    """Write a look of these runs' models, together, at test pictures into the ledger; the runs know how many it makes.
+
+    Where the ledger cannot be written that is said, and fails nothing.
+    """
+    read = [run.digest for run in runs_together if run.test is not None]
+    if not read:
+        return list(runs_together)
+    looks, problem = ledger.look(pictures, read)
+    if problem:
+        observe(Note(problem))
+    return [dataclasses.replace(run, looks=looks) for run in runs_together]
+
+
+def _against(table: Predictions, answers: Mapping[str, Any], baselines: Mapping[str, Score]) -> Against:
+    """The result against the best baseline, picture by picture."""
+    best = max(baselines, key=lambda name: baselines[name].accuracy)
+    theirs, ours = answers[best] == table.labels, table.right
+    only_theirs, only_ours = int((theirs & ~ours).sum()), int((ours & ~theirs).sum())
+    n = len(table.labels)
+    return Against(best, (only_ours - only_theirs) / n, tango(only_theirs, only_ours, n), n)
+
+
+def learn_from_validation(work: Work) -> None:
+    """Step 7 is done: fit the temperature, and when to abstain, for the parameters that are kept.
+
+    On validation pictures, never on those of the test; without any, or where a recipe validates on the test pictures,
+    the temperature stays 1 and every picture is answered. The parameters are the last ones again afterwards, which are
+    what a longer run goes on with.
+    """
+    learn, valid, best = work.learn, work.splits.valid, work.learn.state.best
+    learn.temperature, learn.abstention = 1.0, None
+    if valid is None or work.recipe.validate_on == "test":
+        return
+    last = copy.deepcopy(learn.model.state_dict()) if best else {}
+    try:
+        if best:
+            learn.model.load_state_dict(best)
+        table = predict_split(learn, valid, "valid")
+        if not np.isfinite(table.logits).all():
+            return
+        if learn.objective.activation is None:  # another says itself what its scores mean
+            learn.temperature = fit_temperature(table.logits, table.labels)
+        confidences = learn.probabilities(torch.from_numpy(table.logits)).numpy().max(1)
+        learn.abstention = fit_abstention(work.splits.train, valid, confidences, work.recipe.coverage, work.recipe.seed)
+    finally:
+        if best:
+            learn.model.load_state_dict(last)
+
+
+def calibration_of(learn: Learner, table: Predictions) -> Calibration:
+    """How well a learner's probabilities hold on a split."""
+    return calibration(table.split, learn.temperature, table.probabilities, table.labels)
 
 
 def snapshot(work: Work) -> Checkpoint:
@@ -163,8 +252,9 @@ def snapshot(work: Work) -> Checkpoint:
     """
     state = work.learn.state
     recorded = {**work.recorded, "stopped_at": state.batch}
+    abstention = work.learn.abstention
     return Checkpoint(
-        saving.finite_arrays(state.tensors()),
+        {**saving.finite_arrays(state.tensors()), **(abstention.arrays() if abstention else {})},
         state.facts(),
         work.recipe.to_toml(recorded),
         work.about_model,
@@ -245,8 +335,6 @@ def save(work: Work) -> None:
 
 def _is_finite(learn: Learner) -> bool:
     """Whether the last loss and every number of the state is one that training can go on from."""
-    import torch
-
     loss = learn.state.last_loss
     tensors = [t for name, t in learn.state.tensors().items() if not name.startswith("history.")]
     return (loss is None or bool(torch.isfinite(loss))) and all(bool(torch.isfinite(t).all()) for t in tensors)
@@ -254,22 +342,21 @@ def _is_finite(learn: Learner) -> bool:
 
 def _predictions(work: Work) -> dict[str, Predictions]:
     """What the model says of each split that it is judged on."""
-    return {
-        split: predict_split(work.learn, images, split)
-        for split, images in (("test", work.splits.test), ("valid", work.splits.valid))
-        if images is not None
-    }
+    return {split: predict_split(work.learn, images, split) for split, images in work.judged_splits.items()}
 
 
-def _save_judgement(work: Work, run: Run, tables: Mapping[str, Predictions]) -> None:
-    """Write predictions and judgement, with the digests of what was judged."""
-    assert work.folder is not None
-    content = "".join(table.to_jsonl() for table in tables.values())
-    made = {checkpoint.MODEL: checkpoint.digest((work.folder / checkpoint.MODEL).read_bytes())}
+def save_judgement(folder: Path, judgement: Mapping[str, Any], tables: Mapping[str, Predictions]) -> None:
+    """Write predictions and judgement, with the digests of what was judged.
+
+    Raises:
+        FileError: they cannot be written.
+    """
+    made = {checkpoint.MODEL: checkpoint.digest((folder / checkpoint.MODEL).read_bytes())}
     if tables:
-        files.write(work.folder / checkpoint.PREDICTIONS, content)
+        content = "".join(table.to_jsonl() for table in tables.values())
+        files.write(folder / checkpoint.PREDICTIONS, content)
         made[checkpoint.PREDICTIONS] = checkpoint.digest(content.encode())
-    runs.save_judgement(work.folder, {**run.judgement(), "files": made})
+    runs.save_judgement(folder, {**judgement, "files": made})
 
 
 def save_plots(folder: Path, run: Run, table: Any, images: Any) -> None:

@@ -20,6 +20,7 @@ ROOM_OF = {
     **dict.fromkeys(("arguments", "xray", "lr_find", "objective", "recorder", "saving", "interrupts"), "learner"),
     "checkpoint": "runs",
     "training": "jobs",
+    **dict.fromkeys(("cli_common", "cli_judging"), "cli"),
     "__init__": "the package",
 }
 
@@ -65,6 +66,8 @@ WITHOUT_TORCH = [
     "__init__",
     "__main__",
     "cli",
+    "cli_common",
+    "cli_judging",
     "jobs",
     "recipe",
     "runs",

@@ -10,13 +10,13 @@ import contextlib
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ..records import Baselines, Batch, Epoch, Finding, Note, Opening, Ready, Score
+from ..records import Against, Baselines, Batch, Epoch, Finding, Note, Opening, Ready, Score
 
 Observer = Callable[[object], None]
 
@@ -167,24 +167,23 @@ def print_result(
     *,
     test: Score | None,
     valid: Score | None,
-    baselines: Mapping[str, Score],
     stopped_because: str,
     kept: str,
     findings: Sequence[Finding],
     validated_on_test: bool,
+    against: Against | None,
+    looks: int | None,
 ) -> None:
     """The end of a run: why it stopped, the figure with its interval, and the baselines to hold it against."""
     out.print(_pair("stopped", f"because {stopped_because}{kept}"))
     score = test or valid
     if score is not None:
         out.print(_pair("accuracy", in_words(score), style="bold green"))
-    best = max(baselines.values(), key=lambda baseline: baseline.accuracy, default=None)
-    if score is not None and best is not None:
-        name = next(name for name, baseline in baselines.items() if baseline is best)
-        points = 100 * (score.accuracy - best.accuracy)
-        apart = score.interval.low > best.interval.high
-        verdict = f"{abs(points):.2f} points {'above' if points >= 0 else 'below'} the best baseline, {name}"
-        out.print(_pair("", verdict + ("" if apart or points < 0 else "; the intervals overlap")))
+    if against is not None:
+        out.print(_pair("", against_in_words(against)))
+    if looks is not None:
+        line = f"these test pictures have judged {looks:,} model{'s' * (looks != 1)} on this machine"
+        out.print(_pair("", line, style="dim"))
     for finding in findings:
         passed = "" if finding.recovered_at is None else f" It recovered at epoch {finding.recovered_at}."
         out.print(_pair("warning", finding.message + passed, style="yellow"))
@@ -192,6 +191,15 @@ def print_result(
             out.print(_pair("", finding.fix))
     if validated_on_test:
         out.print(_pair("note", "the test pictures were looked at after every epoch, so this is no untouched test"))
+
+
+def against_in_words(against: Against) -> str:
+    """A result against the best baseline, and whether so many pictures can tell the two apart."""
+    points, low, high = (100 * share for share in (against.difference, against.interval.low, against.interval.high))
+    side = "above" if points >= 0 else "below"
+    told = "" if 0.0 not in against.interval else f": no difference that {against.n:,} pictures can tell"
+    interval = f"95 % interval {low:+.2f} to {high:+.2f}"
+    return f"{abs(points):.2f} points {side} the best baseline, {against.baseline} ({interval}){told}"
 
 
 def print_next(out: Console, folder: str | None, commands: Sequence[str]) -> None:

@@ -1,0 +1,180 @@
+"""The verbs that judge: `judge`, `compare`, and `train --seeds`. `cli` names them; results to stdout."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from .cli_common import Common
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from .records import Metric
+    from .training import Run
+
+Split = Literal["test", "valid"]
+
+
+def judge(
+    run: Path,
+    *,
+    split: Split = "test",
+    clopper_pearson: bool = False,
+    common: Common = Common(),
+) -> int:
+    """Every figure of a saved run with its interval: overall, class by class, and what is taken for what.
+
+    Parameters
+    ----------
+    run
+        A run's folder, or its name under runs/.
+    split
+        The pictures to judge it on.
+    clopper_pearson
+        Intervals that never cover less than they say, for shares; Wilson's are closer to it on average.
+    """
+    from . import jobs
+    from .show import terminal
+
+    console, error = terminal.consoles(quiet_stdout=common.json)
+    began = time.perf_counter()
+    saved, scores = jobs.judge(run, split, clopper_pearson=clopper_pearson, observe=_notes_to(error.print))
+    if common.json:
+        kept = {key: saved.judgement.get(key) for key in _KEPT}
+        seconds = {"import": 0.0, "data": 0.0, "train": 0.0, "judge": round(time.perf_counter() - began, 4)}
+        print(json.dumps({"run": str(saved.folder), **kept, "seconds": seconds, "scores": scores.as_json()}))
+        return 0
+    head = f"{saved.folder}: {scores.n:,} {scores.split} pictures, 95 % intervals"
+    console.print(terminal.printable(head))
+    rows = [(name.replace("_", " "), *_cells(metric)) for name, metric in scores.metrics.items()]
+    terminal.print_table(console, ("figure", "value", "from", "to", ""), rows)
+    for name, baseline in (saved.judgement.get("baselines") or {}).items():
+        bounds = f"95 % interval {baseline['low']:.2%} to {baseline['high']:.2%}"
+        console.print(
+            terminal.printable(f"baseline {name}: {baseline['accuracy']:.2%} of {baseline['n']:,} ({bounds})")
+        )
+    console.print()
+    per_class = [
+        (of.name, f"{of.n:,}", *(_share(metric) for metric in (of.recall, of.precision, of.f1)))
+        for of in scores.per_class
+    ]
+    terminal.print_table(console, ("class", "pictures", "recall", "precision", "F1"), per_class)
+    if scores.absent:
+        console.print(terminal.printable(f"without pictures in this split: {', '.join(scores.absent)}"))
+    console.print()
+    names = [of.name for of in scores.per_class]
+    confusion = [(name, *map(str, row)) for name, row in zip(names, scores.confusion, strict=True)]
+    terminal.print_table(console, ("pictures of | taken for", *names), confusion)
+    return 0
+
+
+# What a judgement has that needs its pictures, and that is said again as it was saved.
+_KEPT = ("test", "valid", "baselines", "epochs", "stopped_because", "gradient", "model", "findings")
+
+
+def compare(
+    runs: Annotated[tuple[Path, ...], Parameter(required=True)],
+    *,
+    split: Split = "test",
+    common: Common = Common(),
+) -> int:
+    """Test whether runs differ on the same pictures: by how much, how sure, and how many more pictures it would take.
+
+    Parameters
+    ----------
+    runs
+        Two runs or more: folders, or names under runs/.
+    split
+        The pictures to compare them on. To choose a run, take valid.
+    """
+    from . import jobs
+    from .show import terminal
+
+    console, _ = terminal.consoles(quiet_stdout=common.json)
+    pairs, effect = jobs.compare(runs, split)
+    if common.json:
+        found = [pair.as_json() for pair in pairs]
+        one = found[0] if len(found) == 1 else {"comparisons": found}
+        print(json.dumps({**one, "effect_of_looking": effect}))
+        return 0
+    for pair in pairs:
+        console.print(terminal.printable(pair.verdict))
+        low, high = pair.interval.low, pair.interval.high
+        difference = f"{100 * pair.difference:+.2f} points (95 % interval {100 * low:+.2f} to {100 * high:+.2f})"
+        corrected = f", by Holm for {pair.comparisons} comparisons" if pair.comparisons > 1 else ""
+        line = (
+            f"  {pair.names[1]} minus {pair.names[0]}: {difference} on {pair.n:,} {pair.split} pictures; right in one "
+            f"alone: {pair.only_a} and {pair.only_b}; p = {pair.adjusted_p_value:.3g}{corrected}"
+        )
+        console.print(terminal.printable(line))
+    if effect:
+        console.print(terminal.printable(effect))
+    return 0
+
+
+def train_seeds(
+    count: int,
+    recipe: Recipe,
+    out: Path | None,
+    force: bool,
+    common: Common,
+    interrupted: Callable[[Run, Common], int],
+) -> int:
+    """`sevensteps train --seeds N`: a line a run, then both spreads."""
+    from . import jobs
+    from .show import terminal
+
+    console, error = terminal.consoles(quiet_stdout=common.json)
+
+    def show(run: Run) -> None:
+        score = run.test or run.valid
+        line = f"seed {run.recipe.seed:<4} {terminal.in_words(score) if score else run.stopped_because}"
+        console.print(terminal.printable(f"{line}  {run.folder}"))
+
+    done, spread = jobs.train_seeds(
+        count, recipe, out=out, save=True, force=force, observe=_notes_to(error.print), done=show
+    )
+    if done[-1].interrupted:
+        return interrupted(done[-1], common)
+    if spread is not None:
+        console.print(terminal.printable(spread.line))
+    if common.json:
+        runs = [run.as_json() for run in done]
+        print(json.dumps({**runs[0], "runs": runs, "spread": spread.as_json() if spread else None}))
+    return 0
+
+
+def _notes_to(show: Callable[[str], None]) -> Callable[[object], None]:
+    """An observer that shows notes and nothing else."""
+    from .records import Note
+    from .show.terminal import printable
+
+    def observe(event: object) -> None:
+        if isinstance(event, Note):
+            show(printable(event.line))
+
+    return observe
+
+
+def _cells(metric: Metric) -> Sequence[str]:
+    if metric.value is None:
+        return ("", "", "", metric.note)
+    bounds = ["" if bound is None else _number(metric, bound) for bound in (metric.low, metric.high)]
+    return (_number(metric, metric.value), *bounds, metric.note)
+
+
+def _share(metric: Metric) -> str:
+    """A share with its interval, in a cell."""
+    if metric.value is None:
+        return "-"
+    interval = "" if metric.low is None or metric.high is None else f" ({metric.low:.1%} to {metric.high:.1%})"
+    return f"{metric.value:.1%}{interval}"
+
+
+def _number(metric: Metric, value: float) -> str:
+    return f"{value:.4f}" if metric.name in ("log_loss", "brier", "roc_auc") else f"{value:.2%}"

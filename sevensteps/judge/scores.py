@@ -1,0 +1,320 @@
+"""Every figure of a split with its interval, all from one table of predictions. Needs no pictures and no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Int64, Shaped
+
+from ..errors import UsageError
+from ..records import Bootstrap, ClassScores, Interval, Metric, Scores
+from .intervals import Weights, bootstrap, linear_combination, mean, means_without_one, newcombe_area, wilson
+from .predictions import Predictions
+
+RESAMPLES = 2_000  # an end of an interval then lies within 0.06 standard errors of that from endless resamples
+TOP = (2, 3, 5)  # answers among which the right one may be, where there are more classes than that
+SMALLEST = float(np.finfo(np.float32).eps)  # a probability of 0 counts as this in the log loss, as in scikit-learn
+
+
+def score_table(table: Predictions, *, resamples: int = RESAMPLES, seed: int = 0) -> Scores:
+    """Accuracy, balanced accuracy, top-k accuracy, area under the ROC curve, log loss, Brier score, and each class.
+
+    Shares have Wilson's interval, the balanced accuracy Newcombe's over the classes, the rest the seeded bootstrap's;
+    each says which in `method`. A class without pictures in the split is named in `absent` and left out of what is a
+    mean over classes; it keeps its place in `per_class` and `confusion`. What has no value is None with a reason.
+
+    Raises:
+        DataError: the table holds something that no figure can be made of; see `Predictions.check`.
+        UsageError: fewer than 100 resamples.
+    """
+    table.check()
+    confusion = confusion_matrix(table.labels, table.predicted, len(table.classes))
+    present = confusion.sum(1) > 0
+    absent = tuple(name for name, there in zip(table.classes, present, strict=True) if not there)
+    note = f"without {', '.join(absent)}: no pictures in {table.split}" if absent else ""
+    metrics = [
+        _share(table.split, "accuracy", int(np.trace(confusion)), len(table)),
+        _balanced_accuracy(table.split, confusion, note),
+        *(_top(table, k) for k in TOP if k < len(table.classes)),
+        _area(table, note, resamples, seed),
+        _log_loss(table, resamples, seed),
+        _brier(table, resamples, seed),
+    ]
+    return Scores(
+        table.split,
+        len(table),
+        tuple(table.classes),
+        absent,
+        {metric.name: metric for metric in metrics},
+        tuple(_of_class(table, confusion, label) for label in range(len(table.classes))),
+        tuple(tuple(row) for row in confusion.tolist()),
+        resamples,
+        seed,
+    )
+
+
+def confusion_matrix(
+    labels: Int64[np.ndarray, " n"], predicted: Int64[np.ndarray, " n"], classes: int
+) -> Int64[np.ndarray, "classes classes"]:
+    """How many pictures of each class (rows) got each class as their answer (columns)."""
+    cells = np.bincount(labels * classes + predicted, minlength=classes * classes)
+    return cells.reshape(classes, classes).astype(np.int64)
+
+
+def log_losses(
+    labels: Int64[np.ndarray, " n"], probabilities: Float[np.ndarray, "n classes"]
+) -> Float64[np.ndarray, " n"]:
+    """Each picture's log loss in nats: minus the logarithm of the probability of its class, at least 1.2e-7."""
+    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    losses: np.ndarray = -np.log(np.clip(own, SMALLEST, 1.0))
+    return losses + 0.0  # a probability of 1 gives 0, not -0
+
+
+def brier_scores(
+    labels: Int64[np.ndarray, " n"], probabilities: Float[np.ndarray, "n classes"]
+) -> Float64[np.ndarray, " n"]:
+    """Each picture's squared distance from the truth: 0 to 1 for two classes, 0 to 2 (the sum over classes) for more.
+
+    Brier, "Verification of forecasts expressed in terms of probability" (1950), whose sum is halved for two classes,
+    as is usual and as scikit-learn does.
+    """
+    truth = np.eye(probabilities.shape[1])[labels]
+    squares = (probabilities.astype(np.float64) - truth) ** 2
+    total: np.ndarray = squares[:, 1] if probabilities.shape[1] == 2 else squares.sum(1)
+    return total
+
+
+def is_among_top(
+    labels: Int64[np.ndarray, " n"], probabilities: Float[np.ndarray, "n classes"], k: int
+) -> Bool[np.ndarray, " n"]:
+    """Whether each picture's class is among the k most probable; of equal ones the first counts as more probable.
+
+    Raises:
+        UsageError: k is not among 1 to the number of classes.
+    """
+    classes = probabilities.shape[1]
+    if not 1 <= k <= classes:
+        raise UsageError(f"There are no {k} most probable of {classes} classes.", hint=f"Use 1 to {classes}.")
+    own = probabilities[np.arange(len(labels)), labels][:, None]
+    before = np.arange(classes) < labels[:, None]
+    ahead = ((probabilities > own) | ((probabilities == own) & before)).sum(1)
+    return np.asarray(ahead < k)
+
+
+def area_under_curve(
+    labels: Shaped[np.ndarray, " rows"], scores: Float[np.ndarray, "rows columns"]
+) -> Callable[[Weights], Any]:
+    """The area under the ROC curve, one class against the rest where there are several: a statistic for `bootstrap`.
+
+    It is the share of pairs of a picture of the class and one of another in which the former has the higher score,
+    half for equal ones (Mann and Whitney 1947; Hanley and McNeil, "The meaning and use of the area under a receiver
+    operating characteristic (ROC) curve", 1982). One column is the score of label 1; with several, the areas of the
+    classes are averaged. Classes without rows are left out of the mean; a resample in which another has none is NaN.
+
+    >>> area_under_curve(np.array([0, 0, 1]), np.array([[0.1], [0.4], [0.4]]))(np.ones((1, 3)))
+    array([0.75])
+    """
+    areas = [_one_area(labels == label, column) for label, column in _against_rest(labels, scores)]
+
+    def from_weights(weights: Weights) -> Any:
+        if not areas:
+            return np.full(len(weights), math.nan)
+        return sum(area(weights) for area in areas) / len(areas)
+
+    return from_weights
+
+
+def areas_without_one(
+    labels: Shaped[np.ndarray, " rows"], scores: Float[np.ndarray, "rows columns"]
+) -> Callable[[Float[np.ndarray, " rows"]], Any]:
+    """The area with one of each row taken out, by formula: the pairs that it was in go. See `area_under_curve`."""
+    ranked = _against_rest(labels, scores)
+
+    def from_weights(weights: Float[np.ndarray, " rows"]) -> Any:
+        found = []
+        for label, column in ranked:
+            positive = labels == label
+            won = np.empty(len(labels))
+            won[positive] = _weight_below(column[positive], column[~positive], weights[~positive])
+            won[~positive] = _weight_below(-column[~positive], -column[positive], weights[positive])
+            p, n = weights[positive].sum(), weights[~positive].sum()
+            pairs = np.where(positive, (p - 1) * n, p * (n - 1))
+            found.append((weights[positive] @ won[positive] - won) / np.where(pairs > 0, pairs, math.nan))
+        return np.mean(found, axis=0) if found else np.full(len(labels), math.nan)
+
+    return from_weights
+
+
+def _against_rest(labels: np.ndarray, scores: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """The classes that have pictures, as others have, each with its column of scores."""
+    columns = [(1, scores[:, 0])] if scores.shape[1] == 1 else list(enumerate(scores.T))
+    return [(label, column) for label, column in columns if 0 < (labels == label).sum() < len(labels)]
+
+
+def _one_area(positive: np.ndarray, scores: np.ndarray) -> Callable[[Weights], Any]:
+    """The area of one class against the rest.
+
+    The smaller of the two groups is sorted and summed up; each row of the larger looks up how much of it lies below.
+    """
+    few = positive if positive.sum() * 2 <= len(positive) else ~positive
+    places = np.flatnonzero(few)
+    places = places[scores[places].argsort(kind="stable")]
+    below, up_to = (np.searchsorted(scores[places], scores, side) for side in ("left", "right"))
+    below[few] = up_to[few] = 0  # where nothing lies: a row is in no pair with one of its own group
+    without_ties = bool((below == up_to).all())
+
+    def from_weights(weights: Weights) -> Any:
+        sums = np.zeros((len(weights), len(places) + 1))
+        np.cumsum(weights[:, places], axis=1, out=sums[:, 1:])
+        lower = sums[:, below] if without_ties else (sums[:, below] + sums[:, up_to]) / 2
+        of_few = sums[:, -1]
+        share = np.einsum("ij,ij->i", weights, lower) / (of_few * (weights.sum(1) - of_few))
+        return 1 - share if few is positive else share  # those that lie below are fewer, or the others
+
+    return from_weights
+
+
+def _weight_below(scores: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """For each score the weight of the others that are lower, half for equal ones."""
+    order = others.argsort(kind="stable")
+    sums = np.concatenate([[0.0], np.cumsum(weights[order])])
+    left, right = (np.searchsorted(others[order], scores, side) for side in ("left", "right"))
+    return np.asarray((sums[left] + sums[right]) / 2)
+
+
+def _share(split: str, name: str, correct: int, n: int, nothing: str = "") -> Metric:
+    """A proportion with Wilson's interval; None where it is of nothing, which `nothing` explains."""
+    if n == 0:
+        return Metric(name, None, None, None, 0, split, "", nothing)
+    interval = wilson(correct, n)
+    return Metric(name, correct / n, interval.low, interval.high, n, split, "wilson")
+
+
+def _of_class(table: Predictions, confusion: np.ndarray, label: int) -> ClassScores:
+    """One class: recall of its pictures, precision of the answers that name it, and F1 of both.
+
+    F1 = 2J / (1 + J), where J is the share of right answers among all pictures that are of the class or answered so:
+    a proportion, whose interval by Wilson becomes that of F1, since F1 only rises with J.
+    """
+    split, name = table.split, table.classes[label]
+    right, n, answers = (
+        int(count) for count in (confusion[label, label], confusion[label].sum(), confusion[:, label].sum())
+    )
+    neither = f"no picture of {split} is {name}, and none was answered so"
+    overlap = _share(split, "f1", right, n + answers - right, neither)
+    f1 = overlap
+    if overlap.value is not None and overlap.low is not None and overlap.high is not None:
+        value, low, high = (2 * share / (1 + share) for share in (overlap.value, overlap.low, overlap.high))
+        f1 = Metric("f1", value, low, high, overlap.n, split, "wilson")
+    return ClassScores(
+        name,
+        n,
+        answers,
+        _share(split, "recall", right, n, f"no picture of {split} is {name}"),
+        _share(split, "precision", right, answers, f"no picture of {split} was answered {name}"),
+        f1,
+    )
+
+
+def _balanced_accuracy(split: str, confusion: np.ndarray, note: str) -> Metric:
+    """The mean of the recalls of the classes that have pictures."""
+    counts = confusion.sum(1)
+    there = np.flatnonzero(counts)
+    right, of = np.diag(confusion)[there], counts[there]
+    intervals = [wilson(int(correct), int(n)) for correct, n in zip(right, of, strict=True)]
+    shares = right / of
+    lows, highs = (np.array([getattr(one, end) for one in intervals]) for end in ("low", "high"))
+    found = linear_combination(shares, lows, highs, np.full(len(there), 1 / len(there)))
+    return Metric(
+        "balanced_accuracy",
+        float(shares.mean()),
+        min(max(found.low, 0.0), 1.0),
+        min(max(found.high, 0.0), 1.0),
+        int(counts.sum()),
+        split,
+        "newcombe",
+        note,
+    )
+
+
+def _top(table: Predictions, k: int) -> Metric:
+    """How often the right class is among the k most probable."""
+    right = int(is_among_top(table.labels, table.probabilities, k).sum())
+    return _share(table.split, f"top_{k}", right, len(table))
+
+
+def _area(table: Predictions, note: str, resamples: int, seed: int) -> Metric:
+    """The area under the ROC curve: by the one logit of two classes, which does not saturate, else by probabilities."""
+    split, n = table.split, len(table)
+    scores = (table.logits if table.logits.shape[1] == 1 else table.probabilities).astype(np.float64)
+    if len(table.classes) == 2:
+        scores = scores[:, -1:]
+    ranked = _against_rest(table.labels, scores)
+    if not ranked:
+        (name,) = {table.classes[label] for label in table.labels.tolist()}
+        return Metric("roc_auc", None, None, None, n, split, "", f"every picture of {split} is {name}")
+    found = bootstrap(
+        area_under_curve,
+        table.labels,
+        scores,
+        resamples=resamples,
+        seed=seed,
+        within=(0.0, 1.0),
+        leave_one_out=areas_without_one,
+    )
+    value = found.value if found.value is not None else math.nan
+    if found.interval is not None and found.interval.low < found.interval.high:
+        return _bootstrapped("roc_auc", split, found, note)
+    # Every resample has the same area, as where classes do not overlap: resampling cannot say how far that is luck.
+    intervals = []
+    for label, column in ranked:
+        of_class = int((table.labels == label).sum())
+        area = float(_one_area(table.labels == label, column)(np.ones((1, n)))[0])
+        intervals.append(newcombe_area(area, of_class, n - of_class))
+    low, high = (float(np.mean([getattr(one, end) for one in intervals])) for end in ("low", "high"))
+    return Metric("roc_auc", value, min(low, value), max(high, value), n, split, "newcombe", note)
+
+
+def _log_loss(table: Predictions, resamples: int, seed: int) -> Metric:
+    """The mean log loss in nats."""
+    losses = log_losses(table.labels, table.probabilities)
+    none = int((table.probabilities[np.arange(len(table)), table.labels] < SMALLEST).sum())
+    note = f"a probability under {SMALLEST:.2g} for the right class counts as that ({none} of {len(table):,})"
+    return _mean("log_loss", table.split, losses, (0.0, math.inf), note if none else "", resamples, seed)
+
+
+def _brier(table: Predictions, resamples: int, seed: int) -> Metric:
+    """The mean Brier score."""
+    scores = brier_scores(table.labels, table.probabilities)
+    return _mean("brier", table.split, scores, (0.0, 1.0 if len(table.classes) == 2 else 2.0), "", resamples, seed)
+
+
+def _mean(
+    name: str, split: str, values: Any, within: tuple[float, float], note: str, resamples: int, seed: int
+) -> Metric:
+    """The mean of a figure of each picture."""
+    found = bootstrap(mean, values, resamples=resamples, seed=seed, within=within, leave_one_out=means_without_one)
+    return _bootstrapped(name, split, found, note)
+
+
+def _bootstrapped(name: str, split: str, found: Bootstrap, note: str) -> Metric:
+    """A figure as the bootstrap found it."""
+    interval: Interval | None = found.interval
+    notes = [note] if note else []
+    if interval is None:
+        notes.append(f"no interval: {found.reason}")
+    elif found.excluded:
+        notes.append(f"{found.excluded:,} resamples without a picture of some class are left out of the interval")
+    return Metric(
+        name,
+        found.value,
+        interval.low if interval else None,
+        interval.high if interval else None,
+        found.n,
+        split,
+        "bootstrap" if interval else "",
+        "; ".join(notes),
+    )

@@ -1,0 +1,179 @@
+"""`judge`, `compare`, `train --seeds` and `--no-test`, typed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typed import here, refused, sevensteps, three_classes, write_idx
+
+import sevensteps as ss
+from sevensteps.judge.ledger import looks_at
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs on the same pictures, a copy of one, and one that left the test pictures unread."""
+    folder = tmp_path_factory.mktemp("judging")
+    source = three_classes(folder / "three")
+    ss.train(source, epochs=1, lr=1e-4, out=folder / "runs/weak")
+    ss.train(source, epochs=3, out=folder / "runs/strong")
+    shutil.copytree(folder / "runs/strong", folder / "runs/copy")
+    ss.train(source, epochs=3, recipe="relu", test=False, out=folder / "runs/unread")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEVENSTEPS_STATE", str(tmp_path / "state"))
+
+
+def test_every_figure_of_a_run_is_shown_with_its_interval(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = here("judge", "strong", cwd=folder, capsys=capsys)
+    assert (done.code, done.err) == (0, "")
+    for word in (
+        "60 test pictures, 95 % intervals",
+        "balanced accuracy",
+        "log loss",
+        "brier",
+        "baseline nearest neighbor",
+    ):
+        assert word in done.out
+    found = json.loads(here("judge", "strong", "--json", cwd=folder, capsys=capsys).out)
+    promised = {
+        "run",
+        "test",
+        "valid",
+        "baselines",
+        "epochs",
+        "seconds",
+        "stopped_because",
+        "gradient",
+        "model",
+        "findings",
+    }
+    assert promised <= set(found)
+    scores = found["scores"]
+    assert scores["metrics"]["accuracy"]["value"] == found["test"]["accuracy"]
+    assert sum(map(sum, scores["confusion"])) == scores["n"] == 60
+    for metric in scores["metrics"].values():
+        assert metric["low"] <= metric["value"] <= metric["high"]
+
+
+def test_the_interval_that_never_covers_less_is_wider(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def accuracy(*flags: str) -> dict[str, float]:
+        found = json.loads(here("judge", "weak", "--json", *flags, cwd=folder, capsys=capsys).out)
+        metric: dict[str, float] = found["scores"]["metrics"]["accuracy"]
+        return metric
+
+    usual, exact = accuracy(), accuracy("--clopper-pearson")
+    assert exact["method"] == "clopper-pearson"
+    assert exact["low"] < usual["low"]
+    assert exact["high"] > usual["high"]
+
+
+def test_two_runs_are_compared_on_the_same_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(here("compare", "weak", "strong", "--json", cwd=folder, capsys=capsys).out)
+    assert {"difference", "low", "high", "p_value", "only_a", "only_b", "n", "verdict"} <= set(found)
+    assert found["difference"] == (found["only_b"] - found["only_a"]) / 60 > 0
+    turned = json.loads(here("compare", "strong", "weak", "--json", cwd=folder, capsys=capsys).out)
+    assert turned["difference"] == -found["difference"]
+    assert turned["p_value"] == found["p_value"]
+    shown = here("compare", "weak", "strong", cwd=folder, capsys=capsys)
+    assert found["verdict"] in shown.out
+
+
+def test_a_run_is_no_better_than_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(here("compare", "strong", "copy", "--json", cwd=folder, capsys=capsys).out)
+    assert (found["difference"], found["p_value"], found["only_a"], found["only_b"]) == (0, 1, 0, 0)
+
+
+def test_more_than_two_are_corrected_for_their_number(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(here("compare", "weak", "strong", "copy", "--json", cwd=folder, capsys=capsys).out)
+    assert len(found["comparisons"]) == 3
+    assert all(pair["adjusted_p_value"] >= pair["p_value"] for pair in found["comparisons"])
+
+
+def test_comparing_needs_neither_pictures_nor_torch(folder: Path, tmp_path: Path) -> None:
+    for name in ("weak", "strong"):
+        shutil.copytree(folder / "runs" / name, tmp_path / name)
+    code = (
+        "import sys; from sevensteps.cli import run; code = run(sys.argv[1:]); "
+        "print('torch' in sys.modules, file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "compare", "weak", "strong"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.strip()) == (0, "False")
+
+
+def test_runs_that_were_judged_on_different_pictures_are_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = three_classes(tmp_path / "other")
+    write_idx(other, "t10k", [0, 1, 2] * 20, side=12)
+    (other / "t10k-images-idx3-ubyte").write_bytes(
+        bytes(reversed((other / "t10k-images-idx3-ubyte").read_bytes()[16:])).join(
+            [(other / "t10k-images-idx3-ubyte").read_bytes()[:16], b""]
+        )
+    )
+    ss.train(other, epochs=1, out=tmp_path / "run")
+    typed = ["compare", "strong", str(tmp_path / "run")]
+    refused(here(*typed, cwd=folder, capsys=capsys), 1, "different pictures")
+    refused(here("compare", "strong", cwd=folder, capsys=capsys), 2, "two runs or more")
+    refused(here("compare", "strong", "strong", cwd=folder, capsys=capsys), 2, "each once")
+    refused(here("compare", "strong", "unread", cwd=folder, capsys=capsys), 1, "no predictions of test", "judge")
+
+
+def test_test_pictures_that_were_left_unread_are_read_by_judge_and_counted(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder / "runs/unread", tmp_path / "unread")
+    before = json.loads((tmp_path / "unread/judgement.json").read_text())
+    assert before["test"] is None
+    assert before["valid"]["n"] == 30
+    assert {score["n"] for score in before["baselines"].values()} == {30}
+    done = here("judge", "unread", "--json", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0
+    assert json.loads((tmp_path / "unread/judgement.json").read_text())["test"]["n"] == 60
+    (pictures,) = json.loads((tmp_path / "state/looks.json").read_text())
+    assert len(looks_at(pictures)) == 1
+    here("judge", "unread", cwd=tmp_path, capsys=capsys)
+    assert len(looks_at(pictures)) == 1, "the same model again is no look"
+    shutil.copytree(folder / "runs/strong", tmp_path / "strong")
+    here("judge", "strong", cwd=tmp_path, capsys=capsys)
+    compared = here("compare", "strong", "unread", cwd=tmp_path, capsys=capsys)
+    assert "have judged 2 models on this machine" in compared.out
+    assert "luck" not in here("compare", "strong", "unread", "--split", "valid", cwd=tmp_path, capsys=capsys).out
+
+
+def test_seeds_are_one_look_and_both_spreads_are_said(folder: Path, tmp_path: Path) -> None:
+    typed = ["train", str(folder / "three"), "--epochs", "2", "--seeds", "3", "--out", "many"]
+    state = {"SEVENSTEPS_STATE": str(tmp_path / "state")}
+    done = sevensteps(*typed, cwd=tmp_path, **state)
+    assert done.code == 0
+    assert [line.split()[:2] for line in done.out.splitlines()[:3]] == [["seed", "0"], ["seed", "1"], ["seed", "2"]]
+    assert "over 3 seeds" in done.out.splitlines()[3]
+    assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["seed-0", "seed-1", "seed-2"]
+    (looks,) = json.loads((tmp_path / "state/looks.json").read_text()).values()
+    assert [len(together) for together in looks] == [3]
+    found = json.loads(sevensteps(*typed, "--force", "--json", cwd=tmp_path, **state).out)
+    assert len(found["runs"]) == 3
+    assert found["spread"]["seeds"] == 3
+    assert found["test"] == found["runs"][0]["test"]
+    refused(sevensteps("train", "--seeds", "1", cwd=tmp_path, **state), 2, "seeds is 1")
+
+
+def test_leaving_the_test_unread_and_validating_on_it_do_not_go_together(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ["train", "three", "--no-test", "--validate-on", "test"]
+    refused(here(*typed, cwd=folder, capsys=capsys), 2, "--validate-on valid")
