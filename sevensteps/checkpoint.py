@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from . import files, history, model_file
+from . import abstention, files, history, model_file
 from .errors import ModelError, RunError
 from .records import Epoch
 
@@ -66,6 +66,7 @@ class Checkpoint:
         """The bytes of model.safetensors: the best parameters where they were kept, else the last."""
         prefix = "best." if self.facts["best_epoch"] else "model."
         arrays = {name.removeprefix(prefix): a for name, a in self.arrays.items() if name.startswith(prefix)}
+        arrays |= {name: a for name, a in self.arrays.items() if name.startswith(abstention.PREFIX)}
         return model_file.to_bytes(arrays, self.about)
 
     def to_bytes(self) -> bytes:

@@ -437,9 +437,7 @@ def predict(
         elif answer.error is not None:
             error.print(terminal.printable(answer.error))
         elif not common.json:
-            assert answer.probabilities is not None
-            line = f"{answer.file}: {answer.best} ({answer.probabilities[answer.best]:.1%})"
-            console.print(terminal.printable(line))
+            console.print(terminal.printable(f"{answer.file}: {answer.in_words}"))
     failed = sum(answer.error is not None for answer in answers)
     if common.json:
         print(json.dumps({"results": [answer.as_json() for answer in answers], "failed": failed}))

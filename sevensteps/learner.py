@@ -47,6 +47,7 @@ from .steps.stop import StopRule, after, when_not_finite
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from .abstention import Abstention
     from .lr_find import LRFind
 
 
@@ -102,6 +103,7 @@ class Learner:
             if not callable(metric):
                 raise UsageError(f"{metric!r} is no metric.", hint="Pass the function: metrics=accuracy.")
         self.temperature = 1.0
+        self.abstention: Abstention | None = None
         self.wanted_gradient = gradient
         self.follow(when_not_finite(), constant)
         seed = int(getattr(dls.train, "seed", 0) or 0) if seed is None else checked_seed(seed)
@@ -214,6 +216,7 @@ class Learner:
             self.stop, self.schedule = self.plan
         self.stop = stop | when_not_finite() if stop is not None else self.stop
         self.schedule = schedule or self.schedule
+        self.temperature, self.abstention = 1.0, None  # which are of the parameters as they were
         by_formula = self.gradient == "formula"
         calculate = gradient.formula(self.model, self.loss_func) if by_formula else gradient.autograd(self.model)
         assert calculate is not None

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import architecture, model_file
+from . import abstention, architecture, model_file
 from .data.batches import DataLoaders
 from .errors import DataError, ModelError
 from .foreign import instead_of
@@ -49,6 +49,7 @@ def load(learn: Learner, path: Path) -> None:
         raise ModelError(f"{path} holds an exported model and no optimizer.", hint="Use ss.load_learner(path).")
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     learn.state.restore(tensors, about["state"])
+    learn.temperature, learn.abstention = 1.0, None  # which were of other parameters
     if cost := begin_epoch_anew_if_needed(learn.dls.train, learn.state):
         print(cost)
 
@@ -60,8 +61,18 @@ def export(learn: Learner, path: Path) -> Path:
         FileError: it cannot be written.
         ModelError: there are numbers that are not finite.
     """
-    model_file.write(path, finite_arrays(learn.model.state_dict()), about(learn))
+    model_file.write(path, model_arrays(learn), about(learn))
     return path
+
+
+def model_arrays(learn: Learner) -> dict[str, np.ndarray]:
+    """What an exported file holds: the model's tensors, and what it needs to abstain.
+
+    Raises:
+        ModelError: there are numbers that are not finite.
+    """
+    more = learn.abstention.arrays() if learn.abstention else {}
+    return {**finite_arrays(learn.model.state_dict()), **more}
 
 
 def about(learn: Learner) -> dict[str, Any]:
@@ -77,6 +88,7 @@ def about(learn: Learner) -> dict[str, Any]:
         "label_smoothing": known[1].get("label_smoothing") if known else None,
         "activation": "own" if learn.objective.activation_is_own else None,
         "temperature": learn.temperature,
+        abstention.KEY: learn.abstention.facts() if learn.abstention else None,
     }
 
 
@@ -102,6 +114,7 @@ def load_learner(
             hint="Use learn.load(path) on a learner like it.",
         )
     _check_about(about, path)
+    arrays, abstains = abstention.in_file(arrays, about, path)
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     if about.get("activation") and loss_func is None:
         raise ModelError(
@@ -130,7 +143,7 @@ def load_learner(
         if smoothing := about.get("label_smoothing"):
             loss_func = functools.partial(loss_func, label_smoothing=smoothing)
     learn = Learner(dls or DataLoaders(_NoPictures(classes, about.get("shape"), about.get("flat"))), model, loss_func)
-    learn.temperature = float(about.get("temperature") or 1.0)
+    learn.temperature, learn.abstention = float(about.get("temperature") or 1.0), abstains
     return learn
 
 

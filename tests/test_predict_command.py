@@ -62,13 +62,15 @@ def test_json_has_the_promised_keys_and_the_numbers_of_the_run(folder: Path) -> 
     assert list(said) == ["results", "failed"]
     assert said["failed"] == 0
     for result, expected in zip(said["results"], shares(folder, "runs/mine", ["0", "1"]), strict=True):
-        assert list(result) == ["file", "class", "probability", "probabilities", "abstained"]
+        keys = ["file", "class", "probability", "probabilities", "abstained", "reason", "distance"]
+        assert list(result) == keys
         assert list(result["probabilities"]) == ["Pullover", "Dress"]
         assert result["probabilities"] == pytest.approx(expected, abs=1e-6)
         assert math.isclose(sum(result["probabilities"].values()), 1)
         assert result["probability"] == result["probabilities"][result["class"]]
         assert result["probability"] == max(result["probabilities"].values())
-        assert result["abstained"] is False
+        assert (result["abstained"], result["reason"]) == (False, None)
+        assert 0 < result["distance"] < 4  # pullovers and dresses: about 1
 
 
 def test_a_file_that_is_no_picture_does_not_stop_the_others(folder: Path) -> None:

@@ -26,7 +26,7 @@ ROOM_OF = {
 
 # Bottom to top: a room, and the rooms it may import besides itself.
 BOTTOM = {"device", "errors", "files", "foreign", "history", "lists", "places", "reading", "records", "seeds"}
-TO_TRAIN = BOTTOM | {"show", "data", "steps", "metrics", "architecture", "model_file", "learner"}
+TO_TRAIN = BOTTOM | {"show", "data", "steps", "metrics", "abstention", "architecture", "model_file", "learner"}
 TO_JUDGE = TO_TRAIN | {"recipe", "runs"}
 TO_WORK = TO_JUDGE | {"judge", "ship"}
 MAY_IMPORT = {
@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "data": BOTTOM | {"show"},
     "steps": BOTTOM,
     "metrics": BOTTOM | {"steps"},
+    "abstention": BOTTOM,
     "architecture": BOTTOM | {"steps"},
     "model_file": BOTTOM,
     "learner": TO_TRAIN,
@@ -74,6 +75,8 @@ WITHOUT_TORCH = [
     "checkpoint",
     "history",
     "model_file",
+    "abstention",
+    "judge/calibration",
     "files",
     "errors",
     "records",

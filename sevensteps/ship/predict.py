@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from .. import model_file
+from ..abstention import NONE_OF_THESE, Abstention, in_file
 from ..data.decode import read_picture
 from ..errors import DataError, ModelError
 
@@ -20,17 +21,31 @@ MOST_VALUES = 1 << 25  # of the pictures that a model takes: 3 x 3,344 x 3,344
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one file: the class and its probability, or why there is none."""
+    """What a model says of one file: the class and its probability, or why there is none.
+
+    A model that may abstain gives the class that it holds for the best all the same, and `reason` to doubt it.
+    """
 
     file: str
     probabilities: dict[str, float] | None = None
     error: str | None = None
+    reason: str | None = None  # "not sure" or "none of these"; None for an answer
+    distance: float | None = None  # from the nearest class; about 1 for a picture like those of training
 
     @property
     def best(self) -> str:
         """The class with the highest probability."""
         assert self.probabilities is not None
         return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def in_words(self) -> str:
+        """The answer as a line has it: "Dress (98.0%)", or with the reason to doubt it."""
+        assert self.probabilities is not None
+        best, share = self.best, f"{self.probabilities[self.best]:.1%}"
+        if self.reason == NONE_OF_THESE:
+            return f"{NONE_OF_THESE}; {best} is the nearest ({share})"
+        return f"{best}? ({share}, {self.reason})" if self.reason else f"{best} ({share})"
 
     def as_json(self) -> dict[str, Any]:
         """The keys that `predict --json` promises."""
@@ -41,7 +56,9 @@ class Answer:
             "class": self.best,
             "probability": self.probabilities[self.best],
             "probabilities": self.probabilities,
-            "abstained": False,
+            "abstained": self.reason is not None,
+            "reason": self.reason,
+            "distance": self.distance,
         }
 
 
@@ -52,6 +69,7 @@ class Model:
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     probabilities: Callable[[UInt8[np.ndarray, "n channels height width"]], Float[np.ndarray, "n classes"]]
+    abstention: Abstention | None = None
 
     def predict(self, files: Iterable[Path]) -> Iterator[Answer]:
         """An answer for each file, in order; a file that cannot be read gets its error and ends nothing."""
@@ -65,7 +83,11 @@ class Model:
             if not all(map(math.isfinite, shares)):  # which JSON cannot hold, and nobody can use
                 yield Answer(str(path), error=f"{path}: the model's scores of this picture are no numbers.")
                 continue
-            yield Answer(str(path), dict(zip(self.classes, shares, strict=True)))
+            reason, distance = None, None
+            if self.abstention is not None:
+                distance = float(self.abstention.distances(pixels[None])[0])
+                (reason,) = self.abstention.reasons(np.array([max(shares)]), np.array([distance]))
+            yield Answer(str(path), dict(zip(self.classes, shares, strict=True)), None, reason, distance)
 
 
 def load_model(path: Path) -> Model:
@@ -78,12 +100,13 @@ def load_model(path: Path) -> Model:
     path = path / "model.safetensors" if path.is_dir() else path
     arrays, about = model_file.read(path)
     classes, shape, temperature = _facts(about, path)
+    arrays, abstention = in_file(arrays, about, path)
     layers = _numpy_layers(about.get("model"), shape, about.get("flat") is True)
     if layers is not None and about.get("loss") != "mse_loss" and about.get("activation") is None:
         scores = _with_numpy(layers, arrays, path)
-        model = Model(classes, shape, lambda pixels: _shares(scores(pixels) / temperature))
+        model = Model(classes, shape, lambda pixels: _shares(scores(pixels) / temperature), abstention)
     else:
-        model = Model(classes, shape, _with_torch(path, shape))
+        model = Model(classes, shape, _with_torch(path, shape), abstention)
     try:
         shares = model.probabilities(np.zeros((1, *shape), dtype=np.uint8))
     except ModelError:
