@@ -165,7 +165,8 @@ def bca(
 
     if resampled.min() == resampled.max():
         return float(resampled[0]), float(resampled[0])
-    below = ((resampled < value).mean() + (resampled <= value).mean()) / 2
+    rounding = 1e-12 * max(abs(value), 1e-300)  # sums of the same rows in another order are equal, and count by half
+    below = ((resampled < value - rounding).mean() + (resampled <= value + rounding).mean()) / 2
     bias = float(ndtri(np.clip(below, 0.5 / len(resampled), 1 - 0.5 / len(resampled))))
     there = ~np.isnan(without_one)
     weights, left = counts[there], without_one[there]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,7 @@ class Predictions:
         hint = "Judge the model again."
         if wrong := _wrong_size(self):
             raise DataError(f"Predictions of {self.split}: {wrong}", hint=hint)
-        for row, what in sorted(_wrong_rows(self))[:1]:
+        for row, what in sorted(_wrong_rows(self), key=itemgetter(0))[:1]:
             raise DataError(f"Predictions of {self.split}, row {row + 1} ({said(self.ids[row])}): {what}", hint=hint)
 
 
@@ -147,7 +148,7 @@ class _Rows:
         """Take in a row.
 
         Raises:
-            _DamagedError: it has another number of scores than the rows before, or a number that no float holds.
+            _DamagedError: it has another number of scores than the rows before.
         """
         self._scores = self._scores or len(logits)
         if len(logits) != self._scores:
@@ -175,28 +176,15 @@ class _Rows:
             numbers[:, : self._scores],
             numbers[:, self._scores :],
         )
-        for row, what in sorted(_wrong_rows(found))[:1]:
+        for row, what in sorted(_wrong_rows(found), key=itemgetter(0))[:1]:
             raise _DamagedError(self._numbers[row], what, self._ids[row])
         return found
 
     def _pack(self) -> None:
-        """Turn the rows that wait into an array.
-
-        Raises:
-            _DamagedError: one has an integer that no float holds.
-        """
-        if not self._waiting:
-            return
-        try:
+        """Turn the rows that wait into an array."""
+        if self._waiting:
             self._blocks.append(np.array(self._waiting, dtype=np.float64))
-        except OverflowError:
-            for number, name, row in zip(
-                self._numbers[-len(self._waiting) :], self._ids[-len(self._waiting) :], self._waiting, strict=True
-            ):
-                if any(abs(value) > 1e308 for value in row):
-                    raise _DamagedError(number, "a number that is too large.", name) from None
-            raise
-        self._waiting = []
+            self._waiting = []
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -249,13 +237,16 @@ def _numbers(row: Mapping[str, Any], key: str, number: int) -> list[float]:
     """A row's list of numbers; NaN and infinity are still among them.
 
     Raises:
-        _DamagedError: it is another thing.
+        _DamagedError: it is another thing, or has an integer that no float holds.
     """
     found = row.get(key)
     if not isinstance(found, list) or not {*map(type, found)} <= {int, float}:
         what = f"its {key} are {_short(found)}, and must be a list of numbers." if key in row else f"it has no {key!r}."
         raise _DamagedError(number, what, row["id"])
-    return found
+    try:
+        return [float(value) for value in found]
+    except OverflowError:
+        raise _DamagedError(number, f"an integer among its {key} is too large.", row["id"]) from None
 
 
 def said(name: str) -> str:
