@@ -20,6 +20,12 @@ from ..foreign import instead_of
 Schedule = Callable[[int, int | None], float]
 
 
+def _without_compiler(name: str) -> Any:
+    """A method of PyTorch's optimizers without the guard that imports a compiler when it is first called (0.6 s)."""
+    method = getattr(torch.optim.Optimizer, name)
+    return getattr(method, "__wrapped__", method)
+
+
 class SGD(torch.optim.Optimizer):
     """Stochastic gradient descent: p = p - lr * gradient, with momentum, weight decay and Nesterov's look-ahead.
 
@@ -30,6 +36,11 @@ class SGD(torch.optim.Optimizer):
     Raises:
         UsageError: a negative setting, or Nesterov without momentum.
     """
+
+    add_param_group = _without_compiler("add_param_group")
+    state_dict = _without_compiler("state_dict")
+    load_state_dict = _without_compiler("load_state_dict")
+    zero_grad = _without_compiler("zero_grad")
 
     @instead_of(mom="Call it momentum.", wd="Call it weight_decay.")
     def __init__(
