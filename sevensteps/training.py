@@ -135,6 +135,7 @@ def to_the_end(work: Work, observe: Observe) -> Run:
     observe(Baselines(baselines))
     done = state.stopped is not None  # a finished run is judged again and nothing else
     observe(Ready(learn.xray(), work.recipe.epochs, learn.batches_per_epoch or 0, state.batch, done))
+    broken_off = 0
     with learn.interrupts_between_batches(signal.SIGTERM) as interrupted:
         if not done:
             _train(work, observe, interrupted)
@@ -142,13 +143,16 @@ def to_the_end(work: Work, observe: Observe) -> Run:
             runs.save_history(work.folder, state.history)
         learn.check_finite()
         if state.stopped and not done:
-            with timed(work.seconds, "judge"):
-                learn_from_validation(work)
+            try:
+                with timed(work.seconds, "judge"):
+                    learn_from_validation(work)
+            except KeyboardInterrupt as interrupt:  # the run is not at its end: going on with it does this again
+                state.stopped, broken_off = None, next(iter(interrupt.args), int(signal.SIGINT))
         if work.folder:
             if not done:
                 save(work)
             checkpoint.rebuild(work.folder, snapshot(work))
-        number = interrupted()
+        number = interrupted() or broken_off
     stopped_because = state.stopped or f"it was interrupted {place(learn)}"
     kept_epoch = state.best_epoch or state.epoch
     if state.best:

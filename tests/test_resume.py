@@ -363,8 +363,9 @@ def test_an_interrupt_while_validating_counts_no_epoch_and_loses_nothing() -> No
     assert_same(everything(learn), whole)
 
 
-def test_an_interrupt_while_judging_keeps_the_run_and_resume_judges_it(
-    three: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("looks", [0, 1], ids=["calibrating", "judging"])
+def test_an_interrupt_after_training_keeps_the_run_and_resume_does_what_is_left(
+    three: Path, monkeypatch: pytest.MonkeyPatch, looks: int
 ) -> None:
     whole = ss.train(three, out="whole", epochs=2)
     done = []
@@ -373,11 +374,17 @@ def test_an_interrupt_while_judging_keeps_the_run_and_resume_judges_it(
         if isinstance(event, Epoch) and event.number == 2:
             done.append(event)
 
-    def interrupted_once(*arguments: Any) -> Any:
+    from sevensteps.judge.predictions import predict_split
+
+    left = [predict_split] * looks
+
+    def interrupted_then(*arguments: Any) -> Any:
+        if left:
+            return left.pop()(*arguments)
         raise KeyboardInterrupt(signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr("sevensteps.training.predict_split", interrupted_once)
+        patch.setattr("sevensteps.training.predict_split", interrupted_then)
         run = ss.train(three, out="cut", epochs=2, observe=leave)
     assert (run.interrupted, run.test, len(done)) == (signal.SIGTERM, None, 1)
     assert ss.resume("cut").test == whole.test
