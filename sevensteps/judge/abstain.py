@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float32
 
 from ..abstention import Abstention, reduced
 from ..data.images import Images
@@ -55,10 +55,11 @@ def fit_abstention(
 
     # Rounded to the side of answering: the last digits of a product of matrices may hang on how many cores made it.
     distances = whole.distances(valid.pixels)
-    farthest = _limit(-distances, (1 - coverage) / 2)
-    distance = 1e300 if farthest == -math.inf else _rounded_up(-farthest)
-    least = _limit(np.where(distances > distance, -1.0, confidences), 1 - coverage)
-    confidence = max(0.0, math.floor(least * 1e6) / 1e6) if math.isfinite(least) else 0.0
+    left_out = math.floor((1 - coverage) * (len(valid) + 1) + 1e-9)
+    far = left_out // 2
+    distance = _rounded_up(float(np.sort(distances)[-far])) if far else 1e300
+    unsure = np.sort(confidences[distances <= distance])[: left_out - far]
+    confidence = math.floor(float(unsure[-1]) * 1e6) / 1e6 if len(unsure) else 0.0
     return Abstention(coverage, confidence, distance, means, directions, precision)
 
 
@@ -120,12 +121,6 @@ def _class_model(
 def _float32(tensor: torch.Tensor) -> Float32[np.ndarray, ...]:
     found: np.ndarray = tensor.to(torch.float32).numpy()
     return found
-
-
-def _limit(scores: Float[np.ndarray, " n"] | Float64[np.ndarray, " n"], share: float) -> float:
-    """The score under which a new one like these falls in at most this share of cases; -inf where there are too few."""
-    place = math.floor(share * (len(scores) + 1) + 1e-9)
-    return float(np.sort(scores)[place - 1]) if place else -math.inf
 
 
 def _rounded_up(value: float) -> float:

@@ -28,7 +28,7 @@ def fit_temperature(logits: Float[np.ndarray, "n scores"], labels: Int[np.ndarra
     the weight, in pictures, of what holds it at 1: `prior * (slope - log(slope))` is added, which is convex, too, and
     moves nothing that some hundred pictures say. With `prior=0` it is the likelihood alone.
 
-    >>> round(fit_temperature(np.array([[4.0], [4.0], [4.0], [-4.0]]), np.array([1, 1, 0, 0]), prior=0), 3)
+    >>> round(fit_temperature(np.array([[4.0], [4.0], [4.0], [-4.0]]), np.array([1, 1, 0, 0]), prior=0.0), 3)
     3.641
 
     Raises:
