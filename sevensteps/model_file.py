@@ -226,17 +226,17 @@ def _size(dtype: str, shape: tuple[int, ...]) -> int:
 def _check_facts(facts: Any) -> None:
     """Hold that facts can be written down as text, and walked through before the stack ends, as their readers do.
 
-    JSON can hold halves of characters, which no file and no terminal takes.
+    JSON can hold halves of characters, which no file and no terminal takes, and whole numbers that no float is.
 
     Raises:
         ValueError: they cannot.
     """
-    _check_depth(facts, DEEPEST)
+    _check_values(facts, DEEPEST)
     json.dumps(facts, ensure_ascii=False).encode()
 
 
-def _check_depth(value: Any, left: int) -> None:
-    """Hold that nothing is nested deeper.
+def _check_values(value: Any, left: int) -> None:
+    """Hold that nothing is nested deeper, and no whole number longer than 64 bits.
 
     Raises:
         ValueError: it is.
@@ -245,7 +245,9 @@ def _check_depth(value: Any, left: int) -> None:
         raise ValueError("lists and tables are nested too deep")
     if isinstance(value, (dict, list)):
         for part in value.values() if isinstance(value, dict) else value:
-            _check_depth(part, left - 1)
+            _check_values(part, left - 1)
+    elif type(value) is int and value.bit_length() > 64:
+        raise ValueError("a whole number is longer than 64 bits")
 
 
 def _canonical(facts: Mapping[str, Any]) -> str:

@@ -219,16 +219,18 @@ def test_a_description_has_a_thousand_layers_at_most() -> None:
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("side", [3, 28, 512])
 def test_our_models_take_little_of_what_a_prediction_may_take(name: str, side: int) -> None:
-    check_work(MODELS[name]((3, side, side), 1000, Normalize([0.5] * 3, [0.5] * 3)), (3, side, side))
+    with torch.device("meta"):
+        model = MODELS[name]((3, side, side), 1000, Normalize([0.5] * 3, [0.5] * 3))
+    check_work(model, (3, side, side))
 
 
 def test_work_is_looked_at_without_doing_it_and_leaves_the_model_as_it_was() -> None:
     model = nn.Sequential(nn.Conv2d(1, 64, 3, padding=1024), nn.BatchNorm2d(64), nn.Conv2d(64, 64, 3, padding=1024))
     before = copy.deepcopy(model.state_dict())
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ModelError, match="and at most") as caught:
         check_work(model, (1, 28, 28))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert caught.value.hint
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
     assert not any(layer._forward_hooks for layer in model.modules())

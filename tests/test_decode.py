@@ -289,10 +289,10 @@ PROFILE = b"iCCPa\0\0" + zlib.compress(bytes(1 << 20))
     ],
 )
 def test_a_small_file_cannot_take_long(content: bytes, words: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(DataError, match=words):
         decode(content, (1, 28, 28))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -376,6 +376,7 @@ def test_a_picture_is_read_from_its_path(tmp_path: Path) -> None:
             read_picture(path, (1, 5, 7))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")
 def test_a_pipe_a_device_and_a_giant_are_refused_unread(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")  # reading it would wait for a writer, for ever
     for path in (tmp_path / "pipe.png", Path("/dev/zero")):

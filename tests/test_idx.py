@@ -121,6 +121,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
         read_idx(tmp_path / "file" / "below")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")
 def test_a_pipe_a_device_and_a_giant_are_refused_unread(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # reading it would wait for a writer, for ever
     for path in (tmp_path / "pipe", Path("/dev/zero")):
@@ -165,10 +166,10 @@ def test_gzipped_data_may_be_200_times_the_file(tmp_path: Path, ratio: int) -> N
 )
 def test_a_gzipped_file_cannot_take_long(tmp_path: Path, content: bytes) -> None:
     path = written(tmp_path, content)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(DataError):
         read_idx(path)
-    assert time.perf_counter() - start < 1  # with gzip.GzipFile it is several
+    assert time.process_time() - start < 1  # with gzip.GzipFile it is several
 
 
 @pytest.mark.parametrize(

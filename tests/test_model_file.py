@@ -210,6 +210,7 @@ def with_header(content: bytes, change: Any) -> bytes:
         pytest.param(lambda text: text.replace('\\"Pullover\\"', '\\"Pullover\\",\\"Pullover\\"'), id="a class twice"),
         pytest.param(lambda text: text.replace('\\"classes\\"', '\\"shape\\":1,\\"classes\\"'), id="a fact twice"),
         pytest.param(lambda text: text.replace("00e9", "d800"), id="half a character"),
+        pytest.param(lambda text: text.replace("0.30000000000000004", "1" + "0" * 400), id="a number that no float is"),
         pytest.param(lambda text: text.replace("0.30000000000000004", "[" * 70 + "]" * 70), id="deep facts"),
         pytest.param(lambda text: text.replace("0.30000000000000004", "[" * 9999 + "]" * 9999), id="deeper facts"),
         pytest.param(lambda text: text.replace("[2,20]", "[" * 9999 + "]" * 9999), id="a deep header"),
@@ -228,6 +229,11 @@ def test_bytes_at_the_end_are_refused(tmp_path: Path) -> None:
         assert "longer or shorter" in refusal(tmp_path / "model", content + more).message
 
 
+def test_a_whole_number_of_64_bits_is_a_fact(tmp_path: Path) -> None:
+    model_file.write(tmp_path / "model", ARRAYS, {"seed": 2**64 - 1, "below": -(2**63)})
+    assert model_file.read(tmp_path / "model")[1] == {"format": 1, "seed": 2**64 - 1, "below": -(2**63)}
+
+
 def test_facts_that_nobody_can_walk_through_are_not_written(tmp_path: Path) -> None:
     deep: Any = 1
     for _ in range(model_file.DEEPEST):
@@ -238,6 +244,7 @@ def test_facts_that_nobody_can_walk_through_are_not_written(tmp_path: Path) -> N
     assert model_file.read(tmp_path / "model")[1]["fact"] == deep[0][0]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")
 def test_a_pipe_a_device_and_a_giant_are_refused_unread(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # reading it would wait for a writer, for ever
     for path in (tmp_path / "pipe", Path("/dev/zero")):
@@ -330,7 +337,7 @@ def test_only_a_history_may_hold_numbers_that_are_not_finite(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), float("inf"), object(), {1, 2}, "half a character: \ud83d", {"\udc80": 1}]
+    "value", [float("nan"), float("inf"), object(), {1, 2}, "half a character: \ud83d", {"\udc80": 1}, 2**64]
 )
 def test_facts_that_json_cannot_hold_are_refused_before_anything_is_written(tmp_path: Path, value: Any) -> None:
     with pytest.raises(ModelError, match="JSON cannot hold") as caught:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import resource
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -358,6 +358,15 @@ GREEDY: dict[str, tuple[list[dict[str, Any]], tuple[int, int, int]]] = {
 }
 
 
+def peak() -> int:
+    """The most memory that this process has had, in bytes, where the system says so."""
+    if sys.platform != "linux":
+        return 0
+    import resource
+
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 @pytest.mark.parametrize("what", GREEDY)
 def test_a_file_whose_model_would_take_long_or_much_memory_is_refused_at_once(tmp_path: Path, what: str) -> None:
     layers, shape = GREEDY[what]
@@ -366,11 +375,11 @@ def test_a_file_whose_model_would_take_long_or_much_memory_is_refused_at_once(tm
         arrays, about = model_file.read(path)
         sides = {f"0.{name}": np.ones((4096, 1, 1), dtype=np.float32) for name in ("mean", "std")}
         model_file.write(path, arrays | sides, about)
-    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, before = time.process_time(), peak()
     with pytest.raises(ModelError) as caught:
         load_model(path)
-    assert time.perf_counter() - start < 2
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
+    assert time.process_time() - start < 2
+    assert peak() - before < 500_000_000
     assert caught.value.hint
     assert len(caught.value.message) < 1000
 
