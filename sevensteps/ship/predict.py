@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -15,6 +15,11 @@ from .. import model_file
 from ..abstention import NONE_OF_THESE, Abstention, in_file
 from ..data.decode import read_picture
 from ..errors import DataError, ModelError
+
+if TYPE_CHECKING:
+    from ..learner import Learner
+
+Bound = tuple[str, Any, Any]  # "Normalize", mean, std; "Linear", weight, bias; or "ReLU" and nothing
 
 MOST_VALUES = 1 << 25  # of the pictures that a model takes: 3 x 3,344 x 3,344
 
@@ -99,14 +104,14 @@ def load_model(path: Path) -> Model:
     """
     path = path / "model.safetensors" if path.is_dir() else path
     arrays, about = model_file.read(path)
-    classes, shape, temperature = _facts(about, path)
+    classes, shape, temperature = checked_facts(about, path)
     arrays, abstention = in_file(arrays, about, path)
-    layers = _numpy_layers(about.get("model"), shape, about.get("flat") is True)
+    layers = numpy_layers(about.get("model"), shape, about.get("flat") is True)
     if layers is not None and about.get("loss") != "mse_loss" and about.get("activation") is None:
-        scores = _with_numpy(layers, arrays, path)
-        model = Model(classes, shape, lambda pixels: _shares(scores(pixels) / temperature), abstention)
+        bound = bound_layers(layers, arrays, path)
+        model = Model(classes, shape, lambda pixels: _shares(_scores(bound, pixels) / temperature), abstention)
     else:
-        model = Model(classes, shape, _with_torch(path, shape), abstention)
+        model = Model(classes, shape, _with_torch(learner_from(path, shape)), abstention)
     try:
         shares = model.probabilities(np.zeros((1, *shape), dtype=np.uint8))
     except ModelError:
@@ -126,7 +131,7 @@ def load_model(path: Path) -> Model:
 _DAMAGED = "Export the model again."
 
 
-def _facts(about: dict[str, Any], path: Path) -> tuple[tuple[str, ...], tuple[int, int, int], float]:
+def checked_facts(about: dict[str, Any], path: Path) -> tuple[tuple[str, ...], tuple[int, int, int], float]:
     """Class names, picture shape and temperature, as a file from anywhere has them.
 
     Raises:
@@ -151,46 +156,41 @@ def _facts(about: dict[str, Any], path: Path) -> tuple[tuple[str, ...], tuple[in
     }
     for name, fit in fits.items():
         if not fit:
-            raise ModelError(f"{path}: its {name} cannot be {_short(about.get(name))}.", hint=_DAMAGED)
+            raise ModelError(f"{path}: its {name} cannot be {about.get(name)!r:.80}.", hint=_DAMAGED)
     return tuple(classes), tuple(shape), float(temperature)
 
 
-def _short(value: Any) -> str:
-    """A value from a file, as far as a line has room for it."""
-    try:
-        return f"{value!r:.80}"
-    except ValueError:  # a whole number of thousands of digits
-        return "so large a number"
-
-
-def _with_torch(path: Path, shape: tuple[int, int, int]) -> Callable[[np.ndarray], np.ndarray]:
-    """Any model, by the learner that loads it.
+def learner_from(path: Path, shape: tuple[int, int, int]) -> Learner:
+    """The learner of any saved model.
 
     Raises:
         ModelError: as `load_learner` and `check_work`.
     """
-    import torch
-
     from ..architecture import check_work
     from ..saving import load_learner
 
     learn = load_learner(path)
-    flat = bool(getattr(learn.dls.train, "flat", False))
     try:
-        check_work(learn.model, (math.prod(shape),) if flat else shape)
+        check_work(learn.model, (math.prod(shape),) if learn.flat else shape)
     except ModelError as error:
         raise ModelError(f"{path}: {error.message}", hint=error.hint) from error
+    return learn
+
+
+def _with_torch(learn: Learner) -> Callable[[np.ndarray], np.ndarray]:
+    """Probabilities of uint8 pictures, by a learner."""
+    import torch
 
     def shares(pixels: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(np.array(pixels)).float() / 255  # a copy: decoded pixels are read-only
         with learn.looking():
-            found: np.ndarray = learn.probabilities(learn.model(x.flatten(1) if flat else x)).numpy()
+            found: np.ndarray = learn.probabilities(learn.model(x.flatten(1) if learn.flat else x)).numpy()
         return found
 
     return shares
 
 
-def _numpy_layers(description: Any, shape: tuple[int, int, int], flat: bool) -> list[dict[str, Any]] | None:
+def numpy_layers(description: Any, shape: tuple[int, int, int], flat: bool) -> list[dict[str, Any]] | None:
     """The layers of a model that NumPy can compute, or None.
 
     These are means and deviations of each channel, then flat pixels, then linear layers that fit each other, and
@@ -220,10 +220,8 @@ def _numpy_layers(description: Any, shape: tuple[int, int, int], flat: bool) -> 
     return layers if flat else None
 
 
-def _with_numpy(
-    layers: list[dict[str, Any]], arrays: dict[str, np.ndarray], path: Path
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Raw scores of uint8 pictures.
+def bound_layers(layers: list[dict[str, Any]], arrays: dict[str, np.ndarray], path: Path) -> list[Bound]:
+    """The layers that do something, with their tensors.
 
     Raises:
         ModelError: the tensors are not those of the layers.
@@ -246,20 +244,27 @@ def _with_numpy(
             hint="The file is damaged, or was put together from two.",
         )
 
-    def scores(pixels: np.ndarray) -> np.ndarray:
-        x = pixels.astype(np.float32) / 255
-        with np.errstate(all="ignore"):  # what comes of numbers that grow without end is seen in the answer
-            for prefix, layer in zip(prefixes, layers, strict=True):
-                match layer["layer"]:
-                    case "Normalize":
-                        x = (x - arrays[f"{prefix}mean"]) / arrays[f"{prefix}std"]
-                    case "Linear":
-                        x = x.reshape(len(x), -1) @ arrays[f"{prefix}weight"].T + arrays.get(f"{prefix}bias", 0)
-                    case "ReLU":
-                        x = np.maximum(x, 0)
-        return x.reshape(len(x), -1)
+    names = {"Normalize": ("mean", "std"), "Linear": ("weight", "bias"), "ReLU": ("", "")}
+    return [
+        (layer["layer"], *(arrays.get(f"{prefix}{name}", np.zeros(1)) for name in names[layer["layer"]]))
+        for prefix, layer in zip(prefixes, layers, strict=True)
+        if layer["layer"] in names
+    ]
 
-    return scores
+
+def _scores(layers: list[Bound], pixels: UInt8[np.ndarray, "n channels height width"]) -> np.ndarray:
+    """Raw scores of pictures."""
+    x = pixels.astype(np.float32) / 255
+    with np.errstate(all="ignore"):  # what comes of numbers that grow without end is seen in the answer
+        for layer, first, second in layers:
+            match layer:
+                case "Normalize":
+                    x = (x - first) / second
+                case "Linear":
+                    x = x.reshape(len(x), -1) @ first.T + second
+                case "ReLU":
+                    x = np.maximum(x, 0)
+    return x.reshape(len(x), -1)
 
 
 def _shares(scores: np.ndarray) -> np.ndarray:
