@@ -21,6 +21,7 @@ from cyclopts import App, Parameter
 
 from . import __version__
 from . import cli_judging as judging
+from . import cli_showing as showing
 from .cli_common import Common
 from .errors import RecipeError, SevenstepsError, UsageError, nearest
 from .recipe import Recipe, setting_types, shipped_recipes
@@ -218,6 +219,8 @@ def _shown(run: Run, chosen: Recipe, common: Common) -> int:
 
 app.command(judging.judge)
 app.command(judging.compare)
+app.command(showing.xray)
+app.command(showing.report)
 
 
 def _interrupted(run: Run, common: Common) -> int:
@@ -319,33 +322,6 @@ def _row(run: Any) -> list[str]:
     )
     reason = run.stopped_because or f"it is under way, or was cut off: {_program()} resume {run.folder.name}"
     return [run.folder.name, run.recipe.name, str(len(run.history)), *shown, reason]
-
-
-@app.command
-def xray(run: Path, *, start: bool = False, common: Common = Common()) -> int:
-    """Show the seven steps of one batch of a saved run, with real numbers.
-
-    Parameters
-    ----------
-    run
-        A run's folder, or its name under runs/.
-    start
-        The run's first batch, with the parameters as they started, and not the one that would come next.
-    """
-    from . import jobs
-    from .show import terminal
-
-    saved, place, seen = jobs.xray(run, start=start)
-    if common.json:
-        steps = [{"number": step.number, "name": step.name, "line": step.line} for step in seen.steps]
-        print(json.dumps({"run": str(saved.folder), "steps": steps}))
-        return 0
-    console, _ = terminal.consoles()
-    when = "as it began" if start else place
-    console.print(terminal.printable(f"{saved.folder}, {when}"))
-    for step in seen.steps:
-        console.print(terminal.printable(str(step)))
-    return 0
 
 
 @app.command

@@ -17,10 +17,12 @@ FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")
 
 # A file whose room is not its own name: what lies in a folder belongs to the folder's room.
 ROOM_OF = {
-    **dict.fromkeys(("arguments", "xray", "lr_find", "objective", "recorder", "saving", "interrupts"), "learner"),
+    **dict.fromkeys(
+        ("arguments", "chain", "xray", "lr_find", "objective", "recorder", "saving", "interrupts"), "learner"
+    ),
     "checkpoint": "runs",
-    "training": "jobs",
-    **dict.fromkeys(("cli_common", "cli_judging"), "cli"),
+    **dict.fromkeys(("training", "reporting", "seeing", "advice"), "jobs"),
+    **dict.fromkeys(("cli_common", "cli_judging", "cli_showing"), "cli"),
     "__init__": "the package",
 }
 
@@ -69,6 +71,7 @@ WITHOUT_TORCH = [
     "cli",
     "cli_common",
     "cli_judging",
+    "cli_showing",
     "jobs",
     "recipe",
     "runs",

@@ -1,0 +1,125 @@
+"""Advice: a run's result in one sentence, what speaks against relying on it, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import checkpoint
+from .checkpoint import Checkpoint
+from .errors import RunError
+from .recipe import Recipe
+from .records import AuditResult, Finding, Interval, Mistakes, Score
+
+FEW = 100  # pictures to judge with, under which an interval is wide whatever the model does
+
+
+def verdict_of(found: Checkpoint, scores: Mapping[str, Score], judgement: Mapping[str, Any]) -> str:
+    """The result in one sentence."""
+    if not scores:
+        how = "ended" if found.stopped else "was cut off"
+        epochs = f"{len(found.epochs):,} epoch{'s' * (len(found.epochs) != 1)}"
+        return f"This run {how} after {epochs} and has not been judged: nobody knows how good it is."
+    score = next(iter(scores.values()))
+    interval = score.interval
+    line = (
+        f"{score.accuracy:.2%} of {score.n:,} {score.split} pictures are classified correctly "
+        f"(95 % interval {interval.low:.2%} to {interval.high:.2%})"
+    )
+    baselines = {name: score_from(score.split, said) for name, said in mapping(judgement.get("baselines")).items()}
+    if not baselines:
+        return f"{line}."
+    best = max(baselines, key=lambda name: baselines[name].accuracy)
+    difference = score.accuracy - baselines[best].accuracy
+    against = mapping(judgement.get("against_best_baseline"))
+    low, high = (float(against.get(end, difference)) for end in ("low", "high"))
+    between = f" (95 % interval {100 * low:+.2f} to {100 * high:+.2f} points)" if against else ""
+    if low <= 0 <= high:
+        return f"{line}, which cannot be told from the best baseline, {best}{between}."
+    points = f"{100 * abs(difference):.2f} points {'above' if difference > 0 else 'below'}"
+    return f"{line}, {points} the best baseline, {best}{between}."
+
+
+def doubts_of(
+    found: Checkpoint,
+    scores: Mapping[str, Score],
+    findings: Sequence[Finding],
+    audited: AuditResult | None,
+    judgement: Mapping[str, Any],
+) -> list[str]:
+    """What speaks against relying on the result."""
+    doubts = [finding.message for finding in findings if finding.recovered_at is None]
+    if not found.stopped:
+        doubts.append("Training is not finished.")
+    if audited and audited.leaks:
+        doubts.append(
+            f"{len(audited.leaks):,} pictures are in two splits: the model has seen some of what it is judged on."
+        )
+    if judgement.get("validated_on_test"):
+        doubts.append("The test pictures were looked at after every epoch, so this is no untouched test.")
+    score = next(iter(scores.values()), None)
+    if score is not None and score.split == "valid":
+        doubts.append("These are validation pictures, on which choices were made; no test pictures were read.")
+    if score is not None and score.n < FEW:
+        doubts.append(f"It was judged on {score.n:,} pictures only: the interval says how little that tells.")
+    return doubts
+
+
+def following_of(
+    name: str,
+    found: Checkpoint,
+    recipe: Recipe,
+    scores: Mapping[str, Score],
+    findings: Sequence[Finding],
+    audited: AuditResult | None,
+    mistakes: Mistakes | None,
+) -> list[tuple[str, str]]:
+    """What to do next, the most urgent first, and the command for it."""
+    run, source = shlex.quote(name), shlex.quote(recipe.source)
+    steps: list[tuple[str, str]] = []
+    if not found.stopped:
+        steps.append(("Train it to its end: it goes on exactly where it was.", f"sevensteps resume {run}"))
+    elif not scores:
+        steps.append(("Have it judged.", f"sevensteps judge {run}"))
+    steps += [(finding.fix, "") for finding in findings if finding.recovered_at is None]
+    if audited and audited.leaks:
+        steps.append(("Take the pictures that are in two splits out of one of them.", f"sevensteps data {source}"))
+    if mistakes and mistakes.wrong:
+        steps.append(("Look at the surest mistakes below. Where the label is wrong, correct it and train again.", ""))
+    better = {"linear": "relu", "relu": "cnn"}.get(recipe.model)
+    if better:
+        classes = (
+            f" --classes {' '.join(map(shlex.quote, recipe.classes))}" if recipe.source != "pullover-dress" else ""
+        )
+        steps.append(
+            (
+                "Try the next larger model, and let a test say whether it is better.",
+                f"sevensteps train {source}{classes} --recipe {better} --out runs/larger\n"
+                f"sevensteps compare {run} larger",
+            )
+        )
+    if found.stopped:
+        steps.append(("Use it on pictures of your own.", f"sevensteps predict {run} PICTURE.png"))
+    return steps
+
+
+def score_from(split: str, said: Any) -> Score:
+    """A score as it stands in a judgement.
+
+    Raises:
+        RunError: it is none.
+    """
+    try:
+        score = Score(split, int(said["correct"]), int(said["n"]), Interval(float(said["low"]), float(said["high"])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{checkpoint.JUDGEMENT} is damaged: it holds no scores.", hint="sevensteps judge RUN"
+        ) from error
+    if score.n < 1:
+        raise RunError(f"{checkpoint.JUDGEMENT} is damaged: a score of no pictures.", hint="sevensteps judge RUN")
+    return score
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,113 @@
+"""Chain: one picture of a batch from its pixels to its loss and back to the gradient, with every number."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .errors import UsageError
+from .records import Chain, StepView, XRay
+from .seeds import LAYERS, seed_of
+from .steps.predict import Normalize
+from .steps.repeat import drawn_from
+
+if TYPE_CHECKING:
+    from .learner import Learner
+
+
+def chain(learn: Learner, seen: XRay, number: int) -> Chain:
+    """How the picture `number` (from 1) of the batch that `seen = learn.xray()` shows goes through steps 2 to 4.
+
+    It goes with its batch, so that batch norm sees what it sees in training, and random layers draw what they draw
+    there. Nothing is changed.
+
+    Raises:
+        UsageError: the batch has no such picture, or is not of numbers that have a gradient.
+    """
+    x, y = seen[2].values["x"], seen[2].values["targets"]
+    if not 1 <= number <= len(x):
+        raise UsageError(
+            f"There is no picture {number} in a batch of {len(x)}.", hint=f"Pictures are counted from 1 to {len(x)}."
+        )
+    if not x.is_floating_point():
+        raise UsageError(f"The batch is of type {x.dtype}, which has no gradient.", hint="Give float pixels.")
+    model = copy.deepcopy(learn.model).train()
+    pixels = x.detach().clone().requires_grad_()
+    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    epoch, position = seen[6].values["epoch"] - 1, seen[6].values["batch"] - 1
+    at = slice(number - 1, number)
+    with drawn_from(seed_of(learn.state.seed, epoch, position, LAYERS), x.device), torch.enable_grad():
+        layers = _through(model, pixels)
+        predictions = layers[-1][1]
+        loss = learn.objective.loss(predictions[at], y[at])
+        wanted = [predictions, pixels, *parameters.values()]
+        slopes, on_pixels, *gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
+    probabilities = None
+    if predictions.ndim == 2 and not learn.objective.is_regression:
+        probabilities = _array(learn.probabilities(predictions[at].detach())[0])
+    linear = _linear_layer(model)
+    contributions = bias = None
+    if linear is not None:
+        before = layers[-2][1] if len(layers) > 1 else pixels
+        contributions = _array((linear.weight * before[number - 1].flatten()).reshape(-1, *x.shape[1:]))
+        bias = None if linear.bias is None else _array(linear.bias)
+    label = y[number - 1].flatten()[0].item()
+    kind = getattr(learn.objective.activation, "__name__", "activation").strip("_").replace("_", " ")
+    usual = "sigmoid" if predictions.shape[-1] == 1 else "softmax"
+    zero = torch.zeros(())
+    return Chain(
+        number,
+        len(x),
+        tuple(learn.classes or ()),
+        label if y.is_floating_point() else int(label),
+        _array(x[number - 1]),
+        [(name, _array(value[number - 1])) for name, value in layers],
+        contributions,
+        bias,
+        _array(predictions[number - 1].flatten()),
+        probabilities,
+        usual if learn.objective.activation is None else kind,
+        float(loss.detach()),
+        learn.objective.name,
+        _array((zero if slopes is None else slopes[number - 1]).flatten()),
+        {name: _array(g) for name, g in zip(parameters, gradients, strict=True) if g is not None},
+        _array(torch.zeros_like(x[number - 1]) if on_pixels is None else on_pixels[number - 1]),
+    )
+
+
+def as_arrays(seen: XRay) -> XRay:
+    """The same with NumPy's arrays in the place of tensors, for whoever draws it."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(part) for name, part in value.items()}
+        return _array(value) if isinstance(value, Tensor) else value
+
+    return XRay(tuple(StepView(s.number, s.name, s.line, plain(dict(s.values))) for s in seen.steps))
+
+
+def _through(model: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:
+    """What each layer of a sequence makes of what comes before; of any other model what it says."""
+    if not isinstance(model, nn.Sequential) or not len(model):
+        return [(type(model).__name__, model(x))]
+    found = []
+    for layer in model:
+        x = layer(x)
+        found.append((type(layer).__name__, x))
+    return found
+
+
+def _linear_layer(model: nn.Module) -> nn.Linear | None:
+    """The one layer that a linear model's scores are made in; None for a model that is not linear in its pixels."""
+    *before, last = list(model) if isinstance(model, nn.Sequential) and len(model) else [model]
+    linear = type(last) is nn.Linear and all(type(layer) in (Normalize, nn.Flatten) for layer in before)
+    return last if linear and isinstance(last, nn.Linear) else None
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    found: np.ndarray = tensor.detach().cpu().numpy().copy()
+    return found

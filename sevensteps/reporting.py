@@ -1,0 +1,215 @@
+"""What the report of a saved run is made of: its checkpoint, its predictions, and its pictures. Nothing is trained."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import checkpoint, files, jobs, runs
+from .advice import doubts_of, following_of, mapping, score_from, verdict_of
+from .checkpoint import Checkpoint
+from .errors import RunError, SevenstepsError
+from .recipe import Recipe, recorded_in
+from .records import Answered, AuditResult, Confused, Finding, Mistakes, Report, Score
+from .seeing import checkpoint_of, is_same, view_with_a_mistake
+
+if TYPE_CHECKING:
+    from .data.images import Splits
+    from .judge.predictions import Predictions
+
+REPORT = "report.html"
+PAIRS, PICTURES_EACH, SUREST = 8, 6, 24  # kinds of mistakes, pictures of each, and surest mistakes that are shown
+
+
+def write_report(folder: Path, out: Path | None = None) -> Path:
+    """Write the report of a run into its folder, or to `out`, and say where: the same bytes for the same run.
+
+    Raises:
+        RunError: no such run, one in which nothing was saved yet, or one whose files are damaged.
+        RecipeError: its recipe is damaged.
+        FileError: the file cannot be written.
+    """
+    from .show.report import page
+
+    folder = runs.find(folder)
+    target = folder / REPORT if out is None else out
+    files.write(target, page(collect(folder)))
+    return target
+
+
+def collect(folder: Path) -> Report:
+    """Everything that the report of a run shows, from what its folder holds and, where they are there, its pictures.
+
+    What cannot be had is named in `missing` with the reason.
+
+    Raises:
+        RunError: no such run, one in which nothing was saved yet, or one whose files are damaged.
+        RecipeError: its recipe is damaged.
+    """
+    folder = runs.find(folder)
+    found = checkpoint_of(folder)
+    recipe = Recipe.from_toml(found.recipe)
+    recorded = recorded_in(found.recipe)
+    classes = tuple(found.about.get("classes") or recipe.classes)
+    judgement, unjudged = _judgement(folder, found)
+    tables = _tables(folder, classes) if judgement else {}
+    split = next((name for name in ("test", "valid") if name in tables), None)
+    table = tables[split] if split else None
+    splits, gone = _pictures(recipe, recorded)
+    missing: dict[str, str] = {}
+    figures = calibrated = mistakes = None
+    if table is None:
+        missing |= dict.fromkeys(("result", "mistakes", "surest", "classes", "calibration"), unjudged)
+    else:
+        from .judge.calibration import calibration
+        from .judge.scores import score_table
+
+        figures = score_table(table)
+        temperature = float(found.about.get("temperature") or 1.0)
+        calibrated = calibration(table.split, temperature, table.probabilities, table.labels)
+        mistakes = _mistakes(table, splits, gone)
+    if not found.epochs:
+        missing["curves"] = "no epoch is done yet."
+    if splits is None:
+        missing |= dict.fromkeys(("data", "steps"), gone)
+    view, problem = view_with_a_mistake(folder, found, recipe, splits) if splits else (None, "")
+    if splits and view is None:
+        missing["steps"] = problem
+    scores: dict[str, Score] = {name: tables[name].score for name in ("test", "valid") if name in tables}
+    baselines = {name: score_from(split or "", said) for name, said in mapping(judgement.get("baselines")).items()}
+    findings = [_finding(said) for said in found.findings]
+    audited = _audit(splits, recipe) if splits else None
+    name = folder.resolve().name
+    return Report(
+        run=name,
+        verdict=verdict_of(found, scores, judgement),
+        doubts=doubts_of(found, scores, findings, audited, judgement),
+        following=following_of(name, found, recipe, scores, findings, audited, mistakes),
+        classes=classes,
+        scores=scores,
+        baselines=baselines,
+        history=found.epochs,
+        kept_epoch=found.kept_epoch,
+        stopped_because=found.stopped or "it was cut off, or is under way",
+        mistakes=mistakes,
+        figures=figures,
+        calibration=calibrated,
+        audit=audited,
+        findings=findings,
+        xray=view.xray if view else None,
+        chain=view.chain if view else None,
+        place=view.place if view else "",
+        recipe=found.recipe,
+        recorded=dict(_flat(recorded)),
+        digests=_digests(found, judgement),
+        repeat=f"sevensteps train --recipe {shlex.quote(f'runs/{name}/{checkpoint.RECIPE}')}",
+        missing=missing,
+    )
+
+
+def _judgement(folder: Path, found: Checkpoint) -> tuple[dict[str, Any], str]:
+    """How the run was judged; or why that is not known."""
+    again = "sevensteps judge makes it again."
+    if not (folder / checkpoint.JUDGEMENT).is_file():
+        return {}, f"the run has not been judged. {again}"
+    if not (folder / checkpoint.PREDICTIONS).is_file():
+        return {}, f"there is no {checkpoint.PREDICTIONS}. {again}"
+    if not checkpoint.is_judged(folder, found):
+        return {}, f"the judgement is damaged, or of another model. {again}"
+    judgement = json.loads((folder / checkpoint.JUDGEMENT).read_text("utf-8"))  # is_judged has read it
+    return mapping(judgement), ""
+
+
+def _tables(folder: Path, classes: Sequence[str]) -> dict[str, Predictions]:
+    """What the model said of each picture, by split.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    from .judge.predictions import from_jsonl
+
+    return from_jsonl(folder / checkpoint.PREDICTIONS, classes)
+
+
+def _pictures(recipe: Recipe, recorded: Mapping[str, Any]) -> tuple[Splits | None, str]:
+    """The pictures that the run was trained on; or why they cannot be had."""
+    try:
+        splits = recipe.held_out(jobs.open_source(recipe, lambda event: None))
+    except SevenstepsError as error:
+        return None, error.message
+    if not is_same(recorded, splits):
+        return None, f"the pictures of {recipe.source} are others now than those that the run was trained on."
+    return splits, ""
+
+
+def _audit(splits: Splits, recipe: Recipe) -> AuditResult:
+    from .data.audit import audit
+
+    found = audit(splits)
+    origins = {name: getattr(splits, name).origin for name in found.counts}
+    return AuditResult(
+        splits.source or recipe.source, found.shape, found.counts, origins, found.duplicates, found.leaks
+    )
+
+
+def _mistakes(table: Predictions, splits: Splits | None, gone: str) -> Mistakes:
+    """What the model gets wrong: by kind, the most frequent first, and the surest."""
+    from .judge.intervals import wilson
+
+    images = getattr(splits, table.split, None)
+    place = {name: row for row, name in enumerate(images.ids)} if images is not None else {}
+    answers = table.predicted
+    sure = table.probabilities[np.arange(len(answers)), answers]
+    wrong = np.flatnonzero(answers != table.labels)
+    wrong = wrong[np.lexsort((wrong, -sure[wrong]))]  # the surest first, and the same order for the same numbers
+
+    def answered(row: int) -> Answered:
+        name = table.ids[row]
+        pixels = images.pixels[place[name]] if images is not None and name in place else None
+        label, answer = table.classes[table.labels[row]], table.classes[answers[row]]
+        return Answered(name, label, answer, float(sure[row]), pixels)
+
+    kinds: dict[tuple[int, int], list[int]] = {}
+    for row in wrong.tolist():
+        kinds.setdefault((int(table.labels[row]), int(answers[row])), []).append(row)
+    counts = np.bincount(table.labels, minlength=len(table.classes))
+    pairs = []
+    for (label, answer), rows in sorted(kinds.items(), key=lambda kind: (-len(kind[1]), kind[0]))[:PAIRS]:
+        n = int(counts[label])
+        shown = [answered(row) for row in rows[:PICTURES_EACH]]
+        pairs.append(Confused(table.classes[label], table.classes[answer], len(rows), n, wilson(len(rows), n), shown))
+    surest = [answered(row) for row in wrong[:SUREST].tolist()]
+    return Mistakes(table.split, len(answers), len(wrong), pairs, len(kinds), surest, gone if images is None else "")
+
+
+def _digests(found: Checkpoint, judgement: Mapping[str, Any]) -> dict[str, str]:
+    content = {name: checkpoint.digest(data) for name, data in checkpoint.derived(found).items()}
+    judged = mapping(judgement.get("files")).get(checkpoint.PREDICTIONS)
+    return {**content, **({checkpoint.PREDICTIONS: str(judged)} if judged else {})}
+
+
+def _finding(said: Mapping[str, Any]) -> Finding:
+    """A finding as the checkpoint holds it.
+
+    Raises:
+        RunError: it is none.
+    """
+    kinds = {"code": str, "epoch": int, "message": str, "fix": str, "recovered_at": (int, type(None))}
+    if not all(isinstance(said.get(name), kind) for name, kind in kinds.items()):  # type: ignore[arg-type]
+        raise RunError(f"{checkpoint.CHECKPOINT} holds a finding that is none.", hint="Train the run again.")
+    return Finding(**{known.name: said.get(known.name) for known in fields(Finding)})  # type: ignore[arg-type]
+
+
+def _flat(recorded: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Tables in tables as one: `data.train`."""
+    for key, value in recorded.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", str(value)

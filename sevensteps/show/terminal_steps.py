@@ -1,0 +1,179 @@
+"""The seven steps of a batch in a terminal, for a screen in front of a class; and one picture from pixels to gradient.
+
+Where a terminal has colors, a character is two pixels: the upper half block in the color of one on that of the other.
+Elsewhere pictures are plain characters, two for each pixel, so that they can be piped, read out and compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from rich.color import Color
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from ..records import Chain, XRay
+from .pixels import as_picture, colors_of, colors_of_map, shades_of, signs_of, weight_maps
+from .report_steps import label_of, largest_moves
+from .terminal import printable
+
+SIDE = 28  # pixels a side of what is looked at closely
+SMALL = 14  # of the pictures that stand in a row
+GAP = "  "
+
+Block = list[Text]
+
+
+def print_xray(out: Console, seen: XRay, classes: Sequence[str]) -> None:
+    """Each step in words, and under it what it works on: weights, pictures, gradient, and numbers that moved."""
+    parameters, gradients = seen[1].values["parameters"], seen[4].values["gradients"]
+    for step in seen.steps:
+        out.print(Text(printable(str(step)), style="bold"))
+        if step.number == 1:
+            _print_maps(out, parameters, seen, "+ speaks for the class, - against it", "blue speaks for the class")
+        elif step.number == 2:
+            _print_batch(out, step.values, classes)
+        elif step.number == 4:
+            _print_maps(out, gradients, seen, "a step makes + smaller and - larger", "a step makes blue smaller")
+        elif step.number == 5:
+            for name, was, slope, now in largest_moves(parameters, gradients, step.values["parameters"]):
+                _line(out, f"{name}: {was:.6g}, with the gradient {slope:.4g}, becomes {now:.6g}")
+
+
+def print_chain(out: Console, chain: Chain) -> None:
+    """One picture through steps 2 to 4, with every number that can be added up by hand."""
+    name = label_of(chain.label, chain.classes)
+    picture = as_picture(chain.pixels)
+    out.print(Text(printable(f"picture {chain.number} of {chain.size}: {name}"), style="bold"))
+    if picture is not None:
+        _print(out, [_picture(out, picture, SIDE)])
+    for layer, value in chain.layers:
+        shape = "x".join(map(str, value.shape)) or "1"
+        _line(out, f"{layer:<14} {shape:<10} {value.min():.4g} to {value.max():.4g}, mean {value.mean():.4g}")
+    at = int(chain.scores.argmax())
+    if chain.contributions is not None:
+        _head(out, "times weights", "each pixel times its weight: # and + speak for the score, = and - against it")
+        _print_signed(out, chain.contributions[at])
+        bias = 0.0 if chain.bias is None else float(chain.bias[at])
+        total = float(chain.contributions[at].sum(dtype=float))
+        _line(out, f"they add up to {total:.4f}, and with the bias {bias:.4f} to {total + bias:.4f}")
+    one = len(chain.scores) == 1
+    names = chain.classes[1:] if one else chain.classes
+    for place, score in enumerate(chain.scores.tolist()):
+        whose = names[place] if place < len(names) else f"score {place + 1}"
+        share = chain.probabilities
+        after = "" if share is None else f", after the {chain.activation} {float(share[place + one]):.4f}"
+        _head(out, "score", f"{whose}: {score:.4f}{after}; the slope of the loss there is {chain.slopes[place]:.4f}")
+    _head(out, "loss", f"{chain.loss_name} = {chain.loss:.4f} for this picture")
+    found = None if picture is None else weight_maps(chain.gradients, picture.shape, most=len(chain.scores))
+    if found is not None:
+        name, maps = found
+        place = int(np.abs(chain.slopes).argmax()) if len(maps) == len(chain.scores) else 0
+        _head(out, "gradient", f"what this picture asks of {name}; a step goes against it")
+        _print(out, [_map(out, maps[place], SIDE)])
+    norms = {name: float(np.linalg.norm(gradient.astype(float))) for name, gradient in chain.gradients.items()}
+    for name, norm in norms.items():
+        _line(out, f"{name}: norm {norm:.4g}")
+    _head(out, "pixels", f"the loss changes by up to {np.abs(chain.on_pixels).max():.4g} for one more of a pixel")
+    _print_signed(out, chain.on_pixels)
+
+
+def _head(out: Console, name: str, line: str) -> None:
+    out.print(Text(f"{name:<14}", style="bold").append(printable(line), style="not bold"))
+
+
+def _line(out: Console, line: str) -> None:
+    out.print(Text(printable(f"{GAP}{line}")))
+
+
+def _print_maps(out: Console, parameters: Mapping[str, Any], seen: XRay, plain: str, colored: str) -> None:
+    """The weights that see the pixels, as many as fit side by side, on one scale; then each tensor in numbers."""
+    picture = as_picture(seen[2].values["x"][0])
+    found = None if picture is None else weight_maps(parameters, picture.shape)
+    if found is not None:
+        name, maps = found
+        fitting = max(_width(out) // ((SIDE if _has_colors(out) else 2 * SIDE) + len(GAP)), 1)
+        most = float(np.abs(maps).max(initial=0.0))
+        _print(out, [_map(out, one, SIDE, most) for one in maps[:fitting]])
+        _line(out, f"{name}: {colored if _has_colors(out) else plain}; the strongest is {most:.3g}")
+    for name, one in parameters.items():
+        numbers = one.astype(float)
+        shape = "x".join(map(str, one.shape))
+        _line(out, f"{name:<12} {shape:<10} mean {numbers.mean():.3g}, spread {numbers.std():.3g}")
+
+
+def _print_batch(out: Console, values: Mapping[str, Any], classes: Sequence[str]) -> None:
+    """The first pictures of the batch, each with its place, its label, and what the model says."""
+    wide = SMALL if _has_colors(out) else 2 * SMALL
+    fitting = max(_width(out) // (wide + len(GAP)), 1)
+    shares, blocks = values.get("probabilities"), []
+    for at in range(min(fitting, len(values["x"]))):
+        picture = as_picture(values["x"][at])
+        if picture is None:
+            return
+        told = [f"{at + 1} {label_of(values['targets'][at].flatten()[0].item(), classes)}"]
+        if shares is not None:
+            best = int(shares[at].argmax())
+            told.append(f"{shares[at][best]:.0%} {label_of(best, classes)}")
+        under = [Text(printable(line)[:wide]) for line in told]
+        blocks.append([*_picture(out, picture, SMALL), *under])
+    _print(out, blocks)
+
+
+def _print_signed(out: Console, numbers: np.ndarray) -> None:
+    picture = as_picture(numbers)
+    if picture is not None:
+        _print(out, [_map(out, picture.sum(0), SIDE)])
+
+
+def _print(out: Console, blocks: Sequence[Block]) -> None:
+    """Blocks of lines side by side."""
+    height = max(map(len, blocks), default=0)
+    widths = [max(len(line) for line in block) for block in blocks]
+    for row in range(height):
+        line = Text()
+        for block, width in zip(blocks, widths, strict=True):
+            part = block[row].copy() if row < len(block) else Text()
+            part.pad_right(width - len(part))
+            line.append(GAP).append_text(part)
+        line.rstrip()
+        out.print(line)
+
+
+def _picture(out: Console, picture: np.ndarray, side: int) -> Block:
+    if _has_colors(out):
+        return _half_blocks(colors_of(picture, side))
+    return [Text(line) for line in shades_of(picture, side)]
+
+
+def _map(out: Console, numbers: Float[np.ndarray, "h w"], side: int, most: float | None = None) -> Block:
+    if _has_colors(out):
+        return _half_blocks(colors_of_map(numbers, most, side))
+    return [Text(line) for line in signs_of(numbers, side, most)]
+
+
+def _half_blocks(colors: UInt8[np.ndarray, "h w 3"]) -> Block:
+    """Two rows of pixels in one of characters; of an odd number the last stands alone."""
+    lines = []
+    for row in range(0, len(colors), 2):
+        line = Text()
+        for column, upper in enumerate(colors[row].tolist()):
+            lower = colors[row + 1, column].tolist() if row + 1 < len(colors) else None
+            below = None if lower is None else Color.from_rgb(*lower)
+            line.append("▀", Style(color=Color.from_rgb(*upper), bgcolor=below))
+        lines.append(line)
+    return lines
+
+
+def _has_colors(out: Console) -> bool:
+    """Whether pictures can be in color: a terminal that shows at least 256, wants any, and knows the half block."""
+    many = out.color_system in ("256", "truecolor")
+    return out.is_terminal and many and not out.no_color and out.encoding.lower().startswith("utf")
+
+
+def _width(out: Console) -> int:
+    return out.width - len(GAP)
