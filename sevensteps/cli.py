@@ -387,10 +387,11 @@ def predict(
     model: Path,
     files: Annotated[tuple[Path, ...], Parameter(required=True)],
     *,
+    explain: Path | None = None,
     jsonl: bool = False,
     common: Common = Common(),
 ) -> int:
-    """Classify picture files.
+    """Classify picture files, or say that the model is not sure, or that a picture is none of its classes.
 
     Parameters
     ----------
@@ -398,6 +399,8 @@ def predict(
         A run's folder, its name under runs/, or a model.safetensors.
     files
         Pictures; they are resized to the size that the model was trained on.
+    explain
+        A folder: for each file, a picture of what in it speaks for the answer is saved there.
     jsonl
         Print one JSON object a line, as each file is done.
     """
@@ -406,14 +409,15 @@ def predict(
 
     console, error = terminal.consoles(quiet_stdout=common.json or jsonl)
     answers = []
-    for answer in jobs.predict(model, files):
+    for answer in jobs.predict(model, files, explain):
         answers.append(answer)
         if jsonl:
             print(json.dumps(answer.as_json()), flush=True)
         elif answer.error is not None:
             error.print(terminal.printable(answer.error))
         elif not common.json:
-            console.print(terminal.printable(f"{answer.file}: {answer.in_words}"))
+            why = f"; why: {answer.explanation}" if answer.explanation else ""
+            console.print(terminal.printable(f"{answer.file}: {answer.in_words}{why}"))
     failed = sum(answer.error is not None for answer in answers)
     if common.json:
         print(json.dumps({"results": [answer.as_json() for answer in answers], "failed": failed}))

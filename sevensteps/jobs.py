@@ -511,16 +511,43 @@ def data(
     return splits, audit(splits)
 
 
-def predict(model: Path, pictures: Sequence[Path]) -> Iterator[Answer]:
-    """What a saved model says of each picture file.
+def predict(model: Path, pictures: Sequence[Path], explain: Path | None = None) -> Iterator[Answer]:
+    """What a saved model says of each picture file; with `explain`, a picture of why goes to that folder for each.
 
     Raises:
         RunError: no such run or file.
         ModelError: no model in the run, or a damaged one.
+        FileError: a picture of why cannot be written.
     """
     from .ship.predict import load_model
 
-    return load_model(model if model.is_file() else runs.find(model)).predict(pictures)
+    path = model if model.is_file() else runs.find(model)
+    answers = load_model(path).predict(pictures)
+    return answers if explain is None else _explained(path, answers, explain)
+
+
+def _explained(model: Path, answers: Iterator[Answer], folder: Path) -> Iterator[Answer]:
+    """The answers, each with the file in which its picture of why was saved."""
+    from .data.decode import read_picture
+    from .ship.explain import load_explainer
+    from .show import figures
+
+    explainer = load_explainer(model)
+    taken: set[str] = set()
+    for answer in answers:
+        if answer.probabilities is None:
+            yield answer
+            continue
+        pixels = read_picture(Path(answer.file), explainer.shape)
+        why = explainer.explain(pixels, answer.best)
+        drawn = figures.explanation(
+            pixels, why.contributions, answer.in_words, why.name, why.start, why.score, why.method
+        )
+        stem = Path(answer.file).stem
+        names = (f"{stem}{number}.why.png" for number in ("", *(f"-{n}" for n in range(2, len(taken) + 3))))
+        name = next(name for name in names if name not in taken)  # a/1.png and b/1.png are two pictures
+        taken.add(name)
+        yield dataclasses.replace(answer, explanation=str(figures.save(drawn, folder / name)))
 
 
 def open_source(recipe: Recipe, observe: Observe) -> Splits:

@@ -49,6 +49,8 @@ def test_predicting_with_linear_layers_imports_no_torch(tmp_path: Path, model: s
     assert "numpy" in found
     assert ("torch" in found) == (model == "cnn")
     assert not found & {"scipy", "matplotlib"}
+    explained = imported("predict", "run", "picture.png", "--explain", "why", cwd=tmp_path)
+    assert {"torch", "matplotlib"} & explained == ({"torch", "matplotlib"} if model == "cnn" else {"matplotlib"})
 
 
 @pytest.mark.parametrize("typed", ["data three", "runs runs"])

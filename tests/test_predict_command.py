@@ -73,6 +73,32 @@ def test_json_has_the_promised_keys_and_the_numbers_of_the_run(folder: Path) -> 
         assert 0 < result["distance"] < 4  # pullovers and dresses: about 1
 
 
+def test_doubts_are_said_and_the_class_stays_the_best_guess(folder: Path, tmp_path: Path, splits: Splits) -> None:
+    assert splits.test is not None
+    loaded = load_model(folder / "runs/mine")
+    assert loaded.abstention is not None
+    pixels = splits.test.pixels[:500]
+    found = loaded.probabilities(pixels)
+    reasons = loaded.abstention.reasons(found.max(1), loaded.abstention.distances(pixels))
+    unsure = reasons.index("not sure")
+    Image.fromarray(pixels[unsure, 0]).save(tmp_path / "unsure.png")
+    Image.fromarray(255 - pixels[0, 0]).save(tmp_path / "inverted.png")
+    files = [str(tmp_path / name) for name in ("unsure.png", "inverted.png")]
+    done = sevensteps("predict", "runs/mine", *files, cwd=folder)
+    assert (done.code, done.err) == (0, "")
+    said = [
+        loaded.classes[label] for label in (found[unsure].argmax(), loaded.probabilities(255 - pixels[:1]).argmax())
+    ]
+    first, second = (line.split(": ", 1)[1] for line in done.out.splitlines())
+    assert first == f"{said[0]}? ({found[unsure].max():.1%}, not sure)"
+    assert second.startswith(f"none of these; {said[1]} is the nearest (")
+    results = json.loads(sevensteps("predict", "runs/mine", *files, "--json", cwd=folder).out)["results"]
+    assert [result["class"] for result in results] == said
+    assert [result["reason"] for result in results] == ["not sure", "none of these"]
+    assert all(result["abstained"] for result in results)
+    assert results[1]["distance"] > loaded.abstention.distance > results[0]["distance"]
+
+
 def test_a_file_that_is_no_picture_does_not_stop_the_others(folder: Path) -> None:
     names = ["0.png", "words.png", "missing.png", "folder.png", "cut.png", "1.png"]
     done = sevensteps("predict", "runs/mine/model.safetensors", *names, cwd=folder)

@@ -98,6 +98,7 @@ WITHOUT_TORCH = [
     "data/decode",
     "data/audit",
     "ship/predict",
+    "ship/explain",
 ]
 
 

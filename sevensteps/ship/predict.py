@@ -36,6 +36,7 @@ class Answer:
     error: str | None = None
     reason: str | None = None  # "not sure" or "none of these"; None for an answer
     distance: float | None = None  # from the nearest class; about 1 for a picture like those of training
+    explanation: str | None = None  # the file that shows why
 
     @property
     def best(self) -> str:
@@ -56,6 +57,7 @@ class Answer:
         """The keys that `predict --json` promises."""
         if self.probabilities is None:
             return {"file": self.file, "error": self.error}
+        why = {} if self.explanation is None else {"explanation": self.explanation}
         return {
             "file": self.file,
             "class": self.best,
@@ -64,6 +66,7 @@ class Answer:
             "abstained": self.reason is not None,
             "reason": self.reason,
             "distance": self.distance,
+            **why,
         }
 
 

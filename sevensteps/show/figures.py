@@ -293,6 +293,52 @@ def weights(
 
 
 @_our_style()
+def explanation(
+    pixels: Shaped[np.ndarray, "c h w"],
+    contributions: Float[np.ndarray, "c h w"],
+    answer: str,
+    name: str,
+    start: float,
+    score: float,
+    method: str,
+) -> Figure:
+    """A picture, and beside it what each of its pixels adds to the score of a class: the sum over the channels.
+
+    `answer` is the title, `name` the class that the contributions speak for, `start` the score of a black picture.
+
+    Raises:
+        ShapeError: contributions of another shape than the picture's.
+    """
+    if pixels.ndim != 3 or pixels.shape != contributions.shape:
+        raise ShapeError(
+            f"The picture is {pixels.shape} and the contributions are {contributions.shape}.",
+            hint="Give both as (channels, height, width).",
+        )
+    added = np.asarray(contributions, dtype=float).sum(0)
+    most = float(np.abs(added).max()) or 1.0
+    figure = Picture(figsize=(8.2, 4))
+    left, right = figure.subplots(1, 2)
+    for axes in (left, right):
+        axes.set_axis_off()
+    left.imshow(_drawable(pixels[None])[0], cmap="gray", vmin=0, vmax=1)
+    left.set_title("the picture")
+    drawn = right.imshow(added, cmap="RdBu", vmin=-most, vmax=most)
+    right.set_title(f"blue speaks for {_short(name)}, red against it", parse_math=False)
+    bar = figure.colorbar(drawn, ax=right, shrink=0.85)
+    bar.outline.set_visible(False)
+    bar.set_label("against it  ←  added to the score  →  for it")
+    figure.suptitle(answer, fontsize=12, parse_math=False)
+    total = float(added.sum())
+    figure.supxlabel(
+        f"score {score:.2f} = {start:.2f} for a black picture {'+' if total >= 0 else '−'} {abs(total):.2f} from its "
+        f"pixels ({method})",
+        fontsize=9,
+        color=GRAY,
+    )
+    return figure
+
+
+@_our_style()
 def confusion(labels: Labels, predicted: Labels, classes: Sequence[str]) -> Figure:
     """How often each class (a row) is taken for each (a column): counts, and their share of the row.
 

@@ -1,0 +1,170 @@
+"""Why this answer: how much each pixel of a picture adds to the score of a class, compared with a black picture.
+
+For a model of linear layers that is exact, and needs no torch. For any other it is by integrated gradients: the slope
+of the score at each pixel, averaged on the way from black to the picture (Sundararajan, Taly and Yan, "Axiomatic
+attribution for deep networks", 2017), which for a linear model is the same. Captum has it, too; it would bring a
+package for twenty lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+
+from .. import model_file
+from ..abstention import in_file
+from ..errors import ModelError, UsageError, nearest
+from .predict import Bound, bound_layers, learner_from, load_model, numpy_layers
+
+FEWEST_STEPS, MOST_STEPS = 32, 1024  # from black to the picture
+COMPLETE = 0.01  # of what is to be explained may be missing before more steps are taken
+AT_ONCE = 1 << 18  # pixels of the pictures that are looked at together
+
+Pixels = UInt8[np.ndarray, "channels height width"]
+Contributions = Float64[np.ndarray, "channels height width"]
+# From pictures (n, channels, height, width) in [0, 1] and a column: all scores, and the slopes of that column's.
+Slopes = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What speaks for a class in a picture: `start` and the sum of the contributions are the score, but for `missing`.
+
+    The score is the raw one, before the temperature. Of a model with one column it is that of the second class, and
+    with the other sign that of the first.
+    """
+
+    name: str  # of the class
+    contributions: Contributions
+    start: float  # the score of a black picture
+    score: float
+    method: str  # "exact" or "integrated gradients"
+
+    @property
+    def missing(self) -> float:
+        """What contributions and start leave of the score: rounding, or too few steps for a winding path."""
+        return self.score - self.start - float(self.contributions.sum())
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """A saved model, ready to explain its answers."""
+
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    is_linear: bool
+    slopes: Slopes
+
+    def explain(self, pixels: Pixels, name: str) -> Explanation:
+        """What speaks for a class in a picture.
+
+        Raises:
+            UsageError: a picture of another shape, or a class that the model does not know.
+            ModelError: the scores are no numbers.
+        """
+        if pixels.shape != self.shape or pixels.dtype != np.uint8:
+            raise UsageError(
+                f"The picture is {pixels.dtype} of shape {pixels.shape}, and the model takes uint8 of {self.shape}.",
+                hint="Read it with sevensteps.data.decode.read_picture(path, shape).",
+            )
+        if name not in self.classes:
+            raise UsageError(f"The model knows no class {name!r:.80}.", hint=nearest(name, self.classes))
+        x = pixels / 255
+        ends, _ = self.slopes(np.stack([np.zeros_like(x), x]), 0)
+        label = self.classes.index(name)
+        column, sign = (0, 2 * label - 1) if ends.shape[1] == 1 else (label, 1)
+        start, score = ends[:, column].tolist()
+        steps = 1 if self.is_linear else FEWEST_STEPS
+        found = self._on_the_way(x, column, steps)
+        while not self.is_linear and steps < MOST_STEPS:
+            if abs(score - start - found.sum()) <= COMPLETE * abs(score - start):
+                break
+            steps *= 2
+            found = self._on_the_way(x, column, steps)
+        if not np.isfinite([start, score, *found.ravel()]).all():
+            raise ModelError("The model's scores of this picture are no numbers.", hint="Export the model again.")
+        return Explanation(
+            name, sign * found, sign * start, sign * score, "exact" if self.is_linear else "integrated gradients"
+        )
+
+    def _on_the_way(self, x: Float64[np.ndarray, "channels height width"], column: int, steps: int) -> Contributions:
+        """The mean slope in the middles of so many steps from black to the picture, times the picture."""
+        shares = ((np.arange(steps) + 0.5) / steps)[:, None, None, None]
+        total, block = np.zeros(x.shape), max(1, AT_ONCE // x.size)
+        for at in range(0, steps, block):
+            total += self.slopes(shares[at : at + block] * x, column)[1].sum(0)
+        contributions: np.ndarray = x * total / steps
+        return contributions
+
+
+def load_explainer(path: Path) -> Explainer:
+    """What explains the answers of the model in a run's folder or a model.safetensors, which anybody may have written.
+
+    Raises:
+        ModelError: as `load_model`.
+    """
+    path = path / "model.safetensors" if path.is_dir() else path
+    model = load_model(path)  # which holds all that the file says against each other
+    arrays, about = model_file.read(path)
+    arrays, _ = in_file(arrays, about, path)
+    layers = numpy_layers(about.get("model"), model.shape, about.get("flat") is True)
+    if layers is None:
+        return Explainer(model.classes, model.shape, False, _with_torch(path, model.shape))
+    bound = bound_layers(layers, {name: array.astype(np.float64) for name, array in arrays.items()}, path)
+    is_linear = all(layer != "ReLU" for layer, _, _ in bound)
+    return Explainer(model.classes, model.shape, is_linear, _with_numpy(bound))
+
+
+def _with_numpy(layers: list[Bound]) -> Slopes:
+    """Scores and slopes of linear layers and ReLUs: forward, then back by the chain rule."""
+
+    def slopes(x: np.ndarray, column: int) -> tuple[np.ndarray, np.ndarray]:
+        shape, seen = x.shape, []
+        with np.errstate(all="ignore"):  # what is no number is seen by who asked
+            for layer, first, second in layers:
+                seen.append(x)
+                match layer:
+                    case "Normalize":
+                        x = (x - first) / second
+                    case "Linear":
+                        x = x.reshape(len(x), -1) @ first.T + second
+                    case "ReLU":
+                        x = np.maximum(x, 0)
+            scores = x.reshape(len(x), -1)
+            back = np.zeros_like(scores)
+            back[:, column] = 1
+            for (layer, first, second), before in zip(reversed(layers), reversed(seen), strict=True):
+                match layer:
+                    case "Normalize":
+                        back = back.reshape(before.shape) / second
+                    case "Linear":
+                        back = back @ first
+                    case "ReLU":
+                        back = back * (before.reshape(back.shape) > 0)
+        return scores, back.reshape(shape)
+
+    return slopes
+
+
+def _with_torch(path: Path, shape: tuple[int, int, int]) -> Slopes:
+    """Scores and slopes of any model, by autograd.
+
+    Raises:
+        ModelError: as `learner_from`.
+    """
+    import torch
+
+    learn = learner_from(path, shape)
+
+    def slopes(x: np.ndarray, column: int) -> tuple[np.ndarray, np.ndarray]:
+        pixels = torch.from_numpy(x).float().requires_grad_()
+        with learn.looking(), torch.enable_grad():
+            scores = learn.model(pixels.flatten(1) if learn.flat else pixels)
+            (found,) = torch.autograd.grad(scores[:, column].sum(), pixels)
+        return scores.detach().double().numpy(), found.double().numpy()
+
+    return slopes
