@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from statistics import NormalDist
@@ -89,7 +90,8 @@ def over_seeds(tables: Sequence[Predictions], *, resamples: int = 10_000, seed: 
         raise UsageError("There are no runs to take a mean of.", hint="Train with --seeds 5 or more.")
     right = _right({str(number): table for number, table in enumerate(tables, 1)})
     split, n = tables[0].split, right.shape[1]
-    accuracies = right.mean(1)
+    accuracies = [int(correct) / n for correct in right.sum(1)]
+    average = statistics.mean(accuracies)
     found = bootstrap(
         mean,
         right.mean(0),
@@ -102,19 +104,19 @@ def over_seeds(tables: Sequence[Predictions], *, resamples: int = 10_000, seed: 
     if len(tables) == 1 or interval is None or interval.low == interval.high:
         # A mean of 0 or 1, or one picture: a proportion of the same mean varies more, so its interval is wide enough.
         interval, method = wilson(round(float(right.mean()) * n), n), "wilson"
-    deviation = float(accuracies.std(ddof=1)) if len(tables) > 1 else None
+    deviation = statistics.stdev(accuracies) if len(tables) > 1 else None  # exact, so that equal ones have none
     over = (
         f"{deviation * 100:.2f} points over {len(tables)} seeds" if deviation is not None else "not known from one run"
     )
     return Spread(
         split,
         n,
-        tuple(accuracies.tolist()),
-        float(accuracies.mean()),
+        tuple(accuracies),
+        average,
         deviation,
         interval,
         method,
-        f"Mean accuracy {accuracies.mean():.2%} on {n:,} {split} pictures. Another seed: standard deviation {over}. "
+        f"Mean accuracy {average:.2%} on {n:,} {split} pictures. Another seed: standard deviation {over}. "
         f"Other pictures: 95 % interval {interval.low:.2%} to {interval.high:.2%}.",
     )
 

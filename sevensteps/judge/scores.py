@@ -228,11 +228,12 @@ def _balanced_accuracy(split: str, confusion: np.ndarray, note: str) -> Metric:
     shares = right / of
     lows, highs = (np.array([getattr(one, end) for one in intervals]) for end in ("low", "high"))
     found = linear_combination(shares, lows, highs, np.full(len(there), 1 / len(there)))
+    value = float(shares.mean())
     return Metric(
         "balanced_accuracy",
-        float(shares.mean()),
-        min(max(found.low, 0.0), 1.0),
-        min(max(found.high, 0.0), 1.0),
+        value,
+        min(max(found.low, 0.0), value),  # all right may be 0.9999999999999999 in a sum, and the interval includes it
+        max(min(found.high, 1.0), value),
         int(counts.sum()),
         split,
         "newcombe",

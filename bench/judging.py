@@ -1,0 +1,143 @@
+"""What judging costs, and how often its intervals cover the truth.
+
+python bench/judging.py            seconds and memory: bootstrap, scores and comparison of 10,000 pictures
+python bench/judging.py coverage   how often intervals of 95 % include the truth, in simulations (minutes)
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine import describe
+
+from sevensteps.judge.comparison import compare, tango
+from sevensteps.judge.intervals import bootstrap, linear_combination, mean, means_without_one, wilson
+from sevensteps.judge.predictions import Predictions, from_jsonl
+from sevensteps.judge.scores import area_under_curve, areas_without_one, log_losses, score_table
+
+PICTURES, RESAMPLES, REPEATS = 10_000, 10_000, 3
+
+
+def made_up(classes: int, seed: int = 0) -> Predictions:
+    """What a model that is right in some 90 percent might say."""
+    random = np.random.default_rng(seed)
+    labels = np.random.default_rng(0).integers(0, classes, PICTURES)
+    logits = (random.normal(size=(PICTURES, classes)) + 3 * np.eye(classes)[labels]).astype(np.float32)
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    ids = [f"test/{row}" for row in range(PICTURES)]
+    return Predictions("test", ids, tuple(f"class {label}" for label in range(classes)), labels, logits, shares)
+
+
+def measured(title: str, work: Callable[[], Any]) -> None:
+    """Print the median seconds of some repeats, their spread, and the most memory that NumPy and Python held."""
+    seconds = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    tracemalloc.start()
+    work()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
+    print(f"{title:<58} {statistics.median(seconds):6.2f} s ({spread}) {peak / 1e6:7.1f} MB", flush=True)
+
+
+def costs() -> None:
+    """Print what each part costs."""
+    print(f"{PICTURES:,} pictures, median of {REPEATS}")
+    two, ten = made_up(2), made_up(10)
+    right = two.right.astype(np.float64)
+    losses = log_losses(ten.labels, ten.probabilities)
+    kept = {"resamples": RESAMPLES, "leave_one_out": means_without_one}
+    measured(f"bootstrap, {RESAMPLES:,} resamples: a proportion", lambda: bootstrap(mean, right, **kept))
+    measured(f"bootstrap, {RESAMPLES:,} resamples: a mean (log loss)", lambda: bootstrap(mean, losses, **kept))
+    measured("  the same, leaving each row out without a formula", lambda: bootstrap(mean, losses))
+    for table in (two, ten):
+        scores = table.probabilities[:, 1:] if len(table.classes) == 2 else table.probabilities
+        measured(
+            f"bootstrap, {RESAMPLES:,} resamples: ROC AUC, {len(table.classes)} classes",
+            functools.partial(
+                bootstrap, area_under_curve, table.labels, scores.astype(np.float64), leave_one_out=areas_without_one
+            ),
+        )
+    for table in (two, ten):
+        measured(f"every figure, {len(table.classes)} classes", functools.partial(score_table, table))
+    measured("a comparison", lambda: compare(ten, made_up(10, 1)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "predictions.jsonl"
+        path.write_text(ten.to_jsonl())
+        measured("reading predictions.jsonl, 10 classes", lambda: from_jsonl(path, ten.classes))
+
+
+def covered(title: str, truth: float, intervals: list[tuple[float, float]]) -> None:
+    """Print how often the truth is inside, and how wide the intervals are in the median."""
+    share = statistics.mean(low <= truth <= high for low, high in intervals)
+    width = statistics.median(high - low for low, high in intervals)
+    print(f"{title:<76} {share:6.1%}  width {width:.4f}", flush=True)
+
+
+def coverage(simulations: int = 2000) -> None:
+    """Print the coverage of the intervals that were chosen and of those that were not."""
+    random = np.random.default_rng(0)
+    print(f"{simulations:,} simulations: one standard error is {math.sqrt(0.05 * 0.95 / simulations):.1%}")
+
+    @functools.cache
+    def resampled(only_a: int, only_b: int, n: int) -> tuple[float, float]:
+        rows = np.repeat([-1.0, 1.0, 0.0], [only_a, only_b, n - only_a - only_b])
+        found = bootstrap(mean, rows, resamples=2000, leave_one_out=means_without_one).interval
+        return found.low, found.high
+
+    for n, a, b in ((50, 0.1, 0.1), (200, 0.02, 0.02), (200, 0.04, 0.01), (2000, 0.002, 0.002), (2000, 0.01, 0.02)):
+        alone = random.multinomial(n, [a, b, 1 - a - b], simulations).tolist()
+        where = f"difference, {n:,} pictures, alone {a:g} and {b:g}"
+        scored = [tango(one, other, n) for one, other, _ in alone]
+        covered(f"{where}: Tango", b - a, [(found.low, found.high) for found in scored])
+        covered(f"{where}: paired bootstrap (BCa)", b - a, [resampled(one, other, n) for one, other, _ in alone])
+
+    for pictures, shares in ((20, [0.95] * 10), (100, [0.97] * 10), (100, [0.8, 0.99]), (1000, [0.97, 0.96])):
+        k = len(shares)
+        rights = random.binomial(pictures, shares, (simulations, k))
+        squared, drawn = [], []
+        for right in rights.tolist():
+            ends = [wilson(correct, pictures) for correct in right]
+            found = linear_combination(
+                np.array(right) / pictures,
+                np.array([one.low for one in ends]),
+                np.array([one.high for one in ends]),
+                np.full(k, 1 / k),
+            )
+            squared.append((found.low, found.high))
+        for right in rights[: simulations // 4].tolist():
+            label = np.repeat(np.arange(k), pictures)
+            hit = np.concatenate([np.arange(pictures) < correct for correct in right]).astype(np.float64)
+
+            def balanced(label: np.ndarray, hit: np.ndarray, k: int = k) -> Callable[[np.ndarray], np.ndarray]:
+                of_class = label[:, None] == np.arange(k)
+                return lambda weights: ((weights @ (of_class * hit[:, None])) / (weights @ of_class)).mean(1)
+
+            interval = bootstrap(balanced, label, hit, resamples=1000).interval
+            drawn.append((interval.low, interval.high))
+        where = f"balanced accuracy, {k} classes of {pictures:,}"
+        covered(f"{where}: Newcombe", statistics.mean(shares), squared)
+        covered(f"{where}: bootstrap (BCa)", statistics.mean(shares), drawn)
+
+
+def main() -> None:
+    """Print costs, or coverage."""
+    print(describe())
+    coverage() if sys.argv[1:] == ["coverage"] else costs()
+
+
+if __name__ == "__main__":
+    main()
