@@ -82,13 +82,14 @@ def following_of(
         steps.append(("Train it to its end: it goes on exactly where it was.", f"sevensteps resume {run}"))
     elif not scores:
         steps.append(("Have it judged.", f"sevensteps judge {run}"))
-    steps += [(finding.fix, "") for finding in findings if finding.recovered_at is None]
+    ill = [finding for finding in findings if finding.recovered_at is None]
+    steps += [(finding.fix, "") for finding in ill]
     if audited and audited.leaks:
         steps.append(("Take the pictures that are in two splits out of one of them.", f"sevensteps data {source}"))
     if mistakes and mistakes.wrong:
         steps.append(("Look at the surest mistakes below. Where the label is wrong, correct it and train again.", ""))
     better = {"linear": "relu", "relu": "cnn"}.get(recipe.model)
-    if better:
+    if better and not ill:  # what is wrong with a small model is found out faster than with a large one
         classes = (
             f" --classes {' '.join(map(shlex.quote, recipe.classes))}" if recipe.source != "pullover-dress" else ""
         )
@@ -99,7 +100,7 @@ def following_of(
                 f"sevensteps compare {run} larger",
             )
         )
-    if found.stopped:
+    if found.stopped and not ill:
         steps.append(("Use it on pictures of your own.", f"sevensteps predict {run} PICTURE.png"))
     return steps
 

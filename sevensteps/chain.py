@@ -48,7 +48,8 @@ def chain(learn: Learner, seen: XRay, number: int) -> Chain:
         slopes, on_pixels, *gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
     probabilities = None
     if predictions.ndim == 2 and not learn.objective.is_regression:
-        probabilities = _array(learn.probabilities(predictions[at].detach())[0])
+        # As the loss has them: a temperature is fitted after training.
+        probabilities = _array(learn.objective.probabilities(predictions[at].detach())[0])
     linear = _linear_layer(model)
     contributions = bias = None
     if linear is not None:

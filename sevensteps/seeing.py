@@ -75,7 +75,6 @@ def learner_of(folder: Path, found: Checkpoint | None, recipe: Recipe, splits: S
         learn = recipe.learner(splits)
         if found is not None:
             jobs.take_up(learn, found, folder)
-            learn.temperature = float(found.about.get("temperature") or 1.0)
         yield learn
     finally:
         torch.set_num_threads(before)

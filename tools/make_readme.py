@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -14,7 +15,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
 from sevensteps import files
+from sevensteps.reporting import write_report
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"(<!-- output: (?P<command>[^>]*) -->\n```\n)(?P<output>.*?)(```\n<!-- end -->)", re.DOTALL)
@@ -47,11 +51,25 @@ def filled(readme: str) -> str:
 
 def make_figures() -> None:
     """The figures of the first job that the README shows."""
+    images = README.parent / "docs" / "images"
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "sevensteps", "train", "--plots", "--out", "run"]
+        command = [sys.executable, "-m", "sevensteps", "train", "--plots", "--out", "pullover-dress-linear-1"]
         subprocess.run(command, cwd=folder, capture_output=True, check=True)
+        run = Path(folder) / "pullover-dress-linear-1"
         for name in ("weights.png", "mistakes.png"):
-            files.write(README.parent / "docs" / "images" / name, (Path(folder) / "run" / name).read_bytes())
+            files.write(images / name, (run / name).read_bytes())
+        files.write(images / "report.png", screenshot(write_report(run), Path(folder)))
+
+
+def screenshot(page: Path, folder: Path) -> bytes:
+    """The top of a page as a person sees it, in few colors: a PNG for the README. It takes Debian's chromium."""
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,1240"]
+    shot = folder / "shot.png"
+    where = [f"--user-data-dir={folder / 'profile'}", f"--screenshot={shot}", page.as_uri()]
+    subprocess.run(["chromium", *flags, *where], capture_output=True, check=True)
+    small = io.BytesIO()
+    Image.open(shot).convert("RGB").quantize(64).save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def main() -> None:

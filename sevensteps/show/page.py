@@ -88,7 +88,8 @@ def table(
     every = -(-len(rows) // MOST_ROWS) or 1
     shown = rows if every == 1 else [*rows[:-1:every], rows[-1]]
     note = "" if every == 1 else f" (every {every}th of {len(rows):,} rows)"
-    head = tag("tr", [tag("th", title, scope="col") for title in titles])
+    looks = [None, *classes, *[None] * len(titles)]
+    head = tag("tr", [tag("th", title, scope="col", class_=look) for title, look in zip(titles, looks, strict=False)])
     body = [
         tag(
             "tr",

@@ -75,14 +75,13 @@ def curves_section(report: Report) -> list[Html]:
     losses = [("training", points(lambda epoch: epoch.train_loss))]
     if any(epoch.valid_loss is not None for epoch in history):
         losses.append(("validation", points(lambda epoch: epoch.valid_loss)))
-    about = (
-        f"Over {len(history):,} epochs: the mean loss of each on the training pictures, and on the validation pictures."
-    )
+    epochs = f"{len(history):,} epoch{'s' * (len(history) > 1)}"
+    about = f"Over {epochs}: the mean loss of each on the training pictures, and on the validation pictures."
     drawn = [
         svg.lines("Loss", about + kept, losses, numbers, x_name="epoch", y_name="loss", marked=float(report.kept_epoch))
     ]
     for name in metrics:
-        about = f"Over {len(history):,} epochs, on the validation pictures."
+        about = f"Over {epochs}, on the validation pictures."
         series = [(name, points(lambda epoch, name=name: epoch.metrics.get(name)))]  # type: ignore[misc]
         title = plain(name).replace("_", " ").capitalize()
         small = table(title, ["epoch", name_of(name)], [[str(e.number), _figure(e.metrics.get(name))] for e in history])

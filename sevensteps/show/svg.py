@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from .page import Html, details, plain, shape, tag
 
-WIDTH, HEIGHT = 560.0, 260.0
-LEFT, RIGHT, TOP, BOTTOM = 62.0, 14.0, 14.0, 44.0
+WIDTH, HEIGHT = 440.0, 250.0  # so narrow that its letters can be read on a phone
+LEFT, RIGHT, TOP, BOTTOM = 72.0, 26.0, 14.0, 44.0
+LEGEND = 20.0  # what two lines have above them
 MOST_POINTS = 400  # of one line: more cannot be told apart on its width
-LETTER = 6.6  # an average one's width at the size that labels have
+LETTER = 7.0  # an average one's width at the size that labels have
 
 Point = tuple[float, float]
 
@@ -75,11 +76,12 @@ def lines(
     seen = [(x, y) for _, points in series for x, y in points if _can_be_drawn(y)]
     if not seen:
         return tag("p", f"{title}: there is no number to draw.")
-    across = _scale([x for x, _ in seen], LEFT, WIDTH - RIGHT, room=0.02)
-    up = _scale([y for _, y in seen], HEIGHT - BOTTOM, TOP)
+    top = TOP + LEGEND * (len(series) > 1)
+    across = _scale([x for x, _ in seen], LEFT, WIDTH - RIGHT, room=0.02, least=1.0)
+    up = _scale([y for _, y in seen], HEIGHT - BOTTOM, top)
     marks = [*_grid(across, up, x_name, y_name, whole=True)]
     if marked is not None and across.low <= marked <= across.high:
-        marks.append(_line(across(marked), TOP, across(marked), HEIGHT - BOTTOM, "mark"))
+        marks.append(_line(across(marked), top, across(marked), HEIGHT - BOTTOM, "mark"))
     for place, (name, points) in enumerate(series):
         look = ("one", "two")[place]
         for run in _runs(_thinned(points)):
@@ -90,9 +92,9 @@ def lines(
             if len(run) <= 40:
                 marks += [_point(x, y, look) for x, y in there]
         if len(series) > 1:
-            x = LEFT + 12 + place * 150
-            marks += [_line(x, TOP + 4, x + 26, TOP + 4, f"line {look}"), _point(x + 13, TOP + 4, look)]
-            marks.append(_text(x + 32, TOP + 8, name))
+            x = LEFT + place * 150
+            marks += [_line(x, TOP, x + 26, TOP, f"line {look}"), _point(x + 13, TOP, look)]
+            marks.append(_text(x + 32, TOP + 4, name))
     return chart(title, description, marks, numbers)
 
 
@@ -109,7 +111,7 @@ def dots(
     left = min(max(LETTER * max(len(_short(row[0])) for row in rows) + 16, LEFT), 0.42 * WIDTH)
     height = TOP + 26.0 * len(rows) + BOTTOM
     low, high = within or (min(row[2] for row in rows), max(row[3] for row in rows))
-    across = _scale([low, high], left, WIDTH - 62, clip=(0.0, 1.0))
+    across = _scale([low, high], left, WIDTH - 68, clip=(0.0, 1.0))
     marks = _ticks_below(across, height, x_name, percent=True)
     for place, (name, value, low, high) in enumerate(rows):
         y = TOP + 26 * place + 13
@@ -119,7 +121,7 @@ def dots(
             _line(across(low), y - 4, across(low), y + 4, "interval"),
             _line(across(high), y - 4, across(high), y + 4, "interval"),
             _point(across(value), y, "one"),
-            _text(WIDTH - 54, y + 4, f"{value:.1%}"),
+            _text(WIDTH, y + 4, f"{value:.1%}", anchor="end"),
         ]
     return chart(title, description, marks, numbers, size=(WIDTH, height))
 
@@ -144,12 +146,20 @@ def diagonal(
 
 
 def _scale(
-    values: Sequence[float], start: float, end: float, *, room: float = 0.06, clip: tuple[float, float] | None = None
+    values: Sequence[float],
+    start: float,
+    end: float,
+    *,
+    room: float = 0.06,
+    clip: tuple[float, float] | None = None,
+    least: float = 0.0,
 ) -> Scale:
-    """A scale on which all the values are, with some room."""
+    """A scale on which all the values are, with some room; it is `least` wide, or a tenth where they are all one."""
     low, high = min(values), max(values)
-    span = max(high - low, 1e-9 * abs(high)) or 1.0
-    low, high = low - room * span, high + room * span
+    span = high - low if high - low > 1e-9 * abs(high) else 0.1 * abs(high) or 1.0
+    span = max(span, least)
+    room = max(room * span, (span - (high - low)) / 2)
+    low, high = low - room, high + room
     if clip:
         low, high = max(low, clip[0] - 0.02), min(high, clip[1] + 0.02)
     return Scale(low, high, start, end)
@@ -172,14 +182,14 @@ def _grid(
         marks.append(_text(across.start - 8, up(tick) + 4, _number(tick, percent), anchor="end"))
     marks += _ticks_below(across, size[1], x_name, percent=percent, whole=whole)
     middle = (up.start + up.end) / 2
-    turned = f"rotate(-90 13 {middle:.1f})"
-    return [*marks, shape("text", _short(y_name, 40), x=13, y=middle, text_anchor="middle", transform=turned)]
+    turned = f"rotate(-90 12 {middle:.1f})"
+    return [*marks, shape("text", _short(y_name, 40), x=12, y=middle, text_anchor="middle", transform=turned)]
 
 
 def _ticks_below(across: Scale, height: float, name: str, *, percent: bool = False, whole: bool = False) -> list[Html]:
     y = height - BOTTOM
     marks = [_line(across.start, y, across.end, y, "axis")]
-    for tick in across.ticks():
+    for tick in across.ticks(max(int((across.end - across.start) / 54), 2)):
         if whole and tick != int(tick):
             continue
         marks.append(_line(across(tick), y, across(tick), y + 5, "axis"))

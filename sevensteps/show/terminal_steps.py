@@ -38,7 +38,9 @@ def print_xray(out: Console, seen: XRay, classes: Sequence[str]) -> None:
         elif step.number == 2:
             _print_batch(out, step.values, classes)
         elif step.number == 4:
-            _print_maps(out, gradients, seen, "a step makes + smaller and - larger", "a step makes blue smaller")
+            _print_maps(
+                out, gradients, seen, "a step makes + smaller and - larger", "a step makes blue smaller and red larger"
+            )
         elif step.number == 5:
             for name, was, slope, now in largest_moves(parameters, gradients, step.values["parameters"]):
                 _line(out, f"{name}: {was:.6g}, with the gradient {slope:.4g}, becomes {now:.6g}")
@@ -56,7 +58,8 @@ def print_chain(out: Console, chain: Chain) -> None:
         _line(out, f"{layer:<14} {shape:<10} {value.min():.4g} to {value.max():.4g}, mean {value.mean():.4g}")
     at = int(chain.scores.argmax())
     if chain.contributions is not None:
-        _head(out, "times weights", "each pixel times its weight: # and + speak for the score, = and - against it")
+        signs = "blue speaks for the score, red" if _has_colors(out) else "# and + speak for the score, = and -"
+        _head(out, "times weights", f"each pixel times its weight: {signs} against it")
         _print_signed(out, chain.contributions[at])
         bias = 0.0 if chain.bias is None else float(chain.bias[at])
         total = float(chain.contributions[at].sum(dtype=float))
