@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from . import abstention, files, history, model_file
-from .errors import ModelError, RunError
+from . import abstention, files, history, model_file, reading
+from .errors import FileError, ModelError, RunError, UnreadableError
 from .records import Epoch
 
 CHECKPOINT, PREVIOUS, DAMAGED = (
@@ -27,6 +28,7 @@ CHECKPOINT, PREVIOUS, DAMAGED = (
     "checkpoint.damaged.safetensors",
 )
 BOTH = (CHECKPOINT, PREVIOUS)
+LARGEST = 1 << 34  # bytes of a file that is made of a checkpoint, as of a model's
 RECIPE, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, TIMINGS = (
     "recipe.toml",
     "history.jsonl",
@@ -93,7 +95,7 @@ def load(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     The second is what was wrong, in words.
 
     Raises:
-        RunError: there are checkpoints, and none of them is whole.
+        RunError: there are checkpoints, and none of them is whole; or one cannot be read here and now.
     """
     problems: list[str] = []
     for name in BOTH:
@@ -101,6 +103,8 @@ def load(folder: Path) -> tuple[Checkpoint | None, list[str]]:
             continue
         try:
             found = read(folder / name)
+        except UnreadableError as error:  # nothing says that it is damaged: the save before would be a step back
+            raise RunError(error.message, hint=error.hint) from error
         except ModelError as error:
             problems.append(error.message)
             continue
@@ -163,6 +167,26 @@ def derived(checkpoint: Checkpoint) -> dict[str, bytes]:
     }
 
 
+def put_damaged_aside(folder: Path) -> str | None:
+    """Beside a checkpoint that is whole: put a save before it that is not where it does no harm, and say so.
+
+    Raises:
+        FileError: the folder cannot be written.
+        RunError: it cannot be read here and now.
+    """
+    if not os.path.lexists(folder / PREVIOUS):
+        return None
+    try:
+        read(folder / PREVIOUS)
+    except UnreadableError as error:
+        raise RunError(error.message, hint=error.hint) from error
+    except ModelError as error:
+        _refuse_folder(folder / PREVIOUS)
+        files.rename(folder / PREVIOUS, DAMAGED)
+        return f"{error.message} It was put aside as {DAMAGED}; the checkpoint itself is whole."
+    return None
+
+
 def rebuild(folder: Path, checkpoint: Checkpoint) -> list[str]:
     """Make recipe, history and model what the checkpoint says; a judgement of another model goes. Names what changed.
 
@@ -171,12 +195,14 @@ def rebuild(folder: Path, checkpoint: Checkpoint) -> list[str]:
     """
     changed = []
     for name, content in derived(checkpoint).items():
+        _refuse_folder(folder / name)
         if content_of(folder / name) != content:
             files.write(folder / name, content)
             changed.append(name)
     if not is_judged(folder, checkpoint):
         for name in (JUDGEMENT, PREDICTIONS):
-            if (folder / name).exists():
+            _refuse_folder(folder / name)
+            if os.path.lexists(folder / name):
                 files.remove(folder / name)
                 changed.append(name)
     return changed
@@ -185,9 +211,10 @@ def rebuild(folder: Path, checkpoint: Checkpoint) -> list[str]:
 def is_judged(folder: Path, checkpoint: Checkpoint) -> bool:
     """Whether the folder's judgement is whole, of this model, and of the predictions beside it."""
     try:
-        text = (folder / JUDGEMENT).read_text("utf-8")
+        text = (content_of(folder / JUDGEMENT) or b"").decode("utf-8")
         judgement = json.loads(text)
-        wanted = {MODEL: digest(checkpoint.model_bytes()), PREDICTIONS: digest((folder / PREDICTIONS).read_bytes())}
+        predictions = content_of(folder / PREDICTIONS) or b""
+        wanted = {MODEL: digest(checkpoint.model_bytes()), PREDICTIONS: digest(predictions)}
         del judgement["sha256"]
         return bool(judgement["files"] == wanted and judgement_text(judgement) == text)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -220,8 +247,19 @@ def _as_json(value: Any) -> Any:
 
 
 def content_of(path: Path) -> bytes | None:
-    """The bytes of a file, None where there are none to read."""
+    """The bytes of a file; None where there is none, or something that is no file and might be waited for."""
     try:
-        return path.read_bytes()
+        with reading.regular(path, LARGEST) as (file, _):
+            return file.read()
     except OSError:
         return None
+
+
+def _refuse_folder(path: Path) -> None:
+    """Raise if a folder is where a file of the run's belongs: nothing of it is ours to remove.
+
+    Raises:
+        FileError: saying so.
+    """
+    if path.is_dir():
+        raise FileError(f"Cannot write {path}: a folder is in its place.", hint="Move that folder away.")

@@ -54,6 +54,10 @@ class ModelError(SevenstepsError, ValueError):
     code = "model"
 
 
+class UnreadableError(ModelError):
+    """A model's file that cannot be read here and now, and may be whole all the same."""
+
+
 class TrainingError(SevenstepsError, RuntimeError):
     """Training that cannot go on: a second stream, a loss that is not finite."""
 

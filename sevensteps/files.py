@@ -157,7 +157,7 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     import filelock
 
     lock = filelock.FileLock(folder / LOCK, timeout=wait)
-    with said_in_words(folder):
+    with said_in_words(folder / LOCK):
         try:
             lock.acquire(poll_interval=0.02)
         except filelock.Timeout as error:
@@ -209,6 +209,7 @@ _WORDS = {
     errno.EROFS: ("the file system is read-only", "Choose a folder you may write to with --out."),
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "Choose another folder with --out."),
     errno.EEXIST: ("a file stands where the folder should be", "Choose another folder with --out."),
-    errno.EISDIR: ("a folder stands where the file should be", "Choose another name."),
+    errno.EISDIR: ("a folder stands where the file should be", "Move it away, or choose another name."),
+    errno.ELOOP: ("a link that leads nowhere stands in its place", "Remove that link."),
     errno.EIO: ("the disk reported an error", "Check the disk; what was there before is untouched."),
 }

@@ -11,9 +11,10 @@ from typing import Any
 
 @contextlib.contextmanager
 def interrupts_between_batches(*numbers: signal.Signals) -> Iterator[Callable[[], int]]:
-    """Inside, Ctrl-C (and the signals named) is only noted, for whoever asks between two batches; a second interrupts.
+    """Inside, Ctrl-C (and the signals named) is only noted, for whoever asks between two batches.
 
-    What is given answers with the signal's number, or 0 while there was none.
+    However often it comes: one that broke off a batch would leave parameters that no batch leaves. What is given
+    answers with the signal's number, or 0 while there was none.
     """
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -21,8 +22,6 @@ def interrupts_between_batches(*numbers: signal.Signals) -> Iterator[Callable[[]
         return
 
     def note(number: int, frame: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
         asked.append(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, *numbers)}

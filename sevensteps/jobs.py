@@ -167,11 +167,17 @@ def resume(
             observe(Note(f"! {problem}"))
         if problems:
             checkpoint.promote(folder)
+        elif aside := checkpoint.put_damaged_aside(folder):
+            observe(Note(f"! {aside}"))
         text = found.recipe if found else read_recipe(folder / checkpoint.RECIPE)
         recipe, before = Recipe.from_toml(text, str(folder / checkpoint.RECIPE)), recorded_in(text)
         if found:
             for name in checkpoint.rebuild(folder, found):
-                observe(Note(f"{folder / name} was made again from the checkpoint."))
+                judged = name in (checkpoint.JUDGEMENT, checkpoint.PREDICTIONS)
+                how = (
+                    "was of another model, or damaged, and is gone" if judged else "was made again from the checkpoint"
+                )
+                observe(Note(f"{folder / name} {how}."))
         else:
             observe(Note(f"Nothing was saved in {folder} yet: training begins at the start."))
         if epochs is not None:
@@ -179,7 +185,7 @@ def resume(
         seconds: dict[str, float] = {}
         splits, recipe = _prepared(recipe, seconds, observe)
         from .judge.doctor import Doctor
-        from .training import Work, count_look, finding_from, save, to_the_end
+        from .training import Work, count_look, finding_from, save, snapshot, to_the_end
 
         with _threads(recipe.threads):
             now = recorded(splits, recipe)
@@ -196,6 +202,9 @@ def resume(
                 learn.state.stopped = None
                 learn.temperature, learn.abstention = 1.0, None  # until the longer run is at its end
                 save(work)  # the longer recipe is what a later resume goes on with
+                for name in (checkpoint.JUDGEMENT, checkpoint.PREDICTIONS):  # of a run that is not at its end any more
+                    files.remove(folder / name)
+                checkpoint.rebuild(folder, snapshot(work))
             return count_look([to_the_end(work, observe)], now["data"].get("test", ""), observe)[0]
 
 
@@ -231,8 +240,9 @@ def _extended(
     more = recipe.replace(epochs=(len(history) if stopped else recipe.epochs) + epochs)
     if recipe.schedule != "constant":
         more = more.replace(schedule_epochs=recipe.schedule_epochs or recipe.epochs)
-        if len(history) >= more.schedule_epochs:
-            observe(Note(f"The {recipe.schedule} schedule has come to its end: training goes on at its last rate."))
+        ends = "has come to its end:" if len(history) >= more.schedule_epochs else "comes to its end before:"
+        if more.epochs > more.schedule_epochs:
+            observe(Note(f"The {recipe.schedule} schedule {ends} training goes on at its last rate."))
     now = Progress(len(history), int(found.facts["batch"]) if found else 0, seconds, history, lambda: None)
     if reason := more.stop_rule().reason(now):
         rules = [rule for rule in ("stop_patience", "stop_accuracy", "stop_seconds") if getattr(recipe, rule)]
@@ -312,7 +322,8 @@ def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> l
         learn = recipe.learner(splits)
         place = int(found.facts["epoch"]), int(found.facts["position"])
         work = Work(None, recipe, now, splits, learn, {}, Doctor(learn), until=place)
-        to_the_end(work, observe)
+        if number := to_the_end(work, observe).interrupted:
+            raise KeyboardInterrupt(number)  # nothing can be said of a run that was not trained as far again
         if found.stopped:  # `until` leaves before the end is said
             learn_from_validation(work)
         again = checkpoint.derived(snapshot(work))

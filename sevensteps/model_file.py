@@ -7,6 +7,7 @@ can be changed, moved or added without being seen.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from . import files, reading
-from .errors import ModelError
+from .errors import ModelError, UnreadableError
 
 KEY = "sevensteps"
 FORMAT = 1
@@ -117,7 +118,8 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             f"There is no model at {path}.", hint="Name a run's folder or its model.safetensors."
         ) from error
     except OSError as error:
-        raise ModelError(
+        odd = error.errno in (errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.ENOTDIR)  # no file of ours
+        raise (ModelError if odd else UnreadableError)(
             f"{path} cannot be read ({error.strerror or error}).", hint="Check the path and its permissions."
         ) from error
 
@@ -142,9 +144,15 @@ def _read(file: io.BufferedIOBase, size: int, where: str | Path) -> tuple[dict[s
             if file.readinto(_bytes_of(arrays[name])) != arrays[name].nbytes:
                 raise ModelError(f"{where} became shorter while it was read.", hint=_DAMAGED)
     except (MemoryError, ValueError) as error:
-        raise ModelError(f"{where} does not fit into memory: {error}", hint="Use a machine with more of it.") from error
+        hint = "Use a machine with more of it."
+        raise UnreadableError(f"{where} does not fit into memory: {error}", hint=hint) from error
     if wanted != _digest(arrays.items(), about):
         raise ModelError(f"{where} is damaged: its checksum is another.", hint=_DAMAGED)
+    if about["format"] > FORMAT:  # what the checksum bears out; a flipped bit might say so, too
+        raise UnreadableError(
+            f"{where} was written by a newer version (format {about['format']}, and {FORMAT} is known).",
+            hint="Update sevensteps.",
+        )
     for name, array in arrays.items():
         if array.dtype.kind == "f" and not name.startswith(MAY_BE_INFINITE) and not np.isfinite(array).all():
             raise ModelError(f"{where}: tensor {name!r:.80} holds numbers that are not finite.", hint=_DAMAGED)
@@ -171,11 +179,6 @@ def _read_header(
         about = json.loads(metadata[KEY])
         if not isinstance(about, dict) or type(about.get("format")) is not int or about["format"] < 1:
             raise ModelError(f"{where} is damaged: its facts are not a table.", hint=_DAMAGED)
-        if about["format"] > FORMAT:
-            raise ModelError(
-                f"{where} was written by a newer version (format {about['format']}, and {FORMAT} is known).",
-                hint="Update sevensteps.",
-            )
         _check_facts(about)
         shapes = {name: _type_and_shape(entry) for name, entry in entries.items()}
         same = _header(shapes, _canonical(about)) == text

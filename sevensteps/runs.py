@@ -30,6 +30,7 @@ class SavedRun:
     recipe: Recipe
     history: Sequence[Epoch]
     judgement: Mapping[str, Any]
+    is_done: bool = True
 
     @property
     def model_file(self) -> Path:
@@ -39,8 +40,9 @@ class SavedRun:
     @property
     def stopped_because(self) -> str | None:
         """Why it ended, in words; None where it did not get to its end."""
-        reason = self.judgement.get("stopped_because")
-        return str(reason) if reason else None
+        reason = str(self.judgement.get("stopped_because") or "")
+        # A judgement may be of before more epochs were asked for: the checkpoint knows whether training is at its end.
+        return (reason or None) if self.is_done or reason.startswith("it was interrupted") else None
 
 
 @contextlib.contextmanager
@@ -167,10 +169,12 @@ def open_run(folder: Path) -> SavedRun:
     folder = find(folder)
     refuse_if_no_run(folder)
     judgement = _read_judgement(folder)
-    # A run that was cut off has no history yet, or one of an earlier save: its checkpoint knows.
-    saved = None if judgement else checkpoint.load(folder)[0]
+    saved, _ = checkpoint.load(folder)  # which knows better than what is made of it, and may be all there is
     history = saved.epochs if saved else _read_history(folder)
-    return SavedRun(folder, Recipe.load(folder / RECIPE), history, judgement)
+    path = folder / RECIPE
+    recipe = Recipe.load(path) if path.is_file() or saved is None else Recipe.from_toml(saved.recipe, str(folder))
+    done = bool(saved.stopped) if saved else bool(judgement)
+    return SavedRun(folder, recipe, history, judgement, done)
 
 
 def refuse_if_no_run(folder: Path) -> None:
@@ -179,8 +183,20 @@ def refuse_if_no_run(folder: Path) -> None:
     Raises:
         RunError: saying so.
     """
-    if not any((folder / name).is_file() for name in (RECIPE, *checkpoint.BOTH)):
+    if not _is_run(folder):
         raise RunError(f"{folder} is not a run's folder: it has no {RECIPE}.", hint="sevensteps runs lists the runs.")
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder holds a recipe or a checkpoint.
+
+    Raises:
+        RunError: one may not look into it.
+    """
+    try:
+        return any((folder / name).is_file() for name in (RECIPE, *checkpoint.BOTH))
+    except OSError as error:
+        raise RunError(f"{folder} cannot be read ({error.strerror}).", hint="Check its permissions.") from error
 
 
 def list_runs(root: Path = ROOT) -> list[SavedRun | RunError]:
@@ -193,11 +209,11 @@ def list_runs(root: Path = ROOT) -> list[SavedRun | RunError]:
         raise RunError(f"There is no folder {root} with runs.", hint="sevensteps train makes the first.")
     found: list[SavedRun | RunError] = []
     for folder in _entries(root):
-        if (folder / RECIPE).is_file():
-            try:
+        try:
+            if folder.is_dir() and _is_run(folder):
                 found.append(open_run(folder))
-            except SevenstepsError as error:
-                found.append(RunError(f"{folder}: {error.message}", hint=error.hint))
+        except SevenstepsError as error:
+            found.append(RunError(f"{folder}: {error.message}", hint=error.hint))
     return found
 
 

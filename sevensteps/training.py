@@ -297,6 +297,8 @@ def _train(work: Work, observe: Observe, interrupted: Callable[[], int]) -> None
     learn = work.learn
     with timed(work.seconds, "train"), contextlib.closing(learn):
         try:
+            if (learn.state.epoch, learn.state.position) == work.until:
+                return
             for event in learn.stream():
                 observe(event)
                 learn.recorder.observe(event)
