@@ -248,6 +248,7 @@ class Finding:
     message: str
     fix: str
     recovered_at: int | None = None
+    evidence: Mapping[str, Any] | None = field(default=None, hash=False)  # the numbers, as they last were; plain data
 
     def as_json(self) -> dict[str, Any]:
         """The keys that `train --json` promises."""
@@ -257,6 +258,7 @@ class Finding:
             "recovered_at": self.recovered_at,
             "message": self.message,
             "fix": self.fix,
+            "evidence": self.evidence,
         }
 
 

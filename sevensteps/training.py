@@ -304,7 +304,7 @@ def _train(work: Work, observe: Observe, interrupted: Callable[[], int]) -> None
                 learn.recorder.observe(event)
                 if isinstance(event, Epoch) and work.recipe.keep == "best":
                     learn.state.keep_if_best()
-                if finding := work.doctor.observe(event):
+                for finding in work.doctor.observe(event):
                     observe(finding)
                 if interrupted() or (learn.state.epoch, learn.state.position) == work.until:
                     return

@@ -93,7 +93,7 @@ def test_pictures_or_recipes_of_another_kind_are_refused_with_what_to_write(give
 def test_an_observer_hears_everything_in_order(three: Path) -> None:
     heard: list[Any] = []
     run = ss.train(three, epochs=2, batch_size=100, observe=heard.append)
-    kinds = [type(event) for event in heard]
+    kinds = [type(event) for event in heard if not isinstance(event, Finding)]
     assert kinds == [Opening, Baselines, Ready, *([Batch] * 3 + [Epoch]) * 2]
     opening, baselines, ready = heard[:3]
     assert opening.counts["test"] == {"0": 20, "1": 20, "2": 20}
@@ -111,8 +111,8 @@ def test_a_finding_is_heard_when_it_appears() -> None:
 
 
 def test_one_epoch_at_chance_is_said_at_its_end_since_there_is_no_second() -> None:
-    stuck = ss.train("pullover-dress", recipe="relu", init="zeros", lr=1e-6, epochs=1)
-    assert [(finding.code, finding.epoch) for finding in stuck.findings] == [("at_chance", 1)]
+    stuck = ss.train("pullover-dress", recipe="walkthrough-by-hand", seed=0, epochs=1)
+    assert [(finding.code, finding.epoch) for finding in stuck.findings] == [("saturated", 1)]
     assert ss.train("pullover-dress", recipe="linear", epochs=1).findings == ()
 
 

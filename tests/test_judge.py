@@ -16,10 +16,8 @@ from torch.nn import functional as F
 
 import sevensteps as ss
 from sevensteps.errors import UsageError
-from sevensteps.judge.doctor import Doctor
 from sevensteps.judge.intervals import score, wilson
 from sevensteps.judge.predictions import predict_split
-from sevensteps.records import Epoch
 
 
 @given(st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -84,85 +82,6 @@ def test_a_table_of_predictions_is_what_the_model_gives(classes: int, model: str
     assert [row["label"] for row in rows] == [pictures.classes[label] for label in pictures.labels]
     assert np.array([row["logits"] for row in rows], dtype=np.float32).tolist() == table.logits.tolist()
     assert np.argmax([row["probabilities"] for row in rows], axis=1).tolist() == table.predicted.tolist()
-
-
-def epoch(number: int, accuracy: float) -> Epoch:
-    """What the stream says of an epoch."""
-    return Epoch(number, 0.5, 0.5, {"accuracy": accuracy}, 0.1)
-
-
-def stuck(scale: float) -> ss.Learner:
-    """A learner whose parameters answer the second class for every picture, the more surely the larger the scale."""
-    learn = learner("linear")
-    with torch.no_grad():
-        for parameter in learn.model.parameters():
-            parameter.fill_(scale if parameter.numel() == 1 else 0.0)
-    next(learn.stream(ss.after(epochs=9)))
-    with torch.no_grad():
-        for parameter in learn.model.parameters():
-            parameter.fill_(scale if parameter.numel() == 1 else 0.0)
-    learn.close()
-    return learn
-
-
-def test_a_saturated_run_at_chance_is_said_once_with_its_evidence() -> None:
-    doctor = Doctor(stuck(30.0))
-    assert doctor.observe(epoch(1, 0.5)) is None  # too early to say
-    finding = doctor.observe(epoch(2, 0.5))
-    assert finding is not None
-    assert (finding.code, finding.epoch, finding.recovered_at) == ("saturated", 2, None)
-    assert "saturated for 100% of a batch" in finding.message
-    assert "50.0% of 40" in finding.message
-    assert "--recipe linear" in finding.fix
-    assert doctor.observe(epoch(3, 0.5)) is None
-    assert doctor.findings == [finding]
-
-
-def test_a_finding_that_passes_is_marked_recovered_and_may_come_again() -> None:
-    doctor = Doctor(stuck(30.0))
-    for number, accuracy in enumerate([0.5, 0.5, 0.55, 0.95, 0.95, 0.5], start=1):
-        doctor.observe(epoch(number, accuracy))
-    assert [(finding.epoch, finding.recovered_at) for finding in doctor.findings] == [(2, 4), (6, None)]
-
-
-def test_a_run_at_chance_without_saturation_is_said_to_be_so() -> None:
-    doctor = Doctor(stuck(0.01))
-    finding = doctor.observe(epoch(4, 0.5))
-    assert finding is not None
-    assert finding.code == "at_chance"
-    assert "gradient norm" in finding.message
-    assert "saturated" not in finding.message
-
-
-def test_worse_than_chance_is_at_chance_too() -> None:
-    doctor = Doctor(stuck(0.01))
-    assert doctor.observe(epoch(4, 0.1)) is not None
-
-
-def test_a_run_above_chance_has_no_finding() -> None:
-    doctor = Doctor(stuck(30.0))
-    assert [doctor.observe(epoch(number, 0.9)) for number in (1, 2, 3)] == [None] * 3
-    assert doctor.findings == []
-
-
-def test_the_doctor_says_nothing_where_it_cannot_know() -> None:
-    learn = stuck(30.0)
-    learn.dls.valid = list(learn.dls.valid)  # batches from anywhere, whose classes are not known
-    doctor = Doctor(learn)
-    assert doctor.observe(epoch(2, 0.5)) is None
-    assert Doctor(stuck(30.0)).observe(Epoch(2, 0.5, None, {}, 0.1)) is None
-
-
-def test_the_doctor_changes_nothing() -> None:
-    plain, watched = learner("cnn"), learner("cnn")
-    doctor = Doctor(watched)
-    for learn in (plain, watched):
-        for event in learn.stream(ss.after(epochs=3)):
-            if learn is watched:
-                doctor.observe(epoch(event.number, 0.5) if isinstance(event, Epoch) else event)
-    assert doctor.findings
-    for name, tensor in plain.model.state_dict().items():
-        assert torch.equal(tensor, watched.model.state_dict()[name]), name
 
 
 def test_the_walk_throughs_stuck_seed_is_found_on_the_real_pictures() -> None:

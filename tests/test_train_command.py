@@ -267,7 +267,7 @@ def test_a_stuck_start_is_said_with_its_reason_and_remedy(folder: Path) -> None:
     assert "the test pictures were looked at after every epoch" in done.out
     judgement = json.loads((folder / "stuck/judgement.json").read_text())
     (finding,) = judgement["findings"]
-    assert set(finding) == {"code", "epoch", "recovered_at", "message", "fix"}
+    assert set(finding) == {"code", "epoch", "recovered_at", "message", "fix", "evidence"}
     assert (finding["code"], finding["epoch"], finding["recovered_at"]) == ("saturated", 2, None)
     assert judgement["validated_on_test"] is True
 

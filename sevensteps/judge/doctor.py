@@ -1,92 +1,132 @@
 """Doctor: says what is wrong with a run while it trains, with the evidence and the command that fixes it.
 
 It observes the events of the stream and cannot change training. A finding describes the present: it is marked
-`recovered_at` when it passes.
+`recovered_at` when it passes. What it looks for is the table `CHECKS`, causes before their symptoms.
 """
 
 from __future__ import annotations
 
 import dataclasses
-
-import torch
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from ..learner import Learner
 from ..records import Batch, Epoch, Finding
-from ..steps.repeat import batches_from
-from .intervals import wilson
+from . import causes, symptoms
+from .evidence import Evidence, Sampler, collect
 
-GIVEN_UP_AFTER = 2  # epochs; runs that are fine are above chance by then (docs/decisions/0003-saturation.md)
-SATURATED = 0.001  # slope of a sigmoid under which its picture hardly moves a parameter; the largest is 0.25
+
+@dataclass(frozen=True)
+class Check:
+    """One thing to look for. It is not raised while a finding that explains it stands open, or is raised with it."""
+
+    look_for: Callable[[Evidence], Finding | None]
+    explained_by: frozenset[str] = frozenset()
+    at_start: bool = False  # also before the first step
+    at_end: bool = False  # a finding is of the run's end, and is void where the run goes on
+
+    @property
+    def code(self) -> str:
+        """The code of its findings."""
+        return self.look_for.__name__
+
+
+_OF_DATA = frozenset({"inputs_not_scaled", "loss_misfit", "frozen", "class_imbalance", "split_mismatch"})
+_OF_RATE = frozenset({"diverging", "oscillating", "exploding"})
+_OF_LAYERS = frozenset({"dead_relus", "vanishing"})
+_OF_CHANCE = frozenset({"shuffled_labels", "saturated", "stuck", "one_class", "at_chance"})
+_UNLEARNED = _OF_DATA | _OF_RATE | _OF_LAYERS | {"rate_too_low"}
+
+CHECKS = {
+    check.code: check
+    for check in (
+        Check(causes.inputs_not_scaled, at_start=True),
+        Check(causes.loss_misfit, at_start=True),
+        Check(causes.frozen, at_start=True),
+        Check(causes.class_imbalance, at_start=True),
+        Check(causes.split_mismatch, at_start=True),
+        Check(symptoms.diverging, _OF_DATA | {"exploding", "one_class"}),
+        Check(symptoms.oscillating, _OF_DATA | {"exploding", "diverging"}),
+        Check(causes.exploding, _OF_DATA | {"diverging", "oscillating"}, at_start=True),
+        Check(symptoms.dead_relus, _OF_DATA | _OF_RATE),
+        Check(symptoms.vanishing, _OF_DATA | _OF_RATE | {"dead_relus", "saturated"}),
+        Check(causes.shuffled_labels, _OF_DATA | _OF_RATE | _OF_LAYERS),
+        Check(symptoms.saturated),
+        Check(symptoms.stuck),
+        Check(symptoms.rate_too_low, _OF_DATA | _OF_RATE | _OF_LAYERS | _OF_CHANCE),
+        Check(symptoms.one_class, _UNLEARNED | {"shuffled_labels", "saturated"}, at_start=True),
+        Check(symptoms.at_chance, _UNLEARNED | _OF_CHANCE - {"at_chance"}),
+        Check(symptoms.overfitting, _UNLEARNED | _OF_CHANCE),
+        Check(symptoms.too_few_epochs, _UNLEARNED | _OF_CHANCE | {"overfitting"}, at_end=True),
+    )
+}
+BECAUSE_IT_ENDS = "because_it_ends"
 
 
 class Doctor:
-    """Watches a learner: give it every event of the stream, and read `findings`."""
+    """Watches a learner: give it every event of the stream, and read `findings`.
+
+    Make it before the first batch, and it sees how the parameters start. It keeps nothing that a run which is gone on
+    with would lack: findings are plain data, and all else is seen anew.
+    """
 
     def __init__(self, learn: Learner) -> None:
-        self._learn = learn
+        self._learn, self._sampler = learn, Sampler(learn)
         self.findings: list[Finding] = []
+        self._start = collect(learn, self._sampler, {}, 1) if learn.state.batch == 0 else None
 
-    def observe(self, event: Batch | Epoch) -> Finding | None:
-        """Take in an event; a finding that has just appeared is returned."""
-        if not isinstance(event, Epoch) or "accuracy" not in event.metrics:
-            return None
-        at_chance, interval = self._at_chance(event.metrics["accuracy"])
-        open_at = next((at for at, finding in enumerate(self.findings) if finding.recovered_at is None), None)
-        if open_at is not None:
-            if not at_chance:
-                self.findings[open_at] = dataclasses.replace(self.findings[open_at], recovered_at=event.number)
-            return None
-        if not at_chance or (event.number < GIVEN_UP_AFTER and not self._is_over()):
-            return None
-        finding = self._explain(event, interval)
-        self.findings.append(finding)
-        return finding
+    @property
+    def open(self) -> dict[str, Finding]:
+        """The findings that hold, by their codes."""
+        return {finding.code: finding for finding in self.findings if finding.recovered_at is None}
 
-    def _is_over(self) -> bool:
-        """Whether the run ends here: what has not left chance by then never does."""
-        return self._learn.stop.reason(self._learn.state.progress()) is not None
+    def observe(self, event: Batch | Epoch) -> list[Finding]:
+        """Take in an event; findings that have just appeared are returned."""
+        start, self._start = self._start, None
+        is_first = isinstance(event, Batch) and self._learn.state.batch == 1  # else it was made, and then taken up
+        found = self._judged(start, at_start=True) if start is not None and is_first else []
+        if isinstance(event, Epoch):
+            self._take_back(event.number)
+            found += self._judged(collect(self._learn, self._sampler, self.open, event.number))
+        elif not math.isfinite(float(event.loss)):
+            found += self._judged(collect(self._learn, self._sampler, self.open, event.epoch), only={"diverging"})
+        return found
 
-    def _at_chance(self, accuracy: float) -> tuple[bool, str]:
-        """Whether the accuracy's interval includes what answering one class for all would get."""
-        images = getattr(self._learn.dls.valid, "images", None)
-        if images is None:
-            return False, ""
-        n = len(images)
-        interval = wilson(round(accuracy * n), n)
-        chance = max(images.counts.values()) / n
-        words = f"{accuracy:.1%} of {n:,}, 95 % interval {interval.low:.1%} to {interval.high:.1%}, chance {chance:.1%}"
-        return accuracy <= chance or chance in interval, words
+    def _judged(self, e: Evidence, *, at_start: bool = False, only: set[str] | None = None) -> list[Finding]:
+        """Hold every check against the evidence: mark what has passed, and add what is new."""
+        raised: list[Finding] = []
+        standing = set(self.open)
+        for code, check in CHECKS.items():
+            if (only is not None and code not in only) or (at_start and not check.at_start):
+                continue
+            seen = check.look_for(e)
+            if code in e.open:
+                self._update(code, seen, e.epoch)
+                if seen is None:
+                    standing.discard(code)
+            elif seen is not None and (not e.finite or not check.explained_by & standing):
+                if e.is_end and (check.at_end or (code in _OF_CHANCE and symptoms.is_early(e, code))):
+                    seen = dataclasses.replace(seen, evidence={**(seen.evidence or {}), BECAUSE_IT_ENDS: True})
+                raised.append(seen)
+                standing.add(code)
+                self.findings.append(seen)
+        return raised
 
-    def _explain(self, event: Epoch, interval: str) -> Finding:
-        """Why the run is at chance, as far as one training batch shows it."""
-        learn = self._learn
-        x, y = next(batches_from(learn.dls.train, learn.state.seed, learn.state.epoch, 0, learn.device))
-        with learn.looking():
-            shares = learn.probabilities(learn.model(x))
-        slopes = shares * (1 - shares)
-        saturated = float((slopes.amax(1) < SATURATED).float().mean())
-        wrong = shares.argmax(1) != y.flatten()
-        stuck = float((slopes.amax(1) < SATURATED)[wrong].float().mean()) if bool(wrong.any()) else 0.0
-        norm = float(
-            torch.cat(
-                [p.grad.flatten() for p in learn.model.parameters() if p.grad is not None] or [torch.zeros(1)]
-            ).norm()
+    def _update(self, code: str, seen: Finding | None, epoch: int) -> None:
+        """A finding that stands open stays as it was said, with the evidence of the present, or has passed."""
+        at = next(at for at, known in enumerate(self.findings) if known.code == code and known.recovered_at is None)
+        known = self.findings[at]
+        self.findings[at] = (
+            dataclasses.replace(known, recovered_at=epoch)
+            if seen is None
+            else dataclasses.replace(known, evidence=seen.evidence)
         )
-        if stuck > 0.5:
-            return Finding(
-                "saturated",
-                event.number,
-                f"Still at chance after epoch {event.number} ({interval}). The sigmoid is saturated for "
-                f"{saturated:.0%} of a batch, and for {stuck:.0%} of the pictures it gets wrong: there its slope is "
-                f"under {SATURATED:g}, so they hardly move a parameter (gradient norm {norm:.2g}). Such a run may take "
-                "long to recover, or never.",
-                "Start with smaller parameters (--init normal --init-std 0.01), or use a loss whose gradient "
-                "does not vanish: sevensteps train --recipe linear",
-            )
-        return Finding(
-            "at_chance",
-            event.number,
-            f"Still at chance after epoch {event.number} ({interval}); the gradient norm is {norm:.2g}.",
-            "Try another learning rate with --lr (in Python, learn.lr_find() suggests one), and check that the labels "
-            "fit the pictures.",
-        )
+
+    def _take_back(self, epoch: int) -> None:
+        """Drop what was said because the run was to end, where it has been gone on with."""
+        self.findings = [
+            finding
+            for finding in self.findings
+            if finding.epoch == epoch or not (finding.evidence or {}).get(BECAUSE_IT_ENDS)
+        ]
