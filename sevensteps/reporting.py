@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .data.images import Splits
     from .judge.predictions import Predictions
 
-REPORT = "report.html"
 PAIRS, PICTURES_EACH, SUREST = 8, 6, 24  # kinds of mistakes, pictures of each, and surest mistakes that are shown
 
 
@@ -38,7 +37,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     from .show.report import page
 
     folder = runs.find(folder)
-    target = folder / REPORT if out is None else out
+    target = folder / runs.REPORT if out is None else out
     files.write(target, page(collect(folder)))
     return target
 

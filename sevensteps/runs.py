@@ -17,7 +17,8 @@ from .recipe import Recipe
 from .records import Epoch
 
 ROOT = Path("runs")  # where runs go unless --out says otherwise
-FILES = (RECIPE, CHECKPOINT, PREVIOUS, DAMAGED, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, TIMINGS)
+REPORT = "report.html"
+FILES = (RECIPE, CHECKPOINT, PREVIOUS, DAMAGED, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, TIMINGS, REPORT)
 FIGURES = ("curves.png", "results.png", "mistakes.png", "confusion.png", "weights.png")
 LARGEST = 1 << 28  # bytes of a file of lines; a history of a million epochs has some 150 MB
 

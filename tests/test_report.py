@@ -17,7 +17,7 @@ from typed import here, refused, three_classes, write_idx
 
 import sevensteps as ss
 from sevensteps import checkpoint
-from sevensteps.records import Answered, Report
+from sevensteps.records import Answered, Finding, Report
 from sevensteps.reporting import collect, write_report
 from sevensteps.show.page import MOST_ROWS, plain, table
 from sevensteps.show.report import page
@@ -102,7 +102,11 @@ def everywhere(value: Any, name: str) -> Any:
 
 
 def named(report: Report, name: str = HOSTILE) -> Report:
-    """The report with `name` in every name, message and file's text."""
+    """The report with `name` in every name, message and file's text; the doctor has something to say."""
+    finding = Finding(
+        "one_class", 2, "It says one class only.", "sevensteps train", None, {"share": 0.5, "classes": ["Dress"]}
+    )
+    report = dataclasses.replace(report, findings=[finding, dataclasses.replace(finding, recovered_at=3)])
     changed = everywhere(dataclasses.replace(report, audit=None), name)
     audit = report.audit
     assert audit is not None
@@ -183,7 +187,7 @@ def test_a_run_with_every_kind_of_mistake_stays_small(ten: Path) -> None:
     assert report.mistakes is not None
     assert report.mistakes.wrong > 600
     assert len(report.mistakes.surest) == 24
-    noise = np.random.default_rng(0).integers(0, 256, (3, 200, 200), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (3, 64, 64), dtype=np.uint8)
 
     def worst(one: Answered) -> Answered:
         return dataclasses.replace(one, pixels=noise)

@@ -175,7 +175,19 @@ def _finding(finding: Finding) -> Html:
     state = "holds" if open_ else f"passed at epoch {finding.recovered_at}"
     head = [tag("strong", plain(finding.code).replace("_", " ")), f", since epoch {finding.epoch}, "]
     told = [*head, tag("span", state, class_="open" if open_ else "passed"), tag("br"), finding.message]
-    return tag("li", told, *([tag("br"), "What helps: ", finding.fix] if open_ else []))
+    helps = [tag("br"), "What helps: ", finding.fix] if open_ else []
+    rows = [[plain(name).replace("_", " "), _number(value)] for name, value in (finding.evidence or {}).items()]
+    seen = (
+        details("The evidence", table("As it last was", ("what", "how much"), rows, classes=("words",))) if rows else ""
+    )
+    return tag("li", told, helps, seen)
+
+
+def _number(value: object) -> str:
+    """A number in few digits; of a list, each."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_number, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _recipe(report: Report) -> list[Html]:
