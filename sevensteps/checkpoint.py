@@ -37,6 +37,8 @@ RECIPE, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, TIMINGS = (
     "predictions.jsonl",
     "timings.jsonl",
 )
+REPORT = "report.html"
+JUDGED = (JUDGEMENT, PREDICTIONS, REPORT)  # what is of a model, and goes with it
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +202,7 @@ def rebuild(folder: Path, checkpoint: Checkpoint) -> list[str]:
             files.write(folder / name, content)
             changed.append(name)
     if not is_judged(folder, checkpoint):
-        for name in (JUDGEMENT, PREDICTIONS):
+        for name in JUDGED:
             _refuse_folder(folder / name)
             if os.path.lexists(folder / name):
                 files.remove(folder / name)

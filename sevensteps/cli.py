@@ -204,10 +204,11 @@ def _shown(run: Run, chosen: Recipe, common: Common) -> int:
         validated_on_test=run.recipe.validate_on == "test",
         against=run.against,
         looks=run.looks,
+        coverage=run.coverage,
     )
     folder = str(run.folder)
     following = [
-        f"{_program()} xray {_quoted(folder)}",
+        f"{_program()} report {_quoted(folder)}",
         f"{_program()} predict {_quoted(folder)} PICTURE.png",
         _worth_trying(chosen),
     ]
@@ -219,6 +220,7 @@ def _shown(run: Run, chosen: Recipe, common: Common) -> int:
 
 app.command(judging.judge)
 app.command(judging.compare)
+app.command(judging.doctor)
 app.command(showing.xray)
 app.command(showing.report)
 

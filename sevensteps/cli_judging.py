@@ -77,6 +77,37 @@ def judge(
 _KEPT = ("test", "valid", "baselines", "epochs", "stopped_because", "gradient", "model", "findings")
 
 
+def doctor(run: Path, *, common: Common = Common()) -> int:
+    """Explain what went wrong with a run: since when, by what evidence, and what to type.
+
+    Parameters
+    ----------
+    run
+        A run's folder, or its name under runs/.
+    """
+    from . import jobs
+    from .show import terminal
+
+    console, _ = terminal.consoles(quiet_stdout=common.json)
+    saved, findings = jobs.doctor(run)
+    if common.json:
+        print(json.dumps({"run": str(saved.folder), "findings": findings}))
+        return 0
+    epochs = f"{len(saved.history)} epoch{'s' * (len(saved.history) != 1)}"
+    if not findings:
+        console.print(terminal.printable(f"{saved.folder}: nothing was found wrong in {epochs}."))
+    for finding in findings:
+        until = finding.get("recovered_at")
+        when = f"since epoch {finding.get('epoch')}" + (f", recovered at epoch {until}" if until else "")
+        console.print(terminal.printable(f"{finding.get('code')}, {when}"))
+        console.print(terminal.printable(f"  {finding.get('message')}"))
+        console.print(terminal.printable(f"  {finding.get('fix')}"))
+        evidence = finding.get("evidence")
+        for name, value in (evidence if isinstance(evidence, dict) else {}).items():
+            console.print(terminal.printable(f"    {str(name).replace('_', ' ')}: {value}"))
+    return 0
+
+
 def compare(
     runs: Annotated[tuple[Path, ...], Parameter(required=True)],
     *,

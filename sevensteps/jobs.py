@@ -173,10 +173,8 @@ def resume(
         recipe, before = Recipe.from_toml(text, str(folder / checkpoint.RECIPE)), recorded_in(text)
         if found:
             for name in checkpoint.rebuild(folder, found):
-                judged = name in (checkpoint.JUDGEMENT, checkpoint.PREDICTIONS)
-                how = (
-                    "was of another model, or damaged, and is gone" if judged else "was made again from the checkpoint"
-                )
+                gone = name in checkpoint.JUDGED
+                how = "was of another model, or damaged: it is gone" if gone else "was made again from the checkpoint"
                 observe(Note(f"{folder / name} {how}."))
         else:
             observe(Note(f"Nothing was saved in {folder} yet: training begins at the start."))
@@ -202,7 +200,7 @@ def resume(
                 learn.state.stopped = None
                 learn.temperature, learn.abstention = 1.0, None  # until the longer run is at its end
                 save(work)  # the longer recipe is what a later resume goes on with
-                for name in (checkpoint.JUDGEMENT, checkpoint.PREDICTIONS):  # of a run that is not at its end any more
+                for name in checkpoint.JUDGED:  # what is of a run that is not at its end any more
                     files.remove(folder / name)
                 checkpoint.rebuild(folder, snapshot(work))
             return count_look([to_the_end(work, observe)], now["data"].get("test", ""), observe)[0]
@@ -377,6 +375,19 @@ def judge(
         }
         scores = dataclasses.replace(scores, metrics={**scores.metrics, **exact})
     return saved, scores
+
+
+def doctor(run: str | Path) -> tuple[runs.SavedRun, list[Mapping[str, Any]]]:
+    """What the doctor found wrong with a saved run while it trained, as plain data; nothing is trained or read anew.
+
+    Raises:
+        RunError: no such run, or none of its checkpoints is whole.
+    """
+    saved = runs.open_run(Path(run))
+    found, _ = checkpoint.load(saved.folder)
+    # A run that diverged may have saved nothing but why.
+    findings = found.findings if found else saved.judgement.get("findings") or []
+    return saved, [finding for finding in findings if isinstance(finding, dict)]
 
 
 def compare(names: Sequence[str | Path], split: str = "test") -> tuple[tuple[Comparison, ...], str]:

@@ -37,7 +37,7 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     from .show.report import page
 
     folder = runs.find(folder)
-    target = folder / runs.REPORT if out is None else out
+    target = folder / checkpoint.REPORT if out is None else out
     files.write(target, page(collect(folder)))
     return target
 

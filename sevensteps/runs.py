@@ -11,13 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from . import checkpoint, files
-from .checkpoint import CHECKPOINT, DAMAGED, HISTORY, JUDGEMENT, MODEL, PREDICTIONS, PREVIOUS, RECIPE, TIMINGS
+from .checkpoint import (
+    CHECKPOINT,
+    DAMAGED,
+    HISTORY,
+    JUDGEMENT,
+    MODEL,
+    PREDICTIONS,
+    PREVIOUS,
+    RECIPE,
+    REPORT,
+    TIMINGS,
+)
 from .errors import RunError, SevenstepsError, nearest
 from .recipe import Recipe
 from .records import Epoch
 
 ROOT = Path("runs")  # where runs go unless --out says otherwise
-REPORT = "report.html"
 FILES = (RECIPE, CHECKPOINT, PREVIOUS, DAMAGED, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, TIMINGS, REPORT)
 FIGURES = ("curves.png", "results.png", "mistakes.png", "confusion.png", "weights.png")
 LARGEST = 1 << 28  # bytes of a file of lines; a history of a million epochs has some 150 MB

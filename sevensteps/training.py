@@ -141,6 +141,9 @@ def to_the_end(work: Work, observe: Observe) -> Run:
             _train(work, observe, interrupted)
         if work.folder and not _is_finite(learn):
             runs.save_history(work.folder, state.history)
+            findings = [finding.as_json() for finding in work.doctor.findings]
+            ended = {"test": None, "valid": None, "stopped_because": state.stopped, "findings": findings}
+            runs.save_judgement(work.folder, ended)  # nothing to judge, and why
         learn.check_finite()
         if state.stopped and not done:
             try:

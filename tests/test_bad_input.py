@@ -299,11 +299,17 @@ def test_a_loss_that_becomes_infinite_is_said_with_its_place_and_a_remedy(
     typed = ["train", "--loss", "mse_loss", "--lr", "1e6", "--out", str(tmp_path / "run")]
     done = here(*typed, cwd=folder, capsys=capsys)
     assert done.code == 1
-    line, hint = done.err.splitlines()
+    found, _, line, hint = done.err.splitlines()
+    assert found.startswith("! The learning rate 1e+06 is too high")
     assert line.startswith("sevensteps: The loss became inf at epoch 1, batch ")
     assert "learning rate" in hint
     assert "clip" in hint
-    assert sorted(os.listdir(tmp_path / "run")) == [".lock", "history.jsonl", "recipe.toml"]
+    assert sorted(os.listdir(tmp_path / "run")) == [".lock", "history.jsonl", "judgement.json", "recipe.toml"]
+    told = here("doctor", str(tmp_path / "run"), cwd=folder, capsys=capsys)
+    assert told.code == 0
+    assert told.out.startswith("diverging, since epoch 1")
+    listed = here("runs", str(tmp_path), cwd=folder, capsys=capsys)
+    assert "the loss became inf" in listed.out
 
 
 def _limited(size: int) -> Callable[[], None]:

@@ -177,3 +177,18 @@ def test_leaving_the_test_unread_and_validating_on_it_do_not_go_together(
 ) -> None:
     typed = ["train", "three", "--no-test", "--validate-on", "test"]
     refused(here(*typed, cwd=folder, capsys=capsys), 2, "--validate-on valid")
+
+
+def test_the_doctor_explains_what_was_wrong_and_what_to_type(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ss.train(out=tmp_path / "healthy")
+    done = here("doctor", "healthy", cwd=tmp_path, capsys=capsys)
+    assert (done.code, done.out) == (0, "healthy: nothing was found wrong in 15 epochs.\n")
+    ss.train(recipe="walkthrough-by-hand", seed=29, epochs=3, out=tmp_path / "stuck")
+    told = here("doctor", str(tmp_path / "stuck"), cwd=folder, capsys=capsys)
+    assert told.out.startswith("saturated, since epoch 2")
+    assert "sevensteps train --recipe linear" in told.out
+    found = json.loads(here("doctor", str(tmp_path / "stuck"), "--json", cwd=folder, capsys=capsys).out)
+    assert [finding["code"] for finding in found["findings"]] == ["saturated"]
+    refused(here("doctor", "nowhere", cwd=folder, capsys=capsys), 1, "nowhere")
