@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 from machine import describe
 
+from sevensteps.judge.area import area_under_curve, areas_without_one
 from sevensteps.judge.comparison import compare, tango
 from sevensteps.judge.intervals import bootstrap, linear_combination, mean, means_without_one, wilson
 from sevensteps.judge.predictions import Predictions, from_jsonl
-from sevensteps.judge.scores import area_under_curve, areas_without_one, log_losses, score_table
+from sevensteps.judge.scores import log_losses, mean_of_classes, score_table
 
 PICTURES, RESAMPLES, REPEATS = 10_000, 10_000, 3
 
@@ -122,11 +123,7 @@ def coverage(simulations: int = 2000) -> None:
             label = np.repeat(np.arange(k), pictures)
             hit = np.concatenate([np.arange(pictures) < correct for correct in right]).astype(np.float64)
 
-            def balanced(label: np.ndarray, hit: np.ndarray, k: int = k) -> Callable[[np.ndarray], np.ndarray]:
-                of_class = label[:, None] == np.arange(k)
-                return lambda weights: ((weights @ (of_class * hit[:, None])) / (weights @ of_class)).mean(1)
-
-            interval = bootstrap(balanced, label, hit, resamples=1000).interval
+            interval = bootstrap(mean_of_classes, label, hit, resamples=1000).interval
             drawn.append((interval.low, interval.high))
         where = f"balanced accuracy, {k} classes of {pictures:,}"
         covered(f"{where}: Newcombe", statistics.mean(shares), squared)

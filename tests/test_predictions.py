@@ -128,6 +128,17 @@ def test_a_damaged_row_is_found_behind_thousands_and_among_two_splits(tmp_path: 
         from_jsonl(written(tmp_path, *rows), CLASSES)
 
 
+def test_an_error_about_a_picture_whose_name_is_no_text_can_be_printed(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.png")
+    with pytest.raises(RunError, match="row 1") as caught:
+        from_jsonl(written(tmp_path, dict(GOOD, id=name, logits=[])), CLASSES)
+    caught.value.message.encode("utf-8")
+    one = dataclasses.replace(table(2), ids=[name, name])
+    with pytest.raises(DataError, match="the same picture") as refused:
+        one.check()
+    refused.value.message.encode("utf-8")
+
+
 def test_no_file_no_rows_a_folder_and_a_giant_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path, says in ((tmp_path / "none", "cannot be read"), (tmp_path, "folder"), (written(tmp_path), "no predict")):
         with pytest.raises(RunError, match=says):

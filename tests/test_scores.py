@@ -17,16 +17,16 @@ from sklearn import metrics
 from tables import answering, rows_of, table
 
 from sevensteps.errors import DataError, UsageError
+from sevensteps.judge.area import area_under_curve, areas_without_one
 from sevensteps.judge.intervals import newcombe_area, wilson
 from sevensteps.judge.predictions import Predictions
 from sevensteps.judge.scores import (
     SMALLEST,
-    area_under_curve,
-    areas_without_one,
     brier_scores,
     confusion_matrix,
     is_among_top,
     log_losses,
+    mean_of_classes,
     score_table,
 )
 from sevensteps.records import Metric, Scores
@@ -278,6 +278,28 @@ def test_the_intervals_of_means_and_areas_are_about_their_standard_errors() -> N
     won = (two.logits[two.labels == 1] > two.logits[two.labels == 0].T).astype(float)  # DeLong's error, by its columns
     error = math.sqrt(won.mean(1).var(ddof=1) / len(won) + won.mean(0).var(ddof=1) / won.shape[1])
     assert area.high - area.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_balanced_accuracy_of_a_resample_is_that_of_its_rows(classes: int) -> None:
+    one = table(40, classes, skill=1.0)
+    weights = np.random.default_rng(1).multinomial(40, np.ones(40) / 40, 50).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        found = mean_of_classes(one.labels, one.right.astype(np.float64))(weights)
+    for value, counts in zip(found, weights.astype(int), strict=True):
+        drawn = rows_of(one, np.repeat(np.arange(40), counts))
+        if len(set(drawn.labels)) == classes:
+            assert value == pytest.approx(metrics.balanced_accuracy_score(drawn.labels, drawn.predicted))
+        else:
+            assert math.isnan(value)
+
+
+def test_the_interval_of_a_balanced_accuracy_is_about_its_standard_error() -> None:
+    scores = score_table(table(5000, 3, skill=1.0))
+    spread = math.sqrt(sum(c.recall.value * (1 - c.recall.value) / c.n for c in scores.per_class)) / 3
+    found = scores["balanced_accuracy"]
+    assert found.method == "bootstrap"
+    assert found.high - found.low == pytest.approx(2 * 1.96 * spread, rel=0.1)
 
 
 def test_the_same_table_has_the_same_figures_whether_it_was_written_or_not() -> None:

@@ -109,7 +109,7 @@ def bootstrap(
     Efron, "Better bootstrap confidence intervals" (1987); DiCiccio and Efron, "Bootstrap confidence intervals" (1996).
 
     >>> losses = np.array([0.1, 0.2, 0.1, 0.9, 0.3])
-    >>> found = bootstrap(mean, losses, within=(0, math.inf))
+    >>> found = bootstrap(mean, losses, within=(0.0, math.inf))
     >>> round(found.value, 3), found.interval.low < found.value < found.interval.high
     (0.32, True)
 

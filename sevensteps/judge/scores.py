@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Float64, Int64, Shaped
 
 from ..errors import UsageError
 from ..records import Bootstrap, ClassScores, Interval, Metric, Scores
+from .area import against_rest, area_under_curve, areas_without_one, one_area
 from .intervals import Weights, bootstrap, linear_combination, mean, means_without_one, newcombe_area, wilson
 from .predictions import Predictions
 
@@ -22,9 +23,10 @@ SMALLEST = float(np.finfo(np.float32).eps)  # a probability of 0 counts as this 
 def score_table(table: Predictions, *, resamples: int = RESAMPLES, seed: int = 0) -> Scores:
     """Accuracy, balanced accuracy, top-k accuracy, area under the ROC curve, log loss, Brier score, and each class.
 
-    Shares have Wilson's interval, the balanced accuracy Newcombe's over the classes, the rest the seeded bootstrap's;
-    each says which in `method`. A class without pictures in the split is named in `absent` and left out of what is a
-    mean over classes; it keeps its place in `per_class` and `confusion`. What has no value is None with a reason.
+    Shares have Wilson's interval, the rest the seeded bootstrap's; balanced accuracy and area have Newcombe's where
+    resampling sees no spread, as where all is right. Each says which in `method`. A class without pictures in the
+    split is named in `absent` and left out of what is a mean over classes; it keeps its place in `per_class` and
+    `confusion`. What has no value is None with a reason.
 
     Raises:
         DataError: the table holds something that no figure can be made of; see `Predictions.check`.
@@ -37,7 +39,7 @@ def score_table(table: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
     note = f"without {', '.join(absent)}: no pictures in {table.split}" if absent else ""
     metrics = [
         _share(table.split, "accuracy", int(np.trace(confusion)), len(table)),
-        _balanced_accuracy(table.split, confusion, note),
+        _balanced_accuracy(table, confusion, note, resamples, seed),
         *(_top(table, k) for k in TOP if k < len(table.classes)),
         _area(table, note, resamples, seed),
         _log_loss(table, resamples, seed),
@@ -104,87 +106,6 @@ def is_among_top(
     return np.asarray(ahead < k)
 
 
-def area_under_curve(
-    labels: Shaped[np.ndarray, " rows"], scores: Float[np.ndarray, "rows columns"]
-) -> Callable[[Weights], Any]:
-    """The area under the ROC curve, one class against the rest where there are several: a statistic for `bootstrap`.
-
-    It is the share of pairs of a picture of the class and one of another in which the former has the higher score,
-    half for equal ones (Mann and Whitney 1947; Hanley and McNeil, "The meaning and use of the area under a receiver
-    operating characteristic (ROC) curve", 1982). One column is the score of label 1; with several, the areas of the
-    classes are averaged. Classes without rows are left out of the mean; a resample in which another has none is NaN.
-
-    >>> area_under_curve(np.array([0, 0, 1]), np.array([[0.1], [0.4], [0.4]]))(np.ones((1, 3)))
-    array([0.75])
-    """
-    areas = [_one_area(labels == label, column) for label, column in _against_rest(labels, scores)]
-
-    def from_weights(weights: Weights) -> Any:
-        if not areas:
-            return np.full(len(weights), math.nan)
-        return sum(area(weights) for area in areas) / len(areas)
-
-    return from_weights
-
-
-def areas_without_one(
-    labels: Shaped[np.ndarray, " rows"], scores: Float[np.ndarray, "rows columns"]
-) -> Callable[[Float[np.ndarray, " rows"]], Any]:
-    """The area with one of each row taken out, by formula: the pairs that it was in go. See `area_under_curve`."""
-    ranked = _against_rest(labels, scores)
-
-    def from_weights(weights: Float[np.ndarray, " rows"]) -> Any:
-        found = []
-        for label, column in ranked:
-            positive = labels == label
-            won = np.empty(len(labels))
-            won[positive] = _weight_below(column[positive], column[~positive], weights[~positive])
-            won[~positive] = _weight_below(-column[~positive], -column[positive], weights[positive])
-            p, n = weights[positive].sum(), weights[~positive].sum()
-            pairs = np.where(positive, (p - 1) * n, p * (n - 1))
-            found.append((weights[positive] @ won[positive] - won) / np.where(pairs > 0, pairs, math.nan))
-        return np.mean(found, axis=0) if found else np.full(len(labels), math.nan)
-
-    return from_weights
-
-
-def _against_rest(labels: np.ndarray, scores: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """The classes that have pictures, as others have, each with its column of scores."""
-    columns = [(1, scores[:, 0])] if scores.shape[1] == 1 else list(enumerate(scores.T))
-    return [(label, column) for label, column in columns if 0 < (labels == label).sum() < len(labels)]
-
-
-def _one_area(positive: np.ndarray, scores: np.ndarray) -> Callable[[Weights], Any]:
-    """The area of one class against the rest.
-
-    The smaller of the two groups is sorted and summed up; each row of the larger looks up how much of it lies below.
-    """
-    few = positive if positive.sum() * 2 <= len(positive) else ~positive
-    places = np.flatnonzero(few)
-    places = places[scores[places].argsort(kind="stable")]
-    below, up_to = (np.searchsorted(scores[places], scores, side) for side in ("left", "right"))
-    below[few] = up_to[few] = 0  # where nothing lies: a row is in no pair with one of its own group
-    without_ties = bool((below == up_to).all())
-
-    def from_weights(weights: Weights) -> Any:
-        sums = np.zeros((len(weights), len(places) + 1))
-        np.cumsum(weights[:, places], axis=1, out=sums[:, 1:])
-        lower = sums[:, below] if without_ties else (sums[:, below] + sums[:, up_to]) / 2
-        of_few = sums[:, -1]
-        share = np.einsum("ij,ij->i", weights, lower) / (of_few * (weights.sum(1) - of_few))
-        return 1 - share if few is positive else share  # those that lie below are fewer, or the others
-
-    return from_weights
-
-
-def _weight_below(scores: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """For each score the weight of the others that are lower, half for equal ones."""
-    order = others.argsort(kind="stable")
-    sums = np.concatenate([[0.0], np.cumsum(weights[order])])
-    left, right = (np.searchsorted(others[order], scores, side) for side in ("left", "right"))
-    return np.asarray((sums[left] + sums[right]) / 2)
-
-
 def _share(split: str, name: str, correct: int, n: int, nothing: str = "") -> Metric:
     """A proportion with Wilson's interval; None where it is of nothing, which `nothing` explains."""
     if n == 0:
@@ -219,26 +140,32 @@ def _of_class(table: Predictions, confusion: np.ndarray, label: int) -> ClassSco
     )
 
 
-def _balanced_accuracy(split: str, confusion: np.ndarray, note: str) -> Metric:
+def _balanced_accuracy(table: Predictions, confusion: np.ndarray, note: str, resamples: int, seed: int) -> Metric:
     """The mean of the recalls of the classes that have pictures."""
-    counts = confusion.sum(1)
-    there = np.flatnonzero(counts)
-    right, of = np.diag(confusion)[there], counts[there]
-    intervals = [wilson(int(correct), int(n)) for correct, n in zip(right, of, strict=True)]
-    shares = right / of
-    lows, highs = (np.array([getattr(one, end) for one in intervals]) for end in ("low", "high"))
-    found = linear_combination(shares, lows, highs, np.full(len(there), 1 / len(there)))
-    value = float(shares.mean())
-    return Metric(
-        "balanced_accuracy",
-        value,
-        min(max(found.low, 0.0), value),  # all right may be 0.9999999999999999 in a sum, and the interval includes it
-        max(min(found.high, 1.0), value),
-        int(counts.sum()),
-        split,
-        "newcombe",
-        note,
+    found = bootstrap(
+        mean_of_classes,
+        table.labels,
+        table.right.astype(np.float64),
+        resamples=resamples,
+        seed=seed,
+        within=(0.0, 1.0),
     )
+    if found.interval is not None and found.interval.low < found.interval.high:
+        return _bootstrapped("balanced_accuracy", table.split, found, note)
+    there = np.flatnonzero(confusion.sum(1))
+    right, of = np.diag(confusion)[there], confusion.sum(1)[there]
+    intervals = [wilson(int(correct), int(n)) for correct, n in zip(right, of, strict=True)]
+    lows, highs = (np.array([getattr(one, end) for one in intervals]) for end in ("low", "high"))
+    wide = linear_combination(right / of, lows, highs, np.full(len(there), 1 / len(there)))
+    return _not_resampled("balanced_accuracy", table, float((right / of).mean()), wide, note)
+
+
+def mean_of_classes(
+    labels: Shaped[np.ndarray, " rows"], values: Float[np.ndarray, " rows"]
+) -> Callable[[Weights], Any]:
+    """The mean over classes of the mean in each, NaN where one was not drawn: a statistic for `bootstrap`."""
+    of_class = (labels[:, None] == np.unique(labels)).astype(np.float64)
+    return lambda weights: ((weights @ (of_class * values[:, None])) / (weights @ of_class)).mean(1)
 
 
 def _top(table: Predictions, k: int) -> Metric:
@@ -253,7 +180,7 @@ def _area(table: Predictions, note: str, resamples: int, seed: int) -> Metric:
     scores = (table.logits if table.logits.shape[1] == 1 else table.probabilities).astype(np.float64)
     if len(table.classes) == 2:
         scores = scores[:, -1:]
-    ranked = _against_rest(table.labels, scores)
+    ranked = against_rest(table.labels, scores)
     if not ranked:
         (name,) = {table.classes[label] for label in table.labels.tolist()}
         return Metric("roc_auc", None, None, None, n, split, "", f"every picture of {split} is {name}")
@@ -266,17 +193,15 @@ def _area(table: Predictions, note: str, resamples: int, seed: int) -> Metric:
         within=(0.0, 1.0),
         leave_one_out=areas_without_one,
     )
-    value = found.value if found.value is not None else math.nan
-    if found.interval is not None and found.interval.low < found.interval.high:
+    if found.value is None or (found.interval is not None and found.interval.low < found.interval.high):
         return _bootstrapped("roc_auc", split, found, note)
-    # Every resample has the same area, as where classes do not overlap: resampling cannot say how far that is luck.
     intervals = []
     for label, column in ranked:
         of_class = int((table.labels == label).sum())
-        area = float(_one_area(table.labels == label, column)(np.ones((1, n)))[0])
+        area = float(one_area(table.labels == label, column)(np.ones((1, n)))[0])
         intervals.append(newcombe_area(area, of_class, n - of_class))
     low, high = (float(np.mean([getattr(one, end) for one in intervals])) for end in ("low", "high"))
-    return Metric("roc_auc", value, min(low, value), max(high, value), n, split, "newcombe", note)
+    return _not_resampled("roc_auc", table, found.value, Interval(low, high), note)
 
 
 def _log_loss(table: Predictions, resamples: int, seed: int) -> Metric:
@@ -299,6 +224,15 @@ def _mean(
     """The mean of a figure of each picture."""
     found = bootstrap(mean, values, resamples=resamples, seed=seed, within=within, leave_one_out=means_without_one)
     return _bootstrapped(name, split, found, note)
+
+
+def _not_resampled(name: str, table: Predictions, value: float, wide: Interval, note: str) -> Metric:
+    """A figure that is the same in every resample, as where all is right: how far that is luck, a formula says.
+
+    All right may be 0.9999999999999999 in a sum; the interval includes it, and no more than there can be.
+    """
+    low, high = min(max(wide.low, 0.0), value), max(min(wide.high, 1.0), value)
+    return Metric(name, value, low, high, len(table), table.split, "newcombe", note)
 
 
 def _bootstrapped(name: str, split: str, found: Bootstrap, note: str) -> Metric:
