@@ -4,7 +4,7 @@ A picture is far from what was seen if it is far from every class: each class is
 pictures with few directions of its own and one spread for all others (probabilistic principal components: Tipping and
 Bishop, "Probabilistic principal component analysis", 1999), and the distance is Mahalanobis' (Lee et al., "A simple
 unified framework for detecting out-of-distribution samples", 2018, on the features of a network; that pixels tell
-more here was measured: docs/decisions/0010-abstaining.md). It needs no torch and nothing of the model.
+more here was measured: docs/decisions/0009-sure-unsure-none-of-these.md). It needs no torch and nothing of the model.
 `judge/abstain.py` fits it.
 """
 

@@ -100,6 +100,8 @@ def test_blocks_of_pictures_change_nothing(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_same_pictures_give_the_same_bytes() -> None:
     one, other = fitted()[0], fitted()[0]
+    for direction in one.directions.reshape(-1, one.directions.shape[2]):  # of its two ways, always the same
+        assert direction[np.abs(direction).argmax()] > 0
     assert one.facts() == other.facts()
     for name, array in one.arrays().items():
         assert array.dtype == np.float32
@@ -294,7 +296,6 @@ FOREIGN: dict[str, Callable[[dict[str, np.ndarray], dict[str, Any]], Any]] = {
     "a confidence in words": _limits(confidence="high"),
     "a confidence that is true": _limits(confidence=True),
     "a negative distance": _limits(distance=-1),
-    "a distance of 400 digits": _limits(distance=10**400),
     "no distance": _limits(distance=...),
     "a number too many": _limits(more=1),
     "a list of limits": lambda arrays, about: about.update(abstain=[0.9]),

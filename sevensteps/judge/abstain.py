@@ -15,7 +15,7 @@ from ..records import Coverage
 from ..seeds import ABSTAIN, seed_of
 from .intervals import score, wilson
 
-DIRECTIONS = 20  # of each class; 10 and 40 were measured, too: docs/decisions/0010-abstaining.md
+DIRECTIONS = 20  # of each class; 10 and 40 were measured, too: docs/decisions/0009-sure-unsure-none-of-these.md
 MOST_DIRECTIONS = 400  # of all classes, so that a model's file stays small: 0.3 MB at 28x28
 PICTURES_EACH = 10  # pictures that a direction must have behind it
 MOST_PICTURES = 3_000  # of a class that are looked at; more change little and take long

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ..records import Against, Baselines, Batch, Epoch, Finding, Note, Opening, Ready, Score
+from ..records import Against, Baselines, Batch, Coverage, Epoch, Finding, Note, Opening, Ready, Score
 
 Observer = Callable[[object], None]
 
@@ -173,6 +173,7 @@ def print_result(
     validated_on_test: bool,
     against: Against | None,
     looks: int | None,
+    coverage: Coverage | None,
 ) -> None:
     """The end of a run: why it stopped, the figure with its interval, and the baselines to hold it against."""
     out.print(_pair("stopped", f"because {stopped_because}{kept}"))
@@ -181,6 +182,8 @@ def print_result(
         out.print(_pair("accuracy", in_words(score), style="bold green"))
     if against is not None:
         out.print(_pair("", against_in_words(against)))
+    if coverage is not None:
+        out.print(_pair("", coverage_in_words(coverage), style="dim"))
     if looks is not None:
         line = f"these test pictures have judged {looks:,} model{'s' * (looks != 1)} on this machine"
         out.print(_pair("", line, style="dim"))
@@ -191,6 +194,13 @@ def print_result(
             out.print(_pair("", finding.fix))
     if validated_on_test:
         out.print(_pair("note", "the test pictures were looked at after every epoch, so this is no untouched test"))
+
+
+def coverage_in_words(coverage: Coverage) -> str:
+    """How many pictures a model answers that may abstain, and how often it is right then."""
+    right = f", {coverage.score.accuracy:.2%} of these correctly" if coverage.score is not None else ""
+    sure = f"95 % interval {coverage.interval.low:.1%} to {coverage.interval.high:.1%}"
+    return f'predict answers {coverage.share:.1%} of them ({sure}){right}; else it says "not sure" or "none of these"'
 
 
 def against_in_words(against: Against) -> str:
