@@ -57,6 +57,8 @@ class ModelError(SevenstepsError, ValueError):
 class UnreadableError(ModelError):
     """A model's file that cannot be read here and now, and may be whole all the same."""
 
+    code = "unreadable"
+
 
 class TrainingError(SevenstepsError, RuntimeError):
     """Training that cannot go on: a second stream, a loss that is not finite."""

@@ -88,8 +88,8 @@ def test_the_first_job_needs_no_arguments(folder: Path, first: Done) -> None:
 
 
 def test_what_is_typed_next_works(folder: Path, first: Done, capsys: pytest.CaptureFixture[str]) -> None:
-    (xray,) = re.findall(r"sevensteps (xray .*)", first.out)
-    assert here(*xray.split(), cwd=folder, capsys=capsys).code == 0
+    (report,) = re.findall(r"sevensteps (report .*)", first.out)
+    assert here(*report.split(), "--out", "report.html", cwd=folder, capsys=capsys).code == 0
 
 
 def test_off_a_terminal_there_is_a_line_an_epoch_and_no_escape_code(first: Done) -> None:
