@@ -14,6 +14,9 @@ import pytest
 if TYPE_CHECKING:
     from sevensteps.data.images import Splits
 
+# `reliability` stands beside the tests and is not installed; last, so that what is tested is the installed package.
+sys.path.append(str(Path(__file__).parent.parent))
+
 # No word leaves the machine: neither from here nor from the programs that the tests start.
 OFFLINE = Path(__file__).parent / "offline"
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-from reliability import disk  # noqa: E402
-from reliability.cases import CASES, make_source  # noqa: E402
-from reliability.kill import command  # noqa: E402
+from reliability import disk
+from reliability.cases import CASES, make_source
+from reliability.kill import command
 
+ROOT = Path(__file__).parent.parent
 AROUND = {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], str(ROOT)])}
 
 
