@@ -18,8 +18,8 @@ import sevensteps as ss
 from sevensteps.data.batches import DataLoaders
 from sevensteps.data.images import Images, Splits
 from sevensteps.judge.doctor import CHECKS, Doctor
-from sevensteps.judge.evidence import Sampler
 from sevensteps.judge.neighbors import neighbors
+from sevensteps.judge.sampler import Sampler
 from sevensteps.learner import Learner
 from sevensteps.metrics import accuracy
 from sevensteps.records import Batch, Epoch, Finding
@@ -80,6 +80,12 @@ def shuffled(images: Images) -> Images:
 def mostly_first(images: Images) -> Images:
     rare = np.flatnonzero(images.labels == 1)[12:]
     return images.take(np.setdiff1d(np.arange(len(images)), rare))
+
+
+def partly_wrong(images: Images) -> Images:
+    labels = images.labels.copy()
+    labels[::5] = 1 - labels[::5]
+    return dataclasses.replace(images, labels=labels)
 
 
 def negative(images: Images) -> Images:
@@ -180,14 +186,14 @@ FAULTS: dict[str, tuple[str, Callable[[], list[Finding]]]] = {
     "a rate that leads uphill": ("diverging", lambda: watched(learn_of(opt_func=torch.optim.Adam, lr=1.0), 6)),
     "a rate that overshoots": (
         "oscillating",
-        lambda: watched(learner("cnn", loaders(320, 32), opt_func=torch.optim.AdamW, lr=0.5)),
+        lambda: watched(learn_of(layers(16, 16, 16), lr=4.0)),
     ),
     "a rate far too low": ("rate_too_low", lambda: watched(learn_of(lr=0.00005))),
     "a sigmoid that is flat": ("saturated", lambda: watched(learn_of(pushed(60.0), loss_func=sigmoid_l1_loss))),
     "one class from the start": ("one_class", lambda: watched(learn_of(pushed(30.0)))),
     "learned by heart": (
         "overfitting",
-        lambda: watched(learn_of(layers(64), pictures(16), batch_size=4, lr=1.0), 12),
+        lambda: watched(learn_of(layers(64), relabeled(pictures(40), partly_wrong, ("train",)), batch_size=4), 30),
     ),
     "over too soon": ("too_few_epochs", lambda: watched(learn_of(batch_size=80), 3)),
 }
@@ -497,7 +503,7 @@ def test_a_run_that_was_cut_off_is_judged_as_one_that_was_not(fault: str, leave:
         if fault == "saturated":
             return learn_of(pushed(20.0), loss_func=sigmoid_l1_loss)
         if fault == "overfitting":
-            return learn_of(layers(64), pictures(32), batch_size=4, lr=1.0)
+            return learn_of(layers(64), relabeled(pictures(40), partly_wrong, ("train",)), batch_size=4, lr=0.5)
         if fault == "rate_too_low":
             return learn_of(lr=0.0001)
         if fault == "frozen":
@@ -526,8 +532,8 @@ def test_a_run_that_was_cut_off_is_judged_as_one_that_was_not(fault: str, leave:
 
 
 def test_small_sets_are_looked_at_less_often_later() -> None:
-    few, many = Sampler(learn_of(splits=pictures(640))), Sampler(learn_of(splits=pictures(6400)))
-    assert [epoch for epoch in range(1, 31) if few.is_due(epoch)] == [1, 2, 3, 4, 11, 22]
+    few, many = (Sampler(learn_of(splits=pictures(count), batch_size=2)) for count in (40, 1200))
+    assert [epoch for epoch in range(1, 65) if few.is_due(epoch)] == [1, 2, 3, 4, 6, 8, 12, 16, 24, 30, 32, 48, 60, 64]
     assert all(many.is_due(epoch) for epoch in range(1, 100))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from ..records import Finding
+from .chance import one_class
 from .evidence import Evidence
 from .intervals import wilson
 
@@ -16,10 +17,9 @@ LARGE, SMALL = 10.0, 0.02  # root mean square of the inputs; centered pixels hav
 LOPSIDED = 9.0  # times as many pictures of one class as of another
 APART = 0.16  # how far from one half the share is whose nearest neighbor is of the same split, on average
 OTHER_SHARES = 0.25  # how much of the pictures would have to change class for both splits to have the same shares
-FEW = 40  # pictures of each split: with fewer nothing can be said of how they are distributed
-STEEP = 1.1  # norm of the gradient at the start, for pictures of length 1
-FAR_OFF = 3.0  # loss at the start, in losses of a guess
-SURE = 5.0  # the same, for a model that begins with one class for all
+FEW = 100  # pictures of each split: with fewer nothing can be said of how they are distributed
+STEEP, STEEPER = 0.6, 2.4  # norm of the gradient for inputs of length 1, at the start and later
+FAR_OFF = 5.0  # loss that goes with it, in losses of a guess
 
 
 def inputs_not_scaled(e: Evidence) -> Finding | None:
@@ -74,16 +74,17 @@ def loss_misfit(e: Evidence) -> Finding | None:
 
 def frozen(e: Evidence) -> Finding | None:
     """Parameters that no step moves: without a gradient, out of the loss's reach, or unknown to the optimizer."""
-    if not e.frozen or not e.parameters:
+    if e.frozen is None:
+        return e.still("frozen")
+    if not e.frozen:
         return None
     shown = ", ".join(e.frozen[:4]) + (f" and {len(e.frozen) - 4} more" if len(e.frozen) > 4 else "")
     return e.finding(
         "frozen",
-        f"{len(e.frozen)} of {len(e.parameters)} tensors of parameters are frozen and stay as they started: {shown}. "
+        f"{len(e.frozen)} tensors of parameters are frozen and stay as they started: {shown}. "
         "They require no gradient, the loss does not depend on them, or the optimizer does not know them.",
         "If that is not meant: parameter.requires_grad_(True) for each, and make the Learner after the model is whole.",
         frozen=len(e.frozen),
-        of=len(e.parameters),
     )
 
 
@@ -92,13 +93,13 @@ def class_imbalance(e: Evidence) -> Finding | None:
 
     He and Garcia, "Learning from imbalanced data" (2009).
     """
-    if e.images is None:
+    counts = e.counts
+    if counts is None:
         return None
-    counts = e.images.counts
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     if counts[most] < LOPSIDED * counts[least]:
         return None
-    share = counts[most] / len(e.images)
+    share = counts[most] / sum(counts.values())
     return e.finding(
         "class_imbalance",
         f"The classes are out of balance: {counts[most]:,} training pictures of {most} and {counts[least]:,} of "
@@ -116,11 +117,13 @@ def split_mismatch(e: Evidence) -> Finding | None:
 
     By their nearest neighbors (see `Neighbors`), and by how often each class comes.
     """
-    if e.images is None or e.valid_images is None or min(len(e.images), len(e.valid_images)) < FEW:
+    if e.counts is None or e.valid_counts is None:
         return None
-    shares, valid_shares = (
-        {name: count / len(images) for name, count in images.counts.items()} for images in (e.images, e.valid_images)
-    )
+    n, n_valid = sum(e.counts.values()), sum(e.valid_counts.values())
+    if min(n, n_valid) < FEW:
+        return None
+    shares = {name: count / n for name, count in e.counts.items()}
+    valid_shares = {name: e.valid_counts[name] / n_valid for name in shares}
     moved = sum(abs(shares[name] - valid_shares[name]) for name in shares) / 2
     own = e.neighbors.own_split if e.neighbors else {}
     apart = sum(abs(share - 0.5) for share in own.values()) / max(len(own), 1)
@@ -174,11 +177,11 @@ def exploding(e: Evidence) -> Finding | None:
     """
     if e.look is None:
         return e.still("exploding")
-    if e.clip or not e.guess > 0:
+    if e.clip or not e.guess > 0 or (e.is_start and one_class(e)):
         return None
-    steepness, off = e.look.gradient / (1 + e.look.input_norm), e.look.loss / e.guess
-    usual = e.is_start or "exploding" in e.open
-    if not (steepness > (STEEP if usual else 4 * STEEP) and off > FAR_OFF) and math.isfinite(steepness):
+    steepness, off = e.look.steepness, e.look.loss / e.guess
+    most = STEEP if e.is_start or "exploding" in e.open else STEEPER
+    if math.isfinite(steepness) and not (steepness > most and off > FAR_OFF):
         return None
     when = "before the first step" if e.is_start else f"after epoch {e.epoch}"
     return e.finding(

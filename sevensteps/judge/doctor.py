@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..learner import Learner
 from ..records import Batch, Epoch, Finding
-from . import causes, symptoms
-from .evidence import Evidence, Sampler, collect
+from . import causes, chance, symptoms
+from .evidence import Evidence, collect, is_looked_at, is_over
+from .sampler import Sampler
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ CHECKS = {
         Check(symptoms.dead_relus, _OF_DATA | _OF_RATE),
         Check(symptoms.vanishing, _OF_DATA | _OF_RATE | {"dead_relus", "saturated"}),
         Check(causes.shuffled_labels, _OF_DATA | _OF_RATE | _OF_LAYERS),
-        Check(symptoms.saturated),
-        Check(symptoms.stuck),
+        Check(chance.saturated),
+        Check(chance.stuck),
         Check(symptoms.rate_too_low, _OF_DATA | _OF_RATE | _OF_LAYERS | _OF_CHANCE),
-        Check(symptoms.one_class, _UNLEARNED | {"shuffled_labels", "saturated"}, at_start=True),
-        Check(symptoms.at_chance, _UNLEARNED | _OF_CHANCE - {"at_chance"}),
+        Check(chance.one_class, _UNLEARNED | {"shuffled_labels", "saturated"}, at_start=True),
+        Check(chance.at_chance, _UNLEARNED | _OF_CHANCE - {"at_chance"}),
         Check(symptoms.overfitting, _UNLEARNED | _OF_CHANCE),
         Check(symptoms.too_few_epochs, _UNLEARNED | _OF_CHANCE | {"overfitting"}, at_end=True),
     )
@@ -83,22 +84,30 @@ class Doctor:
 
     def observe(self, event: Batch | Epoch) -> list[Finding]:
         """Take in an event; findings that have just appeared are returned."""
+        if self._start is None and isinstance(event, Batch) and math.isfinite(event.loss):
+            return []  # nearly every event: what is done here is done for each batch
         start, self._start = self._start, None
         is_first = isinstance(event, Batch) and self._learn.state.batch == 1  # else it was made, and then taken up
         found = self._judged(start, at_start=True) if start is not None and is_first else []
         if isinstance(event, Epoch):
             self._take_back(event.number)
-            found += self._judged(collect(self._learn, self._sampler, self.open, event.number))
-        elif not math.isfinite(float(event.loss)):
-            found += self._judged(collect(self._learn, self._sampler, self.open, event.epoch), only={"diverging"})
+            standing = self.open
+            # Most epochs of a long run that is fine are none of these.
+            is_watched = bool(standing) or is_looked_at(self._learn, self._sampler, standing, event.number)
+            if is_watched or is_over(self._learn):
+                only = None if is_watched else [code for code, check in CHECKS.items() if check.at_end]
+                found += self._judged(collect(self._learn, self._sampler, standing, event.number), only=only)
+        elif not math.isfinite(event.loss):
+            found += self._judged(collect(self._learn, self._sampler, self.open, event.epoch), only=("diverging",))
         return found
 
-    def _judged(self, e: Evidence, *, at_start: bool = False, only: set[str] | None = None) -> list[Finding]:
+    def _judged(self, e: Evidence, *, at_start: bool = False, only: Sequence[str] | None = None) -> list[Finding]:
         """Hold every check against the evidence: mark what has passed, and add what is new."""
         raised: list[Finding] = []
         standing = set(self.open)
-        for code, check in CHECKS.items():
-            if (only is not None and code not in only) or (at_start and not check.at_start):
+        for code in only or CHECKS:
+            check = CHECKS[code]
+            if at_start and not check.at_start:
                 continue
             seen = check.look_for(e)
             if code in e.open:
@@ -106,7 +115,7 @@ class Doctor:
                 if seen is None:
                     standing.discard(code)
             elif seen is not None and (not e.finite or not check.explained_by & standing):
-                if e.is_end and (check.at_end or (code in _OF_CHANCE and symptoms.is_early(e, code))):
+                if e.is_end and (check.at_end or (code in _OF_CHANCE and chance.is_early(e, code))):
                     seen = dataclasses.replace(seen, evidence={**(seen.evidence or {}), BECAUSE_IT_ENDS: True})
                 raised.append(seen)
                 standing.add(code)

@@ -12,22 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import torch
-from torch.utils.data import DataLoader, IterableDataset
-
-from ..data.images import Images
 from ..learner import Learner
 from ..records import Epoch, Finding, Interval
-from ..steps.repeat import batches_from
 from .intervals import wilson
-from .look import Look, Pair, look
-from .neighbors import Neighbors, neighbors
+from .look import Look, look
+from .neighbors import Neighbors
+from .sampler import OFTEN, Sampler, is_round
 
-SAMPLE = 64  # pictures looked at; a look at them takes some 0.2 ms of a linear model, and as long as half a batch else
-OFTEN = 4  # epochs: so many are looked at first, all of them
-SHARE = 0.01  # later, pictures looked at are at most this share of the pictures trained on
+TRIED_UNTIL = 8  # epochs: later, steps are tried only while a finding that rests on them is open
 
+TRIED = {"oscillating", "rate_too_low"}  # rest on steps that are tried
 FALLING_FOR = 5  # epochs in which the gradient of a run that is stuck never rose
 
 # Times the learning rate of the steps that are tried: as it is, and rates that are far too high for a run that is fine.
@@ -70,10 +64,9 @@ class Evidence:
     clip: float | None
     loss_name: str
     loss_takes: str  # "scores", "probabilities", "log probabilities" or "numbers"
-    frozen: Sequence[str]  # parameters that do not learn
-    parameters: Sequence[str]
-    images: Images | None
-    valid_images: Images | None
+    frozen: Sequence[str] | None  # parameters that do not learn; None where it was not asked
+    counts: Mapping[str, int] | None  # training pictures of each class
+    valid_counts: Mapping[str, int] | None
     look: Look | None
     sampler: Sampler
     open: Mapping[str, Finding] = field(default_factory=dict)
@@ -85,9 +78,9 @@ class Evidence:
 
     def chance(self, number: int = 0) -> Chance | None:
         """How an epoch (the last, unless numbered) stands to chance; None where it cannot be known."""
-        return chance_of(self.history[number - 1], self.valid_images) if self.history else None
+        return chance_of(self.history[number - 1], self.valid_counts) if self.history else None
 
-    @property
+    @functools.cached_property
     def is_at_chance(self) -> bool:
         """Whether the last epoch's accuracy is no better than chance."""
         chance = self.chance()
@@ -113,137 +106,79 @@ class Evidence:
         return self.open.get(code)
 
 
-class Sampler:
-    """The pictures that a learner is looked at with: the same each time, so that what is seen can be compared.
-
-    Everything in here can be made again from the loaders.
-    """
-
-    def __init__(self, learn: Learner) -> None:
-        self._learn = learn
-
-    @property
-    def images(self) -> Images | None:
-        """The training pictures, where the loader has them."""
-        return _images_of(self._learn.dls.train)
-
-    @property
-    def valid_images(self) -> Images | None:
-        """The validation pictures, where the loader has them."""
-        return _images_of(self._learn.dls.valid)
-
-    @functools.cached_property
-    def batch(self) -> Pair | None:
-        """Training pictures as the model gets them, without augmentation."""
-        return self._sampled(self._learn.dls.train)
-
-    @functools.cached_property
-    def valid(self) -> Pair | None:
-        """Validation pictures as the model gets them."""
-        return None if self._learn.dls.valid is None else self._sampled(self._learn.dls.valid)
-
-    @functools.cached_property
-    def guess(self) -> float:
-        """The loss of the training pictures with all scores at zero; 0 where it cannot be had."""
-        if self.batch is None:
-            return 0.0
-        x, targets = self.batch
-        try:
-            with self._learn.looking():
-                return float(self._learn.objective.loss(torch.zeros_like(self._learn.model(x)), targets))
-        except Exception:  # as in `_looked`
-            if self.images is not None:
-                raise
-            return 0.0
-
-    @functools.cached_property
-    def near(self) -> Neighbors | None:
-        """What the nearest pictures say, where there are pictures."""
-        images, valid = self.images, self.valid_images
-        return neighbors(images, valid) if images is not None and len(images) > 1 else None
-
-    def is_due(self, epoch: int) -> bool:
-        """Whether an epoch is looked at: the first few, then as often as the share for looking allows."""
-        images = self.images
-        if epoch <= OFTEN or images is None:
-            return True
-        every = -(-SAMPLE // max(int(SHARE * len(images)), 1))
-        return epoch % every == 0
-
-    def _sampled(self, loader: Any) -> Pair | None:
-        images = _images_of(loader)
-        if images is not None:
-            order = np.sort(np.random.default_rng(0).permutation(len(images))[:SAMPLE])
-            pixels, labels = images.tensors
-            x = pixels[order].to(self._learn.device, torch.float32).div_(255)
-            return x.flatten(1) if self._learn.flat else x, labels[order].to(self._learn.device)
-        if not _may_be_read_again(loader):
-            return None
-        found = next(batches_from(loader, self._learn.state.seed, 0, 0, self._learn.device), None)
-        return found and (found[0][:SAMPLE], found[1][:SAMPLE])
-
-
 def collect(learn: Learner, sampler: Sampler, open_findings: Mapping[str, Finding], epoch: int) -> Evidence:
     """The evidence of the learner as it stands: before its first batch, or after an epoch or batch."""
     state = learn.state
     is_start = state.batch == 0
-    is_end = not is_start and learn.stop.reason(state.progress()) is not None
-    rounded = epoch & (epoch - 1) == 0 or (epoch % 3 == 0 and (epoch // 3) & (epoch // 3 - 1) == 0)
     loss = state.last_loss
-    finite = loss is None or bool(torch.isfinite(loss))
+    finite = loss is None or math.isfinite(loss)
     found = None
-    if finite and (
-        is_start or sampler.is_due(epoch) or _is_telling(state.history, sampler.valid_images, open_findings)
-    ):
+    if finite and (is_start or is_looked_at(learn, sampler, open_findings, epoch)):
         current = state.history[-1].lr / state.lr if state.history and state.lr else AS_IT_IS
-        factors = () if is_start or not rounded else (current, *FAR)
+        is_tried = epoch <= TRIED_UNTIL or not TRIED.isdisjoint(open_findings)
+        factors = (current, *FAR) if not is_start and is_round(epoch) and is_tried else ()
         found = _looked(learn, sampler, factors)
-    held = {id(p) for group in learn.opt.param_groups for p in group["params"]}
-    reached = {part.name for part in found.parts if part.gradient is not None} if found else None
-    named = dict(learn.model.named_parameters())
     return Evidence(
         epoch,
         state.batch,
         is_start,
-        is_end,
-        list(state.history),
+        is_over(learn),
+        state.history,
         finite,
         state.lr,
         learn.clip,
         learn.objective.name,
         _takes(learn),
-        [
-            name
-            for name, parameter in named.items()
-            if not parameter.requires_grad or id(parameter) not in held or (reached is not None and name not in reached)
-        ],
-        list(named),
-        sampler.images,
-        sampler.valid_images,
+        None if found is None and epoch > OFTEN else _frozen(learn, found),
+        sampler.counts,
+        sampler.valid_counts,
         found,
         sampler,
         open_findings,
     )
 
 
-def _is_telling(history: Sequence[Epoch], valid: Images | None, open_findings: Mapping[str, Finding]) -> bool:
+def _frozen(learn: Learner, found: Look | None) -> list[str]:
+    """Parameters without a gradient, unknown to the optimizer, or out of the loss's reach."""
+    held = {id(p) for group in learn.opt.param_groups for p in group["params"]}
+    missed = {part.name for part in found.parts if part.gradient is None} if found else set()
+    return [
+        name
+        for name, parameter in learn.model.named_parameters()
+        if not parameter.requires_grad or id(parameter) not in held or name in missed
+    ]
+
+
+def is_looked_at(learn: Learner, sampler: Sampler, open_findings: Mapping[str, Finding], epoch: int) -> bool:
+    """Whether a batch is looked at after this epoch: a pure function of history and findings."""
+    return sampler.is_due(epoch) or _is_telling(learn.state.history, sampler.valid_counts, open_findings)
+
+
+def is_over(learn: Learner) -> bool:
+    """Whether the run ends where it stands."""
+    return learn.state.batch > 0 and learn.stop.reason(learn.state.progress()) is not None
+
+
+def _is_telling(
+    history: Sequence[Epoch], counts: Mapping[str, int] | None, open_findings: Mapping[str, Finding]
+) -> bool:
     """Whether the last epoch has fallen to chance, or is one of the first few of a run that is saturated there."""
     if not history:
         return False
     known = open_findings.get("saturated")
     if known is not None and history[-1].number <= known.epoch + 2 * FALLING_FOR:
         return True
-    now, *before = (chance_of(epoch, valid) for epoch in history[:-3:-1])
+    now, *before = (chance_of(epoch, counts) for epoch in history[:-3:-1])
     return now is not None and now.holds and not (before and before[0] is not None and before[0].holds)
 
 
-def chance_of(epoch: Epoch, valid: Images | None) -> Chance | None:
+def chance_of(epoch: Epoch, counts: Mapping[str, int] | None) -> Chance | None:
     """How an epoch stands to chance; None where it cannot be known."""
     accuracy = epoch.metrics.get("accuracy")
-    if valid is None or accuracy is None or not 0 <= accuracy <= 1:
+    if counts is None or accuracy is None or not 0 <= accuracy <= 1:
         return None
-    n = len(valid)
-    return Chance(accuracy, n, max(valid.counts.values()) / n, wilson(round(accuracy * n), n))
+    n = sum(counts.values())
+    return Chance(accuracy, n, max(counts.values()) / n, wilson(round(accuracy * n), n))
 
 
 def _looked(learn: Learner, sampler: Sampler, factors: Sequence[float]) -> Look | None:
@@ -256,18 +191,6 @@ def _looked(learn: Learner, sampler: Sampler, factors: Sequence[float]) -> Look 
         if sampler.images is not None:
             raise
         return None
-
-
-def _images_of(loader: Any) -> Images | None:
-    images = getattr(loader, "images", None)
-    return images if isinstance(images, Images) and len(images) else None
-
-
-def _may_be_read_again(loader: Any) -> bool:
-    """Whether a batch can be had without taking it from training, or starting processes."""
-    if isinstance(loader, DataLoader):
-        return loader.num_workers == 0 and not isinstance(loader.dataset, IterableDataset)
-    return isinstance(loader, (list, tuple)) or hasattr(loader, "epoch_batches")
 
 
 def _takes(learn: Learner) -> str:

@@ -53,13 +53,19 @@ class Look:
     targets: Tensor
     shares: Tensor | None  # probabilities of the classes; None for a model that fits numbers
     valid_shares: Tensor | None
-    steps: Mapping[float, tuple[float, float]]  # by times the learning rate: losses after a step, training, validation
-    valid_loss: float | None = None
+    steps: Mapping[float, tuple[float, float | None]]  # by times the rate: losses after a step, training, validation
+    valid_loss: float | None
+    valid_own: float | None  # the same in training mode, by statistics of these pictures; where steps were tried
 
     @property
     def gradient(self) -> float:
         """The norm of the gradient, all parameters together."""
         return math.sqrt(sum((part.gradient or 0.0) ** 2 for part in self.parts))
+
+    @property
+    def steepness(self) -> float:
+        """The norm of the gradient for inputs of length 1: that of a linear model is under 1."""
+        return self.gradient / (1 + self.input_norm)
 
 
 def look(learn: Learner, batch: Pair, valid: Pair | None, factors: Sequence[float] = ()) -> Look:
@@ -76,11 +82,17 @@ def look(learn: Learner, batch: Pair, valid: Pair | None, factors: Sequence[floa
                 scores = _scores(learn, x, {})
             loss = objective.loss(scores, targets)
             gradients = _gradients(loss, named)
-        steps = _tried(learn, batch, valid, _directions(learn, named, gradients), factors) if factors else {}
+        own_loss = float(loss)
+        valid_loss = None
+        if valid is not None and valid_scores is not None:
+            valid_loss = float(objective.loss(valid_scores, valid[1]))
+        steps = _tried(learn, batch, valid, own_loss, _directions(learn, named, gradients), factors) if factors else {}
+        is_wanted = factors and (steps or (valid_loss or 0.0) > own_loss)
+        valid_own = _loss_in_training(learn, valid or batch, {}) if is_wanted else None
         scores = scores.detach()
         is_classes = scores.ndim == 2 and not objective.is_regression
         return Look(
-            float(loss),
+            own_loss,
             watching.input_size,
             watching.input_norm,
             watching.last,
@@ -91,7 +103,8 @@ def look(learn: Learner, batch: Pair, valid: Pair | None, factors: Sequence[floa
             learn.probabilities(scores) if is_classes else None,
             learn.probabilities(valid_scores) if is_classes and valid_scores is not None else None,
             steps,
-            float(objective.loss(valid_scores, valid[1])) if valid is not None and valid_scores is not None else None,
+            valid_loss,
+            valid_own,
         )
 
 
@@ -173,16 +186,26 @@ def _directions(learn: Learner, named: Mapping[str, nn.Parameter], gradients: Gr
 
 
 def _tried(
-    learn: Learner, batch: Pair, valid: Pair | None, directions: Mapping[str, Tensor] | None, factors: Sequence[float]
-) -> dict[float, tuple[float, float]]:
+    learn: Learner,
+    batch: Pair,
+    valid: Pair | None,
+    loss: float,
+    directions: Mapping[str, Tensor] | None,
+    factors: Sequence[float],
+) -> dict[float, tuple[float, float | None]]:
+    """Losses after steps of the batch; of other pictures only where a step lowers its own, to spare the time."""
     if not directions:
         return {}
     named = dict(learn.model.named_parameters())
-    steps = {}
-    for factor in (0.0, *factors):
+    steps: dict[float, tuple[float, float | None]] = {}
+    for factor in factors:
         moved = {
             name: named[name].detach() - factor * learn.state.lr * direction for name, direction in directions.items()
         }
-        losses = [float(learn.objective.loss(_scores(learn, x, moved), y)) for x, y in (batch, valid or batch)]
-        steps[factor] = (losses[0], losses[1])
+        own = _loss_in_training(learn, batch, moved)
+        steps[factor] = own, _loss_in_training(learn, valid or batch, moved) if own < loss else None
     return steps
+
+
+def _loss_in_training(learn: Learner, pair: Pair, moved: Mapping[str, Tensor]) -> float:
+    return float(learn.objective.loss(_scores(learn, pair[0], moved), pair[1]))

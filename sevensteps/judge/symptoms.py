@@ -1,4 +1,4 @@
-"""Symptoms: what goes wrong while a run trains. Its rate, its gradients and activations, chance, and when it ends.
+"""Symptoms: what goes wrong while a run trains. Its rate, its gradients and activations, and when it ends.
 
 Each takes the evidence of a moment and gives a finding, or None. What the thresholds are, and what was measured to
 choose them, stands in docs/decisions/0008-doctor.md.
@@ -7,23 +7,15 @@ choose them, stands in docs/decisions/0008-doctor.md.
 from __future__ import annotations
 
 import math
-from itertools import pairwise
-
-import torch
 
 from ..records import Finding
-from .causes import SURE
-from .evidence import FALLING_FOR, FAR, Evidence
-from .look import Look
+from .chance import STEPS_TO_SETTLE, STILL, flatness
+from .evidence import FAR, Evidence
 
-GIVEN_UP_AFTER = 2  # epochs; runs that are fine are above chance by then (docs/decisions/0003-saturation.md)
-STEPS_TO_SETTLE = 20  # batches; before, a model with batch norm may answer one class because its averages are young
-SATURATED = 0.001  # slope of a sigmoid under which its picture hardly moves a parameter; the largest is 0.25
-MOST, STILL = 0.5, 0.25  # of the wrong pictures: more are saturated to say so, and as many to stay with it
 WORSE = 1.5  # times the loss of a guess: training loss of a run that diverges
 WILD = 10.0  # the same, where the first epoch alone must tell; a start that is bad and passes has less
 RISEN, RISEN_BY = 1.25, 0.1  # times the lowest training loss of the epochs before; and of a guess's loss
-AMISS = 0.6  # of a guess's loss: how much one step at the rate raises the loss that it should lower
+AMISS = 1.0  # of a guess's loss: how much one step at the rate raises the loss that it should lower
 UNFOLLOWED = 3.0  # guesses' losses: validation loss where the same pictures have a good one by statistics of their own
 DEAD, REVIVED = 0.85, 0.6  # share of a layer's ReLUs that are zero for every picture
 VANISHING, ARRIVING = 0.003, 0.03  # slope in the first layer, in the steepest layer's
@@ -32,7 +24,7 @@ GAINED = 0.02  # share of the loss that is won by one step 300 or more times as 
 SLOW = 0.15  # share of the training loss by which it falls in an epoch: less, and the rate may be too low
 MEMORIZED = 5.0  # times the training loss: validation loss of a run that overfits
 RISEN_VALID = 1.3  # times the lowest validation loss
-GAP = 0.1  # of a guess's loss, between training and validation
+GAP = 0.2  # of a guess's loss, between training and validation
 IMPROVING, BY = 0.08, 0.015  # fall of the validation loss in the last epoch: as a share, and of a guess's loss
 PATIENCE = 3  # epochs
 
@@ -52,7 +44,7 @@ def diverging(e: Evidence) -> Finding | None:
         return e.still("diverging")
     loss = e.last.train_loss
     before = [epoch.train_loss for epoch in e.history[:-1]]
-    rising = loss > before[-1] if before else loss > WILD * guess or e.look.loss > max(loss, WORSE * guess)
+    rising = loss > before[-1] if before else loss > WILD * guess or e.look.loss > WORSE * max(loss, guess)
     if not loss > WORSE * guess or not (rising or "diverging" in e.open):
         return None
     rose = f", after {before[-1]:.3g} in the one before" if before else ""
@@ -75,15 +67,15 @@ def oscillating(e: Evidence) -> Finding | None:
     tried = [losses for factor, losses in e.look.steps.items() if 0 < factor < FAR[0]]
     if loss > RISEN * least and loss - least > RISEN_BY * guess:
         seen = f"the training loss has risen from {least:.3g} to {loss:.3g}"
-    elif tried and not tried[0][0] - e.look.steps[0.0][0] <= AMISS * guess:
+    elif tried and not tried[0][0] - e.look.loss <= AMISS * guess:
         seen = (
-            f"one more step raises the loss of the very batch that it is made for from {e.look.steps[0.0][0]:.3g} to "
+            f"one more step raises the loss of the very batch that it is made for from {e.look.loss:.3g} to "
             f"{tried[0][0]:.3g}"
         )
-    elif tried and (e.last.valid_loss or 0.0) > UNFOLLOWED * guess and e.look.steps[0.0][1] < guess:
+    elif e.look.valid_own is not None and (e.last.valid_loss or 0.0) > UNFOLLOWED * guess and e.look.valid_own < guess:
         seen = (
             f"the validation loss is {e.last.valid_loss:.3g} with the running averages of the model, and "
-            f"{e.look.steps[0.0][1]:.3g} with averages of those pictures: parameters move too fast to be followed"
+            f"{e.look.valid_own:.3g} with averages of those pictures: parameters move too fast to be followed"
         )
     elif "oscillating" in e.open and not tried:
         return e.still("oscillating")
@@ -107,15 +99,15 @@ def rate_too_low(e: Evidence) -> Finding | None:
     """
     if e.last is None or e.look is None or FAR[0] not in e.look.steps:
         return e.still("rate_too_low")
-    loss, valid = e.look.steps[0.0]
-    won = {factor: e.look.steps[factor] for factor in FAR}
-    won = {factor: (a, b) for factor, (a, b) in won.items() if max(a / loss, b / valid) < 1 - GAINED} if loss else {}
+    loss, valid, most = e.look.loss, e.look.valid_own or 0.0, 1 - GAINED
+    tried = {factor: e.look.steps[factor] for factor in FAR}
+    won = {factor: (a, b) for factor, (a, b) in tried.items() if b is not None and a < most * loss and b < most * valid}
     before, now = e.history[-2].train_loss if len(e.history) > 1 else e.last.train_loss, e.last.train_loss
     if len(e.history) == 1:  # the parameters at its end against those along it
         now = now if e.last.valid_loss is None else e.last.valid_loss
     if not won or not now > (1 - SLOW) * before or not loss > UNLEARNED * e.guess:
         return None
-    if _flatness(e.look)[1] > STILL:  # where the loss is flat, short steps are no matter of the rate
+    if flatness(e.look)[1] > STILL:  # where the loss is flat, short steps are no matter of the rate
         return None
     times = max(won)
     far, far_valid = won[times]
@@ -180,83 +172,6 @@ def vanishing(e: Evidence) -> Finding | None:
     )
 
 
-def saturated(e: Evidence) -> Finding | None:
-    """At chance, and the pictures that are wrong have so flat a slope that they hardly move a parameter."""
-    if not _is_given_up(e, "saturated") or _was_above_chance(e):
-        return None
-    if e.look is None or e.look.shares is None:
-        return e.still("saturated")
-    flat, stuck_share = _flatness(e.look)
-    known = e.open.get("saturated")
-    if not stuck_share > (STILL if known else MOST):
-        return None
-    norms = [*((known.evidence or {}).get("gradients", []) if known else []), e.look.gradient]
-    return e.finding(
-        "saturated",
-        f"Still at chance after epoch {e.epoch} ({e.chance()}). The sigmoid is saturated for "
-        f"{flat:.0%} of a batch, and for {stuck_share:.0%} of the pictures it gets wrong: there "
-        f"its slope is under {SATURATED:g}, so they hardly move a parameter (gradient norm {e.look.gradient:.2g}). "
-        "Such a run may take long to recover, or never.",
-        "Start with smaller parameters (--init normal --init-std 0.01), or use a loss whose gradient "
-        "does not vanish: sevensteps train --recipe linear",
-        gradients=norms[-FALLING_FOR - 1 :],
-    )
-
-
-def stuck(e: Evidence) -> Finding | None:
-    """Saturated, and the gradient has only become smaller."""
-    found = saturated(e)
-    norms = (found.evidence or {}).get("gradients", []) if found else []
-    if found is None or len(norms) <= FALLING_FOR or any(after > before for before, after in pairwise(norms)):
-        return None
-    return e.finding(
-        "stuck",
-        f"Stuck at chance ({e.chance()}): the gradient has fallen for {FALLING_FOR} epochs, from {norms[0]:.2g} to "
-        f"{norms[-1]:.2g}. Waiting makes it smaller still.",
-        "Stop this run and start anew with smaller parameters (--init normal --init-std 0.01), another --seed, or a "
-        "loss whose gradient does not vanish: sevensteps train --recipe linear",
-        gradients=norms,
-    )
-
-
-def one_class(e: Evidence) -> Finding | None:
-    """Every validation picture is taken for one and the same class."""
-    if e.look is None or e.look.valid_shares is None or e.valid_images is None:
-        return e.still("one_class")
-    answers = e.look.valid_shares.argmax(1)
-    label = int(answers[0])
-    if bool((answers != label).any()) or len(torch.unique(e.look.targets)) < 2:
-        return None
-    surely = e.look.loss > SURE * e.guess
-    if (not surely) if e.is_start else not (_is_given_up(e, "one_class") or "one_class" in e.open):
-        return None
-    when = "before the first step" if e.is_start else f"after epoch {e.epoch}"
-    score = e.look.valid_shares[:, label].mean()
-    return e.finding(
-        "one_class",
-        f"One class is predicted for all: {when} the model calls each of {len(answers)} validation pictures "
-        f"{e.valid_images.classes[label]}, with a mean probability of {float(score):.1%}.",
-        "Look at the last layer's bias and at how the parameters start (--init default), and see sevensteps xray RUN; "
-        f"then try another rate, such as --lr {e.lr / 10:g}.",
-        label=label,
-    )
-
-
-def at_chance(e: Evidence) -> Finding | None:
-    """No better than answering one class for all, and nothing says why."""
-    if not _is_given_up(e, "at_chance"):
-        return None
-    if e.look is None and e.sampler.batch is not None:
-        return e.still("at_chance")
-    seen = f"; the gradient norm is {e.look.gradient:.2g}" if e.look else ""
-    return e.finding(
-        "at_chance",
-        f"Still at chance after epoch {e.epoch} ({e.chance()}){seen}.",
-        "Try another learning rate with --lr (in Python, learn.lr_find() suggests one), and check that the labels "
-        "fit the pictures.",
-    )
-
-
 def overfitting(e: Evidence) -> Finding | None:
     """Training pictures are learned by heart: their loss is small, and that of others is not."""
     last = e.last
@@ -306,28 +221,3 @@ def too_few_epochs(e: Evidence) -> Finding | None:
         f"{3 * max(e.epoch, 2)}.",
         fall=fall,
     )
-
-
-def _flatness(seen: Look) -> tuple[float, float]:
-    """The share of pictures whose slope of the sigmoid (or softmax) is flat; of all, and of those that are wrong."""
-    if seen.shares is None:
-        return 0.0, 0.0
-    flat = (seen.shares * (1 - seen.shares)).amax(1) < SATURATED
-    wrong = seen.shares.argmax(1) != seen.targets
-    return float(flat.float().mean()), float(flat[wrong].float().mean()) if bool(wrong.any()) else 0.0
-
-
-def is_early(e: Evidence, code: str) -> bool:
-    """Whether a run that is fine may be at chance yet."""
-    return e.epoch < GIVEN_UP_AFTER or (code in ("one_class", "at_chance") and e.batches < STEPS_TO_SETTLE)
-
-
-def _is_given_up(e: Evidence, code: str) -> bool:
-    """Whether the run is at chance at a moment when one that is fine is above it; or at chance when it ends."""
-    return not e.is_start and (e.is_end or not is_early(e, code)) and e.is_at_chance
-
-
-def _was_above_chance(e: Evidence) -> bool:
-    """Whether the run was above chance by the epoch in which it would be given up."""
-    first = (e.chance(number) for number in range(1, min(GIVEN_UP_AFTER, len(e.history)) + 1))
-    return any(chance is not None and not chance.holds for chance in first)
