@@ -38,12 +38,12 @@ def judge(
     clopper_pearson
         Intervals that never cover less than they say, for shares; Wilson's are closer to it on average.
     """
-    from . import jobs
+    from . import judging
     from .show import terminal
 
     console, error = terminal.consoles(quiet_stdout=common.json)
     began = time.perf_counter()
-    saved, scores = jobs.judge(run, split, clopper_pearson=clopper_pearson, observe=_notes_to(error.print))
+    saved, scores = judging.judge(run, split, clopper_pearson=clopper_pearson, observe=_notes_to(error.print))
     if common.json:
         kept = {key: saved.judgement.get(key) for key in _KEPT}
         seconds = {"import": 0.0, "data": 0.0, "train": 0.0, "judge": round(time.perf_counter() - began, 4)}
@@ -85,11 +85,11 @@ def doctor(run: Path, *, common: Common = Common()) -> int:
     run
         A run's folder, or its name under runs/.
     """
-    from . import jobs
+    from . import judging
     from .show import terminal
 
     console, _ = terminal.consoles(quiet_stdout=common.json)
-    saved, findings = jobs.doctor(run)
+    saved, findings = judging.doctor(run)
     if common.json:
         print(json.dumps({"run": str(saved.folder), "findings": findings}))
         return 0
@@ -123,11 +123,11 @@ def compare(
     split
         The pictures to compare them on. To choose a run, take valid.
     """
-    from . import jobs
+    from . import judging
     from .show import terminal
 
     console, _ = terminal.consoles(quiet_stdout=common.json)
-    pairs, effect = jobs.compare(runs, split)
+    pairs, effect = judging.compare(runs, split)
     if common.json:
         found = [pair.as_json() for pair in pairs]
         one = found[0] if len(found) == 1 else {"comparisons": found}

@@ -1,7 +1,9 @@
-"""Where to compute: a device by its name, if it is there."""
+"""Where to compute: a device by its name, if it is there, and with how many threads."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .errors import UsageError
@@ -29,3 +31,16 @@ def device_named(wanted: torch.device | str) -> torch.device:
     if not there.get(device.type, True) or (device.index or 0) >= many:
         raise UsageError(f"There is no device {wanted} here.", hint="Use device='auto'.")
     return device
+
+
+@contextlib.contextmanager
+def computing_with(threads: int) -> Iterator[None]:
+    """Inside, PyTorch computes with so many threads, and afterwards with as many as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

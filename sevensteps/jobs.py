@@ -1,4 +1,5 @@
-"""Jobs: what each verb of the command line does, one function each, returning a record.
+"""Jobs: what each verb of the command line does, one function each, returning a record. Those that only judge or show
+saved runs are in `judging`, `seeing` and `reporting`.
 
 A job tells whoever `observe`s it what is going on, in plain records; the command line draws them, `--json` does not.
 """
@@ -8,21 +9,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import abstention, checkpoint, files, runs
+from . import checkpoint, files, runs
 from .data.images import Splits
-from .errors import DataError, ModelError, RecipeError, RunError, UsageError
+from .device import computing_with
+from .errors import ModelError, RecipeError, RunError, UsageError
+from .opening import differences_between, prepared, recorded, refuse_other_pictures, take_up
 from .recipe import Recipe, read_recipe, recorded_in
-from .records import Check, Comparison, Note, Scores, Spread, XRay
+from .records import Check, Note, Spread
 
 if TYPE_CHECKING:
     from .data.audit import Audit
-    from .judge.predictions import Predictions
-    from .learner import Learner
     from .ship.predict import Answer
     from .training import Observe, Run
 
@@ -120,11 +120,11 @@ def _trained(
 ) -> tuple[Run, str]:
     """A run trained and judged, and the fingerprint of the pictures it was tested on; see `train`."""
     seconds: dict[str, float] = {}
-    splits, recipe = _prepared(recipe, seconds, observe)
+    splits, recipe = prepared(recipe, seconds, observe)
     from .judge.doctor import Doctor
     from .training import Work, to_the_end
 
-    with _threads(recipe.threads):
+    with computing_with(recipe.threads):
         learn = recipe.learner(splits)
         recipe = recipe.replace(gradient=learn.gradient)  # which is the model's to say
         learn.xray()  # what cannot be trained is refused before the folder is made, or an earlier run makes way for it
@@ -181,13 +181,13 @@ def resume(
         if epochs is not None:
             recipe = _extended(folder, recipe, found, epochs, observe)
         seconds: dict[str, float] = {}
-        splits, recipe = _prepared(recipe, seconds, observe)
+        splits, recipe = prepared(recipe, seconds, observe)
         from .judge.doctor import Doctor
         from .training import Work, count_look, finding_from, save, snapshot, to_the_end
 
-        with _threads(recipe.threads):
+        with computing_with(recipe.threads):
             now = recorded(splits, recipe)
-            _refuse_other_pictures(folder, recipe, before, now)
+            refuse_other_pictures(folder, recipe, before, splits)
             _say_differences(before, now, exact, observe)
             learn = recipe.learner(splits)
             recipe = recipe.replace(gradient=learn.gradient)
@@ -204,21 +204,6 @@ def resume(
                     files.remove(folder / name)
                 checkpoint.rebuild(folder, snapshot(work))
             return count_look([to_the_end(work, observe)], now["data"].get("test", ""), observe)[0]
-
-
-def take_up(learn: Learner, found: checkpoint.Checkpoint, folder: Path) -> None:
-    """Put a learner where the checkpoint was saved.
-
-    Raises:
-        TrainingError: the checkpoint is of another model or optimizer than the recipe's.
-    """
-    import torch
-
-    state = learn.state
-    state.restore({name: torch.from_numpy(array) for name, array in found.arrays.items()}, found.facts)
-    state.history, state.seconds = runs.with_timings(folder, state.history)
-    learn.temperature = float(found.about.get("temperature") or 1.0)
-    _, learn.abstention = abstention.in_file(found.arrays, found.about, folder / checkpoint.CHECKPOINT)
 
 
 def _extended(
@@ -314,9 +299,9 @@ def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> l
 
     before = recorded_in(found.recipe)
     # A clock does not repeat: what it ended is ended at the same place.
-    splits, recipe = _prepared(Recipe.from_toml(found.recipe).replace(stop_seconds=0.0), {}, observe)
+    splits, recipe = prepared(Recipe.from_toml(found.recipe).replace(stop_seconds=0.0), {}, observe)
     now = recorded(splits, recipe)
-    with _threads(recipe.threads):
+    with computing_with(recipe.threads):
         learn = recipe.learner(splits)
         place = int(found.facts["epoch"]), int(found.facts["position"])
         work = Work(None, recipe, now, splits, learn, {}, Doctor(learn), until=place)
@@ -332,190 +317,6 @@ def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> l
         why = f" ({'; '.join(differences)})" if differences else ""
         checks.append(Check(f"{name} of a second run", same, "the same bytes" if same else f"other bytes{why}"))
     return checks
-
-
-def judge(
-    run: str | Path,
-    split: str = "test",
-    *,
-    clopper_pearson: bool = False,
-    observe: Observe = lambda event: None,
-) -> tuple[runs.SavedRun, Scores]:
-    """Every figure of a saved run on one of its splits, with its interval, from its table of predictions.
-
-    Nothing is trained, and where the table is there neither pictures nor PyTorch are needed. Where it is not there (the
-    run was interrupted, or left the test pictures unread) the run's model answers first, and the table is kept.
-    `clopper_pearson` asks for that interval of each share in the place of Wilson's.
-
-    Raises:
-        RunError: no such run, one in which nothing was saved, or one whose pictures are others now.
-        DataError: there is no such split.
-    """
-    from .judge import ledger
-    from .judge.intervals import clopper_pearson as exact_interval
-    from .judge.scores import score_table
-
-    saved = runs.open_run(Path(run))
-    found = _checkpoint_of(saved.folder)
-    tables = _tables(saved.folder, found)
-    if split not in tables:
-        tables = _answered(saved, found, split, tables, observe)
-    if split == "test":
-        pictures = recorded_in(found.recipe).get("data", {}).get("test", "")
-        _, problem = ledger.look(pictures, [checkpoint.digest(found.model_bytes())])
-        if problem:
-            observe(Note(problem))
-    scores = score_table(tables[split])
-    if clopper_pearson:
-        exact = {
-            name: dataclasses.replace(metric, low=interval.low, high=interval.high, method="clopper-pearson")
-            for name, metric in scores.metrics.items()
-            if metric.method == "wilson" and metric.value is not None
-            for interval in [exact_interval(round(metric.value * metric.n), metric.n)]
-        }
-        scores = dataclasses.replace(scores, metrics={**scores.metrics, **exact})
-    return saved, scores
-
-
-def doctor(run: str | Path) -> tuple[runs.SavedRun, list[Mapping[str, Any]]]:
-    """What the doctor found wrong with a saved run while it trained, as plain data; nothing is trained or read anew.
-
-    Raises:
-        RunError: no such run, or none of its checkpoints is whole.
-    """
-    saved = runs.open_run(Path(run))
-    found, _ = checkpoint.load(saved.folder)
-    # A run that diverged may have saved nothing but why.
-    findings = found.findings if found else saved.judgement.get("findings") or []
-    return saved, [finding for finding in findings if isinstance(finding, dict)]
-
-
-def compare(names: Sequence[str | Path], split: str = "test") -> tuple[tuple[Comparison, ...], str]:
-    """Whether saved runs differ on the same pictures, pair by pair, and what choosing between them by these does.
-
-    Needs neither pictures nor PyTorch. More than two are corrected for their number.
-
-    Raises:
-        RunError: no such run, one without predictions of this split, or runs that were judged on different pictures.
-        UsageError: fewer than two runs, or one named twice.
-    """
-    from .judge import ledger
-    from .judge.comparison import compare_all
-
-    if len(names) < 2 or len(set(map(str, names))) != len(names):
-        raise UsageError("compare takes two runs or more, each once.", hint="sevensteps compare RUN RUN")
-    tables, pictures = {}, {}
-    for name in names:
-        folder = runs.find(Path(name))
-        runs.refuse_if_no_run(folder)
-        found = _checkpoint_of(folder)
-        of_run = _tables(folder, found)
-        if split not in of_run:
-            raise RunError(
-                f"{folder} has no predictions of {split} pictures.", hint=f"sevensteps judge {folder} --split {split}"
-            )
-        tables[str(name)] = of_run[split]
-        data = recorded_in(found.recipe).get("data", {})
-        pictures[str(name)] = data.get("test" if split == "test" else "train", "")
-    first, *others = pictures
-    for other in others:
-        if pictures[other] != pictures[first]:
-            raise RunError(
-                f"{first} and {other} were judged on different pictures.",
-                hint="Train both on the same source, with the same seed for what is held out.",
-            )
-    effect = ""
-    looks = len(ledger.looks_at(pictures[first])) if split == "test" else 0
-    if looks > 1:
-        best = max(tables.values(), key=lambda table: table.score.accuracy).score
-        points = 100 * ledger.luck_of_the_best(looks, best.accuracy, best.n)
-        effect = (
-            f"These test pictures have judged {looks} models on this machine. Whoever keeps the best of so many by "
-            f"them may report up to {points:.2f} points of luck: choose on validation pictures (--split valid), or "
-            "test the choice on new ones."
-        )
-    return compare_all(tables), effect
-
-
-def _checkpoint_of(folder: Path) -> checkpoint.Checkpoint:
-    """The checkpoint of a run.
-
-    Raises:
-        RunError: nothing was saved yet, or none is whole.
-    """
-    found, _ = checkpoint.load(folder)
-    if found is None:
-        raise RunError(f"Nothing was saved in {folder} yet.", hint=f"sevensteps resume {folder}")
-    return found
-
-
-def _tables(folder: Path, found: checkpoint.Checkpoint) -> dict[str, Predictions]:
-    """The tables of predictions of a run's own model; none where they are missing, damaged, or another model's."""
-    from .judge.predictions import from_jsonl
-
-    if not checkpoint.is_judged(folder, found):
-        return {}
-    return from_jsonl(folder / checkpoint.PREDICTIONS, found.about.get("classes") or ())
-
-
-def _answered(
-    saved: runs.SavedRun,
-    found: checkpoint.Checkpoint,
-    split: str,
-    tables: Mapping[str, Predictions],
-    observe: Observe,
-) -> dict[str, Predictions]:
-    """The tables with that of one more split, which the run's model answers now; kept in the run's folder.
-
-    Raises:
-        RunError: the pictures are others now, or another process has the run.
-        DataError: there is no such split.
-    """
-    splits, recipe = _prepared(Recipe.from_toml(found.recipe), {}, observe)
-    _refuse_other_pictures(saved.folder, recipe, recorded_in(found.recipe), recorded(splits, recipe))
-    images = {"test": splits.test, "valid": splits.valid, "train": splits.train}.get(split)
-    if images is None:
-        raise DataError(f"{recipe.source} has no {split} pictures.", hint="--split test, valid or train.")
-    from .judge.predictions import predict_split
-    from .training import save_judgement
-
-    with _threads(recipe.threads), files.locked(saved.folder):
-        learn = recipe.learner(splits)
-        take_up(learn, found, saved.folder)
-        if learn.state.best:
-            learn.model.load_state_dict(learn.state.best)
-        learn.temperature = float(found.about.get("temperature") or 1.0)
-        more = {**tables, split: predict_split(learn, images, split)}
-        judgement = {key: value for key, value in saved.judgement.items() if key not in ("sha256", "files")}
-        if split in ("test", "valid"):
-            judgement[split] = more[split].score.as_json()
-        checkpoint.rebuild(saved.folder, found)
-        save_judgement(saved.folder, judgement, more)
-    return more
-
-
-def xray(run: Path, *, start: bool = False) -> tuple[runs.SavedRun, str, XRay]:
-    """The seven steps of one batch of a saved run, and where it is: the batch that would come next, or the first.
-
-    Raises:
-        RunError: no such run, one in which nothing was saved, or one whose pictures are others now.
-        DataError: its pictures cannot be found any more.
-    """
-    saved = runs.open_run(run)
-    splits, recipe = _prepared(saved.recipe, {}, lambda event: None)
-    before = recorded_in(read_recipe(saved.folder / checkpoint.RECIPE))
-    _refuse_other_pictures(saved.folder, recipe, before, recorded(splits, recipe))
-    learn = recipe.learner(splits)
-    if not start:
-        found, _ = checkpoint.load(saved.folder)
-        if found is None:
-            raise RunError(
-                f"Nothing was saved in {saved.folder} yet.", hint=f"sevensteps resume {saved.folder}, or xray --start"
-            )
-        take_up(learn, found, saved.folder)
-    from .training import place
-
-    return saved, place(learn), learn.xray()
 
 
 def data(
@@ -572,71 +373,6 @@ def _explained(model: Path, answers: Iterator[Answer], folder: Path) -> Iterator
         yield dataclasses.replace(answer, explanation=str(figures.save(drawn, folder / name)))
 
 
-def open_source(recipe: Recipe, observe: Observe) -> Splits:
-    """The pictures that a recipe names.
-
-    Raises:
-        DataError: no such source, or pictures that cannot be used.
-    """
-    from .data.sources import SOURCES, load
-
-    if recipe.source not in SOURCES and Path(recipe.source).is_absolute() and not Path(recipe.source).exists():
-        raise DataError(
-            f"The pictures of recipe {recipe.name!r} are not at {recipe.source} any more.",
-            hint="Bring them back there, or train on them where they are now: sevensteps train PATH --recipe RUN",
-        )
-    splits = load(recipe.source, recipe.classes or None, say=lambda line: observe(Note(line)))
-    for name, images in (("test", splits.test), ("valid", splits.valid)):
-        if images is not None and not len(images):
-            raise DataError(
-                f"{recipe.source}: the {name} split has no pictures.",
-                hint="Remove its files, and training pictures are held out in their place.",
-            )
-    if splits.test is None and recipe.validate_on == "test":
-        raise DataError(f"{recipe.source} has no test pictures to validate on.", hint="Set validate_on = valid.")
-    if splits.test is None:
-        train, test = splits.train.split(0.2, recipe.seed)
-        if not len(test):
-            raise DataError(
-                f"{recipe.source} has no test pictures, and too few to hold any out: one of each class.",
-                hint="Add pictures: four of each class or more.",
-            )
-        splits = Splits(train, test, splits.valid, splits.source)
-    return splits
-
-
-def recorded(splits: Splits, recipe: Recipe) -> dict[str, Any]:
-    """What a run was made with: compared and reported on repeating it, and never a setting."""
-    import platform
-
-    import numpy as np
-    import torch
-
-    from . import __version__
-
-    return {
-        "sevensteps": __version__,
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": recipe.threads,
-        "data": {"train": splits.train.fingerprint, **({"test": splits.test.fingerprint} if splits.test else {})},
-    }
-
-
-def differences_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What a run was made with and is another here, of what may change its numbers; in words."""
-    named = {"sevensteps", "torch", "numpy", "machine", "cpu_capability", "threads"}
-    found = [
-        f"{name} was {before[name]} and is {now[name]}"
-        for name in sorted(named & before.keys())
-        if before[name] != now[name]
-    ]
-    return found + ["the pictures are others"] * (before.get("data", now["data"]) != now["data"])
-
-
 def _say_differences(before: Mapping[str, Any], now: Mapping[str, Any], exact: bool, observe: Observe) -> None:
     """One line where the same numbers cannot be promised.
 
@@ -650,40 +386,11 @@ def _say_differences(before: Mapping[str, Any], now: Mapping[str, Any], exact: b
         observe(Note(line))
 
 
-def _refuse_other_pictures(folder: Path, recipe: Recipe, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise if a run's pictures are not those that it was trained on.
-
-    Raises:
-        RunError: saying so.
-    """
-    if before.get("data") not in (None, now["data"]):
-        raise RunError(
-            f"The pictures of {recipe.source} are others than those that {folder} was trained on.",
-            hint=f"Bring those back, or train anew on these: sevensteps train --recipe {folder / checkpoint.RECIPE}",
-        )
-
-
 def _recorded_with(recipe: str | Path | None) -> dict[str, Any]:
     """What the run was made with whose recipe this is; nothing for a recipe that ships."""
     path = Path(recipe or "linear")
     path = path / checkpoint.RECIPE if path.is_dir() else path
     return recorded_in(read_recipe(path), str(path)) if path.is_file() else {}
-
-
-def _prepared(recipe: Recipe, seconds: dict[str, float], observe: Observe) -> tuple[Splits, Recipe]:
-    """The pictures, with some held out, and the recipe with every open choice made for them.
-
-    Raises:
-        DataError, RecipeError: pictures or settings that cannot be used.
-    """
-    began = time.perf_counter()
-    splits = recipe.held_out(open_source(recipe, observe))
-    data = time.perf_counter()
-    recipe = recipe.settled(splits)  # before training is imported, so that what does not fit is answered at once
-    from . import training  # noqa: F401
-
-    seconds |= {"data": data - began, "import": time.perf_counter() - data}
-    return splits, recipe
 
 
 @contextlib.contextmanager
@@ -694,16 +401,3 @@ def _interrupts_name(folder: Path) -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         number = next(iter(interrupt.args), int(signal.SIGINT))
         raise KeyboardInterrupt(number, str(folder)) from interrupt
-
-
-@contextlib.contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Compute with this many threads, and with as many as before afterwards."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import checkpoint, files, jobs, runs
+from . import checkpoint, files, runs
 from .advice import doubts_of, following_of, mapping, score_from, verdict_of
 from .checkpoint import Checkpoint
 from .errors import RunError, SevenstepsError
+from .opening import open_source, same_pictures
 from .recipe import Recipe, recorded_in
 from .records import Answered, AuditResult, Confused, Finding, Mistakes, Report, Score
-from .seeing import checkpoint_of, is_same, view_with_a_mistake
+from .seeing import view_with_a_mistake
 
 if TYPE_CHECKING:
     from .data.images import Splits
@@ -52,7 +53,7 @@ def collect(folder: Path) -> Report:
         RecipeError: its recipe is damaged.
     """
     folder = runs.find(folder)
-    found = checkpoint_of(folder)
+    found = runs.checkpoint_of(folder)
     recipe = Recipe.from_toml(found.recipe)
     recorded = recorded_in(found.recipe)
     classes = tuple(found.about.get("classes") or recipe.classes)
@@ -139,10 +140,10 @@ def _tables(folder: Path, classes: Sequence[str]) -> dict[str, Predictions]:
 def _pictures(recipe: Recipe, recorded: Mapping[str, Any]) -> tuple[Splits | None, str]:
     """The pictures that the run was trained on; or why they cannot be had."""
     try:
-        splits = recipe.held_out(jobs.open_source(recipe, lambda event: None))
+        splits = recipe.held_out(open_source(recipe, lambda event: None))
     except SevenstepsError as error:
         return None, error.message
-    if not is_same(recorded, splits):
+    if not same_pictures(recorded, splits):
         return None, f"the pictures of {recipe.source} are others now than those that the run was trained on."
     return splits, ""
 

@@ -188,6 +188,20 @@ def open_run(folder: Path) -> SavedRun:
     return SavedRun(folder, recipe, history, judgement, done)
 
 
+def checkpoint_of(folder: Path, more: str = "") -> checkpoint.Checkpoint:
+    """The run's checkpoint, the one truth of its folder; `more` is what else can be done where there is none.
+
+    Raises:
+        RunError: no run's folder, nothing was saved in it yet, or nothing in it is whole.
+    """
+    refuse_if_no_run(folder)
+    found, _ = checkpoint.load(folder)
+    if found is None:
+        hint = ", ".join(filter(None, [f"sevensteps resume {folder}", more]))
+        raise RunError(f"Nothing was saved in {folder} yet.", hint=hint)
+    return found
+
+
 def refuse_if_no_run(folder: Path) -> None:
     """Raise if a folder holds neither a recipe nor a checkpoint.
 

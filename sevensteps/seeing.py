@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from . import checkpoint, jobs, runs
+from . import checkpoint, runs
 from .checkpoint import Checkpoint
-from .errors import RunError, SevenstepsError
+from .device import computing_with
+from .errors import SevenstepsError
+from .opening import open_source, refuse_other_pictures, take_up
 from .recipe import Recipe, read_recipe, recorded_in
 from .records import Chain, XRay
 
@@ -41,15 +43,11 @@ def look(run: Path, *, start: bool = False, picture: int | None = None) -> View:
         UsageError: the batch has no such picture.
     """
     saved = runs.open_run(run)
-    found = None if start else checkpoint_of(saved.folder, "or xray --start")
+    found = None if start else runs.checkpoint_of(saved.folder, "or xray --start")
     recipe = Recipe.from_toml(found.recipe) if found else saved.recipe
-    splits = recipe.held_out(jobs.open_source(recipe, lambda event: None))
+    splits = recipe.held_out(open_source(recipe, lambda event: None))
     before = recorded_in(found.recipe if found else read_recipe(saved.folder / checkpoint.RECIPE))
-    if not is_same(before, splits):
-        raise RunError(
-            f"The pictures of {recipe.source} are others than those that {saved.folder} was trained on.",
-            hint=f"Bring those back, or train anew: sevensteps train --recipe {saved.folder / checkpoint.RECIPE}",
-        )
+    refuse_other_pictures(saved.folder, recipe, before, splits)
     with learner_of(saved.folder, found, recipe, splits) as learn:
         return _looked_at(saved.folder, learn, start, picture)
 
@@ -66,18 +64,12 @@ def _looked_at(folder: Path, learn: Learner, start: bool, picture: int | None) -
 @contextlib.contextmanager
 def learner_of(folder: Path, found: Checkpoint | None, recipe: Recipe, splits: Splits) -> Iterator[Learner]:
     """The run's learner where it was saved, or at its start; inside, with as many threads as it was trained with."""
-    import torch
-
     recipe = recipe.settled(splits)
-    before = torch.get_num_threads()
-    torch.set_num_threads(recipe.threads)
-    try:
+    with computing_with(recipe.threads):
         learn = recipe.learner(splits)
         if found is not None:
-            jobs.take_up(learn, found, folder)
+            take_up(learn, found, folder)
         yield learn
-    finally:
-        torch.set_num_threads(before)
 
 
 def view_with_a_mistake(folder: Path, found: Checkpoint, recipe: Recipe, splits: Splits) -> tuple[View | None, str]:
@@ -94,23 +86,3 @@ def view_with_a_mistake(folder: Path, found: Checkpoint, recipe: Recipe, splits:
     except SevenstepsError as error:
         return None, error.message
     return View(view.folder, view.place, view.xray, followed, view.classes), ""
-
-
-def checkpoint_of(folder: Path, more: str = "") -> Checkpoint:
-    """The run's checkpoint, the one truth of its folder.
-
-    Raises:
-        RunError: no run's folder, nothing was saved in it yet, or nothing in it is whole.
-    """
-    runs.refuse_if_no_run(folder)
-    found, _ = checkpoint.load(folder)
-    if found is None:
-        hint = ", ".join(filter(None, [f"sevensteps resume {folder}", more]))
-        raise RunError(f"Nothing was saved in {folder} yet.", hint=hint)
-    return found
-
-
-def is_same(recorded: Mapping[str, Any], splits: Splits) -> bool:
-    """Whether these are the pictures that a run was made with, as far as it recorded them."""
-    now = {"train": splits.train.fingerprint, **({"test": splits.test.fingerprint} if splits.test else {})}
-    return bool(recorded.get("data", now) == now)

@@ -13,7 +13,7 @@ from small import images
 from typed import three_classes, write_idx
 
 import sevensteps as ss
-from sevensteps import jobs
+from sevensteps import seeing
 from sevensteps.data.images import Splits
 from sevensteps.errors import DataError, RecipeError, RunError, TrainingError, UsageError
 from sevensteps.records import Baselines, Batch, Epoch, Finding, Opening, Ready
@@ -191,10 +191,10 @@ def test_a_runs_recipe_works_in_any_folder_until_the_pictures_move(
     monkeypatch.chdir(tmp_path / "elsewhere")
     again = ss.train(recipe="../run")
     assert torch.equal(parameters(again.learn), parameters(run.learn))
-    assert jobs.xray(Path("../run"))
+    assert seeing.look(Path("../run"))
     assert ss.resume("../run").test == run.test
     (tmp_path / "data").rename(tmp_path / "moved")
-    for job in (lambda: ss.train(recipe="../run"), lambda: jobs.xray(Path("../run")), lambda: ss.resume("../run")):
+    for job in (lambda: ss.train(recipe="../run"), lambda: seeing.look(Path("../run")), lambda: ss.resume("../run")):
         with pytest.raises(DataError, match=f"recipe 'linear' are not at {tmp_path / 'data'} any more") as caught:
             job()
         assert "sevensteps train PATH --recipe RUN" in caught.value.hint
@@ -278,12 +278,11 @@ def test_a_finished_learner_trains_on(three: Path) -> None:
 
 def test_xray_shows_the_parameters_of_the_run(three: Path) -> None:
     run = ss.train(three, epochs=2, out="run")
-    saved, _, seen = jobs.xray(Path("run"))
-    assert saved.recipe == run.recipe
+    seen = seeing.look(Path("run")).xray
     for name, tensor in run.learn.model.named_parameters():
-        assert torch.equal(seen[1].values["parameters"][name], tensor)
-    _, _, start = jobs.xray(Path("run"), start=True)
+        assert torch.equal(torch.from_numpy(seen[1].values["parameters"][name]), tensor)
+    start = seeing.look(Path("run"), start=True).xray
     fresh = run.recipe.learner(ss.load(three))
     for name, tensor in fresh.model.named_parameters():
-        assert torch.equal(start[1].values["parameters"][name], tensor)
+        assert torch.equal(torch.from_numpy(start[1].values["parameters"][name]), tensor)
     assert start[3].values["loss"] == fresh.xray()[3].values["loss"]

@@ -21,7 +21,7 @@ ROOM_OF = {
         ("arguments", "chain", "xray", "lr_find", "objective", "recorder", "saving", "interrupts"), "learner"
     ),
     "checkpoint": "runs",
-    **dict.fromkeys(("training", "reporting", "seeing", "advice"), "jobs"),
+    **dict.fromkeys(("training", "opening", "judging", "reporting", "seeing", "advice"), "jobs"),
     **dict.fromkeys(("cli_common", "cli_judging", "cli_showing"), "cli"),
     "__init__": "the package",
 }
@@ -73,6 +73,8 @@ WITHOUT_TORCH = [
     "cli_judging",
     "cli_showing",
     "jobs",
+    "judging",
+    "opening",
     "recipe",
     "runs",
     "checkpoint",

@@ -12,6 +12,7 @@ from jaxtyping import Int64
 
 from .. import files
 from ..data.images import Images
+from ..device import computing_with
 from ..errors import SevenstepsError
 from ..places import cache_folder
 from ..records import Score
@@ -67,21 +68,15 @@ def nearest_neighbor(train: Images, pictures: Images) -> Answers:
 
 def logistic_regression(train: Images, pictures: Images) -> Answers:
     """The default recipe, which is one: a weighted sum of the pixels, trained by formula."""
-    import torch
-
     from ..data.batches import Batches
     from ..data.images import Splits
     from ..recipe import Recipe
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # two make such a small step slower
-    try:
+    with computing_with(1):  # two threads make such a small step slower
         recipe = Recipe.load("linear").replace(hold_out=0.0, keep="last")
         learn = recipe.learner(Splits(train))
         learn.fit(show=False)
         logits, _ = learn.get_logits(dl=Batches(pictures, 1000))
-    finally:
-        torch.set_num_threads(threads)
     answers: np.ndarray = learn.probabilities(logits).argmax(1).numpy()
     return answers
 
