@@ -10,7 +10,7 @@ from . import checkpoint
 from .checkpoint import Checkpoint
 from .errors import RunError
 from .recipe import Recipe
-from .records import AuditResult, Finding, Interval, Mistakes, Score
+from .records import AuditResult, Coverage, Finding, Interval, Mistakes, Score
 
 FEW = 100  # pictures to judge with, under which an interval is wide whatever the model does
 
@@ -120,6 +120,26 @@ def score_from(split: str, said: Any) -> Score:
     if score.n < 1:
         raise RunError(f"{checkpoint.JUDGEMENT} is damaged: a score of no pictures.", hint="sevensteps judge RUN")
     return score
+
+
+def coverage_from(said: Any) -> Coverage | None:
+    """How many pictures are answered, as it stands in a judgement; None of a model that answers all.
+
+    Raises:
+        RunError: it is no such thing.
+    """
+    if not said:
+        return None
+    try:
+        n, answered, stated = int(said["n"]), int(said["answered"]), float(said["stated"])
+        interval = Interval(float(said["low"]), float(said["high"]))
+        left_out = int(said["not_sure"]), int(said["none_of_these"])
+        score = said["of_answered"] and score_from(str(said["split"]), said["of_answered"])
+        return Coverage(str(said["split"]), n, stated, answered, interval, *left_out, score)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{checkpoint.JUDGEMENT} is damaged: it holds no coverage.", hint="sevensteps judge RUN"
+        ) from error
 
 
 def mapping(value: Any) -> dict[str, Any]:

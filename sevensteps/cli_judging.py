@@ -43,16 +43,25 @@ def judge(
 
     console, error = terminal.consoles(quiet_stdout=common.json)
     began = time.perf_counter()
-    saved, scores = judging.judge(run, split, clopper_pearson=clopper_pearson, observe=_notes_to(error.print))
+    judged = judging.judge(run, split, clopper_pearson=clopper_pearson, observe=_notes_to(error.print))
+    saved, scores = judged.saved, judged.scores
     if common.json:
         kept = {key: saved.judgement.get(key) for key in _KEPT}
         seconds = {"import": 0.0, "data": 0.0, "train": 0.0, "judge": round(time.perf_counter() - began, 4)}
-        print(json.dumps({"run": str(saved.folder), **kept, "seconds": seconds, "scores": scores.as_json()}))
+        coverage = judged.coverage.as_json() if judged.coverage else None
+        found = {"scores": scores.as_json(), "calibration": judged.calibration.as_json(), "coverage": coverage}
+        print(json.dumps({"run": str(saved.folder), **kept, "seconds": seconds, **found}))
         return 0
     head = f"{saved.folder}: {scores.n:,} {scores.split} pictures, 95 % intervals"
     console.print(terminal.printable(head))
     rows = [(name.replace("_", " "), *_cells(metric)) for name, metric in scores.metrics.items()]
+    apart = judged.calibration.error
+    value = "" if apart.value is None else f"{apart.value:.2%}"
+    low, high = (f"{apart.interval.low:.2%}", f"{apart.interval.high:.2%}") if apart.interval else ("", "")
+    rows.append(("calibration error", value, low, high, apart.reason))
     terminal.print_table(console, ("figure", "value", "from", "to", ""), rows)
+    if judged.coverage:
+        console.print(terminal.printable(terminal.coverage_in_words(judged.coverage)))
     for name, baseline in (saved.judgement.get("baselines") or {}).items():
         bounds = f"95 % interval {baseline['low']:.2%} to {baseline['high']:.2%}"
         console.print(

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import checkpoint, files, runs
+from .advice import coverage_from
 from .device import computing_with
 from .errors import DataError, RunError, UsageError
 from .opening import prepared, refuse_other_pictures, take_up
 from .recipe import Recipe, recorded_in
-from .records import Comparison, Note, Scores
+from .records import Calibration, Comparison, Coverage, Note, Scores
 
 if TYPE_CHECKING:
     from .judge.predictions import Predictions
     from .training import Observe
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Every figure of a saved run on one of its splits."""
+
+    saved: runs.SavedRun
+    scores: Scores
+    calibration: Calibration
+    coverage: Coverage | None  # None where every picture is answered, or that split's was not counted
 
 
 def judge(
@@ -25,7 +37,7 @@ def judge(
     *,
     clopper_pearson: bool = False,
     observe: Observe = lambda event: None,
-) -> tuple[runs.SavedRun, Scores]:
+) -> Judged:
     """Every figure of a saved run on one of its splits, with its interval, from its table of predictions.
 
     Nothing is trained, and where the table is there neither pictures nor PyTorch are needed. Where it is not there (the
@@ -37,6 +49,7 @@ def judge(
         DataError: there is no such split.
     """
     from .judge import ledger
+    from .judge.calibration import calibration
     from .judge.intervals import clopper_pearson as exact_interval
     from .judge.scores import score_table
 
@@ -45,6 +58,7 @@ def judge(
     tables = _tables(saved.folder, found)
     if split not in tables:
         tables = _answered(saved, found, split, tables, observe)
+        saved = runs.open_run(Path(run))
     if split == "test":
         pictures = recorded_in(found.recipe).get("data", {}).get("test", "")
         _, problem = ledger.look(pictures, [checkpoint.digest(found.model_bytes())])
@@ -59,7 +73,11 @@ def judge(
             for interval in [exact_interval(round(metric.value * metric.n), metric.n)]
         }
         scores = dataclasses.replace(scores, metrics={**scores.metrics, **exact})
-    return saved, scores
+    temperature = float(found.about.get("temperature") or 1.0)
+    table = tables[split]
+    calibrated = calibration(split, temperature, table.probabilities, table.labels)
+    coverage = coverage_from(saved.judgement.get("coverage"))
+    return Judged(saved, scores, calibrated, coverage if coverage and coverage.split == split else None)
 
 
 def doctor(run: str | Path) -> tuple[runs.SavedRun, list[Mapping[str, Any]]]:
@@ -149,8 +167,9 @@ def _answered(
     images = {"test": splits.test, "valid": splits.valid, "train": splits.train}.get(split)
     if images is None:
         raise DataError(f"{recipe.source} has no {split} pictures.", hint="--split test, valid or train.")
+    from .judge.abstain import home_coverage
     from .judge.predictions import predict_split
-    from .training import save_judgement
+    from .training import calibration_of, save_judgement
 
     with computing_with(recipe.threads), files.locked(saved.folder):
         learn = recipe.learner(splits)
@@ -162,6 +181,11 @@ def _answered(
         judgement = {key: value for key, value in saved.judgement.items() if key not in ("sha256", "files")}
         if split in ("test", "valid"):
             judgement[split] = more[split].score.as_json()
+        if split == "test" or not judgement.get("calibration"):  # the split that counts
+            judgement["calibration"] = calibration_of(learn, more[split]).as_json()
+            if learn.abstention:
+                coverage = home_coverage(learn.abstention, images, more[split].probabilities, split)
+                judgement["coverage"] = coverage.as_json()
         checkpoint.rebuild(saved.folder, found)
         save_judgement(saved.folder, judgement, more)
     return more

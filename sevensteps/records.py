@@ -509,6 +509,7 @@ class Report:
     mistakes: Mistakes | None
     figures: Scores | None
     calibration: Calibration | None
+    coverage: Coverage | None
     audit: AuditResult | None
     findings: Sequence[Finding]
     xray: XRay | None  # with NumPy's arrays

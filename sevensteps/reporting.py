@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import checkpoint, files, runs
-from .advice import doubts_of, following_of, mapping, score_from, verdict_of
+from .advice import coverage_from, doubts_of, following_of, mapping, score_from, verdict_of
 from .checkpoint import Checkpoint
 from .errors import RunError, SevenstepsError
 from .opening import open_source, same_pictures
@@ -74,6 +74,9 @@ def collect(folder: Path) -> Report:
         temperature = float(found.about.get("temperature") or 1.0)
         calibrated = calibration(table.split, temperature, table.probabilities, table.labels)
         mistakes = _mistakes(table, splits, gone)
+    coverage = coverage_from(judgement.get("coverage"))
+    if coverage is None:
+        missing["coverage"] = "every picture is answered." if table is not None else unjudged
     if not found.epochs:
         missing["curves"] = "no epoch is done yet."
     if splits is None:
@@ -100,6 +103,7 @@ def collect(folder: Path) -> Report:
         mistakes=mistakes,
         figures=figures,
         calibration=calibrated,
+        coverage=coverage,
         audit=audited,
         findings=findings,
         xray=view.xray if view else None,

@@ -41,6 +41,8 @@ def test_every_figure_of_a_run_is_shown_with_its_interval(folder: Path, capsys: 
         "log loss",
         "brier",
         "baseline nearest neighbor",
+        "calibration error",
+        "predict answers",
     ):
         assert word in done.out
     found = json.loads(here("judge", "strong", "--json", cwd=folder, capsys=capsys).out)
@@ -62,6 +64,13 @@ def test_every_figure_of_a_run_is_shown_with_its_interval(folder: Path, capsys: 
     assert sum(map(sum, scores["confusion"])) == scores["n"] == 60
     for metric in scores["metrics"].values():
         assert metric["low"] <= metric["value"] <= metric["high"]
+    calibration, coverage = found["calibration"], found["coverage"]
+    assert calibration["low"] <= calibration["error"] <= calibration["high"]
+    assert coverage["answered"] + coverage["not_sure"] + coverage["none_of_these"] == coverage["n"] == 60
+    assert (
+        json.loads(here("judge", "strong", "--split", "valid", "--json", cwd=folder, capsys=capsys).out)["coverage"]
+        is None
+    )
 
 
 def test_the_interval_that_never_covers_less_is_wider(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,7 +152,11 @@ def test_test_pictures_that_were_left_unread_are_read_by_judge_and_counted(
     assert {score["n"] for score in before["baselines"].values()} == {30}
     done = here("judge", "unread", "--json", cwd=tmp_path, capsys=capsys)
     assert done.code == 0
-    assert json.loads((tmp_path / "unread/judgement.json").read_text())["test"]["n"] == 60
+    kept, said = json.loads((tmp_path / "unread/judgement.json").read_text()), json.loads(done.out)
+    assert kept["test"]["n"] == 60
+    for key in ("test", "calibration", "coverage"):
+        assert said[key] == kept[key]
+        assert said[key]["n"] == 60
     (pictures,) = json.loads((tmp_path / "state/looks.json").read_text())
     assert len(looks_at(pictures)) == 1
     here("judge", "unread", cwd=tmp_path, capsys=capsys)

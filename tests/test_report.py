@@ -138,10 +138,22 @@ def test_it_says_first_how_good_the_run_is(first: Path, report: Report) -> None:
         "Mistakes",
         "How it was learned",
         "Each class",
+        "When it does not answer",
         "The pictures",
         "How to repeat it",
     ):
         assert title in found.text
+
+
+def test_it_says_how_often_it_answers(first: Path, report: Report) -> None:
+    coverage = json.loads((first / "judgement.json").read_text())["coverage"]
+    text = Outline(page(report)).text
+    at = text.index("answered")
+    assert text[at + 1 : at + 3] == [
+        f"{coverage['coverage']:.2%}",
+        f"{coverage['low']:.2%} to {coverage['high']:.2%}",
+    ]
+    assert f'not answered: {coverage["not_sure"]:,} "not sure", {coverage["none_of_these"]:,} "none of these"' in text
 
 
 def test_the_mistakes_are_those_of_the_table(first: Path, report: Report) -> None:

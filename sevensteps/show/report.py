@@ -10,7 +10,14 @@ from importlib import resources
 from ..records import Answered, Finding, Mistakes, Report, Scores
 from .page import Html, Piece, code, details, name_of, plain, section, table, tag
 from .pixels import colors_of, data_uri
-from .report_figures import between, calibration_section, classes_section, curves_section, result_section
+from .report_figures import (
+    between,
+    calibration_section,
+    classes_section,
+    coverage_section,
+    curves_section,
+    result_section,
+)
 from .report_steps import steps_section
 
 MOST_CLASSES = 20  # whose confusions are a table; of more it would be wider than any page
@@ -215,6 +222,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], Piece]], ...] = (
     ("curves", "How it was learned", curves_section),
     ("classes", "Each class", classes_section),
     ("calibration", "Whether its probabilities hold", calibration_section),
+    ("coverage", "When it does not answer", coverage_section),
     ("data", "The pictures", _data),
     ("doctor", "What the doctor saw", _doctor),
     ("steps", "The seven steps of a batch", steps_section),

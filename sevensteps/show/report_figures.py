@@ -154,6 +154,31 @@ def calibration_section(report: Report) -> list[Html]:
     return [tag("p", words), tag("p", warmth), drawn]
 
 
+def coverage_section(report: Report) -> list[Html]:
+    """How many pictures are answered by a model that may abstain, and how often it is right then."""
+    found = report.coverage
+    assert found is not None
+    words = (
+        'sevensteps predict says "not sure" where the confidence is low, and "none of these" where a picture is far '
+        f"from those of training. The limits of both were chosen on validation pictures, so that {found.stated:.1%} of "
+        "pictures like these are answered. The best guess is given all the same."
+    )
+    low, high, left_out = found.interval.low, found.interval.high, found.not_sure + found.none_of_these
+    why = f'not answered: {found.not_sure:,} "not sure", {found.none_of_these:,} "none of these"'
+    rows: list[Sequence[Piece]] = [
+        ["answered", f"{found.share:.2%}", between(low, high), f"{found.answered:,}", f"{found.n:,}"],
+        [why, f"{1 - found.share:.2%}", between(1 - high, 1 - low), f"{left_out:,}", f"{found.n:,}"],
+    ]
+    title = f"What is said to the {found.n:,} {found.split} pictures"
+    pieces = [tag("p", words), table(title, ("pictures", "share", "95 % interval", "how many", "of n"), rows)]
+    every = report.scores.get(found.split)
+    if found.score is not None:
+        right = [["of what is answered", *_cells(found.score)]]
+        right += [["of all, guesses too", *_cells(every)]] if every else []
+        pieces.append(table("Accuracy", ("of", "accuracy", "95 % interval", "right", "of n"), right))
+    return pieces
+
+
 def _cells(score: Score) -> list[Piece]:
     interval = score.interval
     return [f"{score.accuracy:.2%}", between(interval.low, interval.high), f"{score.correct:,}", f"{score.n:,}"]
