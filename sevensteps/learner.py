@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import itertools
 import math
 import signal
@@ -41,7 +42,7 @@ from .steps import gradient
 from .steps.predict import predict
 from .steps.repeat import batches_from, drawn_from, pair, stream
 from .steps.state import State
-from .steps.step import SGD, Schedule, clipped, constant, one_cycle
+from .steps.step import SGD, Schedule, clipped, constant, one_cycle, plain
 from .steps.stop import StopRule, after, when_not_finite
 
 if TYPE_CHECKING:
@@ -217,24 +218,36 @@ class Learner:
         self.stop = stop | when_not_finite() if stop is not None else self.stop
         self.schedule = schedule or self.schedule
         self.temperature, self.abstention = 1.0, None  # which are of the parameters as they were
-        by_formula = self.gradient == "formula"
-        calculate = gradient.formula(self.model, self.loss_func) if by_formula else gradient.autograd(self.model)
-        assert calculate is not None
+        batches, by_formula = self._batches, None
+        if self.gradient == "formula":
+            by_formula = gradient.formula(self.model, self.loss_func, self._scale_by_formula)
+            if self._scale_by_formula != 1:
+                batches = functools.partial(self.dls.train.unscaled_batches, self.state.seed)  # type: ignore[attr-defined]
         generator = stream(
             self.state,
-            lambda epoch, start: batches_from(self.dls.train, self.state.seed, epoch, start, self.device),
+            batches,
+            by_formula.predict if by_formula else functools.partial(predict, self.model),
             self.objective.loss,
-            calculate,
-            clipped(self.opt, self.model, self.clip) if self.clip else self.opt.step,
+            by_formula or gradient.autograd(self.model),
+            clipped(self.opt, self.model, self.clip) if self.clip else plain(self.opt),
             self._validate_epoch,
             self.stop,
             self.schedule,
             batches_per_epoch=self.batches_per_epoch,
-            by_formula=by_formula,
+            draws=by_formula is None,
         )
         assert isinstance(generator, GeneratorType)
         self._stream = weakref.ref(generator)
         return generator
+
+    @property
+    def _scale_by_formula(self) -> float:
+        """How many times as large as the model takes them pixels are in training by formula: bytes from our loaders."""
+        return 255.0 if hasattr(self.dls.train, "unscaled_batches") else 1.0
+
+    def _batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The training batches of one epoch, from `start` on."""
+        return batches_from(self.dls.train, self.state.seed, epoch, start, self.device)
 
     def close(self) -> None:
         """Close the open stream, if there is one; what it has learned stays."""
@@ -523,6 +536,7 @@ class Learner:
         epoch, position, train = self.state.epoch, self.state.position, self.dls.train
         if (x is None) != (y is None):
             raise UsageError("xray() needs both x and y, or neither.", hint="learn.xray(x, y), or learn.xray()")
+        is_own = x is None
         if x is None or y is None:
             self.refuse_iterator()
             batch = next(batches_from(train, self.state.seed, epoch, position, self.device), None)
@@ -532,7 +546,8 @@ class Learner:
             if batch is None:
                 raise DataError("The training loader has no batches.", hint="Give it at least one (x, y).")
             x, y = batch
-        return xray(self, x.to(self.device), y.to(self.device), epoch, position)
+        scale = self._scale_by_formula if is_own else 1.0
+        return xray(self, x.to(self.device), y.to(self.device), epoch, position, scale)
 
     def refuse_iterator(self) -> None:
         """Raise if a look at the batches to come would take them away from training.

@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     from .learner import Learner
 
 
-def xray(learn: Learner, x: Tensor, y: Tensor, epoch: int, position: int) -> XRay:
+def xray(learn: Learner, x: Tensor, y: Tensor, epoch: int, position: int, scale: float) -> XRay:
     """What the batch `x, y` does to the learner as it stands: seven steps, each a line in words and its numbers.
 
     `epoch` and `position`, from 0, are the place at which the batch is taken; random layers draw what they draw there.
+    By formula training has pixels `scale` times as large, and so has this: its numbers are training's to the last bit.
     """
     model, optimizer = copy.deepcopy((learn.model, learn.opt))  # together, so that the one's parameters are the other's
     model.train()
     state = learn.state
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    by_formula = learn.gradient == "formula"
-    calculate = gradient.formula(model, learn.loss_func) if by_formula else gradient.autograd(model)
-    assert calculate is not None
+    by_formula = gradient.formula(model, learn.loss_func, scale) if learn.gradient == "formula" else None
+    calculate = by_formula or gradient.autograd(model)
+    taken = (x * scale).round() if by_formula and scale != 1 else x
     total = learn.batches_per_epoch
     if state.stopped is None:
         factor = learn.schedule(state.batch - state.fit_batch, learn.total_batches)
@@ -40,10 +41,10 @@ def xray(learn: Learner, x: Tensor, y: Tensor, epoch: int, position: int) -> XRa
     for group in optimizer.param_groups:
         group["lr"] = state.lr * factor
     with drawn_from(seed_of(state.seed, epoch, position, LAYERS), x.device):
-        with torch.set_grad_enabled(not by_formula):
-            predictions = predict(model, x)
+        with torch.set_grad_enabled(by_formula is None):
+            predictions = by_formula.predict(taken) if by_formula else predict(model, taken)
             loss = learn.objective.loss(predictions, y)
-        calculate(x, y, predictions, loss)
+        calculate(taken, y, predictions, loss)
     gradients = {
         name: parameter.grad.detach().clone()
         for name, parameter in model.named_parameters()

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from sevensteps.data.augment import AUGMENTATIONS, flip
-from sevensteps.data.batches import Batches, DataLoaders
+from sevensteps.data.batches import Augment, Batches, DataLoaders
 from sevensteps.data.images import Images, Splits
 from sevensteps.errors import DataError, UsageError
 
@@ -101,6 +101,24 @@ def test_an_epoch_entered_at_any_batch_is_its_tail(splits: Splits, augment: obje
         for (x, y), (whole_x, whole_y) in zip(tail, whole[start:], strict=True):
             assert torch.equal(x, whole_x)
             assert torch.equal(y, whole_y)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("augment", [None, AUGMENTATIONS["flip"]])
+def test_unscaled_batches_are_the_same_as_bytes(splits: Splits, shuffle: bool, augment: Augment | None) -> None:
+    assert splits.test is not None
+    batches = Batches(splits.test, 300, shuffle=shuffle, flat=True, augment=augment)
+    pairs = zip(batches.epoch_batches(7, 2, 1), batches.unscaled_batches(7, 2, 1), strict=True)
+    for (x, y), (unscaled, labels) in pairs:
+        assert torch.equal(unscaled / 255, x)
+        assert torch.equal(y, labels)
+
+
+def test_what_an_augmentation_changes_in_place_is_no_picture_of_the_source() -> None:
+    images = numbered(6)
+    for x, _ in Batches(images, 3, augment=lambda pixels, _: pixels.zero_()):
+        assert not x.any()
+    assert images.pixels.sum() == sum(range(6))
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as modules
 from torch.nn.utils import parametrizations, prune
 
-from sevensteps.errors import UsageError
+from sevensteps.errors import ShapeError, UsageError
 from sevensteps.learner import Learner
 from sevensteps.steps.gradient import autograd, formula
 from sevensteps.steps.loss import (
@@ -23,7 +23,7 @@ from sevensteps.steps.loss import (
     mse_loss,
     sigmoid_l1_loss,
 )
-from sevensteps.steps.predict import Normalize
+from sevensteps.steps.predict import Normalize, linear
 
 ONE_COLUMN = (sigmoid_l1_loss, binary_cross_entropy_with_logits)
 
@@ -100,6 +100,40 @@ def test_the_formula_gives_autograds_gradient_to_a_millionth_of_what_is_summed_i
             (slope,) = torch.autograd.grad(loss_func(predictions, targets), predictions)
             summed = (slope.norm(dim=1) * (before.square().sum(1) + 1).sqrt()).sum()
             assert (ours - theirs).norm() <= 1e-6 * summed, seed
+
+
+def test_bytes_give_the_same_with_scale_and_shift_folded_in() -> None:
+    with unchecked():
+        for seed in range(300):
+            model, loss_func, x, targets = drawn_case(seed, torch.float64)
+            folded = formula(model, loss_func, 255.0)
+            assert folded is not None
+            predictions = model(x)
+            torch.testing.assert_close(folded.predict(255 * x), predictions, rtol=1e-12, atol=1e-12)
+            theirs = gradient(model, loss_func, x, targets, True)
+            folded(255 * x, targets, predictions, loss_func(predictions, targets))
+            for parameter, wanted in zip(model.parameters(), theirs, strict=True):
+                torch.testing.assert_close(parameter.grad, wanted, rtol=0, atol=1e-12)
+
+
+def test_a_batch_that_the_model_cannot_take_is_an_error_in_words_by_formula_too() -> None:
+    found = formula(nn.Linear(4, 1), binary_cross_entropy_with_logits)
+    assert found is not None
+    for x in (torch.zeros(2, 1, 2, 2), torch.zeros(2, 5)):
+        with pytest.raises(ShapeError, match="cannot take a batch of shape"):
+            found.predict(x)
+
+
+def test_a_normalization_that_changes_is_followed() -> None:
+    model = linear((1, 2, 2), 2, Normalize([0.5], [0.25]))
+    found = formula(model, binary_cross_entropy_with_logits, 255.0)
+    assert found is not None
+    x = torch.arange(8.0).reshape(2, 1, 2, 2) / 8
+    torch.testing.assert_close(found.predict(255 * x), model(x))
+    model[0].mean.fill_(0.125)  # type: ignore[operator, union-attr]
+    torch.testing.assert_close(found.predict(255 * x), model(x))
+    model[0].std = torch.tensor([[[2.0]]])
+    torch.testing.assert_close(found.predict(255 * x), model(x))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from small import unchecked
+from small import learner, unchecked
 from torch import nn
 from torch.optim import lr_scheduler
 
@@ -112,6 +112,18 @@ def test_sgd_works_with_pytorchs_schedulers() -> None:
 def test_sgd_refuses_settings_that_cannot_be(settings: dict[str, Any]) -> None:
     with unchecked(), pytest.raises(UsageError, match=next(iter(settings))):
         SGD(nn.Linear(1, 1).parameters(), **{"lr": 0.1, **settings})
+
+
+def test_hooks_on_a_step_are_called_in_training() -> None:
+    learn = learner()
+    batches = learn.batches_per_epoch or 0
+    called: list[str] = []
+    hook = learn.opt.register_step_pre_hook(lambda *_: called.append("before"))
+    learn.fit(1, show=False)
+    hook.remove()
+    learn.opt.register_step_post_hook(lambda *_: called.append("after"))
+    learn.fit(1, show=False)
+    assert called == ["before"] * batches + ["after"] * batches
 
 
 def test_a_closure_is_called_with_gradients_and_gives_its_loss() -> None:

@@ -69,15 +69,39 @@ class Batches:
 
     def epoch_batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of one epoch (from 0), beginning with batch `start`, as fresh tensors."""
+        for pixels, labels in self._gathered(seed, epoch, start):
+            x = pixels.to(self.device, torch.float32).div_(255)
+            yield x.flatten(1) if self.flat else x, labels
+
+    def unscaled_batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same as floats from 0 to 255, in a buffer that the next batch overwrites.
+
+        For what can divide something smaller than the pixels, and keeps none of them.
+        """
+        size = min(self.batch_size, len(self.images))
+        buffer = torch.empty((size, *self.images.shape), device=self.device)
+        for pixels, labels in self._gathered(seed, epoch, start):
+            x = buffer[: len(pixels)].copy_(pixels.to(self.device))
+            yield x.flatten(1) if self.flat else x, labels
+
+    def _gathered(self, seed: int, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Augmented bytes, of which the next batch may overwrite the memory, and labels on the device."""
         pixels, labels = self.images.tensors
-        order = self.order(seed, epoch)
+        size, count = self.batch_size, len(self.images)
+        # In their own order the bytes need no copy, unless somebody may change them.
+        order = self.order(seed, epoch) if self.shuffle or self.augment else None
+        buffer = pixels.new_empty((min(size, count), *pixels.shape[1:]))
         for position in range(start, len(self)):
-            rows = order[position * self.batch_size : (position + 1) * self.batch_size]
-            chosen = pixels.index_select(0, rows)
+            low, high = position * size, min((position + 1) * size, count)
+            if order is None:
+                chosen, targets = pixels[low:high], labels[low:high].clone()
+            else:
+                rows = order[low:high]
+                chosen = torch.index_select(pixels, 0, rows, out=buffer[: high - low])
+                targets = labels.index_select(0, rows)
             if self.augment is not None:
                 chosen = self.augment(chosen, torch.Generator().manual_seed(seed_of(seed, epoch, position, AUGMENT)))
-            x = chosen.to(self.device, torch.float32).div_(255)
-            yield x.flatten(1) if self.flat else x, labels.index_select(0, rows).to(self.device)
+            yield chosen, targets.to(self.device)
 
 
 class DataLoaders:

@@ -28,7 +28,7 @@ from .loss import (
     settings_of,
     sigmoid_l1_loss,
 )
-from .predict import Normalize
+from .predict import TORCHS, Normalize, misfit
 
 # Takes x, targets, predictions and loss of a batch, and leaves the gradient in the parameters.
 CalculateGradient = Callable[[Tensor, Tensor, Tensor, Tensor], None]
@@ -48,37 +48,76 @@ def _by_autograd(
     loss.backward()  # type: ignore[no-untyped-call]
 
 
-def formula(model: nn.Module, loss_func: Any) -> CalculateGradient | None:
+class Formula:
+    """Steps 2 and 4 of a linear model in closed form; see `formula`. Called as a `CalculateGradient`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        slope: Callable[[Tensor, Tensor], Tensor],
+        normalize: Normalize | None,
+        layer: nn.Linear,
+        flattens: bool,
+        scale: float,
+    ) -> None:
+        self._model, self._slope, self._normalize, self._layer = model, slope, normalize, layer
+        self._flattens, self._scale = flattens, scale
+        self._seen: tuple[Any, ...] = ()  # which buffers, as they were when the two below were made of them
+        self._shift = self._spread = torch.empty(0)
+
+    def predict(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch scores"]:
+        """What the model says of pixels that are `scale` times as large as it takes them.
+
+        Raises:
+            ShapeError: the model cannot take the batch.
+        """
+        weight, bias = self._layer.weight.detach(), self._layer.bias.detach()
+        try:
+            if self._normalize is not None:
+                self._fold(self._normalize, x)
+                weight = weight / self._spread
+                bias = bias - weight @ self._shift
+            elif self._scale != 1:
+                weight = weight / self._scale
+            return F.linear(x.flatten(1) if self._flattens else x, weight, bias)
+        except TORCHS as error:
+            raise misfit(self._model, x, error) from error
+
+    def __call__(self, x: Tensor, targets: Tensor, predictions: Tensor, loss: Tensor) -> None:
+        """Leave the gradient in the parameters."""
+        d = self._slope(predictions.detach(), targets)
+        total = d.sum(0)
+        gradient = d.t() @ x.flatten(1)
+        if self._normalize is not None:
+            self._fold(self._normalize, x)
+            gradient.addr_(total, self._shift, alpha=-1).div_(self._spread)
+        elif self._scale != 1:
+            gradient.div_(self._scale)
+        self._layer.weight.grad, self._layer.bias.grad = gradient, total
+
+    def _fold(self, normalize: Normalize, x: Tensor) -> None:
+        """Mean and standard deviation of each value of a row of x, as it comes."""
+        buffers = normalize.mean, normalize.std
+        seen = *map(id, buffers), *(buffer._version for buffer in buffers), x.shape[1:]
+        if seen != self._seen:
+            self._shift, self._spread = ((t * self._scale).expand(x.shape[1:]).reshape(-1) for t in buffers)
+            self._seen = seen
+
+
+def formula(model: nn.Module, loss_func: Any, scale: float = 1.0) -> Formula | None:
     """The gradient in closed form, or None where it does not surely apply.
 
     It applies to `nn.Linear` with a bias, alone or after `Normalize` and `nn.Flatten`, all trainable, of these very
     types and without hooks or parametrizations, under a loss of ours. With scores z = x W' + b and d = dloss/dz:
-    dloss/dW = d' x and dloss/db = sum d. Normalized pixels (x - m) / s give (d' x - m sum d) / s, without making them.
+    dloss/dW = d' x and dloss/db = sum d. Normalized pixels (x - m) / s give (d' x - m sum d) / s, without making them:
+    shift and scale are folded into the few parameters instead of applied to the many pixels. So is `scale`, the
+    number by which pixels are still to be divided: 255 for bytes.
     """
     slope = slope_of(loss_func)
     found = _linear_parts(model)
     if slope is None or found is None:
         return None
-    return functools.partial(_by_formula, slope, *found)
-
-
-@torch.no_grad()
-def _by_formula(
-    slope: Callable[[Tensor, Tensor], Tensor],
-    normalize: Normalize | None,
-    layer: nn.Linear,
-    x: Tensor,
-    targets: Tensor,
-    predictions: Tensor,
-    loss: Tensor,
-) -> None:
-    d = slope(predictions, targets)
-    total = d.sum(0)
-    gradient = d.t() @ x.flatten(1)
-    if normalize is not None:
-        mean, std = (t.expand(x.shape[1:]).reshape(-1) for t in (normalize.mean, normalize.std))
-        gradient.sub_(torch.outer(total, mean)).div_(std)
-    layer.weight.grad, layer.bias.grad = gradient, total
+    return Formula(model, slope, *found, scale)
 
 
 def slope_of(loss_func: Any) -> Callable[[Tensor, Tensor], Tensor] | None:
@@ -94,13 +133,13 @@ def slope_of(loss_func: Any) -> Callable[[Tensor, Tensor], Tensor] | None:
 def _sigmoid_l1_slope(predictions: Float[Tensor, "batch 1"], targets: Tensor) -> Float[Tensor, "batch 1"]:
     after = torch.sigmoid(predictions)
     # In the order in which autograd multiplies, so that both vanish at exactly the same scores.
-    slope = (1 - after) * (1 / len(predictions)) * after
+    slope = (1 - after) * (1 / predictions.shape[0]) * after
     return torch.where(column(predictions, targets) == 1, -slope, slope)
 
 
 def _binary_cross_entropy_slope(predictions: Float[Tensor, "batch 1"], targets: Tensor) -> Float[Tensor, "batch 1"]:
     labels = column(predictions, targets).to(predictions.dtype)  # also double precision, and True and False
-    return (torch.sigmoid(predictions) - labels) / len(predictions)
+    return (torch.sigmoid(predictions) - labels) / predictions.shape[0]
 
 
 def _cross_entropy_slope(
@@ -109,7 +148,7 @@ def _cross_entropy_slope(
     labels = row(predictions, targets).long()
     wanted = F.one_hot(labels, predictions.shape[1]).to(predictions.dtype)
     wanted = wanted * (1 - label_smoothing) + label_smoothing / predictions.shape[1]
-    return (F.softmax(predictions, dim=1) - wanted) / len(predictions)
+    return (F.softmax(predictions, dim=1) - wanted) / predictions.shape[0]
 
 
 def _mse_slope(predictions: Float[Tensor, "batch scores"], targets: Tensor) -> Float[Tensor, "batch scores"]:
@@ -124,16 +163,17 @@ SLOPES: dict[Loss, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def _linear_parts(model: nn.Module) -> tuple[Normalize | None, nn.Linear] | None:
-    """The normalization and the one linear layer of a model that is surely nothing else."""
+def _linear_parts(model: nn.Module) -> tuple[Normalize | None, nn.Linear, bool] | None:
+    """Normalization and the one linear layer of a model that is surely nothing else, and whether it flattens."""
     layers: list[nn.Module] = list(model) if type(model) is nn.Sequential else [model]
     if any(map(_is_altered, {model, *layers})):
         return None
-    normalize = None
+    normalize, flattens = None, False
     if layers and type(layers[0]) is Normalize:
         normalize = layers.pop(0)
     if layers and type(layers[0]) is nn.Flatten and (layers[0].start_dim, layers[0].end_dim) == (1, -1):
         layers.pop(0)
+        flattens = True
     elif normalize is not None:
         return None  # what the linear layer sees then is not one row a picture
     if len(layers) != 1 or type(layers[0]) is not nn.Linear:
@@ -141,7 +181,7 @@ def _linear_parts(model: nn.Module) -> tuple[Normalize | None, nn.Linear] | None
     layer = layers[0]
     if not all(type(p) is nn.Parameter and p.requires_grad for p in (layer.weight, layer.bias)):
         return None
-    return normalize, layer  # type: ignore[return-value]
+    return normalize, layer, flattens  # type: ignore[return-value]
 
 
 def _is_altered(module: nn.Module) -> bool:

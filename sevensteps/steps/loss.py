@@ -133,7 +133,7 @@ def row(predictions: Tensor, targets: Tensor) -> Shaped[Tensor, " batch"]:
     """
     if targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
-    if targets.ndim != 1 or predictions.ndim != 2 or len(targets) != len(predictions):
+    if targets.ndim != 1 or predictions.ndim != 2 or targets.shape[0] != predictions.shape[0]:
         raise ShapeError(
             f"Predictions {tuple(predictions.shape)} and targets {tuple(targets.shape)} do not go together.",
             hint="Targets are (batch,) or (batch, 1), with one for each row of predictions.",

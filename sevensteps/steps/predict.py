@@ -119,7 +119,7 @@ def predict(model: nn.Module, x: Tensor) -> Tensor:
     except TORCHS as error:
         if type(error) not in TORCHS:  # out of memory, for one, or an error of ours
             raise
-        raise _misfit(model, x, error) from error
+        raise misfit(model, x, error) from error
     return answer
 
 
@@ -127,7 +127,7 @@ def predict(model: nn.Module, x: Tensor) -> Tensor:
 TORCHS = (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError)
 
 
-def _misfit(model: nn.Module, x: Tensor, error: Exception) -> ShapeError:
+def misfit(model: nn.Module, x: Tensor, error: Exception) -> ShapeError:
     """The error that says what was given and what would fit, as far as the model's first layer tells."""
     said = str(error).splitlines()[0] if str(error) else type(error).__name__
     first = next((layer for layer in model.modules() if next(layer.parameters(recurse=False), None) is not None), model)

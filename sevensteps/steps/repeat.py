@@ -20,7 +20,6 @@ from ..records import Batch, Epoch
 from ..seeds import LAYERS, LOADER, seed_of
 from .gradient import CalculateGradient
 from .loss import Loss
-from .predict import predict
 from .state import State
 from .step import Schedule
 from .stop import StopRule
@@ -31,6 +30,7 @@ Validate = Callable[[], tuple[float | None, Mapping[str, float]]]
 def stream(
     state: State,
     batches: Callable[[int, int], Iterator[tuple[Tensor, Tensor]]],
+    predict: Callable[[Tensor], Tensor],
     loss_func: Loss,
     calculate_gradient: CalculateGradient,
     step: Callable[[], Any],
@@ -39,12 +39,13 @@ def stream(
     schedule: Schedule,
     *,
     batches_per_epoch: int | None,
-    by_formula: bool = False,
+    draws: bool = True,
 ) -> Iterator[Batch | Epoch]:
     """Steps 2 to 5 for batch after batch, until `stop` gives a reason, which is then in `state.stopped`.
 
     `batches(epoch, start)` gives the batches of an epoch from `start` on. No context is open across a yield. The
-    gradient in `.grad` after a batch is that batch's.
+    gradient in `.grad` after a batch is that batch's. By formula nothing is recorded for autograd, and no layer draws
+    at random: `draws` says whether one may.
 
     Raises:
         TrainingError: the loader has no batches, or none for a second epoch.
@@ -66,10 +67,9 @@ def stream(
             lr = state.lr * schedule(state.batch - state.fit_batch, total)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            with drawn_from(seed_of(state.seed, state.epoch, state.position, LAYERS), x.device):
-                with torch.set_grad_enabled(not by_formula):
-                    predictions = predict(model, x)  # step 2
-                    loss = loss_func(predictions, targets)  # step 3
+            with torch.set_grad_enabled(draws), _drawn_at(state, x.device) if draws else _AS_IT_IS:
+                predictions = predict(x)  # step 2
+                loss = loss_func(predictions, targets)  # step 3
                 calculate_gradient(x, targets, predictions, loss)  # step 4
             step()  # step 5
             loss = loss.detach()
@@ -164,6 +164,14 @@ def begin_epoch_anew_if_needed(loader: Iterable[Any], state: State) -> str | Non
         "The loader has worker processes, or is a stream, and cannot be entered within an epoch: "
         f"epoch {state.epoch + 1} begins anew, with the parameters as they are."
     )
+
+
+_AS_IT_IS = contextlib.nullcontext()
+
+
+def _drawn_at(state: State, device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """Inside, random layers draw what they draw at this place of training."""
+    return drawn_from(seed_of(state.seed, state.epoch, state.position, LAYERS), device)
 
 
 @contextlib.contextmanager
