@@ -10,7 +10,7 @@ from . import checkpoint
 from .checkpoint import Checkpoint
 from .errors import RunError
 from .recipe import Recipe
-from .records import AuditResult, Coverage, Finding, Interval, Mistakes, Score
+from .records import Against, AuditResult, Coverage, Finding, Interval, Mistakes, Score
 
 FEW = 100  # pictures to judge with, under which an interval is wide whatever the model does
 
@@ -27,18 +27,15 @@ def verdict_of(found: Checkpoint, scores: Mapping[str, Score], judgement: Mappin
         f"{score.accuracy:.2%} of {score.n:,} {score.split} pictures are classified correctly "
         f"(95 % interval {interval.low:.2%} to {interval.high:.2%})"
     )
-    baselines = {name: score_from(score.split, said) for name, said in mapping(judgement.get("baselines")).items()}
-    if not baselines:
+    against = against_from(judgement.get("against_best_baseline"))
+    if against is None:
         return f"{line}."
-    best = max(baselines, key=lambda name: baselines[name].accuracy)
-    difference = score.accuracy - baselines[best].accuracy
-    against = mapping(judgement.get("against_best_baseline"))
-    low, high = (float(against.get(end, difference)) for end in ("low", "high"))
-    between = f" (95 % interval {100 * low:+.2f} to {100 * high:+.2f} points)" if against else ""
-    if low <= 0 <= high:
-        return f"{line}, which cannot be told from the best baseline, {best}{between}."
-    points = f"{100 * abs(difference):.2f} points {'above' if difference > 0 else 'below'}"
-    return f"{line}, {points} the best baseline, {best}{between}."
+    low, high = against.interval.low, against.interval.high
+    between = f" (95 % interval {100 * low:+.2f} to {100 * high:+.2f} points)"
+    if 0.0 in against.interval:
+        return f"{line}, which cannot be told from the best baseline, {against.baseline}{between}."
+    points = f"{100 * abs(against.difference):.2f} points {'above' if against.difference > 0 else 'below'}"
+    return f"{line}, {points} the best baseline, {against.baseline}{between}."
 
 
 def doubts_of(
@@ -106,20 +103,38 @@ def following_of(
 
 
 def score_from(split: str, said: Any) -> Score:
-    """A score as it stands in a judgement.
+    """A score as it stands in a judgement, of this split unless it names another.
 
     Raises:
         RunError: it is none.
     """
     try:
-        score = Score(split, int(said["correct"]), int(said["n"]), Interval(float(said["low"]), float(said["high"])))
-    except (KeyError, TypeError, ValueError) as error:
+        split, interval = str(said.get("split") or split), Interval(float(said["low"]), float(said["high"]))
+        score = Score(split, int(said["correct"]), int(said["n"]), interval, str(said.get("note") or ""))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{checkpoint.JUDGEMENT} is damaged: it holds no scores.", hint="sevensteps judge RUN"
         ) from error
     if score.n < 1:
         raise RunError(f"{checkpoint.JUDGEMENT} is damaged: a score of no pictures.", hint="sevensteps judge RUN")
     return score
+
+
+def against_from(said: Any) -> Against | None:
+    """The result against the best baseline, as it stands in a judgement; None where nothing was held against one.
+
+    Raises:
+        RunError: it is no such thing.
+    """
+    if not said:
+        return None
+    try:
+        interval = Interval(float(said["low"]), float(said["high"]))
+        return Against(str(said["baseline"]), float(said["difference"]), interval, int(said["n"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{checkpoint.JUDGEMENT} is damaged: it holds no difference from a baseline.", hint="sevensteps judge RUN"
+        ) from error
 
 
 def coverage_from(said: Any) -> Coverage | None:

@@ -62,11 +62,11 @@ def judge(
     terminal.print_table(console, ("figure", "value", "from", "to", ""), rows)
     if judged.coverage:
         console.print(terminal.printable(terminal.coverage_in_words(judged.coverage)))
-    for name, baseline in (saved.judgement.get("baselines") or {}).items():
-        bounds = f"95 % interval {baseline['low']:.2%} to {baseline['high']:.2%}"
-        console.print(
-            terminal.printable(f"baseline {name}: {baseline['accuracy']:.2%} of {baseline['n']:,} ({bounds})")
-        )
+    if judged.against:
+        console.print(terminal.printable(terminal.against_in_words(judged.against)))
+    for name, baseline in judged.baselines.items():
+        other = "" if baseline.split == scores.split else ", which are others than those above"
+        console.print(terminal.printable(f"baseline {name}: {terminal.in_words(baseline)}{other}"))
     console.print()
     per_class = [
         (of.name, f"{of.n:,}", *(_share(metric) for metric in (of.recall, of.precision, of.f1)))
@@ -83,7 +83,17 @@ def judge(
 
 
 # What a judgement has that needs its pictures, and that is said again as it was saved.
-_KEPT = ("test", "valid", "baselines", "epochs", "stopped_because", "gradient", "model", "findings")
+_KEPT = (
+    "test",
+    "valid",
+    "baselines",
+    "against_best_baseline",
+    "epochs",
+    "stopped_because",
+    "gradient",
+    "model",
+    "findings",
+)
 
 
 def doctor(run: Path, *, common: Common = Common()) -> int:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import checkpoint, files, runs
-from .advice import coverage_from
+from .advice import against_from, coverage_from, mapping, score_from
 from .device import computing_with
 from .errors import DataError, RunError, UsageError
 from .opening import prepared, refuse_other_pictures, take_up
 from .recipe import Recipe, recorded_in
-from .records import Calibration, Comparison, Coverage, Note, Scores
+from .records import Against, Calibration, Comparison, Coverage, Note, Score, Scores
 
 if TYPE_CHECKING:
     from .judge.predictions import Predictions
@@ -29,6 +29,8 @@ class Judged:
     scores: Scores
     calibration: Calibration
     coverage: Coverage | None  # None where every picture is answered, or that split's was not counted
+    baselines: Mapping[str, Score]  # on the split that counts, which may be another
+    against: Against | None  # the best of them, where they are of this split
 
 
 def judge(
@@ -41,8 +43,9 @@ def judge(
     """Every figure of a saved run on one of its splits, with its interval, from its table of predictions.
 
     Nothing is trained, and where the table is there neither pictures nor PyTorch are needed. Where it is not there (the
-    run was interrupted, or left the test pictures unread) the run's model answers first, and the table is kept.
-    `clopper_pearson` asks for that interval of each share in the place of Wilson's.
+    run was interrupted, or left the test pictures unread), or the judgement is damaged, the run's model answers first,
+    and the judgement is made again whole and kept. `clopper_pearson` asks for that interval of each share in the place
+    of Wilson's.
 
     Raises:
         RunError: no such run, one in which nothing was saved, or one whose pictures are others now.
@@ -53,13 +56,16 @@ def judge(
     from .judge.intervals import clopper_pearson as exact_interval
     from .judge.scores import score_table
 
-    saved = runs.open_run(Path(run))
-    found = runs.checkpoint_of(saved.folder)
-    tables = _tables(saved.folder, found)
+    folder = runs.find(Path(run))
+    found = runs.checkpoint_of(folder)
+    tables, damage = _tables(folder, found)
+    if damage:
+        observe(Note(f"{damage} It is judged again."))
+    known = set(tables)
     if split not in tables:
-        tables = _answered(saved, found, split, tables, observe)
-        saved = runs.open_run(Path(run))
-    if split == "test":
+        tables = _judged_again(folder, found, split, tables, observe)
+    saved = runs.open_run(folder)
+    if split == "test" or "test" in tables.keys() - known:
         pictures = recorded_in(found.recipe).get("data", {}).get("test", "")
         _, problem = ledger.look(pictures, [checkpoint.digest(found.model_bytes())])
         if problem:
@@ -77,7 +83,17 @@ def judge(
     table = tables[split]
     calibrated = calibration(split, temperature, table.probabilities, table.labels)
     coverage = coverage_from(saved.judgement.get("coverage"))
-    return Judged(saved, scores, calibrated, coverage if coverage and coverage.split == split else None)
+    baselines = {name: score_from(split, said) for name, said in mapping(saved.judgement.get("baselines")).items()}
+    against = against_from(saved.judgement.get("against_best_baseline"))
+    of_this = all(score.split == split for score in baselines.values())
+    return Judged(
+        saved,
+        scores,
+        calibrated,
+        coverage if coverage and coverage.split == split else None,
+        baselines,
+        against if of_this else None,
+    )
 
 
 def doctor(run: str | Path) -> tuple[runs.SavedRun, list[Mapping[str, Any]]]:
@@ -112,7 +128,7 @@ def compare(names: Sequence[str | Path], split: str = "test") -> tuple[tuple[Com
         folder = runs.find(Path(name))
         runs.refuse_if_no_run(folder)
         found = runs.checkpoint_of(folder)
-        of_run = _tables(folder, found)
+        of_run, _ = _tables(folder, found)
         if split not in of_run:
             raise RunError(
                 f"{folder} has no predictions of {split} pictures.", hint=f"sevensteps judge {folder} --split {split}"
@@ -140,52 +156,52 @@ def compare(names: Sequence[str | Path], split: str = "test") -> tuple[tuple[Com
     return compare_all(tables), effect
 
 
-def _tables(folder: Path, found: checkpoint.Checkpoint) -> dict[str, Predictions]:
-    """The tables of predictions of a run's own model; none where they are missing, damaged, or another model's."""
+def _tables(folder: Path, found: checkpoint.Checkpoint) -> tuple[dict[str, Predictions], str]:
+    """The tables of predictions of a run's own model; none where they are missing, or damaged, which is said."""
     from .judge.predictions import from_jsonl
 
-    if not checkpoint.is_judged(folder, found):
-        return {}
-    return from_jsonl(folder / checkpoint.PREDICTIONS, found.about.get("classes") or ())
+    _, problem = runs.judgement_of(folder, found)
+    if not problem:
+        return from_jsonl(folder / checkpoint.PREDICTIONS, found.about.get("classes") or ()), ""
+    is_new = not any((folder / name).exists() for name in (checkpoint.JUDGEMENT, checkpoint.PREDICTIONS))
+    return {}, "" if is_new or not found.stopped else f"{folder}: {problem}"
 
 
-def _answered(
-    saved: runs.SavedRun,
+def _judged_again(
+    folder: Path,
     found: checkpoint.Checkpoint,
     split: str,
     tables: Mapping[str, Predictions],
     observe: Observe,
 ) -> dict[str, Predictions]:
-    """The tables with that of one more split, which the run's model answers now; kept in the run's folder.
+    """The tables of a run that is judged anew by its checkpoint: on this split, and on those that it is judged on.
+
+    Test pictures that nobody asked for stay unread: those of a run that is not at its end, or left them out. The
+    judgement and its tables are kept in the run's folder.
 
     Raises:
         RunError: the pictures are others now, or another process has the run.
         DataError: there is no such split.
     """
     splits, recipe = prepared(Recipe.from_toml(found.recipe), {}, observe)
-    refuse_other_pictures(saved.folder, recipe, recorded_in(found.recipe), splits)
-    images = {"test": splits.test, "valid": splits.valid, "train": splits.train}.get(split)
+    recorded = recorded_in(found.recipe)
+    refuse_other_pictures(folder, recipe, recorded, splits)
+    named = {"test": splits.test, "valid": splits.valid, "train": splits.train}
+    images = named.get(split)
     if images is None:
-        raise DataError(f"{recipe.source} has no {split} pictures.", hint="--split test, valid or train.")
-    from .judge.abstain import home_coverage
-    from .judge.predictions import predict_split
-    from .training import calibration_of, save_judgement
+        there = [name for name in ("test", "valid") if named[name] is not None]
+        raise DataError(f"{recipe.source} has no {split} pictures.", hint=f"--split {' or '.join(there)}.")
+    from .judge.doctor import Doctor
+    from .training import Work, finding_from, judged, save_judgement
 
-    with computing_with(recipe.threads), files.locked(saved.folder):
+    is_whole_run = recipe.test and found.stopped is not None
+    with computing_with(recipe.threads), files.locked(folder):
+        recipe = recipe.replace(test="test" in (split, recipe.validate_on, *tables) or is_whole_run)
         learn = recipe.learner(splits)
-        take_up(learn, found, saved.folder)
-        if learn.state.best:
-            learn.model.load_state_dict(learn.state.best)
-        learn.temperature = float(found.about.get("temperature") or 1.0)
-        more = {**tables, split: predict_split(learn, images, split)}
-        judgement = {key: value for key, value in saved.judgement.items() if key not in ("sha256", "files")}
-        if split in ("test", "valid"):
-            judgement[split] = more[split].score.as_json()
-        if split == "test" or not judgement.get("calibration"):  # the split that counts
-            judgement["calibration"] = calibration_of(learn, more[split]).as_json()
-            if learn.abstention:
-                coverage = home_coverage(learn.abstention, images, more[split].probabilities, split)
-                judgement["coverage"] = coverage.as_json()
-        checkpoint.rebuild(saved.folder, found)
-        save_judgement(saved.folder, judgement, more)
-    return more
+        take_up(learn, found, folder)
+        doctor = Doctor(learn)
+        doctor.findings = [finding_from(finding) for finding in found.findings]
+        run = judged(Work(folder, recipe, recorded, splits, learn, {}, doctor), {split: images})
+        checkpoint.rebuild(folder, found)
+        save_judgement(folder, run.judgement(), run.tables)
+    return dict(run.tables)

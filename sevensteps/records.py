@@ -57,16 +57,18 @@ class Score:
     correct: int
     n: int
     interval: Interval
+    note: str = ""  # what must be known of how it came about
 
     @property
     def accuracy(self) -> float:
         """The share of correct answers, in [0, 1]."""
         return self.correct / self.n
 
-    def as_json(self) -> dict[str, float | int]:
-        """The keys that `train --json` and `judge --json` promise."""
+    def as_json(self) -> dict[str, Any]:
+        """The keys that `train --json` and `judge --json` promise, and more."""
         low, high = self.interval.low, self.interval.high
-        return {"accuracy": self.accuracy, "low": low, "high": high, "n": self.n, "correct": self.correct}
+        found = {"accuracy": self.accuracy, "low": low, "high": high, "n": self.n, "correct": self.correct}
+        return {**found, "split": self.split, **({"note": self.note} if self.note else {})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -57,7 +56,8 @@ def collect(folder: Path) -> Report:
     recipe = Recipe.from_toml(found.recipe)
     recorded = recorded_in(found.recipe)
     classes = tuple(found.about.get("classes") or recipe.classes)
-    judgement, unjudged = _judgement(folder, found)
+    judgement, problem = runs.judgement_of(folder, found)
+    unjudged = f"{problem} sevensteps judge makes it again."
     tables = _tables(folder, classes) if judgement else {}
     split = next((name for name in ("test", "valid") if name in tables), None)
     table = tables[split] if split else None
@@ -115,19 +115,6 @@ def collect(folder: Path) -> Report:
         repeat=f"sevensteps train --recipe {shlex.quote(f'runs/{name}/{checkpoint.RECIPE}')}",
         missing=missing,
     )
-
-
-def _judgement(folder: Path, found: Checkpoint) -> tuple[dict[str, Any], str]:
-    """How the run was judged; or why that is not known."""
-    again = "sevensteps judge makes it again."
-    if not (folder / checkpoint.JUDGEMENT).is_file():
-        return {}, f"the run has not been judged. {again}"
-    if not (folder / checkpoint.PREDICTIONS).is_file():
-        return {}, f"there is no {checkpoint.PREDICTIONS}. {again}"
-    if not checkpoint.is_judged(folder, found):
-        return {}, f"the judgement is damaged, or of another model. {again}"
-    judgement = json.loads((folder / checkpoint.JUDGEMENT).read_text("utf-8"))  # is_judged has read it
-    return mapping(judgement), ""
 
 
 def _tables(folder: Path, classes: Sequence[str]) -> dict[str, Predictions]:

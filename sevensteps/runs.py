@@ -188,6 +188,18 @@ def open_run(folder: Path) -> SavedRun:
     return SavedRun(folder, recipe, history, judgement, done)
 
 
+def judgement_of(folder: Path, found: checkpoint.Checkpoint) -> tuple[dict[str, Any], str]:
+    """How the run was judged; or why that is not known, in words."""
+    if not (folder / JUDGEMENT).is_file():
+        return {}, "the run has not been judged."
+    if not (folder / PREDICTIONS).is_file():
+        return {}, f"there is no {PREDICTIONS}."
+    if not checkpoint.is_judged(folder, found):
+        return {}, "the judgement is damaged, or of another model."
+    judgement = json.loads(_text(folder / JUDGEMENT))  # is_judged has read it
+    return judgement if isinstance(judgement, dict) else {}, ""
+
+
 def checkpoint_of(folder: Path, more: str = "") -> checkpoint.Checkpoint:
     """The run's checkpoint, the one truth of its folder; `more` is what else can be done where there is none.
 

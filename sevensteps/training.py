@@ -125,13 +125,10 @@ def to_the_end(work: Work, observe: Observe) -> Run:
         FileError: the folder cannot be written any more; the last save is still there.
         TrainingError: the loss became infinite or not a number; the history is saved before.
     """
-    learn, splits, state = work.learn, work.splits, work.learn.state
-    judged = work.judged_splits
-    split, judged_on = next(iter(judged.items()), ("", None))
+    learn, state = work.learn, work.learn.state
     _open(work, observe)
     with timed(work.seconds, "judge"):
-        answers = baseline_answers(splits.train, judged_on) if judged_on else {}
-        baselines = baseline_scores(answers, judged_on, split) if judged_on else {}
+        answers, baselines = _baselines(work)
     observe(Baselines(baselines))
     done = state.stopped is not None  # a finished run is judged again and nothing else
     observe(Ready(learn.xray(), work.recipe.epochs, learn.batches_per_epoch or 0, state.batch, done))
@@ -156,8 +153,6 @@ def to_the_end(work: Work, observe: Observe) -> Run:
                 save(work)
             checkpoint.rebuild(work.folder, snapshot(work))
         number = interrupted() or broken_off
-    stopped_because = state.stopped or f"it was interrupted {place(learn)}"
-    kept_epoch = state.best_epoch or state.epoch
     if state.best:
         learn.model.load_state_dict(state.best)
     tables: dict[str, Predictions] = {}
@@ -167,7 +162,47 @@ def to_the_end(work: Work, observe: Observe) -> Run:
                 tables = _predictions(work)
         except KeyboardInterrupt as interrupt:  # training is done and saved; judging can be done again
             number = next(iter(interrupt.args), int(signal.SIGINT))
-    run = Run(
+    run = _run(work, tables, answers, baselines, number)
+    if work.folder:
+        save_judgement(work.folder, run.judgement(), tables)
+        if work.plots and tables:
+            split, images = next(iter(work.judged_splits.items()))
+            save_plots(work.folder, run, tables[split], images)
+    return run
+
+
+def judged(work: Work, more: Mapping[str, Images]) -> Run:
+    """A run that was saved, judged as it stands: on the splits of its recipe and on `more`. Nothing is trained."""
+    if best := work.learn.state.best:
+        work.learn.model.load_state_dict(best)
+    tables = _predictions(work)
+    tables |= {split: predict_split(work.learn, images, split) for split, images in more.items() if split not in tables}
+    return _run(work, tables, *_baselines(work))
+
+
+def _baselines(work: Work) -> tuple[Mapping[str, Any], dict[str, Score]]:
+    """What each baseline answers for the pictures that count, and how many of these it has right."""
+    for split, images in work.judged_splits.items():
+        answers = baseline_answers(work.splits.train, images)
+        return answers, baseline_scores(answers, images, split)
+    return {}, {}
+
+
+def _run(
+    work: Work,
+    tables: Mapping[str, Predictions],
+    answers: Mapping[str, Any],
+    baselines: Mapping[str, Score],
+    interrupted: int = 0,
+) -> Run:
+    """The run as it stands, from what its model and the baselines say of its pictures; without tables, not judged."""
+    learn, state = work.learn, work.learn.state
+    split, images = next(iter(work.judged_splits.items()), ("", None))
+    table = tables.get(split)
+    coverage = None
+    if table is not None and images is not None and learn.abstention:
+        coverage = home_coverage(learn.abstention, images, table.probabilities, split)
+    return Run(
         work.folder,
         work.recipe,
         learn,
@@ -175,25 +210,18 @@ def to_the_end(work: Work, observe: Observe) -> Run:
         tables["valid"].score if "valid" in tables else None,
         baselines,
         state.epoch,
-        kept_epoch,
+        state.best_epoch or state.epoch,
         {name: round(value, 4) for name, value in work.seconds.items()},
-        stopped_because,
+        state.stopped or f"it was interrupted {place(learn)}",
         learn.gradient,
         tuple(work.doctor.findings),
-        _against(tables[split], answers, baselines) if tables else None,
+        _against(table, answers, baselines) if table is not None else None,
         tables,
         checkpoint.digest(model_file.to_bytes(saving.model_arrays(learn), work.about_model)),
-        number,
-        calibration=calibration_of(learn, tables[split]) if tables else None,
-        coverage=home_coverage(learn.abstention, judged_on, tables[split].probabilities, split)
-        if tables and judged_on and learn.abstention
-        else None,
+        interrupted,
+        calibration=calibration_of(learn, table) if table is not None else None,
+        coverage=coverage,
     )
-    if work.folder:
-        save_judgement(work.folder, run.judgement(), tables)
-        if work.plots and tables:
-            save_plots(work.folder, run, tables[split], judged_on)
-    return run
 
 
 def count_look(runs_together: Sequence[Run], pictures: str, observe: Observe) -> list[Run]:

@@ -59,6 +59,7 @@ def test_a_score_says_its_split_count_and_interval() -> None:
         "high": wilson(1940, 2000).high,
         "n": 2000,
         "correct": 1940,
+        "split": "test",
     }
 
 

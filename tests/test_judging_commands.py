@@ -13,6 +13,7 @@ from typed import here, refused, sevensteps, three_classes, write_idx
 
 import sevensteps as ss
 from sevensteps.judge.ledger import looks_at
+from sevensteps.reporting import collect
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,70 @@ def test_every_figure_of_a_run_is_shown_with_its_interval(folder: Path, capsys: 
         json.loads(here("judge", "strong", "--split", "valid", "--json", cwd=folder, capsys=capsys).out)["coverage"]
         is None
     )
+
+
+def test_baselines_are_of_the_pictures_that_the_result_is_of(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(folder / "runs/unread", tmp_path / "unread")
+    said = json.loads(here("judge", "unread", "--json", cwd=tmp_path, capsys=capsys).out)
+    assert {(score["split"], score["n"]) for score in said["baselines"].values()} == {("test", 60)}
+    assert said["against_best_baseline"]["n"] == 60
+    ss.train(folder / "three", epochs=3, recipe="relu", out=tmp_path / "read")
+    read = json.loads((tmp_path / "read/judgement.json").read_text())
+    for key in ("baselines", "against_best_baseline"):
+        assert said[key] == read[key]
+    rows = collect(run).baselines.values()
+    assert {(score.split, score.n) for score in rows} == {("test", 60)}
+    shown = here("judge", "unread", cwd=tmp_path, capsys=capsys).out
+    assert "the best baseline, " in shown
+    assert "of 60 test pictures (95 % interval" in shown
+    others = here("judge", "unread", "--split", "valid", cwd=tmp_path, capsys=capsys).out
+    assert "the best baseline" not in others
+    for line in others.splitlines():
+        assert not line.startswith("baseline") or line.endswith("which are others than those above")
+
+
+@pytest.mark.parametrize("what", ["gone", "not a number", "cut", "judgement cut"])
+def test_a_judgement_that_is_damaged_is_made_again_whole(
+    folder: Path, tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(folder / "runs/strong", tmp_path / "strong")
+    before = [(run / name).read_bytes() for name in ("judgement.json", "predictions.jsonl")]
+    if what == "gone":
+        (run / "judgement.json").unlink()
+    elif what == "judgement cut":
+        (run / "judgement.json").write_bytes(before[0][:-30])
+    elif what == "cut":
+        (run / "predictions.jsonl").write_bytes(before[1][:4000])
+    else:
+        (run / "predictions.jsonl").write_bytes(before[1].replace(b"[0.", b"[NaN, 0.", 1))
+    done = here("judge", "strong", "--json", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0
+    assert done.err.startswith("strong: the ")
+    assert "It is judged again." in done.err
+    assert [(run / name).read_bytes() for name in ("judgement.json", "predictions.jsonl")] == before
+    said, kept = json.loads(done.out), json.loads(before[0])
+    for key in ("baselines", "epochs", "stopped_because", "gradient", "model", "findings", "valid"):
+        assert said[key] == kept[key]
+    assert here("judge", "strong", cwd=tmp_path, capsys=capsys).err == ""
+
+
+def test_a_run_that_was_cut_off_is_held_against_baselines_with_an_interval_or_not_at_all(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ss.train(folder / "three", epochs=3, lr=1e-4, checkpoint_every="1 epochs", out=tmp_path / "whole")
+    (tmp_path / "cut").mkdir()
+    shutil.copy(tmp_path / "whole/checkpoint.previous.safetensors", tmp_path / "cut/checkpoint.safetensors")
+    assert "baseline" not in collect(tmp_path / "cut").verdict
+    only_valid = json.loads(here("judge", "cut", "--split", "valid", "--json", cwd=tmp_path, capsys=capsys).out)
+    assert only_valid["test"] is None, "nobody asked for the test pictures"
+    said = json.loads(here("judge", "cut", "--json", cwd=tmp_path, capsys=capsys).out)
+    assert said["stopped_because"].startswith("it was interrupted")
+    against = said["against_best_baseline"]
+    assert against["low"] < against["difference"] < against["high"]
+    verdict = collect(tmp_path / "cut").verdict
+    assert f"(95 % interval {100 * against['low']:+.2f} to {100 * against['high']:+.2f} points)" in verdict
 
 
 def test_the_interval_that_never_covers_less_is_wider(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
