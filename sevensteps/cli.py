@@ -20,6 +20,7 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from . import __version__
+from . import cli_data as preparing
 from . import cli_judging as judging
 from . import cli_showing as showing
 from .cli_common import Common
@@ -88,7 +89,7 @@ def train(
     Parameters
     ----------
     source
-        pullover-dress, fashion-mnist, or the path of IDX files.
+        pullover-dress, fashion-mnist, or the path of IDX files or of a store.
     recipe
         A recipe that ships (linear, relu, cnn, fashion-10, walkthrough-by-hand, walkthrough-learner), a TOML file, or
         a run's folder. A model's name chooses the recipe of that name.
@@ -218,6 +219,7 @@ def _shown(run: Run, chosen: Recipe, common: Common) -> int:
     return 0
 
 
+app.command(preparing.prepare)
 app.command(judging.judge)
 app.command(judging.compare)
 app.command(judging.doctor)
@@ -234,12 +236,12 @@ def _interrupted(run: Run, common: Common) -> int:
 
 @app.command
 def verify(thing: Path, *, rerun: bool = False, common: Common = Common()) -> int:
-    """Hold a run or a model against its checksums; exit code 1 if something is not as it must be.
+    """Hold a run, a model or a store against its checksums; exit code 1 if something is not as it must be.
 
     Parameters
     ----------
     thing
-        A run's folder, its name under runs/, or a model.safetensors.
+        A run's folder, its name under runs/, a model.safetensors, or a store.
     rerun
         Train the run again from its recipe, and compare byte for byte.
     """
@@ -338,7 +340,7 @@ def data(
     Parameters
     ----------
     source
-        pullover-dress (unless given), fashion-mnist, or the path of IDX files.
+        pullover-dress (unless given), fashion-mnist, or the path of IDX files or of a store.
     classes
         Only these classes.
     """

@@ -19,7 +19,7 @@ from .device import computing_with
 from .errors import ModelError, RecipeError, RunError, UsageError
 from .opening import differences_between, prepared, recorded, refuse_other_pictures, take_up
 from .recipe import Recipe, read_recipe, recorded_in
-from .records import Check, Note, Spread
+from .records import Check, Note, Portion, Prepared, Spread
 
 if TYPE_CHECKING:
     from .data.audit import Audit
@@ -234,14 +234,20 @@ def _extended(
     return more
 
 
-def verify(thing: str | Path, *, rerun: bool = False, observe: Observe = lambda event: None) -> list[Check]:
-    """Hold a run's folder, or a model's file, against its checksums; with `rerun`, train again and compare.
+def verify(
+    thing: str | Path, *, rerun: bool = False, observe: Callable[[Any], None] = lambda event: None
+) -> list[Check]:
+    """Hold a run's folder, a model's file or a store against its checksums; with `rerun`, train again and compare.
 
     Raises:
         RunError, ModelError: no such run or file.
         DataError, RecipeError, TrainingError: the run cannot be trained again.
     """
+    from .data import store
+
     path = Path(thing)
+    if store.is_store(path):
+        return store.verify_store(path, lambda done, total: observe(Portion(done, total)))
     if path.is_file():
         return [_checked_file(path)]
     folder = runs.find(path)
@@ -332,6 +338,43 @@ def data(
 
     splits = load(source, classes or None, say=lambda line: observe(Note(line)))
     return splits, audit(splits)
+
+
+def prepare(
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    classes: Sequence[str] = (),
+    hold_out: float = 0.1,
+    seed: int = 0,
+    observe: Callable[[Any], None] = lambda event: None,
+) -> Prepared:
+    """Write the pictures of a source into a store, which is trained on without being in memory.
+
+    It is `NAME.store` in this folder unless given.
+
+    Raises:
+        DataError: no such source, or pictures that cannot be used.
+        FileError: the store is there, the disk has not enough room, or cannot be written.
+    """
+    from .data.prepare import prepare as write
+    from .data.sources import load_streams
+
+    def say(line: str) -> None:
+        observe(Note(line))
+
+    target = Path(out) if out else Path(f"{Path(source).absolute().name.removesuffix('.gz')}.store")
+    header = write(
+        load_streams(source, say),
+        target,
+        classes=tuple(classes),
+        hold_out=hold_out,
+        seed=seed,
+        say=say,
+        progress=lambda done, total: observe(Portion(done, total)),
+    )
+    counts = {name: header.splits[name].count for name in ("train", "valid", "test") if name in header.splits}
+    return Prepared(str(target), header.places().size, counts)
 
 
 def predict(model: Path, pictures: Sequence[Path], explain: Path | None = None) -> Iterator[Answer]:

@@ -308,7 +308,7 @@ class Recipe:
         from .steps.initialize import initialize
         from .steps.predict import MODELS, Normalize, usual_width
 
-        normalize = Normalize(*mean_and_std(splits.train.pixels)) if self.normalize else None
+        normalize = Normalize(*mean_and_std(splits.train.value_counts)) if self.normalize else None
         with torch.random.fork_rng(devices=[]):  # layers draw a start that is of no use, from the caller's generator
             width = self.width or usual_width(self.model)
             model = MODELS[self.model](splits.train.shape, len(splits.classes), normalize, width)
@@ -424,16 +424,13 @@ def shipped_recipes() -> dict[str, str]:
     return {name: found[name].read_text("utf-8") for name in sorted(found)}
 
 
-def mean_and_std(pixels: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel in [0, 1], exactly, from counts of the 256 values."""
+def mean_and_std(value_counts: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel in [0, 1], exactly, from `Images.value_counts`."""
     import numpy as np
 
     values = np.arange(256) / 255
     means, stds = [], []
-    for channel in range(pixels.shape[1]):
-        counts = np.zeros(256, dtype=np.int64)
-        for start in range(0, len(pixels), 1024):  # counting makes wide copies, so not all at once
-            counts += np.bincount(pixels[start : start + 1024, channel].ravel(), minlength=256)
+    for counts in value_counts:
         mean = float(counts @ values / counts.sum())
         variance = float(counts @ (values - mean) ** 2 / counts.sum())
         means.append(mean)

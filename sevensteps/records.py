@@ -522,3 +522,20 @@ class Report:
     digests: Mapping[str, str]  # of the run's files
     repeat: str  # the command that trains it again
     missing: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """How far something that takes long is: so many bytes of so many."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A store that was made: its file, its size, and how many pictures of each split it has."""
+
+    store: str
+    bytes: int
+    counts: Mapping[str, int]

@@ -49,11 +49,11 @@ def test_help_lists_the_verbs(folder: Path, typed: str) -> None:
     done = sevensteps(*typed.split(), cwd=folder)
     assert (done.code, done.err) == (0, "")
     assert "\x1b" not in done.out
-    for verb in ("train", "resume", "runs", "xray", "report", "data", "predict", "verify"):
+    for verb in ("train", "resume", "runs", "xray", "report", "data", "prepare", "predict", "verify"):
         assert re.search(rf"│ {verb} ", done.out)
 
 
-@pytest.mark.parametrize("verb", ["train", "resume", "runs", "xray", "report", "data", "predict", "verify"])
+@pytest.mark.parametrize("verb", ["train", "resume", "runs", "xray", "report", "data", "prepare", "predict", "verify"])
 def test_each_verb_has_its_help(folder: Path, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     done = here(verb, "--help", cwd=folder, capsys=capsys)
     assert (done.code, done.err) == (0, "")

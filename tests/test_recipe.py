@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import images
 
-from sevensteps.data.images import Splits
+from sevensteps.data.images import Images, Splits
 from sevensteps.errors import DataError, RecipeError
 from sevensteps.recipe import Recipe, mean_and_std, setting_types, shipped_recipes
 
@@ -258,7 +258,7 @@ def test_mean_and_spread_are_those_of_the_pixels() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (1500, 3, 5, 4), dtype=np.uint8)
     pixels[:, 1] //= 3
     pixels[:, 2] = 7
-    means, stds = mean_and_std(pixels)
+    means, stds = mean_and_std(Images(pixels, np.arange(1500) % 2, ("a", "b")).value_counts)
     exact = pixels.astype(np.float64) / 255
     np.testing.assert_allclose(means, exact.mean((0, 2, 3)), rtol=1e-12)
     np.testing.assert_allclose(stds[:2], exact.std((0, 2, 3))[:2], rtol=1e-12)

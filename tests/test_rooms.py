@@ -22,12 +22,12 @@ ROOM_OF = {
     ),
     "checkpoint": "runs",
     **dict.fromkeys(("training", "opening", "judging", "reporting", "seeing", "advice"), "jobs"),
-    **dict.fromkeys(("cli_common", "cli_judging", "cli_showing"), "cli"),
+    **dict.fromkeys(("cli_common", "cli_data", "cli_judging", "cli_showing"), "cli"),
     "__init__": "the package",
 }
 
 # Bottom to top: a room, and the rooms it may import besides itself.
-BOTTOM = {"device", "errors", "files", "foreign", "history", "lists", "places", "reading", "records", "seeds"}
+BOTTOM = {"device", "errors", "files", "foreign", "history", "lists", "memory", "places", "reading", "records", "seeds"}
 TO_TRAIN = BOTTOM | {"show", "data", "steps", "metrics", "abstention", "architecture", "model_file", "learner"}
 TO_JUDGE = TO_TRAIN | {"recipe", "runs"}
 TO_WORK = TO_JUDGE | {"judge", "ship"}
@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "reading": set(),
     "seeds": set(),
     "lists": set(),
+    "memory": set(),
     "device": {"errors"},
     "foreign": {"errors"},
     "files": {"errors"},
@@ -70,6 +71,7 @@ WITHOUT_TORCH = [
     "__main__",
     "cli",
     "cli_common",
+    "cli_data",
     "cli_judging",
     "cli_showing",
     "jobs",
@@ -104,6 +106,11 @@ WITHOUT_TORCH = [
     "data/sources",
     "data/decode",
     "data/audit",
+    "data/blocks",
+    "data/prepare",
+    "data/store",
+    "data/streams",
+    "memory",
     "ship/predict",
     "ship/explain",
 ]

@@ -18,6 +18,7 @@ from ..errors import DataError, UsageError
 from ..foreign import instead_of
 from ..seeds import AUGMENT, ORDER, seed_of
 from .images import Images, Splits
+from .store import StoredImages
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -62,6 +63,8 @@ class Batches:
 
     def order(self, seed: int, epoch: int) -> Tensor:
         """The rows of `images` in the order of this epoch."""
+        if isinstance(self.images, StoredImages):
+            return torch.from_numpy(self.images.blocks.order((seed, epoch) if self.shuffle else None))
         count = len(self.images)
         if not self.shuffle:
             return torch.arange(count)
@@ -86,22 +89,35 @@ class Batches:
 
     def _gathered(self, seed: int, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Augmented bytes, of which the next batch may overwrite the memory, and labels on the device."""
+        chosen = self._from_disk if isinstance(self.images, StoredImages) else self._from_memory
+        for position, (pixels, labels) in enumerate(chosen(seed, epoch, start), start):
+            if self.augment is not None:
+                pixels = self.augment(pixels, torch.Generator().manual_seed(seed_of(seed, epoch, position, AUGMENT)))
+            yield pixels, labels.to(self.device)
+
+    def _from_memory(self, seed: int, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The bytes and labels of each batch from `start` on."""
         pixels, labels = self.images.tensors
         size, count = self.batch_size, len(self.images)
         # In their own order the bytes need no copy, unless somebody may change them.
         order = self.order(seed, epoch) if self.shuffle or self.augment else None
         buffer = pixels.new_empty((min(size, count), *pixels.shape[1:]))
-        for position in range(start, len(self)):
-            low, high = position * size, min((position + 1) * size, count)
+        for low in range(start * size, count, size):
+            high = min(low + size, count)
             if order is None:
-                chosen, targets = pixels[low:high], labels[low:high].clone()
+                yield pixels[low:high], labels[low:high].clone()
             else:
                 rows = order[low:high]
                 chosen = torch.index_select(pixels, 0, rows, out=buffer[: high - low])
-                targets = labels.index_select(0, rows)
-            if self.augment is not None:
-                chosen = self.augment(chosen, torch.Generator().manual_seed(seed_of(seed, epoch, position, AUGMENT)))
-            yield chosen, targets.to(self.device)
+                yield chosen, labels.index_select(0, rows)
+
+    def _from_disk(self, seed: int, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same of a store."""
+        assert isinstance(self.images, StoredImages)
+        for pixels, labels in self.images.blocks.batches(
+            self.batch_size, start, (seed, epoch) if self.shuffle else None
+        ):
+            yield torch.from_numpy(pixels), torch.from_numpy(labels)
 
 
 class DataLoaders:

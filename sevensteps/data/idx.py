@@ -6,10 +6,12 @@ then the values. (http://yann.lecun.com/exdb/mnist/, "The IDX file format".)
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import struct
 import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from ..errors import DataError
 from .images import Images, Splits
 
 LARGEST = 1 << 32  # bytes; a header that promises more is taken for damage, not for data
+LARGEST_STREAMED = 1 << 44  # where pictures go by and are not kept
 CHUNK = 1 << 20  # bytes read at once
 _PIECE = 1 << 16  # of gzipped ones, of which what a member leaves over is copied
 # What a gzipped file may hold: any of 64 MiB, a larger one 200 times its own size. Fashion-MNIST's pictures shrink to
@@ -38,13 +41,61 @@ def read_idx(path: Path) -> UInt8[np.ndarray, "*shape"]:
         DataError: missing, no regular file, not IDX, another type than unsigned bytes, too short, too long, or
             damaged gzip.
     """
+    with _opened(path, LARGEST) as (file, largest):
+        shape = _shape(file, path, LARGEST, largest)
+        content = _content(file, path, math.prod(shape))
     try:
-        with reading.regular(path, LARGEST + 64) as (file, size):
+        return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+    except ValueError as error:  # of nothing, and yet too large for NumPy
+        raise DataError(f"{path}: no array has the shape {shape}.", hint="The header is damaged.") from error
+
+
+def read_shape(path: Path) -> tuple[int, ...]:
+    """What the header of an IDX file promises; the values are not read, and may be more than fit into memory.
+
+    Raises:
+        DataError: as `read_idx`.
+    """
+    with _opened(path, LARGEST_STREAMED) as (file, largest):
+        return _shape(file, path, LARGEST_STREAMED, largest)
+
+
+def read_chunks(path: Path, at_once: int, start: int = 0) -> Iterator[UInt8[np.ndarray, "chunk 1 height width"]]:
+    """The pictures of an IDX file from number `start` on, so many at a time.
+
+    Raises:
+        DataError: as `read_pixels`; a file that is too short or too long is found out at its end.
+    """
+    with _opened(path, LARGEST_STREAMED) as (file, largest):
+        shape = _checked_shape(_shape(file, path, LARGEST_STREAMED, largest), path)
+        count, size = shape[0], math.prod(shape[1:])
+        if isinstance(file, _Unzipped):
+            for _ in range(start * size // CHUNK):
+                file.read(CHUNK)
+            file.read(start * size % CHUNK)
+        else:
+            file.seek(start * size, io.SEEK_CUR)
+        for first in range(start, count, at_once):
+            rows = min(at_once, count - first)
+            content = _content(file, path, rows * size, is_last=first + rows == count)
+            yield np.frombuffer(content, dtype=np.uint8).reshape(rows, 1, *shape[1:])
+
+
+@contextlib.contextmanager
+def _opened(path: Path, largest: int) -> Iterator[tuple[io.BufferedIOBase | _Unzipped, int]]:
+    """The values of a file, unpacked where they are gzipped, and how many there can be.
+
+    Raises:
+        DataError: in the place of what goes wrong while they are read.
+    """
+    try:
+        with reading.regular(path, largest + 64) as (file, size):
             zipped = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             if zipped:
-                return _read(_Unzipped(file), path, max(LARGEST_UNPACKED, LARGEST_RATIO * size))
-            return _read(file, path, LARGEST)
+                yield _Unzipped(file), max(LARGEST_UNPACKED, LARGEST_RATIO * size)
+            else:
+                yield file, largest
     except EOFError as error:
         raise DataError(f"{path}: the gzip data ends too early.", hint="Copy or download the file again.") from error
     except zlib.error as error:
@@ -90,8 +141,12 @@ class _Unzipped:
         return bytes(found)
 
 
-def _read(file: io.BufferedIOBase | _Unzipped, path: Path, largest: int) -> UInt8[np.ndarray, "*shape"]:
-    """The same from an open stream, which can hold so many bytes."""
+def _shape(file: io.BufferedIOBase | _Unzipped, path: Path, most: int, largest: int) -> tuple[int, ...]:
+    """The header, in a file that can hold `largest` bytes; more than `most` are not wanted.
+
+    Raises:
+        DataError: not IDX, another type than unsigned bytes, or larger.
+    """
     head = file.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or not 1 <= head[3] <= 4:
         raise DataError(
@@ -108,12 +163,21 @@ def _read(file: io.BufferedIOBase | _Unzipped, path: Path, largest: int) -> UInt
         raise DataError(f"{path}: ends inside its header.", hint="Copy or download the file again.")
     shape = struct.unpack(f">{head[3]}I", sizes)
     size = math.prod(shape)
-    if size > min(LARGEST, largest):
-        what = f"more than {LARGEST:,}" if size > LARGEST else f"and a file of its size holds {largest:,} at most"
+    if size > min(most, largest):
+        what = f"more than {most:,}" if size > most else f"and a file of its size holds {largest:,} at most"
         raise DataError(
             f"{path}: its header promises {size:,} bytes, {what}.",
-            hint="The header is damaged." if size > LARGEST else "If it is whole, unpack it first: gunzip FILE.",
+            hint="The header is damaged." if size > most else "If it is whole, unpack it first: gunzip FILE.",
         )
+    return shape
+
+
+def _content(file: io.BufferedIOBase | _Unzipped, path: Path, size: int, is_last: bool = True) -> bytearray:
+    """So many values.
+
+    Raises:
+        DataError: there are fewer, or more although these are the last.
+    """
     content = bytearray()  # grown by what is there, since a damaged header may promise gigabytes
     while len(content) < size and (chunk := file.read(min(size - len(content), CHUNK))):
         content += chunk
@@ -122,12 +186,9 @@ def _read(file: io.BufferedIOBase | _Unzipped, path: Path, largest: int) -> UInt
             f"{path}: too short: {len(content):,} of {size:,} values are there.",
             hint="Copy or download the file again.",
         )
-    if file.read(1):
+    if is_last and file.read(1):
         raise DataError(f"{path}: longer than its header says ({size:,} values).", hint="The header is damaged.")
-    try:
-        return np.frombuffer(content, dtype=np.uint8).reshape(shape)
-    except ValueError as error:  # of nothing, and yet too large for NumPy
-        raise DataError(f"{path}: no array has the shape {shape}.", hint="The header is damaged.") from error
+    return content
 
 
 def load_idx(path: Path) -> Splits:
@@ -140,8 +201,25 @@ def load_idx(path: Path) -> Splits:
     Raises:
         DataError: files that are missing, damaged or do not belong together.
     """
+    pictures = find_pictures(path)
+    sets = {split: (read_pixels(file), read_labels(labels_beside(file))) for split, file in pictures.items()}
+    classes = class_names([labels for _, labels in sets.values()])
+    images = {
+        split: Images(pixels, labels.astype(np.int64), classes, split) for split, (pixels, labels) in sets.items()
+    }
+    splits = Splits(images["train"], images.get("test"), images.get("valid"), path.name)
+    present = without_gaps(classes, [of_one.counts for of_one in images.values()])
+    return splits if present == classes else splits.choose(present)
+
+
+def find_pictures(path: Path) -> dict[str, Path]:
+    """The files of pictures of each split: those in a folder, or the one that is named.
+
+    Raises:
+        DataError: the folder has none to train on.
+    """
     if path.is_file():
-        return _without_gaps(Splits(_pair(path, _labels_beside(path), "train"), source=path.name))
+        return {"train": path}
     pictures = {
         split: file
         for split, names in {"train": ("train",), "test": ("t10k", "test"), "valid": ("valid",)}.items()
@@ -154,12 +232,7 @@ def load_idx(path: Path) -> Splits:
             f"{path}: holds no train-images-idx3-ubyte or train-images-idx3-ubyte.gz.",
             hint="Name a folder of IDX files as MNIST names them, or one file of pictures.",
         )
-    sets = {split: (read_pixels(file), read_labels(_labels_beside(file))) for split, file in pictures.items()}
-    classes = _class_names([labels for _, labels in sets.values()])
-    images = {
-        split: Images(pixels, labels.astype(np.int64), classes, split) for split, (pixels, labels) in sets.items()
-    }
-    return _without_gaps(Splits(images["train"], images.get("test"), images.get("valid"), path.name))
+    return pictures
 
 
 def read_pixels(path: Path) -> UInt8[np.ndarray, "n 1 height width"]:
@@ -169,11 +242,25 @@ def read_pixels(path: Path) -> UInt8[np.ndarray, "n 1 height width"]:
         DataError: as `read_idx`, or the file does not have three dimensions, or one of them is 0.
     """
     pixels = read_idx(path)
-    if pixels.ndim != 3:
-        raise DataError(f"{path}: has {pixels.ndim} dimensions, and pictures have 3.", hint="Is it the labels file?")
-    if 0 in pixels.shape[1:]:
-        raise DataError(f"{path}: its pictures have no pixels ({pixels.shape}).", hint="The header is damaged.")
+    _checked_shape(pixels.shape, path)
     return pixels[:, None]
+
+
+def read_picture_shape(path: Path) -> tuple[int, ...]:
+    """How many pictures a file promises, their height and their width.
+
+    Raises:
+        DataError: as `read_pixels`.
+    """
+    return _checked_shape(read_shape(path), path)
+
+
+def _checked_shape(shape: tuple[int, ...], path: Path) -> tuple[int, ...]:
+    if len(shape) != 3:
+        raise DataError(f"{path}: has {len(shape)} dimensions, and pictures have 3.", hint="Is it the labels file?")
+    if 0 in shape[1:]:
+        raise DataError(f"{path}: its pictures have no pixels ({shape}).", hint="The header is damaged.")
+    return shape
 
 
 def read_labels(path: Path) -> UInt8[np.ndarray, " n"]:
@@ -188,25 +275,18 @@ def read_labels(path: Path) -> UInt8[np.ndarray, " n"]:
     return labels
 
 
-def _pair(pictures: Path, labels_file: Path, split: str) -> Images:
-    """One file of pictures with its labels."""
-    pixels, labels = read_pixels(pictures), read_labels(labels_file)
-    return Images(pixels, labels.astype(np.int64), _class_names([labels]), split)
-
-
-def _without_gaps(splits: Splits) -> Splits:
+def without_gaps(classes: tuple[str, ...], counts: Sequence[Mapping[str, int]]) -> tuple[str, ...]:
     """Only the classes that some picture has: a number below the largest that no label is names nothing.
 
     Classes that have real names stay, with or without pictures.
     """
-    if not all(name.isdecimal() for name in splits.classes):
-        return splits
-    given = [images for images in (splits.train, splits.test, splits.valid) if images is not None]
-    present = [name for name in splits.classes if any(images.counts[name] for images in given)]
-    return splits.choose(present) if 2 <= len(present) < len(splits.classes) else splits
+    if not all(name.isdecimal() for name in classes):
+        return classes
+    present = tuple(name for name in classes if any(of_one[name] for of_one in counts))
+    return present if len(present) >= 2 else classes
 
 
-def _labels_beside(pictures: Path) -> Path:
+def labels_beside(pictures: Path) -> Path:
     """The labels file that belongs to a file of pictures, by MNIST's habit of naming."""
     name = pictures.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
     for ending in _ENDINGS:
@@ -219,7 +299,7 @@ def _labels_beside(pictures: Path) -> Path:
     )
 
 
-def _class_names(label_sets: list[UInt8[np.ndarray, " _"]]) -> tuple[str, ...]:
+def class_names(label_sets: list[UInt8[np.ndarray, " _"]]) -> tuple[str, ...]:
     """Names for the classes: Fashion-MNIST's where the labels are its own, else the numbers up to the largest."""
     import hashlib
 

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Int, Int64, UInt8
 
 from ..errors import DataError, UsageError, nearest
 from ..seeds import HOLD_OUT, seed_of
@@ -131,10 +131,12 @@ class Images:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over shape, class names, labels and pixels: the same pictures in the same order, and only those."""
-        digest = hashlib.sha256(repr((self.pixels.shape, self.classes)).encode())
-        digest.update(np.ascontiguousarray(self.labels).data)
-        digest.update(np.ascontiguousarray(self.pixels).data)
-        return digest.hexdigest()
+        return fingerprint(self.pixels, self.labels, self.classes)
+
+    @cached_property
+    def value_counts(self) -> Int64[np.ndarray, "channels 256"]:
+        """How often each channel has each of the 256 values."""
+        return value_counts(self.pixels)
 
     def take(self, rows: Int64[np.ndarray, " m"]) -> Images:
         """The pictures at these places, in this order."""
@@ -146,19 +148,9 @@ class Images:
         Raises:
             DataError: a class that is not there, named twice, or fewer than two.
         """
-        for name in classes:
-            if name not in self.classes:
-                raise DataError(f"There is no class {name!r} here.", hint=nearest(name, self.classes))
-        if len(set(classes)) != len(classes):
-            raise DataError(f"A class is chosen twice: {', '.join(classes)}.", hint="Name each class once.")
-        if len(classes) < 2:
-            raise DataError(
-                f"A classifier needs two classes or more, and {len(classes)} was chosen.",
-                hint=f"Known: {', '.join(self.classes)}.",
-            )
-        new_label = np.full(len(self.classes), -1, dtype=np.int64)
-        new_label[[self.classes.index(name) for name in classes]] = np.arange(len(classes))
-        labels = new_label[self.labels]
+        if len(classes) > 1 and tuple(classes) == self.classes:
+            return self
+        labels = chosen_labels(self.labels, self.classes, classes)
         rows = np.flatnonzero(labels >= 0)
         return Images(self.pixels[rows], labels[rows], tuple(classes), self.origin, self.rows[rows])
 
@@ -170,17 +162,70 @@ class Images:
         Raises:
             DataError: a fraction that is not between 0 and 1.
         """
-        given: Any = fraction
-        if not isinstance(given, numbers.Real) or not 0 < float(given) < 1:
-            raise DataError(f"hold_out is {fraction!r}, and must be between 0 and 1.", hint="Try hold_out = 0.1.")
-        random = np.random.default_rng(seed_of(seed, HOLD_OUT))
-        held = np.zeros(len(self), dtype=bool)
-        for label in range(len(self.classes)):
-            rows = np.flatnonzero(self.labels == label)
-            count = min(max(round(len(rows) * fraction), 1), len(rows) - 1)
-            if count > 0:
-                held[random.permutation(rows)[:count]] = True
+        held = held_out(self.labels, len(self.classes), fraction, seed)
         return self.take(np.flatnonzero(~held)), self.take(np.flatnonzero(held))
+
+
+def fingerprint(
+    pixels: UInt8[np.ndarray, "n channels height width"], labels: Int64[np.ndarray, " n"], classes: tuple[str, ...]
+) -> str:
+    """SHA-256 over shape, class names, labels and pixels."""
+    digest = hashlib.sha256(repr((pixels.shape, classes)).encode())
+    digest.update(np.ascontiguousarray(labels).data)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
+
+
+def value_counts(pixels: UInt8[np.ndarray, "n channels height width"]) -> Int64[np.ndarray, "channels 256"]:
+    """How often each channel has each of the 256 values."""
+    counts = np.zeros((pixels.shape[1], 256), dtype=np.int64)
+    for channel, of_one in enumerate(counts):
+        for start in range(0, len(pixels), 1024):  # counting makes wide copies, so not all at once
+            of_one += np.bincount(pixels[start : start + 1024, channel].ravel(), minlength=256)
+    return counts
+
+
+def chosen_labels(
+    labels: Int[np.ndarray, " n"], known: Sequence[str], classes: Sequence[str]
+) -> Int64[np.ndarray, " n"]:
+    """Labels as places in `classes`, -1 for a class that is not among them.
+
+    Raises:
+        DataError: a class that is not known, named twice, or fewer than two.
+    """
+    for name in classes:
+        if name not in known:
+            raise DataError(f"There is no class {name!r} here.", hint=nearest(name, known))
+    if len(set(classes)) != len(classes):
+        raise DataError(f"A class is chosen twice: {', '.join(classes)}.", hint="Name each class once.")
+    if len(classes) < 2:
+        raise DataError(
+            f"A classifier needs two classes or more, and {len(classes)} was chosen.",
+            hint=f"Known: {', '.join(known)}.",
+        )
+    new_label = np.full(len(known), -1, dtype=np.int64)
+    new_label[[known.index(name) for name in classes]] = np.arange(len(classes))
+    found: np.ndarray = new_label[labels]
+    return found
+
+
+def held_out(labels: Int64[np.ndarray, " n"], classes: int, fraction: float, seed: int) -> Bool[np.ndarray, " n"]:
+    """Which pictures are held out: the same share of each class, rounded, and at least one of a class that has two.
+
+    Raises:
+        DataError: a fraction that is not between 0 and 1.
+    """
+    given: Any = fraction
+    if not isinstance(given, numbers.Real) or not 0 < float(given) < 1:
+        raise DataError(f"hold_out is {fraction!r}, and must be between 0 and 1.", hint="Try hold_out = 0.1.")
+    random = np.random.default_rng(seed_of(seed, HOLD_OUT))
+    held = np.zeros(len(labels), dtype=bool)
+    for label in range(classes):
+        rows = np.flatnonzero(labels == label)
+        count = min(max(round(len(rows) * fraction), 1), len(rows) - 1)
+        if count > 0:
+            held[random.permutation(rows)[:count]] = True
+    return held
 
 
 @dataclass(frozen=True, eq=False)

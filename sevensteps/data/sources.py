@@ -1,15 +1,22 @@
-"""`load`: pictures by the name of a source, or from a path.
+"""`load`: pictures by the name of a source, or from a path. `load_streams`: the same, going by.
 
 A new source is one file beside this one and one line in `SOURCES`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from .. import memory
 from ..errors import DataError, UsageError, nearest
+from ..places import cache_folder
 from .images import Splits
+
+if TYPE_CHECKING:
+    from .streams import Streams
 
 
 def _embedded(say: Callable[[str], None]) -> Splits:
@@ -39,9 +46,10 @@ def load(
     *,
     say: Callable[[str], None] = lambda line: None,
 ) -> Splits:
-    """The splits of a source: "pullover-dress", "fashion-mnist", or the path of IDX files.
+    """The splits of a source: "pullover-dress", "fashion-mnist", or the path of IDX files or a store.
 
-    `classes` picks classes by name, and the order given is the label. `say` gets a line about anything slow.
+    IDX files that do not fit into memory are prepared into a store first, which is kept in the cache. `classes` picks
+    classes by name, and the order given is the label. `say` gets a line about anything slow.
 
     >>> load("pullover-dress").train
     Images(train: 12,000 pictures of 28x28x1: 6,000 Pullover, 6,000 Dress)
@@ -51,25 +59,11 @@ def load(
         DataError: no such source, path or class, no pictures, or a single class.
         DownloadError: a source that is not on this machine and could not be fetched.
     """
-    if not isinstance(source, (str, Path)):
-        raise UsageError(
-            f"The source is {source!r:.80}, and must be a name or a path.", hint='ss.load("pullover-dress")'
-        )
-    if isinstance(classes, str):
-        raise UsageError(f"classes is {classes!r}, and must be a list of names.", hint='classes=["Pullover", "Dress"]')
+    _refuse_if_none(source, classes)
     if str(source) in SOURCES:
         splits = SOURCES[str(source)](say)
-    elif Path(source).suffix.lower() in _PICTURES and Path(source).is_file():
-        raise DataError(
-            f"{source} is one picture, and a source is many, with labels.",
-            hint=f"To classify it: sevensteps predict RUN {source}",
-        )
-    elif Path(source).exists():
-        from .idx import load_idx
-
-        splits = load_idx(Path(source))
     else:
-        raise DataError(f"There is no source or path {str(source)!r}.", hint=nearest(str(source), SOURCES))
+        splits = _from_path(Path(source), tuple(classes or ()), say)
     if classes:
         splits = splits.choose(classes)
     present = [name for name, count in splits.train.counts.items() if count]
@@ -88,3 +82,95 @@ def load(
             hint=f"Choose the classes that there are: {', '.join(present)}.",
         )
     return splits
+
+
+def load_streams(source: str | Path, say: Callable[[str], None] = lambda line: None) -> Streams:
+    """The streams of a source: what `prepare` makes a store of.
+
+    Raises:
+        UsageError, DataError, DownloadError: as `load`; or the source is a store already.
+    """
+    from . import streams
+    from .store import is_store
+
+    _refuse_if_none(source, None)
+    if str(source) in SOURCES:
+        return streams.of_splits(SOURCES[str(source)](say))
+    if is_store(Path(source)):
+        raise DataError(f"{source} is a store already.", hint=f"Train on it: sevensteps train {source}")
+    return streams.of_idx(Path(source))
+
+
+def _from_path(path: Path, classes: tuple[str, ...], say: Callable[[str], None]) -> Splits:
+    """The splits at a path.
+
+    Raises:
+        DataError: pictures that cannot be used.
+    """
+    from .idx import find_pictures, load_idx, read_picture_shape
+    from .store import is_store, open_store
+
+    if is_store(path):
+        return open_store(path, say)
+    size = sum(math.prod(read_picture_shape(file)) for file in find_pictures(path).values())
+    # Choosing classes and holding pictures out copy them, so twice as much is needed for a moment.
+    if 2 * size > (free := memory.available()):
+        return open_store(_prepared_in_cache(path, classes, size, free, say), say)
+    return load_idx(path)
+
+
+def _prepared_in_cache(path: Path, classes: tuple[str, ...], size: int, free: int, say: Callable[[str], None]) -> Path:
+    """The store of these files in the cache; made where it is not there, with what a recipe holds out by default.
+
+    Raises:
+        DataError, FileError: see `prepare`.
+    """
+    import hashlib
+
+    from .prepare import prepare
+    from .store import in_words
+    from .streams import of_idx
+
+    streams = of_idx(path)
+    key = hashlib.sha256(repr((streams.files, classes)).encode()).hexdigest()[:16]
+    target = cache_folder() / "stores" / f"{path.name}-{key}.store"
+    if target.exists():
+        return target
+    say(
+        f"{path} has {in_words(size)} of pictures, and {in_words(free)} of memory are free: they are prepared once "
+        f"into {target}, with 10 % of the training pictures held out for validation."
+    )
+    told = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if done * 10 // total > told:
+            told = done * 10 // total
+            say(f"  {10 * told} % of it is done")
+
+    prepare(streams, target, classes=classes, say=say, progress=tell)
+    return target
+
+
+def _refuse_if_none(source: str | Path, classes: Sequence[str] | None) -> None:
+    """Raise if nothing can be meant by a source, or by classes.
+
+    Raises:
+        UsageError: a source that is no name or path, or classes that are no list.
+        DataError: no such source or path, or a single picture.
+    """
+    if not isinstance(source, (str, Path)):
+        raise UsageError(
+            f"The source is {source!r:.80}, and must be a name or a path.", hint='ss.load("pullover-dress")'
+        )
+    if isinstance(classes, str):
+        raise UsageError(f"classes is {classes!r}, and must be a list of names.", hint='classes=["Pullover", "Dress"]')
+    if str(source) in SOURCES:
+        return
+    if Path(source).suffix.lower() in _PICTURES and Path(source).is_file():
+        raise DataError(
+            f"{source} is one picture, and a source is many, with labels.",
+            hint=f"To classify it: sevensteps predict RUN {source}",
+        )
+    if not Path(source).exists():
+        raise DataError(f"There is no source or path {str(source)!r}.", hint=nearest(str(source), SOURCES))

@@ -13,12 +13,13 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ..records import Against, Baselines, Batch, Coverage, Epoch, Finding, Note, Opening, Ready, Score
+from ..records import Against, Baselines, Batch, Coverage, Epoch, Finding, Note, Opening, Portion, Ready, Score
 
 Observer = Callable[[object], None]
+_LONG = 100_000_000  # bytes; what is shorter is done before a line is read
 
 
 class _Console(Console):
@@ -60,6 +61,30 @@ def training(out: Console, error: Console) -> Iterator[Observer]:
         yield view.observe
     finally:
         view.end()
+
+
+@contextlib.contextmanager
+def working(error: Console) -> Iterator[Observer]:
+    """An observer of something that goes through many bytes: a bar with the time left, in a pipe a line a tenth."""
+    bar = Progress(
+        BarColumn(None), DownloadColumn(), TimeRemainingColumn(compact=True), TextColumn("left"), console=error,
+        transient=True,
+    )  # fmt: skip
+    tenths, task = 0, bar.add_task("", total=None)
+
+    def observe(event: object) -> None:
+        nonlocal tenths
+        match event:
+            case Note():
+                error.print(Text(printable(event.line), style="dim"))
+            case Portion() if error.is_terminal:
+                bar.update(task, completed=event.done, total=event.total)
+            case Portion() if event.total >= _LONG and event.done * 10 // event.total > tenths:
+                tenths = event.done * 10 // event.total
+                error.print(f"{10 * tenths:3d} % of {event.total / 1e6:,.0f} MB")
+
+    with bar if error.is_terminal else contextlib.nullcontext():
+        yield observe
 
 
 class _Training:
