@@ -43,7 +43,7 @@ def test_the_first_job_gives_its_result_and_writes_nothing() -> None:
     assert run.valid is not None
     assert (run.valid.n, run.valid.split) == (1200, "valid")
     assert run.folder is None
-    assert run.epochs == run.kept_epoch == 15
+    assert run.epochs == run.kept_epoch == 8
     assert run.test.interval.low > run.baselines["pixel similarity"].interval.high
     assert run.learn.predict(np.zeros((28, 28), dtype=np.uint8))[0] in ("Pullover", "Dress")
     assert list(Path().iterdir()) == []

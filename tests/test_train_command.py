@@ -95,7 +95,7 @@ def test_what_is_typed_next_works(folder: Path, first: Done, capsys: pytest.Capt
 def test_off_a_terminal_there_is_a_line_an_epoch_and_no_escape_code(first: Done) -> None:
     assert "\x1b" not in first.out + first.err
     assert first.err.splitlines()[0].split() == ["epoch", "train_loss", "valid_loss", "accuracy", "time"]
-    assert [line.split()[0] for line in first.err.splitlines()[1:]] == [str(number) for number in range(1, 16)]
+    assert [line.split()[0] for line in first.err.splitlines()[1:]] == [str(number) for number in range(1, 9)]
 
 
 def test_json_is_one_object_with_the_promised_keys(repeated: Done) -> None:
@@ -124,8 +124,8 @@ def test_json_is_one_object_with_the_promised_keys(repeated: Done) -> None:
     assert set(result["seconds"]) == {"import", "data", "train", "judge"}
     assert result["model"] == {"name": "linear", "parameters": 785}
     assert result["gradient"] == "formula"
-    assert (result["run"], result["epochs"], result["findings"]) == ("again", 15, [])
-    assert result["stopped_because"] == "15 epochs were asked for and done"
+    assert (result["run"], result["epochs"], result["findings"]) == ("again", 8, [])
+    assert result["stopped_because"] == "8 epochs were asked for and done"
 
 
 def test_a_run_is_repeated_bit_for_bit_by_its_recipe(folder: Path, repeated: Done) -> None:
