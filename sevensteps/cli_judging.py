@@ -175,7 +175,7 @@ def train_seeds(
     common: Common,
     interrupted: Callable[[Run, Common], int],
 ) -> int:
-    """`sevensteps train --seeds N`: a line a run, then both spreads."""
+    """`sevensteps train --seeds N`: a line a run with what was found wrong with it, then both spreads."""
     from . import jobs
     from .show import terminal
 
@@ -185,6 +185,9 @@ def train_seeds(
         score = run.test or run.valid
         line = f"seed {run.recipe.seed:<4} {terminal.in_words(score) if score else run.stopped_because}"
         console.print(terminal.printable(f"{line}  {run.folder}"))
+        for finding in run.findings:
+            if finding.recovered_at is None:
+                terminal.print_finding(console, finding)
 
     done, spread = jobs.train_seeds(
         count, recipe, out=out, save=True, force=force, observe=_notes_to(error.print), done=show
@@ -193,6 +196,14 @@ def train_seeds(
         return interrupted(done[-1], common)
     if spread is not None:
         console.print(terminal.printable(spread.line))
+    first = done[0]
+    if first.baselines:
+        best, score = max(first.baselines.items(), key=lambda named: named[1].accuracy)
+        console.print(
+            terminal.printable(f"The best baseline of seed {first.recipe.seed}, {best}: {terminal.in_words(score)}")
+        )
+    if first.looks is not None:
+        console.print(terminal.printable(terminal.looks_in_words(first.looks)))
     if common.json:
         runs = [run.as_json() for run in done]
         print(json.dumps({**runs[0], "runs": runs, "spread": spread.as_json() if spread else None}))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import checkpoint, files, runs
 from .data.images import Splits
 from .device import computing_with
-from .errors import ModelError, RecipeError, RunError, UsageError
+from .errors import ModelError, RecipeError, RunError, TrainingError, UsageError
 from .opening import differences_between, prepared, recorded, refuse_other_pictures, take_up
 from .recipe import Recipe, read_recipe, recorded_in
 from .records import Check, Note, Portion, Prepared, Spread
@@ -84,28 +84,43 @@ def train_seeds(
     """The same recipe with so many seeds, from its own on; how far they differ, and apart from it how far pictures do.
 
     `done` is told of each run as it ends. With `out` they go to its folders `seed-0`, `seed-1`, …. Together they are
-    one look at the test pictures. An interrupted run is the last.
+    one look at the test pictures, also where a later one fails. An interrupted run is the last.
 
     Raises:
         RecipeError: fewer than two seeds; and as `train`.
+        TrainingError: the loss of a seed, which is named, became infinite or not a number; no further one is trained.
     """
     from .judge.comparison import over_seeds
-    from .training import count_look
 
     if count < 2:
         raise RecipeError(f"seeds is {count}, and must be 2 or more.", hint="sevensteps train --seeds 20")
     first = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe or "linear")).replace(**settings)
-    trained = []
-    pictures = ""
-    for seed in range(first.seed, first.seed + count):
-        beside = Path(out) / f"seed-{seed}" if out else None
-        run, pictures = _trained(first.replace(seed=seed), {}, beside, save, force, False, False, observe)
-        trained.append(run)
-        done(run)
-        if run.interrupted:
-            return count_look(trained, pictures, observe), None
-    tables = [next(iter(run.tables.values())) for run in trained if run.tables]
-    return count_look(trained, pictures, observe), over_seeds(tables) if tables else None
+    trained: list[tuple[Run, str]] = []
+    try:
+        for seed in range(first.seed, first.seed + count):
+            beside = Path(out) / f"seed-{seed}" if out else None
+            trained.append(_trained(first.replace(seed=seed), {}, beside, save, force, False, False, observe))
+            done(trained[-1][0])
+            if trained[-1][0].interrupted:
+                break
+    except TrainingError as error:
+        error.message = f"Seed {seed}: {error.message}"
+        raise
+    finally:
+        looked = _counted(trained, observe)
+    tables = [next(iter(run.tables.values())) for run in looked if run.tables]
+    return looked, over_seeds(tables) if tables and not looked[-1].interrupted else None
+
+
+def _counted(trained: Sequence[tuple[Run, str]], observe: Observe) -> list[Run]:
+    """The runs with the number of looks; those that were tested on the same pictures are one look at them."""
+    from .training import count_look
+
+    looked: dict[int, Run] = {}
+    for pictures in dict.fromkeys(pictures for _, pictures in trained):
+        places = [place for place, (_, tested_on) in enumerate(trained) if tested_on == pictures]
+        looked |= zip(places, count_look([trained[place][0] for place in places], pictures, observe), strict=True)
+    return [looked[place] for place in range(len(trained))]
 
 
 def _trained(

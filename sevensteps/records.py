@@ -202,16 +202,17 @@ class Spread:
     """Runs that differ in their seed only: how far seeds differ, and apart from it how far other pictures might."""
 
     split: str
-    n: int  # pictures
+    n: int  # pictures that each was judged on
     accuracies: tuple[float, ...]  # of each run
     mean: float
     deviation: float | None  # standard deviation over seeds, of a sample; None for one run
-    pictures: Interval  # of the mean accuracy of these runs, over other pictures of the same kind
-    method: str  # what that interval is from: "wilson" or "bootstrap"
+    pictures: Interval | None  # of the mean, over other pictures of the same kind; None where runs have their own
+    method: str  # what that interval is from: "wilson" or "bootstrap"; "" without one
     line: str  # both in words
 
     def as_json(self) -> dict[str, Any]:
         """The spread as `train --seeds N --json` gives it."""
+        over = self.pictures and {"low": self.pictures.low, "high": self.pictures.high, "method": self.method}
         return {
             "split": self.split,
             "n": self.n,
@@ -221,7 +222,7 @@ class Spread:
             "lowest": min(self.accuracies),
             "highest": max(self.accuracies),
             "over_seeds": {"deviation": self.deviation},
-            "over_pictures": {"low": self.pictures.low, "high": self.pictures.high, "method": self.method},
+            "over_pictures": over,
             "line": self.line,
         }
 

@@ -394,9 +394,14 @@ def test_one_seed_has_no_deviation() -> None:
     assert "not known from one run" in found.line
 
 
-def test_seeds_that_were_judged_on_other_pictures_are_refused() -> None:
-    with pytest.raises(DataError, match="not the same"):
-        over_seeds([table(50), table(49)])
+def test_seeds_that_were_judged_on_other_pictures_have_one_spread_of_both() -> None:
+    one, other = table(50, split="valid"), table(50, seed=1, split="valid")
+    other = dataclasses.replace(other, ids=[f"train/{row}" for row in range(50)])
+    found = over_seeds([one, other])
+    assert found.pictures is None
+    assert found.deviation == pytest.approx(np.std([one.score.accuracy, other.score.accuracy], ddof=1))
+    assert "other held-out pictures (50 of valid)" in found.line
+    assert json.loads(json.dumps(found.as_json()))["over_pictures"] is None
 
 
 def test_more_disagreement_means_a_wider_interval() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typed import here, refused, sevensteps, three_classes, write_idx
 
@@ -238,8 +239,10 @@ def test_seeds_are_one_look_and_both_spreads_are_said(folder: Path, tmp_path: Pa
     state = {"SEVENSTEPS_STATE": str(tmp_path / "state")}
     done = sevensteps(*typed, cwd=tmp_path, **state)
     assert done.code == 0
-    assert [line.split()[:2] for line in done.out.splitlines()[:3]] == [["seed", "0"], ["seed", "1"], ["seed", "2"]]
-    assert "over 3 seeds" in done.out.splitlines()[3]
+    lines = [line for line in done.out.splitlines() if line[:2] not in ("! ", "  ")]  # without findings
+    assert [line.split()[:2] for line in lines[:3]] == [["seed", "0"], ["seed", "1"], ["seed", "2"]]
+    assert "over 3 seeds" in lines[3]
+    assert done.out.count("best baseline of seed 0, ") == done.out.count("have judged 1 model on this machine") == 1
     assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["seed-0", "seed-1", "seed-2"]
     (looks,) = json.loads((tmp_path / "state/looks.json").read_text()).values()
     assert [len(together) for together in looks] == [3]
@@ -248,6 +251,43 @@ def test_seeds_are_one_look_and_both_spreads_are_said(folder: Path, tmp_path: Pa
     assert found["spread"]["seeds"] == 3
     assert found["test"] == found["runs"][0]["test"]
     refused(sevensteps("train", "--seeds", "1", cwd=tmp_path, **state), 2, "seeds is 1")
+
+
+def test_seeds_that_were_judged_on_pictures_of_their_own_are_judged_all_the_same(tmp_path: Path) -> None:
+    state = {"SEVENSTEPS_STATE": str(tmp_path / "state")}
+    untested = write_idx(tmp_path / "untested", "train", np.arange(300) % 3)
+    typed = ["train", str(untested), "--epochs", "1", "--seeds", "2", "--json"]
+    found = json.loads(sevensteps(*typed, "--no-test", cwd=tmp_path, **state).out)
+    assert (found["spread"]["split"], found["spread"]["over_pictures"]) == ("valid", None)
+    drawn = sevensteps(*typed, cwd=tmp_path, **state)
+    found = json.loads(drawn.out)
+    assert (drawn.code, found["spread"]["split"], found["spread"]["over_pictures"]) == (0, "test", None)
+    assert "each judged on other held-out pictures (60 of test)" in drawn.err
+    ledger = json.loads((tmp_path / "state/looks.json").read_text())
+    assert [len(looks) for looks in ledger.values()] == [1, 1], "two sets of test pictures, each looked at once"
+
+
+def test_what_is_wrong_with_a_seed_is_said_under_its_line(folder: Path, tmp_path: Path) -> None:
+    state = {"SEVENSTEPS_STATE": str(tmp_path / "state")}
+    typed = ["train", str(folder / "three"), "--epochs", "2", "--seeds", "2"]
+    lines = sevensteps(*typed, cwd=tmp_path, **state).out.splitlines()
+    for seed in (0, 1):
+        at = next(at for at, line in enumerate(lines) if line.startswith(f"seed {seed}"))
+        assert lines[at + 1].startswith("! Too few epochs")
+        assert lines[at + 2].startswith("  ")
+
+
+def test_a_seed_that_diverges_is_named_and_those_before_it_are_counted(folder: Path, tmp_path: Path) -> None:
+    state = {"SEVENSTEPS_STATE": str(tmp_path / "state")}
+    typed = ["train", str(folder / "three"), "--seeds", "2", "--lr", "1e38"]
+    refused(sevensteps(*typed, cwd=tmp_path, **state), 1, "Seed 0: ")
+    (tmp_path / "many/seed-2").mkdir(parents=True)
+    (tmp_path / "many/seed-2/mine").touch()  # in the way of the third
+    typed = ["train", str(folder / "three"), "--epochs", "1", "--seeds", "3", "--seed", "1", "--out", "many"]
+    done = sevensteps(*typed, cwd=tmp_path, **state)
+    assert done.code == 1
+    (looks,) = json.loads((tmp_path / "state/looks.json").read_text()).values()
+    assert [len(together) for together in looks] == [1], "seed 1 was judged before"
 
 
 def test_leaving_the_test_unread_and_validating_on_it_do_not_go_together(

@@ -80,7 +80,8 @@ def over_seeds(tables: Sequence[Predictions], *, resamples: int = 10_000, seed: 
 
     The standard deviation over seeds is how much another seed would change the result on these pictures; the interval
     over pictures is how much other pictures would change the mean of these runs (a picture's figure is the share of
-    runs that have it right). Neither holds the other.
+    runs that have it right). Neither holds the other. Where each seed held out other pictures to judge on, the two are
+    not to be had apart: there is the deviation alone, and the line says so.
 
     Raises:
         UsageError: no tables, or fewer than 100 resamples.
@@ -88,8 +89,11 @@ def over_seeds(tables: Sequence[Predictions], *, resamples: int = 10_000, seed: 
     """
     if not tables:
         raise UsageError("There are no runs to take a mean of.", hint="Train with --seeds 5 or more.")
+    split = tables[0].split
+    if any(set(table.ids) != set(tables[0].ids) for table in tables):
+        return _over_seeds_and_pictures(tables)
     right = _right({str(number): table for number, table in enumerate(tables, 1)})
-    split, n = tables[0].split, right.shape[1]
+    n = right.shape[1]
     accuracies = [int(correct) / n for correct in right.sum(1)]
     average = statistics.mean(accuracies)
     found = bootstrap(
@@ -118,6 +122,26 @@ def over_seeds(tables: Sequence[Predictions], *, resamples: int = 10_000, seed: 
         method,
         f"Mean accuracy {average:.2%} on {n:,} {split} pictures. Another seed: standard deviation {over}. "
         f"Other pictures: 95 % interval {interval.low:.2%} to {interval.high:.2%}.",
+    )
+
+
+def _over_seeds_and_pictures(tables: Sequence[Predictions]) -> Spread:
+    """The spread of runs each of which was judged on pictures of its own."""
+    for table in tables:
+        table.check()
+    accuracies = [table.score.accuracy for table in tables]
+    average, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
+    split, n = tables[0].split, len(tables[0])
+    return Spread(
+        split,
+        n,
+        tuple(accuracies),
+        average,
+        deviation,
+        None,
+        "",
+        f"Mean accuracy {average:.2%} over {len(tables)} seeds, each judged on other held-out pictures ({n:,} of "
+        f"{split}): standard deviation {deviation * 100:.2f} points, which seeds and pictures make together.",
     )
 
 

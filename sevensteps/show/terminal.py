@@ -112,8 +112,7 @@ class _Training:
             case Ready():
                 self._ready(event)
             case Finding():
-                self.error.print(Text(printable(f"! {event.message}"), style="yellow"))
-                self.error.print(Text(printable(f"  {event.fix}"), style="dim"))
+                print_finding(self.error, event)
             case Note():
                 self.error.print(Text(printable(event.line), style="dim"))
 
@@ -210,8 +209,7 @@ def print_result(
     if coverage is not None:
         out.print(_pair("", coverage_in_words(coverage), style="dim"))
     if looks is not None:
-        line = f"these test pictures have judged {looks:,} model{'s' * (looks != 1)} on this machine"
-        out.print(_pair("", line, style="dim"))
+        out.print(_pair("", looks_in_words(looks), style="dim"))
     for finding in findings:
         passed = "" if finding.recovered_at is None else f" It recovered at epoch {finding.recovered_at}."
         out.print(_pair("warning", finding.message + passed, style="yellow"))
@@ -219,6 +217,11 @@ def print_result(
             out.print(_pair("", finding.fix))
     if validated_on_test:
         out.print(_pair("note", "the test pictures were looked at after every epoch, so this is no untouched test"))
+
+
+def looks_in_words(looks: int) -> str:
+    """How many models have been judged on the same test pictures."""
+    return f"these test pictures have judged {looks:,} model{'s' * (looks != 1)} on this machine"
 
 
 def coverage_in_words(coverage: Coverage) -> str:
@@ -235,6 +238,12 @@ def against_in_words(against: Against) -> str:
     told = "" if 0.0 not in against.interval else f": no difference that {against.n:,} pictures can tell"
     interval = f"95 % interval {low:+.2f} to {high:+.2f}"
     return f"{abs(points):.2f} points {side} the best baseline, {against.baseline} ({interval}){told}"
+
+
+def print_finding(out: Console, finding: Finding) -> None:
+    """What is wrong, and what to do."""
+    out.print(Text(printable(f"! {finding.message}"), style="yellow"))
+    out.print(Text(printable(f"  {finding.fix}"), style="dim"))
 
 
 def print_next(out: Console, folder: str | None, commands: Sequence[str]) -> None:
