@@ -24,7 +24,7 @@ PREFIX = "abstain."  # of the tensors' names in a model's file and in a checkpoi
 KEY = "abstain"  # of the facts beside them
 SIDE = 16  # pixels: pictures are averaged down to at most so many a side
 MOST_NUMBERS = 1 << 26  # of the directions of a file from anywhere
-AT_ONCE = 1 << 22  # numbers of a block of pictures
+AT_ONCE = 1 << 19  # numbers of a block of pictures; what is calculated with them takes ten times the memory
 
 NOT_SURE, NONE_OF_THESE = "not sure", "none of these"
 
@@ -93,6 +93,14 @@ def reduced(pixels: UInt8[np.ndarray, "n channels height width"]) -> Float64[np.
 
     The squares at the right and lower edge may be cut off.
     """
+    found = np.empty((len(pixels), reduced_size(pixels.shape[1:])))
+    block = max(1, AT_ONCE // max(1, math.prod(pixels.shape[1:])))
+    for start in range(0, len(pixels), block):
+        found[start : start + block] = _reduced(pixels[start : start + block])
+    return found
+
+
+def _reduced(pixels: UInt8[np.ndarray, "n channels height width"]) -> Float64[np.ndarray, "n values"]:
     sums = pixels.astype(np.float64)
     for axis in (2, 3):
         size = pixels.shape[axis]

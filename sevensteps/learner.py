@@ -33,6 +33,7 @@ from .data.batches import DataLoaders
 from .device import device_named
 from .errors import DataError, ModelError, TrainingError, UsageError
 from .foreign import instead_of
+from .gathered import Gathered
 from .interrupts import interrupts_between_batches
 from .objective import Metric, Objective, default_loss, name_of
 from .recorder import Recorder
@@ -465,15 +466,15 @@ class Learner:
         Raises:
             DataError: there is no such loader, or it is empty.
         """
-        scores, targets = [], []
+        scores, targets = Gathered(), Gathered()
         with self.looking():
             for batch in self._loader(ds_idx, dl):
                 x, y = pair(batch, self.device)
-                scores.append(predict(self.model, x).cpu())
-                targets.append(y.cpu())
-        if not scores:
+                scores.add(predict(self.model, x).cpu())
+                targets.add(y.cpu())
+        if not scores.count:
             raise DataError("The loader has no batches.", hint="Give it at least one (x, y).")
-        return torch.cat(scores), torch.cat(targets)
+        return scores.all(), targets.all()
 
     @instead_of(
         with_input="for x, y in learn.dls.valid: ...",

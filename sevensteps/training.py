@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import hashlib
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -390,9 +391,13 @@ def save_judgement(folder: Path, judgement: Mapping[str, Any], tables: Mapping[s
     """
     made = {checkpoint.MODEL: checkpoint.digest((folder / checkpoint.MODEL).read_bytes())}
     if tables:
-        content = "".join(table.to_jsonl() for table in tables.values())
-        files.write(folder / checkpoint.PREDICTIONS, content)
-        made[checkpoint.PREDICTIONS] = checkpoint.digest(content.encode())
+        digest = hashlib.sha256()
+        with files.replacing(folder / checkpoint.PREDICTIONS) as file:
+            for table in tables.values():
+                for line in table.lines():
+                    digest.update(line.encode())
+                    file.write(line.encode())
+        made[checkpoint.PREDICTIONS] = digest.hexdigest()
     runs.save_judgement(folder, {**judgement, "files": made})
 
 

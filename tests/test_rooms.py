@@ -18,7 +18,8 @@ FILES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")
 # A file whose room is not its own name: what lies in a folder belongs to the folder's room.
 ROOM_OF = {
     **dict.fromkeys(
-        ("arguments", "chain", "xray", "lr_find", "objective", "recorder", "saving", "interrupts"), "learner"
+        ("arguments", "chain", "gathered", "xray", "lr_find", "objective", "recorder", "saving", "interrupts"),
+        "learner",
     ),
     "checkpoint": "runs",
     **dict.fromkeys(("training", "opening", "judging", "reporting", "seeing", "advice"), "jobs"),

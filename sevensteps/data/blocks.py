@@ -1,12 +1,12 @@
 """Blocks: the pictures of a store as batches, read from the disk as they are needed, a window ahead in one thread.
 
-A shuffled epoch takes the blocks in a random order; so many of them as make up a window of 8 MiB are read together,
+A shuffled epoch takes the blocks in a random order; so many of them as make up a window of 4 MiB are read together,
 and the window's rows are mixed. Two windows are in memory: one is given out while the other is read. The order is a
 pure function of (seed, epoch), and an epoch can be entered at any batch: what lies before is not read. `prepare` has
 put the rows of the whole set into a random order before, so that each block is a fair sample of all.
 
-Every block is held against its checksum each time it is read, which costs a seventh of a second a gigabyte, in the
-thread that reads.
+Every block is held against its checksum the first time that it is read by a process, in the thread that reads. That
+thread asks for Python's lock as seldom as it can, since the one that trains holds it: with each call that reads.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import io
 import math
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from .. import files
 from ..errors import DataError
 from ..seeds import ORDER, seed_of
 
-WINDOW = 8 << 20  # bytes; two are in memory
+WINDOW = 4 << 20  # bytes; two are in memory
 Shuffled = tuple[int, int]  # (seed, epoch) that an order is made of; none for the order in the file
 
 
@@ -40,6 +40,7 @@ class Blocks:
     labels: Int64[np.ndarray, " n"]
     rows: int  # of a block; the last one may have fewer
     checksums: UInt32[np.ndarray, " blocks"]  # CRC-32
+    checked: set[int] = field(default_factory=set)  # blocks that were read before
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -74,12 +75,19 @@ class Blocks:
         pixels = [np.empty((max(counts), values), dtype=np.uint8) for _ in range(min(2, len(windows)))]
         # Closed with the generator, also by an interrupt: the read under way is waited for, and no other begins.
         with self.path.open("rb", buffering=0) as file, ThreadPoolExecutor(1, "sevensteps-blocks") as thread:
-            read = thread.submit(self._read, file, windows[window], pixels[window % 2])
+
+            def read_ahead(window: int) -> Future[Int64[np.ndarray, " rows"]]:
+                for block in windows[window].tolist():  # told of all at once, the system reads them at once
+                    first, stop = self._range(block)
+                    files.will_need(file, self.offset + first * values, (stop - first) * values)
+                return thread.submit(self._read, file, windows[window], pixels[window % 2])
+
+            read = read_ahead(window)
             filled, targets = 0, np.empty(len(out), dtype=np.int64)
             while True:
                 labels, of_window = read.result(), pixels[window % 2]
                 if window + 1 < len(windows):
-                    read = thread.submit(self._read, file, windows[window + 1], pixels[(window + 1) % 2])
+                    read = read_ahead(window + 1)
                 order = _mixed(shuffled, window, len(labels)) if shuffled else np.arange(len(labels))
                 at = position - int(begins[window])
                 while at < len(order):
@@ -121,24 +129,23 @@ class Blocks:
     def _read(
         self, file: io.FileIO, blocks: Int64[np.ndarray, " blocks"], pixels: UInt8[np.ndarray, "most values"]
     ) -> Int64[np.ndarray, " rows"]:
-        """Fill a window's memory, and give its labels. The system hears of all blocks first, to read them at once.
+        """Fill a window's memory, and give its labels.
 
         Raises:
             DataError: a block is damaged, or not there.
         """
         size, filled, labels = pixels.shape[1], 0, []
-        ranges = [(block, *self._range(block)) for block in blocks.tolist()]
-        for _, first, stop in ranges:
-            files.will_need(file, self.offset + first * size, (stop - first) * size)
-        for block, first, stop in ranges:
+        for block in blocks.tolist():
+            first, stop = self._range(block)
             part = pixels[filled : filled + stop - first].reshape(-1)
             whole = files.read_at(file, self.offset + first * size, part)
-            if not whole or zlib.crc32(part.data) != self.checksums[block]:
+            if not whole or (block not in self.checked and zlib.crc32(part.data) != self.checksums[block]):
                 raise DataError(
                     f"{self.path}: pictures {first:,} to {stop - 1:,} of a split are damaged"
                     f"{'' if whole else ': the file has become shorter'}.",
                     hint=f"Copy it again, or prepare it again. What else is damaged: sevensteps verify {self.path}",
                 )
+            self.checked.add(block)
             labels.append(self.labels[first:stop])
             filled += stop - first
         return np.concatenate(labels)

@@ -117,9 +117,9 @@ class Images:
         return dict(zip(self.classes, np.bincount(self.labels, minlength=len(self.classes)).tolist(), strict=True))
 
     @property
-    def ids(self) -> list[str]:
+    def ids(self) -> Sequence[str]:
         """A name for each picture that stays with it: the source's split and the row there."""
-        return [f"{self.origin}/{row}" for row in self.rows.tolist()]
+        return _Ids(self.origin, self.rows)
 
     @cached_property
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -164,6 +164,37 @@ class Images:
         """
         held = held_out(self.labels, len(self.classes), fraction, seed)
         return self.take(np.flatnonzero(~held)), self.take(np.flatnonzero(held))
+
+
+class _Ids(Sequence[str]):
+    """The names, each made when it is asked for: those of a million pictures take a hundred megabytes."""
+
+    def __init__(self, origin: str, rows: Int64[np.ndarray, " n"]) -> None:
+        self._origin, self._rows = origin, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return list(_Ids(self._origin, self._rows[index]))
+        return f"{self._origin}/{self._rows[index]}"
+
+    def __iter__(self) -> Iterator[str]:
+        for first in range(0, len(self), 1024):
+            yield from (f"{self._origin}/{row}" for row in self._rows[first : first + 1024].tolist())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(list(self))
 
 
 def fingerprint(

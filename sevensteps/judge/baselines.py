@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from jaxtyping import Int64
 
 from .. import files
-from ..data.images import Images
+from ..data.images import Images, held_out
 from ..device import computing_with
 from ..errors import SevenstepsError
 from ..places import cache_folder
@@ -19,7 +20,7 @@ from ..records import Score
 from .intervals import score
 
 MOST_NEIGHBORS = 10_000  # training pictures that the nearest neighbor is looked for among
-VERSION = 1  # of the computations below: raise it when one gives other answers
+VERSION = 2  # of the computations below: raise it when one gives other answers
 
 Answers = Int64[np.ndarray, " n"]  # the class that a baseline gives each picture
 
@@ -35,16 +36,25 @@ def pixel_similarity(train: Images, pictures: Images) -> Answers:
     The baseline of "Deep Learning for Coders with fastai and PyTorch", chapter 4. A class without training pictures is
     never answered.
     """
-    flat = train.pixels.reshape(len(train), -1)
-    present = np.flatnonzero(np.bincount(train.labels, minlength=len(train.classes)))
-    means = np.stack([flat[train.labels == label].mean(0, dtype=np.float32) for label in present])
+    counts = np.bincount(train.labels, minlength=len(train.classes))
+    present = np.flatnonzero(counts)
+    sums = np.zeros((len(counts), math.prod(train.shape)), dtype=np.int64)
+    for rows in _blocks(len(train), math.prod(train.shape)):  # not a whole class at once, which may not fit into memory
+        block, labels = train.pixels[rows].reshape(-1, sums.shape[1]), train.labels[rows]
+        for label in np.unique(labels).tolist():
+            sums[label] += block[labels == label].sum(0, dtype=np.int64)
+    means = (sums[present] / counts[present, None]).astype(np.float32)
 
     def nearest(block: np.ndarray) -> np.ndarray:
         distances = np.stack([np.abs(block - mean).mean(1) for mean in means], axis=1)
         found: np.ndarray = present[distances.argmin(1)]
         return found
 
-    return _in_blocks(nearest, pictures, 256)  # whose differences stay in the processor's cache
+    answers = np.empty(len(pictures), dtype=np.int64)
+    for rows in _blocks(len(pictures), 8 * math.prod(train.shape)):  # differences stay in the processor's cache
+        block = pictures.pixels[rows].reshape(-1, sums.shape[1]).astype(np.float32)
+        answers[rows] = nearest(block)
+    return answers
 
 
 def nearest_neighbor(train: Images, pictures: Images) -> Answers:
@@ -54,16 +64,24 @@ def nearest_neighbor(train: Images, pictures: Images) -> Answers:
     classification", 1967.)
     """
     if len(train) > MOST_NEIGHBORS:
-        train = train.split(MOST_NEIGHBORS / len(train))[1]
-    known = train.pixels.reshape(len(train), -1).astype(np.float32)
-    squares = (known * known).sum(1)
-
-    def nearest(block: np.ndarray) -> np.ndarray:
-        # |a - b|^2 without |a|^2, which is the same for all b.
-        found: np.ndarray = train.labels[(squares - 2 * (block @ known.T)).argmin(1)]
-        return found
-
-    return _in_blocks(nearest, pictures, 512)
+        share = MOST_NEIGHBORS / len(train)
+        train = train.take(np.flatnonzero(held_out(train.labels, len(train.classes), share, 0)))
+    size = math.prod(train.shape)
+    least = np.full(len(pictures), np.inf, dtype=np.float32)
+    answers = np.zeros(len(pictures), dtype=np.int64)
+    for known_rows in _blocks(len(train), size):
+        known = train.pixels[known_rows].reshape(-1, size).astype(np.float32)
+        squares, labels = (known * known).sum(1), train.labels[known_rows]
+        for rows in _blocks(len(pictures), 4 * size):
+            block = pictures.pixels[rows].reshape(-1, size).astype(np.float32)
+            # |a - b|^2 without |a|^2, which is the same for all b.
+            distances = squares - 2 * (block @ known.T)
+            nearest = distances.argmin(1)
+            found = distances[np.arange(len(block)), nearest]
+            nearer = found < least[rows]
+            least[rows] = np.where(nearer, found, least[rows])
+            answers[rows] = np.where(nearer, labels[nearest], answers[rows])
+    return answers
 
 
 def logistic_regression(train: Images, pictures: Images) -> Answers:
@@ -124,10 +142,7 @@ def _checked(known: object, name: str, train: Images, pictures: Images) -> Answe
     return np.array(listed, dtype=np.int64)
 
 
-def _in_blocks(answer: Callable[[np.ndarray], np.ndarray], pictures: Images, size: int) -> Answers:
-    """The answers for all pictures, so many of them at a time as rows of float32 pixels."""
-    answers = np.empty(len(pictures), dtype=np.int64)
-    for start in range(0, len(pictures), size):
-        block = pictures.pixels[start : start + size]
-        answers[start : start + size] = answer(block.reshape(len(block), -1).astype(np.float32))
-    return answers
+def _blocks(count: int, size: int) -> Iterator[slice]:
+    """So many pictures of so many bytes in blocks of some 2 MiB."""
+    at_once = max(1, (2 << 20) // size)
+    return (slice(first, min(first + at_once, count)) for first in range(0, count, at_once))

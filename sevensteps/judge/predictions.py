@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LARGEST = 1 << 30  # bytes of a file that is read; a million pictures of ten classes have some 500 MB
 LONGEST = 1 << 20  # bytes of a line; a picture of a thousand classes has some 50 KB
 TOLERANCE = 1e-4  # by which probabilities may miss the sum of 1: single precision and a thousand classes
+_VALUES = 1 << 20  # of the pictures that are predicted at once, at most
 _BLOCK = 4096  # rows that wait as Python's numbers, which take ten times the memory of NumPy's
 
 
@@ -57,22 +59,24 @@ class Predictions:
         """Accuracy with its interval."""
         return score(self.split, int(self.right.sum()), len(self))
 
-    def to_jsonl(self) -> str:
-        """A line a picture, with the numbers as they are."""
-        rows = zip(self.ids, self.labels.tolist(), self.logits.tolist(), self.probabilities.tolist(), strict=True)
-        return "".join(
-            json.dumps(
-                {
+    def lines(self) -> Iterator[str]:
+        """A line of JSON a picture, with the numbers as they are."""
+        for first in range(0, len(self), _BLOCK):
+            some = slice(first, first + _BLOCK)
+            columns = (self.labels[some], self.logits[some], self.probabilities[some])
+            for name, label, scores, shares in zip(self.ids[some], *(c.tolist() for c in columns), strict=True):
+                row = {
                     "id": name,
                     "split": self.split,
                     "label": self.classes[label],
                     "logits": scores,
                     "probabilities": shares,
                 }
-            )
-            + "\n"
-            for name, label, scores, shares in rows
-        )
+                yield json.dumps(row) + "\n"
+
+    def to_jsonl(self) -> str:
+        """All lines."""
+        return "".join(self.lines())
 
     def check(self) -> None:
         """Raise if no figure can be made of this table: what is wrong, in which row, with which value.
@@ -120,7 +124,8 @@ def predict_split(learn: Learner, images: Images, split: str) -> Predictions:
     from ..data.batches import Batches  # here and not above: it imports torch, which reading a table does not need
 
     flat = bool(getattr(learn.dls.train, "flat", False))
-    logits, _ = learn.get_logits(dl=Batches(images, 1000, flat=flat))
+    at_once = max(1, min(1000, _VALUES // math.prod(images.shape)))
+    logits, _ = learn.get_logits(dl=Batches(images, at_once, flat=flat))
     shares = learn.probabilities(logits)
     return Predictions(split, images.ids, images.classes, images.labels, logits.numpy(), shares.numpy())
 
