@@ -15,7 +15,7 @@ from torch import nn
 from .data.batches import DataLoaders
 from .errors import ModelError, UsageError, nearest
 from .steps.loss import LOSSES
-from .steps.step import UNFIT
+from .steps.step import OURS, UNFIT
 
 
 def check_parts(dls: Any, model: Any, loss_func: Any, activation: Any) -> None:
@@ -85,6 +85,8 @@ def _refuse_unfit(kind: Any) -> None:
         UsageError: saying what it needs.
     """
     name = getattr(kind, "__name__", "")
+    if kind in OURS.values():
+        return
     if name in UNFIT and isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer):
         raise UsageError(f"{name} does not fit here: it {UNFIT[name]}.", hint="Use SGD or AdamW.")
 

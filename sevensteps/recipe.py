@@ -73,7 +73,7 @@ class Recipe:
     label_smoothing: float = setting(0.0, "Share of the target given to all classes alike.", least=0, most=0.99)
     gradient: Literal["auto", "formula", "autograd"] = setting("auto", "How step 4 is done.")
 
-    optimizer: str = setting("SGD", "SGD, or a class of torch.optim.")
+    optimizer: str = setting("SGD", "SGD, Muon (for networks with convolutions), or a class of torch.optim.")
     lr: float = setting(0.1, "Learning rate.", least=0)
     momentum: float = setting(
         0.0,
@@ -337,7 +337,7 @@ class Recipe:
             raise RecipeError(error.message, hint=error.hint) from error
         takes = inspect.signature(optimizer).parameters
         settings: dict[str, Any] = {}
-        if "betas" in takes:
+        if "momentum" not in takes and "betas" in takes:
             settings["betas"] = (self.momentum, 0.999)
         else:
             settings["momentum"] = self.momentum

@@ -13,7 +13,17 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from sevensteps.errors import UsageError
-from sevensteps.steps.step import SCHEDULES, SGD, clipped, constant, cosine, one_cycle, optimizer_named
+from sevensteps.steps.step import (
+    SCHEDULES,
+    SGD,
+    Muon,
+    clipped,
+    constant,
+    cosine,
+    one_cycle,
+    optimizer_named,
+    orthogonal,
+)
 
 SETTINGS = [
     {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
@@ -112,6 +122,53 @@ def test_sgd_works_with_pytorchs_schedulers() -> None:
 def test_sgd_refuses_settings_that_cannot_be(settings: dict[str, Any]) -> None:
     with unchecked(), pytest.raises(UsageError, match=next(iter(settings))):
         SGD(nn.Linear(1, 1).parameters(), **{"lr": 0.1, **settings})
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (8, 72), (72, 8), (64, 576)])
+def test_what_is_made_orthogonal_keeps_its_directions(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    made = orthogonal(matrix)
+    inside = left.t() @ made @ right.t()
+    values = inside.diagonal()
+    torch.testing.assert_close(inside, values.diag(), atol=1e-9, rtol=0)
+    tiny = torch.linalg.svdvals(matrix / matrix.norm()) < 0.01  # which five steps do not bring up
+    assert ((values > 0.6) & (values < 1.25))[~tiny].all()
+
+
+def test_muon_is_pytorchs_for_filters_and_adamw_for_the_rest() -> None:
+    def gradients(model: nn.Module, step: int) -> None:
+        random = torch.Generator().manual_seed(step)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=random)
+
+    def network() -> nn.Sequential:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(2, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 3))
+
+    ours, theirs = network(), network()
+    settings = {"lr": 0.02, "weight_decay": 0.1}
+    own = Muon(ours.parameters(), momentum=0.9, **settings)
+    filters, *rest = theirs.parameters()
+    matrix = filters.detach().flatten(1).clone().requires_grad_()
+    muon = torch.optim.Muon([matrix], momentum=0.9, adjust_lr_fn="match_rms_adamw", **settings)
+    adamw = torch.optim.AdamW(rest, betas=(0.9, 0.99), **settings)
+    for step in range(10):
+        gradients(ours, step)
+        gradients(theirs, step)
+        matrix.grad = filters.grad.flatten(1)  # type: ignore[union-attr]
+        for optimizer in (own, muon, adamw):
+            optimizer.step()
+    for one, other in zip(list(ours.parameters())[1:], rest, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    moved, wanted = ours[0].weight.flatten(1) - filters.flatten(1), matrix - filters.flatten(1)  # type: ignore[operator, union-attr]
+    assert (moved - wanted).norm() < 0.02 * wanted.norm(), "PyTorch iterates in half precision"
+
+
+@pytest.mark.parametrize("settings", [{"lr": -1.0}, {"momentum": 1.0}, {"betas": (0.9, 1.0)}, {"weight_decay": -0.1}])
+def test_muon_refuses_settings_that_cannot_be(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="must be"):
+        Muon(nn.Conv2d(1, 2, 3).parameters(), **settings)
 
 
 def test_hooks_on_a_step_are_called_in_training() -> None:

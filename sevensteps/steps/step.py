@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 import math
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.optim import optimizer as _optimizers
 
 from ..errors import UsageError, nearest
@@ -87,14 +88,101 @@ class SGD(torch.optim.Optimizer):
         return loss
 
 
+class Muon(torch.optim.Optimizer):
+    """Momentum made orthogonal for the filters of convolutions, AdamW for all other parameters.
+
+    A step of a filter bank moves every direction of its output alike, where the gradient alone would move a few
+    (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024). It is scaled to the size of
+    AdamW's, so that one rate and one weight decay serve both (Liu et al., "Muon is scalable for LLM training", 2025).
+    PyTorch's own takes matrices only.
+
+    Raises:
+        UsageError: a setting out of its range.
+    """
+
+    add_param_group = _without_compiler("add_param_group")
+    state_dict = _without_compiler("state_dict")
+    load_state_dict = _without_compiler("load_state_dict")
+    zero_grad = _without_compiler("zero_grad")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.99),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        shares = {"momentum": momentum, "betas[0]": betas[0], "betas[1]": betas[1]}
+        for name, value in {"lr": lr, "weight_decay": weight_decay, "eps": eps, **shares}.items():
+            given: Any = value
+            least = isinstance(given, numbers.Real) and float(given) >= 0
+            if not least or (name in shares and not float(given) < 1):
+                limits = "at least 0 and under 1" if name in shares else "0 or more"
+                raise UsageError(f"{name} is {value!r}, and must be {limits}.", hint="Try lr=0.01, momentum=0.95.")
+        settings = {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, settings)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Move every parameter that has a gradient; a closure is called before, and what it gives is given back."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                move = _step_of_filters if parameter.ndim == 4 else _step_of_adamw
+                move(parameter.detach(), parameter.grad.detach(), self.state[parameter], group)
+        return loss
+
+
+def _step_of_filters(filters: Tensor, gradient: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -> None:
+    """Nesterov's momentum, made orthogonal."""
+    if "momentum_buffer" not in state:
+        state["momentum_buffer"] = torch.zeros_like(filters)
+    average = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+    direction = orthogonal(gradient.lerp(average, group["momentum"]).flatten(1)).view(filters.shape)
+    size = 0.2 * math.sqrt(max(filters.shape[0], filters[0].numel()))  # AdamW's steps have a root mean square of 0.2
+    filters.mul_(1 - group["lr"] * group["weight_decay"]).sub_(direction, alpha=group["lr"] * size)
+
+
+def _step_of_adamw(parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -> None:
+    """Loshchilov and Hutter, "Decoupled weight decay regularization" (2019)."""
+    if not state:
+        state |= {"step": 0, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
+    state["step"] += 1
+    beta, beta_of_squares = group["betas"]
+    average = state["exp_avg"].lerp_(gradient, 1 - beta)
+    squares = state["exp_avg_sq"].mul_(beta_of_squares).addcmul_(gradient, gradient, value=1 - beta_of_squares)
+    spread = (squares.sqrt() / math.sqrt(1 - beta_of_squares ** state["step"])).add_(group["eps"])
+    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+    parameter.addcdiv_(average, spread, value=-group["lr"] / (1 - beta ** state["step"]))
+
+
+def orthogonal(matrix: Float[Tensor, "rows columns"], steps: int = 5) -> Float[Tensor, "rows columns"]:
+    """A matrix of the same directions, whose singular values are all near 1 (between 0.7 and 1.2, but tiny ones).
+
+    By a Newton-Schulz iteration of fifth order with Jordan's coefficients, which needs products of matrices only.
+    """
+    x = matrix.t() if matrix.shape[0] > matrix.shape[1] else matrix
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        squared = x @ x.t()
+        x = torch.addmm(x, torch.addmm(squared, squared, squared, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return x.t() if matrix.shape[0] > matrix.shape[1] else x
+
+
 def optimizer_named(name: str) -> Callable[..., torch.optim.Optimizer]:
-    """`SGD`, or the class of `torch.optim` with this name.
+    """`SGD` or `Muon` of ours, or the class of `torch.optim` with this name.
 
     Raises:
         UsageError: there is none, or it needs what training here does not give.
     """
-    if name == "SGD":
-        return SGD
+    if name in OURS:
+        return OURS[name]
     found = getattr(torch.optim, name, None)
     if found is not None and name in UNFIT:
         raise UsageError(f"{name} does not fit here: it {UNFIT[name]}.", hint="Use SGD or AdamW.")
@@ -103,13 +191,14 @@ def optimizer_named(name: str) -> Callable[..., torch.optim.Optimizer]:
     return found
 
 
+OURS: dict[str, Callable[..., torch.optim.Optimizer]] = {"SGD": SGD, "Muon": Muon}
 UNFIT = {
     "Optimizer": "is abstract",
     "LBFGS": "needs a closure",
     "SparseAdam": "needs sparse gradients",
     "Muon": "needs parameters that are all matrices",
 }
-OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
+OPTIMIZERS = ("SGD", "Muon", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
 
 
 def plain(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
