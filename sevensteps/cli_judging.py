@@ -47,12 +47,17 @@ def judge(
     saved, scores = judged.saved, judged.scores
     if common.json:
         kept = {key: saved.judgement.get(key) for key in _KEPT}
+        kept |= {
+            split: score and score.as_json() for split in ("test", "valid") for score in [judged.splits.get(split)]
+        }
+        kept |= {"baselines": {name: score.as_json() for name, score in judged.baselines.items()}}
         seconds = {"import": 0.0, "data": 0.0, "train": 0.0, "judge": round(time.perf_counter() - began, 4)}
         coverage = judged.coverage.as_json() if judged.coverage else None
         found = {"scores": scores.as_json(), "calibration": judged.calibration.as_json(), "coverage": coverage}
-        print(json.dumps({"run": str(saved.folder), **kept, "seconds": seconds, **found}))
+        print(json.dumps({"run": str(saved.folder), **kept, "seconds": seconds, **found, "shares": judged.shares}))
         return 0
-    head = f"{saved.folder}: {scores.n:,} {scores.split} pictures, 95 % intervals"
+    how = {"wilson": "Wilson", "clopper-pearson": "Clopper and Pearson"}[judged.shares]
+    head = f"{saved.folder}: {scores.n:,} {scores.split} pictures, 95 % intervals, of shares by {how}"
     console.print(terminal.printable(head))
     rows = [(name.replace("_", " "), *_cells(metric)) for name, metric in scores.metrics.items()]
     apart = judged.calibration.error
@@ -140,17 +145,18 @@ def compare(
     runs
         Two runs or more: folders, or names under runs/.
     split
-        The pictures to compare them on. To choose a run, take valid.
+        The pictures to compare them on. To choose a run, take valid; runs with different seeds have no validation
+        pictures in common, unless the source brings its own.
     """
     from . import judging
     from .show import terminal
 
     console, _ = terminal.consoles(quiet_stdout=common.json)
-    pairs, effect = judging.compare(runs, split)
+    pairs, spread, effect = judging.compare(runs, split)
     if common.json:
         found = [pair.as_json() for pair in pairs]
         one = found[0] if len(found) == 1 else {"comparisons": found}
-        print(json.dumps({**one, "effect_of_looking": effect}))
+        print(json.dumps({**one, "spread": spread and spread.as_json(), "effect_of_looking": effect}))
         return 0
     for pair in pairs:
         console.print(terminal.printable(pair.verdict))
@@ -162,6 +168,8 @@ def compare(
             f"alone: {pair.only_a} and {pair.only_b}; p = {pair.adjusted_p_value:.3g}{corrected}"
         )
         console.print(terminal.printable(line))
+    if spread:
+        console.print(terminal.printable(spread.line))
     if effect:
         console.print(terminal.printable(effect))
     return 0

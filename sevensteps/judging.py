@@ -14,7 +14,7 @@ from .device import computing_with
 from .errors import DataError, RunError, UsageError
 from .opening import prepared, refuse_other_pictures, take_up
 from .recipe import Recipe, recorded_in
-from .records import Against, Calibration, Comparison, Coverage, Note, Score, Scores
+from .records import Against, Calibration, Comparison, Coverage, Note, Score, Scores, Spread
 
 if TYPE_CHECKING:
     from .judge.predictions import Predictions
@@ -26,6 +26,8 @@ class Judged:
     """Every figure of a saved run on one of its splits."""
 
     saved: runs.SavedRun
+    shares: str  # what the intervals of shares are from: "wilson" or "clopper-pearson"
+    splits: Mapping[str, Score]  # each that it has been judged on
     scores: Scores
     calibration: Calibration
     coverage: Coverage | None  # None where every picture is answered, or that split's was not counted
@@ -53,7 +55,6 @@ def judge(
     """
     from .judge import ledger
     from .judge.calibration import calibration
-    from .judge.intervals import clopper_pearson as exact_interval
     from .judge.scores import score_table
 
     folder = runs.find(Path(run))
@@ -70,30 +71,37 @@ def judge(
         _, problem = ledger.look(pictures, [checkpoint.digest(found.model_bytes())])
         if problem:
             observe(Note(problem))
-    scores = score_table(tables[split])
-    if clopper_pearson:
-        exact = {
-            name: dataclasses.replace(metric, low=interval.low, high=interval.high, method="clopper-pearson")
-            for name, metric in scores.metrics.items()
-            if metric.method == "wilson" and metric.value is not None
-            for interval in [exact_interval(round(metric.value * metric.n), metric.n)]
-        }
-        scores = dataclasses.replace(scores, metrics={**scores.metrics, **exact})
+    shares = "clopper-pearson" if clopper_pearson else "wilson"
     temperature = float(found.about.get("temperature") or 1.0)
     table = tables[split]
-    calibrated = calibration(split, temperature, table.probabilities, table.labels)
     coverage = coverage_from(saved.judgement.get("coverage"))
     baselines = {name: score_from(split, said) for name, said in mapping(saved.judgement.get("baselines")).items()}
     against = against_from(saved.judgement.get("against_best_baseline"))
-    of_this = all(score.split == split for score in baselines.values())
     return Judged(
         saved,
-        scores,
-        calibrated,
-        coverage if coverage and coverage.split == split else None,
-        baselines,
-        against if of_this else None,
+        shares,
+        {name: _with_interval(of_split.score, shares) for name, of_split in tables.items()},
+        score_table(table, shares=shares),
+        calibration(split, temperature, table.probabilities, table.labels, shares),
+        _of_shares(coverage, shares) if coverage and coverage.split == split else None,
+        {name: _with_interval(score, shares) for name, score in baselines.items()},
+        against if all(score.split == split for score in baselines.values()) else None,
     )
+
+
+def _with_interval(score: Score, shares: str) -> Score:
+    """The score with the interval that `shares` names."""
+    from .judge.intervals import SHARES
+
+    return dataclasses.replace(score, interval=SHARES[shares](score.correct, score.n))
+
+
+def _of_shares(coverage: Coverage, shares: str) -> Coverage:
+    """The coverage with the intervals that `shares` names."""
+    from .judge.intervals import SHARES
+
+    score = coverage.score and _with_interval(coverage.score, shares)
+    return dataclasses.replace(coverage, interval=SHARES[shares](coverage.answered, coverage.n), score=score)
 
 
 def doctor(run: str | Path) -> tuple[runs.SavedRun, list[Mapping[str, Any]]]:
@@ -109,23 +117,28 @@ def doctor(run: str | Path) -> tuple[runs.SavedRun, list[Mapping[str, Any]]]:
     return saved, [finding for finding in findings if isinstance(finding, dict)]
 
 
-def compare(names: Sequence[str | Path], split: str = "test") -> tuple[tuple[Comparison, ...], str]:
+def compare(names: Sequence[str | Path], split: str = "test") -> tuple[tuple[Comparison, ...], Spread | None, str]:
     """Whether saved runs differ on the same pictures, pair by pair, and what choosing between them by these does.
+
+    The second is how far seeds differ, where that is all in which the runs do.
 
     Needs neither pictures nor PyTorch. More than two are corrected for their number.
 
     Raises:
         RunError: no such run, one without predictions of this split, or runs that were judged on different pictures.
-        UsageError: fewer than two runs, or one named twice.
+        UsageError: fewer than two runs.
     """
     from .judge import ledger
-    from .judge.comparison import compare_all
+    from .judge.comparison import compare_all, over_seeds
 
-    if len(names) < 2 or len(set(map(str, names))) != len(names):
-        raise UsageError("compare takes two runs or more, each once.", hint="sevensteps compare RUN RUN")
-    tables, pictures = {}, {}
-    for name in names:
-        folder = runs.find(Path(name))
+    if len(names) < 2:
+        raise UsageError("compare takes two runs or more.", hint="sevensteps compare RUN RUN")
+    tables: dict[str, Predictions] = {}
+    pictures, recipes = {}, []
+    for typed in names:
+        folder, name = runs.find(Path(typed)), str(typed)
+        while name in tables:  # the same run, which is no better than itself
+            name += " again"
         runs.refuse_if_no_run(folder)
         found = runs.checkpoint_of(folder)
         of_run, _ = _tables(folder, found)
@@ -133,9 +146,10 @@ def compare(names: Sequence[str | Path], split: str = "test") -> tuple[tuple[Com
             raise RunError(
                 f"{folder} has no predictions of {split} pictures.", hint=f"sevensteps judge {folder} --split {split}"
             )
-        tables[str(name)] = of_run[split]
+        tables[name] = of_run[split]
         data = recorded_in(found.recipe).get("data", {})
-        pictures[str(name)] = data.get("test" if split == "test" else "train", "")
+        pictures[name] = data.get("test" if split == "test" else "train", "")
+        recipes.append(Recipe.from_toml(found.recipe))
     first, *others = pictures
     for other in others:
         if pictures[other] != pictures[first]:
@@ -143,6 +157,13 @@ def compare(names: Sequence[str | Path], split: str = "test") -> tuple[tuple[Com
                 f"{first} and {other} were judged on different pictures.",
                 hint="Train both on the same source, with the same seed for what is held out.",
             )
+    if split == "test" and pictures[first]:
+        tables = {name: _named_as(tables[first], table) for name, table in tables.items()}
+    seeds = {recipe.seed for recipe in recipes}
+    is_batch = len(seeds) == len(recipes) and all(
+        recipe.replace(seed=recipes[0].seed) == recipes[0] for recipe in recipes
+    )
+    spread = over_seeds(list(tables.values())) if is_batch else None
     effect = ""
     looks = len(ledger.looks_at(pictures[first])) if split == "test" else 0
     if looks > 1:
@@ -153,7 +174,16 @@ def compare(names: Sequence[str | Path], split: str = "test") -> tuple[tuple[Com
             f"them may report up to {points:.2f} points of luck: choose on validation pictures (--split valid), or "
             "test the choice on new ones."
         )
-    return compare_all(tables), effect
+    return compare_all(tables), spread, effect
+
+
+def _named_as(first: Predictions, other: Predictions) -> Predictions:
+    """The table with the names that the first has for the same pictures in the same order, which have others elsewhere.
+
+    Fashion-MNIST's pullovers and dresses are the embedded ones, under their numbers in the whole set.
+    """
+    labels, others = ([table.classes[label] for label in table.labels.tolist()] for table in (first, other))
+    return dataclasses.replace(other, ids=first.ids) if labels == others else other
 
 
 def _tables(folder: Path, found: checkpoint.Checkpoint) -> tuple[dict[str, Predictions], str]:

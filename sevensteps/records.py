@@ -93,7 +93,7 @@ class Metric:
     high: float | None
     n: int  # pictures that it is a share or a mean of
     split: str
-    method: str  # what the interval is from: "wilson", "newcombe", "bootstrap"; "" without one
+    method: str  # what the interval is from: "wilson", "clopper-pearson", "newcombe", "bootstrap"; "" without
     note: str = ""
 
     def as_json(self) -> dict[str, Any]:

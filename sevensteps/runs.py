@@ -221,7 +221,9 @@ def refuse_if_no_run(folder: Path) -> None:
         RunError: saying so.
     """
     if not _is_run(folder):
-        raise RunError(f"{folder} is not a run's folder: it has no {RECIPE}.", hint="sevensteps runs lists the runs.")
+        inside = next((path for path in _entries(folder) if path.is_dir() and _is_run(path)), None)
+        hint = f"It holds runs: name one of them, such as {inside}." if inside else "sevensteps runs lists the runs."
+        raise RunError(f"{folder} is not a run's folder: it has no {RECIPE}.", hint=hint)
 
 
 def _is_run(folder: Path) -> bool:

@@ -288,10 +288,10 @@ def test_neither_the_order_of_rows_nor_of_classes_matters() -> None:
     ("other", "says"),
     [
         (table(100, split="valid"), "A was judged on test pictures and B on valid pictures"),
-        (table(99), "100 pictures and B on 99, and they are not the same: test/99 is in A alone; 99 are in both"),
+        (table(99), "100 pictures and B on 99, and they are not the same: test/99 is in A alone"),
         (
             dataclasses.replace(table(100), ids=[f"other/{row}" for row in range(100)]),
-            "not the same: other/0 is in B alone; 0 are in both",
+            "not the same: other/0 is in B alone",
         ),
         (
             dataclasses.replace(table(100), classes=("class 0", "Dress")),

@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typed import here, refused, sevensteps, three_classes, write_idx
 
 import sevensteps as ss
+from sevensteps import checkpoint
 from sevensteps.judge.ledger import looks_at
 from sevensteps.reporting import collect
 
@@ -140,15 +142,32 @@ def test_a_run_that_was_cut_off_is_held_against_baselines_with_an_interval_or_no
 
 
 def test_the_interval_that_never_covers_less_is_wider(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def accuracy(*flags: str) -> dict[str, float]:
+    def shares(*flags: str) -> list[dict[str, Any]]:
         found = json.loads(here("judge", "weak", "--json", *flags, cwd=folder, capsys=capsys).out)
-        metric: dict[str, float] = found["scores"]["metrics"]["accuracy"]
-        return metric
+        classes = found["scores"]["per_class"]
+        return [
+            found["scores"]["metrics"]["accuracy"],
+            found["scores"]["metrics"]["top_2"],
+            *(of_class[name] for of_class in classes for name in ("recall", "precision", "f1")),
+            *found["baselines"].values(),
+            *found["calibration"]["bins"],
+            found["coverage"],
+            found["coverage"]["of_answered"],
+            found["test"],
+            found["valid"],
+        ]
 
-    usual, exact = accuracy(), accuracy("--clopper-pearson")
-    assert exact["method"] == "clopper-pearson"
-    assert exact["low"] < usual["low"]
-    assert exact["high"] > usual["high"]
+    usual, exact = (found[0] for found in (shares(), shares("--clopper-pearson")))
+    assert exact["low"] < usual["low"] < usual["high"] < exact["high"]
+    for usual, exact in zip(shares(), shares("--clopper-pearson"), strict=True):
+        assert exact.get("method", "clopper-pearson") == "clopper-pearson"
+        assert (exact["low"], exact["high"]) != (usual["low"], usual["high"])
+        assert {key: value for key, value in exact.items() if key not in ("low", "high", "method", "of_answered")} == {
+            key: value for key, value in usual.items() if key not in ("low", "high", "method", "of_answered")
+        }
+    assert "of shares by Wilson" in here("judge", "weak", cwd=folder, capsys=capsys).out
+    shown = here("judge", "weak", "--clopper-pearson", cwd=folder, capsys=capsys).out
+    assert "of shares by Clopper and Pearson" in shown
 
 
 def test_two_runs_are_compared_on_the_same_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,8 +182,40 @@ def test_two_runs_are_compared_on_the_same_pictures(folder: Path, capsys: pytest
 
 
 def test_a_run_is_no_better_than_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = json.loads(here("compare", "strong", "copy", "--json", cwd=folder, capsys=capsys).out)
-    assert (found["difference"], found["p_value"], found["only_a"], found["only_b"]) == (0, 1, 0, 0)
+    for other in ("copy", "strong"):
+        found = json.loads(here("compare", "strong", other, "--json", cwd=folder, capsys=capsys).out)
+        assert (found["difference"], found["p_value"], found["only_a"], found["only_b"]) == (0, 1, 0, 0)
+    assert "strong and strong again" in here("compare", "strong", "strong", cwd=folder, capsys=capsys).out
+
+
+def test_the_same_pictures_under_other_names_are_compared(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = (folder / "runs/weak/predictions.jsonl").read_text()
+    other = shutil.copytree(folder / "runs/weak", tmp_path / "elsewhere")
+    (other / "predictions.jsonl").write_text(rows.replace('"id": "test/', '"id": "test/9'))
+    judgement = json.loads((other / "judgement.json").read_text())
+    del judgement["sha256"]
+    judgement["files"]["predictions.jsonl"] = checkpoint.digest((other / "predictions.jsonl").read_bytes())
+    (other / "judgement.json").write_text(checkpoint.judgement_text(judgement))
+    typed = ["compare", "strong", "--json"]
+    found = json.loads(here(*typed, str(other), cwd=folder, capsys=capsys).out)
+    same = json.loads(here(*typed, "weak", cwd=folder, capsys=capsys).out)
+    for key in ("difference", "only_a", "only_b", "p_value", "n"):
+        assert found[key] == same[key]
+
+
+def test_seeds_are_compared_with_their_spread_and_a_folder_of_them_is_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1, 2):
+        ss.train(folder / "three", epochs=1, seed=seed, out=tmp_path / f"many/seed-{seed}")
+    typed = ["compare", *(f"many/seed-{seed}" for seed in (0, 1, 2))]
+    assert "over 3 seeds" in here(*typed, cwd=tmp_path, capsys=capsys).out
+    assert json.loads(here(*typed, "--json", cwd=tmp_path, capsys=capsys).out)["spread"]["seeds"] == 3
+    assert json.loads(here("compare", "weak", "strong", "--json", cwd=folder, capsys=capsys).out)["spread"] is None
+    for verb in (["judge", "many"], ["report", "many"], ["compare", "many", "many/seed-0"], ["doctor", "many"]):
+        refused(here(*verb, cwd=tmp_path, capsys=capsys), 1, f"such as {Path('many/seed-0')}")
 
 
 def test_more_than_two_are_corrected_for_their_number(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,7 +255,6 @@ def test_runs_that_were_judged_on_different_pictures_are_refused(
     typed = ["compare", "strong", str(tmp_path / "run")]
     refused(here(*typed, cwd=folder, capsys=capsys), 1, "different pictures")
     refused(here("compare", "strong", cwd=folder, capsys=capsys), 2, "two runs or more")
-    refused(here("compare", "strong", "strong", cwd=folder, capsys=capsys), 2, "each once")
     refused(here("compare", "strong", "unread", cwd=folder, capsys=capsys), 1, "no predictions of test", "judge")
 
 
@@ -302,7 +352,7 @@ def test_the_doctor_explains_what_was_wrong_and_what_to_type(
 ) -> None:
     ss.train(out=tmp_path / "healthy")
     done = here("doctor", "healthy", cwd=tmp_path, capsys=capsys)
-    assert (done.code, done.out) == (0, "healthy: nothing was found wrong in 15 epochs.\n")
+    assert (done.code, done.out) == (0, "healthy: nothing was found wrong in 8 epochs.\n")
     ss.train(recipe="walkthrough-by-hand", seed=29, epochs=3, out=tmp_path / "stuck")
     told = here("doctor", str(tmp_path / "stuck"), cwd=folder, capsys=capsys)
     assert told.out.startswith("saturated, since epoch 2")

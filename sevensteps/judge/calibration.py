@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int, Int64
 
 from ..errors import UsageError
 from ..records import Bootstrap, Calibration, ReliabilityBin
-from .intervals import bootstrap, wilson
+from .intervals import SHARES, bootstrap
 
 COLDEST, WARMEST = 0.05, 20.0  # the temperatures that are looked among
 BINS = 15  # as in Guo et al. 2017 and most papers since
@@ -106,9 +106,14 @@ def _errors_without_one(gaps: Float[np.ndarray, " rows"], places: Int64[np.ndarr
 
 
 def reliability(
-    probabilities: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"], bins: int = BINS
+    probabilities: Float[np.ndarray, "n classes"],
+    labels: Int[np.ndarray, " n"],
+    bins: int = BINS,
+    shares: str = "wilson",
 ) -> tuple[ReliabilityBin, ...]:
     """The bins of a reliability diagram in which there are pictures, the least confident first.
+
+    `shares` names the interval of their accuracies.
 
     Raises:
         UsageError: as `expected_calibration_error`.
@@ -119,12 +124,16 @@ def reliability(
         here = places == place
         n, right = int(here.sum()), int(correct[here].sum())
         mean = float(confidence[here].mean())
-        found.append(ReliabilityBin(place / bins, (place + 1) / bins, n, right, mean, wilson(right, n)))
+        found.append(ReliabilityBin(place / bins, (place + 1) / bins, n, right, mean, SHARES[shares](right, n)))
     return tuple(found)
 
 
 def calibration(
-    split: str, temperature: float, probabilities: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"]
+    split: str,
+    temperature: float,
+    probabilities: Float[np.ndarray, "n classes"],
+    labels: Int[np.ndarray, " n"],
+    shares: str = "wilson",
 ) -> Calibration:
     """How well the probabilities of a split's pictures hold: the error, and the bins that it is from.
 
@@ -132,7 +141,7 @@ def calibration(
         UsageError: as `expected_calibration_error`.
     """
     error = expected_calibration_error(probabilities, labels)
-    return Calibration(split, len(labels), temperature, error, reliability(probabilities, labels))
+    return Calibration(split, len(labels), temperature, error, reliability(probabilities, labels, shares=shares))
 
 
 def _of_each_class(logits: Float[np.ndarray, "n scores"]) -> Float[np.ndarray, "n classes"]:

@@ -313,7 +313,7 @@ def _difference(
         only = f"{said(unknown[0])} is in {other_name} alone" if unknown else f"{said(min(missing))} is in {name} alone"
         return (
             f"{name} was judged on {len(first):,} pictures and {other_name} on {len(other):,}, and they are not the "
-            f"same: {only}; {len(place) - len(missing):,} are in both."
+            f"same: {only}."
         )
     found = np.array(other.classes)[other.labels]
     wanted = labels[[place[id_] for id_ in other.ids]]

@@ -63,6 +63,9 @@ def clopper_pearson(correct: int, n: int, confidence: float = 0.95) -> Interval:
     return Interval(low, high)
 
 
+SHARES: dict[str, Callable[[int, int], Interval]] = {"wilson": wilson, "clopper-pearson": clopper_pearson}
+
+
 def _check_proportion(correct: int, n: int, confidence: float) -> None:
     if not 0 <= correct <= n or n == 0:
         raise UsageError(f"{correct} of {n} is no proportion.", hint="Give a count from 0 to n, and n of 1 or more.")

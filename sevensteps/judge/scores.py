@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Float64, Int64, Shaped
 from ..errors import UsageError
 from ..records import Bootstrap, ClassScores, Interval, Metric, Scores
 from .area import against_rest, area_under_curve, areas_without_one, one_area
-from .intervals import Weights, bootstrap, linear_combination, mean, means_without_one, newcombe_area, wilson
+from .intervals import SHARES, Weights, bootstrap, linear_combination, mean, means_without_one, newcombe_area, wilson
 from .predictions import Predictions
 
 RESAMPLES = 2_000  # an end of an interval then lies within 0.06 standard errors of that from endless resamples
@@ -20,13 +20,13 @@ TOP = (2, 3, 5)  # answers among which the right one may be, where there are mor
 SMALLEST = float(np.finfo(np.float32).eps)  # a probability of 0 counts as this in the log loss, as in scikit-learn
 
 
-def score_table(table: Predictions, *, resamples: int = RESAMPLES, seed: int = 0) -> Scores:
+def score_table(table: Predictions, *, resamples: int = RESAMPLES, seed: int = 0, shares: str = "wilson") -> Scores:
     """Accuracy, balanced accuracy, top-k accuracy, area under the ROC curve, log loss, Brier score, and each class.
 
-    Shares have Wilson's interval, the rest the seeded bootstrap's; balanced accuracy and area have Newcombe's where
-    resampling sees no spread, as where all is right. Each says which in `method`. A class without pictures in the
-    split is named in `absent` and left out of what is a mean over classes; it keeps its place in `per_class` and
-    `confusion`. What has no value is None with a reason.
+    Shares have the interval that `shares` names, the rest the seeded bootstrap's; balanced accuracy and area have
+    Newcombe's where resampling sees no spread, as where all is right. Each says which in `method`. A class without
+    pictures in the split is named in `absent` and left out of what is a mean over classes; it keeps its place in
+    `per_class` and `confusion`. What has no value is None with a reason.
 
     Raises:
         DataError: the table holds something that no figure can be made of; see `Predictions.check`.
@@ -38,9 +38,9 @@ def score_table(table: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
     absent = tuple(name for name, there in zip(table.classes, present, strict=True) if not there)
     note = f"without {', '.join(absent)}: no pictures in {table.split}" if absent else ""
     metrics = [
-        _share(table.split, "accuracy", int(np.trace(confusion)), len(table)),
+        _share(table.split, "accuracy", int(np.trace(confusion)), len(table), shares),
         _balanced_accuracy(table, confusion, note, resamples, seed),
-        *(_top(table, k) for k in TOP if k < len(table.classes)),
+        *(_top(table, k, shares) for k in TOP if k < len(table.classes)),
         _area(table, note, resamples, seed),
         _log_loss(table, resamples, seed),
         _brier(table, resamples, seed),
@@ -51,7 +51,7 @@ def score_table(table: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
         tuple(table.classes),
         absent,
         {metric.name: metric for metric in metrics},
-        tuple(_of_class(table, confusion, label) for label in range(len(table.classes))),
+        tuple(_of_class(table, confusion, label, shares) for label in range(len(table.classes))),
         tuple(tuple(row) for row in confusion.tolist()),
         resamples,
         seed,
@@ -106,36 +106,36 @@ def is_among_top(
     return np.asarray(ahead < k)
 
 
-def _share(split: str, name: str, correct: int, n: int, nothing: str = "") -> Metric:
-    """A proportion with Wilson's interval; None where it is of nothing, which `nothing` explains."""
+def _share(split: str, name: str, correct: int, n: int, method: str, nothing: str = "") -> Metric:
+    """A proportion with its interval by this method; None where it is of nothing, which `nothing` explains."""
     if n == 0:
         return Metric(name, None, None, None, 0, split, "", nothing)
-    interval = wilson(correct, n)
-    return Metric(name, correct / n, interval.low, interval.high, n, split, "wilson")
+    interval = SHARES[method](correct, n)
+    return Metric(name, correct / n, interval.low, interval.high, n, split, method)
 
 
-def _of_class(table: Predictions, confusion: np.ndarray, label: int) -> ClassScores:
+def _of_class(table: Predictions, confusion: np.ndarray, label: int, method: str) -> ClassScores:
     """One class: recall of its pictures, precision of the answers that name it, and F1 of both.
 
     F1 = 2J / (1 + J), where J is the share of right answers among all pictures that are of the class or answered so:
-    a proportion, whose interval by Wilson becomes that of F1, since F1 only rises with J.
+    a proportion, whose interval becomes that of F1, since F1 only rises with J.
     """
     split, name = table.split, table.classes[label]
     right, n, answers = (
         int(count) for count in (confusion[label, label], confusion[label].sum(), confusion[:, label].sum())
     )
     neither = f"no picture of {split} is {name}, and none was answered so"
-    overlap = _share(split, "f1", right, n + answers - right, neither)
+    overlap = _share(split, "f1", right, n + answers - right, method, neither)
     f1 = overlap
     if overlap.value is not None and overlap.low is not None and overlap.high is not None:
         value, low, high = (2 * share / (1 + share) for share in (overlap.value, overlap.low, overlap.high))
-        f1 = Metric("f1", value, low, high, overlap.n, split, "wilson")
+        f1 = Metric("f1", value, low, high, overlap.n, split, method)
     return ClassScores(
         name,
         n,
         answers,
-        _share(split, "recall", right, n, f"no picture of {split} is {name}"),
-        _share(split, "precision", right, answers, f"no picture of {split} was answered {name}"),
+        _share(split, "recall", right, n, method, f"no picture of {split} is {name}"),
+        _share(split, "precision", right, answers, method, f"no picture of {split} was answered {name}"),
         f1,
     )
 
@@ -168,10 +168,10 @@ def mean_of_classes(
     return lambda weights: ((weights @ (of_class * values[:, None])) / (weights @ of_class)).mean(1)
 
 
-def _top(table: Predictions, k: int) -> Metric:
+def _top(table: Predictions, k: int, method: str) -> Metric:
     """How often the right class is among the k most probable."""
     right = int(is_among_top(table.labels, table.probabilities, k).sum())
-    return _share(table.split, f"top_{k}", right, len(table))
+    return _share(table.split, f"top_{k}", right, len(table), method)
 
 
 def _area(table: Predictions, note: str, resamples: int, seed: int) -> Metric:
