@@ -271,6 +271,17 @@ def remove_parts(folder: Path) -> None:
             remove(path)
 
 
+def remove_parts_of(path: Path) -> None:
+    """Remove what writing this one file left behind; nobody else may be writing it.
+
+    Raises:
+        FileError: it cannot be removed.
+    """
+    for other in path.parent.iterdir():
+        if other.name.startswith(f".{path.name}.") and _PART.fullmatch(other.name):
+            remove(other)
+
+
 def is_ours(name: str) -> bool:
     """Whether a name in a folder is the lock, or what writing left behind: such a folder is as good as empty."""
     return name == LOCK or _PART.fullmatch(name) is not None

@@ -40,6 +40,7 @@ class Blocks:
     labels: Int64[np.ndarray, " n"]
     rows: int  # of a block; the last one may have fewer
     checksums: UInt32[np.ndarray, " blocks"]  # CRC-32
+    window: int = WINDOW
     checked: set[int] = field(default_factory=set)  # blocks that were read before
 
     def __len__(self) -> int:
@@ -119,7 +120,7 @@ class Blocks:
         """The blocks of each window."""
         count = len(self.checksums)
         order = np.arange(count) if shuffled is None else _random(*shuffled).permutation(count)
-        at_once = max(1, WINDOW // (self.rows * math.prod(self.shape)))
+        at_once = max(1, self.window // (self.rows * math.prod(self.shape)))
         return [order[first : first + at_once] for first in range(0, count, at_once)]
 
     def _range(self, block: int) -> tuple[int, int]:

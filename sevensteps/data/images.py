@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
-from jaxtyping import Bool, Int, Int64, UInt8
+from jaxtyping import Bool, Int64, Integer, UInt8
 
 from ..errors import DataError, UsageError, nearest
 from ..seeds import HOLD_OUT, seed_of
@@ -217,7 +217,7 @@ def value_counts(pixels: UInt8[np.ndarray, "n channels height width"]) -> Int64[
 
 
 def chosen_labels(
-    labels: Int[np.ndarray, " n"], known: Sequence[str], classes: Sequence[str]
+    labels: Integer[np.ndarray, " n"], known: Sequence[str], classes: Sequence[str]
 ) -> Int64[np.ndarray, " n"]:
     """Labels as places in `classes`, -1 for a class that is not among them.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Integer, UInt8
 
 from ..errors import DataError
 from .images import Images, Splits
@@ -23,7 +23,7 @@ Chunk = UInt8[np.ndarray, "chunk channels height width"]
 class Stream:
     """The pictures of a split of a source: `chunks(at_once, start)` gives them from number `start` on."""
 
-    labels: Int[np.ndarray, " n"]
+    labels: Integer[np.ndarray, " n"]
     chunks: Callable[[int, int], Iterator[Chunk]]
 
 
