@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ModelError
-from .steps.predict import MaxAndMeanPool, Normalize
+from .steps.predict import MaxAndMeanPool, MeanWithMirror, Normalize, WithMirror
 
 # The arguments that make each layer, read from its attributes of the same name.
 _NAMES: dict[type[nn.Module], tuple[str, ...]] = {
@@ -34,6 +34,8 @@ _NAMES: dict[type[nn.Module], tuple[str, ...]] = {
     nn.LeakyReLU: ("negative_slope",),
     Normalize: ("mean", "std"),
     MaxAndMeanPool: (),
+    WithMirror: (),
+    MeanWithMirror: (),
 }
 LAYERS = {layer.__name__: layer for layer in _NAMES}
 DEEPEST = 8  # sequences within sequences
@@ -92,6 +94,7 @@ def describe(model: nn.Module) -> dict[str, Any] | None:
     try:
         with torch.device("meta"):
             again = _build(description, DEEPEST)
+        _check_mirrors(again)
     except (TypeError, ValueError, RuntimeError, KeyError):
         return None
     if not _same(model, again):
@@ -155,6 +158,7 @@ def build(description: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
     try:
         with torch.device("meta"):
             model = _build(description, DEEPEST)
+        _check_mirrors(model)
     except (TypeError, ValueError, RuntimeError, OverflowError, KeyError, AttributeError) as error:
         raise ModelError(
             f"The model's description makes no model: {error!s:.300}", hint="The file is damaged."
@@ -169,6 +173,20 @@ def build(description: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
         )
     model.load_state_dict(dict(tensors), assign=True)  # the very tensors, so that their precision is kept
     return model.to(memory_format=torch.channels_last) if channels_last else model  # type: ignore[call-overload]
+
+
+def _check_mirrors(model: nn.Module) -> None:
+    """Rows that are doubled at the beginning must be halved at the end: a row is a picture.
+
+    Raises:
+        ValueError: one is without the other, or stands elsewhere.
+    """
+    kinds = [type(layer) for layer in model.modules()]
+    doubled, halved = kinds.count(WithMirror), kinds.count(MeanWithMirror)
+    if doubled or halved:
+        ends = list(model) if isinstance(model, nn.Sequential) else []
+        if (doubled, halved) != (1, 1) or (type(ends[0]), type(ends[-1])) != (WithMirror, MeanWithMirror):
+            raise ValueError("WithMirror must be the first layer and MeanWithMirror the last, each once")
 
 
 def _tensor_in_words(tensor: tuple[tuple[int, ...], str] | None) -> str:

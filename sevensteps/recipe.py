@@ -63,6 +63,9 @@ class Recipe:
     width: int = setting(
         0, "Hidden units of relu, first channels of cnn; linear has none. 0: the model's own.", least=0, most=65536
     )
+    test_time_flip: bool = setting(
+        False, "Answer with the mean over a picture and its mirror image: better where mirrored pictures are alike."
+    )
     normalize: bool = setting(True, "Center and scale the pixels by the training pictures' mean and spread.")
     init: Literal["default", "normal", "zeros", "kaiming"] = setting("default", "How parameters start.")
     init_std: float = setting(1.0, "Standard deviation for init = normal, and for no other.", least=0)
@@ -306,13 +309,14 @@ class Recipe:
         import torch
 
         from .steps.initialize import initialize
-        from .steps.predict import MODELS, Normalize, usual_width
+        from .steps.predict import MODELS, Normalize, mirrored, usual_width
 
         normalize = Normalize(*mean_and_std(splits.train.value_counts)) if self.normalize else None
         with torch.random.fork_rng(devices=[]):  # layers draw a start that is of no use, from the caller's generator
             width = self.width or usual_width(self.model)
             model = MODELS[self.model](splits.train.shape, len(splits.classes), normalize, width)
-        return initialize(model, self.init, std=self.init_std, seed=self.seed)
+        started = initialize(model, self.init, std=self.init_std, seed=self.seed)
+        return mirrored(model) if self.test_time_flip else started
 
     def loss_function(self) -> Any:
         """The loss, with its settings."""

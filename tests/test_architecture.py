@@ -16,7 +16,7 @@ from torch.nn.utils import parametrizations
 
 from sevensteps.architecture import build, check_work, describe
 from sevensteps.errors import ModelError
-from sevensteps.steps.predict import MODELS, MaxAndMeanPool, Normalize
+from sevensteps.steps.predict import MODELS, MaxAndMeanPool, MeanWithMirror, Normalize, WithMirror, mirrored
 
 
 def there_and_back(model: nn.Module) -> nn.Module:
@@ -63,6 +63,27 @@ def test_our_models_come_back_as_the_same_function(name: str) -> None:
 )
 def test_sequences_of_listed_layers_come_back_as_the_same_function(model: nn.Module) -> None:
     assert_same_function(model, torch.rand(6, 2, 8, 8))
+
+
+def test_a_model_with_its_mirror_comes_back_as_the_same_function() -> None:
+    assert_same_function(mirrored(MODELS["cnn"]((1, 9, 14), 3, None, 4)), torch.rand(5, 1, 9, 14))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [WithMirror(), nn.Flatten(), nn.Linear(4, 2)],
+        [nn.Flatten(), nn.Linear(4, 2), MeanWithMirror()],
+        [MeanWithMirror(), nn.Flatten(), nn.Linear(4, 2), WithMirror()],
+        [WithMirror(), nn.Flatten(), nn.Linear(4, 2), WithMirror(), MeanWithMirror()],
+    ],
+)
+def test_rows_that_are_no_pictures_are_not_described_and_not_built(layers: list[nn.Module]) -> None:
+    assert describe(nn.Sequential(*layers)) is None
+    described = [describe(nn.Sequential(layer)) or {"layers": [{"layer": type(layer).__name__}]} for layer in layers]
+    description = {"layer": "Sequential", "layers": [layer["layers"][0] for layer in described]}
+    with pytest.raises(ModelError, match="makes no model"):
+        build(description, nn.Sequential(*layers).state_dict())
 
 
 def test_double_precision_is_kept() -> None:

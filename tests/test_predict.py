@@ -12,7 +12,7 @@ from small import unchecked
 from torch import nn
 
 from sevensteps.errors import ModelError
-from sevensteps.steps.predict import MODELS, MaxAndMeanPool, Normalize, probabilities
+from sevensteps.steps.predict import MODELS, MaxAndMeanPool, Normalize, mirrored, probabilities
 
 SIZES = [
     (1, 1),
@@ -79,6 +79,17 @@ def test_max_and_mean_pooling_stand_side_by_side() -> None:
         rtol=1e-5,
         atol=1e-7,
     )
+
+
+def test_with_its_mirror_a_model_answers_with_the_mean_of_both_and_trains_as_before() -> None:
+    plain = MODELS["cnn"]((1, 12, 12), 3, Normalize([0.5], [0.3]), 2)
+    x = torch.rand(5, 1, 12, 12)
+    both = mirrored(plain)
+    assert torch.equal(both(x), plain(x))
+    plain.eval()
+    both.eval()
+    torch.testing.assert_close(both(x), (plain(x) + plain(x.flip(3))) / 2)
+    torch.testing.assert_close(both(x), both(x.flip(3)))
 
 
 def test_one_column_is_the_sigmoid_of_the_second_class_and_several_are_the_softmax() -> None:

@@ -48,6 +48,31 @@ class MaxAndMeanPool(nn.Module):
         return torch.cat([x.amax((2, 3)), x.mean((2, 3))], dim=1)
 
 
+class WithMirror(nn.Module):
+    """After training, each picture and then each picture's mirror image; in training, the pictures as they are."""
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "more channels height width"]:
+        """Twice as many pictures, where the layer is not in training."""
+        return x if self.training else torch.cat([x, x.flip(3)])
+
+
+class MeanWithMirror(nn.Module):
+    """What `WithMirror` began is ended: the mean of the scores of a picture and of its mirror image."""
+
+    def forward(self, x: Float[Tensor, "batch scores"]) -> Float[Tensor, "fewer scores"]:
+        """Half as many rows, where the layer is not in training."""
+        return x if self.training else (x[: len(x) // 2] + x[len(x) // 2 :]) / 2
+
+
+def mirrored(model: nn.Sequential) -> nn.Sequential:
+    """The model that answers with the mean of what it says of a picture and of its mirror image.
+
+    Training is as before; an answer takes twice as long. (Test-time augmentation: Krizhevsky, Sutskever and Hinton,
+    "ImageNet classification with deep convolutional neural networks", 2012, section 4.1.)
+    """
+    return nn.Sequential(WithMirror(), *model, MeanWithMirror())
+
+
 def outputs(classes: int) -> int:
     """Columns of raw scores: one for two classes, else one a class."""
     return 1 if classes == 2 else classes
