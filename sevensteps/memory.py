@@ -70,4 +70,4 @@ def _left(group: Path, limit: str, usage: str, cached: str) -> int:
         files = next((int(value) for name, value in pairs if name == cached), 0)
     except (OSError, ValueError):  # no such group in this container's view, or no limit ("max")
         return UNKNOWN
-    return most - (used - files)
+    return most - max(used - files, 0)
