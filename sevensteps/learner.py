@@ -30,7 +30,7 @@ from .arguments import (
     refuse_callbacks,
 )
 from .data.batches import DataLoaders
-from .device import device_named
+from .device import device_named, keep_freed_memory
 from .errors import DataError, ModelError, TrainingError, UsageError
 from .foreign import instead_of
 from .gathered import Gathered
@@ -212,6 +212,7 @@ class Learner:
             TrainingError: another stream of this learner is open.
         """
         self._refuse_second_stream()
+        keep_freed_memory()
         if self.state.stopped is not None:
             self.state.begin_fit()
             self.recorder.clear()
