@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,44 @@ def test_a_clipped_gradient_does_not_explode() -> None:
     assert "exploding" not in codes(watched(learn_of(large, lr=0.001, clip=1.0)))
 
 
+@pytest.mark.parametrize(("recipe", "lr"), [("linear", 1e30), ("linear", 1000.0), ("linear", 1e-7), ("relu", 1000.0)])
+def test_what_is_said_of_a_rate_helps_when_it_is_done_once_or_twice(recipe: str, lr: float) -> None:
+    of_rates = {"diverging", "oscillating", "rate_too_low"}
+    for _ in range(3):
+        try:
+            run = ss.train("pullover-dress", recipe=recipe, lr=lr, epochs=4)
+        except ss.errors.TrainingError as error:
+            fix = error.hint
+        else:
+            fix = next((finding.fix for finding in run.findings if finding.code in of_rates), "")
+        if not fix:
+            break
+        (said,) = re.findall(r"--lr ([^\s)]+)", fix)
+        lr = float(said)
+    assert {finding.code for finding in run.findings} <= {"too_few_epochs"}
+    assert run.test is not None
+    assert run.test.accuracy > 0.95
+
+
+@pytest.mark.parametrize("settings", [{"recipe": "relu"}, {"normalize": False}, {}])
+def test_a_rate_of_zero_is_too_low(settings: dict[str, Any]) -> None:
+    run = ss.train("pullover-dress", lr=0.0, epochs=3, **settings)
+    (finding,) = run.findings
+    assert (finding.code, finding.epoch, finding.recovered_at) == ("rate_too_low", 1, None)
+    assert finding.fix.startswith("Leave --lr out")
+    assert float(finding.fix.split()[-1].strip(".")) > 0
+
+
+def test_suggesting_a_rate_changes_nothing() -> None:
+    learn = learn_of(with_dropout(), opt_func=torch.optim.AdamW, lr=0.01)
+    learn.fit(1, show=False)
+    before, drawn = everything(learn), torch.random.get_rng_state()
+    assert Sampler(learn).steady_rate
+    assert torch.equal(torch.random.get_rng_state(), drawn)
+    for name, value in everything(learn).items():
+        assert same(value, before[name]), name
+
+
 # Chance
 
 
@@ -323,6 +362,24 @@ def test_at_chance_without_any_reason_is_said_to_be_so() -> None:
     assert "saturated" not in finding.message
 
 
+def test_a_sigmoid_is_not_saturated_where_the_loss_is_steep() -> None:
+    for loss in (binary_cross_entropy_with_logits, nn.BCEWithLogitsLoss()):
+        learn = untrained(pushed(30.0), loss)
+        doctor = Doctor(learn)
+        after_epoch(learn, doctor, 0.5)
+        after_epoch(learn, doctor, 0.5)
+        assert codes(doctor.findings)
+        assert "saturated" not in codes(doctor.findings)
+
+
+def test_below_chance_is_said_to_be_so() -> None:
+    learn = untrained(layers(16))
+    doctor = Doctor(learn)
+    after_epoch(learn, doctor, 0.128)
+    (finding,) = after_epoch(learn, doctor, 0.128)
+    assert finding.message.startswith("Still below chance after epoch 2 (12.8%")
+
+
 def test_at_chance_after_a_handful_of_batches_is_no_finding_until_the_run_ends() -> None:
     learn = untrained(layers(16), batches=4)
     doctor = Doctor(learn)
@@ -399,7 +456,8 @@ def test_a_run_that_diverges_is_told_before_it_fails(tmp_path: Path) -> None:
     assert codes(found) == ["diverging"]
     assert isinstance(heard[-2], Batch)
     assert heard[-1] is found[0]
-    assert "--lr 100000" in found[0].fix
+    (lower,) = re.findall(r"--lr (\S+?)\)", found[0].fix)
+    assert ss.train("pullover-dress", loss="mse_loss", lr=float(lower), epochs=2).test is not None
 
 
 # Nothing is changed, and nothing is hidden

@@ -159,9 +159,10 @@ def shuffled_labels(e: Evidence) -> Finding | None:
         if n >= FEW and by_chance < 0.9 and wilson(round(agreement * n), n, 0.99).low <= by_chance:
             return e.finding(
                 "shuffled_labels",
-                f"The labels of the {name} pictures look shuffled: after epoch {e.epoch} the accuracy is at chance "
-                f"({e.chance()}), and a picture and its nearest neighbor share a label for {agreement:.0%} of "
-                f"{n}, which is what labels without any relation to the pictures give ({by_chance:.0%}).",
+                f"The labels of the {name} pictures look shuffled: after epoch {e.epoch} the accuracy is no better "
+                f"than chance ({e.chance()}), and a picture and its nearest neighbor share a label for "
+                f"{agreement:.0%} of {n}, which is what labels without any relation to the pictures give "
+                f"({by_chance:.0%}).",
                 "Look at some pictures with their labels (sevensteps data SOURCE, or dls.show_batch()), and check that "
                 "pictures and labels are read in the same order.",
                 agreement=agreement,

@@ -19,7 +19,7 @@ GIVEN_UP_AFTER = 2  # epochs; runs that are fine are above chance by then (docs/
 # Batches, and epochs of a run that learns: before, a model with batch norm may answer one class for all, because the
 # averages that it validates with are young.
 STEPS_TO_SETTLE, SETTLED = 20, 5
-SATURATED = 0.001  # slope of a sigmoid under which its picture hardly moves a parameter; the largest is 0.25
+SATURATED = 0.001  # slope of the loss under which a picture hardly moves a parameter; a sigmoid's is at most 0.25
 MOST, STILL = 0.5, 0.25  # of the wrong pictures: more are saturated to say so, and as many to stay with it
 SURE, CALM = (
     5.0,
@@ -29,7 +29,10 @@ SURE, CALM = (
 
 
 def saturated(e: Evidence) -> Finding | None:
-    """At chance, and the pictures that are wrong have so flat a slope that they hardly move a parameter."""
+    """At chance, and the loss has so flat a slope for the pictures that are wrong that they hardly move a parameter.
+
+    A sigmoid alone is no reason: under cross-entropy what is surely wrong has the steepest slope of all.
+    """
     if not _is_given_up(e, "saturated") or _was_above_chance(e):
         return None
     if e.look is None or e.look.shares is None:
@@ -41,9 +44,10 @@ def saturated(e: Evidence) -> Finding | None:
     norms = [*((known.evidence or {}).get("gradients", []) if known else []), e.look.gradient]
     return e.finding(
         "saturated",
-        f"Still at chance after epoch {e.epoch} ({e.chance()}). The sigmoid is saturated for "
+        f"Still {_where(e)} after epoch {e.epoch} ({e.chance()}). The sigmoid is saturated for "
         f"{flat:.0%} of a batch, and for {stuck_share:.0%} of the pictures it gets wrong: there "
-        f"its slope is under {SATURATED:g}, so they hardly move a parameter (gradient norm {e.look.gradient:.2g}). "
+        f"the slope of the loss is under {SATURATED:g}, so they hardly move a parameter (gradient norm "
+        f"{e.look.gradient:.2g}). "
         "Such a run may take long to recover, or never.",
         "Start with smaller parameters (--init normal --init-std 0.01), or use a loss whose gradient "
         "does not vanish: sevensteps train --recipe linear",
@@ -59,7 +63,7 @@ def stuck(e: Evidence) -> Finding | None:
         return None
     return e.finding(
         "stuck",
-        f"Stuck at chance ({e.chance()}): the gradient has fallen for {FALLING_FOR} epochs, from {norms[0]:.2g} to "
+        f"Stuck {_where(e)} ({e.chance()}): the gradient has fallen for {FALLING_FOR} epochs, from {norms[0]:.2g} to "
         f"{norms[-1]:.2g}. Waiting makes it smaller still.",
         "Stop this run and start anew with smaller parameters (--init normal --init-std 0.01), another --seed, or a "
         "loss whose gradient does not vanish: sevensteps train --recipe linear",
@@ -85,7 +89,7 @@ def one_class(e: Evidence) -> Finding | None:
         f"One class is predicted for all: {when} the model calls each of {len(answers)} validation pictures "
         f"{list(e.valid_counts)[label]}, with a mean probability of {float(score):.1%}.",
         "Look at the last layer's bias and at how the parameters start (--init default), and see sevensteps xray RUN; "
-        f"then try another rate, such as --lr {e.lr / 10:g}.",
+        f"then try another rate{'' if e.is_start else f', such as {e.lower_rate()}'}.",
         label=label,
     )
 
@@ -99,19 +103,28 @@ def at_chance(e: Evidence) -> Finding | None:
     seen = f"; the gradient norm is {e.look.gradient:.2g}" if e.look else ""
     return e.finding(
         "at_chance",
-        f"Still at chance after epoch {e.epoch} ({e.chance()}){seen}.",
+        f"Still {_where(e)} after epoch {e.epoch} ({e.chance()}){seen}.",
         "Try another learning rate with --lr (in Python, learn.lr_find() suggests one), and check that the labels "
         "fit the pictures.",
     )
 
 
 def flatness(seen: Look) -> tuple[float, float]:
-    """The share of pictures whose slope of the sigmoid (or softmax) is flat; of all, and of those that are wrong."""
-    if seen.shares is None:
+    """The share of pictures for which the loss has a flat slope; of all, and of those that are wrong."""
+    if seen.shares is None or seen.slopes is None:
         return 0.0, 0.0
-    flat = (seen.shares * (1 - seen.shares)).amax(1) < SATURATED
+    slopes = seen.slopes
+    if seen.last in ("sigmoid", "softmax"):  # which is in the model, and flattens what is before it
+        slopes = slopes * (seen.shares * (1 - seen.shares)).amax(1)
+    flat = slopes < SATURATED
     wrong = seen.shares.argmax(1) != seen.targets
     return float(flat.float().mean()), float(flat[wrong].float().mean()) if bool(wrong.any()) else 0.0
+
+
+def _where(e: Evidence) -> str:
+    """Where the accuracy stands to chance, in words."""
+    chance = e.chance()
+    return "below chance" if chance is not None and chance.interval.high < chance.share else "at chance"
 
 
 def is_early(e: Evidence, code: str) -> bool:

@@ -96,6 +96,11 @@ class Evidence:
         """The loss of scores that are all zero: what a guess costs, and what losses are measured by. 0: not known."""
         return self.sampler.guess
 
+    def lower_rate(self) -> str:
+        """A lower rate as it is typed: one that works for a few steps from a new start, or a tenth."""
+        tenth = self.lr / 10
+        return f"--lr {min(self.sampler.steady_rate or tenth, tenth):g}"
+
     def finding(self, code: str, message: str, fix: str, **evidence: Any) -> Finding:
         """A finding of this moment."""
         plain = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in evidence.items()}

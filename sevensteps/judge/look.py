@@ -51,6 +51,7 @@ class Look:
     dead: Sequence[float]  # of each ReLU, the share of its units that are zero for every picture
     scores: Tensor
     targets: Tensor
+    slopes: Tensor | None  # for each picture, how much its loss changes with a score, at most; None where none does
     shares: Tensor | None  # probabilities of the classes; None for a model that fits numbers
     valid_shares: Tensor | None
     steps: Mapping[float, tuple[float, float | None]]  # by times the rate: losses after a step, training, validation
@@ -81,7 +82,7 @@ def look(learn: Learner, batch: Pair, valid: Pair | None, factors: Sequence[floa
             with watching:
                 scores = _scores(learn, x, {})
             loss = objective.loss(scores, targets)
-            gradients = _gradients(loss, named)
+            gradients, slopes = _gradients(loss, named, scores)
         own_loss = float(loss)
         valid_loss = None
         if valid is not None and valid_scores is not None:
@@ -100,6 +101,7 @@ def look(learn: Learner, batch: Pair, valid: Pair | None, factors: Sequence[floa
             torch.stack(watching.dead).tolist() if watching.dead else [],
             scores,
             targets.flatten(),
+            None if slopes is None else slopes.flatten(1).abs().amax(1) * len(scores),  # the loss is the mean
             learn.probabilities(scores) if is_classes else None,
             learn.probabilities(valid_scores) if is_classes and valid_scores is not None else None,
             steps,
@@ -145,12 +147,13 @@ def _scores(learn: Learner, x: Tensor, parameters: Mapping[str, Tensor]) -> Tens
         return replaced
 
 
-def _gradients(loss: Tensor, named: Mapping[str, nn.Parameter]) -> Gradients:
+def _gradients(loss: Tensor, named: Mapping[str, nn.Parameter], scores: Tensor) -> tuple[Gradients, Tensor | None]:
+    """The slopes of the loss: by parameter, and for each score."""
     trained = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
-    if not trained or not loss.requires_grad:
-        return dict.fromkeys(named)
-    found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
-    return {**dict.fromkeys(named), **dict(zip(trained, found, strict=True))}
+    if not trained or not loss.requires_grad or not scores.requires_grad:
+        return dict.fromkeys(named), None
+    slopes, *found = torch.autograd.grad(loss, [scores, *trained.values()], allow_unused=True)
+    return {**dict.fromkeys(named), **dict(zip(trained, found, strict=True))}, slopes
 
 
 def _parts(named: Mapping[str, nn.Parameter], gradients: Gradients) -> list[Part]:

@@ -16,6 +16,7 @@ from ..learner import Learner
 from ..steps.repeat import batches_from
 from .look import Pair
 from .neighbors import Neighbors, neighbors
+from .rates import steady_rate
 
 SAMPLE = 64  # pictures looked at; a look at them takes some 0.2 ms of a linear model, and as long as half a batch else
 OFTEN = 4  # epochs: so many are looked at first, all of them
@@ -80,6 +81,18 @@ class Sampler:
         """What the nearest pictures say, where there are pictures."""
         images, valid = self.images, self.valid_images
         return neighbors(images, valid) if images is not None and len(images) > 1 else None
+
+    @functools.cached_property
+    def steady_rate(self) -> float | None:
+        """A learning rate to try in the place of one that does not work; None where it cannot be had."""
+        if self.batch is None:
+            return None
+        try:
+            return steady_rate(self._learn, self.batch, self.valid)
+        except Exception:  # as in `_looked`
+            if self.images is not None:
+                raise
+            return None
 
     def is_due(self, epoch: int) -> bool:
         """Whether an epoch is looked at: the first few, then as often as the share for looking allows."""

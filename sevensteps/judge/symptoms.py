@@ -31,16 +31,15 @@ PATIENCE = 3  # epochs
 
 def diverging(e: Evidence) -> Finding | None:
     """The rate is so high that each step leads uphill, until the loss is no number any more."""
-    fix = f"Train with a lower rate (--lr {e.lr / 10:g}), or shorten the gradient (--clip 1)."
-    if not e.finite:
+    if not e.finite or (e.look is not None and not math.isfinite(e.look.loss)):
         return e.finding(
             "diverging",
             f"The learning rate {e.lr:g} is too high: in epoch {e.epoch} the loss became infinite or no number at "
             "all, and nothing after that would mean anything.",
-            fix,
+            _lower(e),
         )
     guess = e.guess
-    if e.last is None or e.look is None or guess <= 0:
+    if e.last is None or e.look is None or guess <= 0 or e.lr == 0:
         return e.still("diverging")
     loss = e.last.train_loss
     before = [epoch.train_loss for epoch in e.history[:-1]]
@@ -52,15 +51,19 @@ def diverging(e: Evidence) -> Finding | None:
         "diverging",
         f"The learning rate {e.lr:g} is too high: the training loss was {loss:.3g} in epoch {e.epoch}{rose}, and a "
         f"guess has {guess:.3g}. Training leads away from the answer.",
-        fix,
+        _lower(e),
         train_loss=loss,
         guess=guess,
     )
 
 
+def _lower(e: Evidence) -> str:
+    return f"Train with a lower rate ({e.lower_rate()}), or shorten the gradient (--clip 1)."
+
+
 def oscillating(e: Evidence) -> Finding | None:
     """The rate is so high that steps overshoot: to and fro across the valley, and not down into it."""
-    if e.last is None or e.look is None:
+    if e.last is None or e.look is None or e.lr == 0:
         return e.still("oscillating")
     guess, loss = max(e.guess, 1e-12), e.last.train_loss
     least = min((epoch.train_loss for epoch in e.history[:-1]), default=math.inf)
@@ -85,7 +88,7 @@ def oscillating(e: Evidence) -> Finding | None:
         "oscillating",
         f"The learning rate {e.lr:g} is too high: after epoch {e.epoch} {seen}. Steps overshoot and training goes to "
         "and fro.",
-        f"Train with a lower rate (--lr {e.lr / 10:g}), or let it fall (--schedule one_cycle); in Python, "
+        f"Train with a lower rate ({e.lower_rate()}), or let it fall (--schedule one_cycle); in Python, "
         "learn.lr_find() suggests one.",
         train_loss=loss,
         least=None if math.isinf(least) else least,
@@ -97,6 +100,8 @@ def rate_too_low(e: Evidence) -> Finding | None:
 
     As `lr_find`, but at one point and with one batch (Smith, "Cyclical learning rates", 2017).
     """
+    if e.lr == 0:
+        return None if e.last is None else _no_rate(e)
     if e.last is None or e.look is None or FAR[0] not in e.look.steps:
         return e.still("rate_too_low")
     loss, valid, most = e.look.loss, e.look.valid_own or 0.0, 1 - GAINED
@@ -109,17 +114,28 @@ def rate_too_low(e: Evidence) -> Finding | None:
         return None
     if flatness(e.look)[1] > STILL:  # where the loss is flat, short steps are no matter of the rate
         return None
-    times = max(won)
+    times = min(won, key=lambda factor: won[factor][1])
     far, far_valid = won[times]
     return e.finding(
         "rate_too_low",
         f"The learning rate {e.lr:g} is too low: after epoch {e.epoch} the loss of a batch is {loss:.3g} (a guess has "
         f"{e.guess:.3g}), and one step {times:g} times as long would lower it to {far:.3g}, and that of validation "
         f"pictures from {valid:.3g} to {far_valid:.3g}.",
-        f"Train with a higher rate (--lr {e.lr * 30:g}); in Python, learn.lr_find() suggests one.",
+        f"Train with a higher rate (--lr {e.lr * times:.2g}); in Python, learn.lr_find() suggests one.",
         loss=loss,
         far=far,
         times=times,
+    )
+
+
+def _no_rate(e: Evidence) -> Finding:
+    """Nothing is learned at a rate of 0."""
+    suggested = f", such as --lr {rate:g}" if (rate := e.sampler.steady_rate) else ""
+    return e.finding(
+        "rate_too_low",
+        f"The learning rate is 0: no step moves a parameter, and after epoch {e.epoch} the model is as it started.",
+        f"Leave --lr out, and the recipe's own rate is used; or give one above 0{suggested}.",
+        times=None,
     )
 
 
@@ -142,7 +158,7 @@ def dead_relus(e: Evidence) -> Finding | None:
         f"The ReLUs are dead: after epoch {e.epoch}, {share:.0%} of the units of ReLU {worst + 1} of "
         f"{len(e.look.dead)} are zero for each of {len(e.look.targets)} pictures. No gradient passes them, so they "
         "stay as they are.",
-        f"Start anew with --init kaiming and a lower rate (--lr {e.lr / 10:g}); in Python, nn.LeakyReLU lets a little "
+        f"Start anew with --init kaiming and a lower rate ({e.lower_rate()}); in Python, nn.LeakyReLU lets a little "
         "through.",
         dead=list(e.look.dead),
     )
