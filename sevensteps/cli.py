@@ -24,6 +24,8 @@ from . import cli_data as preparing
 from . import cli_judging as judging
 from . import cli_showing as showing
 from .cli_common import Common
+from .cli_common import program as _program
+from .cli_common import quoted as _quoted
 from .errors import RecipeError, SevenstepsError, UsageError, nearest
 from .recipe import Recipe, setting_types, shipped_recipes
 
@@ -502,23 +504,7 @@ def _one_line(text: str) -> str:
     return " ".join(line.strip() for line in text.splitlines())
 
 
-def _program() -> str:
-    """What to type for this program here: its name where the shell finds it, else the path it was called by."""
-    import shutil
-
-    called = Path(sys.argv[0])
-    if shutil.which("sevensteps"):
-        return "sevensteps"
-    return _quoted(os.path.relpath(called)) if called.stem == "sevensteps" else "python -m sevensteps"
-
-
 def _from_here(source: str) -> str:
     """A source as it is best typed in this folder: what lies below it without the path to it."""
     here = Path.cwd()
     return str(Path(source).relative_to(here)) if Path(source).is_relative_to(here) else source
-
-
-def _quoted(path: str) -> str:
-    import shlex
-
-    return shlex.quote(path)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -15,3 +18,20 @@ class Common:
 
     json: Annotated[bool, Parameter(help="Print one JSON object on stdout, and nothing else there.")] = False
     debug: Annotated[bool, Parameter(help="Show the traceback of an error.")] = False
+
+
+def program() -> str:
+    """What to type for this program here: its name where the shell finds it, else the path it was called by."""
+    import shutil
+
+    called = Path(sys.argv[0])
+    if shutil.which("sevensteps"):
+        return "sevensteps"
+    return quoted(os.path.relpath(called)) if called.stem == "sevensteps" else "python -m sevensteps"
+
+
+def quoted(path: str) -> str:
+    """A path as a shell takes it."""
+    import shlex
+
+    return shlex.quote(path)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from .cli_common import Common
+from .cli_common import Common, program, quoted
 
 
 def prepare(
@@ -52,5 +51,5 @@ def prepare(
     purposes = {"train": "to train on", "valid": "held out for validation", "test": "to test on"}
     counts = ", ".join(f"{count:,} {purposes[split]}" for split, count in made.counts.items())
     console.print(terminal.printable(f"{made.store}: {in_words(made.bytes)}; {counts}"))
-    terminal.print_next(console, None, [f"sevensteps train {shlex.quote(made.store)}"])
+    terminal.print_next(console, None, [f"{program()} train {quoted(made.store)}"])
     return 0
