@@ -10,7 +10,7 @@ from . import checkpoint
 from .checkpoint import Checkpoint
 from .errors import RunError
 from .recipe import Recipe
-from .records import Against, AuditResult, Coverage, Finding, Interval, Mistakes, Score
+from .records import Against, AuditResult, Coverage, Finding, Interval, Mistakes, Score, pictures
 
 FEW = 100  # pictures to judge with, under which an interval is wide whatever the model does
 
@@ -24,8 +24,8 @@ def verdict_of(found: Checkpoint, scores: Mapping[str, Score], judgement: Mappin
     score = next(iter(scores.values()))
     interval = score.interval
     line = (
-        f"{score.accuracy:.2%} of {score.n:,} {score.split} pictures are classified correctly "
-        f"(95 % interval {interval.low:.2%} to {interval.high:.2%})"
+        f"{score.accuracy:.2%} of {pictures(score.n, score.split)} {'is' if score.n == 1 else 'are'} classified "
+        f"correctly (95 % interval {interval.low:.2%} to {interval.high:.2%})"
     )
     against = against_from(judgement.get("against_best_baseline"))
     if against is None:
@@ -50,16 +50,15 @@ def doubts_of(
     if not found.stopped:
         doubts.append("Training is not finished.")
     if audited and audited.leaks:
-        doubts.append(
-            f"{len(audited.leaks):,} pictures are in two splits: the model has seen some of what it is judged on."
-        )
+        leaks = f"{pictures(len(audited.leaks))} {'is' if len(audited.leaks) == 1 else 'are'} in two splits"
+        doubts.append(f"{leaks}: the model has seen some of what it is judged on.")
     if judgement.get("validated_on_test"):
         doubts.append("The test pictures were looked at after every epoch, so this is no untouched test.")
     score = next(iter(scores.values()), None)
     if score is not None and score.split == "valid":
         doubts.append("These are validation pictures, on which choices were made; no test pictures were read.")
     if score is not None and score.n < FEW:
-        doubts.append(f"It was judged on {score.n:,} pictures only: the interval says how little that tells.")
+        doubts.append(f"It was judged on {pictures(score.n)} only: the interval says how little that tells.")
     return doubts
 
 

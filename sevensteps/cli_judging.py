@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from .cli_common import Common
 from .recipe import Recipe
+from .records import pictures
 
 if TYPE_CHECKING:
     from .records import Metric
@@ -57,7 +58,7 @@ def judge(
         print(json.dumps({"run": str(saved.folder), **kept, "seconds": seconds, **found, "shares": judged.shares}))
         return 0
     how = {"wilson": "Wilson", "clopper-pearson": "Clopper and Pearson"}[judged.shares]
-    head = f"{saved.folder}: {scores.n:,} {scores.split} pictures, 95 % intervals, of shares by {how}"
+    head = f"{saved.folder}: {pictures(scores.n, scores.split)}, 95 % intervals, of shares by {how}"
     console.print(terminal.printable(head))
     rows = [(name.replace("_", " "), *_cells(metric)) for name, metric in scores.metrics.items()]
     apart = judged.calibration.error
@@ -113,13 +114,13 @@ def doctor(run: Path, *, common: Common = Common()) -> int:
     from .show import terminal
 
     console, _ = terminal.consoles(quiet_stdout=common.json)
-    saved, findings = judging.doctor(run)
+    folder, epochs, findings = judging.doctor(run)
     if common.json:
-        print(json.dumps({"run": str(saved.folder), "findings": findings}))
+        print(json.dumps({"run": str(folder), "findings": findings}))
         return 0
-    epochs = f"{len(saved.history)} epoch{'s' * (len(saved.history) != 1)}"
     if not findings:
-        console.print(terminal.printable(f"{saved.folder}: nothing was found wrong in {epochs}."))
+        line = f"{folder}: nothing was found wrong in {epochs} epoch{'s' * (epochs != 1)}."
+        console.print(terminal.printable(line))
     for finding in findings:
         until = finding.get("recovered_at")
         when = f"since epoch {finding.get('epoch')}" + (f", recovered at epoch {until}" if until else "")
@@ -164,7 +165,7 @@ def compare(
         difference = f"{100 * pair.difference:+.2f} points (95 % interval {100 * low:+.2f} to {100 * high:+.2f})"
         corrected = f", by Holm for {pair.comparisons} comparisons" if pair.comparisons > 1 else ""
         line = (
-            f"  {pair.names[1]} minus {pair.names[0]}: {difference} on {pair.n:,} {pair.split} pictures; right in one "
+            f"  {pair.names[1]} minus {pair.names[0]}: {difference} on {pictures(pair.n, pair.split)}; right in one "
             f"alone: {pair.only_a} and {pair.only_b}; p = {pair.adjusted_p_value:.3g}{corrected}"
         )
         console.print(terminal.printable(line))

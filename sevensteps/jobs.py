@@ -396,13 +396,18 @@ def predict(model: Path, pictures: Sequence[Path], explain: Path | None = None) 
     """What a saved model says of each picture file; with `explain`, a picture of why goes to that folder for each.
 
     Raises:
-        RunError: no such run or file.
-        ModelError: no model in the run, or a damaged one.
+        RunError: no such run or file, or one without a model.
+        ModelError: a damaged model.
+        UsageError: the folder for pictures of why is a file.
         FileError: a picture of why cannot be written.
     """
     from .ship.predict import load_model
 
     path = model if model.is_file() else runs.find(model)
+    if path.is_dir():
+        runs.refuse_if_no_model(path)
+    if explain is not None and explain.exists() and not explain.is_dir():
+        raise UsageError(f"{explain} is a file, and --explain takes a folder.", hint="Name a folder: --explain why")
     answers = load_model(path).predict(pictures)
     return answers if explain is None else _explained(path, answers, explain)
 

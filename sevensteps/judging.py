@@ -104,17 +104,25 @@ def _of_shares(coverage: Coverage, shares: str) -> Coverage:
     return dataclasses.replace(coverage, interval=SHARES[shares](coverage.answered, coverage.n), score=score)
 
 
-def doctor(run: str | Path) -> tuple[runs.SavedRun, list[Mapping[str, Any]]]:
+def doctor(run: str | Path) -> tuple[Path, int, list[Mapping[str, Any]]]:
     """What the doctor found wrong with a saved run while it trained, as plain data; nothing is trained or read anew.
 
+    The first two are the run's folder and how many epochs it has trained.
+
     Raises:
-        RunError: no such run, or none of its checkpoints is whole.
+        RunError: no such run, one that has not trained yet, or none of its checkpoints is whole.
     """
-    saved = runs.open_run(Path(run))
-    found, _ = checkpoint.load(saved.folder)
-    # A run that diverged may have saved nothing but why.
-    findings = found.findings if found else saved.judgement.get("findings") or []
-    return saved, [finding for finding in findings if isinstance(finding, dict)]
+    folder = runs.find(Path(run))
+    runs.refuse_if_no_run(folder)
+    found, _ = checkpoint.load(folder)
+    failed = runs.failure_of(folder)  # a run that diverged may have saved nothing but why, or only what was before
+    if found is None and not failed:
+        raise RunError(
+            f"{folder} has not trained yet: there is nothing to examine.", hint=f"sevensteps resume {folder}"
+        )
+    findings = failed.get("findings") or [] if failed else found.findings if found else []
+    epochs = len(found.epochs if found else runs.open_run(folder).history)
+    return folder, epochs, [finding for finding in findings if isinstance(finding, dict)]
 
 
 def compare(names: Sequence[str | Path], split: str = "test") -> tuple[tuple[Comparison, ...], Spread | None, str]:

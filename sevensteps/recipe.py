@@ -179,7 +179,8 @@ class Recipe:
         known = {known.name for known in fields(cls)}
         for key in settings:
             if key not in known:
-                raise RecipeError(f"{where} has an unknown key {key!r}.", hint=nearest(key, sorted(known)))
+                hint = f"{nearest(key, sorted(known))} A newer version of sevensteps may have written it."
+                raise RecipeError(f"{where} has an unknown key {key!r}.", hint=hint)
         try:
             given: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()

@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     import torch
 
 
+def pictures(n: int, split: str = "") -> str:
+    """So many pictures, in words.
+
+    >>> pictures(1, "test"), pictures(2000)
+    ('1 test picture', '2,000 pictures')
+    """
+    return f"{n:,} {split}{' ' * bool(split)}picture{'s' * (n != 1)}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """One mini-batch has been through steps 2 to 5.
@@ -507,6 +516,7 @@ class Report:
     scores: Mapping[str, Score]  # by split
     baselines: Mapping[str, Score]
     history: Sequence[Epoch]
+    validated_on: str  # "validation", or "test" where the test pictures were looked at after each epoch
     kept_epoch: int
     stopped_because: str
     mistakes: Mistakes | None

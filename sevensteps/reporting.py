@@ -15,7 +15,7 @@ from .advice import coverage_from, doubts_of, following_of, mapping, score_from,
 from .checkpoint import Checkpoint
 from .errors import RunError, SevenstepsError
 from .opening import open_source, same_pictures
-from .recipe import Recipe, recorded_in
+from .recipe import Recipe, recorded_in, shipped_recipes
 from .records import Answered, AuditResult, Confused, Finding, Mistakes, Report, Score
 from .seeing import view_with_a_mistake
 
@@ -98,6 +98,7 @@ def collect(folder: Path) -> Report:
         scores=scores,
         baselines=baselines,
         history=found.epochs,
+        validated_on="test" if recipe.validate_on == "test" else "validation",
         kept_epoch=found.kept_epoch,
         stopped_because=found.stopped or "it was cut off, or is under way",
         mistakes=mistakes,
@@ -112,7 +113,7 @@ def collect(folder: Path) -> Report:
         recipe=found.recipe,
         recorded=dict(_flat(recorded)),
         digests=_digests(found, judgement),
-        repeat=f"sevensteps train --recipe {shlex.quote(f'runs/{name}/{checkpoint.RECIPE}')}",
+        repeat=f"sevensteps train --recipe {shlex.quote(name if name not in shipped_recipes() else f'./{name}')}",
         missing=missing,
     )
 

@@ -200,6 +200,15 @@ def judgement_of(folder: Path, found: checkpoint.Checkpoint) -> tuple[dict[str, 
     return judgement if isinstance(judgement, dict) else {}, ""
 
 
+def failure_of(folder: Path) -> Mapping[str, Any]:
+    """Why training in a folder failed, as it was written when it did: the reason and the findings; else nothing."""
+    with contextlib.suppress(RunError):
+        judgement = _read_judgement(folder)
+        if judgement.get("stopped_because") and "files" not in judgement:  # which name the model that was judged
+            return judgement
+    return {}
+
+
 def checkpoint_of(folder: Path, more: str = "") -> checkpoint.Checkpoint:
     """The run's checkpoint, the one truth of its folder; `more` is what else can be done where there is none.
 
@@ -208,10 +217,27 @@ def checkpoint_of(folder: Path, more: str = "") -> checkpoint.Checkpoint:
     """
     refuse_if_no_run(folder)
     found, _ = checkpoint.load(folder)
+    if found is None and (failed := failure_of(folder)):
+        raise RunError(
+            f"Training in {folder} failed before anything was saved: {failed['stopped_because']}.",
+            hint=f"sevensteps doctor {folder} says what was wrong and what to type.",
+        )
     if found is None:
         hint = ", ".join(filter(None, [f"sevensteps resume {folder}", more]))
         raise RunError(f"Nothing was saved in {folder} yet.", hint=hint)
     return found
+
+
+def refuse_if_no_model(folder: Path) -> None:
+    """Raise if a run has no model's file, saying how it is had again.
+
+    Raises:
+        RunError: it has none, or nothing was saved in it yet.
+    """
+    if (folder / MODEL).exists() or not (_is_run(folder) or _entries(folder)):
+        return
+    checkpoint_of(folder)
+    raise RunError(f"{folder} has no {MODEL}.", hint=f"sevensteps resume {folder} makes it again from the checkpoint.")
 
 
 def refuse_if_no_run(folder: Path) -> None:

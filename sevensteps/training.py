@@ -19,6 +19,7 @@ import torch
 from . import checkpoint, files, model_file, runs, saving
 from .checkpoint import Checkpoint
 from .data.images import Images, Splits
+from .errors import TrainingError
 from .judge import ledger
 from .judge.abstain import fit_abstention, home_coverage
 from .judge.baselines import baseline_answers, baseline_scores
@@ -142,7 +143,7 @@ def to_the_end(work: Work, observe: Observe) -> Run:
             findings = [finding.as_json() for finding in work.doctor.findings]
             ended = {"test": None, "valid": None, "stopped_because": state.stopped, "findings": findings}
             runs.save_judgement(work.folder, ended)  # nothing to judge, and why
-        learn.check_finite()
+        _check_finite(work)
         if state.stopped and not done:
             try:
                 with timed(work.seconds, "judge"):
@@ -185,7 +186,7 @@ def _baselines(work: Work) -> tuple[Mapping[str, Any], dict[str, Score]]:
     """What each baseline answers for the pictures that count, and how many of these it has right."""
     for split, images in work.judged_splits.items():
         answers = baseline_answers(work.splits.train, images)
-        return answers, baseline_scores(answers, images, split)
+        return answers, baseline_scores(answers, work.splits.train, images, split)
     return {}, {}
 
 
@@ -223,6 +224,20 @@ def _run(
         calibration=calibration_of(learn, table) if table is not None else None,
         coverage=coverage,
     )
+
+
+def _check_finite(work: Work) -> None:
+    """Raise if training led to infinity, with what the doctor says to do about it.
+
+    Raises:
+        TrainingError: the loss became infinite or not a number.
+    """
+    try:
+        work.learn.check_finite()
+    except TrainingError as error:
+        if diverged := work.doctor.open.get("diverging"):
+            error.hint = diverged.fix
+        raise
 
 
 def count_look(runs_together: Sequence[Run], pictures: str, observe: Observe) -> list[Run]:

@@ -302,7 +302,7 @@ def test_a_loss_that_becomes_infinite_is_said_with_its_place_and_a_remedy(
     found, _, line, hint = done.err.splitlines()
     assert found.startswith("! The learning rate 1e+06 is too high")
     assert line.startswith("sevensteps: The loss became inf at epoch 1, batch ")
-    assert "learning rate" in hint
+    assert "lower rate" in hint
     assert "clip" in hint
     assert sorted(os.listdir(tmp_path / "run")) == [".lock", "history.jsonl", "judgement.json", "recipe.toml"]
     told = here("doctor", str(tmp_path / "run"), cwd=folder, capsys=capsys)

@@ -92,7 +92,7 @@ def test_logistic_regression_is_as_good_as_scikit_learns(splits: Splits) -> None
 
 def test_each_baseline_has_a_score_with_its_split() -> None:
     train, test = images(60), images(20, seed=1)
-    scores = baseline_scores(baseline_answers(train, test), test, "valid")
+    scores = baseline_scores(baseline_answers(train, test), train, test, "valid")
     assert list(scores) == list(BASELINES)
     for found in scores.values():
         assert (found.split, found.n) == ("valid", 20)

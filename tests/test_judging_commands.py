@@ -360,3 +360,41 @@ def test_the_doctor_explains_what_was_wrong_and_what_to_type(
     found = json.loads(here("doctor", str(tmp_path / "stuck"), "--json", cwd=folder, capsys=capsys).out)
     assert [finding["code"] for finding in found["findings"]] == ["saturated"]
     refused(here("doctor", "nowhere", cwd=folder, capsys=capsys), 1, "nowhere")
+
+
+def test_a_limit_of_a_baseline_is_said_in_words_and_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = here("train", "--epochs", "1", "--out", "run", cwd=tmp_path, capsys=capsys)
+    note = "among at most 10,000 of 10,800 training pictures"
+    assert f"%), {note}\n" in done.out
+    assert f"%), {note}\n" in here("judge", "run", cwd=tmp_path, capsys=capsys).out
+    found = json.loads(here("judge", "run", "--json", cwd=tmp_path, capsys=capsys).out)
+    assert found["baselines"]["nearest neighbor"]["note"] == note
+    assert "note" not in found["baselines"]["pixel similarity"]
+
+
+def test_a_run_that_diverged_leads_to_the_doctor(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = here("train", str(folder / "three"), "--lr", "1e38", "--out", "dv", cwd=tmp_path, capsys=capsys)
+    assert failed.code == 1
+    for verb in (["judge", "dv"], ["report", "dv"], ["compare", "dv", str(folder / "runs/strong")]):
+        refused(here(*verb, cwd=tmp_path, capsys=capsys), 1, "the loss became", "sevensteps doctor dv")
+    assert here("doctor", "dv", cwd=tmp_path, capsys=capsys).out.startswith("diverging, since epoch 1")
+
+
+def test_the_doctor_cannot_examine_a_run_that_has_not_trained(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "new").mkdir()
+    shutil.copy(folder / "runs/strong/recipe.toml", tmp_path / "new")
+    refused(here("doctor", "new", cwd=tmp_path, capsys=capsys), 1, "has not trained yet", "sevensteps resume new")
+
+
+def test_the_doctor_reads_a_run_whose_judgement_is_damaged(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = shutil.copytree(folder / "runs/weak", tmp_path / "weak")
+    before = here("doctor", "weak", cwd=tmp_path, capsys=capsys).out
+    (run / "judgement.json").write_text("{")
+    done = here("doctor", "weak", cwd=tmp_path, capsys=capsys)
+    assert (done.code, done.out) == (0, before)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from typed import refused, sevensteps, three_classes
+from typed import here, refused, sevensteps, three_classes
 
 import sevensteps as ss
 from sevensteps import model_file
@@ -135,6 +135,18 @@ def test_a_stream_has_a_line_a_file(folder: Path) -> None:
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert [row["file"] for row in rows] == ["0.png", "words.png", "1.png"]
     assert set(rows[1]) == {"file", "error"}
+
+
+def test_a_run_without_its_model_is_sent_to_resume(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ss.train(epochs=1, out=tmp_path / "b6")
+    picture = str(folder / "0.png")
+    (tmp_path / "b6/model.safetensors").unlink()
+    refused(here("predict", "b6", picture, cwd=tmp_path, capsys=capsys), 1, "b6 has no model", "sevensteps resume b6")
+    assert here("resume", "b6", cwd=tmp_path, capsys=capsys).code == 0
+    assert here("predict", "b6", picture, cwd=tmp_path, capsys=capsys).code == 0
+    refused(here("predict", "b6", picture, "--explain", picture, cwd=tmp_path, capsys=capsys), 2, "takes a folder")
 
 
 def test_the_nearest_run_is_suggested(folder: Path) -> None:

@@ -114,7 +114,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(RecipeError, match="unknown key 'epocs'") as caught:
         Recipe.from_toml("epocs = 3", "mine.toml")
     assert caught.value.message.startswith("mine.toml")
-    assert caught.value.hint == "Did you mean 'epochs'?"
+    assert caught.value.hint == "Did you mean 'epochs'? A newer version of sevensteps may have written it."
     with pytest.raises(RecipeError, match="no setting 'momentom'"):
         Recipe().replace(momentom=0.9)
 

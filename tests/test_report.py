@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
@@ -154,6 +155,38 @@ def test_it_says_how_often_it_answers(first: Path, report: Report) -> None:
         f"{coverage['low']:.2%} to {coverage['high']:.2%}",
     ]
     assert f'not answered: {coverage["not_sure"]:,} "not sure", {coverage["none_of_these"]:,} "none of these"' in text
+
+
+def test_curves_of_test_pictures_are_named_so(tmp_path: Path) -> None:
+    ss.train(three_classes(tmp_path / "three"), epochs=2, validate_on="test", out=tmp_path / "run")
+    (curves,) = re.findall(r'<h2 id="curves".*?</section>', page(collect(tmp_path / "run")), re.DOTALL)
+    assert "on the test pictures" in curves
+    assert "test loss" in curves
+    assert "validation" not in curves
+
+
+def test_a_limit_of_a_baseline_is_said(report: Report) -> None:
+    assert "among at most 10,000 of 10,800 training pictures" in "".join(Outline(page(report)).text)
+
+
+def test_what_repeats_the_run_is_typed_beside_it(
+    first: Path, report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = report.repeat.split()[1:]
+    again = here(*words, "--out", "again", "--epochs", "1", cwd=first.parent, capsys=capsys)
+    assert again.code == 0
+
+
+def test_one_picture_is_said_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = three_classes(tmp_path / "three")
+    write_idx(source, "t10k", np.array([1]))
+    done = here("train", "three", "--epochs", "1", "--out", "one", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0
+    shown = done.out + here("judge", "one", cwd=tmp_path, capsys=capsys).out
+    shown += here("compare", "one", "one", cwd=tmp_path, capsys=capsys).out
+    shown += "".join(Outline(page(collect(tmp_path / "one"))).text)
+    assert "of 1 test picture (95 %" in shown
+    assert not re.findall(r"\b1 (?:test |valid )?pictures", shown)
 
 
 def test_the_mistakes_are_those_of_the_table(first: Path, report: Report) -> None:

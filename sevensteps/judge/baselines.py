@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import math
@@ -125,11 +126,15 @@ def baseline_answers(train: Images, pictures: Images, names: Iterable[str] = BAS
     return answers
 
 
-def baseline_scores(answers: Mapping[str, Answers], pictures: Images, split: str) -> dict[str, Score]:
-    """How many of the pictures, which are those of `split`, each baseline gets right."""
-    return {
+def baseline_scores(answers: Mapping[str, Answers], train: Images, pictures: Images, split: str) -> dict[str, Score]:
+    """How many of the pictures, which are those of `split`, each baseline gets right; a limit that it met is noted."""
+    found = {
         name: score(split, int((of_one == pictures.labels).sum()), len(pictures)) for name, of_one in answers.items()
     }
+    if len(train) > MOST_NEIGHBORS and "nearest neighbor" in found:
+        note = f"among at most {MOST_NEIGHBORS:,} of {len(train):,} training pictures"
+        found["nearest neighbor"] = dataclasses.replace(found["nearest neighbor"], note=note)
+    return found
 
 
 def _checked(known: object, name: str, train: Images, pictures: Images) -> Answers | None:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int
 
 from ..errors import DataError, UsageError
-from ..records import Comparison, Interval, Spread
+from ..records import Comparison, Interval, Spread, pictures
 from .intervals import bootstrap, edge, mean, means_without_one, wilson
 from .predictions import Predictions, said
 
@@ -120,7 +120,7 @@ def over_seeds(tables: Sequence[Predictions], *, resamples: int = 10_000, seed: 
         deviation,
         interval,
         method,
-        f"Mean accuracy {average:.2%} on {n:,} {split} pictures. Another seed: standard deviation {over}. "
+        f"Mean accuracy {average:.2%} on {pictures(n, split)}. Another seed: standard deviation {over}. "
         f"Other pictures: 95 % interval {interval.low:.2%} to {interval.high:.2%}.",
     )
 
@@ -257,16 +257,16 @@ def _verdict(pair: Comparison) -> str:
         low, high = -high, -low
     shares = sorted(correct / pair.n for correct in pair.correct)
     sure = f"95 % interval {low * 100:.2f} to {high * 100:.2f}; {p}"
-    pictures = f"the same {pair.n:,} {pair.split} pictures"
+    same = f"the same {pictures(pair.n, pair.split)}"
     if pair.is_told:
         against = f"{shares[1]:.2%} against {shares[0]:.2%}"
-        return f"{better} is better than {worse} by {points} ({sure}): {against} right of {pictures}."
+        return f"{better} is better than {worse} by {points} ({sure}): {against} right of {same}."
     if pair.only_a == pair.only_b:
-        same = "are right on the same pictures" if not pair.only_a else f"are each right alone on {pair.only_a:,}"
-        return f"No difference between {a} and {b}: they {same}, {shares[0]:.2%} right of {pictures} ({sure})."
+        how = "are right on the same pictures" if not pair.only_a else f"are each right alone on {pair.only_a:,}"
+        return f"No difference between {a} and {b}: they {how}, {shares[0]:.2%} right of {same} ({sure})."
     return (
-        f"{better} and {worse} cannot be told apart: {better} has {points} more right ({sure}) on {pictures}. "
-        f"If that is how they differ, about {pair.more_pictures:,} more pictures would tell (with 80 % power)."
+        f"{better} and {worse} cannot be told apart: {better} has {points} more right ({sure}) on {same}. "
+        f"If that is how they differ, about {pictures(pair.more_pictures or 0, 'more')} would tell (with 80 % power)."
     )
 
 

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 
-from ..records import Answered, Finding, Mistakes, Report, Scores
+from ..records import Answered, Finding, Mistakes, Report, Scores, pictures
 from .page import Html, Piece, code, details, name_of, plain, section, table, tag
 from .pixels import colors_of, data_uri
 from .report_figures import (
@@ -66,7 +66,11 @@ def page(report: Report) -> str:
 
 def _next(report: Report) -> list[Html]:
     items = [tag("li", text, code(command) if command else "") for text, command in report.following]
-    where = "Commands are typed in the folder above ", tag("code", "runs/"), "; elsewhere the run is given by its path."
+    where = (
+        "Commands are typed in the folder that the run is in, or in the one above ",
+        tag("code", "runs/"),
+        "; elsewhere the run is given by its path.",
+    )
     return [tag("ol", items, class_="next"), tag("p", *where, class_="note")]
 
 
@@ -74,8 +78,14 @@ def _mistakes(report: Report) -> list[Html]:
     found = report.mistakes
     assert found is not None
     if not found.wrong:
-        return [tag("p", f"No mistakes in {found.n:,} {found.split} pictures.")]
-    pieces = [tag("p", f"{found.wrong:,} of {found.n:,} {found.split} pictures are wrong.", _why_none(found))]
+        return [tag("p", f"No mistakes in {pictures(found.n, found.split)}.")]
+    pieces = [
+        tag(
+            "p",
+            f"{found.wrong:,} of {pictures(found.n, found.split)} {'is' if found.wrong == 1 else 'are'} wrong.",
+            _why_none(found),
+        )
+    ]
     if report.figures and len(report.classes) <= MOST_CLASSES:
         pieces.append(_confusion(report.figures))
     for pair in found.pairs:
@@ -93,7 +103,7 @@ def _surest(report: Report) -> list[Html]:
     found = report.mistakes
     assert found is not None
     if not found.surest:
-        return [tag("p", f"No mistakes in {found.n:,} {found.split} pictures.")]
+        return [tag("p", f"No mistakes in {pictures(found.n, found.split)}.")]
     words = (
         f"The {len(found.surest):,} of {found.wrong:,} wrong answers that the model was surest of: it has learned "
         "something wrong there, or the label is wrong."
@@ -133,7 +143,7 @@ def _confusion(scores: Scores) -> Html:
         for row in places
     ]
     head = tag("tr", tag("td"), [tag("th", name_of(name), scope="col") for name in scores.classes])
-    caption = f"A row for each true class, a column for each answer; {scores.split} split, {scores.n:,} pictures"
+    caption = f"A row for each true class, a column for each answer; {scores.split} split, {pictures(scores.n)}"
     inside = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", rows), class_="heat")
     return tag("div", inside, class_="wide", tabindex="0", role="group", aria_label="Confusion of the classes")
 

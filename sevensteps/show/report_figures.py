@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..records import Epoch, Metric, Report, Score, Scores
+from ..records import Epoch, Metric, Report, Score, Scores, pictures
 from . import svg
 from .page import Html, Piece, name_of, plain, table, tag
 
@@ -34,7 +34,8 @@ def result_section(report: Report) -> list[Html]:
         numbers,
         x_name="share of right answers",
     )
-    return [drawn, *([_figures(report.figures)] if report.figures else [])]
+    notes = [tag("p", name_of(name), f": {score.note}.", class_="note") for name, score in named if score.note]
+    return [drawn, *notes, *([_figures(report.figures)] if report.figures else [])]
 
 
 def _figures(scores: Scores) -> Html:
@@ -49,9 +50,7 @@ def _figures(scores: Scores) -> Html:
         for metric in scores.metrics.values()
     ]
     titles = ("figure", "value", "95 % interval", "n", "interval from")
-    return table(
-        f"All figures of the {scores.split} split, {scores.n:,} pictures", titles, rows, classes=_LAST_IS_WORDS
-    )
+    return table(f"All figures of the {scores.split} split, {pictures(scores.n)}", titles, rows, classes=_LAST_IS_WORDS)
 
 
 _LAST_IS_WORDS = ("", "", "", "words")
@@ -61,7 +60,7 @@ def curves_section(report: Report) -> list[Html]:
     history = report.history
     kept = f" The dashed line is epoch {report.kept_epoch}, whose parameters were kept."
     metrics = list(dict.fromkeys(name for epoch in history for name in epoch.metrics))
-    titles = ["epoch", "training loss", "validation loss", *map(name_of, metrics), "learning rate"]
+    titles = ["epoch", "training loss", f"{report.validated_on} loss", *map(name_of, metrics), "learning rate"]
     rows: list[Sequence[Piece]] = [
         [str(e.number), *map(_figure, (e.train_loss, e.valid_loss, *map(e.metrics.get, metrics), e.lr))]
         for e in history
@@ -74,14 +73,15 @@ def curves_section(report: Report) -> list[Html]:
 
     losses = [("training", points(lambda epoch: epoch.train_loss))]
     if any(epoch.valid_loss is not None for epoch in history):
-        losses.append(("validation", points(lambda epoch: epoch.valid_loss)))
+        losses.append((report.validated_on, points(lambda epoch: epoch.valid_loss)))
     epochs = f"{len(history):,} epoch{'s' * (len(history) > 1)}"
-    about = f"Over {epochs}: the mean loss of each on the training pictures, and on the validation pictures."
+    on = f"{report.validated_on} pictures"
+    about = f"Over {epochs}: the mean loss of each on the training pictures, and on the {on}."
     drawn = [
         svg.lines("Loss", about + kept, losses, numbers, x_name="epoch", y_name="loss", marked=float(report.kept_epoch))
     ]
     for name in metrics:
-        about = f"Over {epochs}, on the validation pictures."
+        about = f"Over {epochs}, on the {on}."
         series = [(name, points(lambda epoch, name=name: epoch.metrics.get(name)))]  # type: ignore[misc]
         title = plain(name).replace("_", " ").capitalize()
         small = table(title, ["epoch", name_of(name)], [[str(e.number), _figure(e.metrics.get(name))] for e in history])
@@ -125,7 +125,7 @@ def calibration_section(report: Report) -> list[Html]:
     value = "has no value" if error.value is None else f"is {error.value:.2%}"
     sure = f" (95 % interval {between(interval.low, interval.high)})" if interval else f" ({error.reason})"
     words = (
-        f"The expected calibration error {value}{sure} of {found.n:,} {found.split} pictures: how far confidence and "
+        f"The expected calibration error {value}{sure} of {pictures(found.n, found.split)}: how far confidence and "
         "share of right answers are apart on average."
     )
     warmth = (
@@ -169,7 +169,7 @@ def coverage_section(report: Report) -> list[Html]:
         ["answered", f"{found.share:.2%}", between(low, high), f"{found.answered:,}", f"{found.n:,}"],
         [why, f"{1 - found.share:.2%}", between(1 - high, 1 - low), f"{left_out:,}", f"{found.n:,}"],
     ]
-    title = f"What is said to the {found.n:,} {found.split} pictures"
+    title = f"What is said to the {pictures(found.n, found.split)}"
     pieces = [tag("p", words), table(title, ("pictures", "share", "95 % interval", "how many", "of n"), rows)]
     every = report.scores.get(found.split)
     if found.score is not None:

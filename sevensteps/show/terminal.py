@@ -16,7 +16,20 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ..records import Against, Baselines, Batch, Coverage, Epoch, Finding, Note, Opening, Portion, Ready, Score
+from ..records import (
+    Against,
+    Baselines,
+    Batch,
+    Coverage,
+    Epoch,
+    Finding,
+    Note,
+    Opening,
+    Portion,
+    Ready,
+    Score,
+    pictures,
+)
 
 Observer = Callable[[object], None]
 _LONG = 100_000_000  # bytes; what is shorter is done before a line is read
@@ -183,7 +196,8 @@ _PURPOSE = {"train": "to train on", "valid": "held out for validation", "test": 
 def in_words(score: Score) -> str:
     """A score with its interval, its count and its split."""
     low, high = score.interval.low, score.interval.high
-    return f"{score.accuracy:.2%} of {score.n:,} {score.split} pictures (95 % interval {low:.2%} to {high:.2%})"
+    note = f", {score.note}" if score.note else ""
+    return f"{score.accuracy:.2%} of {pictures(score.n, score.split)} (95 % interval {low:.2%} to {high:.2%}){note}"
 
 
 def print_result(
@@ -235,7 +249,7 @@ def against_in_words(against: Against) -> str:
     """A result against the best baseline, and whether so many pictures can tell the two apart."""
     points, low, high = (100 * share for share in (against.difference, against.interval.low, against.interval.high))
     side = "above" if points >= 0 else "below"
-    told = "" if 0.0 not in against.interval else f": no difference that {against.n:,} pictures can tell"
+    told = "" if 0.0 not in against.interval else f": no difference that {pictures(against.n)} can tell"
     interval = f"95 % interval {low:+.2f} to {high:+.2f}"
     return f"{abs(points):.2f} points {side} the best baseline, {against.baseline} ({interval}){told}"
 

@@ -34,7 +34,7 @@ def print_xray(out: Console, seen: XRay, classes: Sequence[str]) -> None:
     for step in seen.steps:
         out.print(Text(printable(str(step)), style="bold"))
         if step.number == 1:
-            _print_maps(out, parameters, seen, "+ speaks for the class, - against it", "blue speaks for the class")
+            _print_maps(out, parameters, seen, *_what_weights_say(seen, classes))
         elif step.number == 2:
             _print_batch(out, step.values, classes)
         elif step.number == 4:
@@ -44,6 +44,18 @@ def print_xray(out: Console, seen: XRay, classes: Sequence[str]) -> None:
         elif step.number == 5:
             for name, was, slope, now in largest_moves(parameters, gradients, step.values["parameters"]):
                 _line(out, f"{name}: {was:.6g}, with the gradient {slope:.4g}, becomes {now:.6g}")
+
+
+def _what_weights_say(seen: XRay, classes: Sequence[str]) -> tuple[str, str]:
+    """What the signs of the weights that see the pixels mean, in plain characters and in colors."""
+    picture = as_picture(seen[2].values["x"][0])
+    found = None if picture is None else weight_maps(seen[1].values["parameters"], picture.shape)
+    if found is None or len(seen[1].values["parameters"]) > 2:  # further layers: a map is a unit's, and no class's
+        return "+ raises what the unit gives, - lowers it", "blue raises what the unit gives, red lowers it"
+    if len(found[1]) == 1 and len(classes) == 2:
+        return f"+ speaks for {classes[1]}, - for {classes[0]}", f"blue speaks for {classes[1]}, red for {classes[0]}"
+    names = ", ".join(classes) or "each score"
+    return f"+ speaks for the class, - against it: {names}", f"blue speaks for the class, red against it: {names}"
 
 
 def print_chain(out: Console, chain: Chain) -> None:
