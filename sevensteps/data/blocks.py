@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import io
 import math
+import mmap
+import os
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -73,7 +75,7 @@ class Blocks:
         window = int(np.searchsorted(begins, position, side="right")) - 1
         values = math.prod(self.shape)
         out = np.empty((min(size, len(self)), values), dtype=np.uint8)
-        pixels = [np.empty((max(counts), values), dtype=np.uint8) for _ in range(min(2, len(windows)))]
+        pixels = [_memory(max(counts), values) for _ in range(min(2, len(windows)))]
         # Closed with the generator, also by an interrupt: the read under way is waited for, and no other begins.
         with self.path.open("rb", buffering=0) as file, ThreadPoolExecutor(1, "sevensteps-blocks") as thread:
 
@@ -150,6 +152,12 @@ class Blocks:
             labels.append(self.labels[first:stop])
             filled += stop - first
         return np.concatenate(labels)
+
+
+def _memory(rows: int, values: int) -> UInt8[np.ndarray, "rows values"]:
+    """Memory for a window, which goes back to the system with it; what Python's allocator is given once it keeps."""
+    flags = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix" else {}
+    return np.frombuffer(mmap.mmap(-1, rows * values, **flags), dtype=np.uint8).reshape(rows, values)
 
 
 def _random(*parts: int) -> np.random.Generator:

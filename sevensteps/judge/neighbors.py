@@ -38,7 +38,7 @@ def neighbors(train: Images, valid: Images | None) -> Neighbors:
     """The nearest neighbors in a sample of both splits."""
     named = {"training": train} if valid is None else {"training": train, "validation": valid}
     count = min(SAMPLE, *(len(images) for images in named.values()))
-    taken = {name: images.take(_spread(len(images), count)) for name, images in named.items()}
+    taken = {name: images.take(spread(len(images), count)) for name, images in named.items()}
     points = torch.cat([_features(images) for images in taken.values()])
     distances = torch.cdist(points, points)
     distances.fill_diagonal_(math.inf)
@@ -61,9 +61,11 @@ def neighbors(train: Images, valid: Images | None) -> Neighbors:
     return Neighbors(agreement, by_chance, n, own_split)
 
 
-def _spread(total: int, count: int) -> np.ndarray:
+def spread(total: int, count: int) -> np.ndarray:
     """So many places, the same each time. Not at even distances, which may go along with the order of the labels."""
-    return np.sort(np.random.default_rng(0).permutation(total)[:count])
+    places = np.arange(total, dtype=np.int32 if total < 1 << 31 else np.int64)  # half the memory of `permutation`
+    np.random.default_rng(0).shuffle(places)
+    return np.sort(places[:count]).astype(np.int64)
 
 
 def _features(images: Images) -> Float[Tensor, "n features"]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LARGEST = 1 << 30  # bytes of a file that is read; a million pictures of ten classes have some 500 MB
 LONGEST = 1 << 20  # bytes of a line; a picture of a thousand classes has some 50 KB
 TOLERANCE = 1e-4  # by which probabilities may miss the sum of 1: single precision and a thousand classes
-_VALUES = 1 << 20  # of the pictures that are predicted at once, at most
+_VALUES = 1 << 18  # of the pictures that are predicted at once, at most
 _BLOCK = 4096  # rows that wait as Python's numbers, which take ten times the memory of NumPy's
 
 

@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -15,7 +14,7 @@ from ..data.images import Images
 from ..learner import Learner
 from ..steps.repeat import batches_from
 from .look import Pair
-from .neighbors import Neighbors, neighbors
+from .neighbors import Neighbors, neighbors, spread
 from .rates import steady_rate
 
 SAMPLE = 64  # pictures looked at; a look at them takes some 0.2 ms of a linear model, and as long as half a batch else
@@ -102,7 +101,7 @@ class Sampler:
     def _sampled(self, loader: Any) -> Pair | None:
         images = _images_of(loader)
         if images is not None:
-            order = np.sort(np.random.default_rng(0).permutation(len(images))[:SAMPLE])
+            order = spread(len(images), SAMPLE)
             pixels, labels = images.tensors
             x = pixels[order].to(self._learn.device, torch.float32).div_(255)
             return x.flatten(1) if self._learn.flat else x, labels[order].to(self._learn.device)
