@@ -44,7 +44,11 @@ def prepare(
 
     console, error = terminal.consoles(quiet_stdout=common.json)
     with terminal.working(error) as observe:
-        made = jobs.prepare(source, out, classes=classes, hold_out=hold_out, seed=seed, observe=observe)
+        try:
+            made = jobs.prepare(source, out, classes=classes, hold_out=hold_out, seed=seed, observe=observe)
+        except KeyboardInterrupt:
+            error.print("What is done is kept: the same command goes on where it was.")
+            raise
     if common.json:
         print(json.dumps(dataclasses.asdict(made)))
         return 0
