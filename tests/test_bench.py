@@ -1,0 +1,75 @@
+"""The speed bench compares like with like, and divides what it says it divides."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import sevensteps as ss
+
+BENCH = Path(__file__).parent.parent / "bench"
+
+
+@pytest.fixture(autouse=True)
+def _scripts_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in (BENCH, BENCH / "peers"):
+        monkeypatch.syspath_prepend(str(folder))
+
+
+@pytest.mark.parametrize(("name", "classes"), [("cnn", 2), ("fashion-10", 10)])
+def test_the_loops_of_others_train_the_network_that_the_recipe_trains(name: str, classes: int) -> None:
+    from torch_network import network
+
+    random = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (20, 1, 28, 28), generator=random).to(torch.uint8).numpy()
+    labels = (torch.arange(20) % classes).numpy()
+    images = ss.Images(pixels, labels, tuple(f"class {label}" for label in range(classes)))
+    recipe = ss.Recipe.load(name)
+    ours = recipe.replace(source="pullover-dress", normalize=False, test_time_flip=False).initialized_model(
+        ss.Splits(images)
+    )
+    theirs = network(recipe.width, 1 if classes == 2 else classes)
+    theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
+    x = torch.from_numpy(pixels) / 255
+    torch.testing.assert_close(theirs(x), ours(x), rtol=1e-4, atol=1e-4)
+    assert (recipe.schedule, recipe.augment) == ("one_cycle", "flip+shift")
+
+
+def test_ratios_are_taken_round_by_round() -> None:
+    from turns import Case, Row, Side, as_markdown, as_record
+
+    ours, theirs = Side("ours", "a"), Side("theirs", "b")
+    base = Row("ours", ours, "", "", 1, records=[{"epoch": 1.0}, {"epoch": 10.0}, {"epoch": 2.0}])
+    again = dataclasses.replace(base, title="ours, a second time", against=base)
+    other = Row("theirs", theirs, "", "", 1, [{"epoch": 3.0}, {"epoch": 20.0}, {"epoch": 2.0}], against=base)
+    case = Case("Epochs.", "", {"epoch": "{:.1f}"}, ["epoch"], [ours, theirs])
+    record = as_record(case, [again, base, other])
+    assert [row["ratios"].get("epoch", {}).get("median") for row in record["rows"]] == [1, None, 2]
+    assert "| theirs | 1 | 3.0 | 2.00 (1.00–3.00) |" in as_markdown("epochs", case, record)
+
+
+def test_rows_are_run_in_turns_and_one_that_fails_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import turns
+
+    run = []
+
+    def clocked(python: str, script: str, *rest: object) -> list[dict[str, float]]:
+        if script == "broken":
+            raise ChildProcessError("there is no such thing")
+        run.append(script)
+        return [{"epoch": 1.0}]
+
+    monkeypatch.setattr(turns, "clocked", clocked)
+    sides = [turns.Side(script, script, threads=1) for script in ("ours", "broken", "theirs")]
+    case = turns.Case("", "", {"epoch": "{:.1f}"}, ["epoch"], sides)
+    rows = turns.ready(case, 0, tmp_path, lambda name: name)
+    assert [row.title for row in rows] == ["ours, a second time", "ours", "theirs"]
+    assert "broken is left out: there is no such thing" in capsys.readouterr().err
+    run.clear()
+    turns.take_turns(rows, 2)
+    assert run == ["ours", "ours", "theirs", "ours", "theirs", "ours"]
+    assert sys.executable == rows[1].python
