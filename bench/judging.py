@@ -1,6 +1,7 @@
 """What judging costs, and how often its intervals cover the truth.
 
 python bench/judging.py            seconds and memory: bootstrap, scores and comparison of 10,000 pictures
+python bench/judging.py calibration   the same of the calibration error's interval alone
 python bench/judging.py coverage   how often intervals of 95 % include the truth, in simulations (minutes)
 """
 
@@ -21,6 +22,7 @@ import numpy as np
 from machine import describe
 
 from sevensteps.judge.area import area_under_curve, areas_without_one
+from sevensteps.judge.calibration import BINS, expected_calibration_error
 from sevensteps.judge.comparison import compare, tango
 from sevensteps.judge.intervals import bootstrap, linear_combination, mean, means_without_one, wilson
 from sevensteps.judge.predictions import Predictions, from_jsonl
@@ -130,10 +132,39 @@ def coverage(simulations: int = 2000) -> None:
         covered(f"{where}: bootstrap (BCa)", statistics.mean(shares), drawn)
 
 
+def calibrations(simulations: int = 500) -> None:
+    """Print the coverage of the calibration error's interval, for models that are off in different ways."""
+    random = np.random.default_rng(0)
+    ways: dict[str, Callable[[Any, float], Any]] = {
+        "surer than right": lambda sure, off: sure - off,
+        "where unsure": lambda sure, off: sure - 8 * off * (1 - sure),
+        "to and fro by bin": lambda sure, off: sure + np.where(np.floor(sure * BINS) % 2 == 0, off, -off),
+    }
+
+    def drawn(n: int) -> Any:
+        return 1 - random.beta(0.35, 2.0, n) / 2  # most are sure, as of a model that is right in 93 percent
+
+    def bins(values: Any, sure: Any) -> Any:
+        return np.abs(np.bincount(np.ceil(sure * BINS).astype(int), values)).sum() / len(sure)
+
+    for n in (200, 2000):
+        for way, off in (("surer than right", 0.0), *((way, off) for way in ways for off in (0.005, 0.01, 0.02, 0.05))):
+            many = drawn(1_000_000)
+            truth = float(bins(many - np.clip(ways[way](many, off), 0, 1), many))
+            intervals = []
+            for _ in range(simulations):
+                sure = drawn(n)
+                right = random.random(n) < np.clip(ways[way](sure, off), 0, 1)
+                shares = np.stack([1 - sure, sure], axis=1)
+                found = expected_calibration_error(shares, right.astype(np.int64), resamples=500).interval
+                intervals.append((found.low, found.high))
+            covered(f"calibration error {truth:.2%}, {n:,} pictures, {way}", truth, intervals)
+
+
 def main() -> None:
     """Print costs, or coverage."""
     print(describe())
-    coverage() if sys.argv[1:] == ["coverage"] else costs()
+    {"coverage": coverage, "calibration": calibrations}.get(" ".join(sys.argv[1:]), costs)()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from . import checkpoint
 from .checkpoint import Checkpoint
 from .errors import RunError
 from .recipe import Recipe
-from .records import Against, AuditResult, Coverage, Finding, Interval, Mistakes, Score, pictures
+from .records import Against, AuditResult, Coverage, Finding, Interval, LeftOut, Mistakes, Score, pictures
 
 FEW = 100  # pictures to judge with, under which an interval is wide whatever the model does
 
@@ -149,8 +149,14 @@ def coverage_from(said: Any) -> Coverage | None:
         interval = Interval(float(said["low"]), float(said["high"]))
         left_out = int(said["not_sure"]), int(said["none_of_these"])
         score = said["of_answered"] and score_from(str(said["split"]), said["of_answered"])
-        return Coverage(str(said["split"]), n, stated, answered, interval, *left_out, score)
-    except (KeyError, TypeError, ValueError) as error:
+        foreign = tuple(
+            LeftOut(
+                str(of["pictures"]), int(of["left_out"]), int(of["n"]), Interval(float(of["low"]), float(of["high"]))
+            )
+            for of in said.get("foreign") or ()
+        )
+        return Coverage(str(said["split"]), n, stated, answered, interval, *left_out, score, foreign)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{checkpoint.JUDGEMENT} is damaged: it holds no coverage.", hint="sevensteps judge RUN"
         ) from error

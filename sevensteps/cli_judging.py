@@ -64,10 +64,12 @@ def judge(
     apart = judged.calibration.error
     value = "" if apart.value is None else f"{apart.value:.2%}"
     low, high = (f"{apart.interval.low:.2%}", f"{apart.interval.high:.2%}") if apart.interval else ("", "")
-    rows.append(("calibration error", value, low, high, apart.reason))
+    rows.append(("calibration error", value, low, high, apart.reason or "its interval is approximate"))
     terminal.print_table(console, ("figure", "value", "from", "to", ""), rows)
     if judged.coverage:
         console.print(terminal.printable(terminal.coverage_in_words(judged.coverage)))
+        if judged.coverage.foreign:
+            console.print(terminal.printable(terminal.foreign_in_words(judged.coverage)))
     if judged.against:
         console.print(terminal.printable(terminal.against_in_words(judged.against)))
     for name, baseline in judged.baselines.items():

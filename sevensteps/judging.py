@@ -101,7 +101,9 @@ def _of_shares(coverage: Coverage, shares: str) -> Coverage:
     from .judge.intervals import SHARES
 
     score = coverage.score and _with_interval(coverage.score, shares)
-    return dataclasses.replace(coverage, interval=SHARES[shares](coverage.answered, coverage.n), score=score)
+    foreign = tuple(dataclasses.replace(of, interval=SHARES[shares](of.left_out, of.n)) for of in coverage.foreign)
+    interval = SHARES[shares](coverage.answered, coverage.n)
+    return dataclasses.replace(coverage, interval=interval, score=score, foreign=foreign)
 
 
 def doctor(run: str | Path) -> tuple[Path, int, list[Mapping[str, Any]]]:

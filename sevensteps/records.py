@@ -367,6 +367,27 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """How many of some made-up pictures, which are none of the classes, a model does not answer."""
+
+    pictures: str  # what they are
+    left_out: int
+    n: int
+    interval: Interval  # of the share that is left out
+
+    @property
+    def share(self) -> float:
+        """The share that is not answered."""
+        return self.left_out / self.n
+
+    def as_json(self) -> dict[str, Any]:
+        """The share as `judge --json` gives it."""
+        low, high = self.interval.low, self.interval.high
+        found = {"pictures": self.pictures, "left_out": self.left_out, "n": self.n}
+        return {**found, "share": self.share, "low": low, "high": high}
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """How many pictures of a split a model answers that may abstain, and how many of these correctly."""
 
@@ -378,6 +399,7 @@ class Coverage:
     not_sure: int  # left out since the confidence is too low
     none_of_these: int  # left out since the picture is too far from those of training
     score: Score | None  # of those that are answered; None where there are none
+    foreign: tuple[LeftOut, ...] = ()  # what becomes of pictures that are none of the classes
 
     @property
     def share(self) -> float:
@@ -397,6 +419,7 @@ class Coverage:
             "not_sure": self.not_sure,
             "none_of_these": self.none_of_these,
             "of_answered": self.score and self.score.as_json(),
+            "foreign": [of_one.as_json() for of_one in self.foreign],
         }
 
 

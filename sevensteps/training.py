@@ -17,11 +17,12 @@ import numpy as np
 import torch
 
 from . import checkpoint, files, model_file, runs, saving
+from .abstention import Abstention
 from .checkpoint import Checkpoint
 from .data.images import Images, Splits
 from .errors import TrainingError
 from .judge import ledger
-from .judge.abstain import fit_abstention, home_coverage
+from .judge.abstain import fit_abstention, foreign_pictures, home_coverage, left_out
 from .judge.baselines import baseline_answers, baseline_scores
 from .judge.calibration import calibration, fit_temperature
 from .judge.comparison import tango
@@ -29,7 +30,20 @@ from .judge.doctor import Doctor
 from .judge.predictions import Predictions, predict_split
 from .learner import Learner
 from .recipe import Recipe
-from .records import Against, Baselines, Batch, Calibration, Coverage, Epoch, Finding, Note, Opening, Ready, Score
+from .records import (
+    Against,
+    Baselines,
+    Batch,
+    Calibration,
+    Coverage,
+    Epoch,
+    Finding,
+    LeftOut,
+    Note,
+    Opening,
+    Ready,
+    Score,
+)
 
 Event = Opening | Baselines | Ready | Note | Batch | Epoch | Finding
 Observe = Callable[[Event], None]
@@ -204,6 +218,7 @@ def _run(
     coverage = None
     if table is not None and images is not None and learn.abstention:
         coverage = home_coverage(learn.abstention, images, table.probabilities, split)
+        coverage = dataclasses.replace(coverage, foreign=_foreign(learn, learn.abstention, images, work.recipe.seed))
     return Run(
         work.folder,
         work.recipe,
@@ -238,6 +253,14 @@ def _check_finite(work: Work) -> None:
         if diverged := work.doctor.open.get("diverging"):
             error.hint = diverged.fix
         raise
+
+
+def _foreign(learn: Learner, abstention: Abstention, images: Images, seed: int) -> tuple[LeftOut, ...]:
+    """What becomes of pictures that are none of the classes."""
+    return tuple(
+        left_out(abstention, made, predict_split(learn, made, name).probabilities, name)
+        for name, made in foreign_pictures(images, seed).items()
+    )
 
 
 def count_look(runs_together: Sequence[Run], pictures: str, observe: Observe) -> list[Run]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typed import three_classes
+from typed import here, three_classes
 
 import sevensteps as ss
 from sevensteps import abstention as room
@@ -20,7 +20,9 @@ from sevensteps.data.images import Images, Splits
 from sevensteps.errors import ModelError, UsageError
 from sevensteps.judge.abstain import fit_abstention, home_coverage
 from sevensteps.judge.intervals import wilson
+from sevensteps.reporting import collect
 from sevensteps.ship.predict import load_model
+from sevensteps.show.report import page
 
 
 def pictures(n: int, seed: int, classes: int = 2, shape: tuple[int, int, int] = (1, 8, 8)) -> Images:
@@ -254,6 +256,23 @@ def test_without_validation_pictures_or_where_all_are_asked_for_every_picture_is
     assert (done.learn.abstention, done.judgement()["coverage"]) == (None, None)
     assert load_model(tmp_path / "run").abstention is None
     assert not [name for name in model_file.read(tmp_path / "run/model.safetensors")[0] if name.startswith("abstain.")]
+
+
+def test_a_run_says_what_becomes_of_made_up_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = ss.train("pullover-dress", recipe="linear", epochs=2, out=tmp_path / "run")
+    coverage, abstention = done.coverage, done.learn.abstention
+    assert coverage is not None
+    assert abstention is not None
+    shares = {of.pictures: of.share for of in coverage.foreign}
+    assert list(shares) == ["noise", "inverted", "shuffled pixels"]
+    assert min(shares.values()) > 0.8
+    noise = np.random.default_rng(0).integers(0, 256, (200, 1, 28, 28), dtype=np.uint8)
+    assert (abstention.distances(noise) > abstention.distance).mean() == shares["noise"] == 1
+    said = json.loads(here("judge", "run", "--json", cwd=tmp_path, capsys=capsys).out)["coverage"]["foreign"]
+    assert said == [of.as_json() for of in coverage.foreign] == done.judgement()["coverage"]["foreign"]
+    assert all(of["low"] <= of["share"] <= of["high"] and of["n"] == 200 for of in said)
+    assert "100.0% of noise" in here("judge", "run", cwd=tmp_path, capsys=capsys).out
+    assert "shuffled pixels" in page(collect(tmp_path / "run"))
 
 
 def test_foreign_pictures_are_rejected_more_often_than_those_of_home(splits: Splits) -> None:

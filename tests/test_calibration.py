@@ -19,7 +19,6 @@ from typed import idx
 import sevensteps as ss
 from sevensteps import checkpoint
 from sevensteps.errors import UsageError
-from sevensteps.judge import calibration as room
 from sevensteps.judge.calibration import expected_calibration_error, fit_temperature, reliability
 from sevensteps.judge.intervals import wilson
 from sevensteps.records import Epoch, Opening
@@ -155,13 +154,17 @@ def test_the_error_is_that_of_its_definition(n: int, classes: int, seed: int, bi
     assert [one.low for one in drawn] == sorted(one.low for one in drawn)
 
 
-def test_errors_without_one_picture_are_those_of_the_others() -> None:
-    logits, labels = made_up(40, 3, 5)
-    shares = softmax(both(logits), axis=1)
-    confidence, correct, places = room._binned(shares, labels, 15)
-    found = room._errors_without_one(confidence - correct, places)(np.ones(40))
-    expected = [slow_error(np.delete(shares, i, 0), np.delete(labels, i), 15) for i in range(40)]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+@pytest.mark.parametrize("off", [0.0, 0.01, 0.03])
+def test_the_interval_of_the_error_includes_the_truth(off: float) -> None:
+    random, covered = np.random.default_rng(0), 0
+    for _ in range(60):
+        confidence = random.uniform(0.55, 0.95, 500)
+        right = random.random(500) < confidence - off
+        shares = np.stack([1 - confidence, confidence], axis=1)
+        found = expected_calibration_error(shares, right.astype(np.int64), resamples=300).interval
+        assert found is not None
+        covered += off in found
+    assert covered >= 53  # the bootstrap's own interval, whose value is too high, has 0, 1 and 43
 
 
 def test_certain_and_right_has_no_error_and_certain_and_wrong_all() -> None:

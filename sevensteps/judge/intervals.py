@@ -127,14 +127,16 @@ def bootstrap(
     if resamples < FEWEST:
         raise UsageError(f"{resamples} resamples are too few for an interval.", hint=f"Use {FEWEST} or more.")
     n = len(columns[0])
-    counts, columns = _distinct(columns)
+    counts, columns = distinct(columns)
     from_weights = statistic(*columns)
     value = float(_calculated(from_weights, counts[None])[0])
     if math.isnan(value):
         return Bootstrap(None, None, n, 0, 0, "it has no value for these rows")
     if n == 1:
         return Bootstrap(value, None, n, 0, 0, "one row does not show how much others would differ")
-    drawn = np.concatenate([_calculated(from_weights, weights) for weights in _resampled(counts, n, resamples, seed)])
+    drawn = np.concatenate(
+        [_calculated(from_weights, weights) for weights in resampled_weights(counts, n, resamples, seed)]
+    )
     found = drawn[~np.isnan(drawn)]
     excluded = resamples - len(found)
     if len(found) < FEWEST:
@@ -200,7 +202,7 @@ def means_without_one(values: Float[np.ndarray, " rows"]) -> Callable[[Float[np.
     return lambda weights: (weights @ values - values) / (weights.sum() - 1)
 
 
-def _distinct(
+def distinct(
     columns: tuple[Shaped[np.ndarray, "n ..."], ...],
 ) -> tuple[Float[np.ndarray, " rows"], tuple[np.ndarray, ...]]:
     """How often each different row is there, and the columns of these rows."""
@@ -215,7 +217,7 @@ def _calculated(from_weights: Callable[[Any], Any], weights: np.ndarray) -> np.n
         return np.asarray(from_weights(weights), dtype=np.float64)
 
 
-def _resampled(counts: Float[np.ndarray, " rows"], n: int, resamples: int, seed: int) -> Any:
+def resampled_weights(counts: Float[np.ndarray, " rows"], n: int, resamples: int, seed: int) -> Any:
     """How often each row is drawn in each resample, a block of resamples at a time.
 
     A few kinds of rows are drawn as counts, from the multinomial distribution, which is the same as drawing n rows;

@@ -123,7 +123,9 @@ def calibration_section(report: Report) -> list[Html]:
     assert found is not None
     error, interval = found.error, found.error.interval
     value = "has no value" if error.value is None else f"is {error.value:.2%}"
-    sure = f" (95 % interval {between(interval.low, interval.high)})" if interval else f" ({error.reason})"
+    sure = (
+        f" (95 % interval, approximate, {between(interval.low, interval.high)})" if interval else f" ({error.reason})"
+    )
     words = (
         f"The expected calibration error {value}{sure} of {pictures(found.n, found.split)}: how far confidence and "
         "share of right answers are apart on average."
@@ -176,6 +178,23 @@ def coverage_section(report: Report) -> list[Html]:
         right = [["of what is answered", *_cells(found.score)]]
         right += [["of all, guesses too", *_cells(every)]] if every else []
         pieces.append(table("Accuracy", ("of", "accuracy", "95 % interval", "right", "of n"), right))
+    if found.foreign:
+        words = (
+            "Pictures that are none of the classes, made of those above: how many of them are left out, as they should "
+            "be. What looks like a class from afar, as another garment does, is left out less often."
+        )
+        made: list[Sequence[Piece]] = [
+            [
+                of.pictures,
+                f"{of.share:.1%}",
+                between(of.interval.low, of.interval.high),
+                f"{of.left_out:,}",
+                f"{of.n:,}",
+            ]
+            for of in found.foreign
+        ]
+        titles = ("pictures", "left out", "95 % interval", "how many", "of n")
+        pieces += [tag("p", words), table("Pictures of none of the classes", titles, made)]
     return pieces
 
 

@@ -245,6 +245,13 @@ def coverage_in_words(coverage: Coverage) -> str:
     return f'predict answers {coverage.share:.1%} of them ({sure}){right}; else it says "not sure" or "none of these"'
 
 
+def foreign_in_words(coverage: Coverage) -> str:
+    """What becomes of pictures that are none of the classes."""
+    found = ", ".join(f"{of.share:.1%} of {of.pictures}" for of in coverage.foreign)
+    each = pictures(coverage.foreign[0].n)
+    return f"of made-up pictures of none of its classes it leaves out {found} ({each} each); of what looks alike, fewer"
+
+
 def against_in_words(against: Against) -> str:
     """A result against the best baseline, and whether so many pictures can tell the two apart."""
     points, low, high = (100 * share for share in (against.difference, against.interval.low, against.interval.high))
