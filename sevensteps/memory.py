@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,15 @@ _GROUPS = Path("/sys/fs/cgroup")
 def available() -> int:
     """Bytes that are free for this process: the machine's, or what its control group (a container's limit) leaves."""
     return max(min(_of_the_machine(), _of_the_group()), 0)
+
+
+def give_back() -> None:
+    """Return to the system what was freed: glibc keeps it otherwise, in pieces that the next task may not fit into."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _of_the_machine() -> int:

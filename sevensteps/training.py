@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import checkpoint, files, model_file, runs, saving
+from . import checkpoint, files, memory, model_file, runs, saving
 from .abstention import Abstention
 from .checkpoint import Checkpoint
 from .data.images import Images, Splits
@@ -145,6 +145,7 @@ def to_the_end(work: Work, observe: Observe) -> Run:
     _open(work, observe)
     with timed(work.seconds, "judge"):
         answers, baselines = _baselines(work)
+    memory.give_back()
     observe(Baselines(baselines))
     done = state.stopped is not None  # a finished run is judged again and nothing else
     observe(Ready(learn.xray(), work.recipe.epochs, learn.batches_per_epoch or 0, state.batch, done))
@@ -301,12 +302,14 @@ def learn_from_validation(work: Work) -> None:
     try:
         if best:
             learn.model.load_state_dict(best)
+        memory.give_back()
         table = predict_split(learn, valid, "valid")
         if not np.isfinite(table.logits).all():
             return
         if learn.objective.activation is None:  # another says itself what its scores mean
             learn.temperature = fit_temperature(table.logits, table.labels)
         confidences = learn.probabilities(torch.from_numpy(table.logits)).numpy().max(1)
+        memory.give_back()
         learn.abstention = fit_abstention(work.splits.train, valid, confidences, work.recipe.coverage, work.recipe.seed)
     finally:
         if best:
@@ -418,6 +421,7 @@ def _is_finite(learn: Learner) -> bool:
 
 def _predictions(work: Work) -> dict[str, Predictions]:
     """What the model says of each split that it is judged on."""
+    memory.give_back()
     return {split: predict_split(work.learn, images, split) for split, images in work.judged_splits.items()}
 
 

@@ -255,7 +255,8 @@ def held_out(labels: Int64[np.ndarray, " n"], classes: int, fraction: float, see
         rows = np.flatnonzero(labels == label)
         count = min(max(round(len(rows) * fraction), 1), len(rows) - 1)
         if count > 0:
-            held[random.permutation(rows)[:count]] = True
+            random.shuffle(rows)  # in place: of a large set there may be no room for a second copy
+            held[rows[:count]] = True
     return held
 
 

@@ -128,7 +128,8 @@ def _class_model(
     places = np.flatnonzero(train.labels == label)
     if len(places) > MOST_PICTURES:
         random = np.random.Generator(np.random.PCG64(seed_of(seed, ABSTAIN, label)))
-        places = np.sort(random.permutation(places)[:MOST_PICTURES])
+        random.shuffle(places)
+        places = np.sort(places[:MOST_PICTURES])
     x = torch.from_numpy(reduced(train.pixels[places]))
     n, values = x.shape
     mean = x.mean(0)

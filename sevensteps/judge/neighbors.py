@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from .. import memory
 from ..data.images import Images
 
 SAMPLE = 400  # pictures of each set: their distances take some 10 ms, once a run
@@ -58,6 +59,8 @@ def neighbors(train: Images, valid: Images | None) -> Neighbors:
         sides = torch.arange(2 * count) // count
         same = (sides[distances.argmin(1)] == sides).float().reshape(2, count).mean(1)
         own_split = dict(zip(taken, same.tolist(), strict=True))
+    del points, distances
+    memory.give_back()
     return Neighbors(agreement, by_chance, n, own_split)
 
 
