@@ -40,7 +40,7 @@ class Side:
     script: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: str = OURS
-    threads: int = EITHER
+    threads: int = EITHER  # a command has its own
     pictures: str = ""  # others than the case's
     against: str = ""  # the title of the row that its figures are divided by; the first row's unless given
     command: tuple[str, ...] = ()  # in place of a script; {python} and {pictures} are filled in
@@ -130,9 +130,10 @@ def ready(case: Case, threads: int, envs: Path, pictures: Callable[[str], str | 
         python, data = python_of(side.environment, envs), pictures(side.pictures or case.pictures)
         if python is None or data is None:
             continue  # which has been said
-        row = Row(side.title, side, python, data, threads or side.threads)
+        choice = (0,) if side.command else (threads or side.threads,) if threads or side.threads else (1, CORES)
+        row = Row(side.title, side, python, data, 0)
         try:
-            tried = {n: row.measure(n)[case.ratios[0]] for n in ((row.threads,) if row.threads else (1, CORES))}
+            tried = {n: row.measure(n)[case.ratios[0]] for n in choice}
         except ChildProcessError as error:
             print(f"{side.title} is left out: {error}", file=sys.stderr, flush=True)
             continue
