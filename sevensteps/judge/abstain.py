@@ -46,7 +46,7 @@ def fit_abstention(
         )
     if coverage == 1:
         return None
-    parts = [_class_model(train, label, seed) for label in np.unique(train.labels).tolist()]
+    parts = [_class_model(train, label, seed) for label in np.flatnonzero(np.bincount(train.labels)).tolist()]
     most = max(len(directions) for _, directions, _ in parts)
     directions = np.zeros((len(parts), most, len(parts[0][0])), dtype=np.float32)
     for place, (_, found, _) in enumerate(parts):
