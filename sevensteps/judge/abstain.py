@@ -20,7 +20,7 @@ DIRECTIONS = 20  # of each class; 10 and 40 were measured, too: docs/decisions/0
 MOST_DIRECTIONS = 400  # of all classes, so that a model's file stays small: 0.3 MB at 28x28
 PICTURES_EACH = 10  # pictures that a direction must have behind it
 MOST_PICTURES = 3_000  # of a class that are looked at; more change little and take long
-FOREIGN = 200  # made-up pictures of each kind: some 0.05 s for all, and shares that are known to 7 points or better
+FOREIGN = 200  # made-up pictures of each kind: some 0.01 s for all, and shares that are known to 7 points or better
 SMALLEST_SPREAD = 1 / 255**2  # of a value: what rounding to 256 grays leaves; so that pictures all alike have one
 
 
