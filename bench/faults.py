@@ -74,7 +74,7 @@ class Case:
         """Models that are deeper than those that ship, without batch norm."""
         channels, height, width = self.splits.train.shape
         ends = outputs(len(self.splits.classes))
-        normalize = Normalize(*mean_and_std(self.splits.train.value_counts))
+        normalize = Normalize(*mean_and_std(self.splits.train))
         if self.model == "deep":
             sizes = [channels * height * width, WIDE, WIDE, WIDE, WIDE, WIDE]
             layers: list[nn.Module] = [normalize, nn.Flatten()]

@@ -23,10 +23,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from .errors import DataError, RecipeError, nearest
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import nn
 
-    from .data.images import Splits
+    from .data.images import Images, Splits
     from .learner import Learner
     from .steps.step import Schedule
     from .steps.stop import StopRule
@@ -312,7 +311,7 @@ class Recipe:
         from .steps.initialize import initialize
         from .steps.predict import MODELS, Normalize, mirrored, usual_width
 
-        normalize = Normalize(*mean_and_std(splits.train.value_counts)) if self.normalize else None
+        normalize = Normalize(*mean_and_std(splits.train)) if self.normalize else None
         with torch.random.fork_rng(devices=[]):  # layers draw a start that is of no use, from the caller's generator
             width = self.width or usual_width(self.model)
             model = MODELS[self.model](splits.train.shape, len(splits.classes), normalize, width)
@@ -429,17 +428,14 @@ def shipped_recipes() -> dict[str, str]:
     return {name: found[name].read_text("utf-8") for name in sorted(found)}
 
 
-def mean_and_std(value_counts: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel in [0, 1], exactly, from `Images.value_counts`."""
-    import numpy as np
-
-    values = np.arange(256) / 255
+def mean_and_std(images: Images) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel in [0, 1], exactly."""
+    count = len(images) * math.prod(images.shape[1:])
     means, stds = [], []
-    for counts in value_counts:
-        mean = float(counts @ values / counts.sum())
-        variance = float(counts @ (values - mean) ** 2 / counts.sum())
-        means.append(mean)
-        stds.append(math.sqrt(variance) or 1.0)  # a channel without any contrast stays as it is
+    for total, squares in zip(*images.sums, strict=True):
+        means.append(total / count / 255)
+        # A channel without any contrast stays as it is.
+        stds.append(math.sqrt((count * squares - total**2) / count**2) / 255 or 1.0)
     return means, stds
 
 

@@ -258,7 +258,7 @@ def test_mean_and_spread_are_those_of_the_pixels() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (1500, 3, 5, 4), dtype=np.uint8)
     pixels[:, 1] //= 3
     pixels[:, 2] = 7
-    means, stds = mean_and_std(Images(pixels, np.arange(1500) % 2, ("a", "b")).value_counts)
+    means, stds = mean_and_std(Images(pixels, np.arange(1500) % 2, ("a", "b")))
     exact = pixels.astype(np.float64) / 255
     np.testing.assert_allclose(means, exact.mean((0, 2, 3)), rtol=1e-12)
     np.testing.assert_allclose(stds[:2], exact.std((0, 2, 3))[:2], rtol=1e-12)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import numbers
 import operator
 from collections.abc import Iterator, Sequence
@@ -134,9 +135,17 @@ class Images:
         return fingerprint(self.pixels, self.labels, self.classes)
 
     @cached_property
-    def value_counts(self) -> Int64[np.ndarray, "channels 256"]:
-        """How often each channel has each of the 256 values."""
-        return value_counts(self.pixels)
+    def sums(self) -> tuple[list[int], list[int]]:
+        """Of each channel, the sum of its values and the sum of their squares."""
+        totals, squares = ([0] * self.shape[0] for _ in range(2))
+        at_once = max(1, (1 << 17) // max(math.prod(self.shape[1:]), 1))
+        for start in range(0, len(self), at_once):
+            for channel in range(self.shape[0]):
+                # As floats, which multiply fastest; whole numbers under 2^53 are exact in any order.
+                values = self.pixels[start : start + at_once, channel].ravel().astype(np.float64)
+                totals[channel] += int(values.sum())
+                squares[channel] += int(values @ values)
+        return totals, squares
 
     def take(self, rows: Int64[np.ndarray, " m"]) -> Images:
         """The pictures at these places, in this order."""

@@ -133,9 +133,10 @@ class StoredImages(Images):
         return self.known_fingerprint
 
     @cached_property
-    def value_counts(self) -> Int64[np.ndarray, "channels 256"]:
-        """How often each channel has each of the 256 values; counted when the store was made."""
-        return self.known_values
+    def sums(self) -> tuple[list[int], list[int]]:
+        """Of each channel, the sum of its values and the sum of their squares; counted when the store was made."""
+        values = np.arange(256)
+        return (self.known_values @ values).tolist(), (self.known_values @ values**2).tolist()
 
     def take(self, rows: Int64[np.ndarray, " m"]) -> Images:
         """The pictures at these places, in this order: neighbors as a view of the file, others as a copy in memory.
