@@ -1,4 +1,4 @@
-"""How the default recipe's rate and number of epochs were chosen: 2,000 training pictures play the test set, which is not read.
+"""How the rate and the epochs of the default recipe were chosen: 2,000 training pictures play the unread test set.
 
 python bench/default_recipe.py
 """
