@@ -129,8 +129,9 @@ def against_from(said: Any) -> Against | None:
         return None
     try:
         interval = Interval(float(said["low"]), float(said["high"]))
-        return Against(str(said["baseline"]), float(said["difference"]), interval, int(said["n"]))
-    except (KeyError, TypeError, ValueError) as error:
+        baseline, split = str(said["baseline"]), str(said.get("split") or "")
+        return Against(baseline, float(said["difference"]), interval, int(said["n"]), split)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{checkpoint.JUDGEMENT} is damaged: it holds no difference from a baseline.", hint="sevensteps judge RUN"
         ) from error

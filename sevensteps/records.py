@@ -244,10 +244,11 @@ class Against:
     difference: float
     interval: Interval
     n: int
+    split: str
 
     def as_json(self) -> dict[str, Any]:
         """The difference as `train --json` and `judge --json` give it."""
-        found = {"baseline": self.baseline, "difference": self.difference, "n": self.n}
+        found = {"baseline": self.baseline, "difference": self.difference, "n": self.n, "split": self.split}
         return {**found, "low": self.interval.low, "high": self.interval.high}
 
 

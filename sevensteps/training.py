@@ -284,7 +284,7 @@ def _against(table: Predictions, answers: Mapping[str, Any], baselines: Mapping[
     theirs, ours = answers[best] == table.labels, table.right
     only_theirs, only_ours = int((theirs & ~ours).sum()), int((ours & ~theirs).sum())
     n = len(table.labels)
-    return Against(best, (only_ours - only_theirs) / n, tango(only_theirs, only_ours, n), n)
+    return Against(best, (only_ours - only_theirs) / n, tango(only_theirs, only_ours, n), n, table.split)
 
 
 def learn_from_validation(work: Work) -> None:

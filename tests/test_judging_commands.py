@@ -83,7 +83,7 @@ def test_baselines_are_of_the_pictures_that_the_result_is_of(
     run = shutil.copytree(folder / "runs/unread", tmp_path / "unread")
     said = json.loads(here("judge", "unread", "--json", cwd=tmp_path, capsys=capsys).out)
     assert {(score["split"], score["n"]) for score in said["baselines"].values()} == {("test", 60)}
-    assert said["against_best_baseline"]["n"] == 60
+    assert (said["against_best_baseline"]["n"], said["against_best_baseline"]["split"]) == (60, "test")
     ss.train(folder / "three", epochs=3, recipe="relu", out=tmp_path / "read")
     read = json.loads((tmp_path / "read/judgement.json").read_text())
     for key in ("baselines", "against_best_baseline"):

@@ -181,7 +181,7 @@ def coverage_section(report: Report) -> list[Html]:
     if found.foreign:
         words = (
             "Pictures that are none of the classes, made of those above: how many of them are left out, as they should "
-            "be. What looks like a class from afar, as another garment does, is left out less often."
+            "be. What looks much like one of the classes is left out less often."
         )
         made: list[Sequence[Piece]] = [
             [
