@@ -15,6 +15,7 @@ from .. import memory
 from ..data.images import Images
 
 SAMPLE = 400  # pictures of each set: their distances take some 10 ms, once a run
+SHUFFLED = 1_000_000  # pictures; of more, a shuffle takes more memory than all else here
 SIDE = 32  # larger pictures are averaged down to this: what is near stays near
 
 
@@ -66,9 +67,10 @@ def neighbors(train: Images, valid: Images | None) -> Neighbors:
 
 def spread(total: int, count: int) -> np.ndarray:
     """So many places, the same each time. Not at even distances, which may go along with the order of the labels."""
-    places = np.arange(total, dtype=np.int32 if total < 1 << 31 else np.int64)  # half the memory of `permutation`
-    np.random.default_rng(0).shuffle(places)
-    return np.sort(places[:count]).astype(np.int64)
+    random = np.random.default_rng(0)
+    if total > SHUFFLED:
+        return np.sort(random.choice(total, count, replace=False))
+    return np.sort(random.permutation(total)[:count])
 
 
 def _features(images: Images) -> Float[Tensor, "n features"]:
