@@ -424,7 +424,7 @@ def _explained(model: Path, answers: Iterator[Answer], folder: Path) -> Iterator
         if answer.probabilities is None:
             yield answer
             continue
-        pixels = read_picture(Path(answer.file), explainer.shape)
+        pixels = read_picture(Path(answer.file), explainer.shape, explainer.fit)
         why = explainer.explain(pixels, answer.best)
         drawn = figures.explanation(
             pixels, why.contributions, answer.in_words, why.name, why.start, why.score, why.method

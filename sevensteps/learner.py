@@ -30,6 +30,7 @@ from .arguments import (
     refuse_callbacks,
 )
 from .data.batches import DataLoaders
+from .data.decode import Fit
 from .device import device_named, keep_freed_memory
 from .errors import DataError, ModelError, TrainingError, UsageError
 from .foreign import instead_of
@@ -615,6 +616,11 @@ class Learner:
         images = getattr(self.dls.train, "images", None)
         return images.shape if images is not None else None
 
+    @property
+    def picture_fit(self) -> Fit | None:
+        """How pictures of other sizes came to that shape, where the loaders hold some that did."""
+        return getattr(getattr(self.dls.train, "images", None), "fit", None)
+
     def copy(self) -> Learner:
         """The same learner with a model and optimizer of its own, over the same loaders."""
         other = copy.copy(self)
@@ -699,7 +705,10 @@ class Learner:
                 raise DataError("This learner was not trained on pictures.", hint="Give it a float tensor.")
             x: Tensor = picture.float().unsqueeze(0)
             return x
-        x = picture.float() if is_float else torch.from_numpy(np.array(as_pixels(picture, shape))).float() / 255
+        if is_float:
+            x = picture.float()
+        else:
+            x = torch.from_numpy(np.array(as_pixels(picture, shape, self.picture_fit or "squash"))).float() / 255
         if tuple(x.shape) not in {shape, (1, *shape), shape[1:] if shape[0] == 1 else shape, (math.prod(shape),)}:
             raise DataError(f"The picture is {tuple(x.shape)}, and the model takes {shape}.", hint="Resize it.")
         if not bool(((x >= 0) & (x <= 1)).all()):

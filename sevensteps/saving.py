@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from . import abstention, architecture, model_file
 from .data.batches import DataLoaders
+from .data.decode import FITS, Fit
 from .errors import DataError, ModelError
 from .foreign import instead_of
 from .objective import default_loss
@@ -83,6 +84,7 @@ def about(learn: Learner) -> dict[str, Any]:
         "class": type(learn.model).__name__,
         "classes": list(learn.classes) if learn.classes else None,
         "shape": list(learn.picture_shape) if learn.picture_shape else None,
+        **({"fit": learn.picture_fit} if learn.picture_fit else {}),
         "flat": learn.flat,
         "loss": known[0] if known else None,
         "label_smoothing": known[1].get("label_smoothing") if known else None,
@@ -142,7 +144,8 @@ def load_learner(
         loss_func = LOSSES.get(about.get("loss") or "") or default_loss(model, classes)
         if smoothing := about.get("label_smoothing"):
             loss_func = functools.partial(loss_func, label_smoothing=smoothing)
-    learn = Learner(dls or DataLoaders(_NoPictures(classes, about.get("shape"), about.get("flat"))), model, loss_func)
+    pictures = _NoPictures(classes, about.get("shape"), about.get("flat"), about.get("fit"))
+    learn = Learner(dls or DataLoaders(pictures), model, loss_func)
     learn.temperature, learn.abstention = float(about.get("temperature") or 1.0), abstains
     return learn
 
@@ -166,6 +169,7 @@ def _check_about(about: Mapping[str, Any], path: str | Path) -> None:
     fits: dict[str, Callable[[Any], bool]] = {
         "classes": words,
         "shape": shape,
+        "fit": lambda value: value in FITS,
         "flat": lambda value: isinstance(value, bool),
         "loss": lambda value: isinstance(value, str),
         "label_smoothing": lambda value: isinstance(value, float) and about.get("loss") == "cross_entropy",
@@ -192,10 +196,12 @@ def finite_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
 
 
 class _NoPictures:
-    """Stands where a training loader would in a learner that only predicts: class names and a shape."""
+    """Stands where a training loader would in a learner that only predicts: class names, a shape and a fit."""
 
-    def __init__(self, classes: tuple[str, ...] | None, shape: Sequence[int] | None, flat: bool | None) -> None:
-        self.classes, self.flat = classes, bool(flat)
+    def __init__(
+        self, classes: tuple[str, ...] | None, shape: Sequence[int] | None, flat: bool | None, fit: Fit | None
+    ) -> None:
+        self.classes, self.flat, self.fit = classes, bool(flat), fit
         self.images = self if shape else None
         self.shape = tuple(shape or ())
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sevensteps.data.decode import as_pixels, decode, from_image, read_picture
+from sevensteps.data.decode import Fit, Seen, as_pixels, decode, from_image, look, look_at, read_picture
 from sevensteps.data.images import Splits
 from sevensteps.errors import DataError
 
@@ -167,6 +167,73 @@ def test_another_size_is_squashed_with_antialiasing() -> None:
     assert ((small > 90) & (small < 165)).all()  # nearest neighbors would be 0 or 255
     expected = np.asarray(Image.fromarray(GREY).resize((9, 3), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(decode(file_of(Image.fromarray(GREY)), (1, 3, 9))[0], expected)
+
+
+def test_a_letterbox_keeps_all_of_a_picture_and_is_black_beside_it() -> None:
+    wide = np.full((10, 40), 200, dtype=np.uint8)
+    pixels = decode(file_of(Image.fromarray(wide)), (1, 20, 20), fit="letterbox")[0]
+    np.testing.assert_array_equal(pixels[7:12], 200)
+    assert not pixels[:7].any()
+    assert not pixels[12:].any()
+    tall = decode(file_of(Image.fromarray(wide.T)), (3, 20, 20), fit="letterbox")
+    np.testing.assert_array_equal(tall, np.stack([pixels.T] * 3))
+
+
+def test_a_crop_fills_the_picture_and_takes_its_middle() -> None:
+    striped = np.repeat(np.array([0, 100, 200, 50], dtype=np.uint8), 10)[None].repeat(10, axis=0)
+    pixels = decode(file_of(Image.fromarray(striped)), (1, 10, 20), fit="crop")[0]
+    np.testing.assert_array_equal(pixels, striped[:, 10:30])
+    np.testing.assert_array_equal(
+        decode(file_of(Image.fromarray(striped.T.copy())), (1, 20, 10), fit="crop")[0], pixels.T
+    )
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "squash", "crop"])
+@pytest.mark.parametrize("size", [(1, 999), (999, 1), (1, 1), (7, 5), (64, 64), (63, 65)])
+def test_every_fit_gives_the_shape_that_is_asked_for_and_one_color_stays_itself(
+    fit: Fit, size: tuple[int, int]
+) -> None:
+    content = file_of(Image.new("L", size, 90))
+    for shape in ((1, 5, 7), (3, 8, 8), (1, 1, 1)):
+        pixels = decode(content, shape, fit=fit)
+        assert pixels.shape == shape
+        assert set(pixels.ravel().tolist()) <= ({0, 90} if fit == "letterbox" else {90})
+    if size == (7, 5):
+        np.testing.assert_array_equal(decode(content, (1, 5, 7), fit=fit), 90)
+
+
+@pytest.mark.parametrize(
+    ("image", "is_grey"),
+    [
+        (Image.fromarray(GREY), True),
+        (Image.fromarray(GREY > 128), True),
+        (Image.fromarray(GREY.astype(np.uint16) * 256), True),
+        (Image.fromarray(GREY).convert("LA"), True),
+        (Image.fromarray(GREY).convert("P"), True),
+        (Image.fromarray(GREY).convert("RGB"), False),
+        (Image.fromarray(COLOR), False),
+        (Image.fromarray(COLOR).convert("P"), False),
+        (Image.fromarray(COLOR).convert("RGBA"), False),
+    ],
+)
+def test_the_header_says_the_size_and_whether_there_is_color(image: Image.Image, is_grey: bool) -> None:
+    assert look(file_of(image)) == Seen(7, 5, is_grey)
+
+
+def test_the_size_that_a_header_says_is_that_of_the_picture_as_it_is_shown(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for kind in ("JPEG", "PNG", "WEBP", "TIFF"):
+        (tmp_path / "turned").write_bytes(file_of(Image.fromarray(COLOR), kind, exif=exif))
+        assert look_at(tmp_path / "turned") == Seen(5, 7, is_grey=False), kind
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"", "is empty"), (b"<html>", "known format"), (None, "no file")])
+def test_a_file_without_a_picture_s_header_is_named(tmp_path: Path, content: bytes | None, words: str) -> None:
+    if content is not None:
+        (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        look_at(tmp_path / "a.jpg")
 
 
 def test_the_embedded_pictures_go_through_a_file_unchanged(splits: Splits) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -29,6 +32,8 @@ MOST_COMMENTS = 1000  # in a PPM of digits; Pillow copies a megabyte to take one
 MOST_PROFILES = 16  # in a PNG; each is unpacked, to a megabyte, and one is used
 
 Shape = tuple[int, int, int]  # channels, height, width
+Fit = Literal["letterbox", "squash", "crop"]
+FITS: tuple[Fit, ...] = ("letterbox", "squash", "crop")
 _BAND = 1 << 20  # pixels that are converted at once, so that large pictures stay in memory once
 
 # How a picture is to be turned (EXIF 2.3, tag 0x0112), by the names of PIL's Transpose.
@@ -42,16 +47,64 @@ _TURNS = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
+_SIDEWAYS = (5, 6, 7, 8)  # those that make a wide picture a tall one
 
 
-def decode(content: bytes, shape: Shape, name: str = "the picture") -> UInt8[np.ndarray, "channels height width"]:
+@dataclass(frozen=True)
+class Seen:
+    """What a picture's header says: its size as it is shown, and whether it has no color."""
+
+    width: int
+    height: int
+    is_grey: bool
+
+
+def decode(
+    content: bytes, shape: Shape, name: str = "the picture", fit: Fit = "squash"
+) -> UInt8[np.ndarray, "channels height width"]:
     """Pixels of a picture file, in the shape that a model takes.
 
-    The first frame, turned as its EXIF orientation says, transparency on black, grey or RGB as the channels ask, and
-    squashed to height and width where it has another size (bilinear, with antialiasing).
+    The first frame, turned as its EXIF orientation says, transparency on black, and grey or RGB as the channels ask.
+    Where it has another size (bilinear, with antialiasing) `fit` says what becomes of its sides: "letterbox" keeps
+    all of it and fills up with black, "crop" fills all and cuts off what is too long, the same at both ends, and
+    "squash" changes them.
 
     Raises:
         DataError: not a picture of a known format, damaged, of too many pixels, or made to take long.
+    """
+    with _opened(content, name) as image:
+        return from_image(image, shape, fit)
+
+
+def look(content: bytes, name: str = "the picture") -> Seen:
+    """What the header of a picture file says; no pixel is decoded.
+
+    Grey is what has no place for color, or a palette of greys; not a picture in color whose pixels happen to be grey.
+
+    Raises:
+        DataError: empty, or as `decode`, as far as the header tells.
+    """
+    if not content:
+        raise DataError(f"{name} is empty.", hint="Copy or export the picture again.")
+    with _opened(content, name) as image:
+        width, height = image.size
+        # Of a PNG only what stands before the pixels, since Pillow decodes all to look behind them; of a TIFF Pillow
+        # says the size as it is shown.
+        if image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info):
+            turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+            width, height = (height, width) if turned else (width, height)
+        is_grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+        if image.mode in ("P", "PA") and (palette := image.getpalette()):
+            is_grey = palette[0::3] == palette[1::3] == palette[2::3]
+        return Seen(width, height, is_grey)
+
+
+@contextlib.contextmanager
+def _opened(content: bytes, name: str) -> Iterator[Image]:
+    """An open picture, of which nothing is decoded yet, and that is not made to take long.
+
+    Raises:
+        DataError: in the place of whatever goes wrong with it.
     """
     from PIL import Image as PILImage
     from PIL import UnidentifiedImageError
@@ -66,7 +119,7 @@ def decode(content: bytes, shape: Shape, name: str = "the picture") -> UInt8[np.
                 if width * height > MOST_PIXELS:
                     raise PILImage.DecompressionBombError(f"{width:,} x {height:,} pixels")
                 _check_effort(image, content)
-                return from_image(image, shape)
+                yield image
     except PILImage.DecompressionBombError as error:  # Pillow's own, of twice as many, says the like
         raise DataError(f"{name} has more than {MOST_PIXELS:,} pixels: {error}", hint="Make it smaller.") from error
     except UnidentifiedImageError as error:
@@ -100,7 +153,7 @@ def _check_effort(image: Any, content: bytes) -> None:
         raise ValueError("its tiles cover it many times")
 
 
-def from_image(image: Image, shape: Shape) -> UInt8[np.ndarray, "channels height width"]:
+def from_image(image: Image, shape: Shape, fit: Fit = "squash") -> UInt8[np.ndarray, "channels height width"]:
     """The same from an open PIL image.
 
     Raises:
@@ -117,9 +170,29 @@ def from_image(image: Image, shape: Shape) -> UInt8[np.ndarray, "channels height
         image = image.transpose(PILImage.Transpose[turn])
     image = _in_bytes(image, "L" if channels == 1 else "RGB")
     if image.size != (width, height):
-        image = image.resize((width, height), PILImage.Resampling.BILINEAR)
+        image = _fitted(image, width, height, fit)
     pixels = np.asarray(image)
     return np.ascontiguousarray(pixels[None] if channels == 1 else pixels.transpose(2, 0, 1))
+
+
+def _fitted(image: Image, width: int, height: int, fit: Fit) -> Image:
+    """The picture in another size."""
+    from PIL import Image as PILImage
+
+    before_w, before_h = image.size
+    resized = PILImage.Resampling.BILINEAR
+    if fit == "letterbox":
+        scale = min(width / before_w, height / before_h)
+        size = max(1, round(before_w * scale)), max(1, round(before_h * scale))
+        framed = PILImage.new(image.mode, (width, height))
+        framed.paste(image.resize(size, resized), ((width - size[0]) // 2, (height - size[1]) // 2))
+        return framed
+    box = (0.0, 0.0, float(before_w), float(before_h))
+    if fit == "crop":
+        scale = max(width / before_w, height / before_h)
+        left, top = (before_w - width / scale) / 2, (before_h - height / scale) / 2
+        box = (max(left, 0.0), max(top, 0.0), min(before_w - left, before_w), min(before_h - top, before_h))
+    return image.resize((width, height), resized, box=box)
 
 
 def _in_bytes(image: Image, mode: str) -> Image:
@@ -158,34 +231,51 @@ def _bands(image: Image) -> list[tuple[int, int, int, int]]:
     return [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
 
 
-def read_picture(path: Path, shape: Shape) -> UInt8[np.ndarray, "channels height width"]:
-    """Pixels of the picture file at `path`.
+def read_picture(path: Path, shape: Shape, fit: Fit = "squash") -> UInt8[np.ndarray, "channels height width"]:
+    """Pixels of the picture file at `path`; see `decode`.
 
     Raises:
         DataError: missing, unreadable, no regular file, too large, or as `decode`.
     """
+    return decode(_content(path), shape, str(path), fit)
+
+
+def look_at(path: Path) -> Seen:
+    """What the header of the picture file at `path` says; see `look`.
+
+    Raises:
+        DataError: missing, unreadable, no regular file, too large, or as `look`.
+    """
+    return look(_content(path), str(path))
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        DataError: missing, unreadable, no regular file, or too large.
+    """
     try:
         with reading.regular(path, LARGEST_FILE) as (file, size):
-            content = file.read(size)
+            return file.read(size)
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}.", hint="Check the path.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).", hint="Name a picture file.") from error
-    return decode(content, shape, str(path))
 
 
-def as_pixels(picture: Any, shape: Shape) -> UInt8[np.ndarray, "channels height width"]:
+def as_pixels(picture: Any, shape: Shape, fit: Fit = "squash") -> UInt8[np.ndarray, "channels height width"]:
     """Pixels of a path, a PIL image, bytes, or a uint8 array `(h, w)`, `(c, h, w)` or of that many values.
 
     Raises:
         DataError: none of these, or an array of another size.
     """
     if isinstance(picture, (str, Path)):
-        return read_picture(Path(picture), shape)
+        return read_picture(Path(picture), shape, fit)
     if isinstance(picture, bytes):
-        return decode(picture, shape)
+        return decode(picture, shape, fit=fit)
     if hasattr(picture, "convert"):
-        return from_image(picture, shape)
+        return from_image(picture, shape, fit)
     pixels = np.asarray(picture)
     fitting = {shape, (int(np.prod(shape)),), shape[1:] if shape[0] == 1 else shape}
     if pixels.dtype != np.uint8 or pixels.shape not in fitting:

@@ -21,6 +21,7 @@ from jaxtyping import Bool, Int64, Integer, UInt8
 
 from ..errors import DataError, UsageError, nearest
 from ..seeds import HOLD_OUT, seed_of
+from .decode import Fit
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +35,9 @@ class Images:
     """Labelled pictures of one size.
 
     `pixels` is `(n, channels, height, width)` uint8, `labels` is `(n,)` int64 and indexes `classes`. `rows` are the
-    places the pictures had in the source's own split `origin`; they survive choosing and splitting.
+    places the pictures had in the source's own split `origin`; they survive choosing and splitting. `names` has a name
+    for each of these places, where the source's pictures have names (a folder's: their paths in it), and `fit` says how
+    its pictures came to this size, where they had others; a model keeps it for the pictures that it is given.
     Indexing gives `(float tensor (c, h, w) in [0, 1], int label)`, so this is also a PyTorch dataset; a slice gives
     the `Images` of it.
 
@@ -47,6 +50,8 @@ class Images:
     classes: tuple[str, ...]
     origin: str = "train"
     rows: Int64[np.ndarray, " n"] = field(default_factory=lambda: _AS_THEY_COME, repr=False)
+    names: Sequence[str] = field(default=(), repr=False)
+    fit: Fit | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 4 or self.pixels.dtype != np.uint8:
@@ -119,8 +124,8 @@ class Images:
 
     @property
     def ids(self) -> Sequence[str]:
-        """A name for each picture that stays with it: the source's split and the row there."""
-        return _Ids(self.origin, self.rows)
+        """A name for each picture that stays with it: its own, or the source's split and the row there."""
+        return _Ids(self.origin, self.rows, self.names)
 
     @cached_property
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -161,7 +166,8 @@ class Images:
             return self
         labels = chosen_labels(self.labels, self.classes, classes)
         rows = np.flatnonzero(labels >= 0)
-        return Images(self.pixels[rows], labels[rows], tuple(classes), self.origin, self.rows[rows])
+        taken = self.take(rows)
+        return dataclasses.replace(taken, labels=labels[rows], classes=tuple(classes))
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Images, Images]:
         """Two sets, the second with `fraction` of each class (rounded, at least one of a class that has two).
@@ -178,8 +184,8 @@ class Images:
 class _Ids(Sequence[str]):
     """The names, each made when it is asked for: those of a million pictures take a hundred megabytes."""
 
-    def __init__(self, origin: str, rows: Int64[np.ndarray, " n"]) -> None:
-        self._origin, self._rows = origin, rows
+    def __init__(self, origin: str, rows: Int64[np.ndarray, " n"], names: Sequence[str] = ()) -> None:
+        self._origin, self._rows, self._names = origin, rows, names
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -190,12 +196,15 @@ class _Ids(Sequence[str]):
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
-            return list(_Ids(self._origin, self._rows[index]))
-        return f"{self._origin}/{self._rows[index]}"
+            return list(_Ids(self._origin, self._rows[index], self._names))
+        return self._named(int(self._rows[index]))
 
     def __iter__(self) -> Iterator[str]:
         for first in range(0, len(self), 1024):
-            yield from (f"{self._origin}/{row}" for row in self._rows[first : first + 1024].tolist())
+            yield from map(self._named, self._rows[first : first + 1024].tolist())
+
+    def _named(self, row: int) -> str:
+        return self._names[row] if self._names else f"{self._origin}/{row}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)

@@ -17,6 +17,7 @@ from jaxtyping import Float64, UInt8
 
 from .. import model_file
 from ..abstention import in_file
+from ..data.decode import Fit
 from ..errors import ModelError, UsageError, nearest
 from .predict import Bound, bound_layers, learner_from, load_model, numpy_layers
 
@@ -58,6 +59,7 @@ class Explainer:
     shape: tuple[int, int, int]
     is_linear: bool
     slopes: Slopes
+    fit: Fit = "squash"  # as of the model
 
     def explain(self, pixels: Pixels, name: str) -> Explanation:
         """What speaks for a class in a picture.
@@ -113,10 +115,10 @@ def load_explainer(path: Path) -> Explainer:
     arrays, _ = in_file(arrays, about, path)
     layers = numpy_layers(about.get("model"), model.shape, about.get("flat") is True)
     if layers is None:
-        return Explainer(model.classes, model.shape, False, _with_torch(path, model.shape))
+        return Explainer(model.classes, model.shape, False, _with_torch(path, model.shape), model.fit)
     bound = bound_layers(layers, {name: array.astype(np.float64) for name, array in arrays.items()}, path)
     is_linear = all(layer != "ReLU" for layer, _, _ in bound)
-    return Explainer(model.classes, model.shape, is_linear, _with_numpy(bound))
+    return Explainer(model.classes, model.shape, is_linear, _with_numpy(bound), model.fit)
 
 
 def _with_numpy(layers: list[Bound]) -> Slopes:

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 
 from .. import model_file
 from ..abstention import NONE_OF_THESE, Abstention, in_file
-from ..data.decode import read_picture
+from ..data.decode import FITS, Fit, read_picture
 from ..errors import DataError, ModelError
 
 if TYPE_CHECKING:
@@ -78,12 +78,13 @@ class Model:
     shape: tuple[int, int, int]
     probabilities: Callable[[UInt8[np.ndarray, "n channels height width"]], Float[np.ndarray, "n classes"]]
     abstention: Abstention | None = None
+    fit: Fit = "squash"  # how pictures of another size come to the shape: as those did that it was trained on
 
     def predict(self, files: Iterable[Path]) -> Iterator[Answer]:
         """An answer for each file, in order; a file that cannot be read gets its error and ends nothing."""
         for path in files:
             try:
-                pixels = read_picture(path, self.shape)
+                pixels = read_picture(path, self.shape, self.fit)
             except DataError as error:
                 yield Answer(str(path), error=error.message)
                 continue
@@ -108,13 +109,14 @@ def load_model(path: Path) -> Model:
     path = path / "model.safetensors" if path.is_dir() else path
     arrays, about = model_file.read(path)
     classes, shape, temperature = checked_facts(about, path)
+    fit: Fit = about.get("fit") or "squash"
     arrays, abstention = in_file(arrays, about, path)
     layers = numpy_layers(about.get("model"), shape, about.get("flat") is True)
     if layers is not None and about.get("loss") != "mse_loss" and about.get("activation") is None:
         bound = bound_layers(layers, arrays, path)
-        model = Model(classes, shape, lambda pixels: _shares(_scores(bound, pixels) / temperature), abstention)
+        model = Model(classes, shape, lambda pixels: _shares(_scores(bound, pixels) / temperature), abstention, fit)
     else:
-        model = Model(classes, shape, _with_torch(learner_from(path, shape)), abstention)
+        model = Model(classes, shape, _with_torch(learner_from(path, shape)), abstention, fit)
     try:
         shares = model.probabilities(np.zeros((1, *shape), dtype=np.uint8))
     except ModelError:
@@ -154,6 +156,7 @@ def checked_facts(about: dict[str, Any], path: Path) -> tuple[tuple[str, ...], t
         and math.prod(shape) <= MOST_VALUES,
         # The smallest that do not divide a score to infinity, or all scores to one.
         "flat": about.get("flat") is None or isinstance(about["flat"], bool),
+        "fit": about.get("fit") in (None, *FITS),
         "loss": about.get("loss") is None or isinstance(about["loss"], str),
         "temperature": type(temperature) in (int, float) and 1e-6 <= temperature <= 1e6,
     }
