@@ -65,7 +65,7 @@ class Formula:
         self._seen: tuple[Any, ...] = ()  # which buffers, as they were when the two below were made of them
         self._shift = self._spread = torch.empty(0)
 
-    def predict(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch scores"]:
+    def predict(self, x: Tensor) -> Float[Tensor, "batch scores"]:
         """What the model says of pixels that are `scale` times as large as it takes them.
 
         Raises:
