@@ -223,4 +223,9 @@ def test_the_command_saves_it_for_each_file_and_gives_its_name(runs: Path, tmp_p
     assert said.code == 0
     assert "why: here" in said.out
     assert (tmp_path / "here/a.why.png").is_file()
-    refused(sevensteps("predict", str(runs / "linear-3"), "a.png", "--explain", "a.png", cwd=tmp_path), 2, "a.png", "--explain why")
+    refused(
+        sevensteps("predict", str(runs / "linear-3"), "a.png", "--explain", "a.png", cwd=tmp_path),
+        2,
+        "a.png",
+        "--explain why",
+    )

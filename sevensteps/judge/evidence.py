@@ -173,8 +173,11 @@ def _is_telling(
     known = open_findings.get("saturated")
     if known is not None and history[-1].number <= known.epoch + 2 * FALLING_FOR:
         return True
-    now, *before = (chance_of(epoch, counts) for epoch in history[:-3:-1])
-    return now is not None and now.holds and not (before and before[0] is not None and before[0].holds)
+    now = chance_of(history[-1], counts)
+    if now is None or not now.holds:  # nearly every epoch of a run that learns
+        return False
+    before = chance_of(history[-2], counts) if len(history) > 1 else None
+    return before is None or not before.holds
 
 
 def chance_of(epoch: Epoch, counts: Mapping[str, int] | None) -> Chance | None:

@@ -19,7 +19,7 @@ from .rates import steady_rate
 
 SAMPLE = 64  # pictures looked at; a look at them takes some 0.2 ms of a linear model, and as long as half a batch else
 OFTEN = 4  # epochs: so many are looked at first, all of them
-COST, SHARE = 6, 0.01  # batches that a look may take the time of, and the share of all batches that looks may cost
+COST, SHARE = 14, 0.01  # batches that a look may take the time of, and the share of all batches that looks may cost
 
 
 class Sampler:
