@@ -10,7 +10,6 @@ import dataclasses
 import io
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,11 +22,11 @@ from . import __version__
 from . import cli_data as preparing
 from . import cli_judging as judging
 from . import cli_showing as showing
-from .cli_common import Common
+from .cli_common import Common, as_flags
 from .cli_common import program as _program
 from .cli_common import quoted as _quoted
 from .errors import RecipeError, SevenstepsError, UsageError, nearest
-from .recipe import Recipe, setting_types, shipped_recipes
+from .recipe import Recipe, default_recipe, setting_types, shipped_recipes
 
 if TYPE_CHECKING:
     from .training import Run
@@ -91,10 +90,12 @@ def train(
     Parameters
     ----------
     source
-        pullover-dress, fashion-mnist, or the path of IDX files or of a store.
+        pullover-dress, fashion-mnist, a folder with a folder of pictures for each class (in train, valid and test
+        folders or not), or the path of IDX files or of a store.
     recipe
         A recipe that ships (linear, relu, cnn, fashion-10, walkthrough-by-hand, walkthrough-learner), a TOML file, or
-        a run's folder. A model's name chooses the recipe of that name.
+        a run's folder. A model's name chooses the recipe of that name; without either, linear or cnn is chosen for a
+        folder by its pictures, and linear for everything else.
     out
         The run's folder; the next free one under runs/ unless given.
     force
@@ -109,23 +110,27 @@ def train(
     given = {key: value for key, value in vars(settings).items() if value is not None}
     if "classes" in given:
         given["classes"] = tuple(given["classes"])
-    if recipe is None:
-        recipe = str(given["model"]) if given.get("model") in shipped_recipes() else "linear"
+    why = ""
+    if recipe is None and given.get("model") in shipped_recipes():
+        recipe = str(given["model"])
+    elif recipe is None:
+        recipe, why = default_recipe(source or "", given.get("classes", ()), given.get("size", 0))
     elif recipe not in shipped_recipes() and not Path(recipe).exists() and (Path("runs") / recipe).is_dir():
         recipe = str(Path("runs") / recipe)
     loaded = Recipe.load(recipe)
     with _said_as_typed("train", source, given.get("classes", ())):
         # Before anything heavy is imported, so that a mistyped flag is answered at once.
         chosen = loaded.replace(**given, **({"source": source} if source else {}))
-
-        if seeds is not None:
-            return judging.train_seeds(seeds, chosen, out, force, common, _interrupted)
         from . import jobs
         from .show import terminal
 
+        console, error = terminal.consoles(quiet_stdout=common.json)
+        if why:
+            error.print(terminal.printable(why))
+        if seeds is not None:
+            return judging.train_seeds(seeds, chosen, out, force, common, _interrupted)
         # A recipe that was changed on the way here is no longer the one that was recorded with the run.
         which: Any = recipe if chosen == loaded else chosen
-        console, error = terminal.consoles(quiet_stdout=common.json)
         with terminal.training(console, error) as observe:
             run = jobs.train(recipe=which, out=out, save=True, force=force, plots=plots, exact=exact, observe=observe)
     return _shown(run, chosen, common)
@@ -137,25 +142,11 @@ def _said_as_typed(verb: str, source: str | None, classes: Sequence[str]) -> Ite
     try:
         yield
     except SevenstepsError as error:
-        error.hint = re.sub(_SETTING, _as_flag, error.hint)
+        error.hint = as_flags(error.hint)
         if source is None and error.message.startswith("There is no class ") and os.path.exists(classes[-1]):
             rest = " ".join(map(_quoted, [classes[-1], "--classes", *classes[:-1]]))
             error.hint = f"If {classes[-1]} is the source, name it first: {_program()} {verb} {rest}"
         raise
-
-
-_SETTING = re.compile(r"""\b([a-z_]+)\ =\ ("[^"]*"|\[[^]]*\]|[^\s,]*[^\s,.])""", re.VERBOSE)
-
-
-def _as_flag(setting: re.Match[str]) -> str:
-    """A recipe's `key = value` as it is typed."""
-    key, value = setting.groups()
-    flag = f"--{key.replace('_', '-')}"
-    if key not in setting_types():
-        return setting[0]
-    if value in ("true", "false"):
-        return flag if value == "true" else f"--no-{flag[2:]}"
-    return f"{flag} {re.sub('[][,]', '', value)}"
 
 
 @app.command
@@ -208,6 +199,7 @@ def _shown(run: Run, chosen: Recipe, common: Common) -> int:
         against=run.against,
         looks=run.looks,
         coverage=run.coverage,
+        fewest=run.fewest,
     )
     folder = str(run.folder)
     following = [
@@ -276,6 +268,7 @@ def _worth_trying(recipe: Recipe) -> str:
     # A run's own recipe names its classes also where they are all there are.
     chosen = () if embedded and recipe.classes == ("Pullover", "Dress") else recipe.classes
     classes = f" --classes {' '.join(map(_quoted, chosen))}" if chosen else ""
+    classes += "" if recipe.bad_files == "stop" else f" --bad-files {recipe.bad_files}"
     return f"{_program()} train{source}{classes} --recipe {following.get(recipe.name, 'linear')} --plots"
 
 
@@ -335,6 +328,7 @@ def data(
     source: str | None = None,
     *,
     classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
+    size: Annotated[int, Parameter(converter=_whole_number)] = 0,
     common: Common = Common(),
 ) -> int:
     """Show what a source holds: counts, sizes, exact duplicates, and pictures that are in two splits.
@@ -342,9 +336,11 @@ def data(
     Parameters
     ----------
     source
-        pullover-dress (unless given), fashion-mnist, or the path of IDX files or of a store.
+        pullover-dress (unless given), fashion-mnist, a folder of class folders, or the path of IDX files or of a store.
     classes
         Only these classes.
+    size
+        Pixels a side that a folder's pictures are made, which duplicates are looked for at.
     """
     from . import jobs
     from .show import terminal
@@ -354,6 +350,7 @@ def data(
         splits, found = jobs.data(
             source or "pullover-dress",
             classes,
+            size,
             lambda note: error.print(terminal.printable(getattr(note, "line", ""))),
         )
     channels, height, width = found.shape
@@ -365,7 +362,7 @@ def data(
                     "classes": list(found.classes),
                     "counts": found.counts,
                     "sizes": {f"{width}x{height}x{channels}": sum(sum(c.values()) for c in found.counts.values())},
-                    "bad_files": [],
+                    "bad_files": [{"picture": name, "reason": reason} for name, reason in splits.bad_files],
                     "duplicates": [{"pictures": group, "score": 1.0} for group in found.duplicates],
                     "leaks": [{"pictures": group, "score": 1.0} for group in found.leaks],
                     "suspects": [],

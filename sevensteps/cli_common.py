@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+
+from .recipe import setting_types
 
 
 @Parameter(name="*")
@@ -35,3 +38,22 @@ def quoted(path: str) -> str:
     import shlex
 
     return shlex.quote(path)
+
+
+def as_flags(hint: str) -> str:
+    """A hint that speaks of a recipe's `key = value` as it is typed."""
+    return re.sub(_SETTING, _as_flag, hint)
+
+
+_SETTING = re.compile(r"""\b([a-z_]+)\ =\ ("[^"]*"|\[[^]]*\]|[^\s,]*[^\s,.])""", re.VERBOSE)
+
+
+def _as_flag(setting: re.Match[str]) -> str:
+    """A recipe's `key = value` as it is typed."""
+    key, value = setting.groups()
+    flag = f"--{key.replace('_', '-')}"
+    if key not in setting_types():
+        return setting[0]
+    if value in ("true", "false"):
+        return flag if value == "true" else f"--no-{flag[2:]}"
+    return f"{flag} {re.sub('[][,]', '', value)}"

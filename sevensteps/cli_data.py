@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from .cli_common import Common, program, quoted
+from .cli_common import Common, as_flags, program, quoted
+from .errors import SevenstepsError
 
 
 def prepare(
@@ -19,6 +20,9 @@ def prepare(
     classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
     hold_out: float = 0.1,
     seed: int = 0,
+    size: int = 0,
+    fit: Literal["letterbox", "squash", "crop"] = "letterbox",
+    bad_files: Literal["stop", "skip"] = "stop",
     common: Common = Common(),
 ) -> int:
     """Write a source into one file that is trained on without fitting into memory.
@@ -28,7 +32,7 @@ def prepare(
     Parameters
     ----------
     source
-        pullover-dress, fashion-mnist, or the path of IDX files.
+        pullover-dress, fashion-mnist, a folder of class folders, or the path of IDX files.
     out
         The file to write; NAME.store in this folder unless given.
     classes
@@ -37,6 +41,12 @@ def prepare(
         Share of the training pictures held out for validation, where the source has none for it.
     seed
         Decides the order of the pictures and what is held out.
+    size
+        Pixels a side that a folder's pictures are made. 0: their own size if they share one of at most 64, else 64.
+    fit
+        How a folder's pictures are made that size: with black beside them, changed in shape, or cut.
+    bad_files
+        What files in a folder do that are no whole pictures.
     """
     from . import jobs
     from .data.store import in_words
@@ -45,7 +55,20 @@ def prepare(
     console, error = terminal.consoles(quiet_stdout=common.json)
     with terminal.working(error) as observe:
         try:
-            made = jobs.prepare(source, out, classes=classes, hold_out=hold_out, seed=seed, observe=observe)
+            made = jobs.prepare(
+                source,
+                out,
+                classes=classes,
+                hold_out=hold_out,
+                seed=seed,
+                size=size,
+                fit=fit,
+                bad_files=bad_files,
+                observe=observe,
+            )
+        except SevenstepsError as failure:
+            failure.hint = as_flags(failure.hint)
+            raise
         except KeyboardInterrupt:
             error.print("What is done is kept: the same command goes on where it was.")
             raise

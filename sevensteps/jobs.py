@@ -18,11 +18,13 @@ from .data.images import Splits
 from .device import computing_with
 from .errors import ModelError, RecipeError, RunError, TrainingError, UsageError
 from .opening import differences_between, prepared, recorded, refuse_other_pictures, take_up
-from .recipe import Recipe, read_recipe, recorded_in
+from .recipe import Recipe, default_recipe, read_recipe, recorded_in
 from .records import Check, Note, Portion, Prepared, Spread
 
 if TYPE_CHECKING:
     from .data.audit import Audit
+    from .data.decode import Fit
+    from .data.folder import BadFiles
     from .ship.predict import Answer
     from .training import Observe, Run
 
@@ -62,6 +64,10 @@ def train(
             hint="Settings are given by name: ss.train(epochs=3, lr=0.1).",
         )
     before = {} if isinstance(recipe, Recipe) else _recorded_with(recipe)
+    if recipe is None and "model" not in settings:
+        recipe, why = default_recipe(source or "", settings.get("classes", ()), settings.get("size", 0))
+        if why:
+            observe(Note(why))
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe or "linear")
     recipe = recipe.replace(**settings, **({"source": str(source)} if source else {}))
     from .training import count_look
@@ -341,17 +347,18 @@ def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> l
 
 
 def data(
-    source: str | Path, classes: Sequence[str] = (), observe: Observe = lambda event: None
+    source: str | Path, classes: Sequence[str] = (), size: int = 0, observe: Observe = lambda event: None
 ) -> tuple[Splits, Audit]:
-    """What a source holds: counts, sizes, exact duplicates and leaks.
+    """What a source holds: counts, sizes, exact duplicates and leaks, and the bad files of a folder.
 
     Raises:
         DataError: no such source, or pictures that cannot be used.
     """
     from .data.audit import audit
-    from .data.sources import load
+    from .data.sources import is_class_folder, load
 
-    splits = load(source, classes or None, say=lambda line: observe(Note(line)))
+    bad_files: BadFiles = "skip" if isinstance(source, (str, Path)) and is_class_folder(source) else "stop"
+    splits = load(source, classes or None, size=size, bad_files=bad_files, say=lambda line: observe(Note(line)))
     return splits, audit(splits)
 
 
@@ -362,6 +369,9 @@ def prepare(
     classes: Sequence[str] = (),
     hold_out: float = 0.1,
     seed: int = 0,
+    size: int = 0,
+    fit: Fit = "letterbox",
+    bad_files: BadFiles = "stop",
     observe: Callable[[Any], None] = lambda event: None,
 ) -> Prepared:
     """Write the pictures of a source into a store, which is trained on without being in memory.
@@ -380,7 +390,7 @@ def prepare(
 
     target = Path(out) if out else Path(f"{Path(source).absolute().name.removesuffix('.gz')}.store")
     header = write(
-        load_streams(source, say),
+        load_streams(source, say, classes=classes, size=size, fit=fit, bad_files=bad_files),
         target,
         classes=tuple(classes),
         hold_out=hold_out,

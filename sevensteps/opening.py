@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,7 +48,14 @@ def open_source(recipe: Recipe, observe: Observe) -> Splits:
             f"The pictures of recipe {recipe.name!r} are not at {recipe.source} any more.",
             hint="Bring them back there, or train on them where they are now: sevensteps train PATH --recipe RUN",
         )
-    splits = load(recipe.source, recipe.classes or None, say=lambda line: observe(Note(line)))
+    splits = load(
+        recipe.source,
+        recipe.classes or None,
+        size=recipe.size,
+        fit=recipe.fit,
+        bad_files=recipe.bad_files,
+        say=lambda line: observe(Note(line)),
+    )
     for name, images in (("test", splits.test), ("valid", splits.valid)):
         if images is not None and not len(images):
             raise DataError(
@@ -63,7 +71,7 @@ def open_source(recipe: Recipe, observe: Observe) -> Splits:
                 f"{recipe.source} has no test pictures, and too few to hold any out: one of each class.",
                 hint="Add pictures: four of each class or more.",
             )
-        splits = Splits(train, test, splits.valid, splits.source)
+        splits = dataclasses.replace(splits, train=train, test=test)
     return splits
 
 
@@ -85,6 +93,7 @@ def recorded(splits: Splits, recipe: Recipe) -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": recipe.threads,
         "data": _fingerprints(splits),
+        **({"bad_files": len(splits.bad_files)} if splits.bad_files else {}),
     }
 
 

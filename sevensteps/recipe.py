@@ -14,7 +14,7 @@ import os
 import re
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
@@ -46,6 +46,16 @@ class Recipe:
     name: str = setting("linear", "What the recipe is called.")
     source: str = setting("pullover-dress", "Where the pictures come from: a name, or a path.")
     classes: tuple[str, ...] = setting((), "Only these classes; the order given is the label. Empty: all.")
+    size: int = setting(
+        0,
+        "Pixels a side that a folder's pictures are made. 0: their own size if they share one of at most 64, else 64.",
+        least=0,
+        most=1024,
+    )
+    fit: Literal["letterbox", "squash", "crop"] = setting(
+        "letterbox", "How a folder's pictures are made that size: with black beside them, changed in shape, or cut."
+    )
+    bad_files: Literal["stop", "skip"] = setting("stop", "What files in a folder do that are no whole pictures.")
     hold_out: float = setting(0.1, "Share of the training pictures held out for validation.", least=0, most=0.9)
     validate_on: Literal["valid", "test"] = setting("valid", "Pictures looked at after each epoch.")
     batch_size: int = setting(256, "Pictures in a mini-batch.", least=1)
@@ -245,6 +255,7 @@ class Recipe:
 
         return self.replace(
             source=_from_anywhere(self.source),
+            size=self.size or _own_size(self.source, splits),
             width=self.width or usual_width(self.model),
             loss=loss,
             keep=keep,
@@ -382,6 +393,18 @@ class Recipe:
         return rule
 
 
+def default_recipe(source: str | Path, classes: Sequence[str] = (), size: int = 0) -> tuple[str, str]:
+    """The name of the recipe for a source for which none was named; and why, where its pictures decide.
+
+    Raises:
+        DataError: a folder that is no source.
+    """
+    from .data.folder import default_recipe
+    from .data.sources import is_class_folder
+
+    return default_recipe(Path(source), classes, size) if source and is_class_folder(source) else ("linear", "")
+
+
 def read_recipe(path: Path) -> str:
     """The text of a recipe's file.
 
@@ -481,6 +504,12 @@ def _from_anywhere(source: str) -> str:
     from .data.sources import SOURCES
 
     return source if source in SOURCES or not os.path.exists(source) else str(Path(source).absolute())
+
+
+def _own_size(source: str, splits: Splits) -> int:
+    """The pixels a side that a folder's pictures have; 0 of other sources, and where the sides differ."""
+    _, height, width = splits.train.shape
+    return height if os.path.isdir(source) and splits.train.fit and height == width else 0
 
 
 def _device(wanted: str) -> str:

@@ -51,6 +51,7 @@ Observe = Callable[[Event], None]
 # Half a minute of work is what a power cut may cost; five seconds of it are for the batch and the save under way.
 SECONDS_BETWEEN_SAVES = 25.0
 SHARE_FOR_SAVING = 0.01
+FEW = 200  # pictures of a class to train on, below which that there are so few says more than any setting
 
 
 @dataclass
@@ -104,6 +105,13 @@ class Run:
     looks: int | None = None  # models that these test pictures have judged on this machine; None where none was counted
     calibration: Calibration | None = None  # on the split that counts
     coverage: Coverage | None = None  # of a model that may abstain
+
+    @property
+    def fewest(self) -> int | None:
+        """Pictures to train on of the class that has the fewest of them, where these are few."""
+        images = getattr(self.learn.dls.train, "images", None)
+        counts = [count for count in images.counts.values() if count] if isinstance(images, Images) else []
+        return min(counts) if counts and min(counts) < FEW else None
 
     def as_json(self) -> dict[str, Any]:
         """The keys that `train --json` promises."""

@@ -106,6 +106,8 @@ WITHOUT_TORCH = [
     "data/pullover_dress",
     "data/sources",
     "data/decode",
+    "data/folder",
+    "data/tree",
     "data/audit",
     "data/blocks",
     "data/prepare",

@@ -280,12 +280,16 @@ def held_out(labels: Int64[np.ndarray, " n"], classes: int, fraction: float, see
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """What a source gives: training pictures, and test and validation pictures where there are any."""
+    """What a source gives: training pictures, and test and validation pictures where there are any.
+
+    `bad_files` are the ids of files that were left out, since they cannot be used, each with its reason.
+    """
 
     train: Images
     test: Images | None = None
     valid: Images | None = None
     source: str = ""
+    bad_files: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for name, images in (("test", self.test), ("valid", self.valid)):

@@ -157,7 +157,7 @@ def _planned(streams: Streams, classes: tuple[str, ...], hold_out: float, seed: 
         for split in SPLITS
         if counts[split]
     }
-    header = Header(streams.shape, chosen, streams.source, float(hold_out), seed, sections)
+    header = Header(streams.shape, chosen, streams.source, float(hold_out), seed, sections, streams.fit)
     sizes = np.bincount(buckets[trained_on], minlength=many)
     chunks = [(split, first) for split in streams.splits for first in range(0, len(labels[split]), rows)]
     return _Plan(header, labels, goes_to, buckets, sizes, chunks, rows)

@@ -6,6 +6,8 @@ A new source is one file beside this one and one line in `SOURCES`.
 from __future__ import annotations
 
 import math
+import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,9 @@ from typing import TYPE_CHECKING
 from .. import memory
 from ..errors import DataError, UsageError, nearest
 from ..places import cache_folder
+from . import folder
+from .decode import Fit
+from .folder import BadFiles
 from .images import Splits
 
 if TYPE_CHECKING:
@@ -44,12 +49,17 @@ def load(
     source: str | Path = "pullover-dress",
     classes: Sequence[str] | None = None,
     *,
+    size: int = 0,
+    fit: Fit = "letterbox",
+    bad_files: BadFiles = "stop",
     say: Callable[[str], None] = lambda line: None,
 ) -> Splits:
-    """The splits of a source: "pullover-dress", "fashion-mnist", or the path of IDX files or a store.
+    """The splits of a source: "pullover-dress", "fashion-mnist", or the path of class folders, IDX files or a store.
 
+    Pictures of class folders are made `size` pixels a side (0: their own size where it is one of at most 64, else 64);
+    see `decode` for `fit`. A file among them that is no picture stops it, unless `bad_files` is "skip".
     IDX files that do not fit into memory are prepared into a store first, which is kept in the cache. `classes` picks
-    classes by name, and the order given is the label. `say` gets a line about anything slow.
+    classes by name, and the order given is the label. `say` gets a line about anything slow, and about a folder.
 
     >>> load("pullover-dress").train
     Images(train: 12,000 pictures of 28x28x1: 6,000 Pullover, 6,000 Dress)
@@ -60,10 +70,16 @@ def load(
         DownloadError: a source that is not on this machine and could not be fetched.
     """
     _refuse_if_none(source, classes)
-    if str(source) in SOURCES:
-        splits = SOURCES[str(source)](say)
+    if is_class_folder(source):
+        splits = folder.load_folder(
+            Path(source), tuple(classes or ()), size=size, fit=fit, bad_files=bad_files, say=say
+        )
     else:
-        splits = _from_path(Path(source), tuple(classes or ()), say)
+        _refuse_unused(source, size, fit, bad_files)
+        if str(source) in SOURCES:
+            splits = SOURCES[str(source)](say)
+        else:
+            splits = _from_path(Path(source), tuple(classes or ()), say)
     if classes:
         splits = splits.choose(classes)
     present = [name for name, count in splits.train.counts.items() if count]
@@ -84,8 +100,26 @@ def load(
     return splits
 
 
-def load_streams(source: str | Path, say: Callable[[str], None] = lambda line: None) -> Streams:
-    """The streams of a source: what `prepare` makes a store of.
+def is_class_folder(source: str | Path) -> bool:
+    """Whether a source is a folder of class folders: any that holds no IDX files."""
+    if str(source) in SOURCES or not os.path.isdir(source):
+        return False
+    try:
+        return not any(re.search(r"-idx\d-ubyte(\.gz)?$", name) for name in os.listdir(source))
+    except OSError:
+        return True  # and then it is said why it cannot be read
+
+
+def load_streams(
+    source: str | Path,
+    say: Callable[[str], None] = lambda line: None,
+    *,
+    classes: Sequence[str] = (),
+    size: int = 0,
+    fit: Fit = "letterbox",
+    bad_files: BadFiles = "stop",
+) -> Streams:
+    """The streams of a source: what `prepare` makes a store of. Those of a folder are of the chosen classes alone.
 
     Raises:
         UsageError, DataError, DownloadError: as `load`; or the source is a store already.
@@ -94,6 +128,9 @@ def load_streams(source: str | Path, say: Callable[[str], None] = lambda line: N
     from .store import is_store
 
     _refuse_if_none(source, None)
+    if is_class_folder(source):
+        return folder.stream_folder(Path(source), tuple(classes), size=size, fit=fit, bad_files=bad_files, say=say)
+    _refuse_unused(source, size, fit, bad_files)
     if str(source) in SOURCES:
         return streams.of_splits(SOURCES[str(source)](say))
     if is_store(Path(source)):
@@ -150,6 +187,19 @@ def _prepared_in_cache(path: Path, classes: tuple[str, ...], size: int, free: in
 
     prepare(streams, target, classes=classes, say=say, progress=tell)
     return target
+
+
+def _refuse_unused(source: str | Path, size: int, fit: Fit, bad_files: BadFiles) -> None:
+    """Raise for a setting that would do nothing.
+
+    Raises:
+        UsageError: naming it.
+    """
+    for key, value, usual in (("size", size, 0), ("fit", fit, "letterbox"), ("bad_files", bad_files, "stop")):
+        if value != usual:
+            raise UsageError(
+                f"{key} is for a folder of class folders, and {source} is none.", hint=f"Leave it out: {key} = {usual}"
+            )
 
 
 def _refuse_if_none(source: str | Path, classes: Sequence[str] | None) -> None:

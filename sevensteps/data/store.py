@@ -19,7 +19,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from ..errors import DataError, SevenstepsError
 from ..places import cache_folder
 from ..records import Check
 from .blocks import Blocks
+from .decode import FITS, Fit
 from .images import Images, Splits, chosen_labels, fingerprint
 
 MAGIC = b"7STEPS\x00\x01"
@@ -65,6 +66,7 @@ class Header:
     hold_out: float
     seed: int
     splits: Mapping[str, Section]
+    fit: Fit | None = None  # as of `Images`; not in the file where there is none
 
     @property
     def picture(self) -> int:
@@ -80,6 +82,8 @@ class Header:
         """The beginning of the file."""
         facts: dict[str, Any] = {**vars(self), "format": FORMAT}
         facts["splits"] = {name: vars(section) for name, section in self.splits.items()}
+        if self.fit is None:
+            del facts["fit"]
         facts["sha256"] = hashlib.sha256(_canonical(facts)).hexdigest()
         text = _canonical(facts)
         return MAGIC + len(text).to_bytes(8, "little") + text
@@ -153,7 +157,8 @@ class StoredImages(Images):
                     f"{len(rows):,} pictures of {self.blocks.path} are {in_words(size)}, and do not fit into memory.",
                     hint="Choose classes, and what is held out, when the store is made: sevensteps prepare --help",
                 )
-        return Images(self.pixels[where], self.labels[where], self.classes, self.origin, self.rows[where])
+        rows = self.rows[where]
+        return Images(self.pixels[where], self.labels[where], self.classes, self.origin, rows, fit=self.fit)
 
     def choose(self, classes: Any) -> Images:
         """As `Images.choose`; the copy must fit into memory.
@@ -166,7 +171,7 @@ class StoredImages(Images):
         labels = chosen_labels(self.labels, self.classes, classes)
         rows = np.flatnonzero(labels >= 0)
         taken = self.take(rows)
-        return Images(taken.pixels, labels[rows], tuple(classes), taken.origin, taken.rows)
+        return replace(taken, labels=labels[rows], classes=tuple(classes))
 
 
 def is_store(path: Path) -> bool:
@@ -292,6 +297,8 @@ def _parsed(text: bytes) -> Header | None:
         return None
     if not all(isinstance(word, str) for word in words) or "train" not in splits or len(set(classes)) != len(classes):
         return None
+    if header.fit not in (None, *FITS):
+        return None
     if type(header.seed) is not int or type(header.hold_out) not in (int, float):
         return None
     return header if header.to_bytes()[len(MAGIC) + 8 :] == text and f'"sha256":"{claimed}"'.encode() in text else None
@@ -367,6 +374,7 @@ def _splits(path: Path, file: Any, header: Header) -> Splits:
             header.classes,
             section.origin,
             rows,
+            fit=header.fit,
             blocks=Blocks(path, places.pixels[name], header.shape, labels, header.block, checksums),
             known_fingerprint=section.fingerprint,
             known_values=values.reshape(header.shape[0], 256),

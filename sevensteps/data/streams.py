@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from ..errors import DataError
+from .decode import Fit
 from .images import Images, Splits
 
 Chunk = UInt8[np.ndarray, "chunk channels height width"]
@@ -37,6 +38,7 @@ class Streams:
     shape: tuple[int, int, int]
     source: str
     files: tuple[Any, ...]  # what tells the source's files from changed ones
+    fit: Fit | None = None  # as of `Images`
 
     @property
     def size(self) -> int:

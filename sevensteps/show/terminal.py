@@ -212,6 +212,7 @@ def print_result(
     against: Against | None,
     looks: int | None,
     coverage: Coverage | None,
+    fewest: int | None,
 ) -> None:
     """The end of a run: why it stopped, the figure with its interval, and the baselines to hold it against."""
     out.print(_pair("stopped", f"because {stopped_because}{kept}"))
@@ -224,6 +225,8 @@ def print_result(
         out.print(_pair("", coverage_in_words(coverage), style="dim"))
     if looks is not None:
         out.print(_pair("", looks_in_words(looks), style="dim"))
+    if fewest is not None:
+        out.print(_pair("few pictures", few_in_words(fewest), style="dim"))
     for finding in findings:
         passed = "" if finding.recovered_at is None else f" It recovered at epoch {finding.recovered_at}."
         out.print(_pair("warning", finding.message + passed, style="yellow"))
@@ -236,6 +239,14 @@ def print_result(
 def looks_in_words(looks: int) -> str:
     """How many models have been judged on the same test pictures."""
     return f"these test pictures have judged {looks:,} model{'s' * (looks != 1)} on this machine"
+
+
+def few_in_words(fewest: int) -> str:
+    """What so few training pictures of a class mean for the result."""
+    return (
+        f"a class has {fewest:,} to train on: below 200 the interval is wide, and a backbone that was trained on many "
+        "others usually helps"
+    )
 
 
 def coverage_in_words(coverage: Coverage) -> str:
@@ -277,7 +288,7 @@ def print_next(out: Console, folder: str | None, commands: Sequence[str]) -> Non
 
 def print_table(out: Console, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Aligned columns; numbers to the right."""
-    rows = [[printable(cell) for cell in row] for row in rows]
+    titles, rows = [*map(printable, titles)], [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     for place, row in enumerate([titles, *rows]):
         cells = [

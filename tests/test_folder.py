@@ -1,0 +1,652 @@
+"""A folder of class folders as a source: what is understood, what is refused, and what is left out, each by name."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import re
+import sys
+import unicodedata
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typed import Done, error_in, here, refused
+
+from sevensteps import model_file
+from sevensteps.data import folder as room
+from sevensteps.data.decode import decode
+from sevensteps.data.images import Splits
+from sevensteps.data.sources import load, load_streams
+from sevensteps.data.tree import scan
+from sevensteps.errors import DataError, UsageError
+from sevensteps.recipe import default_recipe
+
+RANDOM = np.random.default_rng(0)
+
+
+def png(size: tuple[int, int] = (6, 6), value: int = 90, mode: str = "L") -> bytes:
+    """A picture of one value."""
+    content = io.BytesIO()
+    Image.new(mode, size, (value,) * len(mode) if len(mode) > 1 else value).save(content, "PNG")
+    return content.getvalue()
+
+
+def put(folder: Path, *files: str, content: bytes = b"") -> Path:
+    """Write files, pictures unless they are given content."""
+    for number, name in enumerate(files):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content or png(value=number))
+    return folder
+
+
+def pets(folder: Path) -> Path:
+    """Two classes of five pictures."""
+    return put(folder, *(f"{name}/{number}.png" for name in ("cat", "dog") for number in range(5)))
+
+
+def loaded(folder: Path, **how: Any) -> tuple[Splits, str]:
+    """The splits, and what was said."""
+    said: list[str] = []
+    return load(folder, say=said.append, **how), "\n".join(said)
+
+
+# Layout and classes
+
+
+def test_class_folders_are_a_source_and_ids_are_paths(tmp_path: Path) -> None:
+    splits, said = loaded(pets(tmp_path / "pets"))
+    assert splits.classes == ("cat", "dog")
+    assert splits.train.counts == {"cat": 5, "dog": 5}
+    assert splits.test is None
+    assert splits.valid is None
+    assert list(splits.train.ids)[:2] == ["cat/0.png", "cat/1.png"]
+    assert splits.train.ids[-1] == "dog/4.png"
+    assert splits.train.shape == (1, 6, 6)
+    assert [int(picture[0, 0, 0]) for picture in splits.train.pixels] == list(range(10))
+    assert said == (
+        "pets: 2 class folders, 5 pictures a class (10 train)\npets: pictures of 6x6, taken as they are, in grey"
+    )
+
+
+def test_ids_stay_with_their_pictures(tmp_path: Path) -> None:
+    splits, _ = loaded(pets(tmp_path))
+    images = splits.choose(["dog", "cat"]).train
+    held = splits.hold_out(0.4, seed=3)
+    assert held.valid is not None
+    for some in (images, held.train, held.valid, images.take(np.array([7, 2])), images[3:8]):
+        for name, picture, label in zip(some.ids, some.pixels, some.labels, strict=True):
+            class_, number = name.removesuffix(".png").split("/")
+            assert picture[0, 0, 0] == int(number) + 5 * (class_ == "dog")
+            assert some.classes[label] == class_
+    assert splits.train.fit == images.fit == held.valid.fit == "letterbox"
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "valid"),
+    [
+        ("train", "test", "valid"),
+        ("Training", "TESTING", "Val"),
+        ("TRAIN", "Test", "validation"),
+        ("train", "test", None),
+    ],
+)
+def test_split_folders_are_known_by_their_names(tmp_path: Path, train: str, test: str, valid: str | None) -> None:
+    for split in filter(None, (train, test, valid)):
+        pets(tmp_path / split)
+    splits, said = loaded(tmp_path)
+    assert splits.test is not None
+    assert splits.test.ids[0] == f"{test}/cat/0.png"
+    assert (splits.valid is not None) == (valid is not None)
+    assert f"in {train}, {test}" in said
+
+
+def test_a_class_may_be_called_train_where_other_classes_are_beside_it(tmp_path: Path) -> None:
+    put(tmp_path, "train/1.png", "Test/1.png", "car/1.png")
+    assert loaded(tmp_path)[0].classes == ("Test", "car", "train")
+
+
+def test_what_lies_in_folders_within_a_class_is_of_that_class(tmp_path: Path) -> None:
+    put(tmp_path, "cat/ann/1.png", "cat/bob/deep/er/1.png", "dog/1.png")
+    splits, _ = loaded(tmp_path)
+    assert list(splits.train.ids) == ["cat/ann/1.png", "cat/bob/deep/er/1.png", "dog/1.png"]
+
+
+def test_classes_are_in_the_order_of_numbers_and_the_union_over_splits(tmp_path: Path) -> None:
+    put(tmp_path, "train/class 10/1.png", "train/class 2/1.png", "train/b/1.png", "valid/class 2/1.png")
+    splits, said = loaded(tmp_path)
+    assert splits.classes == ("b", "class 2", "class 10")
+    assert splits.valid is not None
+    assert splits.valid.counts == {"b": 0, "class 2": 1, "class 10": 0}
+    assert "no valid pictures of b, class 10" in said
+
+
+def test_a_class_that_is_in_the_test_split_alone_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, "train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png")
+    with pytest.raises(DataError, match="pictures of c to test with, and none to train on"):
+        load(tmp_path)
+
+
+def test_some_classes_are_chosen_and_only_their_files_are_looked_at(tmp_path: Path) -> None:
+    put(pets(tmp_path), "bird/1.png", "bird/2.png")
+    put(tmp_path, "dog/bad.png", content=b"none")
+    splits, said = loaded(tmp_path, classes=["cat", "bird"])
+    assert splits.classes == ("cat", "bird")
+    assert splits.train.counts == {"cat": 5, "bird": 2}
+    assert "bad" not in said
+    with pytest.raises(DataError, match="no class 'cow'"):
+        load(tmp_path, ["cat", "cow"])
+
+
+# Nasty folders: what becomes of each
+
+Make = Callable[[Path], None]
+
+
+def written(name: str, content: bytes) -> Make:
+    """A file beside two good classes."""
+    return lambda folder: put(folder, name, content=content) and None
+
+
+def cut(name: str) -> Make:
+    content = png((50, 50), mode="RGB")
+    return written(name, content[: len(content) // 2])
+
+
+def linked(name: str, target: str) -> Make:
+    return lambda folder: (folder / name).symlink_to(target)
+
+
+def outside(folder: Path) -> None:
+    """A link to a folder and one to a picture, both outside."""
+    elsewhere = put(folder.parent / "elsewhere", "secret.png")
+    (folder / "cat/away").symlink_to(elsewhere)
+
+
+def picture_outside(folder: Path) -> None:
+    elsewhere = put(folder.parent / "elsewhere", "seen.png")
+    (folder / "cat/seen.png").symlink_to(elsewhere / "seen.png")
+
+
+def bytes_name(name: bytes) -> Make:
+    def make(folder: Path) -> None:
+        with open(os.path.join(os.fsencode(folder), b"cat", name), "wb") as file:
+            file.write(png())
+
+    return make
+
+
+HEADER = b"IHDR" + (200_000).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
+BOMB = png()[:12] + HEADER + zlib.crc32(HEADER).to_bytes(4, "big") + png()[33:]
+
+# What is made beside two good classes; whether it is bad, ignored or used; and a word of what is said of it.
+CASES: dict[str, tuple[Make, str, str]] = {
+    "a blank": (written("cat/a.png", b" "), "bad", "cat/a.png is not a picture in a known format"),
+    "a file of no bytes": (lambda folder: (folder / "cat/a.png").touch(), "bad", "cat/a.png is empty"),
+    "HTML named .jpg": (written("cat/a.jpg", b"<!DOCTYPE html>"), "bad", "cat/a.jpg is not a picture"),
+    "SVG": (written("cat/a.svg", b"<svg/>"), "bad", "cat/a.svg is not a picture in a known format"),
+    "a kind that is not read": (written("cat/a.HEIC", b"\0\0\0 ftypheic"), "bad", "cat/a.HEIC is not a picture"),
+    "a picture that is cut off": (cut("cat/a.png"), "bad", "cat/a.png is damaged"),
+    "too many pixels": (written("cat/a.png", BOMB), "bad", "cat/a.png has more than 100,000,000 pixels"),
+    "a link in a circle": (linked("cat/a.png", "a.png"), "bad", "cat/a.png leads nowhere"),
+    "a link to nothing": (linked("cat/a.png", "gone"), "bad", "cat/a.png leads nowhere"),
+    "a pipe": (lambda folder: os.mkfifo(folder / "cat/a.png"), "bad", "cat/a.png is a pipe"),
+    "a link to a device": (linked("cat/a.png", "/dev/zero"), "bad", "cat/a.png is a pipe, a socket or a device"),
+    "a folder named .png": (lambda folder: (folder / "cat/a.png").mkdir(), "used", ""),
+    "a PNG named .jpg": (written("cat/a.jpg", png()), "used", "cat/a.jpg"),
+    "a picture without a suffix": (written("cat/a", png()), "used", "cat/a"),
+    "a picture named .txt": (written("cat/a.txt", png()), "used", "cat/a.txt"),
+    "a link to a picture outside": (picture_outside, "used", "cat/seen.png"),
+    "a line break in a name": (bytes_name(b"a\nb.png"), "used", "cat/a\nb.png"),
+    "an escape in a name": (bytes_name(b"\x1b[2J.png"), "used", "cat/\x1b[2J.png"),
+    "a name that is no UTF-8": (bytes_name(b"caf\xe9.png"), "used", "cat/caf\\xe9.png"),
+    "a long name": (bytes_name(b"a" * 250 + b".png"), "used", f"cat/{'a' * 250}.png"),
+    "a link to a folder outside": (outside, "ignored", "1 link to a folder (cat/away)"),
+    "a circle of folders": (linked("cat/up", ".."), "ignored", "1 link to a folder (cat/up)"),
+    "notes": (written("cat/notes.txt", b"BMW is no bitmap"), "ignored", "1 file that is no picture (cat/notes.txt)"),
+    "a table beside the classes": (written("labels.csv", b"a,b"), "ignored", "1 file that is no picture (labels.csv)"),
+    "a picture beside the classes": (written("a.png", png()), "ignored", "1 picture in no class folder (a.png)"),
+    ".DS_Store": (written("cat/.DS_Store", b"x"), "ignored", "1 .DS_Store"),
+    "Thumbs.db": (written("cat/Thumbs.db", b"x"), "ignored", "1 Thumbs.db"),
+    "checkpoints of notebooks": (written("cat/.ipynb_checkpoints/a.png", png()), "ignored", "1 .ipynb_checkpoints"),
+    "checkpoints beside the classes": (written(".ipynb_checkpoints/a.png", png()), "ignored", "1 .ipynb_checkpoints"),
+    "what a Mac zips": (written("__MACOSX/cat/a.png", png()), "ignored", "1 __MACOSX"),
+    "what a Mac puts beside": (written("cat/._a.png", b"x"), "ignored", "1 hidden file (cat/._a.png)"),
+    "a hidden folder": (written(".git/a.png", png()), "ignored", "1 hidden file (.git)"),
+    "an empty class": (lambda folder: (folder / "bird").mkdir(), "ignored", "1 empty folder (bird)"),
+    "a class of notes": (written("bird/notes.txt", b"none"), "ignored", "1 file that is no picture (bird/notes.txt)"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_nasty_folder_has_the_outcome_that_is_documented(tmp_path: Path, case: str) -> None:
+    make, outcome, words = CASES[case]
+    folder = pets(tmp_path / "pets")
+    make(folder)
+    if outcome == "bad":
+        with pytest.raises(DataError, match="1 bad file: ") as caught:
+            load(folder)
+        assert words in caught.value.message
+        assert "bad_files = skip" in caught.value.hint
+        splits, said = loaded(folder, bad_files="skip")
+        assert len(splits.bad_files) == 1
+        assert "1 bad file left out: " in said
+    else:
+        splits, said = loaded(folder)
+        assert not splits.bad_files
+    names = set(splits.train.ids) - {f"{name}/{number}.png" for name in ("cat", "dog") for number in range(5)}
+    assert names == ({words} if outcome == "used" and words else set())
+    if outcome == "ignored":
+        assert f"ignored: {words}" in said
+    assert set(splits.train.counts) - {"bird"} == {"cat", "dog"}
+    assert len(splits.train) == 10 + len(names)
+
+
+@contextlib.contextmanager
+def nobody_special() -> Iterator[None]:
+    """Inside, this process may do no more than other users, whoever runs the tests."""
+    before = os.geteuid()
+    try:
+        os.seteuid(65534 if before == 0 else before)
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="Windows has other permissions")
+def test_what_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pets(tmp_path).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    load(".")  # imports what it needs
+    put(tmp_path, "cat/a.png", "dog/more/a.png")
+    (tmp_path / "cat/a.png").chmod(0)
+    (tmp_path / "dog/more").chmod(0)
+    try:
+        with nobody_special():
+            with pytest.raises(
+                DataError, match=r"2 bad files: cat/a\.png cannot be read .Perm.*; dog/more is a folder"
+            ):
+                load(".")
+            assert len(load(".", bad_files="skip").train) == 10
+        tmp_path.chmod(0o311)
+        with nobody_special(), pytest.raises(DataError, match=r"cannot be opened \(Permission denied\)"):
+            load(".")
+    finally:
+        tmp_path.chmod(0o700)
+        (tmp_path / "dog/more").chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["Cat/1.png", "cat/1.png", "dog/1.png"], "'Cat' and 'cat' differ only in upper and lower case"),
+        (
+            ["train/cat/1.png", "train/dog/1.png", "test/CAT/1.png"],
+            "'train/cat' and 'test/CAT' differ only in upper and lower case",
+        ),
+        (
+            [f"{unicodedata.normalize(form, 'é')}/1.png" for form in ("NFC", "NFD")],
+            r"'e\\u0301' and '\\xe9' differ only in their Unicode form",
+        ),
+        (["cat/1.png", "train/a/1.png"], "train looks like a split and cat beside it like a class"),
+        (["train/a/1.png", "Training/b/1.png"], "Training and train are the same split"),
+        (["test/a/1.png", "test/b/1.png"], "there is test, and no folder train"),
+        (["train/1.png", "test/1.png"], "no class folders with pictures; 2 pictures lie in no class folder"),
+        (["1.png", "2.png"], "no class folders with pictures; 2 pictures lie in no class folder"),
+        (["cat/1.png", "cat/2.png"], "the training split has only pictures of 'cat'"),
+        (["cat/notes.txt", "dog/notes.txt"], "the training split has no pictures at all"),
+        ([], "holds no train-images-idx3-ubyte or .*, and no class folders"),
+    ],
+)
+def test_a_folder_that_can_be_meant_in_two_ways_or_none_is_refused(
+    tmp_path: Path, files: list[str], words: str
+) -> None:
+    for name in files:
+        put(tmp_path, name, content=b"notes" if name.endswith(".txt") else b"")
+    with pytest.raises(DataError, match=words) as caught:
+        load(tmp_path)
+    assert caught.value.hint
+
+
+def test_a_class_is_named_by_the_composed_form_of_its_folder_s_name(tmp_path: Path) -> None:
+    put(tmp_path, f"{unicodedata.normalize('NFD', 'été')}/1.png", "hiver/1.png")
+    assert loaded(tmp_path)[0].classes == ("hiver", unicodedata.normalize("NFC", "été"))
+
+
+def test_of_many_bad_files_the_first_ten_are_listed(tmp_path: Path) -> None:
+    put(pets(tmp_path), *(f"cat/bad{number:02}.png" for number in range(13)), content=b"none")
+    with pytest.raises(DataError, match=r"13 bad files: cat/bad00\.png .*cat/bad09\.png [^;]*; and 3 more") as caught:
+        load(tmp_path)
+    assert "bad10" not in caught.value.message
+
+
+# Size, fit and channels
+
+
+def test_pictures_of_one_small_size_keep_it_and_others_are_made_64(tmp_path: Path) -> None:
+    put(tmp_path / "own", "a/1.png", "b/1.png", content=png((20, 64)))
+    assert loaded(tmp_path / "own")[0].train.shape == (1, 64, 20)
+    put(tmp_path / "large", "a/1.png", "b/1.png", content=png((20, 65)))
+    assert loaded(tmp_path / "large")[0].train.shape == (1, 64, 64)
+    put(tmp_path / "own", "b/2.png", content=png((21, 64)))
+    splits, said = loaded(tmp_path / "own")
+    assert splits.train.shape == (1, 64, 64)
+    assert "pictures of 20x64 to 21x64, letterboxed to 64x64" in said
+    assert loaded(tmp_path / "own", size=16)[0].train.shape == (1, 16, 16)
+
+
+def test_one_picture_in_color_makes_all_of_them_color(tmp_path: Path) -> None:
+    put(pets(tmp_path), "cat/color.png", content=png((6, 6), mode="RGB"))
+    splits, said = loaded(tmp_path)
+    assert splits.train.shape == (3, 6, 6)
+    assert "10 grey and 1 in color" in said
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "squash", "crop"])
+def test_a_picture_is_decoded_as_predict_would(tmp_path: Path, fit: Any) -> None:
+    color = RANDOM.integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    kinds: dict[str, tuple[Image.Image, str, dict[str, Any]]] = {
+        "turned.jpg": (Image.fromarray(color), "JPEG", {"exif": exif}),
+        "cmyk.jpg": (Image.fromarray(color).convert("CMYK"), "JPEG", {}),
+        "deep.png": (Image.fromarray(color[..., 0].astype(np.uint16) * 257), "PNG", {}),
+        "clear.png": (Image.fromarray(color).convert("RGBA"), "PNG", {}),
+        "palette.gif": (Image.fromarray(color).convert("P"), "GIF", {}),
+        "web.webp": (Image.fromarray(color), "WEBP", {}),
+    }
+    for name, (image, kind, how) in kinds.items():
+        content = io.BytesIO()
+        image.save(content, kind, **how)
+        put(tmp_path, f"a/{name}", f"b/{name}", content=content.getvalue())
+    splits, _ = loaded(tmp_path, size=24, fit=fit)
+    assert splits.train.fit == fit
+    for name, pixels in zip(splits.train.ids, splits.train.pixels, strict=True):
+        np.testing.assert_array_equal(pixels, decode((tmp_path / name).read_bytes(), (3, 24, 24), fit=fit))
+
+
+@pytest.mark.parametrize("how", [{"size": -1}, {"size": 1025}, {"size": True}, {"fit": "stretch"}])
+@pytest.mark.usefixtures("without_shape_checks")
+def test_sizes_and_fits_that_are_none_are_refused(tmp_path: Path, how: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"size|fit"):
+        load(pets(tmp_path), **how)
+
+
+@pytest.mark.parametrize("how", [{"size": 32}, {"fit": "crop"}, {"bad_files": "skip"}])
+def test_what_is_for_folders_is_refused_elsewhere(how: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="is for a folder of class folders, and pullover-dress is none"):
+        load("pullover-dress", **how)
+
+
+def test_what_does_not_fit_into_memory_is_refused_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room.memory, "available", lambda: 700)
+    with pytest.raises(DataError, match=r"360 bytes as 6x6 grey pictures, and of 700 bytes") as caught:
+        load(pets(tmp_path))
+    assert f"sevensteps prepare {tmp_path}" in caught.value.hint
+
+
+def test_the_pictures_come_as_streams_as_they_come_at_once(tmp_path: Path) -> None:
+    pets(tmp_path / "train")
+    put(pets(tmp_path / "test"), "dog/bad.png", content=b"none")
+    splits, _ = loaded(tmp_path, bad_files="skip", fit="squash", size=5)
+    streams = load_streams(tmp_path, bad_files="skip", fit="squash", size=5)
+    assert splits.test is not None
+    for name, images in (("train", splits.train), ("test", splits.test)):
+        stream = streams.splits[name]
+        np.testing.assert_array_equal(np.concatenate(list(stream.chunks(3, 0))), images.pixels)
+        np.testing.assert_array_equal(np.concatenate(list(stream.chunks(4, 2))), images.pixels[2:])
+        np.testing.assert_array_equal(stream.labels, images.labels)
+    assert (streams.classes, streams.shape, streams.fit) == (splits.classes, splits.train.shape, "squash")
+    with pytest.raises(DataError, match=r"1 bad file: test/dog/bad\.png"):
+        load_streams(tmp_path)
+    put(tmp_path, "train/cat/3.png", content=b"none")
+    with pytest.raises(DataError, match=r"train/cat/3\.png .*, and was whole before"):
+        list(streams.splits["train"].chunks(3, 0))
+    assert load_streams(tmp_path, bad_files="skip").files != streams.files
+
+
+# The recipe that is chosen
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count", "size", "name", "words"),
+    [
+        ([(16, 16)], 20, 0, "cnn", "--augment shift"),
+        ([(8, 8)], 20, 0, "linear", "they are 8 pixels high"),
+        ([(8, 8), (9, 9)], 20, 0, "cnn", ""),
+        ([(300, 8)], 20, 0, "cnn", ""),
+        ([(40, 15)], 20, 0, "linear", "they are 15 pixels high"),
+        ([(16, 16)], 19, 0, "linear", "the smallest class has 19 pictures"),
+        ([(300, 300)], 20, 15, "linear", "they are 15 pixels high"),
+        ([(8, 8)], 20, 16, "cnn", ""),
+    ],
+)
+def test_a_recipe_is_chosen_by_size_and_count(
+    tmp_path: Path, sizes: list[tuple[int, int]], count: int, size: int, name: str, words: str
+) -> None:
+    for number in range(count):
+        put(tmp_path, f"a/{number}.png", f"b/{number}.png", content=png(sizes[number % len(sizes)]))
+    chosen, why = default_recipe(tmp_path, size=size)
+    assert chosen == name
+    assert words in why
+
+
+def test_other_sources_keep_the_recipe_that_they_had(tmp_path: Path) -> None:
+    assert default_recipe("") == default_recipe("pullover-dress") == ("linear", "")
+    (tmp_path / "train-images-idx3-ubyte").touch()
+    assert default_recipe(tmp_path) == ("linear", "")
+
+
+# Commands
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scikit-learn's handwritten digits as a folder of PNGs, a class a digit."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    home = tmp_path_factory.mktemp("digits")
+    for number, (image, label) in enumerate(zip(found.images, found.target, strict=True)):
+        content = io.BytesIO()
+        Image.fromarray((image * 255 / 16).round().astype(np.uint8)).save(content, "PNG")
+        put(home, f"digits/{label}/{number}.png", content=content.getvalue())
+    return home
+
+
+@pytest.fixture(scope="module")
+def trained(digits: Path) -> Path:
+    """A run of them."""
+    from sevensteps.cli import run
+
+    before = Path.cwd()
+    os.chdir(digits)
+    try:
+        assert run(["train", "digits", "--out", "run", "--json"]) == 0
+    finally:
+        os.chdir(before)
+    return digits
+
+
+def test_digits_train_and_predict_names_the_same_files_the_same_way(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [json.loads(line) for line in (trained / "run/predictions.jsonl").read_text().splitlines()]
+    tested = [row for row in rows if row["split"] == "test"]
+    assert len(tested) == 359
+    assert all((trained / "digits" / row["id"]).is_file() for row in rows)
+    assert all(row["id"].split("/")[0] == row["label"] for row in rows)
+    files = [f"digits/{row['id']}" for row in tested[:100]]
+    done = here("predict", "run", *files, "--json", cwd=trained, capsys=capsys)
+    for row, answer in zip(tested, json.loads(done.out)["results"], strict=False):
+        assert answer["file"] == f"digits/{row['id']}"
+        np.testing.assert_allclose(list(answer["probabilities"].values()), row["probabilities"], atol=1e-5)
+    right = [max(r["probabilities"]) == r["probabilities"][int(r["label"])] for r in tested]
+    assert np.mean(right) > 0.85
+
+
+def test_the_run_keeps_how_its_pictures_were_treated(trained: Path) -> None:
+    from sevensteps.recipe import Recipe
+    from sevensteps.saving import load_learner
+
+    recipe = Recipe.load(trained / "run")
+    assert (recipe.size, recipe.fit, recipe.bad_files, recipe.model) == (8, "letterbox", "stop", "linear")
+    _, about = model_file.read(trained / "run/model.safetensors")
+    assert (about["fit"], about["shape"]) == ("letterbox", [1, 8, 8])
+    learn = load_learner(trained / "run")
+    assert learn.picture_fit == "letterbox"
+    wide = Image.fromarray(np.full((8, 80), 200, dtype=np.uint8))
+    framed = np.zeros((1, 8, 8), dtype=np.uint8)
+    framed[0, 3] = 200
+    assert learn.predict(wide)[2].tolist() == learn.predict(framed)[2].tolist()
+
+
+def test_a_model_of_before_squashes_as_it_did(tmp_path: Path, trained: Path) -> None:
+    from sevensteps.ship.predict import load_model
+
+    arrays, about = model_file.read(trained / "run/model.safetensors")
+    del about["fit"]
+    model_file.write(tmp_path / "old.safetensors", arrays, about)
+    assert load_model(tmp_path / "old.safetensors").fit == "squash"
+    model_file.write(tmp_path / "odd.safetensors", arrays, {**about, "fit": "stretch"})
+    with pytest.raises(Exception, match="its fit cannot be 'stretch'"):
+        load_model(tmp_path / "odd.safetensors")
+
+
+def test_a_run_on_a_folder_resumes_verifies_and_is_judged_again(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = here("verify", "run", "--rerun", cwd=trained, capsys=capsys)
+    assert done.code == 0, done
+    done = here("resume", "run", "--epochs", "1", "--json", cwd=trained, capsys=capsys)
+    assert json.loads(done.out)["epochs"] == 9
+    (trained / "run/predictions.jsonl").unlink()
+    assert here("judge", "run", "--json", cwd=trained, capsys=capsys).code == 0
+    done = here("report", "run", cwd=trained, capsys=capsys)
+    assert done.code == 0
+    assert re.search(r"\d/\d+\.png", (trained / "run/report.html").read_text("utf-8"))
+
+
+def shown(done: Done) -> str:
+    """All that a terminal got, which holds nothing that it obeys."""
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", done.out + done.err)
+    return done.out + done.err
+
+
+def test_bad_files_stop_training_and_are_left_out_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path, *(f"pets/{name}/{number}.png" for name in ("cat", "dog") for number in range(9)))
+    put(tmp_path, "pets/dog/a\x1b[2Jb.png", content=b"none")
+    done = here("train", "pets", cwd=tmp_path, capsys=capsys)
+    shown(done)
+    assert (done.code, done.out) == (1, "")
+    assert "pets: 1 bad file: dog/a\\x1b[2Jb.png is not a picture" in done.err
+    assert done.err.endswith("or go on without them: --bad-files skip\n")
+    done = here("train", "pets", "--bad-files", "skip", "--epochs", "1", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0
+    assert "1 bad file left out: dog/a\\x1b[2Jb.png" in shown(done)
+    assert "few pictures a class has 6 to train on: below 200 the interval is wide" in done.out
+    assert "for linear: the smallest class has 9 pictures" in done.err
+    assert "4 to test on (taken from the training pictures)" in done.out
+    text = (tmp_path / "runs/pets-linear-1/recipe.toml").read_text("utf-8")
+    assert 'bad_files = "skip"' in text
+    assert "[recorded]" in text.split("bad_files = 1\n")[0]
+    found = json.loads(here("data", "pets", "--json", cwd=tmp_path, capsys=capsys).out)
+    assert found["bad_files"] == [{"picture": "dog/a\x1b[2Jb.png", "reason": "is not a picture in a known format"}]
+
+
+def test_settings_that_are_none_are_answered_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pets(tmp_path / "pets")
+    refused(here("train", "pets", "--size", "2000", cwd=tmp_path, capsys=capsys), 2, "size is 2000")
+    refused(here("train", "pets", "--fit", "box", cwd=tmp_path, capsys=capsys), 2, "fit")
+    refused(here("prepare", "pets", "--size", "2000", cwd=tmp_path, capsys=capsys), 2, "size is 2000")
+    assert error_in(here("train", "nothing here", "--json", cwd=tmp_path, capsys=capsys))["code"] == "data"
+    (tmp_path / "empty").mkdir()
+    refused(here("train", "empty", cwd=tmp_path, capsys=capsys), 1, "no class folders", "cat/1.jpg")
+
+
+def test_a_prepared_folder_trains_and_its_model_keeps_the_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path, *(f"pets/{name}/{number}.png" for name in ("cat", "dog") for number in range(9)))
+    put(tmp_path, "pets/dog/bad.png", content=b"none")
+    done = here("prepare", "pets", cwd=tmp_path, capsys=capsys)
+    assert done.code == 1
+    assert "dog/bad.png is not a picture" in done.err
+    assert done.err.endswith("or go on without them: --bad-files skip\n")
+    assert not (tmp_path / "pets.store").exists()
+    done = here("prepare", "pets", "--bad-files", "skip", "--fit", "crop", "--size", "9", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0, done
+    assert here("verify", "pets.store", cwd=tmp_path, capsys=capsys).code == 0
+    assert here("train", "pets.store", "--epochs", "1", "--out", "run", cwd=tmp_path, capsys=capsys).code == 0
+    _, about = model_file.read(tmp_path / "run/model.safetensors")
+    assert (about["fit"], about["shape"]) == ("crop", [1, 9, 9])
+    in_memory, _ = loaded(tmp_path / "pets", bad_files="skip", fit="crop", size=9)
+    stored = load(tmp_path / "pets.store")
+    whole = np.concatenate([images.pixels for images in (stored.train, stored.test, stored.valid) if images])
+    assert sorted(map(bytes, whole)) == sorted(map(bytes, in_memory.train.pixels))
+    for images in (stored.train, stored.train.take(np.array([3, 1])), stored.train.choose(["dog", "cat"])):
+        assert images.fit == "crop"
+
+
+def hostile_names() -> list[str]:
+    """200 names of classes that a file system takes and a terminal or a page should not be given as they are."""
+    pieces = [
+        *("\x1b[2J", "\x1b]0;owned\x07", "\x9b31m", "\r", "\n", "\t", "\x7f", "\u202e", "\u200b", "\u2028", "\u2066"),
+        *("<script>alert(1)<|script>", "<img src=x onerror=alert(1)>", "<|title>", "&amp;", "\"'`", "]]>", "-->"),
+        *("${HOME}", "$(id)", "; rm -rf *", "--help", "%s%n", "{0}", "[red]x[|red]", "\\", "NULL", "nan", "True"),
+        *("\U0001d54f", "\U0001f469\u200d\U0001f467", "\u05d0", "ü", "x" * 200, "é" * 60),
+    ]
+    return [f"{pieces[number % len(pieces)]}{number}" for number in range(200)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems refuse most of these names")
+def test_hostile_names_of_classes_break_neither_terminal_nor_json_nor_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = hostile_names()
+    put(tmp_path, *(f"set/{name}/{number}.png" for name in names for number in range(4)))
+    done = here("train", "set", "--epochs", "1", "--out", "run", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0, done.err
+    shown(done)
+    assert sorted(scan(tmp_path / "set").classes) == sorted(names)
+    shown(here("data", "set", cwd=tmp_path, capsys=capsys))
+    found = json.loads(here("data", "set", "--json", cwd=tmp_path, capsys=capsys).out)
+    assert sorted(found["classes"]) == sorted(names)
+    shown(here("judge", "run", cwd=tmp_path, capsys=capsys))
+    json.loads(here("judge", "run", "--json", cwd=tmp_path, capsys=capsys).out)
+    shown(here("predict", "run", f"set/{names[0]}/0.png", f"set/{names[11]}/0.png", cwd=tmp_path, capsys=capsys))
+    done = here("resume", "run", "--json", cwd=tmp_path, capsys=capsys)
+    assert json.loads(done.out)["epochs"] == 1
+    assert here("report", "run", cwd=tmp_path, capsys=capsys).code == 0
+    page = (tmp_path / "run/report.html").read_text("utf-8")
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", page)
+
+
+def test_names_of_files_that_are_no_text_go_through_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(tmp_path, *(f"pets/{name}/{number}.png" for name in ("cat", "dog") for number in range(9)))
+    for name in (b"pets/cat/\xff\xfe.png", b"pets/dog/\n\x1b[0m.png"):
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+            file.write(png())
+    done = here("train", "pets", "--epochs", "1", "--out", "run", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0, done.err
+    shown(done)
+    assert here("report", "run", cwd=tmp_path, capsys=capsys).code == 0
+    splits, _ = loaded(tmp_path / "pets")
+    assert {"cat/\\xff\\xfe.png", "dog/\n\x1b[0m.png"} < set(splits.train.ids)
+    assert dataclasses.replace(splits.train).ids == splits.train.ids
