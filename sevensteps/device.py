@@ -1,4 +1,4 @@
-"""Where to compute: a device by its name, if it is there, and with how many threads."""
+"""Where to compute: a device by its name, if it is there, on how many cores, and with how many threads."""
 
 from __future__ import annotations
 
@@ -33,6 +33,11 @@ def device_named(wanted: torch.device | str) -> torch.device:
     if not there.get(device.type, True) or (device.index or 0) >= many:
         raise UsageError(f"There is no device {wanted} here.", hint="Use device='auto'.")
     return device
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from .device import cores
 from .errors import DataError, RecipeError, nearest
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ class Recipe:
             loss=loss,
             keep=keep,
             device=device,
-            threads=self.threads or (_cores() if self.model == "cnn" else 1),
+            threads=self.threads or (cores() if self.model == "cnn" else 1),
             classes=splits.classes,
         )
 
@@ -525,8 +526,3 @@ def _device(wanted: str) -> str:
         return device_named(wanted).type
     except UsageError as error:
         raise RecipeError(error.message, hint="Use device = auto.") from error
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

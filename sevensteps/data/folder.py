@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from .. import memory
+from ..device import cores
 from ..errors import DataError, UsageError, nearest
 from .decode import FITS, Fit, Seen, Shape, look_at, read_picture
 from .images import Images, Splits, chosen_labels
@@ -176,10 +177,12 @@ def _planned(folder: Path, classes: Sequence[str], size: int, fit: Fit, say: Say
     ignored = list(tree.ignored)
     seen: list[Seen] = []
     files: dict[str, list[File]] = {}
+    told = _Told(say, sum(map(len, tree.splits.values())), "looked at")
     for split, of_split in tree.splits.items():
         of_split = [file for file in of_split if file.name in wanted]
         files[split] = []
         for file, found in zip(of_split, _each(look_at, [folder / file.path for file in of_split]), strict=True):
+            told.one_more()
             if isinstance(found, Seen):
                 seen.append(found)
                 files[split].append(file)
@@ -310,7 +313,7 @@ def _each(function: Callable[[Path], Any], paths: Sequence[Path]) -> Iterator[An
             return error
 
     # Decoding sets the filter of warnings, which all threads share: whatever they leave it as is taken back here.
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(cores()) as pool:
         for first in range(0, len(paths), _AT_ONCE):
             yield from pool.map(attempt, paths[first : first + _AT_ONCE])
 
@@ -349,8 +352,8 @@ def _in_words(shape: Shape) -> str:
 class _Told:
     """Says how far it is after 1 second, 2, 4, 8, …."""
 
-    def __init__(self, say: Say, total: int) -> None:
-        self._say, self._total, self._done = say, total, 0
+    def __init__(self, say: Say, total: int, done: str = "decoded") -> None:
+        self._say, self._total, self._what, self._done = say, total, done, 0
         self._began, self._next = time.monotonic(), 1.0
 
     def one_more(self) -> None:
@@ -359,4 +362,4 @@ class _Told:
         if (seconds := time.monotonic() - self._began) >= self._next and self._done < self._total:
             self._next = 2 * seconds
             left = seconds * (self._total - self._done) / self._done
-            self._say(f"  {self._done:,} of {self._total:,} pictures are decoded; {left:.0f} s left")
+            self._say(f"  {self._done:,} of {self._total:,} files are {self._what}; {left:.0f} s left")

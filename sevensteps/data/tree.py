@@ -113,11 +113,12 @@ def scan(folder: Path) -> Tree:
         splits[split].sort(key=lambda file: os.fsencode(file.path))
     classes = tuple(sorted({file.name for files in splits.values() for file in files}, key=_natural))
     if not classes and not any(bad.values()):
-        outside = sum(kind == OUTSIDE for kind, _ in ignored)
-        lie = f"; {outside:,} pictures lie in no class folder" if outside else ""
+        outside, linked = (sum(kind == of for kind, _ in ignored) for of in (OUTSIDE, LINKED))
+        more = f"; {outside:,} pictures lie in no class folder" if outside else ""
+        more += f"; {linked:,} links to folders are not followed" if linked else ""
         raise DataError(
             f"{folder}: holds no train-images-idx3-ubyte or train-images-idx3-ubyte.gz, and no class folders with "
-            f"pictures{lie}.",
+            f"pictures{more}.",
             hint="Put the pictures of each class into a folder with its name: cat/1.jpg, dog/1.jpg.",
         )
     return Tree(folder, layout, classes, splits, bad, ignored)
