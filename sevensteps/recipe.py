@@ -486,6 +486,13 @@ def _check(key: str, value: Any) -> None:
     fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
     if not fits or (isinstance(value, bool) and kind is not bool):
         raise RecipeError(f"{key} is {value!r}, and must be {wanted}.", hint=rules["help"])
+    if kind is str and not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise RecipeError(
+                f"{key} is {value!a}, whose bytes are no UTF-8, and a recipe cannot hold it.", hint="Rename it first."
+            ) from error
     if kind in (int, float) and not (rules["least"] <= value <= rules["most"] and math.isfinite(value)):
         bounds = f"{rules['least']} or more" if rules["most"] == math.inf else f"{rules['least']} to {rules['most']}"
         raise RecipeError(f"{key} is {value}, and must be {bounds}.", hint=rules["help"])

@@ -672,5 +672,9 @@ def test_names_of_files_that_are_no_text_go_through_a_run(tmp_path: Path, capsys
     shown(done)
     assert here("report", "run", cwd=tmp_path, capsys=capsys).code == 0
     splits, _ = loaded(tmp_path / "pets")
+    (tmp_path / "pets").rename(tmp_path / "p\udcffts")
+    refused(
+        here("train", "p\udcffts", cwd=tmp_path, capsys=capsys), 2, r"source is 'p\udcffts', whose bytes are no UTF-8"
+    )
     assert {"cat/\\xff\\xfe.png", "dog/\n\x1b[0m.png"} < set(splits.train.ids)
     assert dataclasses.replace(splits.train).ids == splits.train.ids
