@@ -249,7 +249,7 @@ def test_a_nasty_folder_has_the_outcome_that_is_documented(tmp_path: Path, case:
     assert names == ({words} if outcome == "used" and words else set())
     if outcome == "ignored":
         assert f"ignored: {words}" in said
-    assert set(splits.train.counts) - {"bird"} == {"cat", "dog"}
+    assert splits.classes == ("cat", "dog")
     assert len(splits.train) == 10 + len(names)
 
 
@@ -324,6 +324,16 @@ def test_a_folder_that_can_be_meant_in_two_ways_or_none_is_refused(
 def test_a_class_is_named_by_the_composed_form_of_its_folder_s_name(tmp_path: Path) -> None:
     put(tmp_path, f"{unicodedata.normalize('NFD', 'été')}/1.png", "hiver/1.png")
     assert loaded(tmp_path)[0].classes == ("hiver", unicodedata.normalize("NFC", "été"))
+
+
+def test_a_class_of_which_no_file_is_a_picture_is_none_and_that_is_said(tmp_path: Path) -> None:
+    put(pets(tmp_path), "bird/1.png", content=png((50, 50), mode="RGB")[:60])
+    put(tmp_path, "cow/notes.txt", content=b"none")
+    splits, said = loaded(tmp_path, bad_files="skip")
+    assert splits.classes == load_streams(tmp_path, bad_files="skip").classes == ("cat", "dog")
+    assert "no class, since no file of it is a picture: bird, cow" in said
+    with pytest.raises(DataError, match="no class 'bird'"):
+        load(tmp_path, ["cat", "bird"], bad_files="skip")
 
 
 def test_links_to_class_folders_are_not_followed_and_that_is_said(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def load_folder(folder: Path, classes: Sequence[str], *, size: int, fit: Fit, ba
             hint=f"sevensteps prepare {folder} writes them into one file that is trained on from the disk.",
         )
     told = _Told(say, sum(map(len, plan.files.values())))
-    images, bad = {}, list(plan.bad)
+    decoded, kept, bad = {}, {}, list(plan.bad)
     for split, files in plan.files.items():
         pixels = np.empty((len(files), *plan.shape), dtype=np.uint8)
         good = np.zeros(len(files), dtype=bool)
@@ -80,9 +80,13 @@ def load_folder(folder: Path, classes: Sequence[str], *, size: int, fit: Fit, ba
             told.one_more()
         if not good.all():
             pixels, files = pixels[good], [file for file, is_good in zip(files, good, strict=True) if is_good]
-        labels = _labels(files, plan.tree.classes)
-        images[split] = Images(pixels, labels, plan.tree.classes, split, names=_ids(folder, files), fit=plan.fit)
+        decoded[split], kept[split] = pixels, files
     _stop_or_skip(folder, bad, bad_files, say)
+    names = _classes_with_pictures(plan.tree, kept, classes, say)
+    images = {
+        split: Images(pixels, _labels(files, names), names, split, names=_ids(folder, files), fit=plan.fit)
+        for (split, pixels), files in zip(decoded.items(), kept.values(), strict=True)
+    }
     splits = {split: of_split for split, of_split in images.items() if len(of_split) or split == "train"}
     return Splits(splits["train"], splits.get("test"), splits.get("valid"), _name(folder), bad_files=tuple(sorted(bad)))
 
@@ -112,13 +116,13 @@ def stream_folder(
     for file in (file for files in kept.values() for file in files):
         status = os.stat(folder / file.path)
         digest.update(repr((file.path, status.st_size, status.st_mtime_ns)).encode())
+    names = _classes_with_pictures(plan.tree, kept, classes, say)
     streams = {
-        split: Stream(_labels(files, plan.tree.classes), _chunks_of(plan, files))
+        split: Stream(_labels(files, names), _chunks_of(plan, files))
         for split, files in kept.items()
         if files or split == "train"
     }
-    present = tuple(classes) or plan.tree.classes
-    return Streams(streams, plan.tree.classes, present, plan.shape, _name(folder), (digest.hexdigest(),), fit)
+    return Streams(streams, names, tuple(classes) or names, plan.shape, _name(folder), (digest.hexdigest(),), fit)
 
 
 def default_recipe(folder: Path, classes: Sequence[str] = (), size: int = 0) -> tuple[str, str]:
@@ -270,12 +274,22 @@ def _stop_or_skip(folder: Path, bad: Sequence[Bad], bad_files: BadFiles, say: Sa
     listed = "; ".join(f"{one.id} {one.reason}" for one in bad[:_SHOWN])
     more = f"; and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
     many = f"{len(bad):,} bad file{'s' * (len(bad) > 1)}"
-    if bad_files == "stop":
+    if bad_files != "skip":
         raise DataError(
             f"{folder}: {many}: {listed}{more}.",
             hint="Mend or remove them; or go on without them: bad_files = skip",
         )
     say(f"{text_of(_name(folder))}: {many} left out: {listed}{more}")
+
+
+def _classes_with_pictures(
+    tree: Tree, kept: Mapping[str, Sequence[File]], classes: Sequence[str], say: Say
+) -> tuple[str, ...]:
+    """The classes that are left; a model is not asked for one of which nothing could be used."""
+    there = {file.name for files in kept.values() for file in files}
+    if without := [name for name in classes or tree.classes if name not in there]:
+        say(f"{text_of(_name(tree.folder))}: no class, since no file of it is a picture: {', '.join(without)}")
+    return tuple(name for name in tree.classes if name in there)
 
 
 def _chunks_of(plan: _Plan, files: Sequence[File]) -> Callable[[int, int], Iterator[Chunk]]:
