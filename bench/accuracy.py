@@ -12,7 +12,7 @@ import argparse
 import os
 import statistics
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command does, before torch is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command does, before torch is imported
 
 import torch
 from machine import describe

@@ -43,7 +43,8 @@ ENVIRONMENTS = user_cache_path("sevensteps-bench", appauthor=False)
 TUNED: Mapping[str, Any] = {"batch_size": 256, "epochs": 6, "lr": 0.1}
 LOGISTIC: Mapping[str, Any] = {"C": 0.01, "max_iter": 15}
 AVERAGED: Mapping[str, Any] = {"epochs": 1, "lr": 0.01, "alpha": 0.01}
-AS_RECIPE: Mapping[str, Any] = {"batch_size": 256, "epochs": 15, "lr": 0.02}  # our recipe's own numbers
+OURS_TUNED: Mapping[str, Any] = {"batch_size": 256, "epochs": 6, "lr": 0.05, "hold_out": 0.0}
+AS_RECIPE: Mapping[str, Any] = {"batch_size": 256, "epochs": 8, "lr": 0.05}  # our recipe's own numbers
 AS_IT_COMES: Mapping[str, Any] = {"C": 1.0, "max_iter": 100}  # LogisticRegression without arguments
 ADAMW: Mapping[str, Any] = {"optimizer": "AdamW", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.05}
 
@@ -53,16 +54,16 @@ def cases(name: str) -> dict[str, Case]:
     ten, two, line = (ss.Recipe.load(recipe) for recipe in ("fashion-10", "cnn", "linear"))
     return {
         "linear": Case(
-            f"""Pullover or dress: from raw uint8 pictures in memory to a trained linear model. Ours is recipe `{name}`,
-            trained on all 12,000 pictures as the others are; *as shipped* holds a tenth out and looks at it after each
-            epoch. `first` is the first time in a process, with what a framework imports only when used, and
-            `again` the median of repetitions in the same process.""",
+            f"""Pullover or dress: from raw uint8 pictures in memory to a trained linear model. Tuned, ours is recipe
+            `{name}` on all 12,000 pictures as the others are, in six epochs; *as shipped* holds a tenth out, looks at
+            it after each epoch, and has eight. `first` is the first time in a process, with what a framework imports only
+            when used, and `again` the median of repetitions in the same process.""",
             "pullover-dress",
             {"import": "{:.2f}", "data": "{:.3f}", "train": "{:.3f}", "first": "{:.3f}", "again": "{:.3f}"},
             ("first", "again"),
             [
-                Side("ours", "ours_job", {"recipe": name, "hold_out": 0.0}),
-                Side("ours, as shipped", "ours_job", {"recipe": name, "hold_out": 0.1}),
+                Side("ours, tuned", "ours_job", {"recipe": name, **OURS_TUNED}),
+                Side("ours, the recipe as shipped", "ours_job", {"recipe": name}),
                 Side("LogisticRegression, tuned", "sklearn_logistic", LOGISTIC, "scikit-learn"),
                 Side("LogisticRegression, as it comes", "sklearn_logistic", AS_IT_COMES, "scikit-learn"),
                 Side("SGDClassifier, averaged, tuned", "sklearn_sgd", AVERAGED, "scikit-learn"),

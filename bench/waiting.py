@@ -1,4 +1,4 @@
-"""A training step with two threads while another program is busy: threads that spin against threads that wait.
+"""A training step with two threads while another program is busy: threads that spin, that wait, and between.
 
 python bench/waiting.py
 """
@@ -19,7 +19,7 @@ torch.set_num_threads(2)
 model = cnn((1, 28, 28), 10, None, 16)
 x, y = torch.rand(256, 1, 28, 28), torch.randint(0, 10, (256,))
 seconds = []
-for _ in range(20):
+for _ in range(60):
     began = time.perf_counter()
     cross_entropy(model(x), y).backward()
     seconds.append(time.perf_counter() - began)
@@ -27,11 +27,19 @@ print(statistics.median(seconds))
 """
 
 
+POLICIES = {
+    "spinning": {"OMP_WAIT_POLICY": "active"},
+    "as it comes": {},
+    "a thousand turns": {"GOMP_SPINCOUNT": "1000"},
+    "waiting": {"OMP_WAIT_POLICY": "passive"},
+}
+
+
 def step(policy: str) -> float:
     """The median seconds of a step under a wait policy."""
     done = subprocess.run(
         [sys.executable, "-c", STEP],
-        env={**os.environ, "OMP_WAIT_POLICY": policy},
+        env={**os.environ, **POLICIES[policy]},
         capture_output=True,
         text=True,
         check=True,
@@ -40,13 +48,13 @@ def step(policy: str) -> float:
 
 
 def main() -> None:
-    """Print the seconds of a step alone and beside a busy process, for both policies."""
+    """Print the seconds of a step alone and beside a busy process, for each policy."""
     print(describe())
     for title, busy in (("alone", False), ("beside a busy process", True)):
         other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
         try:
-            for policy in ("active", "passive"):
-                print(f"{title:<22} {policy:<8} {step(policy):.3f} s a step", flush=True)
+            for policy in POLICIES:
+                print(f"{title:<22} {policy:<17} {step(policy):.3f} s a step", flush=True)
         finally:
             if other is not None:
                 other.kill()

@@ -17,9 +17,10 @@ def main() -> None:
     import signal
 
     signal.signal(signal.SIGTERM, _interrupt)
-    # Read when torch is imported: threads that wait give their core away. Where another program is busy on it, too,
-    # a network trains half as fast again (docs/decisions/0004-waiting-threads.md).
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Read when torch is imported: threads spin for a moment, and then give their core away, so that a network trains
+    # well alone and beside another program (docs/decisions/0004-waiting-threads.md).
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         from .cli import run
 

@@ -9,7 +9,8 @@ NEEDED = DataLoaders, Learner  # names load what they stand for when first used:
 
 def prepare(pictures, settings):
     splits = Splits(Images(pictures["train_pixels"][:, None], pictures["train_labels"], ("Pullover", "Dress")))
-    return Recipe.load(settings["recipe"]).replace(hold_out=settings["hold_out"]), splits
+    changed = {key: value for key, value in settings.items() if key != "recipe"}
+    return Recipe.load(settings["recipe"]).replace(**changed), splits
 
 
 def train(data, settings, seed):

@@ -33,7 +33,7 @@ class Normalize(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
         """The picture with each channel centered and scaled."""
-        return (x - self.mean) / self.std
+        return (x - self.mean).div_(self.std)  # in place: half the memory to go through
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
