@@ -56,8 +56,8 @@ def cases(name: str) -> dict[str, Case]:
         "linear": Case(
             f"""Pullover or dress: from raw uint8 pictures in memory to a trained linear model. Tuned, ours is recipe
             `{name}` on all 12,000 pictures as the others are, in six epochs; *as shipped* holds a tenth out, looks at
-            it after each epoch, and has eight. `first` is the first time in a process, with what a framework imports only
-            when used, and `again` the median of repetitions in the same process.""",
+            it after each epoch, and has eight. `first` is the first time in a process, with what a framework imports
+            only when used, and `again` the median of repetitions in the same process.""",
             "pullover-dress",
             {"import": "{:.2f}", "data": "{:.3f}", "train": "{:.3f}", "first": "{:.3f}", "again": "{:.3f}"},
             ("first", "again"),
