@@ -14,7 +14,8 @@ import argparse
 import os
 from collections.abc import Callable
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command does, before torch is imported
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command does, before torch is imported
 
 import numpy as np
 import torch

@@ -12,7 +12,8 @@ import argparse
 import os
 import statistics
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command does, before torch is imported
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command does, before torch is imported
 
 import torch
 from machine import describe

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -45,30 +44,9 @@ def computing_with(threads: int) -> Iterator[None]:
     """Inside, PyTorch computes with so many threads, and afterwards with as many as before."""
     import torch
 
-    keep_freed_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let the C library keep what a batch frees for the next one, where it can be told so (glibc).
-
-    As it comes, glibc hands large tensors back to the system and has the pages of the next ones filled with zeros anew,
-    which takes a third of a small network's time: docs/decisions/0014-where-the-time-goes.md.
-    """
-    if "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", {}):
-        return
-    import ctypes
-
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
-        libc.mallopt(_TRIM_THRESHOLD, 512 << 20)
-
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from . import saving
+from . import memory, saving
 from .arguments import (
     check_parts,
     checked_clip,
@@ -31,7 +31,7 @@ from .arguments import (
 )
 from .data.batches import DataLoaders
 from .data.decode import Fit
-from .device import device_named, keep_freed_memory
+from .device import device_named
 from .errors import DataError, ModelError, TrainingError, UsageError
 from .foreign import instead_of
 from .gathered import Gathered
@@ -213,7 +213,7 @@ class Learner:
             TrainingError: another stream of this learner is open.
         """
         self._refuse_second_stream()
-        keep_freed_memory()
+        memory.keep_freed()
         if self.state.stopped is not None:
             self.state.begin_fit()
             self.recorder.clear()

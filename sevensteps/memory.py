@@ -1,8 +1,9 @@
-"""Memory: how much this process may still take, as far as the system says."""
+"""Memory: how much this process may still take, and what becomes of what it frees."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from pathlib import Path
@@ -16,13 +17,32 @@ def available() -> int:
     return max(min(_of_the_machine(), _of_the_group()), 0)
 
 
+@functools.cache
+def keep_freed() -> None:
+    """Let the C library keep what a batch frees for the next one, where it can be told so (glibc).
+
+    As it comes, glibc hands large tensors back to the system and has the pages of the next ones filled with zeros anew:
+    docs/decisions/0014-where-the-time-goes.md.
+    """
+    _tell_malloc("mallopt", _MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+    _tell_malloc("mallopt", _TRIM_THRESHOLD, 512 << 20)
+
+
 def give_back() -> None:
     """Return to the system what was freed: glibc keeps it otherwise, in pieces that the next task may not fit into."""
-    if sys.platform == "linux":
+    _tell_malloc("malloc_trim", 0)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+
+
+def _tell_malloc(name: str, *numbers: int) -> None:
+    """Call a function of glibc's, where it is the C library."""
+    if "CS_GNU_LIBC_VERSION" in getattr(os, "confstr_names", {}):
         import ctypes
 
-        with contextlib.suppress(OSError, AttributeError):  # another C library
-            ctypes.CDLL(None).malloc_trim(0)
+        with contextlib.suppress(OSError, AttributeError):
+            getattr(ctypes.CDLL(None), name)(*numbers)
 
 
 def _of_the_machine() -> int:

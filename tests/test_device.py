@@ -10,11 +10,11 @@ import pytest
 FAULTS = """
 import resource, sys
 import torch
-from sevensteps.device import keep_freed_memory
+from sevensteps import memory
 from sevensteps.steps.predict import cnn
 
 if sys.argv[1] == "kept":
-    keep_freed_memory()
+    memory.keep_freed()
 model, x = cnn((1, 28, 28), 10), torch.rand(256, 1, 28, 28)
 for step in range(10):
     if step == 5:

@@ -29,7 +29,16 @@ def _without_compiler(name: str) -> Any:
     return getattr(method, "__wrapped__", method)
 
 
-class SGD(torch.optim.Optimizer):
+class _Optimizer(torch.optim.Optimizer):
+    """What ours have in common: PyTorch's methods without what is not needed."""
+
+    add_param_group = _without_compiler("add_param_group")
+    state_dict = _without_compiler("state_dict")
+    load_state_dict = _without_compiler("load_state_dict")
+    zero_grad = _without_compiler("zero_grad")
+
+
+class SGD(_Optimizer):
     """Stochastic gradient descent: p = p - lr * gradient, with momentum, weight decay and Nesterov's look-ahead.
 
     With momentum the step is a velocity, v = momentum * v + gradient (Sutskever et al., "On the importance of
@@ -39,11 +48,6 @@ class SGD(torch.optim.Optimizer):
     Raises:
         UsageError: a negative setting, or Nesterov without momentum.
     """
-
-    add_param_group = _without_compiler("add_param_group")
-    state_dict = _without_compiler("state_dict")
-    load_state_dict = _without_compiler("load_state_dict")
-    zero_grad = _without_compiler("zero_grad")
 
     @instead_of(mom="Call it momentum.", wd="Call it weight_decay.")
     def __init__(
@@ -88,7 +92,7 @@ class SGD(torch.optim.Optimizer):
         return loss
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(_Optimizer):
     """Momentum made orthogonal for the filters of convolutions, AdamW for all other parameters.
 
     A step of a filter bank moves every direction of its output alike, where the gradient alone would move a few
@@ -99,11 +103,6 @@ class Muon(torch.optim.Optimizer):
     Raises:
         UsageError: a setting out of its range.
     """
-
-    add_param_group = _without_compiler("add_param_group")
-    state_dict = _without_compiler("state_dict")
-    load_state_dict = _without_compiler("load_state_dict")
-    zero_grad = _without_compiler("zero_grad")
 
     def __init__(
         self,
