@@ -5,13 +5,12 @@ Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted (143 by SI
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +21,7 @@ from . import __version__
 from . import cli_data as preparing
 from . import cli_judging as judging
 from . import cli_showing as showing
-from .cli_common import Common, as_flags
+from .cli_common import Common, said_as_typed, whole_number
 from .cli_common import program as _program
 from .cli_common import quoted as _quoted
 from .errors import RecipeError, SevenstepsError, UsageError, nearest
@@ -52,20 +51,12 @@ def _flags() -> Any:
             show_default=False,
             negative=f"--no-{known.name.replace('_', '-')}" if kind is bool else (),
             consume_multiple=(1, None) if known.name == "classes" else False,
-            converter=_whole_number if kind is int else None,
+            converter=whole_number if kind is int else None,
         )
         made.append((known.name, Annotated[kind | None, parameter], dataclasses.field(default=None)))
     # In this module's name: cyclopts takes a class of the standard library's `types` for a builtin.
     settings = dataclasses.make_dataclass("Settings", made, frozen=True, namespace={"__module__": __name__})
     return Parameter(name="*")(settings)
-
-
-def _whole_number(kind: Any, tokens: Sequence[Any]) -> int:
-    """An integer as typed; cyclopts' own conversion would take 1.5 epochs for 1."""
-    try:
-        return int(tokens[0].value)
-    except ValueError as error:
-        raise ValueError(f"{tokens[0].value!r} is not a whole number.") from error
 
 
 Settings = _flags()
@@ -81,7 +72,7 @@ def train(
     force: bool = False,
     plots: bool = False,
     exact: bool = False,
-    seeds: Annotated[int | None, Parameter(converter=_whole_number)] = None,
+    seeds: Annotated[int | None, Parameter(converter=whole_number)] = None,
     settings: Settings = NOTHING_GIVEN,  # type: ignore[valid-type]
     common: Common = Common(),
 ) -> int:
@@ -118,7 +109,7 @@ def train(
     elif recipe not in shipped_recipes() and not Path(recipe).exists() and (Path("runs") / recipe).is_dir():
         recipe = str(Path("runs") / recipe)
     loaded = Recipe.load(recipe)
-    with _said_as_typed("train", source, given.get("classes", ())):
+    with said_as_typed("train", source, given.get("classes", ())):
         # Before anything heavy is imported, so that a mistyped flag is answered at once.
         chosen = loaded.replace(**given, **({"source": source} if source else {}))
         from . import jobs
@@ -136,24 +127,11 @@ def train(
     return _shown(run, chosen, common)
 
 
-@contextlib.contextmanager
-def _said_as_typed(verb: str, source: str | None, classes: Sequence[str]) -> Iterator[None]:
-    """Inside, hints speak of flags and not of a recipe's keys, and a path that --classes has taken is noticed."""
-    try:
-        yield
-    except SevenstepsError as error:
-        error.hint = as_flags(error.hint)
-        if source is None and error.message.startswith("There is no class ") and os.path.exists(classes[-1]):
-            rest = " ".join(map(_quoted, [classes[-1], "--classes", *classes[:-1]]))
-            error.hint = f"If {classes[-1]} is the source, name it first: {_program()} {verb} {rest}"
-        raise
-
-
 @app.command
 def resume(
     run: Path,
     *,
-    epochs: Annotated[int | None, Parameter(converter=_whole_number)] = None,
+    epochs: Annotated[int | None, Parameter(converter=whole_number)] = None,
     exact: bool = False,
     plots: bool = False,
     common: Common = Common(),
@@ -213,6 +191,7 @@ def _shown(run: Run, chosen: Recipe, common: Common) -> int:
     return 0
 
 
+app.command(preparing.data)
 app.command(preparing.prepare)
 app.command(judging.judge)
 app.command(judging.compare)
@@ -321,68 +300,6 @@ def _row(run: Any) -> list[str]:
     )
     reason = run.stopped_because or f"it is under way, or was cut off: {_program()} resume {run.folder.name}"
     return [run.folder.name, run.recipe.name, str(len(run.history)), *shown, reason]
-
-
-@app.command
-def data(
-    source: str | None = None,
-    *,
-    classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
-    size: Annotated[int, Parameter(converter=_whole_number)] = 0,
-    common: Common = Common(),
-) -> int:
-    """Show what a source holds: counts, sizes, exact duplicates, and pictures that are in two splits.
-
-    Parameters
-    ----------
-    source
-        pullover-dress (unless given), fashion-mnist, a folder of class folders, or the path of IDX files or of a store.
-    classes
-        Only these classes.
-    size
-        Pixels a side that a folder's pictures are made, which duplicates are looked for at.
-    """
-    from . import jobs
-    from .show import terminal
-
-    console, error = terminal.consoles(quiet_stdout=common.json)
-    with _said_as_typed("data", source, classes):
-        splits, found = jobs.data(
-            source or "pullover-dress",
-            classes,
-            size,
-            lambda note: error.print(terminal.printable(getattr(note, "line", ""))),
-        )
-    channels, height, width = found.shape
-    if common.json:
-        print(
-            json.dumps(
-                {
-                    "source": splits.source,
-                    "classes": list(found.classes),
-                    "counts": found.counts,
-                    "sizes": {f"{width}x{height}x{channels}": sum(sum(c.values()) for c in found.counts.values())},
-                    "bad_files": [{"picture": name, "reason": reason} for name, reason in splits.bad_files],
-                    "duplicates": [{"pictures": group, "score": 1.0} for group in found.duplicates],
-                    "leaks": [{"pictures": group, "score": 1.0} for group in found.leaks],
-                    "suspects": [],
-                    "not_looked_for": ["near-duplicates", "suspects"],
-                }
-            )
-        )
-        return 0
-    head = f"{splits.source}: pictures of {width}x{height}, {channels} channel{'s' * (channels > 1)}"
-    console.print(terminal.printable(head))
-    rows = [[name, *(f"{counts[name]:,}" for counts in found.counts.values())] for name in found.classes]
-    total = ["all", *(f"{sum(counts.values()):,}" for counts in found.counts.values())]
-    terminal.print_table(console, ("class", *found.counts), [*rows, total])
-    for what, groups in (
-        ("exact duplicates within a split", found.duplicates),
-        ("pictures in two splits", found.leaks),
-    ):
-        first = f", the first: {', '.join(groups[0])}" if groups else ""
-        console.print(terminal.printable(f"{what}: {len(groups)}{first}"))
-    return 0
 
 
 @app.command

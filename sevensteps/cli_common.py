@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from .errors import SevenstepsError
 from .recipe import setting_types
 
 
@@ -57,3 +60,24 @@ def _as_flag(setting: re.Match[str]) -> str:
     if value in ("true", "false"):
         return flag if value == "true" else f"--no-{flag[2:]}"
     return f"{flag} {re.sub('[][,]', '', value)}"
+
+
+@contextlib.contextmanager
+def said_as_typed(verb: str, source: str | None, classes: Sequence[str]) -> Iterator[None]:
+    """Inside, hints speak of flags and not of a recipe's keys, and a path that --classes has taken is noticed."""
+    try:
+        yield
+    except SevenstepsError as error:
+        error.hint = as_flags(error.hint)
+        if source is None and error.message.startswith("There is no class ") and os.path.exists(classes[-1]):
+            rest = " ".join(map(quoted, [classes[-1], "--classes", *classes[:-1]]))
+            error.hint = f"If {classes[-1]} is the source, name it first: {program()} {verb} {rest}"
+        raise
+
+
+def whole_number(kind: Any, tokens: Sequence[Any]) -> int:
+    """An integer as typed; cyclopts' own conversion would take 1.5 epochs for 1."""
+    try:
+        return int(tokens[0].value)
+    except ValueError as error:
+        raise ValueError(f"{tokens[0].value!r} is not a whole number.") from error

@@ -1,4 +1,4 @@
-"""The verb that prepares data: `prepare`. `cli` names it; results to stdout, progress to stderr."""
+"""The verbs about pictures: `data` and `prepare`. `cli` names them; results to stdout, progress to stderr."""
 
 from __future__ import annotations
 
@@ -9,8 +9,69 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from .cli_common import Common, as_flags, program, quoted
+from .cli_common import Common, as_flags, program, quoted, said_as_typed, whole_number
 from .errors import SevenstepsError
+
+
+def data(
+    source: str | None = None,
+    *,
+    classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
+    size: Annotated[int, Parameter(converter=whole_number)] = 0,
+    common: Common = Common(),
+) -> int:
+    """Show what a source holds: counts, sizes, exact duplicates, and pictures that are in two splits.
+
+    Parameters
+    ----------
+    source
+        pullover-dress (unless given), fashion-mnist, a folder of class folders, or the path of IDX files or of a store.
+    classes
+        Only these classes.
+    size
+        Pixels a side that a folder's pictures are made, which duplicates are looked for at.
+    """
+    from . import jobs
+    from .show import terminal
+
+    console, error = terminal.consoles(quiet_stdout=common.json)
+    with said_as_typed("data", source, classes):
+        splits, found = jobs.data(
+            source or "pullover-dress",
+            classes,
+            size,
+            lambda note: error.print(terminal.printable(getattr(note, "line", ""))),
+        )
+    channels, height, width = found.shape
+    if common.json:
+        print(
+            json.dumps(
+                {
+                    "source": splits.source,
+                    "classes": list(found.classes),
+                    "counts": found.counts,
+                    "sizes": {f"{width}x{height}x{channels}": sum(sum(c.values()) for c in found.counts.values())},
+                    "bad_files": [{"picture": name, "reason": reason} for name, reason in splits.bad_files],
+                    "duplicates": [{"pictures": group, "score": 1.0} for group in found.duplicates],
+                    "leaks": [{"pictures": group, "score": 1.0} for group in found.leaks],
+                    "suspects": [],
+                    "not_looked_for": ["near-duplicates", "suspects"],
+                }
+            )
+        )
+        return 0
+    head = f"{splits.source}: pictures of {width}x{height}, {channels} channel{'s' * (channels > 1)}"
+    console.print(terminal.printable(head))
+    rows = [[name, *(f"{counts[name]:,}" for counts in found.counts.values())] for name in found.classes]
+    total = ["all", *(f"{sum(counts.values()):,}" for counts in found.counts.values())]
+    terminal.print_table(console, ("class", *found.counts), [*rows, total])
+    for what, groups in (
+        ("exact duplicates within a split", found.duplicates),
+        ("pictures in two splits", found.leaks),
+    ):
+        first = f", the first: {', '.join(groups[0])}" if groups else ""
+        console.print(terminal.printable(f"{what}: {len(groups)}{first}"))
+    return 0
 
 
 def prepare(
