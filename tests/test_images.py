@@ -225,6 +225,44 @@ def test_holding_out_parts_the_pictures_without_loss_or_overlap(labels: list[int
     assert again.rows.tolist() == valid.rows.tolist()
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 8)), min_size=1, max_size=80),
+    st.floats(0.05, 0.6),
+    st.integers(0, 2**40),
+)
+def test_a_group_is_never_on_two_sides_and_no_class_is_held_out_whole(
+    pictures: list[tuple[int, int]], fraction: float, seed: int
+) -> None:
+    labels, groups = (np.array(of, dtype=np.int64) for of in zip(*pictures, strict=True))
+    images = dataclasses.replace(made(labels.tolist()), groups=groups)
+    train, valid = images.split(fraction, seed)
+    assert sorted([*train.rows, *valid.rows]) == list(range(len(labels)))
+    assert not ({*groups[train.rows]} & {*groups[valid.rows]}) - {-1}
+    for name, count in images.counts.items():
+        assert valid.counts[name] < count or count == 0
+    assert images.split(fraction, seed)[1].rows.tolist() == valid.rows.tolist()
+
+
+def test_groups_hardly_move_the_share_that_is_held_out() -> None:
+    random = np.random.default_rng(0)
+    groups = np.repeat(np.arange(200), random.integers(1, 12, 200))
+    images = dataclasses.replace(made(random.integers(0, 3, len(groups)).tolist()), groups=groups)
+    valid = images.split(0.2, 0)[1]
+    for name, count in images.counts.items():
+        assert abs(valid.counts[name] / count - 0.2) < 0.02
+
+
+def test_where_every_group_is_too_large_the_smallest_is_held_out() -> None:
+    images = dataclasses.replace(made([0, 1] * 10), groups=np.repeat([0, 1], [12, 8]))
+    assert len(images.split(0.1, 0)[1]) == 8
+
+
+def test_groups_of_one_hold_out_what_no_groups_do() -> None:
+    images = made([0, 1, 2] * 30)
+    alone = dataclasses.replace(images, groups=np.arange(90))
+    assert alone.split(0.3, 5)[1].rows.tolist() == images.split(0.3, 5)[1].rows.tolist()
+
+
 def test_another_seed_holds_out_other_pictures(splits: Splits) -> None:
     one, other = (splits.train.split(0.1, seed)[1] for seed in (0, 1))
     assert one.rows.tolist() != other.rows.tolist()

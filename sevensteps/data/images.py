@@ -36,8 +36,10 @@ class Images:
 
     `pixels` is `(n, channels, height, width)` uint8, `labels` is `(n,)` int64 and indexes `classes`. `rows` are the
     places the pictures had in the source's own split `origin`; they survive choosing and splitting. `names` has a name
-    for each of these places, where the source's pictures have names (a folder's: their paths in it), and `fit` says how
-    its pictures came to this size, where they had others; a model keeps it for the pictures that it is given.
+    for each of these places, where the source's pictures have names (a folder's: their paths in it), `groups` a number
+    for each, where some belong together (the same person, say) and are to stay on one side of a split: -1 for a picture
+    in none. `fit` says how the pictures came to this size, where they had others; a model keeps it for those it is
+    given.
     Indexing gives `(float tensor (c, h, w) in [0, 1], int label)`, so this is also a PyTorch dataset; a slice gives
     the `Images` of it.
 
@@ -51,6 +53,7 @@ class Images:
     origin: str = "train"
     rows: Int64[np.ndarray, " n"] = field(default_factory=lambda: _AS_THEY_COME, repr=False)
     names: Sequence[str] = field(default=(), repr=False)
+    groups: Int64[np.ndarray, " places"] | None = field(default=None, repr=False)
     fit: Fit | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -172,12 +175,14 @@ class Images:
     def split(self, fraction: float, seed: int = 0) -> tuple[Images, Images]:
         """Two sets, the second with `fraction` of each class (rounded, at least one of a class that has two).
 
-        The order of the pictures is kept; which go to the second set is a pure function of the seed.
+        The order of the pictures is kept; which go to the second set is a pure function of the seed. Those of a group
+        stay together, which can move the share of a class.
 
         Raises:
             DataError: a fraction that is not between 0 and 1.
         """
-        held = held_out(self.labels, len(self.classes), fraction, seed)
+        groups = None if self.groups is None else self.groups[self.rows]
+        held = held_out(self.labels, len(self.classes), fraction, seed, groups)
         return self.take(np.flatnonzero(~held)), self.take(np.flatnonzero(held))
 
 
@@ -258,8 +263,18 @@ def chosen_labels(
     return found
 
 
-def held_out(labels: Int64[np.ndarray, " n"], classes: int, fraction: float, seed: int) -> Bool[np.ndarray, " n"]:
+def held_out(
+    labels: Int64[np.ndarray, " n"],
+    classes: int,
+    fraction: float,
+    seed: int,
+    groups: Int64[np.ndarray, " n"] | None = None,
+) -> Bool[np.ndarray, " n"]:
     """Which pictures are held out: the same share of each class, rounded, and at least one of a class that has two.
+
+    Pictures of the same group (a number from 0 on; -1 is none) are held out together or not at all. Groups are gone
+    through at random, and one is taken where it brings the classes nearer to their shares; what is missing then comes
+    from pictures in no group. No class is held out as a whole.
 
     Raises:
         DataError: a fraction that is not between 0 and 1.
@@ -269,13 +284,55 @@ def held_out(labels: Int64[np.ndarray, " n"], classes: int, fraction: float, see
         raise DataError(f"hold_out is {fraction!r}, and must be between 0 and 1.", hint="Try hold_out = 0.1.")
     random = np.random.default_rng(seed_of(seed, HOLD_OUT))
     held = np.zeros(len(labels), dtype=bool)
+    counts = np.bincount(labels, minlength=classes)
+    wanted = np.array([min(max(round(count * fraction), 1), count - 1) for count in counts.tolist()])
+    in_group = np.zeros(len(labels), dtype=bool)
+    if groups is not None and (together := _together(groups)):
+        in_group[np.concatenate(together)] = True
+        held[_groups_held_out(together, labels, counts, wanted, random)] = True
     for label in range(classes):
-        rows = np.flatnonzero(labels == label)
-        count = min(max(round(len(rows) * fraction), 1), len(rows) - 1)
+        rows = np.flatnonzero((labels == label) & ~in_group)
+        count = min(int(wanted[label]) - int((held & (labels == label)).sum()), len(rows))
         if count > 0:
             random.shuffle(rows)  # in place: of a large set there may be no room for a second copy
             held[rows[:count]] = True
     return held
+
+
+def _groups_held_out(
+    together: Sequence[Int64[np.ndarray, " _"]],
+    labels: Int64[np.ndarray, " n"],
+    counts: Int64[np.ndarray, " classes"],
+    wanted: Int64[np.ndarray, " classes"],
+    random: np.random.Generator,
+) -> Int64[np.ndarray, " held"]:
+    """The rows of the groups that are held out. Where none brings the shares nearer, and all are in groups, the one
+    that brings them least far."""
+    taken, held = np.zeros_like(counts), [np.zeros(0, dtype=np.int64)]
+    least, excess = None, math.inf
+    for number in random.permutation(len(together)).tolist():
+        rows = together[number]
+        adds = np.bincount(labels[rows], minlength=len(counts))
+        if ((taken + adds >= counts) & (adds > 0)).any():  # nothing of a class would be left
+            continue
+        nearer = np.abs(wanted - taken).sum() - np.abs(wanted - taken - adds).sum()
+        if nearer > 0:
+            taken += adds
+            held.append(rows)
+        elif -nearer < excess:
+            least, excess = rows, -nearer
+    if len(held) == 1 and least is not None and sum(map(len, together)) == len(labels):
+        held.append(least)
+    return np.concatenate(held)
+
+
+def _together(groups: Int64[np.ndarray, " n"]) -> list[Int64[np.ndarray, " _"]]:
+    """The rows of each group that has several, in the order of their first rows."""
+    order = np.argsort(groups, kind="stable")
+    order = order[groups[order] >= 0]
+    begins = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    several = [rows for rows in np.split(order, begins[1:]) if len(rows) > 1]
+    return sorted(several, key=lambda rows: int(rows[0]))
 
 
 @dataclass(frozen=True, eq=False)
