@@ -10,7 +10,7 @@ from . import checkpoint
 from .checkpoint import Checkpoint
 from .errors import RunError
 from .recipe import Recipe
-from .records import Against, AuditResult, Coverage, Finding, Interval, LeftOut, Mistakes, Score, pictures
+from .records import Against, AuditResult, Coverage, Finding, Imbalance, Interval, LeftOut, Mistakes, Score, pictures
 
 FEW = 100  # pictures to judge with, under which an interval is wide whatever the model does
 
@@ -55,6 +55,12 @@ def doubts_of(
     if judgement.get("validated_on_test"):
         doubts.append("The test pictures were looked at after every epoch, so this is no untouched test.")
     score = next(iter(scores.values()), None)
+    balanced = score.balanced.value if score is not None and score.balanced else None
+    if balanced is not None and (imbalance := imbalance_from(judgement.get("imbalance"))):
+        doubts.append(
+            f"There are {imbalance.ratio:,.1f} times as many training pictures of {imbalance.largest} as of "
+            f"{imbalance.smallest}: the mean of the classes' recalls, {balanced:.2%}, says more."
+        )
     if score is not None and score.split == "valid":
         doubts.append("These are validation pictures, on which choices were made; no test pictures were read.")
     if score is not None and score.n < FEW:
@@ -117,6 +123,22 @@ def score_from(split: str, said: Any) -> Score:
     if score.n < 1:
         raise RunError(f"{checkpoint.JUDGEMENT} is damaged: a score of no pictures.", hint="sevensteps judge RUN")
     return score
+
+
+def imbalance_from(said: Any) -> Imbalance | None:
+    """The imbalance of the training pictures, as it stands in a judgement; None where there is none.
+
+    Raises:
+        RunError: it is no such thing.
+    """
+    if not said:
+        return None
+    try:
+        return Imbalance(str(said["largest"]), int(said["most"]), str(said["smallest"]), int(said["fewest"]))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{checkpoint.JUDGEMENT} is damaged: it holds no imbalance.", hint="sevensteps judge RUN"
+        ) from error
 
 
 def against_from(said: Any) -> Against | None:

@@ -174,10 +174,12 @@ def _shown(run: Run, chosen: Recipe, common: Common) -> int:
         kept=kept,
         findings=run.findings,
         validated_on_test=run.recipe.validate_on == "test",
+        baselines=run.baselines,
         against=run.against,
         looks=run.looks,
         coverage=run.coverage,
         fewest=run.fewest,
+        imbalance=run.imbalance,
     )
     folder = str(run.folder)
     following = [

@@ -101,6 +101,7 @@ _KEPT = (
     "gradient",
     "model",
     "findings",
+    "imbalance",
 )
 
 

@@ -55,7 +55,7 @@ def judge(
     """
     from .judge import ledger
     from .judge.calibration import calibration
-    from .judge.scores import score_table
+    from .judge.scores import score_of, score_table
 
     folder = runs.find(Path(run))
     found = runs.checkpoint_of(folder)
@@ -80,7 +80,7 @@ def judge(
     return Judged(
         saved,
         shares,
-        {name: _with_interval(of_split.score, shares) for name, of_split in tables.items()},
+        {name: _with_interval(score_of(of_split), shares) for name, of_split in tables.items()},
         score_table(table, shares=shares),
         calibration(split, temperature, table.probabilities, table.labels, shares),
         _of_shares(coverage, shares) if coverage and coverage.split == split else None,

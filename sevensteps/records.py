@@ -67,6 +67,7 @@ class Score:
     n: int
     interval: Interval
     note: str = ""  # what must be known of how it came about
+    balanced: Metric | None = None  # the mean of the classes' recalls, where it was computed
 
     @property
     def accuracy(self) -> float:
@@ -77,7 +78,28 @@ class Score:
         """The keys that `train --json` and `judge --json` promise, and more."""
         low, high = self.interval.low, self.interval.high
         found = {"accuracy": self.accuracy, "low": low, "high": high, "n": self.n, "correct": self.correct}
-        return {**found, "split": self.split, **({"note": self.note} if self.note else {})}
+        balanced = {"balanced_accuracy": self.balanced.as_json()} if self.balanced else {}
+        return {**found, "split": self.split, **balanced, **({"note": self.note} if self.note else {})}
+
+
+@dataclass(frozen=True, slots=True)
+class Imbalance:
+    """The class with the most training pictures and the one with the fewest, which are far apart."""
+
+    largest: str
+    most: int
+    smallest: str
+    fewest: int
+
+    @property
+    def ratio(self) -> float:
+        """How many times as many pictures the largest class has."""
+        return self.most / self.fewest
+
+    def as_json(self) -> dict[str, Any]:
+        """The imbalance as `train --json` gives it."""
+        found = {"largest": self.largest, "most": self.most, "smallest": self.smallest, "fewest": self.fewest}
+        return {**found, "ratio": self.ratio}
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,6 +456,7 @@ class Opening:
     origins: Mapping[str, str]  # the source's own split that each was taken from
     shape: tuple[int, int, int]
     epochs: int
+    imbalance: Imbalance | None = None
 
 
 @dataclass(frozen=True, slots=True)

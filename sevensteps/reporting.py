@@ -64,13 +64,15 @@ def collect(folder: Path) -> Report:
     splits, gone = _pictures(recipe, recorded)
     missing: dict[str, str] = {}
     figures = calibrated = mistakes = None
+    scores: dict[str, Score] = {}
     if table is None:
         missing |= dict.fromkeys(("result", "mistakes", "surest", "classes", "calibration"), unjudged)
     else:
         from .judge.calibration import calibration
-        from .judge.scores import score_table
+        from .judge.scores import score_of, score_table
 
         figures = score_table(table)
+        scores = {name: score_of(tables[name]) for name in ("test", "valid") if name in tables}
         temperature = float(found.about.get("temperature") or 1.0)
         calibrated = calibration(table.split, temperature, table.probabilities, table.labels)
         mistakes = _mistakes(table, splits, gone)
@@ -84,7 +86,6 @@ def collect(folder: Path) -> Report:
     view, problem = view_with_a_mistake(folder, found, recipe, splits) if splits else (None, "")
     if splits and view is None:
         missing["steps"] = problem
-    scores: dict[str, Score] = {name: tables[name].score for name in ("test", "valid") if name in tables}
     baselines = {name: score_from(split or "", said) for name, said in mapping(judgement.get("baselines")).items()}
     findings = [_finding(said) for said in found.findings]
     audited = _audit(splits, recipe) if splits else None

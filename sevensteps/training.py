@@ -19,6 +19,7 @@ import torch
 from . import checkpoint, files, memory, model_file, runs, saving
 from .abstention import Abstention
 from .checkpoint import Checkpoint
+from .data.balance import imbalance_of
 from .data.images import Images, Splits
 from .errors import TrainingError
 from .judge import ledger
@@ -28,6 +29,7 @@ from .judge.calibration import calibration, fit_temperature
 from .judge.comparison import tango
 from .judge.doctor import Doctor
 from .judge.predictions import Predictions, predict_split
+from .judge.scores import score_of
 from .learner import Learner
 from .recipe import Recipe
 from .records import (
@@ -38,6 +40,7 @@ from .records import (
     Coverage,
     Epoch,
     Finding,
+    Imbalance,
     LeftOut,
     Note,
     Opening,
@@ -105,6 +108,7 @@ class Run:
     looks: int | None = None  # models that these test pictures have judged on this machine; None where none was counted
     calibration: Calibration | None = None  # on the split that counts
     coverage: Coverage | None = None  # of a model that may abstain
+    imbalance: Imbalance | None = None  # of the training pictures
 
     @property
     def fewest(self) -> int | None:
@@ -132,6 +136,7 @@ class Run:
             "against_best_baseline": self.against and self.against.as_json(),
             "calibration": self.calibration and self.calibration.as_json(),
             "coverage": self.coverage and self.coverage.as_json(),
+            "imbalance": self.imbalance and self.imbalance.as_json(),
             "epochs": self.epochs,
             "kept_epoch": self.kept_epoch,
             "stopped_because": self.stopped_because,
@@ -232,8 +237,8 @@ def _run(
         work.folder,
         work.recipe,
         learn,
-        tables["test"].score if "test" in tables else None,
-        tables["valid"].score if "valid" in tables else None,
+        score_of(tables["test"]) if "test" in tables else None,
+        score_of(tables["valid"]) if "valid" in tables else None,
         baselines,
         state.epoch,
         state.best_epoch or state.epoch,
@@ -247,6 +252,7 @@ def _run(
         interrupted,
         calibration=calibration_of(learn, table) if table is not None else None,
         coverage=coverage,
+        imbalance=imbalance_of(work.splits.train.counts),
     )
 
 
@@ -370,7 +376,8 @@ def _open(work: Work, observe: Observe) -> None:
     named = {name: images for name, images in vars(splits).items() if isinstance(images, Images)}
     counts, origins = ({name: getattr(images, of) for name, images in named.items()} for of in ("counts", "origin"))
     source = splits.source or recipe.source  # the recipe's may be a long path
-    observe(Opening(source, recipe.name, counts, origins, splits.train.shape, recipe.epochs))
+    imbalance = imbalance_of(splits.train.counts)
+    observe(Opening(source, recipe.name, counts, origins, splits.train.shape, recipe.epochs, imbalance))
 
 
 def _train(work: Work, observe: Observe, interrupted: Callable[[], int]) -> None:

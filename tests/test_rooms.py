@@ -109,6 +109,7 @@ WITHOUT_TORCH = [
     "data/folder",
     "data/tree",
     "data/audit",
+    "data/balance",
     "data/blocks",
     "data/prepare",
     "data/store",

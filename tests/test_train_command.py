@@ -116,7 +116,7 @@ def test_json_is_one_object_with_the_promised_keys(repeated: Done) -> None:
     } <= set(result)
     scores = [result["test"], result["valid"], *result["baselines"].values()]
     for score in scores:
-        assert set(score) - {"note"} == {"accuracy", "low", "high", "n", "correct", "split"}
+        assert set(score) - {"note", "balanced_accuracy"} == {"accuracy", "low", "high", "n", "correct", "split"}
         assert 0 <= score["low"] <= score["accuracy"] == score["correct"] / score["n"] <= score["high"] <= 1
     assert [score["n"] for score in scores] == [2000, 1200] + 4 * [2000]
     named = ["most frequent class", "pixel similarity", "nearest neighbor", "logistic regression"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Shaped
 
 from ..errors import UsageError
-from ..records import Bootstrap, ClassScores, Interval, Metric, Scores
+from ..records import Bootstrap, ClassScores, Interval, Metric, Score, Scores
 from .area import against_rest, area_under_curve, areas_without_one, one_area
 from .intervals import SHARES, Weights, bootstrap, linear_combination, mean, means_without_one, newcombe_area, wilson
 from .predictions import Predictions
@@ -56,6 +57,12 @@ def score_table(table: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
         resamples,
         seed,
     )
+
+
+def score_of(table: Predictions) -> Score:
+    """The accuracy of a split with its interval, and balanced accuracy with its own."""
+    confusion = confusion_matrix(table.labels, table.predicted, len(table.classes))
+    return dataclasses.replace(table.score, balanced=_balanced_accuracy(table, confusion, "", RESAMPLES, 0))
 
 
 def confusion_matrix(

@@ -10,7 +10,7 @@ import contextlib
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -23,6 +23,7 @@ from ..records import (
     Coverage,
     Epoch,
     Finding,
+    Imbalance,
     Note,
     Opening,
     Portion,
@@ -144,6 +145,8 @@ class _Training:
         if event.origins.get("test") == "train":
             sizes[list(event.counts).index("test")] += " (taken from the training pictures)"
         self.out.print(_pair("", ", ".join(sizes)))
+        if event.imbalance is not None:
+            self.out.print(_pair("", imbalance_in_words(event.imbalance)))
         self.out.print(_pair("recipe", event.recipe))
         self.epochs = event.epochs
 
@@ -209,16 +212,20 @@ def print_result(
     kept: str,
     findings: Sequence[Finding],
     validated_on_test: bool,
+    baselines: Mapping[str, Score],
     against: Against | None,
     looks: int | None,
     coverage: Coverage | None,
     fewest: int | None,
+    imbalance: Imbalance | None,
 ) -> None:
     """The end of a run: why it stopped, the figure with its interval, and the baselines to hold it against."""
     out.print(_pair("stopped", f"because {stopped_because}{kept}"))
     score = test or valid
     if score is not None:
         out.print(_pair("accuracy", in_words(score), style="bold green"))
+    if score is not None and imbalance is not None:
+        out.print(_pair("balanced", balanced_in_words(score, imbalance, baselines)))
     if against is not None:
         out.print(_pair("", against_in_words(against)))
     if coverage is not None:
@@ -239,6 +246,25 @@ def print_result(
 def looks_in_words(looks: int) -> str:
     """How many models have been judged on the same test pictures."""
     return f"these test pictures have judged {looks:,} model{'s' * (looks != 1)} on this machine"
+
+
+def imbalance_in_words(imbalance: Imbalance) -> str:
+    """How many times as many training pictures the largest class has."""
+    return (
+        f"out of balance: {imbalance.most:,} to train on of {imbalance.largest}, {imbalance.fewest:,} of "
+        f"{imbalance.smallest}, {imbalance.ratio:,.1f} to 1"
+    )
+
+
+def balanced_in_words(score: Score, imbalance: Imbalance, baselines: Mapping[str, Score]) -> str:
+    """Balanced accuracy with its interval, beside what always answering the largest class has."""
+    found = score.balanced
+    if found is None or found.value is None:
+        return "unknown"
+    interval = "" if found.low is None else f" (95 % interval {found.low:.2%} to {found.high:.2%})"
+    always = baselines.get("most frequent class")
+    guess = f"; always answering {imbalance.largest} has an accuracy of {always.accuracy:.2%}" if always else ""
+    return f"{found.value:.2%}, the mean of the classes' recalls{interval}{guess}"
 
 
 def few_in_words(fewest: int) -> str:
