@@ -76,6 +76,7 @@ def following_of(
     findings: Sequence[Finding],
     audited: AuditResult | None,
     mistakes: Mistakes | None,
+    lopsided: bool = False,
 ) -> list[tuple[str, str]]:
     """What to do next, the most urgent first, and the command for it."""
     run, source = shlex.quote(name), shlex.quote(recipe.source)
@@ -88,6 +89,13 @@ def following_of(
     steps += [(finding.fix, "") for finding in ill]
     if audited and audited.leaks:
         steps.append(("Take the pictures that are in two splits out of one of them.", f"sevensteps data {source}"))
+    if lopsided and recipe.balance == "none":
+        steps.append(
+            (
+                "Make small classes count as much as large ones, and hold the recall of each against that of this run.",
+                f"sevensteps train --recipe {run} --balance loss",
+            )
+        )
     if mistakes and mistakes.wrong:
         steps.append(("Look at the surest mistakes below. Where the label is wrong, correct it and train again.", ""))
     better = {"linear": "relu", "relu": "cnn"}.get(recipe.model)

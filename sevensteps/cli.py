@@ -180,6 +180,7 @@ def _shown(run: Run, chosen: Recipe, common: Common) -> int:
         coverage=run.coverage,
         fewest=run.fewest,
         imbalance=run.imbalance,
+        balance=run.recipe.balance,
     )
     folder = str(run.folder)
     following = [
@@ -250,6 +251,7 @@ def _worth_trying(recipe: Recipe) -> str:
     chosen = () if embedded and recipe.classes == ("Pullover", "Dress") else recipe.classes
     classes = f" --classes {' '.join(map(_quoted, chosen))}" if chosen else ""
     classes += "" if recipe.bad_files == "stop" else f" --bad-files {recipe.bad_files}"
+    classes += "" if recipe.balance == "none" else f" --balance {recipe.balance}"
     return f"{_program()} train{source}{classes} --recipe {following.get(recipe.name, 'linear')} --plots"
 
 

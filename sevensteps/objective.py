@@ -32,7 +32,8 @@ class Objective:
         classes: Sequence[str] | None = None,
     ) -> None:
         self.loss_func, self.classes = loss_func, classes
-        self.activation = activation or getattr(loss_func, "activation", None) or _foreign_activation(loss_func)
+        own = getattr(loss_func, "activation", None) or getattr(_function(loss_func), "activation", None)
+        self.activation = activation or own or _foreign_activation(loss_func)
         self._fits_numbers = False  # which the first batch's targets show
         self._looked_at = False
         self._said_column = False
@@ -44,7 +45,7 @@ class Objective:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the loss is one of `steps/loss.py`, perhaps with label smoothing."""
+        """Whether the loss is one of `steps/loss.py`, perhaps with label smoothing or weights."""
         return settings_of(self.loss_func) is not None
 
     @property

@@ -69,6 +69,10 @@ class Recipe:
     )
     augment: Literal["none", "flip", "shift", "flip+shift"] = setting("none", "Changes drawn anew for each epoch.")
 
+    balance: Literal["none", "loss", "sampling"] = setting(
+        "none", "How classes with few pictures are made to count as much as others: by the loss, or drawn more often."
+    )
+
     model: Literal["linear", "relu", "cnn"] = setting("linear", "The network.")
     width: int = setting(
         0, "Hidden units of relu, first channels of cnn; linear has none. 0: the model's own.", least=0, most=65536
@@ -228,6 +232,8 @@ class Recipe:
         Raises:
             RecipeError: settings that do not go together, or with these pictures.
         """
+        from .data.store import StoredImages
+
         loss, keep = self.loss, self.keep
         two = len(splits.classes) == 2
         if loss == "auto":
@@ -244,6 +250,11 @@ class Recipe:
             )
         if self.label_smoothing and loss != "cross_entropy":
             raise RecipeError(f"label_smoothing belongs to cross_entropy, not to {loss}.", hint="Set it to 0.")
+        if self.balance == "sampling" and isinstance(splits.train, StoredImages):
+            raise RecipeError(
+                "balance = sampling draws pictures one by one, and a store is read block by block.",
+                hint="Set balance = loss.",
+            )
         looked_at = splits.test if self.validate_on == "test" else splits.valid
         needs = [key for key in ("stop_patience", "stop_accuracy") if getattr(self, key)]
         needs += ["keep = best"] if keep == "best" else []
@@ -300,11 +311,12 @@ class Recipe:
             valid=settled.validate_on,
             seed=settled.seed,
             augment=AUGMENTATIONS.get(settled.augment),
+            balanced=settled.balance == "sampling",
         )
         learn = Learner(
             dls,
             settled.initialized_model(splits),
-            settled.loss_function(),
+            settled.loss_function(splits.train),
             settled.optimizer_function(),
             settled.lr,
             metrics=accuracy,
@@ -330,13 +342,19 @@ class Recipe:
         started = initialize(model, self.init, std=self.init_std, seed=self.seed)
         return mirrored(model) if self.test_time_flip else started
 
-    def loss_function(self) -> Any:
-        """The loss, with its settings."""
-        from .steps.loss import LOSSES, cross_entropy
+    def loss_function(self, train: Images) -> Any:
+        """The loss, with its settings: weights of the classes are of the pictures that are trained on."""
+        import numpy as np
+        import torch
 
-        if self.label_smoothing:
-            return functools.partial(cross_entropy, label_smoothing=self.label_smoothing)
-        return LOSSES[self.loss]
+        from .data.balance import class_weights
+        from .steps.loss import LOSSES
+
+        settings: dict[str, Any] = {"label_smoothing": self.label_smoothing} if self.label_smoothing else {}
+        if self.balance == "loss":
+            weights = class_weights(np.bincount(train.labels, minlength=len(train.classes)))
+            settings["weight"] = torch.from_numpy(weights).float()
+        return functools.partial(LOSSES[self.loss], **settings) if settings else LOSSES[self.loss]
 
     def optimizer_function(self) -> Any:
         """What makes the optimizer, `opt_func(params, lr=…)`, with its settings.

@@ -94,7 +94,9 @@ def collect(folder: Path) -> Report:
         run=name,
         verdict=verdict_of(found, scores, judgement),
         doubts=doubts_of(found, scores, findings, audited, judgement),
-        following=following_of(name, found, recipe, scores, findings, audited, mistakes),
+        following=following_of(
+            name, found, recipe, scores, findings, audited, mistakes, bool(judgement.get("imbalance"))
+        ),
         classes=classes,
         scores=scores,
         baselines=baselines,

@@ -88,6 +88,7 @@ def about(learn: Learner) -> dict[str, Any]:
         "flat": learn.flat,
         "loss": known[0] if known else None,
         "label_smoothing": known[1].get("label_smoothing") if known else None,
+        **({"class_weights": known[1]["weight"].tolist()} if known and "weight" in known[1] else {}),
         "activation": "own" if learn.objective.activation_is_own else None,
         "temperature": learn.temperature,
         abstention.KEY: learn.abstention.facts() if learn.abstention else None,
@@ -144,6 +145,8 @@ def load_learner(
         loss_func = LOSSES.get(about.get("loss") or "") or default_loss(model, classes)
         if smoothing := about.get("label_smoothing"):
             loss_func = functools.partial(loss_func, label_smoothing=smoothing)
+        if weights := about.get("class_weights"):
+            loss_func = functools.partial(loss_func, weight=torch.tensor(weights))
     pictures = _NoPictures(classes, about.get("shape"), about.get("flat"), about.get("fit"))
     learn = Learner(dls or DataLoaders(pictures), model, loss_func)
     learn.temperature, learn.abstention = float(about.get("temperature") or 1.0), abstains
@@ -166,6 +169,10 @@ def _check_about(about: Mapping[str, Any], path: str | Path) -> None:
     def temperature(value: Any) -> bool:
         return isinstance(value, (int, float)) and 0 < value < math.inf
 
+    def weights(value: Any) -> bool:
+        is_list = isinstance(value, list) and all(isinstance(w, float) and 0 < w < math.inf for w in value)
+        return is_list and about.get("loss") in LOSSES and len(value) == len(about.get("classes") or ())
+
     fits: dict[str, Callable[[Any], bool]] = {
         "classes": words,
         "shape": shape,
@@ -173,6 +180,7 @@ def _check_about(about: Mapping[str, Any], path: str | Path) -> None:
         "flat": lambda value: isinstance(value, bool),
         "loss": lambda value: isinstance(value, str),
         "label_smoothing": lambda value: isinstance(value, float) and about.get("loss") == "cross_entropy",
+        "class_weights": weights,
         "activation": lambda value: value == "own",
         "temperature": temperature,
     }

@@ -25,4 +25,4 @@ def seed_of(*parts: int) -> int:
 
 
 # What a seed is for, so that two uses at the same place never share their numbers.
-ORDER, AUGMENT, LAYERS, HOLD_OUT, INITIALIZE, LOADER, ABSTAIN, PREPARE = range(1, 9)
+ORDER, AUGMENT, LAYERS, HOLD_OUT, INITIALIZE, LOADER, ABSTAIN, PREPARE, BALANCE, FOLDS = range(1, 11)

@@ -19,7 +19,7 @@ import torch
 from . import checkpoint, files, memory, model_file, runs, saving
 from .abstention import Abstention
 from .checkpoint import Checkpoint
-from .data.balance import imbalance_of
+from .data.balance import class_weights, imbalance_of
 from .data.images import Images, Splits
 from .errors import TrainingError
 from .judge import ledger
@@ -321,7 +321,10 @@ def learn_from_validation(work: Work) -> None:
         if not np.isfinite(table.logits).all():
             return
         if learn.objective.activation is None:  # another says itself what its scores mean
-            learn.temperature = fit_temperature(table.logits, table.labels)
+            # Of a run in balance probabilities are as if each class came equally often, and are held to that.
+            each = class_weights(np.bincount(valid.labels, minlength=len(valid.classes)))[valid.labels]
+            is_balanced = work.recipe.balance != "none"
+            learn.temperature = fit_temperature(table.logits, table.labels, weights=each if is_balanced else None)
         confidences = learn.probabilities(torch.from_numpy(table.logits)).numpy().max(1)
         memory.give_back()
         learn.abstention = fit_abstention(work.splits.train, valid, confidences, work.recipe.coverage, work.recipe.seed)

@@ -17,6 +17,7 @@ from ..device import device_named
 from ..errors import DataError, UsageError
 from ..foreign import instead_of
 from ..seeds import AUGMENT, ORDER, seed_of
+from .balance import balanced_rows
 from .images import Images, Splits
 from .store import StoredImages
 
@@ -27,7 +28,12 @@ class Batches:
     """`Images` as mini-batches of float pixels in [0, 1] and int64 labels.
 
     Pixels are `(b, c, h, w)`, or `(b, pixels)` with `flat=True`. Iterating gives fresh tensors, and a new order each
-    time where `shuffle` is set. `augment(pixels, generator)` takes and gives a whole uint8 batch.
+    time where `shuffle` is set. `augment(pixels, generator)` takes and gives a whole uint8 batch. With `balanced` an
+    epoch has as many pictures as ever, and the same number of each class; see `balance.balanced_rows`.
+
+    Raises:
+        UsageError: a batch size that is none, or `balanced` without `shuffle` or for a store.
+        DataError: there are no pictures.
     """
 
     def __init__(
@@ -39,14 +45,20 @@ class Batches:
         flat: bool = False,
         seed: int = 0,
         augment: Augment | None = None,
+        balanced: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
+        if balanced and (not shuffle or isinstance(images, StoredImages)):
+            raise UsageError(
+                "Balanced batches draw single pictures: not in the order of the pictures, and not from a store.",
+                hint="Weight the loss instead: functools.partial(cross_entropy, weight=...).",
+            )
         if not isinstance(batch_size, int) or batch_size < 1:
             raise UsageError(f"batch_size is {batch_size!r}, and must be 1 or more.", hint="256 is a good start.")
         if not len(images):
             raise DataError("There are no pictures to make batches of.", hint="Check the source and its classes.")
         self.images, self.batch_size, self.shuffle, self.flat = images, batch_size, shuffle, flat
-        self.seed, self.augment, self.device = seed, augment, device_named(device)
+        self.seed, self.augment, self.balanced, self.device = seed, augment, balanced, device_named(device)
         self._passes = 0
 
     def __len__(self) -> int:
@@ -62,13 +74,16 @@ class Batches:
         return self.images.classes
 
     def order(self, seed: int, epoch: int) -> Tensor:
-        """The rows of `images` in the order of this epoch."""
+        """The rows of `images` in the order of this epoch; balanced, some of them several times and others not."""
         if isinstance(self.images, StoredImages):
             return torch.from_numpy(self.images.blocks.order((seed, epoch) if self.shuffle else None))
         count = len(self.images)
         if not self.shuffle:
             return torch.arange(count)
-        return torch.randperm(count, generator=torch.Generator().manual_seed(seed_of(seed, epoch, ORDER)))
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(seed_of(seed, epoch, ORDER)))
+        if not self.balanced:
+            return order
+        return torch.from_numpy(balanced_rows(self.images.labels, len(self.classes), seed, epoch))[order]
 
     def epoch_batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of one epoch (from 0), beginning with batch `start`, as fresh tensors."""
@@ -164,15 +179,16 @@ class DataLoaders:
         valid: Literal["valid", "test"] = "valid",
         seed: int = 0,
         augment: Augment | None = None,
+        balanced: bool = False,
         device: torch.device | str = "cpu",
     ) -> DataLoaders:
         """Shuffled training batches and unshuffled validation batches, from `.valid` where there is one.
 
         `valid="test"` validates on the test pictures, as the walk-through does: what is then chosen by looking at
-        them is no longer an honest test.
+        them is no longer an honest test. With `balanced` the training pictures of an epoch are of each class alike.
 
         Raises:
-            UsageError: no splits, or `valid` is neither "valid" nor "test".
+            UsageError: no splits, `valid` is neither "valid" nor "test", or `balanced` for a store.
             DataError: `valid="test"` and there is no test split.
         """
         if not isinstance(splits, Splits):
@@ -186,7 +202,16 @@ class DataLoaders:
         if looked_at is None and valid == "test":
             raise DataError("There is no test split to validate on.", hint="Leave valid='test' out.")
         return cls(
-            Batches(splits.train, batch_size, shuffle=True, flat=flat, seed=seed, augment=augment, device=device),
+            Batches(
+                splits.train,
+                batch_size,
+                shuffle=True,
+                flat=flat,
+                seed=seed,
+                augment=augment,
+                balanced=balanced,
+                device=device,
+            ),
             # Nothing is kept for the gradient, so twice the batch fits, as in fastai.
             None if looked_at is None else Batches(looked_at, 2 * batch_size, flat=flat, device=device),
             splits=splits,

@@ -18,7 +18,12 @@ RESAMPLES = 2_000  # of the error, each of which weighs every picture anew
 LEVEL = 0.95
 
 
-def fit_temperature(logits: Float[np.ndarray, "n scores"], labels: Int[np.ndarray, " n"], prior: float = 1.0) -> float:
+def fit_temperature(
+    logits: Float[np.ndarray, "n scores"],
+    labels: Int[np.ndarray, " n"],
+    prior: float = 1.0,
+    weights: Float[np.ndarray, " n"] | None = None,
+) -> float:
     """The temperature under which `softmax(logits / temperature)` makes these labels most likely.
 
     One column of logits is that of the second of two classes. The class with the highest probability stays the same.
@@ -27,7 +32,8 @@ def fit_temperature(logits: Float[np.ndarray, "n scores"], labels: Int[np.ndarra
 
     Few pictures, or many that are all answered right, would say that the model can be surer without end. `prior` is
     the weight, in pictures, of what holds it at 1: `prior * (slope - log(slope))` is added, which is convex, too, and
-    moves nothing that some hundred pictures say. With `prior=0` it is the likelihood alone.
+    moves nothing that some hundred pictures say. With `prior=0` it is the likelihood alone. `weights` say how much each
+    picture counts, which is 1 on average.
 
     >>> round(fit_temperature(np.array([[4.0], [4.0], [4.0], [-4.0]]), np.array([1, 1, 0, 0]), prior=0.0), 3)
     3.641
@@ -40,11 +46,12 @@ def fit_temperature(logits: Float[np.ndarray, "n scores"], labels: Int[np.ndarra
     rows = np.arange(len(scores))
     scores = scores - scores[rows, labels][:, None]  # so that the score of the right class is 0
     top = scores.max(1, keepdims=True)
+    counts = np.ones(len(scores)) if weights is None else weights
 
     def rise(slope: float) -> float:
         """How the sum to be made small grows with the slope."""
         powers = np.exp((scores - top) * slope)
-        expected = (powers * scores).sum(1) / powers.sum(1)
+        expected = counts * ((powers * scores).sum(1) / powers.sum(1))
         return float(expected.sum()) + prior * (1 - 1 / slope)
 
     low, high = 1 / WARMEST, 1 / COLDEST

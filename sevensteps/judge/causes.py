@@ -94,7 +94,7 @@ def class_imbalance(e: Evidence) -> Finding | None:
     He and Garcia, "Learning from imbalanced data" (2009).
     """
     counts = e.counts
-    if counts is None:
+    if counts is None or e.sampler.is_balanced:
         return None
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     if counts[most] < LOPSIDED * counts[least]:
@@ -105,8 +105,8 @@ def class_imbalance(e: Evidence) -> Finding | None:
         f"The classes are out of balance: {counts[most]:,} training pictures of {most} and {counts[least]:,} of "
         f"{least}. Whoever answers {most} for all is right for {share:.0%}, and {least} may never be learned.",
         f"Look at the recall of each class and not at the accuracy (sevensteps judge RUN), and add pictures of "
-        f"{least}; in Python, weight the loss: loss_func=nn.CrossEntropyLoss(weight=...), or for two classes "
-        "nn.BCEWithLogitsLoss(pos_weight=...).",
+        f"{least}, or let each class count alike: --balance loss; in Python, "
+        "loss_func=functools.partial(cross_entropy, weight=...).",
         most=counts[most],
         least=counts[least],
     )

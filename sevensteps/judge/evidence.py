@@ -78,7 +78,7 @@ class Evidence:
 
     def chance(self, number: int = 0) -> Chance | None:
         """How an epoch (the last, unless numbered) stands to chance; None where it cannot be known."""
-        return chance_of(self.history[number - 1], self.valid_counts) if self.history else None
+        return chance_of(self.history[number - 1], self.sampler.chances) if self.history else None
 
     @functools.cached_property
     def is_at_chance(self) -> bool:
@@ -156,7 +156,7 @@ def _frozen(learn: Learner, found: Look | None) -> list[str]:
 
 def is_looked_at(learn: Learner, sampler: Sampler, open_findings: Mapping[str, Finding], epoch: int) -> bool:
     """Whether a batch is looked at after this epoch: a pure function of history and findings."""
-    return sampler.is_due(epoch) or _is_telling(learn.state.history, sampler.valid_counts, open_findings)
+    return sampler.is_due(epoch) or _is_telling(learn.state.history, sampler.chances, open_findings)
 
 
 def is_over(learn: Learner) -> bool:

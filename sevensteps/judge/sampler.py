@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ..data.images import Images
 from ..learner import Learner
+from ..steps.loss import settings_of
 from ..steps.repeat import batches_from
 from .look import Pair
 from .neighbors import Neighbors, neighbors, spread
@@ -50,6 +51,18 @@ class Sampler:
     def valid_counts(self) -> Mapping[str, int] | None:
         """Validation pictures of each class, where the loader has pictures."""
         return None if self.valid_images is None else self.valid_images.counts
+
+    @functools.cached_property
+    def is_balanced(self) -> bool:
+        """Whether classes are made to count alike: then accuracy may be under the share of the largest one."""
+        known = settings_of(self._learn.loss_func)
+        weighted = known is not None and "weight" in known[1]
+        return weighted or bool(getattr(self._learn.dls.train, "balanced", False))
+
+    @functools.cached_property
+    def chances(self) -> Mapping[str, int] | None:
+        """Validation pictures of each class, where accuracy is to be held against answering one class for all."""
+        return None if self.is_balanced else self.valid_counts
 
     @functools.cached_property
     def batch(self) -> Pair | None:

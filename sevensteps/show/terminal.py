@@ -218,6 +218,7 @@ def print_result(
     coverage: Coverage | None,
     fewest: int | None,
     imbalance: Imbalance | None,
+    balance: str,
 ) -> None:
     """The end of a run: why it stopped, the figure with its interval, and the baselines to hold it against."""
     out.print(_pair("stopped", f"because {stopped_because}{kept}"))
@@ -226,6 +227,7 @@ def print_result(
         out.print(_pair("accuracy", in_words(score), style="bold green"))
     if score is not None and imbalance is not None:
         out.print(_pair("balanced", balanced_in_words(score, imbalance, baselines)))
+        out.print(_pair("", _BALANCES[balance], style="dim"))
     if against is not None:
         out.print(_pair("", against_in_words(against)))
     if coverage is not None:
@@ -254,6 +256,13 @@ def imbalance_in_words(imbalance: Imbalance) -> str:
         f"out of balance: {imbalance.most:,} to train on of {imbalance.largest}, {imbalance.fewest:,} of "
         f"{imbalance.smallest}, {imbalance.ratio:,.1f} to 1"
     )
+
+
+_BALANCES = {
+    "none": "--balance loss makes small classes count as much as large ones; so does --balance sampling",
+    "loss": "the loss was weighted: probabilities are as if each class came equally often",
+    "sampling": "classes were drawn alike: probabilities are as if each class came equally often",
+}
 
 
 def balanced_in_words(score: Score, imbalance: Imbalance, baselines: Mapping[str, Score]) -> str:

@@ -27,6 +27,7 @@ from .loss import (
     row,
     settings_of,
     sigmoid_l1_loss,
+    weights_of,
 )
 from .predict import TORCHS, Normalize, misfit
 
@@ -127,7 +128,19 @@ def slope_of(loss_func: Any) -> Callable[[Tensor, Tensor], Tensor] | None:
         return None
     name, settings = known
     slope = SLOPES.get(LOSSES[name])
-    return functools.partial(slope, **settings) if slope and settings else slope
+    weight = settings.pop("weight", None)
+    slope = functools.partial(slope, **settings) if slope and settings else slope
+    return functools.partial(_weighted_slope, slope, weight) if slope and weight is not None else slope
+
+
+def _weighted_slope(
+    slope: Callable[[Tensor, Tensor], Tensor],
+    weight: Float[Tensor, " classes"],
+    predictions: Float[Tensor, "batch scores"],
+    targets: Tensor,
+) -> Float[Tensor, "batch scores"]:
+    found = slope(predictions, targets)
+    return found * weights_of(targets, weight, found)
 
 
 def _sigmoid_l1_slope(predictions: Float[Tensor, "batch 1"], targets: Tensor) -> Float[Tensor, "batch 1"]:

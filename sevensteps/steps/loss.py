@@ -3,12 +3,17 @@
 Each loss is `loss_func(predictions, targets)`: raw scores `(b, 1)` or `(b, classes)` and labels `(b,)` or `(b, 1)`, and
 gives the mean over the batch. Shapes that would broadcast silently raise. To add one, write it here and name it in
 `LOSSES`; an activation other than sigmoid or softmax goes into its attribute `activation`.
+
+Each takes `weight`, a number for each class by which the loss of its pictures is multiplied before the mean is taken.
+The mean is over the pictures of the batch and not, as PyTorch's, over their weights: so the gradient of a batch is, on
+average over batches, that of the whole weighted set, also where a batch has no picture of a small class.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
@@ -21,7 +26,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def sigmoid_l1_loss(
-    predictions: Float[Tensor, "batch 1"], targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"]
+    predictions: Float[Tensor, "batch 1"],
+    targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"],
+    weight: Float[Tensor, " classes"] | None = None,
 ) -> Float[Tensor, ""]:
     """The mean distance between the sigmoid of the score and the label: the walk-through's loss, for two classes.
 
@@ -32,29 +39,35 @@ def sigmoid_l1_loss(
     """
     targets = column(predictions, targets)
     after = torch.sigmoid(predictions)
-    return torch.where(targets == 1, 1 - after, after).mean()
+    return _mean(torch.where(targets == 1, 1 - after, after), targets, weight)
 
 
 def binary_cross_entropy_with_logits(
-    predictions: Float[Tensor, "batch 1"], targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"]
+    predictions: Float[Tensor, "batch 1"],
+    targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"],
+    weight: Float[Tensor, " classes"] | None = None,
 ) -> Float[Tensor, ""]:
     """Minus the log probability of the right one of two classes, from raw scores; in nats.
 
     Raises:
         ShapeError: more than one score a picture, or not as many targets as predictions.
     """
-    return F.binary_cross_entropy_with_logits(predictions, column(predictions, targets).to(predictions.dtype))
+    targets = column(predictions, targets).to(predictions.dtype)
+    if weight is None:
+        return F.binary_cross_entropy_with_logits(predictions, targets)
+    return _mean(F.binary_cross_entropy_with_logits(predictions, targets, reduction="none"), targets, weight)
 
 
 def cross_entropy(
     predictions: Float[Tensor, "batch classes"],
     targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"],
     label_smoothing: float = 0.0,
+    weight: Float[Tensor, " classes"] | None = None,
 ) -> Float[Tensor, ""]:
     """Minus the log probability of the right one of several classes, from raw scores; in nats.
 
     With label smoothing the target gives that share to all classes alike (Szegedy et al., "Rethinking the Inception
-    architecture", 2016).
+    architecture", 2016). A weight is that of the picture's own class, also for the share that smoothing gives others.
 
     Raises:
         ShapeError: a single score a picture, or not as many targets as predictions.
@@ -64,12 +77,17 @@ def cross_entropy(
             f"Cross-entropy takes a score for each class, and the predictions are {tuple(predictions.shape)}.",
             hint="For two classes with one score use binary_cross_entropy_with_logits.",
         )
-    return F.cross_entropy(predictions, row(predictions, targets).long(), label_smoothing=label_smoothing)
+    labels = row(predictions, targets).long()
+    if weight is None:
+        return F.cross_entropy(predictions, labels, label_smoothing=label_smoothing)
+    losses = F.cross_entropy(predictions, labels, label_smoothing=label_smoothing, reduction="none")
+    return _mean(losses.unsqueeze(1), labels, weight)
 
 
 def mse_loss(
     predictions: Float[Tensor, "batch scores"],
     targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"] | Shaped[Tensor, "batch scores"],
+    weight: Float[Tensor, " classes"] | None = None,
 ) -> Float[Tensor, ""]:
     """The mean squared distance between scores and targets.
 
@@ -77,9 +95,32 @@ def mse_loss(
     be 1 and of a wrong one -1, so that one column still decides at 0 (as scikit-learn's RidgeClassifier codes them).
 
     Raises:
-        ShapeError: targets that do not fit the predictions.
+        ShapeError: targets that do not fit the predictions, or weights of classes for targets that are numbers.
     """
-    return F.mse_loss(predictions, codes(predictions, targets))
+    wanted = codes(predictions, targets)
+    if weight is None:
+        return F.mse_loss(predictions, wanted)
+    return _mean(F.mse_loss(predictions, wanted, reduction="none"), targets, weight)
+
+
+def weights_of(targets: Tensor, weight: Float[Tensor, " classes"], like: Tensor) -> Float[Tensor, "batch 1"]:
+    """The weight of each picture's class.
+
+    Raises:
+        ShapeError: the targets are no labels, one a picture.
+    """
+    if targets.numel() != len(targets):
+        raise ShapeError(
+            f"Weights are of classes, and the targets {tuple(targets.shape)} are numbers.", hint="Leave weight out."
+        )
+    return weight.to(like).index_select(0, targets.reshape(-1).long()).unsqueeze(1)
+
+
+def _mean(
+    losses: Float[Tensor, "batch scores"], targets: Tensor, weight: Float[Tensor, " classes"] | None
+) -> Float[Tensor, ""]:
+    """The mean over pictures, each with the weight of its class."""
+    return losses.mean() if weight is None else (losses * weights_of(targets, weight, losses)).mean()
 
 
 def _clamped_share(predictions: Float[Tensor, "batch scores"]) -> Float[Tensor, "batch scores"]:
@@ -100,13 +141,12 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def settings_of(loss_func: object) -> tuple[str, dict[str, float]] | None:
+def settings_of(loss_func: object) -> tuple[str, dict[str, Any]] | None:
     """The name of a loss of ours and what was set in it; None for any other."""
     if isinstance(loss_func, functools.partial):
-        known = (
-            loss_func.func is cross_entropy and not loss_func.args and set(loss_func.keywords) <= {"label_smoothing"}
-        )
-        return (cross_entropy.__name__, dict(loss_func.keywords)) if known else None
+        known, given = settings_of(loss_func.func), set(loss_func.keywords)
+        fits = given <= {"weight", "label_smoothing"} if loss_func.func is cross_entropy else given == {"weight"}
+        return (known[0], dict(loss_func.keywords)) if known and fits and not (known[1] or loss_func.args) else None
     name = getattr(loss_func, "__name__", "")
     return (name, {}) if name in LOSSES and LOSSES[name] is loss_func else None
 
