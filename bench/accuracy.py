@@ -11,6 +11,9 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command does, before torch is imported
@@ -21,6 +24,39 @@ from machine import describe
 import sevensteps as ss
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What training with one seed came to."""
+
+    accuracy: float  # a share, of the test pictures or of those held out
+    seconds: float  # of training, with what is looked at after each epoch
+    parameters: int
+
+
+def trained(recipe: ss.Recipe, seeds: Sequence[int], held_out: bool = False) -> Iterator[Trained]:
+    """Train once a seed. With `held_out` the test pictures are not touched."""
+    for seed in seeds:
+        seeded = recipe.replace(seed=seed)
+        if held_out:
+            splits = seeded.held_out(ss.load(recipe.source, recipe.classes or None))
+            torch.set_num_threads(seeded.settled(splits).threads)
+            learn = seeded.learner(splits)
+            learn.fit(show=False)
+            yield Trained(learn.recorder.values[-1][2], learn.state.seconds, learn.parameter_count)
+        else:
+            run = ss.train(recipe=seeded, seed=seed)
+            assert run.test is not None
+            yield Trained(run.test.accuracy, run.seconds["train"], run.learn.parameter_count)
+
+
+def changed(recipe: ss.Recipe, pairs: Sequence[str]) -> ss.Recipe:
+    """The recipe with settings in place of its own, each as `KEY=VALUE` with a value as TOML has it."""
+    settings = tomllib.loads("\n".join(pairs))
+    return recipe.replace(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    )
+
+
 def main() -> None:
     """Print a line a seed, then the summary."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -29,34 +65,20 @@ def main() -> None:
     parser.add_argument("--held-out", action="store_true", help="validation accuracy only; for choosing settings")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings in place of the recipe's")
     arguments = parser.parse_args()
-    settings = dict(pair.split("=", 1) for pair in arguments.set)
-    text = "\n".join(f"{key} = {value}" for key, value in settings.items())
-    changed = vars(ss.Recipe.from_toml(text)) if text else {}
-    recipe = ss.Recipe.load(arguments.recipe).replace(**{key: changed[key] for key in settings})
-    print(describe())
-    accuracies, seconds = [], []
-    for seed in range(arguments.seeds):
-        if arguments.held_out:
-            splits = recipe.replace(seed=seed).held_out(ss.load(recipe.source, recipe.classes or None))
-            torch.set_num_threads(recipe.settled(splits).threads)
-            learn = recipe.replace(seed=seed).learner(splits)
-            learn.fit(show=False)
-            accuracies.append(learn.recorder.values[-1][2])
-            seconds.append(learn.state.seconds)
-        else:
-            run = ss.train(recipe=recipe, seed=seed)
-            assert run.test is not None
-            learn = run.learn
-            accuracies.append(run.test.accuracy)
-            seconds.append(run.seconds["train"])
-        print(f"seed {seed:3}: {accuracies[-1]:.2%} in {seconds[-1]:.2f} s", flush=True)
+    recipe = changed(ss.Recipe.load(arguments.recipe), arguments.set)
+    print(describe(), flush=True)
+    done = []
+    for seed, one in enumerate(trained(recipe, range(arguments.seeds), arguments.held_out)):
+        done.append(one)
+        print(f"seed {seed:3}: {one.accuracy:.2%} in {one.seconds:.2f} s", flush=True)
+    accuracies = [one.accuracy for one in done]
     spread = f"deviation {100 * statistics.stdev(accuracies):.3f} points, " if len(accuracies) > 1 else ""
     split = "held-out" if arguments.held_out else "test"
     print(
-        f"{recipe.name}: {learn.parameter_count:,} parameters, "
+        f"{recipe.name}: {done[0].parameters:,} parameters, "
         f"mean {split} accuracy {statistics.mean(accuracies):.2%}, "
         f"{spread}lowest {min(accuracies):.2%}, highest {max(accuracies):.2%} over {len(accuracies)} seeds; "
-        f"training {statistics.median(seconds):.2f} s (median)"
+        f"training {statistics.median(one.seconds for one in done):.2f} s (median)"
     )
 
 

@@ -73,3 +73,32 @@ def test_rows_are_run_in_turns_and_one_that_fails_is_left_out(
     turns.take_turns(rows, 2)
     assert run == ["ours", "ours", "theirs", "ours", "theirs", "ours"]
     assert sys.executable == rows[1].python
+
+
+def test_settings_are_changed_in_the_recipe_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")  # which the import leaves set
+    from accuracy import changed
+
+    recipe = changed(ss.Recipe.load("fashion-10"), ["width=28", 'classes=["Coat", "Shirt"]', "lr=0.5"])
+    assert (recipe.model, recipe.width, recipe.classes, recipe.lr) == ("cnn", 28, ("Coat", "Shirt"), 0.5)
+
+
+def test_a_curve_says_when_the_tutorial_is_as_good_and_goes_on_with_what_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")
+    import curve
+
+    monkeypatch.setattr(curve, "POINTS", [(2, "linear", ()), (1, "cnn", ("epochs=2",))])
+    ours = [{"accuracy": share, "seconds": 2.0, "parameters": 1000} for share in (0.8, 0.9)]
+    theirs = [{"lr": 0.001, "accuracies": [0.7, share], "seconds": [5.0, 10.0]} for share in (0.8, 0.92)]
+    kept = {"linear": ours, "cnn epochs=2": ours[1:], "tutorial, held out": theirs[:1], "tutorial": theirs}
+    points, tutorial = curve.points_as_markdown(kept), curve.tutorial_as_markdown(kept)
+    assert "| `linear` | 1,000 | 2 | 85.00% ± 7.07 | 2.0 |" in points
+    assert "| 85.00% | 2.0 | 10.0 (epoch 2) | 5.0 |" in tutorial
+    assert "| 90.00% | 2.0 | not in 2 epochs, 10 s | over 5.0 |" in tutorial
+
+    trained: list[int] = []
+    monkeypatch.setattr(curve, "trained", lambda recipe, seeds: trained.extend(seeds) or iter(()))
+    curve.measure_points({"linear": ours[:1]}, lambda: None)
+    assert trained == [1, 0]

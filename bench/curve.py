@@ -1,0 +1,170 @@
+"""Test accuracy against training time, all ten classes of Fashion-MNIST; and a tutorial's loop on the same way.
+
+    python bench/curve.py                      as Markdown
+    python bench/curve.py --json curve.json    keeps each training, and goes on with those that the file has
+
+Each point of ours is trained to the end of its own schedule. The loop that a tutorial has (`peers/torch_tutorial.py`)
+trains the same network at a constant rate, the best of five on held-out training pictures, and is looked at after
+each epoch: the time that counts is its first at which the mean over seeds is what ours has. Looking is not timed.
+Wants an otherwise idle machine, for half an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from accuracy import changed, trained  # first: it says how threads wait, before torch is imported
+from machine import describe
+
+import sevensteps as ss
+from sevensteps import files
+
+sys.path.append(str(Path(__file__).parent / "peers"))
+
+# Seeds, recipe and what is changed of it. Chosen on held-out training pictures (bench/accuracy.py --held-out).
+POINTS = [
+    (3, "fashion-10", ("epochs=3",)),
+    (3, "fashion-10", ("epochs=6",)),
+    (3, "fashion-10", ()),
+    (5, "fashion-10", ("epochs=20",)),
+    (3, "fashion-10", ("width=28", "epochs=25")),
+]
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+RATE_EPOCHS = 5
+TUTORIAL_EPOCHS = 20
+TUTORIAL_SEEDS = 3
+
+
+# Measuring
+
+Kept = dict[str, list[dict[str, Any]]]  # of each row, a record a seed
+Keep = Callable[[], None]
+
+
+def measure_points(kept: Kept, keep: Keep) -> None:
+    """Train every point over its seeds, but for those that are there."""
+    for seeds, name, pairs in POINTS:
+        records = kept.setdefault(" ".join((name, *pairs)), [])
+        for one in trained(changed(ss.Recipe.load(name), pairs), range(len(records), seeds)):
+            records.append(asdict(one))
+            keep()
+
+
+def measure_tutorial(kept: Kept, keep: Keep) -> None:
+    """Choose the tutorial's rate on held-out pictures, then train over seeds and look at the test pictures."""
+    splits = ss.load("fashion-mnist")
+    held_out = splits.hold_out(0.1, 0)
+    assert held_out.valid is not None
+    assert splits.test is not None
+    records = kept.setdefault("tutorial, held out", [])
+    for rate in RATES[len(records) :]:
+        records.append({"lr": rate, **followed(held_out.train, held_out.valid, rate, 0, RATE_EPOCHS)})
+        keep()
+    best = max(records, key=lambda record: max(record["accuracies"]))["lr"]
+    records = kept.setdefault("tutorial", [])
+    for seed in range(len(records), TUTORIAL_SEEDS):
+        records.append({"lr": best, **followed(splits.train, splits.test, best, seed, TUTORIAL_EPOCHS)})
+        keep()
+
+
+def followed(train: ss.Images, test: ss.Images, lr: float, seed: int, count: int) -> dict[str, list[float]]:
+    """The tutorial's accuracy after each of so many epochs, and the seconds of training up to there."""
+    import torch
+    import torch_tutorial
+    from turns import CORES
+
+    torch.set_num_threads(CORES)
+    recipe = ss.Recipe.load("fashion-10")
+    settings = {"lr": lr, "seed": seed, "width": recipe.width, "batch_size": recipe.batch_size}
+    pictures = {"train_pixels": train.pixels[:, 0], "train_labels": train.labels}
+    took: list[float] = []
+    accuracies: list[float] = []
+    began = time.perf_counter()
+    for model in itertools.islice(torch_tutorial.epochs(pictures, settings), count):
+        took.append(time.perf_counter() - began)
+        accuracies.append(torch_tutorial.accuracy(model, test.pixels[:, 0], test.labels))
+        began = time.perf_counter()
+    return {"accuracies": accuracies, "seconds": list(itertools.accumulate(took))}
+
+
+# Telling
+
+
+def points_as_markdown(kept: Kept) -> str:
+    """A row a point: settings, parameters, mean accuracy with its spread, seconds."""
+    lines = [["recipe", "parameters", "seeds", "test accuracy: mean ± deviation", "training s"], ["---", *["---:"] * 4]]
+    for name, records in points_of(kept):
+        found = [record["accuracy"] for record in records]
+        spread = f" ± {100 * statistics.stdev(found):.2f}" if len(found) > 1 else ""
+        cells = [f"`{name}`", f"{records[0]['parameters']:,}", str(len(found))]
+        lines.append([*cells, f"{statistics.mean(found):.2%}{spread}", f"{seconds_of(records):.1f}"])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def tutorial_as_markdown(kept: Kept) -> str:
+    """A row a point of ours with that network: its accuracy, its time, and the tutorial's time to the same."""
+    records = kept["tutorial"]
+    means = [statistics.mean(each) for each in zip(*(record["accuracies"] for record in records), strict=True)]
+    times = [statistics.median(each) for each in zip(*(record["seconds"] for record in records), strict=True)]
+    lines = ["| mean accuracy | ours s | tutorial s | ratio |", "|---:|---:|---:|---:|"]
+    rows = [ours for _, ours in points_of(kept)]
+    for ours in (ours for ours in rows if ours[0]["parameters"] == rows[0][0]["parameters"]):
+        wanted, seconds = statistics.mean(record["accuracy"] for record in ours), seconds_of(ours)
+        reached = next((n for n, mean in enumerate(means) if mean >= wanted), None)
+        theirs, ratio = (
+            (f"not in {len(means)} epochs, {times[-1]:.0f} s", f"over {times[-1] / seconds:.1f}")
+            if reached is None
+            else (f"{times[reached]:.1f} (epoch {reached + 1})", f"{times[reached] / seconds:.1f}")
+        )
+        lines.append(f"| {wanted:.2%} | {seconds:.1f} | {theirs} | {ratio} |")
+    grid = ", ".join(f"{record['lr']:g}: {max(record['accuracies']):.2%}" for record in kept["tutorial, held out"])
+    best = max(range(len(means)), key=means.__getitem__)
+    return "\n".join(lines) + (
+        f"\n\nThe tutorial's best mean over {len(records)} seeds is {means[best]:.2%}, after epoch {best + 1}. Its rate"
+        f" is {records[0]['lr']:g}; best held-out accuracy in {RATE_EPOCHS} epochs by rate: {grid}."
+    )
+
+
+def points_of(kept: Kept) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
+    """The rows of ours, with their records."""
+    for _, name, pairs in POINTS:
+        title = " ".join((name, *pairs))
+        yield title, kept[title]
+
+
+def seconds_of(records: Sequence[Mapping[str, Any]]) -> float:
+    """The median over seeds."""
+    return statistics.median(record["seconds"] for record in records)
+
+
+def main() -> None:
+    """Measure what is not there yet, and print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="where each training is kept")
+    arguments = parser.parse_args()
+    kept: Kept = {}
+    if arguments.json:
+        with contextlib.suppress(FileNotFoundError):
+            kept = json.loads(arguments.json.read_text())
+
+    def keep() -> None:
+        if arguments.json:
+            files.write(arguments.json, json.dumps(kept, indent=1) + "\n")
+
+    measure_points(kept, keep)
+    measure_tutorial(kept, keep)
+    print(f"# Accuracy against time\n\n{describe()}\n\n{points_as_markdown(kept)}\n\n{tutorial_as_markdown(kept)}")
+
+
+if __name__ == "__main__":
+    main()
