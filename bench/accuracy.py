@@ -45,7 +45,8 @@ def trained(recipe: ss.Recipe, seeds: Sequence[int], held_out: bool = False) -> 
             yield Trained(learn.recorder.values[-1][2], learn.state.seconds, learn.parameter_count)
         else:
             run = ss.train(recipe=seeded, seed=seed)
-            assert run.test is not None
+            if run.test is None:
+                raise SystemExit("It was interrupted.")
             yield Trained(run.test.accuracy, run.seconds["train"], run.learn.parameter_count)
 
 

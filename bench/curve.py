@@ -40,8 +40,8 @@ POINTS = [
     (3, "fashion-10", ("width=28", "epochs=25")),
 ]
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-RATE_EPOCHS = 5
-TUTORIAL_EPOCHS = 20
+RATE_EPOCHS = 4
+TUTORIAL_EPOCHS = 12
 TUTORIAL_SEEDS = 3
 
 
