@@ -21,11 +21,11 @@ from . import __version__
 from . import cli_data as preparing
 from . import cli_judging as judging
 from . import cli_showing as showing
-from .cli_common import Common, said_as_typed, whole_number
+from .cli_common import Common, flags_of, said_as_typed, whole_number
 from .cli_common import program as _program
 from .cli_common import quoted as _quoted
 from .errors import RecipeError, SevenstepsError, UsageError, nearest
-from .recipe import Recipe, default_recipe, setting_types, shipped_recipes
+from .recipe import Recipe, default_recipe, shipped_recipes
 
 if TYPE_CHECKING:
     from .training import Run
@@ -39,27 +39,7 @@ app = App(
 )
 
 
-def _flags() -> Any:
-    """The recipe's settings as flags, each None unless given: one definition gives recipe, flags and help."""
-    made = []
-    for known in dataclasses.fields(Recipe):
-        if known.name in ("name", "source"):
-            continue
-        kind = setting_types()[known.name]
-        parameter = Parameter(
-            help=known.metadata["help"],
-            show_default=False,
-            negative=f"--no-{known.name.replace('_', '-')}" if kind is bool else (),
-            consume_multiple=(1, None) if known.name == "classes" else False,
-            converter=whole_number if kind is int else None,
-        )
-        made.append((known.name, Annotated[kind | None, parameter], dataclasses.field(default=None)))
-    # In this module's name: cyclopts takes a class of the standard library's `types` for a builtin.
-    settings = dataclasses.make_dataclass("Settings", made, frozen=True, namespace={"__module__": __name__})
-    return Parameter(name="*")(settings)
-
-
-Settings = _flags()
+Settings = flags_of([known.name for known in dataclasses.fields(Recipe) if known.name not in ("name", "source")])
 NOTHING_GIVEN = Settings()
 
 
@@ -105,7 +85,7 @@ def train(
     if recipe is None and given.get("model") in shipped_recipes():
         recipe = str(given["model"])
     elif recipe is None:
-        recipe, why = default_recipe(source or "", given.get("classes", ()), given.get("size", 0))
+        recipe, why = default_recipe(source or "", given)
     elif recipe not in shipped_recipes() and not Path(recipe).exists() and (Path("runs") / recipe).is_dir():
         recipe = str(Path("runs") / recipe)
     loaded = Recipe.load(recipe)

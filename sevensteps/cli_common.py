@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import sys
@@ -14,7 +15,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from .errors import SevenstepsError
-from .recipe import setting_types
+from .recipe import Recipe, setting_types
 
 
 @Parameter(name="*")
@@ -81,3 +82,23 @@ def whole_number(kind: Any, tokens: Sequence[Any]) -> int:
         return int(tokens[0].value)
     except ValueError as error:
         raise ValueError(f"{tokens[0].value!r} is not a whole number.") from error
+
+
+def flags_of(keys: Sequence[str]) -> Any:
+    """Settings of a recipe as flags, each None unless given: one definition gives recipe, flags and help."""
+    made = []
+    for known in dataclasses.fields(Recipe):
+        if known.name not in keys:
+            continue
+        kind = setting_types()[known.name]
+        parameter = Parameter(
+            help=known.metadata["help"],
+            show_default=False,
+            negative=f"--no-{known.name.replace('_', '-')}" if kind is bool else (),
+            consume_multiple=(1, None) if known.name == "classes" else False,
+            converter=whole_number if kind is int else None,
+        )
+        made.append((known.name, Annotated[kind | None, parameter], dataclasses.field(default=None)))
+    # In this module's name: cyclopts takes a class of the standard library's `types` for a builtin.
+    settings = dataclasses.make_dataclass("Settings", made, frozen=True, namespace={"__module__": __name__})
+    return Parameter(name="*")(settings)

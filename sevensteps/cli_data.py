@@ -5,19 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from .cli_common import Common, as_flags, program, quoted, said_as_typed, whole_number
+from .cli_common import Common, as_flags, flags_of, program, quoted, said_as_typed
+from .data.catalog import How
 from .errors import SevenstepsError
+from .recipe import how_read
+
+Files = flags_of([known.name for known in dataclasses.fields(How)])
+AS_THEY_ARE = Files()
 
 
 def data(
     source: str | None = None,
     *,
     classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
-    size: Annotated[int, Parameter(converter=whole_number)] = 0,
+    files: Files = AS_THEY_ARE,  # type: ignore[valid-type]
     common: Common = Common(),
 ) -> int:
     """Show what a source holds: counts, sizes, exact duplicates, and pictures that are in two splits.
@@ -28,8 +33,6 @@ def data(
         pullover-dress (unless given), fashion-mnist, a folder of class folders, or the path of IDX files or of a store.
     classes
         Only these classes.
-    size
-        Pixels a side that a folder's pictures are made, which duplicates are looked for at.
     """
     from . import jobs
     from .show import terminal
@@ -39,8 +42,8 @@ def data(
         splits, found = jobs.data(
             source or "pullover-dress",
             classes,
-            size,
             lambda note: error.print(terminal.printable(getattr(note, "line", ""))),
+            **{key: value for key, value in vars(files).items() if value is not None},
         )
     channels, height, width = found.shape
     if common.json:
@@ -81,9 +84,7 @@ def prepare(
     classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
     hold_out: float = 0.1,
     seed: int = 0,
-    size: int = 0,
-    fit: Literal["letterbox", "squash", "crop"] = "letterbox",
-    bad_files: Literal["stop", "skip"] = "stop",
+    files: Files = AS_THEY_ARE,  # type: ignore[valid-type]
     common: Common = Common(),
 ) -> int:
     """Write a source into one file that is trained on without fitting into memory.
@@ -102,12 +103,6 @@ def prepare(
         Share of the training pictures held out for validation, where the source has none for it.
     seed
         Decides the order of the pictures and what is held out.
-    size
-        Pixels a side that a folder's pictures are made. 0: their own size if they share one of at most 64, else 64.
-    fit
-        How a folder's pictures are made that size: with black beside them, changed in shape, or cut.
-    bad_files
-        What files in a folder do that are no whole pictures.
     """
     from . import jobs
     from .data.store import in_words
@@ -122,9 +117,7 @@ def prepare(
                 classes=classes,
                 hold_out=hold_out,
                 seed=seed,
-                size=size,
-                fit=fit,
-                bad_files=bad_files,
+                how=how_read({key: value for key, value in vars(files).items() if value is not None}),
                 observe=observe,
             )
         except SevenstepsError as failure:

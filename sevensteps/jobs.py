@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import checkpoint, files, runs
+from .data.catalog import AS_USUAL, How
 from .data.images import Splits
 from .device import computing_with
 from .errors import ModelError, RecipeError, RunError, TrainingError, UsageError
@@ -23,8 +24,6 @@ from .records import Check, Note, Portion, Prepared, Spread
 
 if TYPE_CHECKING:
     from .data.audit import Audit
-    from .data.decode import Fit
-    from .data.folder import BadFiles
     from .ship.predict import Answer
     from .training import Observe, Run
 
@@ -65,7 +64,7 @@ def train(
         )
     before = {} if isinstance(recipe, Recipe) else _recorded_with(recipe)
     if recipe is None and "model" not in settings:
-        recipe, why = default_recipe(source or "", settings.get("classes", ()), settings.get("size", 0))
+        recipe, why = default_recipe(source or "", settings)
         if why:
             observe(Note(why))
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe or "linear")
@@ -347,18 +346,19 @@ def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> l
 
 
 def data(
-    source: str | Path, classes: Sequence[str] = (), size: int = 0, observe: Observe = lambda event: None
+    source: str | Path, classes: Sequence[str] = (), observe: Observe = lambda event: None, **how: Any
 ) -> tuple[Splits, Audit]:
-    """What a source holds: counts, sizes, exact duplicates and leaks, and the bad files of a folder.
+    """What a source holds: counts, sizes, exact duplicates and leaks, and bad files. `how` is as for `load`.
 
     Raises:
         DataError: no such source, or pictures that cannot be used.
     """
     from .data.audit import audit
-    from .data.sources import is_class_folder, load
+    from .data.sources import SOURCES, holds_files, load
 
-    bad_files: BadFiles = "skip" if isinstance(source, (str, Path)) and is_class_folder(source) else "stop"
-    splits = load(source, classes or None, size=size, bad_files=bad_files, say=lambda line: observe(Note(line)))
+    if str(source) not in SOURCES and holds_files(Path(source)):
+        how = {"bad_files": "skip", **how}
+    splits = load(source, classes or None, say=lambda line: observe(Note(line)), **how)
     return splits, audit(splits)
 
 
@@ -369,9 +369,7 @@ def prepare(
     classes: Sequence[str] = (),
     hold_out: float = 0.1,
     seed: int = 0,
-    size: int = 0,
-    fit: Fit = "letterbox",
-    bad_files: BadFiles = "stop",
+    how: How = AS_USUAL,
     observe: Callable[[Any], None] = lambda event: None,
 ) -> Prepared:
     """Write the pictures of a source into a store, which is trained on without being in memory.
@@ -390,7 +388,7 @@ def prepare(
 
     target = Path(out) if out else Path(f"{Path(source).absolute().name.removesuffix('.gz')}.store")
     header = write(
-        load_streams(source, say, classes=classes, size=size, fit=fit, bad_files=bad_files),
+        load_streams(source, say, classes=classes, how=how),
         target,
         classes=tuple(classes),
         hold_out=hold_out,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import abstention, checkpoint, runs
 from .data.images import Splits
 from .errors import DataError, RunError
-from .recipe import Recipe
+from .recipe import Recipe, how_read
 from .records import Note
 
 if TYPE_CHECKING:
@@ -51,10 +51,8 @@ def open_source(recipe: Recipe, observe: Observe) -> Splits:
     splits = load(
         recipe.source,
         recipe.classes or None,
-        size=recipe.size,
-        fit=recipe.fit,
-        bad_files=recipe.bad_files,
         say=lambda line: observe(Note(line)),
+        **vars(how_read(vars(recipe))),
     )
     for name, images in (("test", splits.test), ("valid", splits.valid)):
         if images is not None and not len(images):

@@ -14,7 +14,7 @@ import os
 import re
 import tomllib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib import resources
 from pathlib import Path
@@ -26,6 +26,7 @@ from .errors import DataError, RecipeError, nearest
 if TYPE_CHECKING:
     from torch import nn
 
+    from .data.catalog import How
     from .data.images import Images, Splits
     from .learner import Learner
     from .steps.step import Schedule
@@ -57,6 +58,13 @@ class Recipe:
         "letterbox", "How a folder's pictures are made that size: with black beside them, changed in shape, or cut."
     )
     bad_files: Literal["stop", "skip"] = setting("stop", "What files in a folder do that are no whole pictures.")
+    group: str = setting(
+        "",
+        "What keeps pictures on one side of a split: a regular expression that finds the group (person, video) in a "
+        "picture's path, or a column of a table.",
+    )
+    file_column: str = setting("", "The column of a table that names the files. Empty: the one that does.")
+    label_column: str = setting("", "The column of a table that gives the classes. Empty: label, class or the like.")
     hold_out: float = setting(0.1, "Share of the training pictures held out for validation.", least=0, most=0.9)
     validate_on: Literal["valid", "test"] = setting("valid", "Pictures looked at after each epoch.")
     batch_size: int = setting(256, "Pictures in a mini-batch.", least=1)
@@ -412,16 +420,26 @@ class Recipe:
         return rule
 
 
-def default_recipe(source: str | Path, classes: Sequence[str] = (), size: int = 0) -> tuple[str, str]:
+def how_read(settings: Mapping[str, Any]) -> How:
+    """How picture files are to be read, of all settings."""
+    from .data.catalog import How
+
+    return How(**{known.name: settings[known.name] for known in fields(How) if known.name in settings})
+
+
+def default_recipe(source: str | Path, settings: Mapping[str, Any]) -> tuple[str, str]:
     """The name of the recipe for a source for which none was named; and why, where its pictures decide.
 
     Raises:
-        DataError: a folder that is no source.
+        UsageError, DataError: settings or picture files that are no source.
     """
-    from .data.folder import default_recipe
-    from .data.sources import is_class_folder
+    from .data.picture_files import default_recipe
+    from .data.sources import find_catalog
 
-    return default_recipe(Path(source), classes, size) if source and is_class_folder(source) else ("linear", "")
+    catalog = find_catalog(source, how_read(settings)) if source else None
+    if catalog is None:
+        return "linear", ""
+    return default_recipe(catalog, settings.get("classes", ()), settings.get("size", 0))
 
 
 def read_recipe(path: Path) -> str:
@@ -533,9 +551,11 @@ def _from_anywhere(source: str) -> str:
 
 
 def _own_size(source: str, splits: Splits) -> int:
-    """The pixels a side that a folder's pictures have; 0 of other sources, and where the sides differ."""
+    """The pixels a side that picture files were made; 0 of other sources, and where the sides differ."""
+    from .data.sources import holds_files
+
     _, height, width = splits.train.shape
-    return height if os.path.isdir(source) and splits.train.fit and height == width else 0
+    return height if splits.train.fit and height == width and holds_files(Path(source)) else 0
 
 
 def _device(wanted: str) -> str:

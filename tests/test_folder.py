@@ -21,12 +21,13 @@ from PIL import Image
 from typed import Done, error_in, here, refused
 
 from sevensteps import model_file
-from sevensteps.data import folder as room
+from sevensteps.data import picture_files as room
+from sevensteps.data.catalog import How
 from sevensteps.data.decode import decode
 from sevensteps.data.images import Splits
 from sevensteps.data.sources import load, load_streams
 from sevensteps.data.tree import scan
-from sevensteps.errors import DataError, UsageError
+from sevensteps.errors import DataError, SevenstepsError, UsageError
 from sevensteps.recipe import default_recipe
 
 RANDOM = np.random.default_rng(0)
@@ -133,6 +134,48 @@ def test_a_class_that_is_in_the_test_split_alone_is_refused(tmp_path: Path) -> N
     put(tmp_path, "train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png")
     with pytest.raises(DataError, match="pictures of c to test with, and none to train on"):
         load(tmp_path)
+
+
+def test_a_single_folder_above_the_classes_is_what_is_meant(tmp_path: Path) -> None:
+    put(tmp_path, "pets/train/cat/1.png", "pets/train/dog/1.png", "pets/test/cat/2.png", "README.txt")
+    splits, said = loaded(tmp_path)
+    assert splits.classes == ("cat", "dog")
+    assert splits.train.ids == ["pets/train/cat/1.png", "pets/train/dog/1.png"]
+    assert splits.test is not None
+    assert splits.test.ids == ["pets/test/cat/2.png"]
+    assert "2 class folders in train, test" in said
+    assert "ignored: 1 file that is no picture (README.txt)" in said
+
+
+@pytest.mark.parametrize("pattern", [r"person(\d+)", "person[0-9]+", r"(p)erson(\d+)"])
+def test_a_group_found_in_the_paths_stays_on_one_side(tmp_path: Path, pattern: str) -> None:
+    files = [f"{name}/person{person}-{n}.png" for name in ("cat", "dog") for person in range(10) for n in range(3)]
+    put(tmp_path, *files, "cat/nobody.png")
+    splits, said = loaded(tmp_path, group=pattern)
+    assert "10 groups, each kept on one side; 1 pictures are in none" in said
+    for seed in range(5):
+        sides = [
+            {re.findall(r"person\d+", name)[0] for name in part.ids if "person" in name}
+            for part in splits.train.split(0.2, seed)
+        ]
+        assert not sides[0] & sides[1]
+        assert len(sides[1]) == 2
+
+
+def test_a_group_on_two_sides_of_the_source_s_own_splits_is_said(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        *(f"{split}/{name}/a{n}.png" for split in ("train", "test") for name in ("cat", "dog") for n in (1, 2)),
+    )
+    assert "has 2 groups in train and in test, the first: a1" in loaded(tmp_path, group=r"a\d")[1]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"), [("(", "no regular expression"), ("x9", "is found in no picture's path")]
+)
+def test_a_group_that_is_none_is_refused(tmp_path: Path, pattern: str, words: str) -> None:
+    with pytest.raises(SevenstepsError, match=words):
+        load(pets(tmp_path), group=pattern)
 
 
 def test_some_classes_are_chosen_and_only_their_files_are_looked_at(tmp_path: Path) -> None:
@@ -330,7 +373,7 @@ def test_a_class_of_which_no_file_is_a_picture_is_none_and_that_is_said(tmp_path
     put(pets(tmp_path), "bird/1.png", content=png((50, 50), mode="RGB")[:60])
     put(tmp_path, "cow/notes.txt", content=b"none")
     splits, said = loaded(tmp_path, bad_files="skip")
-    assert splits.classes == load_streams(tmp_path, bad_files="skip").classes == ("cat", "dog")
+    assert splits.classes == load_streams(tmp_path, how=How(bad_files="skip")).classes == ("cat", "dog")
     assert "no class, since no file of it is a picture: bird, cow" in said
     with pytest.raises(DataError, match="no class 'bird'"):
         load(tmp_path, ["cat", "bird"], bad_files="skip")
@@ -415,7 +458,7 @@ def test_sizes_and_fits_that_are_none_are_refused(tmp_path: Path, how: dict[str,
 
 @pytest.mark.parametrize("how", [{"size": 32}, {"fit": "crop"}, {"bad_files": "skip"}])
 def test_what_is_for_folders_is_refused_elsewhere(how: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="is for a folder of class folders, and pullover-dress is none"):
+    with pytest.raises(UsageError, match="is for picture files, and pullover-dress holds none"):
         load("pullover-dress", **how)
 
 
@@ -432,7 +475,7 @@ def test_the_pictures_come_as_streams_as_they_come_at_once(tmp_path: Path) -> No
     pets(tmp_path / "train")
     put(pets(tmp_path / "test"), "dog/bad.png", content=b"none")
     splits, _ = loaded(tmp_path, bad_files="skip", fit="squash", size=5)
-    streams = load_streams(tmp_path, bad_files="skip", fit="squash", size=5)
+    streams = load_streams(tmp_path, how=How(bad_files="skip", fit="squash", size=5))
     assert splits.test is not None
     for name, images in (("train", splits.train), ("test", splits.test)):
         stream = streams.splits[name]
@@ -445,7 +488,7 @@ def test_the_pictures_come_as_streams_as_they_come_at_once(tmp_path: Path) -> No
     put(tmp_path, "train/cat/3.png", content=b"none")
     with pytest.raises(DataError, match=r"train/cat/3\.png .*, and was whole before"):
         list(streams.splits["train"].chunks(3, 0))
-    assert load_streams(tmp_path, bad_files="skip").files != streams.files
+    assert load_streams(tmp_path, how=How(bad_files="skip")).files != streams.files
 
 
 # The recipe that is chosen
@@ -469,15 +512,15 @@ def test_a_recipe_is_chosen_by_size_and_count(
 ) -> None:
     for number in range(count):
         put(tmp_path, f"a/{number}.png", f"b/{number}.png", content=png(sizes[number % len(sizes)]))
-    chosen, why = default_recipe(tmp_path, size=size)
+    chosen, why = default_recipe(tmp_path, {"size": size})
     assert chosen == name
     assert words in why
 
 
 def test_other_sources_keep_the_recipe_that_they_had(tmp_path: Path) -> None:
-    assert default_recipe("") == default_recipe("pullover-dress") == ("linear", "")
+    assert default_recipe("", {}) == default_recipe("pullover-dress", {}) == ("linear", "")
     (tmp_path / "train-images-idx3-ubyte").touch()
-    assert default_recipe(tmp_path) == ("linear", "")
+    assert default_recipe(tmp_path, {}) == ("linear", "")
 
 
 # Commands

@@ -84,19 +84,34 @@ def look(content: bytes, name: str = "the picture") -> Seen:
     Raises:
         DataError: empty, or as `decode`, as far as the header tells.
     """
-    if not content:
-        raise DataError(f"{name} is empty.", hint="Copy or export the picture again.")
     with _opened(content, name) as image:
-        width, height = image.size
-        # Of a PNG only what stands before the pixels, since Pillow decodes all to look behind them; of a TIFF Pillow
-        # says the size as it is shown.
-        if image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info):
-            turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
-            width, height = (height, width) if turned else (width, height)
-        is_grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
-        if image.mode in ("P", "PA") and (palette := image.getpalette()):
-            is_grey = palette[0::3] == palette[1::3] == palette[2::3]
-        return Seen(width, height, is_grey)
+        return _seen(image)
+
+
+def decode_and_look(
+    content: bytes, shape: Shape, name: str = "the picture", fit: Fit = "squash"
+) -> tuple[Seen, UInt8[np.ndarray, "channels height width"]]:
+    """What `look` and `decode` say, in one go.
+
+    Raises:
+        DataError: as they.
+    """
+    with _opened(content, name) as image:
+        return _seen(image), from_image(image, shape, fit)
+
+
+def _seen(image: Image) -> Seen:
+    """What an open picture's header says."""
+    width, height = image.size
+    # Of a PNG only what stands before the pixels, since Pillow decodes all to look behind them; of a TIFF Pillow
+    # says the size as it is shown.
+    if image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info):
+        turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+        width, height = (height, width) if turned else (width, height)
+    is_grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+    if image.mode in ("P", "PA") and (palette := image.getpalette()):
+        is_grey = palette[0::3] == palette[1::3] == palette[2::3]
+    return Seen(width, height, is_grey)
 
 
 @contextlib.contextmanager
@@ -109,6 +124,8 @@ def _opened(content: bytes, name: str) -> Iterator[Image]:
     from PIL import Image as PILImage
     from PIL import UnidentifiedImageError
 
+    if not content:
+        raise DataError(f"{name} is empty.", hint="Copy or export the picture again.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about metadata that has no bearing on the pixels
@@ -237,19 +254,10 @@ def read_picture(path: Path, shape: Shape, fit: Fit = "squash") -> UInt8[np.ndar
     Raises:
         DataError: missing, unreadable, no regular file, too large, or as `decode`.
     """
-    return decode(_content(path), shape, str(path), fit)
+    return decode(content_of(path), shape, str(path), fit)
 
 
-def look_at(path: Path) -> Seen:
-    """What the header of the picture file at `path` says; see `look`.
-
-    Raises:
-        DataError: missing, unreadable, no regular file, too large, or as `look`.
-    """
-    return look(_content(path), str(path))
-
-
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
     """The bytes of a file.
 
     Raises:

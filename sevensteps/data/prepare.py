@@ -133,10 +133,11 @@ def _planned(streams: Streams, classes: tuple[str, ...], hold_out: float, seed: 
         split: np.where(of_split < 0, _DROPPED, SPLITS.index(split)).astype(np.uint8)
         for split, of_split in labels.items()
     }
+    groups = streams.splits["train"].groups
     if "test" not in labels:
-        _hold_out(goes_to["train"], labels["train"], len(chosen), "test", TEST_SHARE, seed)
+        _hold_out(goes_to["train"], labels["train"], groups, len(chosen), "test", TEST_SHARE, seed)
     if "valid" not in labels and hold_out:
-        _hold_out(goes_to["train"], labels["train"], len(chosen), "valid", hold_out, seed)
+        _hold_out(goes_to["train"], labels["train"], groups, len(chosen), "valid", hold_out, seed)
     counts = {
         split: sum(int((where == place).sum()) for where in goes_to.values()) for place, split in enumerate(SPLITS)
     }
@@ -166,6 +167,7 @@ def _planned(streams: Streams, classes: tuple[str, ...], hold_out: float, seed: 
 def _hold_out(
     goes_to: UInt8[np.ndarray, " n"],
     labels: Int64[np.ndarray, " n"],
+    groups: Int64[np.ndarray, " n"] | None,
     classes: int,
     split: str,
     share: float,
@@ -177,7 +179,7 @@ def _hold_out(
         DataError: there are too few.
     """
     left = np.flatnonzero(goes_to == SPLITS.index("train"))
-    held = left[held_out(labels[left], classes, share, seed)]
+    held = left[held_out(labels[left], classes, share, seed, None if groups is None else groups[left])]
     if not len(held):
         raise DataError(
             f"There are too few pictures to hold any out for {split}: one of each class.",

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from .. import memory
 from ..errors import DataError, UsageError, nearest
 from ..places import cache_folder
-from . import folder
+from . import picture_files
+from .catalog import AS_USUAL, BadFiles, Catalog, How, is_picture
 from .decode import Fit
-from .folder import BadFiles
 from .images import Splits
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ SOURCES: dict[str, Callable[[Callable[[str], None]], Splits]] = {
 }
 
 
-_PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
-
-
 def load(
     source: str | Path = "pullover-dress",
     classes: Sequence[str] | None = None,
@@ -52,12 +49,16 @@ def load(
     size: int = 0,
     fit: Fit = "letterbox",
     bad_files: BadFiles = "stop",
+    group: str = "",
+    file_column: str = "",
+    label_column: str = "",
     say: Callable[[str], None] = lambda line: None,
 ) -> Splits:
     """The splits of a source: "pullover-dress", "fashion-mnist", or the path of class folders, IDX files or a store.
 
-    Pictures of class folders are made `size` pixels a side (0: their own size where it is one of at most 64, else 64);
-    see `decode` for `fit`. A file among them that is no picture stops it, unless `bad_files` is "skip".
+    Picture files are made `size` pixels a side (0: their own size where it is one of at most 64, else 64); see `decode`
+    for `fit`. A file among them that is no picture stops it, unless `bad_files` is "skip". Pictures in whose paths the
+    regular expression `group` finds the same stay on one side of every split.
     IDX files that do not fit into memory are prepared into a store first, which is kept in the cache. `classes` picks
     classes by name, and the order given is the label. `say` gets a line about anything slow, and about a folder.
 
@@ -70,12 +71,11 @@ def load(
         DownloadError: a source that is not on this machine and could not be fetched.
     """
     _refuse_if_none(source, classes)
-    if is_class_folder(source):
-        splits = folder.load_folder(
-            Path(source), tuple(classes or ()), size=size, fit=fit, bad_files=bad_files, say=say
-        )
+    how = How(size, fit, bad_files, group, file_column, label_column)
+    if (catalog := find_catalog(source, how)) is not None:
+        splits = picture_files.load_files(catalog, tuple(classes or ()), how, say)
     else:
-        _refuse_unused(source, size, fit, bad_files)
+        _refuse_unused(source, how)
         if str(source) in SOURCES:
             splits = SOURCES[str(source)](say)
         else:
@@ -100,12 +100,24 @@ def load(
     return splits
 
 
-def is_class_folder(source: str | Path) -> bool:
-    """Whether a source is a folder of class folders: any that holds no IDX files."""
-    if str(source) in SOURCES or not os.path.isdir(source):
-        return False
+def find_catalog(source: str | Path, how: How = AS_USUAL) -> Catalog | None:
+    """The picture files of a source that consists of some: a folder without IDX files.
+
+    Raises:
+        UsageError: a group that is no regular expression.
+        DataError: there are no picture files with classes, or what there is can be meant in two ways.
+    """
+    if str(source) in SOURCES or not holds_files(Path(source)):
+        return None
+    from .tree import scan
+
+    return scan(Path(source), how)
+
+
+def holds_files(path: Path) -> bool:
+    """Whether a path is a source of picture files, from its name and what lies directly in it."""
     try:
-        return not any(re.search(r"-idx\d-ubyte(\.gz)?$", name) for name in os.listdir(source))
+        return path.is_dir() and not any(re.search(r"-idx\d-ubyte(\.gz)?$", name) for name in os.listdir(path))
     except OSError:
         return True  # and then it is said why it cannot be read
 
@@ -115,11 +127,9 @@ def load_streams(
     say: Callable[[str], None] = lambda line: None,
     *,
     classes: Sequence[str] = (),
-    size: int = 0,
-    fit: Fit = "letterbox",
-    bad_files: BadFiles = "stop",
+    how: How = AS_USUAL,
 ) -> Streams:
-    """The streams of a source: what `prepare` makes a store of. Those of a folder are of the chosen classes alone.
+    """The streams of a source: what `prepare` makes a store of. Those of picture files are of the chosen classes alone.
 
     Raises:
         UsageError, DataError, DownloadError: as `load`; or the source is a store already.
@@ -128,9 +138,9 @@ def load_streams(
     from .store import is_store
 
     _refuse_if_none(source, None)
-    if is_class_folder(source):
-        return folder.stream_folder(Path(source), tuple(classes), size=size, fit=fit, bad_files=bad_files, say=say)
-    _refuse_unused(source, size, fit, bad_files)
+    if (catalog := find_catalog(source, how)) is not None:
+        return picture_files.stream_files(catalog, tuple(classes), how, say)
+    _refuse_unused(source, how)
     if str(source) in SOURCES:
         return streams.of_splits(SOURCES[str(source)](say))
     if is_store(Path(source)):
@@ -189,17 +199,18 @@ def _prepared_in_cache(path: Path, classes: tuple[str, ...], size: int, free: in
     return target
 
 
-def _refuse_unused(source: str | Path, size: int, fit: Fit, bad_files: BadFiles) -> None:
+def _refuse_unused(source: str | Path, how: How) -> None:
     """Raise for a setting that would do nothing.
 
     Raises:
         UsageError: naming it.
     """
-    for key, value, usual in (("size", size, 0), ("fit", fit, "letterbox"), ("bad_files", bad_files, "stop")):
-        if value != usual:
-            raise UsageError(
-                f"{key} is for a folder of class folders, and {source} is none.", hint=f"Leave it out: {key} = {usual}"
-            )
+    for key in how.changed():
+        usual = getattr(How, key)
+        raise UsageError(
+            f"{key} is for picture files, and {source} holds none.",
+            hint=f"Leave it out: {key} = {usual}" if usual != "" else "Leave it out.",
+        )
 
 
 def _refuse_if_none(source: str | Path, classes: Sequence[str] | None) -> None:
@@ -217,7 +228,7 @@ def _refuse_if_none(source: str | Path, classes: Sequence[str] | None) -> None:
         raise UsageError(f"classes is {classes!r}, and must be a list of names.", hint='classes=["Pullover", "Dress"]')
     if str(source) in SOURCES:
         return
-    if Path(source).suffix.lower() in _PICTURES and Path(source).is_file():
+    if is_picture(str(source)) and Path(source).is_file():
         raise DataError(
             f"{source} is one picture, and a source is many, with labels.",
             hint=f"To classify it: sevensteps predict RUN {source}",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Int64, Integer, UInt8
 
 from ..errors import DataError
 from .decode import Fit
@@ -26,6 +26,7 @@ class Stream:
 
     labels: Integer[np.ndarray, " n"]
     chunks: Callable[[int, int], Iterator[Chunk]]
+    groups: Int64[np.ndarray, " n"] | None = None  # as of `Images`
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +50,12 @@ class Streams:
 def of_splits(splits: Splits) -> Streams:
     """The streams of a set that is in memory, or mapped into it."""
     named = {name: images for name in ("train", "test", "valid") if (images := getattr(splits, name)) is not None}
-    streams = {name: Stream(images.labels, _chunks_of(images)) for name, images in named.items()}
+    streams = {name: Stream(images.labels, _chunks_of(images), _groups_of(images)) for name, images in named.items()}
     return Streams(streams, splits.classes, splits.classes, splits.train.shape, splits.source, ())
+
+
+def _groups_of(images: Images) -> Int64[np.ndarray, " n"] | None:
+    return None if images.groups is None else images.groups[images.rows]
 
 
 def _chunks_of(images: Images) -> Callable[[int, int], Iterator[Chunk]]:

@@ -1,59 +1,55 @@
-"""Tree: what a folder of class folders holds, seen from names alone; no file is opened.
+"""Trees: class folders, in a folder or in an archive, seen from names alone; no file is opened.
 
-A class is a folder, named by its name in Unicode's composed form (NFC). The class folders lie in the folder itself, or
+A class is a folder, named by its name in Unicode's composed form (NFC). The class folders lie in the source itself, or
 in split folders: train or training, valid, val or validation, test or testing, in any case. What lies in folders within
-a class folder is of that class. No link to a folder is followed, so that there is no way out and no circle.
+a class folder is of that class. Where all of it lies in a single folder, that folder is what is meant. No link to a
+folder is followed, so that there is no way out and no circle.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ..errors import DataError
-
-SPLIT_OF = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing"), "test"),
-    **dict.fromkeys(("valid", "val", "validation"), "valid"),
-}
-# How the names of pictures end, also of kinds that are not read here: those are bad files, and never left out silently.
-_PICTURE = re.compile(
-    r"\.(png|jpg|jpeg|jpe|jfif|gif|bmp|dib|webp|tif|tiff|pgm|ppm|pbm|pnm"
-    r"|heic|heif|avif|jxl|jp2|j2k|ico|svg|psd|tga|dng|cr2|nef|arw)\Z",
-    re.IGNORECASE,
+from .catalog import (
+    AS_USUAL,
+    EMPTY,
+    HIDDEN,
+    LINKED,
+    OTHER,
+    OUTSIDE,
+    SPLIT_OF,
+    Bad,
+    Catalog,
+    Content,
+    File,
+    How,
+    Kind,
+    in_order,
+    is_picture,
+    text_of,
+    with_groups,
 )
+from .decode import content_of
+
 # What systems and tools leave behind.
 LEFT_BEHIND = {"thumbs.db", "desktop.ini", "__macosx", "@eadir"}
-# What is ignored, and said: one of it and several.
-HIDDEN, LINKED, EMPTY, OUTSIDE, OTHER = (
-    ("hidden file", "hidden files"),
-    ("link to a folder", "links to folders"),
-    ("empty folder", "empty folders"),
-    ("picture in no class folder", "pictures in no class folder"),
-    ("file that is no picture", "files that are no pictures"),
-)
-Kind = tuple[str, str]
 
 
-class File(NamedTuple):
-    """A file of a class: its path below the folder as the system has it, and the class."""
+class Entry(NamedTuple):
+    """Something in a folder: its name and what it is; in words where it cannot be used."""
 
-    path: str
     name: str
+    is_a: Literal["file", "folder", "link to a folder"] | str
 
 
-class Bad(NamedTuple):
-    """Something that cannot be used: its id, and why."""
-
-    id: str
-    reason: str
+Entries = Callable[[str], Sequence[Entry]]  # what lies in the folder at a place; raises OSError
 
 
 class _Listing(NamedTuple):
@@ -65,121 +61,133 @@ class _Listing(NamedTuple):
     ignored: list[tuple[Kind, str]]
 
 
-@dataclass(frozen=True)
-class Tree:
-    """The files of each split with their classes, and what else lies there."""
-
-    folder: Path
-    layout: Mapping[str, str]  # the split folder of each split; "" where the class folders lie in the folder itself
-    classes: tuple[str, ...]  # that have files, over all splits, with numbers in the order of numbers
-    splits: Mapping[str, Sequence[File]]  # in the order of their ids
-    bad: Mapping[str, Sequence[Bad]]  # by class
-    ignored: Sequence[tuple[Kind, str]]
-
-
-def scan(folder: Path) -> Tree:
-    """What a folder holds.
+def scan(folder: Path, how: How = AS_USUAL) -> Catalog:
+    """What a folder of class folders holds.
 
     Raises:
         DataError: it cannot be read, holds no class folders, or its names can be meant in two ways.
     """
-    top = _listed(folder, "")
+    return arranged(folder, partial(_entries, folder), partial(contents_in, folder), how)
+
+
+def arranged(
+    path: Path, entries: Entries, contents: Callable[[Iterable[File]], Iterator[Content]], how: How
+) -> Catalog:
+    """What class folders hold, from what lies in each.
+
+    Raises:
+        DataError: there are no class folders, or names can be meant in two ways.
+    """
+    above = ""
+    top = _listed(entries, "")
     if top.bad and top.bad[0].id == "":
-        raise DataError(f"{folder} {top.bad[0].reason}.", hint="Check the path and its permissions.")
-    inside = {place: _listed(folder, place) for place in top.folders}
-    layout = _layout(folder, inside)
-    ignored, bad = list(top.ignored), {"": list(top.bad)}
+        raise DataError(f"{path} {top.bad[0].reason}.", hint="Check the path and its permissions.")
+    ignored, bad = [], {"": list[Bad]()}
+    while (inner := _only_folder(top)) and any(_listed(entries, inner).folders):
+        ignored += top.ignored + [(OTHER, file) for file in top.files]
+        above, top = inner, _listed(entries, inner)
+    inside = {place: _listed(entries, place) for place in top.folders}
+    layout = _layout(path, above, inside)
+    ignored += top.ignored
+    bad[""] += top.bad
     ignored += [(OUTSIDE if is_picture(file) else OTHER, file) for file in top.files]
-    if "" not in layout.values():
+    if above not in layout.values():
         ignored += [(EMPTY, place) for place in inside if place not in layout.values()]
     splits: dict[str, list[File]] = {}
     named: dict[str, str] = {}  # the folders' names that were met, by what tells them apart
-    for split, above in layout.items():
-        of_split = inside if above == "" else {place: _listed(folder, place) for place in inside[above].folders}
-        if above:
-            ignored += inside[above].ignored
-            ignored += [(OUTSIDE if is_picture(file) else OTHER, file) for file in inside[above].files]
-            bad[""] += inside[above].bad
+    for split, under in layout.items():
+        of_split = inside if under == above else {place: _listed(entries, place) for place in inside[under].folders}
+        if under != above:
+            ignored += inside[under].ignored
+            ignored += [(OUTSIDE if is_picture(file) else OTHER, file) for file in inside[under].files]
+            bad[""] += inside[under].bad
         splits[split] = []
         for place, listing in of_split.items():
-            below = _below(folder, listing)
+            below = _below(entries, listing)
             ignored += below.ignored
             if not below.files and not below.bad:
                 ignored.append((EMPTY, place))
                 continue
-            name = _class_of(folder, place, named)
+            name = _class_of(path, place, named)
             bad.setdefault(name, []).extend(below.bad)
-            splits[split] += [File(path, name) for path in below.files]
+            splits[split] += [File(file, name) for file in below.files]
         splits[split].sort(key=lambda file: os.fsencode(file.path))
-    classes = tuple(sorted({file.name for files in splits.values() for file in files}, key=_natural))
+    classes = in_order(file.name for files in splits.values() for file in files)
     if not classes and not any(bad.values()):
         outside, linked = (sum(kind == of for kind, _ in ignored) for of in (OUTSIDE, LINKED))
         more = f"; {outside:,} pictures lie in no class folder" if outside else ""
         more += f"; {linked:,} links to folders are not followed" if linked else ""
         raise DataError(
-            f"{folder}: holds no train-images-idx3-ubyte or train-images-idx3-ubyte.gz, and no class folders with "
-            f"pictures{more}.",
+            f"{path}: holds no train-images-idx3-ubyte or train-images-idx3-ubyte.gz, no table of pictures, and no "
+            f"class folders with pictures{more}.",
             hint="Put the pictures of each class into a folder with its name: cat/1.jpg, dog/1.jpg.",
         )
-    return Tree(folder, layout, classes, splits, bad, ignored)
+    where = "" if above in layout.values() else f" in {', '.join(place.split('/')[-1] for place in layout.values())}"
+    grouped = with_groups(path, splits, how.group)
+    return Catalog(path, f"class folders{where}", classes, grouped, contents, bad, ignored)
 
 
-def is_picture(path: str) -> bool:
-    """Whether a file's name ends as that of a picture."""
-    return _PICTURE.search(path) is not None
+def contents_in(folder: Path, files: Iterable[File]) -> Iterator[Content]:
+    """What reads each file of a folder."""
+    for file in files:
+        yield partial(content_of, folder / file.path)
 
 
-def text_of(path: str) -> str:
-    """A path as text that can be written anywhere: a byte that is no UTF-8 stands as \\xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+def _only_folder(top: _Listing) -> str:
+    """The folder that holds all that there is, where it is no split's."""
+    if len(top.folders) != 1 or top.bad or any(map(is_picture, top.files)):
+        return ""
+    return "" if top.folders[0].split("/")[-1].lower() in SPLIT_OF else top.folders[0]
 
 
-def _listed(folder: Path, place: str) -> _Listing:
+def _entries(folder: Path, place: str) -> Sequence[Entry]:
+    """What lies in a folder on the disk."""
+    with os.scandir(os.path.join(folder, place)) as found:
+        return [Entry(one.name, _kind_of(one)) for one in found]
+
+
+def _kind_of(entry: os.DirEntry[str]) -> str:
+    try:
+        is_link = entry.is_symlink()
+        mode = entry.stat().st_mode if is_link or not entry.is_file() else stat.S_IFREG
+    except OSError as error:
+        return f"leads nowhere or cannot be looked at ({error.strerror})"
+    if stat.S_ISDIR(mode):
+        return "link to a folder" if is_link else "folder"
+    return "file" if stat.S_ISREG(mode) else "is a pipe, a socket or a device, and no file"
+
+
+def _listed(entries: Entries, place: str) -> _Listing:
     """What lies in a folder, by name."""
     found = _Listing([], [], [], [])
     try:
-        with os.scandir(os.path.join(folder, place)) as entries:
-            names = sorted((entry.name for entry in entries), key=os.fsencode)
+        there = sorted(entries(place), key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
         found.bad.append(Bad(text_of(place), f"is a folder that cannot be opened ({error.strerror})"))
         return found
-    for name in names:
+    for name, is_a in there:
         path = f"{place}/{name}" if place else name
         if name.lower() in LEFT_BEHIND or name in (".DS_Store", ".ipynb_checkpoints"):
             found.ignored.append(((name, name), path))
         elif name.startswith("."):
             found.ignored.append((HIDDEN, path))
+        elif is_a == "file":
+            found.files.append(path)
+        elif is_a == "folder":
+            found.folders.append(path)
+        elif is_a == "link to a folder":
+            found.ignored.append((LINKED, path))
         else:
-            _sort_in(folder, path, found)
+            found.bad.append(Bad(text_of(path), is_a))
     return found
 
 
-def _sort_in(folder: Path, path: str, found: _Listing) -> None:
-    """Put an entry where it belongs, by what kind of file it is."""
-    full = os.path.join(folder, path)
-    try:
-        mode = os.lstat(full).st_mode
-        is_link = stat.S_ISLNK(mode)
-        mode = os.stat(full).st_mode if is_link else mode
-    except OSError as error:
-        found.bad.append(Bad(text_of(path), f"leads nowhere or cannot be looked at ({error.strerror})"))
-        return
-    if stat.S_ISDIR(mode) and is_link:
-        found.ignored.append((LINKED, path))
-    elif stat.S_ISDIR(mode):
-        found.folders.append(path)
-    elif stat.S_ISREG(mode):
-        found.files.append(path)
-    else:
-        found.bad.append(Bad(text_of(path), "is a pipe, a socket or a device, and no file"))
-
-
-def _below(folder: Path, listing: _Listing) -> _Listing:
+def _below(entries: Entries, listing: _Listing) -> _Listing:
     """All that lies below a folder."""
     found = _Listing([], list(listing.files), list(listing.bad), list(listing.ignored))
     waiting = list(listing.folders)
     while waiting:
-        below = _listed(folder, waiting.pop())
+        below = _listed(entries, waiting.pop())
         waiting += below.folders
         found.files.extend(below.files)
         found.bad.extend(below.bad)
@@ -187,8 +195,8 @@ def _below(folder: Path, listing: _Listing) -> _Listing:
     return found
 
 
-def _layout(folder: Path, inside: Mapping[str, _Listing]) -> dict[str, str]:
-    """The split folders, by split; where there are none, the folder itself holds what is to be trained on.
+def _layout(folder: Path, above: str, inside: Mapping[str, _Listing]) -> dict[str, str]:
+    """The split folders, by split; where there are none, the folder above holds what is to be trained on.
 
     A folder that is called train is a class where other classes lie beside it and it holds no folders.
 
@@ -196,8 +204,9 @@ def _layout(folder: Path, inside: Mapping[str, _Listing]) -> dict[str, str]:
         DataError: it can be meant in two ways, or there is nothing to train on.
     """
     filled = {place: listing for place, listing in inside.items() if any((listing.folders, listing.files, listing.bad))}
-    found = [(SPLIT_OF[place.lower()], place) for place in filled if place.lower() in SPLIT_OF]
-    beside = [place for place in filled if place.lower() not in SPLIT_OF]
+    last = {place: place.split("/")[-1].lower() for place in filled}
+    found = [(SPLIT_OF[last[place]], place) for place in filled if last[place] in SPLIT_OF]
+    beside = [place for place in filled if last[place] not in SPLIT_OF]
     splits = dict(found)
     if beside:
         both = [place for _, place in found if filled[place].folders]
@@ -206,9 +215,9 @@ def _layout(folder: Path, inside: Mapping[str, _Listing]) -> dict[str, str]:
                 f"{folder}: {text_of(both[0])} looks like a split and {text_of(beside[0])} beside it like a class.",
                 hint="Put every class folder into a split folder, and what is neither elsewhere.",
             )
-        return {"train": ""}
+        return {"train": above}
     if not found:
-        return {"train": ""}
+        return {"train": above}
     if len(splits) < len(found):
         twice = [place for split, place in found if [s for s, _ in found].count(split) > 1]
         raise DataError(
@@ -239,8 +248,3 @@ def _class_of(folder: Path, place: str, named: dict[str, str]) -> str:
             hint="If they are one class, give them one name; if two, names that can be told apart.",
         )
     return name
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """What puts class 2 before class 10."""
-    return [(int(part), part) if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -1,0 +1,424 @@
+"""Picture files as a source: what was understood is said, every picture is decoded, what is bad is named.
+
+A `Catalog` says which files there are. Here headers are read until size and channels are certain, then every picture is
+decoded by the one function that predicting uses, on all cores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from .. import memory
+from ..device import cores
+from ..errors import DataError, UsageError, nearest
+from .catalog import EMPTY, HIDDEN, LINKED, OTHER, OUTSIDE, UNNAMED, Bad, Catalog, File, How, Say, is_picture, text_of
+from .decode import FITS, Seen, Shape, decode_and_look, look
+from .images import Images, Splits, chosen_labels
+from .streams import Chunk, Stream, Streams
+
+LARGEST_OWN = 64  # pixels a side; pictures that are all of one size, and no larger, keep it
+USUAL = 64  # pixels a side of what all others are made
+LARGEST_SIDE = 1024  # that can be asked for
+LEAST_FOR_CNN, LEAST_PICTURES = 16, 20  # pixels a side, and pictures of each class
+_AT_ONCE = 64  # files that are worked on between two looks at the clock
+_SHOWN = 10  # bad files that an error lists
+
+Pixels = UInt8[np.ndarray, "channels height width"]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be decoded, and into what."""
+
+    catalog: Catalog
+    classes: tuple[str, ...]  # that were chosen; none: all
+    files: Mapping[str, Sequence[File]]  # of each split that the source has
+    shape: Shape
+    how: How
+
+
+def load_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say) -> Splits:
+    """The pictures of a catalog, decoded into memory. Those that are left out are named in `Splits.bad_files`.
+
+    Raises:
+        UsageError: a size or a fit that is none.
+        DataError: bad files where these are to stop it, too little memory, or a class that is not there.
+    """
+    plan = _planned(catalog, tuple(classes), how)
+    picture = int(np.prod(plan.shape))
+    needed, free = sum(map(len, plan.files.values())) * picture, memory.available()
+    if 2 * needed > free:  # choosing and holding out copy them
+        from .store import in_words
+
+        raise DataError(
+            f"{catalog.path}: its pictures are {in_words(needed)} as {_in_words(plan.shape)}, and of {in_words(free)} "
+            "that are free half can be used.",
+            hint=f"sevensteps prepare {catalog.path} writes them into one file that is trained on from the disk.",
+        )
+    pixels: dict[str, Any] = {}
+    counted: dict[str, int] = {}
+
+    def keep(split: str, of_picture: Pixels) -> None:
+        if split not in pixels:
+            pixels[split], counted[split] = np.empty((len(plan.files[split]), *plan.shape), dtype=np.uint8), 0
+        pixels[split][counted[split]] = of_picture
+        counted[split] += 1
+
+    kept, bad = _pass(plan, say, keep)
+    names = _classes_with_pictures(plan, kept, say)
+    numbers = _groups(kept)
+    images = {
+        split: Images(
+            pixels[split][: counted[split]] if files else np.zeros((0, *plan.shape), dtype=np.uint8),
+            _labels(files, names),
+            names,
+            split,
+            names=_ids(catalog, files),
+            groups=numbers.get(split),
+            fit=how.fit,
+        )
+        for split, files in kept.items()
+        if files or split == "train"
+    }
+    name = _name(catalog)
+    return Splits(images["train"], images.get("test"), images.get("valid"), name, bad_files=tuple(sorted(bad)))
+
+
+def stream_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say) -> Streams:
+    """The pictures of a catalog as they come. Each is decoded once before, since a stream cannot leave any out.
+
+    Raises:
+        UsageError, DataError: as `load_files`, but for memory; from the streams, a file that is another now.
+    """
+    plan = _planned(catalog, tuple(classes), how)
+    digest = hashlib.sha256(repr((plan.shape, how.fit)).encode())
+    kept, _ = _pass(plan, say, lambda split, pixels: digest.update(pixels.data))
+    names = _classes_with_pictures(plan, kept, say)
+    numbers = _groups(kept)
+    streams = {
+        split: Stream(_labels(files, names), _chunks_of(plan, files), numbers.get(split))
+        for split, files in kept.items()
+        if files or split == "train"
+    }
+    chosen = tuple(classes) or names
+    return Streams(streams, names, chosen, plan.shape, _name(catalog), (digest.hexdigest(),), how.fit)
+
+
+def default_recipe(catalog: Catalog, classes: Sequence[str] = (), size: int = 0) -> tuple[str, str]:
+    """The name of the recipe that suits a catalog's pictures, and why, in a sentence.
+
+    Headers are read until one decides, which is the first or second unless all pictures are tiny.
+
+    Raises:
+        DataError: the files cannot be read at all.
+    """
+    files = [file for file in catalog.splits["train"] if is_picture(file.path) or catalog.base]
+    files = [file for file in files if not classes or file.name in classes]
+    counts = Counter(file.name for file in files)
+    fewest = min((counts[name] for name in classes or catalog.classes), default=0)
+    side = size or _least_side(catalog, files)
+    if side >= LEAST_FOR_CNN and fewest >= LEAST_PICTURES:
+        why = "which trains on mirrored and shifted pictures, too; where left and right matter: --augment shift"
+        return "cnn", f"Without --recipe these pictures are for cnn, {why}."
+    least = f"the smallest class has {fewest:,} pictures" if fewest < LEAST_PICTURES else f"they are {side} pixels high"
+    takes = f"{LEAST_PICTURES} pictures of each class, {LEAST_FOR_CNN} pixels high or more"
+    return "linear", f"Without --recipe these pictures are for linear: {least}, and cnn takes {takes}."
+
+
+def _least_side(catalog: Catalog, files: Sequence[File]) -> int:
+    """The shorter side that the pictures will have; what is no picture is for `load_files` to say."""
+    first: Seen | None = None
+    for content in catalog.contents(files):
+        try:
+            seen = look(content())
+        except DataError:
+            continue
+        first = first or seen
+        if (seen.width, seen.height) != (first.width, first.height) or max(seen.width, seen.height) > LARGEST_OWN:
+            return USUAL
+        if min(seen.width, seen.height) >= LEAST_FOR_CNN:
+            return min(seen.width, seen.height)
+    return min(first.width, first.height) if first else USUAL
+
+
+def _planned(catalog: Catalog, classes: tuple[str, ...], how: How) -> _Plan:
+    """What is to be decoded, and how.
+
+    Raises:
+        UsageError: a size or a fit that is none.
+        DataError: a class that is not there.
+    """
+    if type(how.size) is not int or not 0 <= how.size <= LARGEST_SIDE:
+        raise UsageError(f"size is {how.size!r}, and must be 0 to {LARGEST_SIDE}.", hint="size = 64")
+    if how.fit not in FITS:
+        raise UsageError(f"fit is {how.fit!r}.", hint=nearest(str(how.fit), FITS))
+    if classes:
+        chosen_labels(np.zeros(0, dtype=np.int64), catalog.classes, classes)
+    wanted = set(classes or catalog.classes)
+    files = {split: [file for file in of if file.name in wanted] for split, of in catalog.splits.items()}
+    return _Plan(catalog, classes, files, _shape(catalog, files, how.size), how)
+
+
+def _shape(catalog: Catalog, files: Mapping[str, Sequence[File]], size: int) -> Shape:
+    """What all pictures are made: headers are read until no further one can change it."""
+    sizes: set[tuple[int, int]] = set()
+    channels = 1
+    for of_split in files.values():
+        for found in _each(look, of_split, catalog):
+            if isinstance(found, Seen):
+                sizes.add((found.width, found.height))
+                channels = channels if found.is_grey else 3
+            own = not size and len(sizes) <= 1 and all(max(one) <= LARGEST_OWN for one in sizes)
+            if channels == 3 and not own:
+                return channels, size or USUAL, size or USUAL
+    if not size and len(sizes) == 1 and max(next(iter(sizes))) <= LARGEST_OWN:
+        width, height = sizes.pop()
+        return channels, height, width
+    return channels, size or USUAL, size or USUAL
+
+
+def _pass(plan: _Plan, say: Say, keep: Callable[[str, Pixels], None]) -> tuple[dict[str, list[File]], list[Bad]]:
+    """Decode every file of each split in turn: those that are pictures, whose pixels are kept, and the bad ones.
+
+    Raises:
+        DataError: bad files where these are to stop it.
+    """
+    catalog, wanted = plan.catalog, set(plan.classes or plan.catalog.classes)
+    everything = not plan.classes
+    bad = [one for name, of in catalog.bad.items() if everything or name in {"", *wanted} for one in of]
+    ignored = list(catalog.ignored)
+    seen: list[Seen] = []
+    kept: dict[str, list[File]] = {}
+    told = _Told(say, sum(map(len, plan.files.values())))
+    for split, files in plan.files.items():
+        kept[split] = []
+        for file, found in zip(files, _decoded(plan, files), strict=True):
+            told.one_more()
+            if not isinstance(found, DataError):
+                seen.append(found[0])
+                kept[split].append(file)
+                keep(split, found[1])
+            elif is_picture(file.path) or catalog.base:  # a table says that it is one
+                bad.append(_bad(catalog, file, found))
+            elif _is_another_kind(catalog, file):
+                ignored.append((OTHER, file.path))
+            else:
+                bad.append(_bad(catalog, file, found))
+    for line in _understood(catalog, kept, seen, plan.shape, plan.how, ignored):
+        say(line)
+    _stop_or_skip(catalog, bad, plan.how, say)
+    return kept, bad
+
+
+def _is_another_kind(catalog: Catalog, file: File) -> bool:
+    """Whether a file that could not be decoded, and is not named as a picture, cannot even be opened as one."""
+    return isinstance(next(_each(look, [file], catalog)), DataError)
+
+
+def _decoded(plan: _Plan, files: Sequence[File]) -> Iterator[Any]:
+    """What each picture's header says, and its pixels; or why there are none."""
+    return _each(lambda content, name: decode_and_look(content, plan.shape, name, plan.how.fit), files, plan.catalog)
+
+
+def _each(function: Callable[[bytes, str], Any], files: Iterable[File], catalog: Catalog) -> Iterator[Any]:
+    """What a function gives for the content of each file, in their order; its `DataError` where it gives nothing."""
+    files = list(files)
+    contents = zip(catalog.contents(files), map(catalog.name_of, files), strict=True)
+
+    def attempt(one: tuple[Callable[[], bytes], str]) -> Any:
+        content, name = one
+        try:
+            return function(content(), name)
+        except DataError as error:
+            return error
+
+    # Decoding sets the filter of warnings, which all threads share: whatever they leave it as is taken back here.
+    with warnings.catch_warnings(), ThreadPoolExecutor(cores()) as pool:
+        while some := list(islice(contents, _AT_ONCE)):
+            yield from pool.map(attempt, some)
+
+
+def _understood(
+    catalog: Catalog,
+    files: Mapping[str, Sequence[File]],
+    seen: Sequence[Seen],
+    shape: Shape,
+    how: How,
+    ignored: Sequence[tuple[tuple[str, str], str]],
+) -> Iterator[str]:
+    """What was made of a source: a line on its layout, one on its pictures, and what is out of the ordinary."""
+    name = text_of(_name(catalog))
+    counts = {split: Counter(file.name for file in of_split) for split, of_split in files.items()}
+    total = sum(counts.values(), Counter[str]())
+    sizes = ", ".join(f"{of_split.total():,} {split}" for split, of_split in counts.items() if of_split)
+    smallest, largest = (min(total.values(), default=0), max(total.values(), default=0))
+    each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
+    yield f"{name}: {len(total):,} {catalog.layout}, {each} pictures a class ({sizes})"
+    if seen:
+        low, high = (min(seen, key=_area), max(seen, key=_area))
+        found = f"{low.width}x{low.height}"
+        found += "" if (low.width, low.height) == (high.width, high.height) else f" to {high.width}x{high.height}"
+        grey = sum(picture.is_grey for picture in seen)
+        mixed = f", {grey:,} grey and {len(seen) - grey:,} in color" if 0 < grey < len(seen) else ""
+        same = all((picture.width, picture.height) == shape[:0:-1] for picture in seen)
+        kept = "grey" if shape[0] == 1 else "color"
+        made = f"taken as they are, in {kept}" if same else f"{_DONE[how.fit]} {shape[2]}x{shape[1]}, in {kept}"
+        left = f"; ignored: {_counted(ignored)}" if ignored else ""
+        yield f"{name}: pictures of {found}{mixed}, {made}{left}"
+    for note in catalog.notes:
+        yield f"{name}: {note}"
+    for split, of_split in counts.items():
+        if of_split and (missing := [one for one in total if one not in of_split]):
+            yield f"{name}: no {split} pictures of {', '.join(sorted(missing)[:_SHOWN])}"
+    if how.group:
+        yield from (f"{name}: {line}" for line in _about_groups(files))
+
+
+_DONE = {"letterbox": "letterboxed to", "squash": "squashed to", "crop": "cropped to"}
+
+
+def _about_groups(files: Mapping[str, Sequence[File]]) -> Iterator[str]:
+    """How many groups there are, and which are on two sides of the source's own splits."""
+    of = {split: {file.group for file in of_split} - {None} for split, of_split in files.items()}
+    everything = set(chain.from_iterable(of.values()))
+    alone = sum(file.group is None for of_split in files.values() for file in of_split)
+    more = f"; {alone:,} pictures are in none" if alone else ""
+    yield f"{len(everything):,} groups, each kept on one side{more}"
+    for one, other in (("train", "test"), ("train", "valid"), ("valid", "test")):
+        if both := sorted(map(str, of.get(one, set()) & of.get(other, set()))):
+            yield f"the source has {len(both):,} groups in {one} and in {other}, the first: {text_of(both[0])}"
+
+
+def _area(picture: Seen) -> int:
+    return picture.width * picture.height
+
+
+def _counted(ignored: Sequence[tuple[tuple[str, str], str]]) -> str:
+    """What was ignored, by kind, with the first of each."""
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for kind, path in ignored:
+        kinds.setdefault(kind, []).append(path)
+    told = (HIDDEN, LINKED, EMPTY, OUTSIDE, OTHER, UNNAMED)
+    return ", ".join(
+        f"{len(paths):,} {kind[len(paths) > 1]}{f' ({text_of(paths[0])})' if kind in told else ''}"
+        for kind, paths in kinds.items()
+    )
+
+
+def _stop_or_skip(catalog: Catalog, bad: Sequence[Bad], how: How, say: Say) -> None:
+    """Raise for bad files, or say how many are left out.
+
+    Raises:
+        DataError: there are some, and they are not to be left out.
+    """
+    if not bad:
+        return
+    bad = sorted(bad)
+    listed = "; ".join(f"{one.id} {one.reason}" for one in bad[:_SHOWN])
+    more = f"; and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
+    many = f"{len(bad):,} bad file{'s' * (len(bad) > 1)}"
+    if how.bad_files != "skip":
+        raise DataError(
+            f"{catalog.path}: {many}: {listed}{more}.",
+            hint="Mend or remove them; or go on without them: bad_files = skip",
+        )
+    say(f"{text_of(_name(catalog))}: {many} left out: {listed}{more}")
+
+
+def _classes_with_pictures(plan: _Plan, kept: Mapping[str, Sequence[File]], say: Say) -> tuple[str, ...]:
+    """The classes that are left; a model is not asked for one of which nothing could be used."""
+    there = {file.name for files in kept.values() for file in files}
+    if without := [name for name in plan.classes or plan.catalog.classes if name not in there]:
+        name = text_of(_name(plan.catalog))
+        say(f"{name}: no class, since no file of it is a picture: {', '.join(without)}")
+    return tuple(name for name in plan.catalog.classes if name in there)
+
+
+def _groups(kept: Mapping[str, Sequence[File]]) -> dict[str, Int64[np.ndarray, " n"]]:
+    """The number of each picture's group, -1 for none, by split; nothing where there are no groups."""
+    names = {file.group for files in kept.values() for file in files if file.group is not None}
+    numbers: dict[str | None, int] = {name: number for number, name in enumerate(sorted(names))}
+    return {
+        split: np.array([numbers.get(file.group, -1) for file in files], dtype=np.int64)
+        for split, files in kept.items()
+        if numbers
+    }
+
+
+def _chunks_of(plan: _Plan, files: Sequence[File]) -> Callable[[int, int], Iterator[Chunk]]:
+    def chunks(at_once: int, start: int) -> Iterator[Chunk]:
+        decoded = zip(files[start:], _decoded(plan, files[start:]), strict=True)
+        while some := list(islice(decoded, at_once)):
+            pixels = np.empty((len(some), *plan.shape), dtype=np.uint8)
+            for row, (file, found) in enumerate(some):
+                if isinstance(found, DataError):
+                    bad = _bad(plan.catalog, file, found)
+                    raise DataError(
+                        f"{plan.catalog.path}: {bad.id} {bad.reason}, and was whole before.",
+                        hint="Leave the pictures as they are until they are prepared.",
+                    )
+                pixels[row] = found[1]
+            yield pixels
+
+    return chunks
+
+
+def _bad(catalog: Catalog, file: File, error: DataError) -> Bad:
+    """The bad file that an error of its picture speaks of."""
+    return Bad(text_of(file.path), error.message.removeprefix(f"{catalog.name_of(file)} ").rstrip("."))
+
+
+def _labels(files: Sequence[File], classes: Sequence[str]) -> Int64[np.ndarray, " n"]:
+    places = {name: label for label, name in enumerate(classes)}
+    return np.array([places[file.name] for file in files], dtype=np.int64)
+
+
+def _ids(catalog: Catalog, files: Sequence[File]) -> tuple[str, ...]:
+    """The paths as text.
+
+    Raises:
+        DataError: two are the same text, which takes a name that is no UTF-8, and another that spells its bytes out.
+    """
+    ids = tuple(text_of(file.path) for file in files)
+    if len(set(ids)) < len(ids):
+        twice, _ = Counter(ids).most_common(1)[0]
+        raise DataError(
+            f"{catalog.path}: two files would be called {twice}.", hint="Rename the one that is not in UTF-8."
+        )
+    return ids
+
+
+def _name(catalog: Catalog) -> str:
+    return catalog.path.name or Path(catalog.path).absolute().name
+
+
+def _in_words(shape: Shape) -> str:
+    return f"{shape[2]}x{shape[1]} {'grey' if shape[0] == 1 else 'color'} pictures"
+
+
+class _Told:
+    """Says how far it is after 1 second, 2, 4, 8, …."""
+
+    def __init__(self, say: Say, total: int) -> None:
+        self._say, self._total, self._done = say, total, 0
+        self._began, self._next = time.monotonic(), 1.0
+
+    def one_more(self) -> None:
+        """Another picture is done."""
+        self._done += 1
+        if (seconds := time.monotonic() - self._began) >= self._next and self._done < self._total:
+            self._next = 2 * seconds
+            left = seconds * (self._total - self._done) / self._done
+            self._say(f"  {self._done:,} of {self._total:,} files are decoded; {left:.0f} s left")
