@@ -148,8 +148,7 @@ def _shown(run: Run, chosen: Recipe, common: Common) -> int:
     kept = f"; the parameters kept are those of epoch {run.kept_epoch}" if run.recipe.keep == "best" else ""
     terminal.print_result(
         console,
-        test=run.test,
-        valid=run.valid,
+        score=run.score,
         stopped_because=run.stopped_because,
         kept=kept,
         findings=run.findings,
@@ -231,6 +230,7 @@ def _worth_trying(recipe: Recipe) -> str:
     chosen = () if embedded and recipe.classes == ("Pullover", "Dress") else recipe.classes
     classes = f" --classes {' '.join(map(_quoted, chosen))}" if chosen else ""
     classes += "" if recipe.bad_files == "stop" else f" --bad-files {recipe.bad_files}"
+    classes += f" --folds {recipe.folds}" if recipe.folds else ""
     classes += "" if recipe.balance == "none" else f" --balance {recipe.balance}"
     return f"{_program()} train{source}{classes} --recipe {following.get(recipe.name, 'linear')} --plots"
 
@@ -276,9 +276,10 @@ def runs(folder: Path | None = None, *, common: Common = Common()) -> int:
 
 def _row(run: Any) -> list[str]:
     """A line of the list of runs."""
-    test = run.judgement.get("test") or run.judgement.get("valid")
+    test = next(filter(None, map(run.judgement.get, ("test", "cross_validation", "valid"))), None)
+    folds = f", {test['folds']} folds" if test and "folds" in test else ""
     shown = (
-        [f"{test['accuracy']:.2%}", f"{test['low']:.2%} to {test['high']:.2%}", f"{test['n']:,}"]
+        [f"{test['accuracy']:.2%}", f"{test['low']:.2%} to {test['high']:.2%}", f"{test['n']:,}{folds}"]
         if test
         else ["", "", ""]
     )

@@ -12,19 +12,19 @@ from cyclopts import Parameter
 
 from .cli_common import Common
 from .recipe import Recipe
-from .records import pictures
+from .records import OUT_OF_FOLD, pictures
 
 if TYPE_CHECKING:
     from .records import Metric
     from .training import Run
 
-Split = Literal["test", "valid"]
+Split = Literal["test", "out-of-fold", "valid"]
 
 
 def judge(
     run: Path,
     *,
-    split: Split = "test",
+    split: Split | None = None,
     clopper_pearson: bool = False,
     common: Common = Common(),
 ) -> int:
@@ -35,7 +35,7 @@ def judge(
     run
         A run's folder, or its name under runs/.
     split
-        The pictures to judge it on.
+        The pictures to judge it on: test unless given, or out-of-fold for a run that was cross-validated instead.
     clopper_pearson
         Intervals that never cover less than they say, for shares; Wilson's are closer to it on average.
     """
@@ -48,9 +48,9 @@ def judge(
     saved, scores = judged.saved, judged.scores
     if common.json:
         kept = {key: saved.judgement.get(key) for key in _KEPT}
-        kept |= {
-            split: score and score.as_json() for split in ("test", "valid") for score in [judged.splits.get(split)]
-        }
+        kept |= {name: of and of.as_json() for name in ("test", "valid") for of in [judged.splits.get(name)]}
+        crossed = judged.splits.get(OUT_OF_FOLD)
+        kept["cross_validation"] = crossed and {**crossed.as_json(), "folds": saved.recipe.folds}
         kept |= {"baselines": {name: score.as_json() for name, score in judged.baselines.items()}}
         seconds = {"import": 0.0, "data": 0.0, "train": 0.0, "judge": round(time.perf_counter() - began, 4)}
         coverage = judged.coverage.as_json() if judged.coverage else None
@@ -139,7 +139,7 @@ def doctor(run: Path, *, common: Common = Common()) -> int:
 def compare(
     runs: Annotated[tuple[Path, ...], Parameter(required=True)],
     *,
-    split: Split = "test",
+    split: Split | None = None,
     common: Common = Common(),
 ) -> int:
     """Test whether runs differ on the same pictures: by how much, how sure, and how many more pictures it would take.
@@ -149,8 +149,9 @@ def compare(
     runs
         Two runs or more: folders, or names under runs/.
     split
-        The pictures to compare them on. To choose a run, take valid; runs with different seeds have no validation
-        pictures in common, unless the source brings its own.
+        The pictures to compare them on: test unless given, or out-of-fold where all were cross-validated. To choose a
+        run, take valid; runs with different seeds have no validation pictures in common, unless the source brings its
+        own.
     """
     from . import judging
     from .show import terminal
@@ -194,7 +195,7 @@ def train_seeds(
     console, error = terminal.consoles(quiet_stdout=common.json)
 
     def show(run: Run) -> None:
-        score = run.test or run.valid
+        score = run.score
         line = f"seed {run.recipe.seed:<4} {terminal.in_words(score) if score else run.stopped_because}"
         console.print(terminal.printable(f"{line}  {run.folder}"))
         for finding in run.findings:

@@ -320,8 +320,9 @@ def place_in_words(found: checkpoint.Checkpoint) -> str:
 
 def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> list[Check]:
     """Train the run again, to the batch at which it stands, and compare what it gives byte for byte."""
+    from .fitting import learn_from_validation
     from .judge.doctor import Doctor
-    from .training import Work, learn_from_validation, snapshot, to_the_end
+    from .training import Work, snapshot, to_the_end
 
     before = recorded_in(found.recipe)
     # A clock does not repeat: what it ended is ended at the same place.
@@ -334,7 +335,7 @@ def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> l
         if number := to_the_end(work, observe).interrupted:
             raise KeyboardInterrupt(number)  # nothing can be said of a run that was not trained as far again
         if found.stopped:  # `until` leaves before the end is said
-            learn_from_validation(work)
+            learn_from_validation(learn, splits, recipe)
         again = checkpoint.derived(snapshot(work))
     wanted, differences = checkpoint.derived(found), differences_between(before, now)
     checks = []

@@ -14,7 +14,7 @@ from .device import computing_with
 from .errors import DataError, RunError, UsageError
 from .opening import prepared, refuse_other_pictures, take_up
 from .recipe import Recipe, recorded_in
-from .records import Against, Calibration, Comparison, Coverage, Note, Score, Scores, Spread
+from .records import OUT_OF_FOLD, Against, Calibration, Comparison, Coverage, Note, Score, Scores, Spread
 
 if TYPE_CHECKING:
     from .judge.predictions import Predictions
@@ -37,13 +37,14 @@ class Judged:
 
 def judge(
     run: str | Path,
-    split: str = "test",
+    split: str | None = None,
     *,
     clopper_pearson: bool = False,
     observe: Observe = lambda event: None,
 ) -> Judged:
     """Every figure of a saved run on one of its splits, with its interval, from its table of predictions.
 
+    Unless a split is named it is that of the test pictures; of a run that was cross-validated instead, out of folds.
     Nothing is trained, and where the table is there neither pictures nor PyTorch are needed. Where it is not there (the
     run was interrupted, or left the test pictures unread), or the judgement is damaged, the run's model answers first,
     and the judgement is made again whole and kept. `clopper_pearson` asks for that interval of each share in the place
@@ -62,7 +63,10 @@ def judge(
     tables, damage = _tables(folder, found)
     if damage:
         observe(Note(f"{damage} It is judged again."))
-    known = set(tables)
+    known, folds = set(tables), Recipe.from_toml(found.recipe).folds
+    if split is None:
+        of_folds = "test" not in recorded_in(found.recipe).get("data", {}) and folds > 1
+        split = OUT_OF_FOLD if of_folds else "test"
     if split not in tables:
         tables = _judged_again(folder, found, split, tables, observe)
     saved = runs.open_run(folder)
@@ -80,7 +84,7 @@ def judge(
     return Judged(
         saved,
         shares,
-        {name: _with_interval(score_of(of_split), shares) for name, of_split in tables.items()},
+        {name: _with_interval(score_of(of_split, folds), shares) for name, of_split in tables.items()},
         score_table(table, shares=shares),
         calibration(split, temperature, table.probabilities, table.labels, shares),
         _of_shares(coverage, shares) if coverage and coverage.split == split else None,
@@ -127,10 +131,13 @@ def doctor(run: str | Path) -> tuple[Path, int, list[Mapping[str, Any]]]:
     return folder, epochs, [finding for finding in findings if isinstance(finding, dict)]
 
 
-def compare(names: Sequence[str | Path], split: str = "test") -> tuple[tuple[Comparison, ...], Spread | None, str]:
+def compare(names: Sequence[str | Path], split: str | None = None) -> tuple[tuple[Comparison, ...], Spread | None, str]:
     """Whether saved runs differ on the same pictures, pair by pair, and what choosing between them by these does.
 
-    The second is how far seeds differ, where that is all in which the runs do.
+    The second is how far seeds differ, where that is all in which the runs do. Unless a split is named it is that of
+    the test pictures, or out of folds where all were cross-validated instead: then recipes are compared, and models
+    that share most of their training pictures make p somewhat too small (Dietterich, "Approximate statistical tests for
+    comparing supervised classification learning algorithms", 1998).
 
     Needs neither pictures nor PyTorch. More than two are corrected for their number.
 
@@ -143,23 +150,34 @@ def compare(names: Sequence[str | Path], split: str = "test") -> tuple[tuple[Com
 
     if len(names) < 2:
         raise UsageError("compare takes two runs or more.", hint="sevensteps compare RUN RUN")
-    tables: dict[str, Predictions] = {}
-    pictures, recipes = {}, []
+    all_tables: dict[str, dict[str, Predictions]] = {}
+    folders, texts = [], []
     for typed in names:
         folder, name = runs.find(Path(typed)), str(typed)
-        while name in tables:  # the same run, which is no better than itself
+        while name in all_tables:  # the same run, which is no better than itself
             name += " again"
         runs.refuse_if_no_run(folder)
         found = runs.checkpoint_of(folder)
-        of_run, _ = _tables(folder, found)
+        all_tables[name], _ = _tables(folder, found)
+        folders.append(folder)
+        texts.append(found.recipe)
+    if split is None:
+        split = "test"
+        if all(OUT_OF_FOLD in of_run and "test" not in of_run for of_run in all_tables.values()):
+            split = OUT_OF_FOLD
+    tables: dict[str, Predictions] = {}
+    pictures = {}
+    recipes = [Recipe.from_toml(text) for text in texts]
+    for folder, text, (name, of_run) in zip(folders, texts, all_tables.items(), strict=True):
         if split not in of_run:
-            raise RunError(
-                f"{folder} has no predictions of {split} pictures.", hint=f"sevensteps judge {folder} --split {split}"
-            )
+            folds = f", and was judged by {OUT_OF_FOLD} ones" if OUT_OF_FOLD in of_run else ""
+            hint = f"sevensteps judge {folder} --split {split}"
+            if folds:
+                hint = "Train both with --folds 5 and compare these, or both with --folds 1."
+            raise RunError(f"{folder} has no predictions of {split} pictures{folds}.", hint=hint)
         tables[name] = of_run[split]
-        data = recorded_in(found.recipe).get("data", {})
-        pictures[name] = data.get("test" if split == "test" else "train", "")
-        recipes.append(Recipe.from_toml(found.recipe))
+        data = recorded_in(text).get("data", {})
+        pictures[name] = data.get({"test": "test", OUT_OF_FOLD: OUT_OF_FOLD}.get(split, "train"), "")
     first, *others = pictures
     for other in others:
         if pictures[other] != pictures[first]:
@@ -228,8 +246,9 @@ def _judged_again(
     refuse_other_pictures(folder, recipe, recorded, splits)
     named = {"test": splits.test, "valid": splits.valid, "train": splits.train}
     images = named.get(split)
-    if images is None:
+    if images is None and not (split == OUT_OF_FOLD and recipe.folds > 1):
         there = [name for name in ("test", "valid") if named[name] is not None]
+        there += [OUT_OF_FOLD] if recipe.folds > 1 else []
         raise DataError(f"{recipe.source} has no {split} pictures.", hint=f"--split {' or '.join(there)}.")
     from .judge.doctor import Doctor
     from .training import Work, finding_from, judged, save_judgement
@@ -241,7 +260,8 @@ def _judged_again(
         take_up(learn, found, folder)
         doctor = Doctor(learn)
         doctor.findings = [finding_from(finding) for finding in found.findings]
-        run = judged(Work(folder, recipe, recorded, splits, learn, {}, doctor), {split: images})
+        more = {} if images is None else {split: images}
+        run = judged(Work(folder, recipe, recorded, splits, learn, {}, doctor), more, observe)
         checkpoint.rebuild(folder, found)
         save_judgement(folder, run.judgement(), run.tables)
     return dict(run.tables)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import abstention, checkpoint, runs
+from .data.folds import FEWEST_TO_TEST, USUAL, whole
 from .data.images import Splits
-from .errors import DataError, RunError
+from .data.store import StoredImages
+from .errors import DataError, RecipeError, RunError
 from .recipe import Recipe, how_read
-from .records import Note
+from .records import OUT_OF_FOLD, Note, pictures
 
 if TYPE_CHECKING:
     from .learner import Learner
@@ -26,7 +29,9 @@ def prepared(recipe: Recipe, seconds: dict[str, float], observe: Observe) -> tup
         DataError, RecipeError: pictures or settings that cannot be used.
     """
     began = time.perf_counter()
-    splits = recipe.held_out(open_source(recipe, observe))
+    splits = open_source(recipe, observe)
+    recipe = recipe.replace(folds=_folds(recipe, splits, observe))
+    splits = recipe.held_out(splits)
     data = time.perf_counter()
     recipe = recipe.settled(splits)  # before training is imported, so that what does not fit is answered at once
     from . import training  # noqa: F401
@@ -62,15 +67,49 @@ def open_source(recipe: Recipe, observe: Observe) -> Splits:
             )
     if splits.test is None and recipe.validate_on == "test":
         raise DataError(f"{recipe.source} has no test pictures to validate on.", hint="Set validate_on = valid.")
-    if splits.test is None:
+    if splits.test is None and recipe.folds < 2:
         train, test = splits.train.split(0.2, recipe.seed)
         if not len(test):
             raise DataError(
                 f"{recipe.source} has no test pictures, and too few to hold any out: one of each class.",
                 hint="Add pictures: four of each class or more.",
             )
-        splits = dataclasses.replace(splits, train=train, test=test)
+        is_few = len(test) < FEWEST_TO_TEST and recipe.test and not isinstance(splits.train, StoredImages)
+        if not (is_few and recipe.folds == 0):
+            splits = dataclasses.replace(splits, train=train, test=test)
     return splits
+
+
+def _folds(recipe: Recipe, splits: Splits, observe: Observe) -> int:
+    """The number of folds of a cross-validation; 1 for none. What made it so is said.
+
+    Raises:
+        RecipeError: more folds than a class has pictures.
+        DataError: a fold leaves nothing to hold out of the others.
+    """
+    most = max(splits.train.counts.values())
+    folds = recipe.folds or (min(USUAL, most) if splits.test is None else 1)
+    if folds == 1:
+        return 1
+    if folds > most:
+        raise RecipeError(
+            f"folds is {folds}, and no class has more than {most} training pictures.",
+            hint=f"Set folds = {min(most, USUAL)}, or add pictures.",
+        )
+    if splits.valid is None and recipe.hold_out and most - math.ceil(most / folds) < 2:
+        raise DataError(
+            "There are too few pictures to hold any out for validation: one of each class to train on.",
+            hint="Add pictures, or set hold_out = 0.",
+        )
+    if not recipe.folds:
+        n = len(splits.train)
+        observe(
+            Note(
+                f"A fifth of {pictures(n)} is too few to test with: judged by {folds}-fold cross-validation, and the "
+                "model learns from all. With folds = 1 a fifth is held out."
+            )
+        )
+    return folds
 
 
 def recorded(splits: Splits, recipe: Recipe) -> dict[str, Any]:
@@ -90,7 +129,10 @@ def recorded(splits: Splits, recipe: Recipe) -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": recipe.threads,
-        "data": _fingerprints(splits),
+        "data": {
+            **_fingerprints(splits),
+            **({OUT_OF_FOLD: whole(splits).fingerprint} if recipe.folds > 1 else {}),
+        },
         **({"bad_files": len(splits.bad_files)} if splits.bad_files else {}),
     }
 
@@ -98,7 +140,8 @@ def recorded(splits: Splits, recipe: Recipe) -> dict[str, Any]:
 def same_pictures(recorded: Mapping[str, Any], splits: Splits) -> bool:
     """Whether these are the pictures that a run was made with, as far as it recorded them."""
     now = _fingerprints(splits)
-    return bool(recorded.get("data", now) == now)
+    before = {name: value for name, value in recorded.get("data", now).items() if name != OUT_OF_FOLD}
+    return bool(before == now)
 
 
 def refuse_other_pictures(folder: Path, recipe: Recipe, recorded: Mapping[str, Any], splits: Splits) -> None:

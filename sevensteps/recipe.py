@@ -69,6 +69,13 @@ class Recipe:
     validate_on: Literal["valid", "test"] = setting("valid", "Pictures looked at after each epoch.")
     batch_size: int = setting(256, "Pictures in a mini-batch.", least=1)
     test: bool = setting(True, "Judge on the test pictures. false leaves them unread.")
+    folds: int = setting(
+        0,
+        "Folds of a cross-validation. 0: five where a fifth of the pictures is too few to test with, else none. "
+        "1: none.",
+        least=0,
+        most=20,
+    )
     coverage: float = setting(
         0.95,
         "Share of pictures like these that predict answers; to the rest it says not sure, or none of these. 1: all.",
@@ -141,6 +148,11 @@ class Recipe:
             raise RecipeError(
                 "test is false, and validate_on = test reads the test pictures after each epoch.",
                 hint="Set validate_on = valid.",
+            )
+        if self.validate_on == "test" and self.folds > 1:
+            raise RecipeError(
+                "folds judge on pictures that a model has not looked at, and validate_on = test looks at them.",
+                hint="Set validate_on = valid, or folds = 1.",
             )
         if self.nesterov and not self.momentum:
             raise RecipeError("nesterov needs momentum.", hint="Set momentum = 0.9, or leave nesterov out.")
@@ -262,6 +274,11 @@ class Recipe:
             raise RecipeError(
                 "balance = sampling draws pictures one by one, and a store is read block by block.",
                 hint="Set balance = loss.",
+            )
+        if self.folds > 1 and isinstance(splits.train, StoredImages):
+            raise RecipeError(
+                f"folds = {self.folds} trains on parts of the pictures, and a store is read as a whole.",
+                hint="Set folds = 1.",
             )
         looked_at = splits.test if self.validate_on == "test" else splits.valid
         needs = [key for key in ("stop_patience", "stop_accuracy") if getattr(self, key)]

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import torch
 
 
+OUT_OF_FOLD = "out-of-fold"  # the split of pictures that are each answered by a model that was trained without them
+
+
 def pictures(n: int, split: str = "") -> str:
     """So many pictures, in words.
 

@@ -13,16 +13,18 @@ import numpy as np
 from . import checkpoint, files, runs
 from .advice import coverage_from, doubts_of, following_of, mapping, score_from, verdict_of
 from .checkpoint import Checkpoint
+from .data.folds import whole
 from .errors import RunError, SevenstepsError
 from .opening import open_source, same_pictures
 from .recipe import Recipe, recorded_in, shipped_recipes
-from .records import Answered, AuditResult, Confused, Finding, Mistakes, Report, Score
+from .records import OUT_OF_FOLD, Answered, AuditResult, Confused, Finding, Mistakes, Report, Score
 from .seeing import view_with_a_mistake
 
 if TYPE_CHECKING:
     from .data.images import Splits
     from .judge.predictions import Predictions
 
+_COUNTS = ("test", OUT_OF_FOLD, "valid")  # splits: the first that is there is the result
 PAIRS, PICTURES_EACH, SUREST = 8, 6, 24  # kinds of mistakes, pictures of each, and surest mistakes that are shown
 
 
@@ -59,7 +61,7 @@ def collect(folder: Path) -> Report:
     judgement, problem = runs.judgement_of(folder, found)
     unjudged = f"{problem} sevensteps judge makes it again."
     tables = _tables(folder, classes) if judgement else {}
-    split = next((name for name in ("test", "valid") if name in tables), None)
+    split = next((name for name in _COUNTS if name in tables), None)
     table = tables[split] if split else None
     splits, gone = _pictures(recipe, recorded)
     missing: dict[str, str] = {}
@@ -72,7 +74,7 @@ def collect(folder: Path) -> Report:
         from .judge.scores import score_of, score_table
 
         figures = score_table(table)
-        scores = {name: score_of(tables[name]) for name in ("test", "valid") if name in tables}
+        scores = {name: score_of(tables[name], recipe.folds) for name in _COUNTS if name in tables}
         temperature = float(found.about.get("temperature") or 1.0)
         calibrated = calibration(table.split, temperature, table.probabilities, table.labels)
         mistakes = _mistakes(table, splits, gone)
@@ -157,7 +159,7 @@ def _mistakes(table: Predictions, splits: Splits | None, gone: str) -> Mistakes:
     """What the model gets wrong: by kind, the most frequent first, and the surest."""
     from .judge.intervals import wilson
 
-    images = getattr(splits, table.split, None)
+    images = whole(splits) if splits and table.split == OUT_OF_FOLD else getattr(splits, table.split, None)
     place = {name: row for row, name in enumerate(images.ids)} if images is not None else {}
     answers = table.predicted
     sure = table.probabilities[np.arange(len(answers)), answers]

@@ -300,7 +300,9 @@ def _read_judgement(folder: Path) -> dict[str, Any]:
         judgement = json.loads(_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error}", hint=_REPAIR.format(folder)) from error
-    if not isinstance(judgement, dict) or not all(_is_score(judgement.get(split)) for split in ("test", "valid")):
+    if not isinstance(judgement, dict) or not all(
+        _is_score(judgement.get(split)) for split in ("test", "cross_validation", "valid")
+    ):
         raise RunError(f"{path} is damaged: it holds no scores.", hint=_REPAIR.format(folder))
     return judgement
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import hashlib
 import signal
@@ -13,19 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from . import checkpoint, files, memory, model_file, runs, saving
 from .abstention import Abstention
 from .checkpoint import Checkpoint
-from .data.balance import class_weights, imbalance_of
+from .cross_validation import cross_validate, out_of_fold_answers
+from .data.balance import imbalance_of
+from .data.folds import whole
 from .data.images import Images, Splits
 from .errors import TrainingError
+from .fitting import learn_from_validation
 from .judge import ledger
-from .judge.abstain import fit_abstention, foreign_pictures, home_coverage, left_out
+from .judge.abstain import foreign_pictures, home_coverage, left_out
 from .judge.baselines import baseline_answers, baseline_scores
-from .judge.calibration import calibration, fit_temperature
+from .judge.calibration import calibration
 from .judge.comparison import tango
 from .judge.doctor import Doctor
 from .judge.predictions import Predictions, predict_split
@@ -33,6 +34,7 @@ from .judge.scores import score_of
 from .learner import Learner
 from .recipe import Recipe
 from .records import (
+    OUT_OF_FOLD,
     Against,
     Baselines,
     Batch,
@@ -77,7 +79,10 @@ class Work:
     def judged_splits(self) -> dict[str, Images]:
         """The pictures that the run is judged on, by split; the first is what counts."""
         test = self.splits.test if self.recipe.test else None
-        return {name: images for name, images in (("test", test), ("valid", self.splits.valid)) if images is not None}
+        # Folds are no part of the model that `until` asks for again.
+        folds = whole(self.splits) if self.recipe.folds > 1 and self.until is None else None
+        named = {"test": test, OUT_OF_FOLD: folds, "valid": self.splits.valid}
+        return {name: images for name, images in named.items() if images is not None}
 
     @property
     def about_model(self) -> dict[str, Any]:
@@ -109,6 +114,12 @@ class Run:
     calibration: Calibration | None = None  # on the split that counts
     coverage: Coverage | None = None  # of a model that may abstain
     imbalance: Imbalance | None = None  # of the training pictures
+    cross_validation: Score | None = None  # of models like this one, each without a fold
+
+    @property
+    def score(self) -> Score | None:
+        """The one that counts: on test pictures, else out of folds, else on validation pictures."""
+        return self.test or self.cross_validation or self.valid
 
     @property
     def fewest(self) -> int | None:
@@ -132,6 +143,8 @@ class Run:
         return {
             "test": self.test and self.test.as_json(),
             "valid": self.valid and self.valid.as_json(),
+            "cross_validation": self.cross_validation
+            and {**self.cross_validation.as_json(), "folds": self.recipe.folds},
             "baselines": {name: score.as_json() for name, score in self.baselines.items()},
             "against_best_baseline": self.against and self.against.as_json(),
             "calibration": self.calibration and self.calibration.as_json(),
@@ -175,7 +188,7 @@ def to_the_end(work: Work, observe: Observe) -> Run:
         if state.stopped and not done:
             try:
                 with timed(work.seconds, "judge"):
-                    learn_from_validation(work)
+                    learn_from_validation(learn, work.splits, work.recipe)
             except KeyboardInterrupt as interrupt:  # the run is not at its end: going on with it does this again
                 state.stopped, broken_off = None, next(iter(interrupt.args), int(signal.SIGINT))
         if work.folder:
@@ -186,13 +199,14 @@ def to_the_end(work: Work, observe: Observe) -> Run:
     if state.best:
         learn.model.load_state_dict(state.best)
     tables: dict[str, Predictions] = {}
+    crossed: Coverage | None = None
     with timed(work.seconds, "judge"):
         try:
             if not number:
-                tables = _predictions(work)
+                tables, crossed = _predictions(work, observe)
         except KeyboardInterrupt as interrupt:  # training is done and saved; judging can be done again
             number = next(iter(interrupt.args), int(signal.SIGINT))
-    run = _run(work, tables, answers, baselines, number)
+    run = _run(work, tables, answers, baselines, crossed, number)
     if work.folder:
         save_judgement(work.folder, run.judgement(), tables)
         if work.plots and tables:
@@ -201,19 +215,24 @@ def to_the_end(work: Work, observe: Observe) -> Run:
     return run
 
 
-def judged(work: Work, more: Mapping[str, Images]) -> Run:
+def judged(work: Work, more: Mapping[str, Images], observe: Observe) -> Run:
     """A run that was saved, judged as it stands: on the splits of its recipe and on `more`. Nothing is trained."""
     if best := work.learn.state.best:
         work.learn.model.load_state_dict(best)
-    tables = _predictions(work)
+    tables, crossed = _predictions(work, observe)
     tables |= {split: predict_split(work.learn, images, split) for split, images in more.items() if split not in tables}
-    return _run(work, tables, *_baselines(work))
+    return _run(work, tables, *_baselines(work), crossed)
 
 
 def _baselines(work: Work) -> tuple[Mapping[str, Any], dict[str, Score]]:
     """What each baseline answers for the pictures that count, and how many of these it has right."""
     for split, images in work.judged_splits.items():
-        answers = baseline_answers(work.splits.train, images)
+        is_of_folds = split == OUT_OF_FOLD
+        answers = (
+            out_of_fold_answers(work.splits, work.recipe)
+            if is_of_folds
+            else baseline_answers(work.splits.train, images)
+        )
         return answers, baseline_scores(answers, work.splits.train, images, split)
     return {}, {}
 
@@ -223,15 +242,16 @@ def _run(
     tables: Mapping[str, Predictions],
     answers: Mapping[str, Any],
     baselines: Mapping[str, Score],
+    crossed: Coverage | None,
     interrupted: int = 0,
 ) -> Run:
     """The run as it stands, from what its model and the baselines say of its pictures; without tables, not judged."""
     learn, state = work.learn, work.learn.state
     split, images = next(iter(work.judged_splits.items()), ("", None))
     table = tables.get(split)
-    coverage = None
+    coverage = crossed if split == OUT_OF_FOLD else None
     if table is not None and images is not None and learn.abstention:
-        coverage = home_coverage(learn.abstention, images, table.probabilities, split)
+        coverage = coverage or home_coverage(learn.abstention, images, table.probabilities, split)
         coverage = dataclasses.replace(coverage, foreign=_foreign(learn, learn.abstention, images, work.recipe.seed))
     return Run(
         work.folder,
@@ -253,6 +273,7 @@ def _run(
         calibration=calibration_of(learn, table) if table is not None else None,
         coverage=coverage,
         imbalance=imbalance_of(work.splits.train.counts),
+        cross_validation=score_of(tables[OUT_OF_FOLD], work.recipe.folds) if OUT_OF_FOLD in tables else None,
     )
 
 
@@ -299,38 +320,6 @@ def _against(table: Predictions, answers: Mapping[str, Any], baselines: Mapping[
     only_theirs, only_ours = int((theirs & ~ours).sum()), int((ours & ~theirs).sum())
     n = len(table.labels)
     return Against(best, (only_ours - only_theirs) / n, tango(only_theirs, only_ours, n), n, table.split)
-
-
-def learn_from_validation(work: Work) -> None:
-    """Step 7 is done: fit the temperature, and when to abstain, for the parameters that are kept.
-
-    On validation pictures, never on those of the test; without any, or where a recipe validates on the test pictures,
-    the temperature stays 1 and every picture is answered. The parameters are the last ones again afterwards, which are
-    what a longer run goes on with.
-    """
-    learn, valid, best = work.learn, work.splits.valid, work.learn.state.best
-    learn.temperature, learn.abstention = 1.0, None
-    if valid is None or work.recipe.validate_on == "test":
-        return
-    last = copy.deepcopy(learn.model.state_dict()) if best else {}
-    try:
-        if best:
-            learn.model.load_state_dict(best)
-        memory.give_back()
-        table = predict_split(learn, valid, "valid")
-        if not np.isfinite(table.logits).all():
-            return
-        if learn.objective.activation is None:  # another says itself what its scores mean
-            # Of a run in balance probabilities are as if each class came equally often, and are held to that.
-            each = class_weights(np.bincount(valid.labels, minlength=len(valid.classes)))[valid.labels]
-            is_balanced = work.recipe.balance != "none"
-            learn.temperature = fit_temperature(table.logits, table.labels, weights=each if is_balanced else None)
-        confidences = learn.probabilities(torch.from_numpy(table.logits)).numpy().max(1)
-        memory.give_back()
-        learn.abstention = fit_abstention(work.splits.train, valid, confidences, work.recipe.coverage, work.recipe.seed)
-    finally:
-        if best:
-            learn.model.load_state_dict(last)
 
 
 def calibration_of(learn: Learner, table: Predictions) -> Calibration:
@@ -437,10 +426,16 @@ def _is_finite(learn: Learner) -> bool:
     return (loss is None or bool(torch.isfinite(loss))) and all(bool(torch.isfinite(t).all()) for t in tensors)
 
 
-def _predictions(work: Work) -> dict[str, Predictions]:
-    """What the model says of each split that it is judged on."""
+def _predictions(work: Work, observe: Observe) -> tuple[dict[str, Predictions], Coverage | None]:
+    """What the model says of each split that it is judged on, models like it of each fold, and what these answer."""
     memory.give_back()
-    return {split: predict_split(work.learn, images, split) for split, images in work.judged_splits.items()}
+    tables, crossed = {}, None
+    for split, images in work.judged_splits.items():
+        if split == OUT_OF_FOLD:
+            tables[split], crossed = cross_validate(work.splits, work.recipe, work.learn.state.epoch, observe)
+        else:
+            tables[split] = predict_split(work.learn, images, split)
+    return tables, crossed
 
 
 def save_judgement(folder: Path, judgement: Mapping[str, Any], tables: Mapping[str, Predictions]) -> None:

@@ -632,9 +632,9 @@ def test_bad_files_stop_training_and_are_left_out_on_request(
     done = here("train", "pets", "--bad-files", "skip", "--epochs", "1", cwd=tmp_path, capsys=capsys)
     assert done.code == 0
     assert "1 bad file left out: dog/a\\x1b[2Jb.png" in shown(done)
-    assert "few pictures a class has 6 to train on: below 200 the interval is wide" in done.out
+    assert "few pictures a class has 8 to train on: below 200 the interval is wide" in done.out
     assert "for linear: the smallest class has 9 pictures" in done.err
-    assert "4 to test on (taken from the training pictures)" in done.out
+    assert "A fifth of 18 pictures is too few to test with: judged by 5-fold cross-validation" in done.err
     text = (tmp_path / "runs/pets-linear-1/recipe.toml").read_text("utf-8")
     assert 'bad_files = "skip"' in text
     assert "[recorded]" in text.split("bad_files = 1\n")[0]

@@ -214,7 +214,7 @@ def test_what_the_run_was_made_with_is_recorded(three: Path) -> None:
 
 def test_a_source_without_test_pictures_gets_some_of_each_class(tmp_path: Path) -> None:
     write_idx(tmp_path / "mine", "train", [0] * 50 + [1] * 100)
-    run = ss.train(tmp_path / "mine", epochs=1)
+    run = ss.train(tmp_path / "mine", epochs=1, folds=1)
     assert run.test is not None
     assert run.test.n == 30
     assert run.valid is not None

@@ -22,7 +22,9 @@ ROOM_OF = {
         "learner",
     ),
     "checkpoint": "runs",
-    **dict.fromkeys(("training", "opening", "judging", "reporting", "seeing", "advice"), "jobs"),
+    **dict.fromkeys(
+        ("training", "fitting", "cross_validation", "opening", "judging", "reporting", "seeing", "advice"), "jobs"
+    ),
     **dict.fromkeys(("cli_common", "cli_data", "cli_judging", "cli_showing"), "cli"),
     "__init__": "the package",
 }
@@ -108,6 +110,7 @@ WITHOUT_TORCH = [
     "data/decode",
     "data/catalog",
     "data/picture_files",
+    "data/folds",
     "data/tree",
     "data/audit",
     "data/balance",

@@ -118,7 +118,7 @@ def test_test_pictures_are_held_out_where_there_are_none_as_training_would(tmp_p
     write_idx(tmp_path / "one", "train", np.arange(300) % 3)
     prepare(load_streams(tmp_path / "one"), tmp_path / "one.store", at_once=1000)
     stored = ss.train(tmp_path / "one.store", epochs=1)
-    loaded = ss.train(tmp_path / "one", epochs=1)
+    loaded = ss.train(tmp_path / "one", epochs=1, folds=1)
     assert stored.tables["test"].ids == loaded.tables["test"].ids
     assert stored.tables["valid"].ids == loaded.tables["valid"].ids
 

@@ -151,7 +151,7 @@ def test_a_test_split_that_was_taken_from_training_is_said_to_be_so(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_idx(place / "without-test", "train", np.arange(300) % 3)
-    assert run(["train", "without-test", "--epochs", "1", "--out", "taken"]) == 0
+    assert run(["train", "without-test", "--epochs", "1", "--folds", "1", "--out", "taken"]) == 0
     out = capsys.readouterr().out
     sizes = "216 to train on, 60 to test on (taken from the training pictures), 24 held out for validation"
     assert sizes in out

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Shaped
 
 from ..errors import UsageError
-from ..records import Bootstrap, ClassScores, Interval, Metric, Score, Scores
+from ..records import OUT_OF_FOLD, Bootstrap, ClassScores, Interval, Metric, Score, Scores
 from .area import against_rest, area_under_curve, areas_without_one, one_area
 from .intervals import SHARES, Weights, bootstrap, linear_combination, mean, means_without_one, newcombe_area, wilson
 from .predictions import Predictions
@@ -59,10 +59,11 @@ def score_table(table: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
     )
 
 
-def score_of(table: Predictions) -> Score:
-    """The accuracy of a split with its interval, and balanced accuracy with its own."""
+def score_of(table: Predictions, folds: int = 1) -> Score:
+    """The accuracy of a split with its interval, and balanced accuracy with its own; noted if it is of folds."""
+    note = f"{folds}-fold cross-validation" if table.split == OUT_OF_FOLD else ""
     confusion = confusion_matrix(table.labels, table.predicted, len(table.classes))
-    return dataclasses.replace(table.score, balanced=_balanced_accuracy(table, confusion, "", RESAMPLES, 0))
+    return dataclasses.replace(table.score, note=note, balanced=_balanced_accuracy(table, confusion, "", RESAMPLES, 0))
 
 
 def confusion_matrix(

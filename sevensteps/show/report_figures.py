@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..records import Epoch, Metric, Report, Score, Scores, pictures
+from ..records import OUT_OF_FOLD, Epoch, Metric, Report, Score, Scores, pictures
 from . import svg
 from .page import Html, Piece, name_of, plain, table, tag
 
@@ -19,8 +19,11 @@ NAMES = {
 
 def result_section(report: Report) -> list[Html]:
     """The accuracy on each split beside the baselines."""
-    split = "test" if "test" in report.scores else "valid"
-    named = [(f"this model, {name}", score) for name, score in report.scores.items()]
+    split = next(iter(report.scores), "valid")
+    named = [
+        (f"{'models like it' if name == OUT_OF_FOLD else 'this model'}, {name}", score)
+        for name, score in report.scores.items()
+    ]
     named += [
         (f"{name}, {score.split}", score)
         for name, score in sorted(report.baselines.items(), key=lambda b: -b[1].accuracy)

@@ -206,8 +206,7 @@ def in_words(score: Score) -> str:
 def print_result(
     out: Console,
     *,
-    test: Score | None,
-    valid: Score | None,
+    score: Score | None,
     stopped_because: str,
     kept: str,
     findings: Sequence[Finding],
@@ -222,7 +221,6 @@ def print_result(
 ) -> None:
     """The end of a run: why it stopped, the figure with its interval, and the baselines to hold it against."""
     out.print(_pair("stopped", f"because {stopped_because}{kept}"))
-    score = test or valid
     if score is not None:
         out.print(_pair("accuracy", in_words(score), style="bold green"))
     if score is not None and imbalance is not None:
@@ -279,8 +277,8 @@ def balanced_in_words(score: Score, imbalance: Imbalance, baselines: Mapping[str
 def few_in_words(fewest: int) -> str:
     """What so few training pictures of a class mean for the result."""
     return (
-        f"a class has {fewest:,} to train on: below 200 the interval is wide, and a backbone that was trained on many "
-        "others usually helps"
+        f"a class has {fewest:,} to train on: below 200 the interval is wide, and a pretrained backbone, trained on "
+        "many other pictures, usually helps"
     )
 
 

@@ -1,0 +1,87 @@
+"""Folds: pictures dealt into parts of which each is held out once, for sets that are too small for a test split."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int64
+
+from ..seeds import FOLDS, seed_of
+from .images import Images, Splits
+
+USUAL = 5  # folds: each model learns from four fifths, and there are five times as many to train
+# Pictures to test with, below which folds are made instead: of 100 that are answered right in 90 %, the interval is 12
+# points wide, which is what small sets are wanted to tell apart; of 500 in folds it is 5.
+FEWEST_TO_TEST = 100
+
+
+def folds_of(
+    labels: Int64[np.ndarray, " n"],
+    classes: int,
+    folds: int,
+    seed: int,
+    groups: Int64[np.ndarray, " n"] | None = None,
+) -> Int64[np.ndarray, " n"]:
+    """The fold of each picture, from 0: of each class as many in every fold as can be, and folds of a size.
+
+    Pictures of the same group (a number from 0 on; -1 is none) are in the same fold. Groups are dealt first, the
+    largest first, each to the fold that has least of its classes, then the smallest; so are single pictures. Which goes
+    where among equals is a pure function of the seed.
+    """
+    counts = np.maximum(np.bincount(labels, minlength=classes), 1)
+    together = _items(len(labels), groups)
+    random = np.random.default_rng(seed_of(seed, FOLDS))
+    shuffled = random.permutation(len(together)).tolist()
+    found = np.empty(len(labels), dtype=np.int64)
+    held, sizes = np.zeros((classes, folds), dtype=np.int64), np.zeros(folds, dtype=np.int64)
+    for item in sorted(shuffled, key=lambda item: -len(together[item])):
+        rows = together[item]
+        adds = np.bincount(labels[rows], minlength=classes)
+        load = np.round((adds / counts) @ held, 9)
+        fold = int(np.lexsort((sizes, load))[0])
+        found[rows] = fold
+        held[:, fold] += adds
+        sizes[fold] += len(rows)
+    return found
+
+
+def _items(n: int, groups: Int64[np.ndarray, " n"] | None) -> list[Int64[np.ndarray, " _"]]:
+    """The rows that are dealt together, in the order of their first rows."""
+    if groups is None or not n:
+        return list(np.arange(n)[:, None])
+    numbers = np.where(groups < 0, groups.max() + 1 + np.arange(n), groups)
+    _, item = np.unique(numbers, return_inverse=True)
+    order = np.argsort(item, kind="stable")
+    begins = np.flatnonzero(np.diff(item[order], prepend=-1))
+    return sorted(np.split(order, begins[1:]), key=lambda rows: int(rows[0]))
+
+
+def is_held_out(splits: Splits) -> bool:
+    """Whether the validation pictures were taken from the training pictures."""
+    return splits.valid is not None and splits.valid.origin == splits.train.origin
+
+
+def whole(splits: Splits) -> Images:
+    """The training pictures with those that were held out of them for validation, in the source's order."""
+    train, valid = splits.train, splits.valid
+    if valid is None or not is_held_out(splits):
+        return train
+    rows = np.concatenate([train.rows, valid.rows])
+    order = np.argsort(rows, kind="stable")
+    return Images(
+        np.concatenate([train.pixels, valid.pixels])[order],
+        np.concatenate([train.labels, valid.labels])[order],
+        train.classes,
+        train.origin,
+        rows[order],
+        train.names,
+        train.groups,
+        train.fit,
+    )
+
+
+def folds_in(images: Images, folds: int, seed: int) -> list[tuple[Images, Images]]:
+    """For each fold, the pictures to train on and those that are out of it for this model."""
+    groups = None if images.groups is None else images.groups[images.rows]
+    numbers = folds_of(images.labels, len(images.classes), folds, seed, groups)
+    parts = [(np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)) for fold in range(folds)]
+    return [(images.take(rest), images.take(out)) for rest, out in parts if len(out)]
