@@ -106,7 +106,7 @@ def _folds(recipe: Recipe, splits: Splits, observe: Observe) -> int:
         observe(
             Note(
                 f"A fifth of {pictures(n)} is too few to test with: judged by {folds}-fold cross-validation, and the "
-                "model learns from all. With folds = 1 a fifth is held out."
+                "model learns from all; --folds 1 holds a fifth out."
             )
         )
     return folds
