@@ -62,7 +62,8 @@ def train(
     ----------
     source
         pullover-dress, fashion-mnist, a folder with a folder of pictures for each class (in train, valid and test
-        folders or not), or the path of IDX files or of a store.
+        folders or not), a zip or tar of such, a table that names files and their classes (CSV, TSV, JSON lines,
+        Parquet) or a folder with one, Parquet with the pictures in it, .npz, IDX files, or a store.
     recipe
         A recipe that ships (linear, relu, cnn, fashion-10, walkthrough-by-hand, walkthrough-learner), a TOML file, or
         a run's folder. A model's name chooses the recipe of that name; without either, linear or cnn is chosen for a

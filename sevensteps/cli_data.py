@@ -10,11 +10,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from .cli_common import Common, as_flags, flags_of, program, quoted, said_as_typed
-from .data.catalog import How
 from .errors import SevenstepsError
-from .recipe import how_read
+from .recipe import FILE_SETTINGS, how_read
 
-Files = flags_of([known.name for known in dataclasses.fields(How)])
+Files = flags_of(FILE_SETTINGS)
 AS_THEY_ARE = Files()
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .steps.stop import StopRule
 
 
+FILE_SETTINGS = ("size", "fit", "bad_files", "group", "file_column", "label_column")  # how picture files are read
 LARGEST = 1 << 20  # characters of a recipe's file; a run's own has some 2,000
 
 
@@ -441,7 +442,7 @@ def how_read(settings: Mapping[str, Any]) -> How:
     """How picture files are to be read, of all settings."""
     from .data.catalog import How
 
-    return How(**{known.name: settings[known.name] for known in fields(How) if known.name in settings})
+    return How(**{key: settings[key] for key in FILE_SETTINGS if key in settings})
 
 
 def default_recipe(source: str | Path, settings: Mapping[str, Any]) -> tuple[str, str]:

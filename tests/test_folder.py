@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from folders import loaded, pets, png, put
 from PIL import Image
 from typed import Done, error_in, here, refused
 
@@ -24,40 +25,12 @@ from sevensteps import model_file
 from sevensteps.data import picture_files as room
 from sevensteps.data.catalog import How
 from sevensteps.data.decode import decode
-from sevensteps.data.images import Splits
 from sevensteps.data.sources import load, load_streams
 from sevensteps.data.tree import scan
 from sevensteps.errors import DataError, SevenstepsError, UsageError
 from sevensteps.recipe import default_recipe
 
 RANDOM = np.random.default_rng(0)
-
-
-def png(size: tuple[int, int] = (6, 6), value: int = 90, mode: str = "L") -> bytes:
-    """A picture of one value."""
-    content = io.BytesIO()
-    Image.new(mode, size, (value,) * len(mode) if len(mode) > 1 else value).save(content, "PNG")
-    return content.getvalue()
-
-
-def put(folder: Path, *files: str, content: bytes = b"") -> Path:
-    """Write files, pictures unless they are given content."""
-    for number, name in enumerate(files):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content or png(value=number))
-    return folder
-
-
-def pets(folder: Path) -> Path:
-    """Two classes of five pictures."""
-    return put(folder, *(f"{name}/{number}.png" for name in ("cat", "dog") for number in range(5)))
-
-
-def loaded(folder: Path, **how: Any) -> tuple[Splits, str]:
-    """The splits, and what was said."""
-    said: list[str] = []
-    return load(folder, say=said.append, **how), "\n".join(said)
 
 
 # Layout and classes

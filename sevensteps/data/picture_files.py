@@ -377,7 +377,9 @@ def _chunks_of(plan: _Plan, files: Sequence[File]) -> Callable[[int, int], Itera
 
 def _bad(catalog: Catalog, file: File, error: DataError) -> Bad:
     """The bad file that an error of its picture speaks of."""
-    return Bad(text_of(file.path), error.message.removeprefix(f"{catalog.name_of(file)} ").rstrip("."))
+    name = catalog.name_of(file)
+    reason = error.message.replace(f"There is no file {name}", "is not there").removeprefix(f"{name} ")
+    return Bad(text_of(file.path), reason.rstrip("."))
 
 
 def _labels(files: Sequence[File], classes: Sequence[str]) -> Int64[np.ndarray, " n"]:

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import memory
 from ..errors import DataError, UsageError, nearest
@@ -43,7 +43,7 @@ SOURCES: dict[str, Callable[[Callable[[str], None]], Splits]] = {
 
 
 def load(
-    source: str | Path = "pullover-dress",
+    source: Any = "pullover-dress",
     classes: Sequence[str] | None = None,
     *,
     size: int = 0,
@@ -54,11 +54,16 @@ def load(
     label_column: str = "",
     say: Callable[[str], None] = lambda line: None,
 ) -> Splits:
-    """The splits of a source: "pullover-dress", "fashion-mnist", or the path of class folders, IDX files or a store.
+    """The splits of a source: "pullover-dress", "fashion-mnist", the path of pictures, a pandas table or a dataset.
+
+    A path is that of class folders, of a zip or tar of them, of a table that names files and classes (CSV, TSV, JSON
+    lines, Parquet) or a folder with one, of Parquet with the pictures in it, of arrays (`.npz`, `.npy`), IDX files or a
+    store. A dataset is anything with a length whose items are a picture and its label.
 
     Picture files are made `size` pixels a side (0: their own size where it is one of at most 64, else 64); see `decode`
     for `fit`. A file among them that is no picture stops it, unless `bad_files` is "skip". Pictures in whose paths the
-    regular expression `group` finds the same stay on one side of every split.
+    regular expression `group` finds the same, or of which the column `group` of a table says the same, stay on one
+    side of every split. `file_column` and `label_column` say what a table's columns hold, where it cannot be told.
     IDX files that do not fit into memory are prepared into a store first, which is kept in the cache. `classes` picks
     classes by name, and the order given is the label. `say` gets a line about anything slow, and about a folder.
 
@@ -66,7 +71,7 @@ def load(
     Images(train: 12,000 pictures of 28x28x1: 6,000 Pullover, 6,000 Dress)
 
     Raises:
-        UsageError: a source that is no name or path, or classes that are no list.
+        UsageError: a source that is none of these, or classes that are no list.
         DataError: no such source, path or class, no pictures, or a single class.
         DownloadError: a source that is not on this machine and could not be fetched.
     """
@@ -74,6 +79,10 @@ def load(
     how = How(size, fit, bad_files, group, file_column, label_column)
     if (catalog := find_catalog(source, how)) is not None:
         splits = picture_files.load_files(catalog, tuple(classes or ()), how, say)
+    elif not isinstance(source, (str, Path)):
+        from .datasets import load_dataset
+
+        splits = load_dataset(source, how, say)
     else:
         _refuse_unused(source, how)
         if str(source) in SOURCES:
@@ -100,26 +109,74 @@ def load(
     return splits
 
 
-def find_catalog(source: str | Path, how: How = AS_USUAL) -> Catalog | None:
-    """The picture files of a source that consists of some: a folder without IDX files.
+def find_catalog(source: Any, how: How = AS_USUAL) -> Catalog | None:
+    """The picture files of a source that consists of some; None for all other sources.
+
+    A folder of class folders is one before tables in it are looked at; of tables and Parquet files beside class folders
+    nothing is read.
 
     Raises:
         UsageError: a group that is no regular expression.
         DataError: there are no picture files with classes, or what there is can be meant in two ways.
     """
-    if str(source) in SOURCES or not holds_files(Path(source)):
-        return None
-    from .tree import scan
+    from . import archive, table, tree
 
-    return scan(Path(source), how)
+    if is_frame(source):
+        return table.scan_frame(source, how)
+    if not isinstance(source, (str, Path)):
+        return None
+    path = Path(source)
+    if str(source) in SOURCES or not holds_files(path):
+        return None
+    if archive.is_archive(path.name):
+        return archive.scan_archive(path, how)
+    if path.is_file():
+        from .parquet import holds_pictures, scan_parquet
+
+        return scan_parquet(path, how) if holds_pictures(path) else table.scan_table(path, how)
+    found, refusal = None, None
+    try:
+        found = tree.scan(path, how)
+    except DataError as error:
+        refusal = error
+    if found is None or len(found.classes) < 2:
+        found = _from_tables(path, how) or found
+    if found is None and refusal is not None:
+        raise refusal
+    return found
+
+
+def _from_tables(folder: Path, how: How) -> Catalog | None:
+    """What the tables in a folder, or in folders in it, name or hold; None where there are none."""
+    from . import table
+
+    if any(folder.glob("*.parquet")) or any(folder.glob("*/*.parquet")):
+        from .parquet import holds_pictures, scan_parquet
+
+        if all(holds_pictures(part) for part in folder.rglob("*.parquet")):
+            return scan_parquet(folder, how)
+    return table.scan_folder_of_tables(folder, how)
+
+
+def is_frame(source: Any) -> bool:
+    """Whether a source is a pandas table."""
+    return hasattr(source, "itertuples") and hasattr(source, "columns")
 
 
 def holds_files(path: Path) -> bool:
     """Whether a path is a source of picture files, from its name and what lies directly in it."""
+    from .archive import is_archive
+    from .table import is_table
+
     try:
-        return path.is_dir() and not any(re.search(r"-idx\d-ubyte(\.gz)?$", name) for name in os.listdir(path))
+        if path.is_file():
+            return is_archive(path.name) or is_table(path.name)
+        return path.is_dir() and not any(_OTHER_FILES.search(name) for name in os.listdir(path))
     except OSError:
         return True  # and then it is said why it cannot be read
+
+
+_OTHER_FILES = re.compile(r"-idx\d-ubyte(\.gz)?\Z|\.npy\Z")  # what makes a folder another source
 
 
 def load_streams(
@@ -135,6 +192,7 @@ def load_streams(
         UsageError, DataError, DownloadError: as `load`; or the source is a store already.
     """
     from . import streams
+    from .arrays import holds_arrays, load_arrays
     from .store import is_store
 
     _refuse_if_none(source, None)
@@ -143,6 +201,8 @@ def load_streams(
     _refuse_unused(source, how)
     if str(source) in SOURCES:
         return streams.of_splits(SOURCES[str(source)](say))
+    if holds_arrays(Path(source)):
+        return streams.of_splits(load_arrays(Path(source), say))
     if is_store(Path(source)):
         raise DataError(f"{source} is a store already.", hint=f"Train on it: sevensteps train {source}")
     return streams.of_idx(Path(source))
@@ -154,11 +214,14 @@ def _from_path(path: Path, classes: tuple[str, ...], say: Callable[[str], None])
     Raises:
         DataError: pictures that cannot be used.
     """
+    from .arrays import holds_arrays, load_arrays
     from .idx import find_pictures, load_idx, read_picture_shape
     from .store import is_store, open_store
 
     if is_store(path):
         return open_store(path, say)
+    if holds_arrays(path):
+        return load_arrays(path, say)
     size = sum(math.prod(read_picture_shape(file)) for file in find_pictures(path).values())
     # Choosing classes and holding pictures out copy them, so twice as much is needed for a moment.
     if 2 * size > (free := memory.available()):
@@ -213,20 +276,24 @@ def _refuse_unused(source: str | Path, how: How) -> None:
         )
 
 
-def _refuse_if_none(source: str | Path, classes: Sequence[str] | None) -> None:
+def _refuse_if_none(source: Any, classes: Sequence[str] | None) -> None:
     """Raise if nothing can be meant by a source, or by classes.
 
     Raises:
-        UsageError: a source that is no name or path, or classes that are no list.
+        UsageError: a source that is none of these, or classes that are no list.
         DataError: no such source or path, or a single picture.
     """
     if not isinstance(source, (str, Path)):
-        raise UsageError(
-            f"The source is {source!r:.80}, and must be a name or a path.", hint='ss.load("pullover-dress")'
-        )
+        from .datasets import is_dataset
+
+        if not is_frame(source) and not is_dataset(source):
+            raise UsageError(
+                f"The source is {source!r:.80}, and must be a name, a path, a table or a dataset.",
+                hint='ss.load("pullover-dress")',
+            )
     if isinstance(classes, str):
         raise UsageError(f"classes is {classes!r}, and must be a list of names.", hint='classes=["Pullover", "Dress"]')
-    if str(source) in SOURCES:
+    if not isinstance(source, (str, Path)) or str(source) in SOURCES:
         return
     if is_picture(str(source)) and Path(source).is_file():
         raise DataError(

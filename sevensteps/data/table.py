@@ -1,0 +1,382 @@
+"""Tables that name picture files and their classes: CSV, TSV, JSON lines, Parquet, or a pandas table.
+
+Which column holds what is found by its name and its values, and said; where that cannot be told, the error lists the
+columns. A table may have a column that says the split, or there is one table for each split.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .. import reading
+from ..errors import DataError, nearest
+from .catalog import OTHER, SPLIT_OF, UNNAMED, Bad, Catalog, File, How, Kind, in_order, is_picture, text_of, with_groups
+from .tree import contents_in
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+LARGEST_TABLE = 1 << 30  # bytes
+# Names of columns, the first that is there counts.
+_FILE = ("file_name", "filename", "file", "path", "file_path", "filepath", "image_path", "image", "img", "picture",
+         "photo", "image_id", "id")  # fmt: skip
+_LABEL = ("label", "labels", "class", "class_name", "category", "target", "y", "species", "breed")
+_SPLIT = ("split", "set", "subset", "partition")
+_LOOKED_AT = 100  # rows from which it is told what a column holds
+_SHOWN = 5
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text with the names of their columns; a cell that is empty or missing is ""."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: Sequence[Row]
+    first: int = 2  # number of the first row as an editor shows it
+
+    def place(self, row: int) -> str:
+        """What errors call a row."""
+        return f"{self.path} row {row + self.first}"
+
+
+def is_table(path: str) -> bool:
+    """Whether a file's name ends as that of a table that is read here."""
+    return path.lower().endswith(SUFFIXES)
+
+
+# From a table to a catalog
+
+
+def scan_table(path: Path, how: How) -> Catalog:
+    """The files that a table names, in the folder in which it lies.
+
+    Raises:
+        DataError: the table cannot be read, or what it says cannot be used.
+    """
+    table, base = read_table(path), path.parent
+    there = _Files(base, [])
+    if not any(there.is_known(cell) for row in table.rows[:_LOOKED_AT] for cell in row.values()):
+        there = _Files(base, _all_below(base))
+    return listed(path, {"train": table}, base, there, how)
+
+
+def scan_folder_of_tables(folder: Path, how: How) -> Catalog | None:
+    """The files that the tables in a folder, or in its split folders, name; None where there are none.
+
+    Raises:
+        DataError: there are several tables and nothing says which is meant; or as `scan_table`.
+    """
+    below = _all_below(folder)
+    tables = [name for name in below if is_table(name) and name.count(os.sep) <= 1]
+    by_split = {split: name for name in tables if (split := _split_named(name))}
+    if not by_split and len(tables) > 1:
+        shown = ", ".join(tables[:_SHOWN])
+        raise DataError(
+            f"{folder} holds {len(tables)} tables ({shown}), and no name says what each is for.",
+            hint=f"Name the one that is meant: sevensteps train {folder / tables[0]}",
+        )
+    if not tables:
+        return None
+    used = by_split or {"train": tables[0]}
+    read = {split: read_table(folder / name) for split, name in used.items()}
+    label = label_column(read["train"], how) if "train" in read else None
+    unlabeled = [split for split in read if split != "train" and label not in read[split].columns]
+    for split in unlabeled:  # a contest's test set
+        del read[split]
+    catalog = listed(folder, read, folder, _Files(folder, below), how)
+    more = [(OTHER, name) for name in below if not is_picture(name) and name not in used.values()]
+    notes = [f"{used[split]} gives no classes, and is not used" for split in unlabeled]
+    return Catalog(**{**vars(catalog), "ignored": [*catalog.ignored, *more], "notes": [*catalog.notes, *notes]})
+
+
+def _all_below(folder: Path) -> list[str]:
+    """The paths of all files below a folder that are not hidden; no link to a folder is followed."""
+    found = []
+    for at, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [os.path.relpath(os.path.join(at, name), folder) for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def scan_frame(frame: Any, how: How) -> Catalog:
+    """The files that a pandas table names, below this folder or by whole paths.
+
+    Raises:
+        DataError: what it says cannot be used.
+    """
+    columns = tuple(map(str, frame.columns))
+    rows = [dict(zip(columns, map(text_of_cell, row), strict=True)) for row in frame.itertuples(index=False)]
+    table = Table(Path("table"), columns, rows, first=0)
+    return listed(table.path, {"train": table}, Path(), _Files(Path(), []), how)
+
+
+def listed(path: Path, tables: Mapping[str, Table], base: Path, there: _Files, how: How) -> Catalog:
+    """The catalog of what tables name: the table of each split, or one with a column that says it.
+
+    Raises:
+        DataError: a column that is not there or cannot be told, or a row that cannot be used.
+    """
+    splits: dict[str, list[File]] = {}
+    named: dict[str, tuple[str, str]] = {}  # the class of each file, and the row that gave it
+    bad: list[Bad] = []
+    told, twice = "", 0
+    for of_table, table in tables.items():
+        files, label = _file_column(table, how, there), label_column(table, how)
+        if label is None:
+            raise DataError(
+                f"{table.path}: which column gives the classes? It has {_columns(table)}.",
+                hint=f"label_column = {next((c for c in table.columns if c != files), 'NAME')}",
+            )
+        split = next((c for c in table.columns if c.lower() in _SPLIT and c not in (files, label)), None)
+        split = split if split and _says_splits(table, split) else None
+        group = how.group if how.group in table.columns else None
+        told = told or f"classes, from {table.path.name}: {files} names the files, {label} gives the class"
+        told += f", {split} the split" if split and of_table == "train" else ""
+        for number, row in enumerate(table.rows):
+            place = table.place(number)
+            if not row[files] or not row[label]:
+                missing = "file" if not row[files] else "class"
+                bad.append(Bad(row[files] or place, f"has no {missing} ({place})"))
+                continue
+            file = there.find(row[files], table, of_table)
+            if file in named:
+                before, where = named[file]
+                if before != row[label]:
+                    raise DataError(
+                        f"{place}: {text_of(file)} is {row[label]!r} here and {before!r} in {where}.",
+                        hint="Leave the row that is right.",
+                    )
+                twice += 1
+                continue
+            named[file] = row[label], place
+            into = SPLIT_OF[row[split].lower()] if split else of_table
+            splits.setdefault(into, []).append(File(file, row[label], (row[group] or None) if group else None))
+    if not splits:
+        raise DataError(f"{path}: no row names a file and its class.", hint="Give it a row for each picture.")
+    if "train" not in splits:
+        raise DataError(
+            f"{path}: there is {', '.join(splits)}, and nothing to train on.", hint="Name the split to train on train."
+        )
+    ordered: dict[str, list[File]] = {split: splits[split] for split in ("train", "test", "valid") if split in splits}
+    columns = {column for table in tables.values() for column in table.columns}
+    grouped = with_groups(path, ordered, "" if how.group in columns else how.group)
+    unnamed = [file for file in there.pictures if file not in named]
+    ignored: list[tuple[Kind, str]] = [(UNNAMED, file) for file in unnamed] if path == base else []
+    notes = [f"{twice:,} rows name a file a second time, and the same class"] if twice else []
+    classes = in_order(name for name, _ in named.values())
+    return Catalog(path, told, classes, grouped, partial(contents_in, base), {"": bad}, ignored, base=base, notes=notes)
+
+
+class _Files:
+    """The files that a table may mean: by their paths from where it lies, or where nothing is there, by their names."""
+
+    def __init__(self, base: Path, below: Sequence[str]) -> None:
+        self._base = base
+        self.pictures = [name for name in below if is_picture(name)]
+        self._by_name: dict[str, list[str]] = {}
+        for name in self.pictures:
+            last = os.path.basename(name)
+            for key in {last, os.path.splitext(last)[0], os.path.splitext(name)[0]}:
+                self._by_name.setdefault(key, []).append(name)
+
+    def find(self, written: str, table: Table, split: str) -> str:
+        """The path of a file as a table writes it. One that is not there stays as it is, and is then a bad file.
+
+        Raises:
+            DataError: it can be one of several.
+        """
+        path = os.path.normpath(written) if "://" not in written else written
+        beside = os.path.relpath(table.path.parent, self._base) if table.path.is_absolute() or self._base.name else ""
+        for place in dict.fromkeys((os.path.normpath(os.path.join(beside, path)), path)):
+            if self.is_there(place):
+                return place
+        found = self._by_name.get(path) or self._by_name.get(os.path.basename(path)) or []
+        of_split = [name for name in found if SPLIT_OF.get(name.split(os.sep)[0].lower()) == split]
+        found = of_split if len(of_split) == 1 else found
+        if len(found) > 1:
+            raise DataError(
+                f"{table.path}: {written} can be {' or '.join(found[:_SHOWN])}.",
+                hint="Write the path from the folder in which the table lies.",
+            )
+        return found[0] if found else path
+
+    def is_there(self, path: str) -> bool:
+        """Whether this path leads to a file."""
+        return os.path.isfile(os.path.join(self._base, path))
+
+    def is_known(self, written: str) -> bool:
+        """Whether a cell names a file."""
+        return bool(written) and (self.is_there(written) or written in self._by_name)
+
+
+def _file_column(table: Table, how: How, there: _Files) -> str:
+    """The column that names the files.
+
+    Raises:
+        DataError: it is not there, or cannot be told.
+    """
+    if how.file_column:
+        return _given(table, "file_column", how.file_column)
+    named = _first_of(table, _FILE)
+    looked_at = table.rows[:_LOOKED_AT]
+    holds = {c: sum(is_picture(row[c]) or there.is_known(row[c]) for row in looked_at) for c in table.columns}
+    if named and (holds[named] or not any(holds.values())):
+        return named
+    best = max(table.columns, key=lambda column: holds[column], default="")
+    if not best or not holds[best]:
+        raise DataError(
+            f"{table.path}: which column names the files? It has {_columns(table)}.",
+            hint=f"file_column = {next(iter(table.columns), 'NAME')}",
+        )
+    return best
+
+
+def label_column(table: Table, how: How) -> str | None:
+    """The column that gives the classes; None where it cannot be told.
+
+    Raises:
+        DataError: the one that was asked for is not there.
+    """
+    if how.label_column:
+        return _given(table, "label_column", how.label_column)
+    if named := _first_of(table, _LABEL):
+        return named
+    taken = {*_FILE, *_SPLIT, how.file_column.lower(), how.group.lower()}
+    others = [c for c in table.columns if c.lower() not in taken and not any(is_picture(r[c]) for r in table.rows[:9])]
+    return others[0] if len(others) == 1 else None
+
+
+def _given(table: Table, key: str, column: str) -> str:
+    if column not in table.columns:
+        raise DataError(
+            f"{table.path} has no column {column!r}: it has {_columns(table)}.",
+            hint=f"{key} = {next((c for c in table.columns if c.lower() == column.lower()), 'NAME')}. "
+            f"{nearest(column, table.columns)}",
+        )
+    return column
+
+
+def _first_of(table: Table, names: Sequence[str]) -> str | None:
+    by_name = {column.lower(): column for column in reversed(table.columns)}
+    return next((by_name[name] for name in names if name in by_name), None)
+
+
+def _says_splits(table: Table, column: str) -> bool:
+    """Whether a column says splits.
+
+    Raises:
+        DataError: in some rows it does, in others not.
+    """
+    known = [row[column].lower() in SPLIT_OF for row in table.rows]
+    if any(known) and not all(known):
+        number = known.index(False)
+        raise DataError(
+            f"{table.place(number)}: {column} is {table.rows[number][column]!r}, and in other rows a split.",
+            hint=f"Splits are {', '.join(SPLIT_OF)}.",
+        )
+    return any(known)
+
+
+def _columns(table: Table) -> str:
+    return ", ".join(table.columns) or "none"
+
+
+def _split_named(name: str) -> str | None:
+    """The split that the name of a table, or of its folder, says."""
+    words = re.split(r"[^a-z]+", name.lower())
+    return next((SPLIT_OF[word] for word in words if word in SPLIT_OF), None)
+
+
+# Reading
+
+
+def read_table(path: Path) -> Table:
+    """The rows of a table.
+
+    Raises:
+        DataError: it cannot be read, or a row is none.
+    """
+    if path.suffix.lower() == ".parquet":
+        from .parquet import read_texts
+
+        columns, rows = read_texts(path)
+        return Table(path, columns, rows, first=0)
+    try:
+        with reading.regular(path, LARGEST_TABLE) as (file, size):
+            text = file.read(size).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"it is not in UTF-8: {error}"
+        raise DataError(f"{path} cannot be read ({reason}).", hint="A table is a text file in UTF-8.") from error
+    return _from_lines(path, text) if path.suffix.lower() in (".jsonl", ".ndjson") else _from_cells(path, text)
+
+
+def _from_cells(path: Path, text: str) -> Table:
+    """A table of cells between commas, semicolons or tabs.
+
+    Raises:
+        DataError: a row with another number of cells than there are columns, or a column that is named twice.
+    """
+    head = text.split("\n", 1)[0]
+    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=head.count)
+    try:
+        cells = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path} is no table: {error}.", hint="Check its quotation marks.") from error
+    names, first = tuple(cell.strip() for cell in cells[0]) if cells else (), 2
+    if any(is_picture(name) for name in names):  # no names of columns, but a row already
+        names, first = tuple(str(number) for number in range(1, len(names) + 1)), 1
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(f"{path} has two columns called {twice[0]!r}.", hint="Give each column its own name.")
+    rows = []
+    for number, row in enumerate(cells[first - 1 :], first):
+        if row and len(row) != len(names):
+            raise DataError(
+                f"{path} row {number}: {len(row)} cells, and the first row has {len(names)}.",
+                hint="Put names with a comma in them into quotation marks.",
+            )
+        if row:
+            rows.append(dict(zip(names, map(str.strip, row), strict=True)))
+    return Table(path, names, rows, first)
+
+
+def _from_lines(path: Path, text: str) -> Table:
+    """A table of a JSON object a line.
+
+    Raises:
+        DataError: a line that is none.
+    """
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path} row {number} is not JSON: {error}", hint="One object a line.") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{path} row {number} is no object.", hint='{"file_name": "a.png", "label": "cat"}')
+        found.append({str(key): text_of_cell(value) for key, value in row.items()})
+    columns = tuple(dict.fromkeys(itertools.chain.from_iterable(found)))
+    return Table(path, columns, [{column: row.get(column, "") for column in columns} for row in found], first=1)
+
+
+def text_of_cell(value: Any) -> str:
+    """A cell as text; what is missing is empty."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():  # a column of whole numbers in which some are missing
+        return str(int(value))
+    return str(value).strip()
