@@ -6,7 +6,7 @@
 Each point of ours is trained to the end of its own schedule. The loop that a tutorial has (`peers/torch_tutorial.py`)
 trains the same network at a constant rate, the best of five on held-out training pictures, and is looked at after
 each epoch: the time that counts is its first at which the mean over seeds is what ours has. Looking is not timed.
-Wants an otherwise idle machine, for half an hour.
+Wants an otherwise idle machine, for forty minutes.
 """
 
 from __future__ import annotations
