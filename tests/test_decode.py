@@ -101,9 +101,9 @@ def test_a_palettes_transparent_entry_is_black(kind: str) -> None:
 
 
 def test_a_transparent_color_without_an_alpha_channel_is_black() -> None:
-    image = Image.fromarray(np.array([[[9, 8, 7], [1, 2, 3]]], dtype=np.uint8))
+    image = Image.fromarray(np.array([[[9, 8, 7], [101, 2, 3]]], dtype=np.uint8))
     pixels = decode(file_of(image, transparency=(9, 8, 7)), (3, 1, 2))
-    np.testing.assert_array_equal(pixels[:, 0].T, [[0, 0, 0], [1, 2, 3]])
+    np.testing.assert_array_equal(pixels[:, 0].T, [[0, 0, 0], [101, 2, 3]])
 
 
 def test_cmyk_comes_out_as_pillow_has_it() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -34,6 +34,7 @@ MOST_PROFILES = 16  # in a PNG; each is unpacked, to a megabyte, and one is used
 Shape = tuple[int, int, int]  # channels, height, width
 Fit = Literal["letterbox", "squash", "crop"]
 FITS: tuple[Fit, ...] = ("letterbox", "squash", "crop")
+_HARDLY_SEEN = 32  # of 255: what is no lighter than this on black is a dark drawing
 _BAND = 1 << 20  # pixels that are converted at once, so that large pictures stay in memory once
 
 # How a picture is to be turned (EXIF 2.3, tag 0x0112), by the names of PIL's Transpose.
@@ -48,6 +49,7 @@ _TURNS = {
     8: "ROTATE_90",
 }
 _SIDEWAYS = (5, 6, 7, 8)  # those that make a wide picture a tall one
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,26 @@ class Seen:
     is_grey: bool
 
 
+class _Meaning(NamedTuple):
+    """What the numbers of a file's pixels mean."""
+
+    largest: float  # of those deeper than 8 bits, which is white
+    is_inverted: bool  # where it is black instead
+    clear: Any  # the value, color or palette's entries that are transparent, as the loaded pixels have them
+
+
 def decode(
     content: bytes, shape: Shape, name: str = "the picture", fit: Fit = "squash"
 ) -> UInt8[np.ndarray, "channels height width"]:
     """Pixels of a picture file, in the shape that a model takes.
 
-    The first frame, turned as its EXIF orientation says, transparency on black, and grey or RGB as the channels ask.
+    The first frame, turned as its EXIF orientation says, and grey or RGB as the channels ask. What is transparent is
+    black, and white where nothing would be seen of the drawing on black. More than 8 bits are scaled, never clipped:
+    16 and 12 bits by the largest value they can have, floats and 32 bits by the largest there is if that is over 1, or
+    over 65535. Color profiles (ICC) and gamma are ignored: the numbers are those of the file, which is what PyTorch's,
+    OpenCV's and most other readers give, so that an exported model sees elsewhere what it saw here. CMYK becomes
+    (1 - ink) * (1 - key).
+
     Where it has another size (bilinear, with antialiasing) `fit` says what becomes of its sides: "letterbox" keeps
     all of it and fills up with black, "crop" fills all and cuts off what is too long, the same at both ends, and
     "squash" changes them.
@@ -140,6 +156,10 @@ def _opened(content: bytes, name: str) -> Iterator[Image]:
     except PILImage.DecompressionBombError as error:  # Pillow's own, of twice as many, says the like
         raise DataError(f"{name} has more than {MOST_PIXELS:,} pixels: {error}", hint="Make it smaller.") from error
     except UnidentifiedImageError as error:
+        if content[:4] in (b"II*\0", b"MM\0*"):
+            raise DataError(
+                f"{name} is damaged, or a TIFF of a kind that is not read.", hint="Save it as PNG."
+            ) from error
         raise DataError(
             f"{name} is not a picture in a known format.", hint=f"Known formats: {', '.join(FORMATS)}."
         ) from error
@@ -181,11 +201,12 @@ def from_image(image: Image, shape: Shape, fit: Fit = "squash") -> UInt8[np.ndar
     channels, height, width = shape
     if channels not in (1, 3):
         raise DataError(f"A picture has 1 or 3 channels, and {channels} are asked for.", hint="Give an array instead.")
+    meaning = _meaning(image)
     image.load()
     turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     if turn is not None:
         image = image.transpose(PILImage.Transpose[turn])
-    image = _in_bytes(image, "L" if channels == 1 else "RGB")
+    image = _in_bytes(image, "L" if channels == 1 else "RGB", meaning)
     if image.size != (width, height):
         image = _fitted(image, width, height, fit)
     pixels = np.asarray(image)
@@ -212,7 +233,22 @@ def _fitted(image: Image, width: int, height: int, fit: Fit) -> Image:
     return image.resize((width, height), resized, box=box)
 
 
-def _in_bytes(image: Image, mode: str) -> Image:
+def _meaning(image: Any) -> _Meaning:
+    """What the numbers of an open file mean, where Pillow leaves that to others; once loaded, that is lost."""
+    clear = image.info.get("transparency")
+    if image.format == "TIFF" and image.mode.startswith("I;16"):
+        bits = image.tag_v2.get(_BITS, (16,))[0]  # Pillow gives 12 bits as they are, as 16
+        return _Meaning(2.0**bits - 1, image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO, clear)
+    if image.format == "PNG" and clear is not None and image.tile:
+        raw = image.tile[0][3]  # Pillow makes 8 bits of the pixels, and leaves the transparent value as the file has it
+        if raw in ("L;2", "L;4"):
+            clear *= 255 // (2 ** int(raw[-1]) - 1)
+        elif raw == "RGB;16B":
+            clear = tuple(value >> 8 for value in clear)
+    return _Meaning(65535.0, False, clear)
+
+
+def _in_bytes(image: Image, mode: str, meaning: _Meaning) -> Image:
     """The picture as grey or RGB, without transparency: some rows at a time, as converting takes many copies."""
     from PIL import Image as PILImage
 
@@ -220,20 +256,39 @@ def _in_bytes(image: Image, mode: str) -> Image:
     transparent = image.has_transparency_data
     if image.mode == mode and not transparent:
         return image
+    if transparent and not deep:
+        image.info["transparency"] = meaning.clear
     bands = _bands(image)
-    largest = 65535.0
-    if image.mode == "F":
-        largest = max([1.0, *(float(_finite(image.crop(band)).max()) for band in bands)])
+    largest = meaning.largest
+    if image.mode in ("F", "I"):
+        least = 1.0 if image.mode == "F" else largest
+        largest = max([least, *(float(_finite(image.crop(band)).max()) for band in bands)])
+    ground = (255, 255, 255, 255) if transparent and not deep and _is_hidden_by_black(image, bands) else (0, 0, 0, 255)
     done = PILImage.new(mode, image.size)
     for band in bands:
         part = image.crop(band)
         if deep:
-            part = PILImage.fromarray(np.clip(_finite(part) * (255 / largest), 0, 255).round().astype(np.uint8))
+            values = _finite(part)
+            scaled = np.clip(values * (255 / largest), 0, 255).round()
+            scaled = 255 - scaled if meaning.is_inverted else scaled
+            part = PILImage.fromarray(np.where(values == meaning.clear, 0, scaled).astype(np.uint8))
         elif transparent:
             part = part.convert("RGBA")
-            part = PILImage.alpha_composite(PILImage.new("RGBA", part.size, (0, 0, 0, 255)), part)
+            part = PILImage.alpha_composite(PILImage.new("RGBA", part.size, ground), part)
         done.paste(part.convert(mode), band)
     return done
+
+
+def _is_hidden_by_black(image: Image, bands: Sequence[tuple[int, int, int, int]]) -> bool:
+    """Whether what is drawn on a transparent ground is so dark that nothing would be seen of it on black."""
+    least, most = 255, 0
+    for band in bands:
+        pixels = np.asarray(image.crop(band).convert("RGBA"))
+        opacity = pixels[:, :, 3].astype(np.uint16)
+        least, most = min(least, int(opacity.min())), max(most, int(opacity.max()))
+        if (pixels[:, :, :3].max(axis=2) * opacity > _HARDLY_SEEN * 255).any():
+            return False
+    return least < most  # else it is as dark, or as transparent, all over
 
 
 def _finite(image: Image) -> np.ndarray:

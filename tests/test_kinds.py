@@ -1,0 +1,122 @@
+"""Every kind of picture file, as `decode` and as a decoder that shares no code with it has it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+
+import decoders
+import numpy as np
+import pytest
+from pictures import KINDS, chunk, exif, noise, png_of, saved, tiff, twelve, with_chunks
+from PIL import Image, ImageCms
+from test_decode import TURNS
+
+from sevensteps.data.decode import decode, look
+from sevensteps.errors import DataError
+
+# Every kind whose decoder comes with the extra `dev`, so that these are compared wherever the tests run.
+ALWAYS = [name for name in KINDS if not name.startswith("WebP") and "lzw" not in name]
+
+
+def shown(picture: np.ndarray, orientation: int) -> np.ndarray:
+    """`(h, w, 3)` in 0 to 255 of color and opacity, turned as it is shown: on black, dark drawings on white."""
+    color, opacity = 255 * picture[:, :, :3] * picture[:, :, 3:], picture[:, :, 3:]
+    if color.max() <= 32 and np.ptp(opacity) > 0:
+        color = color + 255 * (1 - opacity)
+    return np.stack([TURNS[orientation](color[:, :, plane]) for plane in range(3)], axis=2)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_comes_out_as_an_independent_decoder_has_it(name: str) -> None:
+    content, decoder, orientation = KINDS[name]
+    expected = shown(decoder(content), orientation)
+    height, width, _ = expected.shape
+    # A step for rounding; another where Pillow takes the upper byte of 16 bits, or undoes a multiplied alpha.
+    tolerance = 2 if "16" in name or "multiplied" in name else 1
+    np.testing.assert_allclose(decode(content, (3, height, width)).transpose(1, 2, 0), expected, atol=tolerance)
+    grey = expected @ [0.299, 0.587, 0.114]
+    np.testing.assert_allclose(decode(content, (1, height, width))[0], grey, atol=tolerance + 0.5)
+    seen = look(content)
+    assert (seen.width, seen.height) == (width, height)
+    if seen.is_grey:
+        assert np.ptp(expected, axis=2).max() == 0
+
+
+# What Pillow has no way to read, and other readers do; it is said to be so.
+UNREAD = {
+    "12 bits, Motorola": tiff(twelve(noise(bits=12)), 12, 1, ">"),
+    "grey 16, white is 0, Motorola": tiff(noise(bits=16).astype(">u2").tobytes(), 16, 0, ">"),
+    "grey 32, white is 0": tiff(noise(bits=16).astype("<u4").tobytes(), 32, 0),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_tiff_of_a_kind_that_is_not_read_is_called_one(name: str) -> None:
+    assert decoders.of_tiff(UNREAD[name]).shape == (7, 11, 4)
+    with pytest.raises(DataError, match="or a TIFF of a kind that is not read") as caught:
+        decode(UNREAD[name], (1, 7, 11))
+    assert caught.value.hint == "Save it as PNG."
+
+
+def test_they_are_more_than_120_and_no_two_are_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(ALWAYS) >= 120
+    assert len({hashlib.sha256(kind.content).digest() for kind in KINDS.values()}) == len(KINDS)
+    counts = Counter(name.split(":")[0] for name in KINDS)
+    with capsys.disabled():
+        print(f"\n{len(KINDS)} kinds of pictures are decoded: {', '.join(f'{n} {of}' for of, n in counts.items())}")
+
+
+def wide_gamut() -> bytes:
+    """A color profile that is far from sRGB: its red and green are swapped (ICC.1, tags rXYZ and gXYZ)."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, green = profile.index(b"rXYZ"), profile.index(b"gXYZ")
+    profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
+    return bytes(profile)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+def test_a_color_profile_is_ignored(kind: str) -> None:
+    image, profile = Image.fromarray(noise(3)), wide_gamut()
+    how = {"lossless": True} if kind == "WEBP" else {}
+    plain, with_profile = saved(image, kind, **how), saved(image, kind, icc_profile=profile, **how)
+    with Image.open(io.BytesIO(with_profile)) as opened:
+        assert opened.info["icc_profile"] == profile
+        srgb = ImageCms.createProfile("sRGB")
+        turned = ImageCms.profileToProfile(opened, ImageCms.ImageCmsProfile(io.BytesIO(profile)), srgb)
+        assert turned is not None
+        # A reader that uses the profile would show something else.
+        assert np.abs(np.asarray(turned, dtype=int) - np.asarray(opened)).max() > 50
+    np.testing.assert_array_equal(decode(with_profile, (3, 7, 11)), decode(plain, (3, 7, 11)))
+
+
+@pytest.mark.parametrize(
+    ("ink", "ground"), [((0, 0, 0), 255), ((20, 30, 10), 255), ((255, 255, 255), 0), ((60, 0, 0), 0)]
+)
+def test_a_drawing_on_nothing_is_seen_whatever_its_ink(ink: tuple[int, int, int], ground: int) -> None:
+    """Icons are mostly black on nothing; on black, and for readers that drop the transparency, nothing is left."""
+    pixels = np.zeros((9, 9, 4), dtype=np.uint8)
+    pixels[2:5, 3:7] = *ink, 255
+    decoded = decode(png_of(pixels), (3, 9, 9)).transpose(1, 2, 0)
+    assert (decoded[2:5, 3:7] == ink).all()
+    assert (decoded[5:] == ground).all()
+    assert np.ptp(decoded) > 50
+
+
+def test_what_is_as_dark_or_as_transparent_all_over_stays_black() -> None:
+    for opacity in (0, 40, 255):
+        assert not decode(png_of(np.full((9, 9, 4), [0, 0, 0, opacity], dtype=np.uint8)), (3, 9, 9)).any()
+
+
+def test_32_bits_are_scaled_where_they_are_more_than_16_bits_hold() -> None:
+    for largest, white in ((65535, 65535), (1000, 65535), (10_000_000, 10_000_000)):
+        values = (noise() / 255 * largest).astype(np.int32)
+        pixels = decode(saved(Image.fromarray(values), "TIFF"), (1, 7, 11))[0]
+        np.testing.assert_allclose(pixels, values * (255 / white), atol=1)
+
+
+def test_a_picture_s_turn_is_followed_beside_other_facts_of_exif() -> None:
+    color = noise(3)
+    content = with_chunks(png_of(color), chunk(b"eXIf", exif(6)), chunk(b"tEXt", b"Comment\0turned"))
+    np.testing.assert_array_equal(decode(content, (3, 11, 7)).transpose(1, 2, 0), np.rot90(color, -1))
