@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -54,10 +54,10 @@ def data(
                     "counts": found.counts,
                     "sizes": {f"{width}x{height}x{channels}": sum(sum(c.values()) for c in found.counts.values())},
                     "bad_files": [{"picture": name, "reason": reason} for name, reason in splits.bad_files],
-                    "duplicates": [{"pictures": group, "score": 1.0} for group in found.duplicates],
-                    "leaks": [{"pictures": group, "score": 1.0} for group in found.leaks],
+                    "duplicates": _scored(found.duplicates, found.near_duplicates),
+                    "leaks": _scored(found.leaks, found.near_leaks),
                     "suspects": [],
-                    "not_looked_for": ["near-duplicates", "suspects"],
+                    "not_looked_for": [*found.not_looked_for, "suspects"],
                 }
             )
         )
@@ -73,7 +73,24 @@ def data(
     ):
         first = f", the first: {', '.join(groups[0])}" if groups else ""
         console.print(terminal.printable(f"{what}: {len(groups)}{first}"))
+    for what, alike in (
+        ("near-duplicates within a split", found.near_duplicates),
+        ("near-duplicates in two splits", found.near_leaks),
+    ):
+        looked = "not looked for among so many pictures" if found.not_looked_for else f"{len(alike):,} groups"
+        console.print(terminal.printable(f"{what}: {looked}{', the most alike first:' * bool(alike)}"))
+        for group, score in alike[:_SHOWN]:
+            console.print(terminal.printable(f"  {score:.2f}  {', '.join(group[:_SHOWN])}"))
     return 0
+
+
+_SHOWN = 5  # groups, and pictures of each
+
+
+def _scored(exact: list[list[str]], near: list[tuple[list[str], float]]) -> list[dict[str, Any]]:
+    """Groups of copies as `data --json` gives them: 1 for the same pixels, else at most 0.99."""
+    same = [{"pictures": group, "score": 1.0} for group in exact]
+    return same + [{"pictures": group, "score": round(min(score, 0.99), 3)} for group, score in near]
 
 
 def prepare(

@@ -349,7 +349,7 @@ def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> l
 def data(
     source: str | Path, classes: Sequence[str] = (), observe: Observe = lambda event: None, **how: Any
 ) -> tuple[Splits, Audit]:
-    """What a source holds: counts, sizes, exact duplicates and leaks, and bad files. `how` is as for `load`.
+    """What a source holds: counts, sizes, exact and near duplicates and leaks, and bad files. `how` is as for `load`.
 
     Raises:
         DataError: no such source, or pictures that cannot be used.
@@ -360,7 +360,7 @@ def data(
     if str(source) not in SOURCES and holds_files(Path(source)):
         how = {"bad_files": "skip", **how}
     splits = load(source, classes or None, say=lambda line: observe(Note(line)), **how)
-    return splits, audit(splits)
+    return splits, audit(splits, near=True)
 
 
 def prepare(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from . import abstention, checkpoint, runs
 from .data.folds import FEWEST_TO_TEST, USUAL, whole
 from .data.images import Splits
+from .data.near import kept_together
 from .data.store import StoredImages
 from .errors import DataError, RecipeError, RunError
 from .recipe import Recipe, how_read
@@ -65,6 +66,7 @@ def open_source(recipe: Recipe, observe: Observe) -> Splits:
                 f"{recipe.source}: the {name} split has no pictures.",
                 hint="Remove its files, and training pictures are held out in their place.",
             )
+    splits = _copies_kept_together(recipe, splits, observe)
     if splits.test is None and recipe.validate_on == "test":
         raise DataError(f"{recipe.source} has no test pictures to validate on.", hint="Set validate_on = valid.")
     if splits.test is None and recipe.folds < 2:
@@ -78,6 +80,22 @@ def open_source(recipe: Recipe, observe: Observe) -> Splits:
         if not (is_few and recipe.folds == 0):
             splits = dataclasses.replace(splits, train=train, test=test)
     return splits
+
+
+def _copies_kept_together(recipe: Recipe, splits: Splits, observe: Observe) -> Splits:
+    """The same pictures, with near-copies in one group where we are to hold some out of a user's picture files.
+
+    How the built-in sources, IDX files, arrays and stores are split stays as it was, whatever they hold.
+    """
+    is_split = splits.test is not None and (splits.valid is not None or not recipe.hold_out)
+    if is_split or splits.train.fit is None or isinstance(splits.train, StoredImages):
+        return splits
+    train, copies = kept_together(splits.train)
+    if copies:
+        observe(
+            Note(f"{copies:,} pictures are copies of others, or nearly: such pictures stay on one side of a split.")
+        )
+    return dataclasses.replace(splits, train=train)
 
 
 def _folds(recipe: Recipe, splits: Splits, observe: Observe) -> int:

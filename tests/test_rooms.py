@@ -113,6 +113,7 @@ WITHOUT_TORCH = [
     "data/folds",
     "data/tree",
     "data/audit",
+    "data/near",
     "data/balance",
     "data/blocks",
     "data/prepare",

@@ -3,41 +3,85 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Int64, Shaped, UInt8
 
 from .images import Images, Splits
+from .near import MOST, groups_of, near_pairs, smaller
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Counts of each split, and groups of picture ids that hold exactly the same pixels: within a split, or across."""
+    """Counts of each split, and groups of picture ids that hold exactly the same pixels: within a split, or across.
+
+    Near-copies stand apart from them, each group with the score of its least alike pair, in [0.5, 1].
+    """
 
     counts: dict[str, dict[str, int]]
     shape: tuple[int, int, int]
     classes: tuple[str, ...]
     duplicates: list[list[str]]
     leaks: list[list[str]]
+    near_duplicates: list[tuple[list[str], float]] = field(default_factory=list)
+    near_leaks: list[tuple[list[str], float]] = field(default_factory=list)
+    not_looked_for: tuple[str, ...] = ()
 
 
-def audit(splits: Splits) -> Audit:
-    """Count the pictures and find exact duplicates; those with copies in more than one split are leaks."""
+def audit(splits: Splits, *, near: bool = False) -> Audit:
+    """Count the pictures and find exact duplicates; those with copies in more than one split are leaks.
+
+    With `near` copies that were resized, recompressed or shifted by a pixel are found, too: see `near`.
+    """
     named = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     present: dict[str, Images] = {name: images for name, images in named.items() if images is not None}
     # A digest of 16 bytes stands for a picture, since the set may be larger than the memory.
     digests = np.concatenate([_digests(images) for images in present.values()])
     begins = np.cumsum([0, *(len(images) for images in present.values())])
-    within: list[list[str]] = []
-    leaks: list[list[str]] = []
-    for group in _copies(digests):
+
+    def named_group(group: Int64[np.ndarray, " copies"]) -> tuple[list[str], bool]:
+        """The ids of pictures by their places over all splits, and whether they are of several splits."""
         splits_of = np.searchsorted(begins, group, side="right") - 1
         places = zip(splits_of.tolist(), group.tolist(), strict=True)
-        names = [list(present.values())[split].ids[place - int(begins[split])] for split, place in places]
-        (leaks if len(set(splits_of)) > 1 else within).append(names)
+        ids = [list(present.values())[split].ids[place - int(begins[split])] for split, place in places]
+        return ids, len(set(splits_of.tolist())) > 1
+
+    copies = _copies(digests)
+    exact = [named_group(group) for group in copies]
+    alike: list[tuple[tuple[list[str], bool], float]] = []
+    is_many = len(digests) > MOST
+    if near and not is_many:
+        alone = np.ones(len(digests), dtype=bool)  # of exact copies the first stands for all
+        for group in copies:
+            alone[group[1:]] = False
+        rows = np.flatnonzero(alone)
+        pixels = np.concatenate([smaller(images.pixels) for images in present.values()])[rows]
+        alike = [(named_group(rows[group]), score) for group, score in _near_groups(pixels)]
     counts = {split: images.counts for split, images in present.items()}
-    return Audit(counts, splits.train.shape, splits.classes, within, leaks)
+    return Audit(
+        counts,
+        splits.train.shape,
+        splits.classes,
+        [ids for ids, is_leak in exact if not is_leak],
+        [ids for ids, is_leak in exact if is_leak],
+        [(ids, score) for (ids, is_leak), score in alike if not is_leak],
+        [(ids, score) for (ids, is_leak), score in alike if is_leak],
+        ("near-duplicates",) if near and is_many else (),
+    )
+
+
+def _near_groups(pixels: UInt8[np.ndarray, "n c h w"]) -> list[tuple[Int64[np.ndarray, " group"], float]]:
+    """The rows of near-copies, in groups, each with the lowest score of its pairs; the most alike first."""
+    pairs = near_pairs(pixels)
+    groups = groups_of(pairs, len(pixels))
+    least = np.ones(int(groups.max(initial=-1)) + 1)
+    np.minimum.at(least, groups[pairs.first], pairs.scores)
+    order = np.argsort(groups, kind="stable")
+    order = order[groups[order] >= 0]
+    begins = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    found = [(rows, float(least[groups[rows[0]]])) for rows in np.split(order, begins[1:]) if len(rows)]
+    return sorted(found, key=lambda group: (-group[1], int(group[0][0])))
 
 
 def _digests(images: Images) -> Shaped[np.ndarray, " n"]:

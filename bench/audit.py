@@ -1,0 +1,95 @@
+"""Planted near-copies and how many are found, with what is found besides; and the seconds of it.
+
+python bench/audit.py            scikit-learn's digits, and Fashion-MNIST's training and test pictures together (70,000)
+"""
+
+from __future__ import annotations
+
+import io
+import time
+
+import numpy as np
+from machine import describe
+from PIL import Image
+
+import sevensteps as ss
+from sevensteps.data.audit import audit
+from sevensteps.data.near import near_pairs
+
+DIRECTIONS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)]
+
+
+def jpeg(picture: np.ndarray) -> np.ndarray:
+    """Written as a JPEG of quality 80, and read."""
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "JPEG", quality=80)
+    return np.asarray(Image.open(content))
+
+
+def resized(picture: np.ndarray, share: float) -> np.ndarray:
+    """Resized (bicubic), and brought back to its size as pictures of a folder are."""
+    height, width = picture.shape
+    other = Image.fromarray(picture).resize((round(width * share), round(height * share)), Image.Resampling.BICUBIC)
+    return np.asarray(other.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def shifted(picture: np.ndarray, number: int) -> np.ndarray:
+    """Moved by a pixel in one of eight directions, with black where nothing is."""
+    down, right = DIRECTIONS[number % 8]
+    padded = np.pad(picture, 1)
+    return padded[1 - down : 1 - down + len(picture), 1 - right : 1 - right + picture.shape[1]]
+
+
+KINDS = {
+    "JPEG 80": lambda picture, number: jpeg(picture),
+    "half as large again": lambda picture, number: resized(picture, 1.5),
+    "three quarters as large": lambda picture, number: resized(picture, 0.75),
+    "shifted by a pixel": shifted,
+}
+
+
+def planted(name: str, pictures: np.ndarray, count: int) -> None:
+    """Plant so many near-copies of each kind, and print how many are found, and what else is."""
+    random = np.random.default_rng(0)
+    made, of, kinds = [pictures], [np.arange(len(pictures))], np.array(["own"] * len(pictures), dtype=object)
+    for kind, change in KINDS.items():
+        rows = random.choice(len(pictures), count, replace=False)
+        made.append(np.stack([change(pictures[row], number) for number, row in enumerate(rows)]))
+        of.append(rows)
+        kinds = np.append(kinds, [kind] * count)
+    everything, source = np.concatenate(made)[:, None], np.concatenate(of)
+    began = time.perf_counter()
+    pairs = near_pairs(everything)
+    seconds = time.perf_counter() - began
+    first, second = pairs.first, pairs.second
+    print(f"{name}: {len(everything):,} pictures, {count:,} planted of each kind; {seconds:.1f} s")
+    is_planted = (source[first] == source[second]) & (kinds[first] == "own")
+    for kind in KINDS:
+        print(f"  found, {kind}: {(kinds[second][is_planted] == kind).sum() / count:.1%}")
+    print(f"  found of all planted: {is_planted.sum() / (count * len(KINDS)):.2%}")
+    others = int((source[first] != source[second]).sum())
+    own = int(((kinds[first] == "own") & (kinds[second] == "own")).sum())
+    print(
+        f"  pairs of different pictures: {others:,} of {len(first):,} ({others / len(first):.2%}), of which {own:,} of"
+    )
+    print("    two that nobody planted (Fashion-MNIST has real near-copies)", flush=True)
+
+
+def main() -> None:
+    """Print both tables, and the seconds of the whole audit."""
+    from sklearn.datasets import load_digits
+
+    print(describe())
+    planted("scikit-learn's digits", (load_digits().images * 255 / 16).round().astype(np.uint8), 400)
+    splits = ss.load("fashion-mnist")
+    assert splits.test is not None
+    planted("Fashion-MNIST", np.concatenate([splits.train.pixels[:, 0], splits.test.pixels[:, 0]]), 1000)
+    began = time.perf_counter()
+    found = audit(splits, near=True)
+    print(f"exact and near duplicates of Fashion-MNIST's 70,000: {time.perf_counter() - began:.1f} s")
+    print(f"  exact: {len(found.duplicates):,} groups within a split, {len(found.leaks):,} across")
+    print(f"  near: {len(found.near_duplicates):,} groups within a split, {len(found.near_leaks):,} across")
+
+
+if __name__ == "__main__":
+    main()

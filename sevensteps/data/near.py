@@ -1,0 +1,257 @@
+"""Near: pictures that are copies of one another but for their bytes: resized, recompressed, or shifted by a pixel.
+
+Candidates come from an exact search over short features of all pictures, block by block; each is then looked at alone.
+A copy that was made larger or smaller and back is a blurred copy, and one that lies between two pixels is a mixture of
+neighbors. So of two pictures one is explained by the other: as a weighted sum of each pixel and its four neighbors
+(least squares; compare the tangent distance of Simard, LeCun and Denker, "Efficient pattern recognition using a new
+transformation distance", 1993). What is left unexplained, as a share of the contrast, is their distance. Two pictures
+of like things differ in much that no blur explains, however near their pixels are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64, UInt8
+
+from .images import Images
+
+SIDE = 32  # pixels a side at most that pictures are compared at
+MOST = 250_000  # pictures: the search compares all with all, in seconds for 100,000 and in a minute or two for these
+# The share of the contrast that may be left unexplained. Chosen on training pictures (see docs/decisions/0016): the
+# largest round number at which no two of scikit-learn's digits are held for copies.
+LARGEST = 0.003
+_CANDIDATE, _CANDIDATE_TINY = 0.01, 0.12  # the squared distance of features, of which those of copies have less
+_TINY = 16  # pixels a side, below which a border is so much of a picture that it is cut off before blurring
+_FEATURES = 32
+_SAMPLE = 5000  # pictures that the features are chosen from
+_FLAT = 4.0  # of 255: what has less contrast is not compared, and noise of this size is no difference
+_GAIN = 0.85  # a copy has this share of the contrast at least, and a mean within …
+_OFFSET = 16.0  # … so many of 255
+_MOST_EACH = 10  # candidates of a picture in a block and a shift that are looked at, the nearest
+_BLOCK = 1024
+# One of the two is moved so far; the opposite way is the other's to move.
+_SHIFTS = ((0, 0), (0, 1), (1, 0), (1, 1), (1, -1))
+
+Pixels = UInt8[np.ndarray, "n channels height width"]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pictures that are near-copies, by their rows, the first of each pair before the second, in order."""
+
+    first: Int64[np.ndarray, " pairs"]
+    second: Int64[np.ndarray, " pairs"]
+    scores: Float64[np.ndarray, " pairs"]  # in [0.5, 1]: 1 where nothing is left unexplained, 0.5 at the limit
+
+
+def near_pairs(pixels: Pixels) -> Pairs:
+    """Every pair of near-copies; exact copies among the pictures are pairs, too.
+
+    Pictures without contrast are compared with none. Time grows with the square of the count, memory with the count.
+    """
+    small = smaller(pixels)
+    rows = np.flatnonzero(_contrast(small) >= _FLAT)
+    found: dict[tuple[int, int], float] = {}
+    if len(rows) > 1 and min(small.shape[2:]) > 2:
+        small = small[rows]
+        for one, other, shift in _candidates(small):
+            left = _unexplained(small[one], small[other], shift)
+            for place in np.flatnonzero(left <= LARGEST).tolist():
+                pair = sorted((int(rows[one[place]]), int(rows[other[place]])))
+                key = pair[0], pair[1]
+                found[key] = min(found.get(key, 1.0), float(left[place]))
+    pairs = np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
+    scores = np.array([1 - found[one, other] / (2 * LARGEST) for one, other in pairs.tolist()], dtype=np.float64)
+    return Pairs(pairs[:, 0], pairs[:, 1], scores)
+
+
+def groups_of(pairs: Pairs, count: int) -> Int64[np.ndarray, " count"]:
+    """For each of so many pictures the number of its group, -1 for one in none: pairs that share a picture are one."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    groups = np.full(count, -1, dtype=np.int64)
+    if len(pairs.first):
+        ones = np.ones(len(pairs.first), dtype=np.int8)
+        _, parts = connected_components(coo_array((ones, (pairs.first, pairs.second)), shape=(count, count)), False)
+        sizes = np.bincount(parts)
+        groups = np.where(sizes[parts] > 1, parts, -1).astype(np.int64)
+    return groups
+
+
+def kept_together(images: Images) -> tuple[Images, int]:
+    """The same pictures, with near-copies in one group, merged with the groups that there are; and how many are in one.
+
+    Groups of several pictures stay on one side of every split. Of more pictures than `MOST` none are looked for.
+    """
+    if len(images) > MOST:
+        return images, 0
+    pairs = near_pairs(images.pixels)
+    if not len(pairs.first):
+        return images, 0
+    copies = len(np.unique([pairs.first, pairs.second]))
+    own = np.full(len(images), -1, dtype=np.int64) if images.groups is None else images.groups[images.rows]
+    in_one = np.flatnonzero(own >= 0)
+    _, heads, which = np.unique(own[in_one], return_index=True, return_inverse=True)
+    linked = Pairs(
+        np.concatenate([pairs.first, in_one]),
+        np.concatenate([pairs.second, in_one[heads[which]]]),
+        np.ones(len(pairs.first) + len(in_one)),
+    )
+    places = int(images.rows.max()) + 1 if images.groups is None else len(images.groups)
+    groups = np.full(places, -1, dtype=np.int64)
+    groups[images.rows] = groups_of(linked, len(images))
+    return dataclasses.replace(images, groups=groups), copies
+
+
+def smaller(pixels: Pixels) -> UInt8[np.ndarray, "n channels small_height small_width"]:
+    """The pictures averaged down to at most 32 pixels a side, by whole numbers of pixels."""
+    n, channels, height, width = pixels.shape
+    tall, wide = -(-height // SIDE), -(-width // SIDE)
+    if tall == wide == 1:
+        return np.asarray(pixels)
+    made = np.empty((n, channels, height // tall, width // wide), dtype=np.uint8)
+    for first in range(0, n, _BLOCK):
+        block = pixels[first : first + _BLOCK, :, : height // tall * tall, : width // wide * wide]
+        parts = block.reshape(len(block), channels, height // tall, tall, width // wide, wide)
+        made[first : first + _BLOCK] = np.rint(parts.mean((3, 5), dtype=np.float32))
+    return made
+
+
+def _contrast(small: Pixels) -> Float32[np.ndarray, " n"]:
+    """The standard deviation of each picture's values."""
+    blocks = [small[first : first + _BLOCK].astype(np.float32) for first in range(0, len(small), _BLOCK)]
+    return np.concatenate([block.std((1, 2, 3)) for block in blocks]) if blocks else np.zeros(0, dtype=np.float32)
+
+
+def _blurred(x: Float32[np.ndarray, "n channels h w"]) -> Float32[np.ndarray, "n channels h w"]:
+    """A binomial blur over 3x3 pixels; beyond the border is what is at it."""
+    for axis in (2, 3):
+        x = np.moveaxis(x, axis, -1)
+        mixed = 2 * x
+        mixed[..., 1:] += x[..., :-1]
+        mixed[..., :1] += x[..., :1]
+        mixed[..., :-1] += x[..., 1:]
+        mixed[..., -1:] += x[..., -1:]
+        x = np.moveaxis(mixed / 4, -1, axis)
+    return x
+
+
+def _inside(blurred: np.ndarray, shift: tuple[int, int]) -> Float32[np.ndarray, "n values"]:
+    """All but a border of one pixel, moved by the shift, with a mean of 0 and a length of 1."""
+    (down, right), (height, width) = shift, blurred.shape[2:]
+    x: np.ndarray = blurred[:, :, 1 + down : height - 1 + down, 1 + right : width - 1 + right]
+    x = (_blurred(x) if _is_tiny(x) else x).reshape(len(x), -1)
+    x = x - x.mean(1, keepdims=True)
+    length: np.ndarray = np.sqrt((x * x).sum(1, keepdims=True) + _FLAT**2)
+    made: np.ndarray = (x / length).astype(np.float32)
+    return made
+
+
+def _is_tiny(x: np.ndarray) -> bool:
+    return bool(min(x.shape[2:]) < _TINY - 2)
+
+
+def _ready(block: Pixels) -> Float32[np.ndarray, "n channels h w"]:
+    """Pictures as features are made of them."""
+    x = block.astype(np.float32)
+    return x if _is_tiny(x) else _blurred(_blurred(x))
+
+
+def _candidates(small: Pixels) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
+    """Rows of pictures whose features are near, with the shift of the second that makes them so.
+
+    Features are the directions in which pictures differ most, so distances among them are never larger than those of
+    the pictures themselves. Pictures are sorted along the first: those far apart in it need no comparison.
+    """
+    blocks = [slice(first, first + _BLOCK) for first in range(0, len(small), _BLOCK)]
+    sample = small[np.linspace(0, len(small) - 1, min(_SAMPLE, len(small))).astype(np.int64)]
+    inside = _inside(_ready(sample), (0, 0))
+    _, directions = np.linalg.eigh(np.cov(inside.T) if len(inside) > 1 else np.eye(inside.shape[1]))
+    directions = directions[:, ::-1][:, :_FEATURES].astype(np.float32)
+    features = {shift: np.empty((len(small), directions.shape[1] + 2), dtype=np.float32) for shift in _SHIFTS}
+    for block in blocks:
+        blurred = _ready(small[block])
+        for shift, made in features.items():
+            points = _inside(blurred, shift) @ directions
+            # So that the product of two rows is minus half their squared distance.
+            halves = -(points * points).sum(1, keepdims=True) / 2
+            ones = np.ones_like(halves)
+            made[block] = np.hstack([points, halves, ones] if shift == (0, 0) else [points, ones, halves])
+    order = np.argsort(features[0, 0][:, 0], kind="stable")
+    still = features[0, 0][order]
+    swapped = np.hstack([still[:, :-2], still[:, -1:], still[:, -2:-1]])
+    largest = _CANDIDATE_TINY if _is_tiny(small) else _CANDIDATE
+    reach = np.sqrt(np.float32(largest))
+    for shift in _SHIFTS:
+        moved_order = np.argsort(features[shift][:, 0], kind="stable")
+        moved = features[shift][moved_order] if shift != (0, 0) else swapped
+        for block in blocks:
+            rows = still[block]
+            low, high = np.searchsorted(moved[:, 0], [rows[0, 0] - reach, rows[-1, 0] + reach], side="right").tolist()
+            if shift == (0, 0):
+                low = block.start  # each pair once
+            for begin in range(low, high, 4 * _BLOCK):
+                others = moved[begin : min(begin + 4 * _BLOCK, high)]
+                products = rows @ others.T
+                near = products > -largest / 2
+                if not near.any():
+                    continue
+                one, other = _nearest(near, products)
+                one, other = order[one + block.start], moved_order[other + begin]
+                different = one != other
+                if different.any():
+                    yield one[different], other[different], shift
+
+
+def _nearest(near: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The places that are near, of each row the nearest few; itself may be one of them."""
+    crowded = np.flatnonzero(near.sum(1) > _MOST_EACH + 1)
+    if len(crowded):
+        best = np.argpartition(-products[crowded], _MOST_EACH, axis=1)[:, : _MOST_EACH + 1]
+        near[crowded] = False
+        near[crowded[:, None], best] = True
+    rows, columns = np.nonzero(near)
+    return rows, columns
+
+
+def _unexplained(one: Pixels, other: Pixels, shift: tuple[int, int]) -> Float64[np.ndarray, " n"]:
+    """What no blur, and no shift within a pixel, explains of the contrast; infinite where contrast or mean differ."""
+    left = np.empty(len(one), dtype=np.float64)
+    (down, right), (height, width) = shift, one.shape[2:]
+    still = slice(max(-down, 0), height - max(down, 0)), slice(max(-right, 0), width - max(right, 0))
+    moved = slice(max(down, 0), height + min(down, 0)), slice(max(right, 0), width + min(right, 0))
+    for first in range(0, len(one), _BLOCK):
+        some = slice(first, first + _BLOCK)
+        a = _blurred(one[some, :, still[0], still[1]].astype(np.float32))
+        b = _blurred(other[some, :, moved[0], moved[1]].astype(np.float32))
+        left[some] = np.minimum(_fitted(a, b), _fitted(b, a))
+    return left
+
+
+def _fitted(a: np.ndarray, b: np.ndarray) -> Float64[np.ndarray, " n"]:
+    """What is left of `b` that is no sum of the pixels of `a` and of their neighbors."""
+    n = len(a)
+    padded = np.pad(a, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    across = padded[:, :, 1:-1, :-2], padded[:, :, 1:-1, 2:]
+    along = padded[:, :, :-2, 1:-1], padded[:, :, 2:, 1:-1]
+    terms = np.stack([part.reshape(n, -1) for part in (a, *across, *along)], 1)
+    terms = terms - terms.mean(2, keepdims=True)
+    wanted = b.reshape(n, -1)
+    target = wanted - wanted.mean(1, keepdims=True)
+    products = (terms @ terms.transpose(0, 2, 1)).astype(np.float64)
+    with_target = (terms @ target[:, :, None])[..., 0].astype(np.float64)
+    # A little of each pixel's own energy keeps weights small where neighbors are all alike.
+    size = products.trace(axis1=1, axis2=2) / len(products[0])
+    products += np.eye(products.shape[1]) * (1e-3 * size + 1)[:, None, None]
+    weights = np.linalg.solve(products, with_target[..., None])[..., 0]
+    rest = ((target - (weights[:, None, :].astype(np.float32) @ terms)[:, 0]) ** 2).sum(1, dtype=np.float64)
+    energy = (target.astype(np.float64) ** 2).sum(1) + _FLAT**2 * target.shape[1]
+    gain = weights.sum(1)
+    same = (gain >= _GAIN) & (gain <= 1 / _GAIN)
+    same &= np.abs(wanted.mean(1) - a.reshape(n, -1).mean(1)) <= _OFFSET
+    return np.where(same, rest / energy, np.inf)
