@@ -21,8 +21,8 @@ from .images import Images
 
 SIDE = 32  # pixels a side at most that pictures are compared at
 MOST = 250_000  # pictures: the search compares all with all, in seconds for 100,000 and in a minute or two for these
-# The share of the contrast that may be left unexplained. Chosen on training pictures (see docs/decisions/0016): the
-# largest round number at which no two of scikit-learn's digits are held for copies.
+# The share of the contrast that may be left unexplained: at it 7 pairs of scikit-learn's 1,797 digits are held for
+# copies (docs/decisions/0016).
 LARGEST = 0.003
 _CANDIDATE, _CANDIDATE_TINY = 0.01, 0.12  # the squared distance of features, of which those of copies have less
 _TINY = 16  # pixels a side, below which a border is so much of a picture that it is cut off before blurring
