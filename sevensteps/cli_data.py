@@ -21,6 +21,7 @@ def data(
     source: str | None = None,
     *,
     classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
+    fresh: bool = False,
     files: Files = AS_THEY_ARE,  # type: ignore[valid-type]
     common: Common = Common(),
 ) -> int:
@@ -32,6 +33,8 @@ def data(
         pullover-dress (unless given), fashion-mnist, a folder of class folders, or the path of IDX files or of a store.
     classes
         Only these classes.
+    fresh
+        Decode every file again, also those whose size and times are what they were.
     """
     from . import jobs
     from .show import terminal
@@ -42,6 +45,7 @@ def data(
             source or "pullover-dress",
             classes,
             lambda note: error.print(terminal.printable(getattr(note, "line", ""))),
+            fresh=fresh,
             **{key: value for key, value in vars(files).items() if value is not None},
         )
     channels, height, width = found.shape

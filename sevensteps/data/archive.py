@@ -64,7 +64,7 @@ def scan_archive(path: Path, how: How) -> Catalog:
         order = {name: number for number, (name, _) in enumerate(names)}
         splits = {split: sorted(files, key=lambda file: order[file.path]) for split, files in catalog.splits.items()}
         catalog = dataclasses.replace(catalog, splits=splits)
-    return catalog
+    return dataclasses.replace(catalog, holder_of=lambda inside: str(path))
 
 
 @contextlib.contextmanager

@@ -89,6 +89,11 @@ class Catalog:
     ignored: Sequence[tuple[Kind, str]] = ()
     base: Path | None = None  # where the paths lie: the source itself unless it is a file that names others
     notes: Sequence[str] = ()  # that are to be said
+    holder_of: Callable[[str], str] | None = None  # the file on the disk that holds a path, where it is another
+
+    def holder(self, path: str) -> str:
+        """The file on the disk that holds a path: another one, if that is changed."""
+        return self.holder_of(path) if self.holder_of else os.path.join(self.base or self.path, path)
 
     def name_of(self, file: File) -> str:
         """What errors call a file."""

@@ -69,7 +69,13 @@ def scan_parquet(source: Path, how: How) -> Catalog:
     ordered: dict[str, list[File]] = {split: splits[split] for split in ("train", "test", "valid") if split in splits}
     grouped = with_groups(source, ordered, "" if how.group in columns else how.group)
     classes = in_order(file.name for files in ordered.values() for file in files)
-    return Catalog(source, told, classes, grouped, partial(_contents, base), {"": bad}, base=base)
+    return Catalog(
+        source, told, classes, grouped, partial(_contents, base), {"": bad}, base=base, holder_of=partial(_holder, base)
+    )
+
+
+def _holder(base: Path, path: str) -> str:
+    return str(base / path.rsplit("/", 1)[0])
 
 
 def read_texts(path: Path) -> tuple[tuple[str, ...], Sequence[Row]]:

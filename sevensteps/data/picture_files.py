@@ -25,6 +25,7 @@ from ..device import cores
 from ..errors import DataError, UsageError, nearest
 from .catalog import EMPTY, HIDDEN, LINKED, OTHER, OUTSIDE, UNNAMED, Bad, Catalog, File, How, Say, is_picture, text_of
 from .decode import FITS, Seen, Shape, decode_and_look, look
+from .decoded import Kept, Stamp, find_kept, keep, stamps_of
 from .images import Images, Splits, chosen_labels
 from .streams import Chunk, Stream, Streams
 
@@ -32,7 +33,9 @@ LARGEST_OWN = 64  # pixels a side; pictures that are all of one size, and no lar
 USUAL = 64  # pixels a side of what all others are made
 LARGEST_SIDE = 1024  # that can be asked for
 LEAST_FOR_CNN, LEAST_PICTURES = 16, 20  # pixels a side, and pictures of each class
-_AT_ONCE = 64  # files that are worked on between two looks at the clock
+WORTH_KEEPING = 0.5  # seconds that decoding took
+LONG = 1e-3  # seconds for a file
+_AT_ONCE = 64  # files that go to threads together
 _SHOWN = 10  # bad files that an error lists
 
 Pixels = UInt8[np.ndarray, "channels height width"]
@@ -47,16 +50,21 @@ class _Plan:
     files: Mapping[str, Sequence[File]]  # of each split that the source has
     shape: Shape
     how: How
+    kept: Kept | None  # what was decoded before
+    stamps: Mapping[str, Stamp]
 
 
-def load_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say) -> Splits:
+def load_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *, fresh: bool = False) -> Splits:
     """The pictures of a catalog, decoded into memory. Those that are left out are named in `Splits.bad_files`.
+
+    What takes long to decode is kept in the cache, and files that have not changed since are not decoded again; with
+    `fresh`, all are.
 
     Raises:
         UsageError: a size or a fit that is none.
         DataError: bad files where these are to stop it, too little memory, or a class that is not there.
     """
-    plan = _planned(catalog, tuple(classes), how)
+    plan = _planned(catalog, tuple(classes), how, None if fresh else find_kept(catalog, how))
     picture = int(np.prod(plan.shape))
     needed, free = sum(map(len, plan.files.values())) * picture, memory.available()
     if 2 * needed > free:  # choosing and holding out copy them
@@ -67,21 +75,26 @@ def load_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say) -> 
             "that are free half can be used.",
             hint=f"sevensteps prepare {catalog.path} writes them into one file that is trained on from the disk.",
         )
-    pixels: dict[str, Any] = {}
-    counted: dict[str, int] = {}
+    pixels = {split: np.empty((len(files), *plan.shape), dtype=np.uint8) for split, files in plan.files.items()}
+    counted = dict.fromkeys(pixels, 0)
 
-    def keep(split: str, of_picture: Pixels) -> None:
-        if split not in pixels:
-            pixels[split], counted[split] = np.empty((len(plan.files[split]), *plan.shape), dtype=np.uint8), 0
+    def put(split: str, of_picture: Pixels) -> None:
         pixels[split][counted[split]] = of_picture
         counted[split] += 1
 
-    kept, bad = _pass(plan, say, keep)
+    began = time.monotonic()
+    kept, bad, seen, again = _pass(plan, say, put)
+    if again and not classes and time.monotonic() - began >= WORTH_KEEPING:
+        decoded = [(files, seen[split], pixels[split][: counted[split]]) for split, files in kept.items()]
+        if size := keep(catalog, how, plan.shape, plan.stamps, decoded):
+            from .store import in_words
+
+            say(f"{text_of(_name(catalog))}: {in_words(size)} of decoded pictures are kept for the next start")
     names = _classes_with_pictures(plan, kept, say)
     numbers = _groups(kept)
     images = {
         split: Images(
-            pixels[split][: counted[split]] if files else np.zeros((0, *plan.shape), dtype=np.uint8),
+            pixels[split][: counted[split]],
             _labels(files, names),
             names,
             split,
@@ -102,9 +115,9 @@ def stream_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say) -
     Raises:
         UsageError, DataError: as `load_files`, but for memory; from the streams, a file that is another now.
     """
-    plan = _planned(catalog, tuple(classes), how)
+    plan = _planned(catalog, tuple(classes), how, find_kept(catalog, how))
     digest = hashlib.sha256(repr((plan.shape, how.fit)).encode())
-    kept, _ = _pass(plan, say, lambda split, pixels: digest.update(pixels.data))
+    kept, _, _, _ = _pass(plan, say, lambda split, pixels: digest.update(pixels.data))
     names = _classes_with_pictures(plan, kept, say)
     numbers = _groups(kept)
     streams = {
@@ -153,7 +166,7 @@ def _least_side(catalog: Catalog, files: Sequence[File]) -> int:
     return min(first.width, first.height) if first else USUAL
 
 
-def _planned(catalog: Catalog, classes: tuple[str, ...], how: How) -> _Plan:
+def _planned(catalog: Catalog, classes: tuple[str, ...], how: How, kept: Kept | None) -> _Plan:
     """What is to be decoded, and how.
 
     Raises:
@@ -168,15 +181,26 @@ def _planned(catalog: Catalog, classes: tuple[str, ...], how: How) -> _Plan:
         chosen_labels(np.zeros(0, dtype=np.int64), catalog.classes, classes)
     wanted = set(classes or catalog.classes)
     files = {split: [file for file in of if file.name in wanted] for split, of in catalog.splits.items()}
-    return _Plan(catalog, classes, files, _shape(catalog, files, how.size), how)
+    stamps = stamps_of(catalog, files)
+    shape = _shape(catalog, files, how.size, kept, stamps)
+    return _Plan(catalog, classes, files, shape, how, kept if kept and kept.shape == shape else None, stamps)
 
 
-def _shape(catalog: Catalog, files: Mapping[str, Sequence[File]], size: int) -> Shape:
+def _shape(
+    catalog: Catalog,
+    files: Mapping[str, Sequence[File]],
+    size: int,
+    kept: Kept | None,
+    stamps: Mapping[str, Stamp],
+) -> Shape:
     """What all pictures are made: headers are read until no further one can change it."""
     sizes: set[tuple[int, int]] = set()
     channels = 1
     for of_split in files.values():
-        for found in _each(look, of_split, catalog):
+        rows = [kept.row(file.path, stamps.get(file.path)) if kept else None for file in of_split]
+        others = _each(look, [file for file, row in zip(of_split, rows, strict=True) if row is None], catalog)
+        for row in rows:
+            found = next(others) if row is None or kept is None else kept.header(row)
             if isinstance(found, Seen):
                 sizes.add((found.width, found.height))
                 channels = channels if found.is_grey else 3
@@ -189,8 +213,13 @@ def _shape(catalog: Catalog, files: Mapping[str, Sequence[File]], size: int) -> 
     return channels, size or USUAL, size or USUAL
 
 
-def _pass(plan: _Plan, say: Say, keep: Callable[[str, Pixels], None]) -> tuple[dict[str, list[File]], list[Bad]]:
-    """Decode every file of each split in turn: those that are pictures, whose pixels are kept, and the bad ones.
+def _pass(
+    plan: _Plan, say: Say, put: Callable[[str, Pixels], None]
+) -> tuple[dict[str, list[File]], list[Bad], dict[str, list[Seen]], int]:
+    """Decode every file of each split in turn, and put its pixels away.
+
+    Gives the files that are pictures, by split, the bad ones, what the headers of the first say, and how many of
+    these were not decoded before.
 
     Raises:
         DataError: bad files where these are to stop it.
@@ -199,27 +228,28 @@ def _pass(plan: _Plan, say: Say, keep: Callable[[str, Pixels], None]) -> tuple[d
     everything = not plan.classes
     bad = [one for name, of in catalog.bad.items() if everything or name in {"", *wanted} for one in of]
     ignored = list(catalog.ignored)
-    seen: list[Seen] = []
-    kept: dict[str, list[File]] = {}
+    seen: dict[str, list[Seen]] = {split: [] for split in plan.files}
+    kept: dict[str, list[File]] = {split: [] for split in plan.files}
+    again = 0
     told = _Told(say, sum(map(len, plan.files.values())))
     for split, files in plan.files.items():
-        kept[split] = []
-        for file, found in zip(files, _decoded(plan, files), strict=True):
+        for file, (found, is_new) in zip(files, _decoded(plan, files), strict=True):
             told.one_more()
             if not isinstance(found, DataError):
-                seen.append(found[0])
+                seen[split].append(found[0])
                 kept[split].append(file)
-                keep(split, found[1])
+                put(split, found[1])
+                again += is_new
             elif is_picture(file.path) or catalog.base:  # a table says that it is one
                 bad.append(_bad(catalog, file, found))
             elif _is_another_kind(catalog, file):
                 ignored.append((OTHER, file.path))
             else:
                 bad.append(_bad(catalog, file, found))
-    for line in _understood(catalog, kept, seen, plan.shape, plan.how, ignored):
+    for line in _understood(catalog, kept, [*chain.from_iterable(seen.values())], plan.shape, plan.how, ignored):
         say(line)
     _stop_or_skip(catalog, bad, plan.how, say)
-    return kept, bad
+    return kept, bad, seen, again
 
 
 def _is_another_kind(catalog: Catalog, file: File) -> bool:
@@ -227,13 +257,28 @@ def _is_another_kind(catalog: Catalog, file: File) -> bool:
     return isinstance(next(_each(look, [file], catalog)), DataError)
 
 
-def _decoded(plan: _Plan, files: Sequence[File]) -> Iterator[Any]:
-    """What each picture's header says, and its pixels; or why there are none."""
-    return _each(lambda content, name: decode_and_look(content, plan.shape, name, plan.how.fit), files, plan.catalog)
+def _decoded(plan: _Plan, files: Sequence[File]) -> Iterator[tuple[Any, bool]]:
+    """What each picture's header says and its pixels, or why there are none; and whether it had to be decoded."""
+    kept, stamps = plan.kept, plan.stamps
+    rows = [kept.row(file.path, stamps.get(file.path)) if kept else None for file in files]
+
+    def decoded(content: bytes, name: str) -> Any:
+        return decode_and_look(content, plan.shape, name, plan.how.fit)
+
+    others = _each(decoded, [file for file, row in zip(files, rows, strict=True) if row is None], plan.catalog)
+    for row in rows:
+        if row is None or kept is None:
+            yield next(others), True
+        else:
+            yield (kept.header(row), kept.pixels[row]), False
 
 
 def _each(function: Callable[[bytes, str], Any], files: Iterable[File], catalog: Catalog) -> Iterator[Any]:
-    """What a function gives for the content of each file, in their order; its `DataError` where it gives nothing."""
+    """What a function gives for the content of each file, in their order; its `DataError` where it gives nothing.
+
+    The first files are worked on one by one. If they take long the others go to threads; small pictures do not, whose
+    threads would do little but wait for Python's lock.
+    """
     files = list(files)
     contents = zip(catalog.contents(files), map(catalog.name_of, files), strict=True)
 
@@ -245,9 +290,15 @@ def _each(function: Callable[[bytes, str], Any], files: Iterable[File], catalog:
             return error
 
     # Decoding sets the filter of warnings, which all threads share: whatever they leave it as is taken back here.
-    with warnings.catch_warnings(), ThreadPoolExecutor(cores()) as pool:
-        while some := list(islice(contents, _AT_ONCE)):
-            yield from pool.map(attempt, some)
+    with warnings.catch_warnings():
+        began = time.perf_counter()
+        yield from map(attempt, islice(contents, _AT_ONCE))
+        if time.perf_counter() - began < LONG * min(len(files), _AT_ONCE):
+            yield from map(attempt, contents)
+            return
+        with ThreadPoolExecutor(cores()) as pool:
+            while some := list(islice(contents, _AT_ONCE)):
+                yield from pool.map(attempt, some)
 
 
 def _understood(
@@ -362,7 +413,7 @@ def _chunks_of(plan: _Plan, files: Sequence[File]) -> Callable[[int, int], Itera
         decoded = zip(files[start:], _decoded(plan, files[start:]), strict=True)
         while some := list(islice(decoded, at_once)):
             pixels = np.empty((len(some), *plan.shape), dtype=np.uint8)
-            for row, (file, found) in enumerate(some):
+            for row, (file, (found, _)) in enumerate(some):
                 if isinstance(found, DataError):
                     bad = _bad(plan.catalog, file, found)
                     raise DataError(

@@ -52,6 +52,7 @@ def load(
     group: str = "",
     file_column: str = "",
     label_column: str = "",
+    fresh: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Splits:
     """The splits of a source: "pullover-dress", "fashion-mnist", the path of pictures, a pandas table or a dataset.
@@ -64,6 +65,8 @@ def load(
     for `fit`. A file among them that is no picture stops it, unless `bad_files` is "skip". Pictures in whose paths the
     regular expression `group` finds the same, or of which the column `group` of a table says the same, stay on one
     side of every split. `file_column` and `label_column` say what a table's columns hold, where it cannot be told.
+    Files that took long to decode are kept decoded in the cache, and decoded again where their size or times have
+    changed; with `fresh`, all of them.
     IDX files that do not fit into memory are prepared into a store first, which is kept in the cache. `classes` picks
     classes by name, and the order given is the label. `say` gets a line about anything slow, and about a folder.
 
@@ -78,7 +81,7 @@ def load(
     _refuse_if_none(source, classes)
     how = How(size, fit, bad_files, group, file_column, label_column)
     if (catalog := find_catalog(source, how)) is not None:
-        splits = picture_files.load_files(catalog, tuple(classes or ()), how, say)
+        splits = picture_files.load_files(catalog, tuple(classes or ()), how, say, fresh=fresh)
     elif not isinstance(source, (str, Path)):
         from .datasets import load_dataset
 
