@@ -56,7 +56,8 @@ def chain(learn: Learner, seen: XRay, number: int) -> Chain:
         before = layers[-2][1] if len(layers) > 1 else pixels
         contributions = _array((linear.weight * before[number - 1].flatten()).reshape(-1, *x.shape[1:]))
         bias = None if linear.bias is None else _array(linear.bias)
-    label = y[number - 1].flatten()[0].item()
+    target = y[number - 1]
+    label = _array(target) if target.numel() > 1 else target.item() if y.is_floating_point() else int(target)
     kind = getattr(learn.objective.activation, "__name__", "activation").strip("_").replace("_", " ")
     usual = "sigmoid" if predictions.shape[-1] == 1 else "softmax"
     zero = torch.zeros(())
@@ -64,7 +65,7 @@ def chain(learn: Learner, seen: XRay, number: int) -> Chain:
         number,
         len(x),
         tuple(learn.classes or ()),
-        label if y.is_floating_point() else int(label),
+        label,
         _array(x[number - 1]),
         [(name, _array(value[number - 1])) for name, value in layers],
         contributions,

@@ -101,6 +101,8 @@ class Learner:
         model = model.to(self.device)
         loss_func = loss_func if loss_func is not None else default_loss(model, dls.classes)
         self.objective = Objective(loss_func, activation, dls.classes)
+        if getattr(dls.train, "mixup", False):
+            self.objective.refuse_without_shares()
         self.metrics = [metrics] if callable(metrics) or isinstance(metrics, str) else list(metrics or [])
         for metric in self.metrics:
             if not callable(metric):

@@ -17,18 +17,22 @@ from .steps.predict import probabilities
 
 def accuracy(
     predictions: Float[Tensor, "batch scores"],
-    targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"],
+    targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"] | Float[Tensor, "batch classes"],
     activation: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, ""]:
     """The share of pictures whose class is right.
 
     One column of raw scores decides at 0, several by the largest. Where an activation is given, its probabilities
-    decide.
+    decide. Of a target in shares, as mixup gives it, the class with the largest is the right one.
 
     Raises:
         ShapeError: not as many targets as predictions.
     """
+    if targets.is_floating_point() and targets.ndim == 2 and targets.shape[1] > 1:
+        targets = targets.argmax(1)
     targets = row(predictions, targets)
+    if targets.is_floating_point() and predictions.shape[1] <= 2:
+        targets = torch.where((targets > 0) & (targets < 1), (targets > 0.5).to(targets.dtype), targets)
     scores = predictions if activation is None else probabilities(predictions, activation)
     decided = scores[:, 0] > 0 if scores.shape[1] == 1 else scores.argmax(1)
     return (decided == targets).to(torch.float32).mean()

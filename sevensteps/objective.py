@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .errors import DataError, ShapeError
+from .errors import DataError, ShapeError, UsageError
 from .metrics import METRICS
 from .steps.loss import LOSSES, binary_cross_entropy_with_logits, cross_entropy, settings_of
 from .steps.predict import TORCHS, probabilities
@@ -54,6 +54,21 @@ class Objective:
         return self.classes is None and (
             settings_of(self.loss_func) == ("mse_loss", {}) or _is_distance(self.loss_func) or self._fits_numbers
         )
+
+    def refuse_without_shares(self) -> None:
+        """Raise if the loss cannot take shares of classes as targets, as mixup gives them; of your own it may.
+
+        Raises:
+            UsageError: naming the loss.
+        """
+        known = settings_of(self.loss_func)
+        weighted = known is not None and "weight" in known[1]
+        takes = known[0] in _TAKE_SHARES if known else not _is_torchs(self.loss_func) or _takes_torch_shares(self)
+        if not takes or weighted:
+            raise UsageError(
+                f"mixup mixes labels, too, and {self.name}{' with weights' * weighted} takes whole ones.",
+                hint="Use cross_entropy, for two classes binary_cross_entropy_with_logits, or leave mixup out.",
+            )
 
     def look_at_targets(self, targets: Tensor) -> None:
         """See whether a loss of somebody's own fits numbers: its targets are floats that are no labels and no shares.
@@ -158,6 +173,14 @@ class Objective:
                 hint="Number the labels from 0, or give the model an output for each class; to fit numbers and not "
                 "classes, use loss_func=mse_loss.",
             )
+        takes_shares = self.name in _TAKE_SHARES and (columns <= 2 or targets.shape == predictions.shape)
+        if targets.is_floating_point() and self.is_ours and not takes_shares:
+            shares = targets[targets != targets.round()]
+            if shares.numel():
+                raise DataError(
+                    f"There is a target {shares[0].item():g}, and {self.name} takes labels.",
+                    hint="Give whole numbers; shares of classes, (batch, classes), are for cross_entropy.",
+                )
 
     def _fitted_targets(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Float targets of the predictions' shape where one is `(b, 1)` and one `(b,)`, which would give `(b, b)`."""
@@ -172,6 +195,15 @@ class Objective:
                 )
             return targets.reshape(predictions.shape).to(predictions.dtype)
         return targets
+
+
+_TAKE_SHARES = {binary_cross_entropy_with_logits.__name__, cross_entropy.__name__}
+
+
+def _takes_torch_shares(objective: Objective) -> bool:
+    """Whether it is a cross-entropy of PyTorch's."""
+    names = {"CrossEntropyLoss", "BCEWithLogitsLoss", "BCELoss", "binary_cross_entropy", *_TAKE_SHARES}
+    return objective.name in names
 
 
 def name_of(function: Any) -> str:

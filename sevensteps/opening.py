@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import abstention, checkpoint, runs
+from .data import presets
 from .data.folds import FEWEST_TO_TEST, USUAL, whole
 from .data.images import Splits
 from .data.near import kept_together
@@ -34,11 +35,16 @@ def prepared(recipe: Recipe, seconds: dict[str, float], observe: Observe) -> tup
     recipe = recipe.replace(folds=_folds(recipe, splits, observe))
     splits = recipe.held_out(splits)
     data = time.perf_counter()
-    recipe = recipe.settled(splits)  # before training is imported, so that what does not fit is answered at once
+    settled = recipe.settled(splits)  # before training is imported, so that what does not fit is answered at once
+    for line in presets.in_words(recipe.augment, settled.augment, splits.classes):
+        observe(Note(line))
+    if recipe.test_time_flip and not settled.test_time_flip:
+        why = presets.against_mirrors(splits.classes)
+        observe(Note(f"test_time_flip = true: answers leave mirror images out, since {why}"))
     from . import training  # noqa: F401
 
     seconds |= {"data": data - began, "import": time.perf_counter() - data}
-    return splits, recipe
+    return splits, settled
 
 
 def open_source(recipe: Recipe, observe: Observe) -> Splits:

@@ -20,8 +20,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from .data import presets
 from .device import cores
-from .errors import DataError, RecipeError, nearest
+from .errors import DataError, RecipeError, UsageError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,7 +84,7 @@ class Recipe:
         least=0.5,
         most=1,
     )
-    augment: Literal["none", "flip", "shift", "flip+shift"] = setting("none", "Changes drawn anew for each epoch.")
+    augment: str = setting("none", f"How training pictures are varied, anew in each epoch: {presets.CHOICES}")
 
     balance: Literal["none", "loss", "sampling"] = setting(
         "none", "How classes with few pictures are made to count as much as others: by the loss, or drawn more often."
@@ -145,6 +146,10 @@ class Recipe:
         for key, value in dataclasses.asdict(self).items():
             _check(key, value)
         self.saves_every()
+        try:
+            presets.in_order(self.augment)
+        except UsageError as error:
+            raise RecipeError(error.message, hint=error.hint) from error
         if self.validate_on == "test" and not self.test:
             raise RecipeError(
                 "test is false, and validate_on = test reads the test pictures after each epoch.",
@@ -281,6 +286,17 @@ class Recipe:
                 f"folds = {self.folds} trains on parts of the pictures, and a store is read as a whole.",
                 hint="Set folds = 1.",
             )
+        augment = presets.settled(self.augment, splits.classes, splits.train.shape)
+        varied = augment.split("+")
+        if "mixup" in varied and loss not in ("binary_cross_entropy_with_logits", "cross_entropy"):
+            raise RecipeError(
+                f"mixup mixes labels, too, and {loss} takes whole ones.", hint="Set loss = auto, or leave mixup out."
+            )
+        if "mixup" in varied and self.balance == "loss":
+            raise RecipeError(
+                "mixup mixes labels, too, and balance = loss weights the loss of whole ones.",
+                hint="Set balance = sampling, or leave mixup out.",
+            )
         looked_at = splits.test if self.validate_on == "test" else splits.valid
         needs = [key for key in ("stop_patience", "stop_accuracy") if getattr(self, key)]
         needs += ["keep = best"] if keep == "best" else []
@@ -295,6 +311,8 @@ class Recipe:
             source=_from_anywhere(self.source),
             size=self.size or _own_size(self.source, splits),
             width=self.width or usual_width(self.model),
+            augment=augment,
+            test_time_flip=self.test_time_flip and ("flip" in varied or not presets.against_mirrors(splits.classes)),
             loss=loss,
             keep=keep,
             device=device,
@@ -324,7 +342,6 @@ class Recipe:
         Raises:
             RecipeError: settings that do not go together, or with these pictures.
         """
-        from .data.augment import AUGMENTATIONS
         from .data.batches import DataLoaders
         from .learner import Learner
         from .metrics import accuracy
@@ -336,7 +353,7 @@ class Recipe:
             settled.batch_size,
             valid=settled.validate_on,
             seed=settled.seed,
-            augment=AUGMENTATIONS.get(settled.augment),
+            augment=settled.augment,
             balanced=settled.balance == "sampling",
         )
         learn = Learner(

@@ -491,7 +491,7 @@ class Chain:
     number: int  # its place in the batch, from 1
     size: int  # of the batch
     classes: tuple[str, ...]
-    label: int | float  # its class; a number for a model that fits numbers
+    label: int | float | np.ndarray  # its class, or its shares of the classes; a number for a model that fits numbers
     pixels: np.ndarray  # (c, h, w), or (pixels,) where pictures are flat
     layers: Sequence[tuple[str, np.ndarray]]  # what each layer makes of it, the first first
     contributions: np.ndarray | None  # (scores, *pixels): weight times pixel, of a linear model, which add up to ...

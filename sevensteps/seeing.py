@@ -80,7 +80,10 @@ def view_with_a_mistake(folder: Path, found: Checkpoint, recipe: Recipe, splits:
         with learner_of(folder, found, recipe, splits) as learn:
             view = _looked_at(folder, learn, False, None)
             values = view.xray[2].values
-            wrong = values["probabilities"].argmax(1) != values["targets"].flatten()
+            targets = values["targets"]
+            if targets.dtype.kind == "f":  # shares of the classes
+                targets = targets.argmax(1) if targets.ndim == 2 and targets.shape[1] > 1 else targets > 0.5
+            wrong = values["probabilities"].argmax(1) != targets.flatten()
             first = int(wrong.argmax()) + 1 if wrong.any() else 1
             followed = chain(learn, learn.xray(), first)
     except SevenstepsError as error:

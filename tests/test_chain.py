@@ -17,7 +17,6 @@ from typed import here, refused, three_classes
 
 import sevensteps as ss
 from sevensteps.chain import as_arrays, chain
-from sevensteps.data.augment import flip_and_shift
 from sevensteps.data.batches import DataLoaders
 from sevensteps.data.images import Images, Splits
 from sevensteps.errors import UsageError
@@ -27,7 +26,7 @@ from sevensteps.show.terminal_steps import print_chain, print_xray
 
 
 def with_random_layers() -> Learner:
-    return Learner(loaders(augment=flip_and_shift), with_dropout(), None, lr=0.1)
+    return Learner(loaders(augment="flip+shift"), with_dropout(), None, lr=0.1)
 
 
 def of_three_classes() -> Learner:

@@ -28,7 +28,7 @@ from sevensteps.data.decode import decode
 from sevensteps.data.sources import load, load_streams
 from sevensteps.data.tree import scan
 from sevensteps.errors import DataError, SevenstepsError, UsageError
-from sevensteps.recipe import default_recipe
+from sevensteps.recipe import Recipe, default_recipe
 
 RANDOM = np.random.default_rng(0)
 
@@ -470,7 +470,7 @@ def test_the_pictures_come_as_streams_as_they_come_at_once(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("sizes", "count", "size", "name", "words"),
     [
-        ([(16, 16)], 20, 0, "cnn", "--augment shift"),
+        ([(16, 16)], 20, 0, "cnn", "no mirrored ones, since the classes are characters or numbers"),
         ([(8, 8)], 20, 0, "linear", "they are 8 pixels high"),
         ([(8, 8), (9, 9)], 20, 0, "cnn", ""),
         ([(300, 8)], 20, 0, "cnn", ""),
@@ -488,6 +488,19 @@ def test_a_recipe_is_chosen_by_size_and_count(
     chosen, why = default_recipe(tmp_path, {"size": size})
     assert chosen == name
     assert words in why
+
+
+def test_what_is_said_of_mirror_images_is_what_the_classes_allow(tmp_path: Path) -> None:
+    for number in range(20):
+        put(tmp_path, f"cat/{number}.png", f"dog/{number}.png", f"turn_left/{number}.png", content=png((16, 16)))
+    for classes, words in (
+        (("cat", "dog"), "also mirrored; where left and right matter: --augment shift"),
+        ((), "no mirrored ones, since turn_left speaks of a side"),
+    ):
+        name, why = default_recipe(tmp_path, {"classes": classes})
+        assert (name, words in why) == ("cnn", True), why
+        augment = Recipe.load(name).settled(load(tmp_path, classes or None)).augment
+        assert ("flip" in augment) == ("also mirrored" in why)
 
 
 def test_other_sources_keep_the_recipe_that_they_had(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from small import images
 
 from sevensteps.data.images import Images, Splits
+from sevensteps.data.presets import NAMES, PRESETS
 from sevensteps.errors import DataError, RecipeError
 from sevensteps.recipe import Recipe, mean_and_std, setting_types, shipped_recipes
 
@@ -39,6 +40,8 @@ def settings_of(key: str) -> st.SearchStrategy[Any]:
     if key == "checkpoint_every":
         every = st.builds("{} {}".format, st.integers(1, 10**9 - 1), st.sampled_from(["epochs", "batches", "second"]))
         return st.just("auto") | every
+    if key == "augment":
+        return st.just("none") | st.sets(st.sampled_from(["auto", *PRESETS, *NAMES]), min_size=1).map("+".join)
     words = st.text(st.characters(exclude_categories=["Cs"]))
     return words if kind is str else st.lists(words).map(tuple)
 
@@ -91,6 +94,8 @@ def wrong_values(key: str) -> list[Any]:
         return ["lineer", 3, None, ["linear"]]
     if key == "checkpoint_every":
         return ["", "5", "0 epochs", "1.5 seconds", "-1 batches", "5 minutes", "auto 5", 5, None]
+    if key == "augment":
+        return ["", "flipp", "flip+none", "flip,shift", "flip+", 3, None]
     if kind is str:
         return [3, None, ["a"]]
     if kind is bool:
@@ -127,6 +132,9 @@ def test_an_unknown_key_is_refused_with_the_nearest_one() -> None:
         ({"loss": "sigmoid_l1_loss"}, THREE, "there are 3"),
         ({"loss": "binary_cross_entropy_with_logits"}, THREE, "there are 3"),
         ({"label_smoothing": 0.1}, TWO, "label_smoothing"),
+        ({"augment": "flip+mixup", "loss": "mse_loss"}, THREE, "mixup mixes labels, too, and mse_loss"),
+        ({"augment": "mixup", "balance": "loss"}, THREE, "mixup mixes labels, too, and balance = loss"),
+        ({"augment": "mixup", "loss": "sigmoid_l1_loss"}, TWO, "mixup mixes labels, too, and sigmoid_l1_loss"),
         ({"label_smoothing": 0.1, "loss": "mse_loss"}, THREE, "label_smoothing"),
         ({"hold_out": 0.0, "stop_patience": 2}, TWO, "stop_patience needs validation"),
         ({"hold_out": 0.0, "stop_accuracy": 0.9}, TWO, "stop_accuracy needs validation"),

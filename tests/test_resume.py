@@ -26,7 +26,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "linear by formula": {"batch_size": 32},
     "momentum, best kept": {"recipe": "relu", "batch_size": 32, "keep": "best", "lr": 0.5, "width": 8},
     "AdamW, CNN, augmented": {"recipe": "cnn", "optimizer": "AdamW", "batch_size": 64, "width": 2, "threads": 1},
-    "Muon, CNN, augmented": {"recipe": "cnn", "optimizer": "Muon", "batch_size": 64, "width": 2, "threads": 1},
+    "Muon, CNN, augmented": {
+        "recipe": "cnn",
+        "optimizer": "Muon",
+        "batch_size": 64,
+        "width": 2,
+        "threads": 1,
+        "augment": "photos+rotate+cutout+mixup",
+    },
 }
 EPOCHS = 3
 SHARED = (CHECKPOINT, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, RECIPE)

@@ -15,7 +15,6 @@ from small import assert_same, everything, images, learner, loaders, with_dropou
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
-from sevensteps.data.augment import flip_and_shift
 from sevensteps.data.batches import DataLoaders
 from sevensteps.errors import TrainingError, UsageError
 from sevensteps.learner import Learner
@@ -35,7 +34,7 @@ def linear_with_momentum() -> Learner:
 
 
 def dropout_and_augmentation() -> Learner:
-    return Learner(loaders(augment=flip_and_shift), with_dropout(), None, with_momentum, 0.1, metrics=accuracy)
+    return Learner(loaders(augment="flip+shift"), with_dropout(), None, with_momentum, 0.1, metrics=accuracy)
 
 
 class Jittered(torch.utils.data.Dataset[tuple[Tensor, int]]):
@@ -63,6 +62,10 @@ def foreign_loader_with_a_generator_of_its_own() -> Learner:
     return Learner(DataLoaders(train, loaders().valid), with_dropout(), None, with_momentum, 0.1, metrics=accuracy)
 
 
+def mixed_by_formula() -> Learner:
+    return learner("linear", loaders(48, 16, 3, augment="flip+rotate+cutout+mixup"))
+
+
 def rmsprop_clipped() -> Learner:
     return learner("cnn", loaders(48, 16), None, torch.optim.RMSprop, lr=0.003, clip=0.5)
 
@@ -70,6 +73,7 @@ def rmsprop_clipped() -> Learner:
 MAKERS = [
     linear_with_momentum,
     dropout_and_augmentation,
+    mixed_by_formula,
     foreign_loader,
     foreign_loader_with_a_generator_of_its_own,
     rmsprop_clipped,

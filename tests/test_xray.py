@@ -13,7 +13,6 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from sevensteps.data.augment import flip_and_shift
 from sevensteps.data.batches import DataLoaders
 from sevensteps.errors import DataError
 from sevensteps.learner import Learner
@@ -30,9 +29,7 @@ def by_formula() -> Learner:
 
 
 def with_random_layers() -> Learner:
-    return Learner(
-        loaders(augment=flip_and_shift), with_dropout(), None, with_momentum, 0.1, metrics=accuracy, clip=0.3
-    )
+    return Learner(loaders(augment="flip+shift"), with_dropout(), None, with_momentum, 0.1, metrics=accuracy, clip=0.3)
 
 
 def over_a_foreign_loader() -> Learner:

@@ -1,14 +1,12 @@
 """Ours: passes over the training loader alone."""
 
 from sevensteps import DataLoaders, Images, Splits
-from sevensteps.data.augment import AUGMENTATIONS
 
 
 def epochs(pictures, settings):
     classes = tuple(f"class {label}" for label in range(10))
     images = Images(pictures["train_pixels"][:, None], pictures["train_labels"], classes)
-    augment = AUGMENTATIONS.get(settings["augment"])
-    loader = DataLoaders.from_images(Splits(images), settings["batch_size"], augment=augment).train
+    loader = DataLoaders.from_images(Splits(images), settings["batch_size"], augment=settings["augment"]).train
     while True:
         for _x, _y in loader:
             pass

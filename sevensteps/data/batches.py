@@ -7,7 +7,7 @@ There is no per-picture Python and there are no worker processes. The order of a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import torch
@@ -17,22 +17,25 @@ from ..device import device_named
 from ..errors import DataError, UsageError
 from ..foreign import instead_of
 from ..seeds import AUGMENT, ORDER, seed_of
+from . import presets
+from .augment import Augment, augmentation, mixup
 from .balance import balanced_rows
 from .images import Images, Splits
 from .store import StoredImages
-
-Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class Batches:
     """`Images` as mini-batches of float pixels in [0, 1] and int64 labels.
 
     Pixels are `(b, c, h, w)`, or `(b, pixels)` with `flat=True`. Iterating gives fresh tensors, and a new order each
-    time where `shuffle` is set. `augment(pixels, generator)` takes and gives a whole uint8 batch. With `balanced` an
-    epoch has as many pictures as ever, and the same number of each class; see `balance.balanced_rows`.
+    time where `shuffle` is set. `augment` is names joined with `+`, as a recipe has them, or a function
+    `augment(pixels, generator)` that takes and gives a whole uint8 batch. Under mixup targets are floats: the share of
+    the second of two classes, `(b,)`, or of each class, `(b, classes)`. With `balanced` an epoch has as many pictures
+    as ever, and the same number of each class; see `balance.balanced_rows`.
 
     Raises:
-        UsageError: a batch size that is none, or `balanced` without `shuffle` or for a store.
+        UsageError: a batch size that is none, an augmentation that there is not, or `balanced` without `shuffle` or for
+            a store.
         DataError: there are no pictures.
     """
 
@@ -44,7 +47,7 @@ class Batches:
         shuffle: bool = False,
         flat: bool = False,
         seed: int = 0,
-        augment: Augment | None = None,
+        augment: Augment | str | None = None,
         balanced: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -58,6 +61,11 @@ class Batches:
         if not len(images):
             raise DataError("There are no pictures to make batches of.", hint="Check the source and its classes.")
         self.images, self.batch_size, self.shuffle, self.flat = images, batch_size, shuffle, flat
+        self.mixup = False
+        if isinstance(augment, str):
+            augment = presets.settled(augment, images.classes, images.shape)
+            self.mixup = "mixup" in augment.split("+")
+            augment = augmentation(augment)
         self.seed, self.augment, self.balanced, self.device = seed, augment, balanced, device_named(device)
         self._passes = 0
 
@@ -106,8 +114,11 @@ class Batches:
         """Augmented bytes, of which the next batch may overwrite the memory, and labels on the device."""
         chosen = self._from_disk if isinstance(self.images, StoredImages) else self._from_memory
         for position, (pixels, labels) in enumerate(chosen(seed, epoch, start), start):
-            if self.augment is not None:
-                pixels = self.augment(pixels, torch.Generator().manual_seed(seed_of(seed, epoch, position, AUGMENT)))
+            if self.augment is not None or self.mixup:
+                generator = torch.Generator().manual_seed(seed_of(seed, epoch, position, AUGMENT))
+                pixels = pixels if self.augment is None else self.augment(pixels, generator)
+                if self.mixup:
+                    pixels, labels = mixup(pixels, labels, len(self.classes), generator)
             yield pixels, labels.to(self.device)
 
     def _from_memory(self, seed: int, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -167,8 +178,8 @@ class DataLoaders:
         shuffle_train="Training pictures always are, validation pictures never.",
         num_workers="There are none: whole batches are gathered at once.",
         valid_pct="splits.hold_out(0.1)",
-        item_tfms="augment=... changes whole batches; the recipes' setting augment names some.",
-        batch_tfms="augment=... changes whole batches; the recipes' setting augment names some.",
+        item_tfms='augment="flip+crop+brightness" changes whole batches.',
+        batch_tfms='augment="flip+crop+brightness" changes whole batches.',
     )
     def from_images(
         cls,
@@ -178,17 +189,19 @@ class DataLoaders:
         flat: bool = False,
         valid: Literal["valid", "test"] = "valid",
         seed: int = 0,
-        augment: Augment | None = None,
+        augment: Augment | str | None = None,
         balanced: bool = False,
         device: torch.device | str = "cpu",
     ) -> DataLoaders:
         """Shuffled training batches and unshuffled validation batches, from `.valid` where there is one.
 
         `valid="test"` validates on the test pictures, as the walk-through does: what is then chosen by looking at
-        them is no longer an honest test. With `balanced` the training pictures of an epoch are of each class alike.
+        them is no longer an honest test. `augment` ("flip+shift", or as `Batches` takes it) is of training pictures
+        alone. With `balanced` the training pictures of an epoch are of each class alike.
 
         Raises:
-            UsageError: no splits, `valid` is neither "valid" nor "test", or `balanced` for a store.
+            UsageError: no splits, `valid` is neither "valid" nor "test", an augmentation that there is not, or
+                `balanced` for a store.
             DataError: `valid="test"` and there is no test split.
         """
         if not isinstance(splits, Splits):
@@ -239,11 +252,12 @@ class DataLoaders:
             DataError: the batches hold something other than pictures.
         """
         from ..show import figures
+        from ..show.labels import label_of
 
         x, y = self.one_batch()
         shape = self.train.images.shape if isinstance(self.train, Batches) else tuple(x.shape[1:])
         if len(shape) != 3:
             raise DataError(f"A batch of shape {tuple(x.shape)} holds no pictures to show.", hint="Draw it yourself.")
         pixels = x[:max_n].reshape(-1, *shape).cpu().numpy()
-        labels = [self.classes[int(label)] if self.classes else str(int(label)) for label in y[:max_n]]
+        labels = [label_of(label, self.classes or ()) for label in y[:max_n].cpu().numpy()]
         return figures.grid(pixels, labels)

@@ -27,6 +27,7 @@ from .catalog import EMPTY, HIDDEN, LINKED, OTHER, OUTSIDE, UNNAMED, Bad, Catalo
 from .decode import FITS, Seen, Shape, decode_and_look, look
 from .decoded import Kept, Stamp, find_kept, keep, stamps_of
 from .images import Images, Splits, chosen_labels
+from .presets import against_mirrors
 from .streams import Chunk, Stream, Streams
 
 LARGEST_OWN = 64  # pixels a side; pictures that are all of one size, and no larger, keep it
@@ -143,7 +144,10 @@ def default_recipe(catalog: Catalog, classes: Sequence[str] = (), size: int = 0)
     fewest = min((counts[name] for name in classes or catalog.classes), default=0)
     side = size or _least_side(catalog, files)
     if side >= LEAST_FOR_CNN and fewest >= LEAST_PICTURES:
-        why = "which trains on mirrored and shifted pictures, too; where left and right matter: --augment shift"
+        against = against_mirrors(classes or catalog.classes)
+        why = "which trains on varied pictures, too, also mirrored; where left and right matter: --augment shift"
+        if against:
+            why = f"which trains on varied pictures, too, but on no mirrored ones, since {against}"
         return "cnn", f"Without --recipe these pictures are for cnn, {why}."
     least = f"the smallest class has {fewest:,} pictures" if fewest < LEAST_PICTURES else f"they are {side} pixels high"
     takes = f"{LEAST_PICTURES} pictures of each class, {LEAST_FOR_CNN} pixels high or more"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..records import Chain, Report, StepView, XRay
+from .labels import label_of
 from .page import Html, Piece, escaped, name_of, table, tag
 from .pixels import as_picture, colors_of, colors_of_map, data_uri, weight_maps
 
@@ -89,7 +90,7 @@ def _batch(values: Mapping[str, Any], classes: Sequence[str]) -> Piece:
         picture = as_picture(values["x"][at])
         if picture is None:
             return ""
-        label = label_of(labels[at].flatten()[0].item(), classes)
+        label = label_of(labels[at], classes)
         said: Piece = ""
         if shares is not None:
             best = int(shares[at].argmax())
@@ -97,10 +98,6 @@ def _batch(values: Mapping[str, Any], classes: Sequence[str]) -> Piece:
         drawn = tag("img", src=data_uri(colors_of(picture)), alt=f"Picture {at + 1} of the batch")
         items.append(tag("li", drawn, f"{at + 1}: ", name_of(label), said))
     return tag("ul", items, class_="pictures narrow")
-
-
-def label_of(label: float | int, classes: Sequence[str]) -> str:
-    return classes[int(label)] if label == int(label) and 0 <= label < len(classes) else f"{label:g}"
 
 
 def largest_moves(

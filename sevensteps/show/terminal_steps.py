@@ -17,8 +17,9 @@ from rich.style import Style
 from rich.text import Text
 
 from ..records import Chain, XRay
+from .labels import label_of
 from .pixels import as_picture, colors_of, colors_of_map, shades_of, signs_of, weight_maps
-from .report_steps import label_of, largest_moves
+from .report_steps import largest_moves
 from .terminal import printable
 
 SIDE = 28  # pixels a side of what is looked at closely
@@ -130,7 +131,7 @@ def _print_batch(out: Console, values: Mapping[str, Any], classes: Sequence[str]
         picture = as_picture(values["x"][at])
         if picture is None:
             return
-        told = [f"{at + 1} {label_of(values['targets'][at].flatten()[0].item(), classes)}"]
+        told = [f"{at + 1} {label_of(values['targets'][at], classes)}"]
         if shares is not None:
             best = int(shares[at].argmax())
             told.append(f"{shares[at][best]:.0%} {label_of(best, classes)}")

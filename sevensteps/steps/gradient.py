@@ -23,8 +23,8 @@ from .loss import (
     codes,
     column,
     cross_entropy,
+    labels_or_shares,
     mse_loss,
-    row,
     settings_of,
     sigmoid_l1_loss,
     weights_of,
@@ -158,8 +158,9 @@ def _binary_cross_entropy_slope(predictions: Float[Tensor, "batch 1"], targets: 
 def _cross_entropy_slope(
     predictions: Float[Tensor, "batch classes"], targets: Tensor, label_smoothing: float = 0.0
 ) -> Float[Tensor, "batch classes"]:
-    labels = row(predictions, targets).long()
-    wanted = F.one_hot(labels, predictions.shape[1]).to(predictions.dtype)
+    wanted = labels_or_shares(predictions, targets)
+    if not wanted.is_floating_point():
+        wanted = F.one_hot(wanted, predictions.shape[1]).to(predictions.dtype)
     wanted = wanted * (1 - label_smoothing) + label_smoothing / predictions.shape[1]
     return (F.softmax(predictions, dim=1) - wanted) / predictions.shape[0]
 

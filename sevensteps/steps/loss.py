@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -60,11 +60,13 @@ def binary_cross_entropy_with_logits(
 
 def cross_entropy(
     predictions: Float[Tensor, "batch classes"],
-    targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"],
+    targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"] | Float[Tensor, "batch classes"],
     label_smoothing: float = 0.0,
     weight: Float[Tensor, " classes"] | None = None,
 ) -> Float[Tensor, ""]:
     """Minus the log probability of the right one of several classes, from raw scores; in nats.
+
+    Targets are labels, or the share of each class: then it is the mean over the classes with these weights.
 
     With label smoothing the target gives that share to all classes alike (Szegedy et al., "Rethinking the Inception
     architecture", 2016). A weight is that of the picture's own class, also for the share that smoothing gives others.
@@ -77,11 +79,11 @@ def cross_entropy(
             f"Cross-entropy takes a score for each class, and the predictions are {tuple(predictions.shape)}.",
             hint="For two classes with one score use binary_cross_entropy_with_logits.",
         )
-    labels = row(predictions, targets).long()
+    labels = labels_or_shares(predictions, targets)
     if weight is None:
         return F.cross_entropy(predictions, labels, label_smoothing=label_smoothing)
     losses = F.cross_entropy(predictions, labels, label_smoothing=label_smoothing, reduction="none")
-    return _mean(losses.unsqueeze(1), labels, weight)
+    return _mean(losses.unsqueeze(1), targets, weight)
 
 
 def mse_loss(
@@ -179,6 +181,20 @@ def row(predictions: Tensor, targets: Tensor) -> Shaped[Tensor, " batch"]:
             hint="Targets are (batch,) or (batch, 1), with one for each row of predictions.",
         )
     return targets
+
+
+def labels_or_shares(predictions: Tensor, targets: Tensor) -> Int64[Tensor, " batch"] | Float[Tensor, "batch classes"]:
+    """What cross-entropy takes: labels, or floats with the share of each class; of two classes the second's is enough.
+
+    Raises:
+        ShapeError: targets that do not fit the predictions.
+    """
+    if targets.is_floating_point() and targets.shape == predictions.shape:
+        return targets.to(predictions.dtype)
+    targets = row(predictions, targets)
+    if targets.is_floating_point() and predictions.shape[1] == 2 and (targets != targets.round()).any():
+        return torch.stack([1 - targets, targets], dim=1).to(predictions.dtype)
+    return targets.long()
 
 
 def codes(predictions: Tensor, targets: Tensor) -> Float[Tensor, "batch scores"]:
