@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from sevensteps.data.images import Splits
@@ -31,6 +32,18 @@ def put(folder: Path, *files: str, content: bytes = b"") -> Path:
 def pets(folder: Path) -> Path:
     """Two classes of five pictures."""
     return put(folder, *(f"{name}/{number}.png" for name in ("cat", "dog") for number in range(5)))
+
+
+def digits_in(folder: Path) -> Path:
+    """Scikit-learn's 1,797 handwritten digits as PNGs of 8 x 8, a class a digit."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    for number, (image, label) in enumerate(zip(found.images, found.target, strict=True)):
+        content = io.BytesIO()
+        Image.fromarray((image * 255 / 16).round().astype(np.uint8)).save(content, "PNG")
+        put(folder, f"{label}/{number}.png", content=content.getvalue())
+    return folder
 
 
 def loaded(folder: Path, **how: Any) -> tuple[Splits, str]:

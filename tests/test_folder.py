@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from folders import loaded, pets, png, put
+from folders import digits_in, loaded, pets, png, put
 from PIL import Image
 from typed import Done, error_in, here, refused
 
@@ -514,16 +514,8 @@ def test_other_sources_keep_the_recipe_that_they_had(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Scikit-learn's handwritten digits as a folder of PNGs, a class a digit."""
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    home = tmp_path_factory.mktemp("digits")
-    for number, (image, label) in enumerate(zip(found.images, found.target, strict=True)):
-        content = io.BytesIO()
-        Image.fromarray((image * 255 / 16).round().astype(np.uint8)).save(content, "PNG")
-        put(home, f"digits/{label}/{number}.png", content=content.getvalue())
-    return home
+    """The folder that holds the folder `digits`."""
+    return digits_in(tmp_path_factory.mktemp("digits") / "digits").parent
 
 
 @pytest.fixture(scope="module")

@@ -141,7 +141,7 @@ def default_recipe(catalog: Catalog, classes: Sequence[str] = (), size: int = 0)
     files = [file for file in catalog.splits["train"] if is_picture(file.path) or catalog.base]
     files = [file for file in files if not classes or file.name in classes]
     counts = Counter(file.name for file in files)
-    fewest = min((counts[name] for name in classes or catalog.classes), default=0)
+    fewest = min((counts[name] for name in classes or counts), default=0)  # a folder of other files is no class
     side = size or _least_side(catalog, files)
     if side >= LEAST_FOR_CNN and fewest >= LEAST_PICTURES:
         against = against_mirrors(classes or catalog.classes)
@@ -149,7 +149,8 @@ def default_recipe(catalog: Catalog, classes: Sequence[str] = (), size: int = 0)
         if against:
             why = f"which trains on varied pictures, too, but on no mirrored ones, since {against}"
         return "cnn", f"Without --recipe these pictures are for cnn, {why}."
-    least = f"the smallest class has {fewest:,} pictures" if fewest < LEAST_PICTURES else f"they are {side} pixels high"
+    many = f"{fewest:,} picture{'s' * (fewest != 1)}"
+    least = f"the smallest class has {many}" if fewest < LEAST_PICTURES else f"they are {side} pixels high"
     takes = f"{LEAST_PICTURES} pictures of each class, {LEAST_FOR_CNN} pixels high or more"
     return "linear", f"Without --recipe these pictures are for linear: {least}, and cnn takes {takes}."
 
