@@ -14,7 +14,7 @@ from typed import here
 
 from sevensteps.data.audit import audit
 from sevensteps.data.images import Images, Splits
-from sevensteps.data.near import groups_of, kept_together, near_pairs
+from sevensteps.data.near import groups_of, kept_together, known_pairs, near_pairs
 from sevensteps.opening import open_source
 from sevensteps.recipe import Recipe
 
@@ -147,3 +147,22 @@ def test_the_command_gives_them(folder: Path, capsys: pytest.CaptureFixture[str]
     assert "near-duplicates" not in found["not_looked_for"]
     words = here("data", str(folder), cwd=folder, capsys=capsys)
     assert "near-duplicates within a split: 60 groups, the most alike first:" in words.out
+
+
+def test_pictures_that_were_compared_before_are_not_compared_again(
+    splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEVENSTEPS_CACHE", str(tmp_path))
+    some = splits.train[:2500]
+    first = known_pairs(some)
+    (kept,) = tmp_path.glob("near/*.json")
+    found = json.loads(kept.read_text())
+    assert found["first"] == first.first.tolist()
+    kept.write_text(json.dumps({"first": [0], "second": [1], "scores": [0.5]}))
+    assert known_pairs(some).second.tolist() == [1]
+    beyond = {"first": [0], "second": [9999], "scores": [1]}
+    for damage in ("{", "[]", json.dumps(beyond), json.dumps({**beyond, "first": [0, 1]})):
+        kept.write_text(damage)
+        again = known_pairs(some)
+        assert again.first.tolist() == first.first.tolist()
+        assert again.scores.tolist() == first.scores.tolist()

@@ -10,15 +10,22 @@ of like things differ in much that no blur explains, however near their pixels a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 
+from .. import files
+from ..errors import FileError
+from ..places import cache_folder
 from .images import Images
 
+VERSION = 1  # of what is held for a copy: raise it when that changes
+WORTH_KEEPING = 2000  # pictures, whose comparison takes some tenths of a second
 SIDE = 32  # pixels a side at most that pictures are compared at
 MOST = 250_000  # pictures: the search compares all with all, in seconds for 100,000 and in a minute or two for these
 # The share of the contrast that may be left unexplained: at it 7 pairs of scikit-learn's 1,797 digits are held for
@@ -69,6 +76,32 @@ def near_pairs(pixels: Pixels) -> Pairs:
     return Pairs(pairs[:, 0], pairs[:, 1], scores)
 
 
+def known_pairs(images: Images) -> Pairs:
+    """The near-copies among these pictures, from the cache where the same ones were compared before."""
+    if len(images) < WORTH_KEEPING:
+        return near_pairs(images.pixels)
+    path = cache_folder() / "near" / f"{images.fingerprint[:24]}-{VERSION}.json"
+    try:
+        found = json.loads(path.read_bytes())
+        pairs = Pairs(
+            np.array(found["first"], dtype=np.int64),
+            np.array(found["second"], dtype=np.int64),
+            np.array(found["scores"], dtype=np.float64),
+        )
+        if pairs.first.shape == pairs.second.shape == pairs.scores.shape and (
+            not len(pairs.first) or (0 <= pairs.first.min() and pairs.second.max() < len(images))
+        ):
+            return pairs
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        pass
+    pairs = near_pairs(images.pixels)
+    with contextlib.suppress(FileError):  # a cache that cannot be written costs a second next time
+        files.make_folder(path.parent)
+        kept = {"first": pairs.first, "second": pairs.second, "scores": pairs.scores}
+        files.write(path, json.dumps({key: of.tolist() for key, of in kept.items()}))
+    return pairs
+
+
 def groups_of(pairs: Pairs, count: int) -> Int64[np.ndarray, " count"]:
     """For each of so many pictures the number of its group, -1 for one in none: pairs that share a picture are one."""
     from scipy.sparse import coo_array
@@ -90,7 +123,7 @@ def kept_together(images: Images) -> tuple[Images, int]:
     """
     if len(images) > MOST:
         return images, 0
-    pairs = near_pairs(images.pixels)
+    pairs = known_pairs(images)
     if not len(pairs.first):
         return images, 0
     copies = len(np.unique([pairs.first, pairs.second]))
