@@ -89,7 +89,7 @@ def known_pairs(images: Images) -> Pairs:
             np.array(found["scores"], dtype=np.float64),
         )
         if pairs.first.shape == pairs.second.shape == pairs.scores.shape and (
-            not len(pairs.first) or (0 <= pairs.first.min() and pairs.second.max() < len(images))
+            not len(pairs.first) or (pairs.first.min() >= 0 and pairs.second.max() < len(images))
         ):
             return pairs
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
