@@ -8,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.datasets import load_digits
 from typed import here
 
 from sevensteps.data.audit import audit
 from sevensteps.data.images import Images, Splits
-from sevensteps.data.near import groups_of, kept_together, known_pairs, near_pairs
+from sevensteps.data.near import Pairs, groups_of, kept_together, known_pairs, near_pairs
 from sevensteps.opening import open_source
 from sevensteps.recipe import Recipe
 
@@ -166,3 +170,14 @@ def test_pictures_that_were_compared_before_are_not_compared_again(
         again = known_pairs(some)
         assert again.first.tolist() == first.first.tolist()
         assert again.scores.tolist() == first.scores.tolist()
+
+
+@given(st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)).filter(lambda pair: pair[0] != pair[1]), max_size=40))
+def test_groups_are_the_connected_components_of_pairs(found: list[tuple[int, int]]) -> None:
+    first, second = (np.array([pair[side] for pair in found], dtype=np.int64) for side in (0, 1))
+    groups = groups_of(Pairs(first, second, np.ones(len(found))), 30)
+    _, wanted = connected_components(coo_array((np.ones(len(found)), (first, second)), shape=(30, 30)), False)
+    together = groups[:, None] == groups[None]
+    alone = groups == -1
+    assert (alone == (np.bincount(wanted)[wanted] == 1)).all()
+    assert (together[~alone][:, ~alone] == (wanted[:, None] == wanted[None])[~alone][:, ~alone]).all()

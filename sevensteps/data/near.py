@@ -104,16 +104,18 @@ def known_pairs(images: Images) -> Pairs:
 
 def groups_of(pairs: Pairs, count: int) -> Int64[np.ndarray, " count"]:
     """For each of so many pictures the number of its group, -1 for one in none: pairs that share a picture are one."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+    above = list(range(count))  # of each row, one that it is in a group with; itself at the top
 
-    groups = np.full(count, -1, dtype=np.int64)
-    if len(pairs.first):
-        ones = np.ones(len(pairs.first), dtype=np.int8)
-        _, parts = connected_components(coo_array((ones, (pairs.first, pairs.second)), shape=(count, count)), False)
-        sizes = np.bincount(parts)
-        groups = np.where(sizes[parts] > 1, parts, -1).astype(np.int64)
-    return groups
+    def top(row: int) -> int:
+        while above[row] != row:
+            above[row] = row = above[above[row]]
+        return row
+
+    for one, other in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True):
+        one, other = sorted((top(one), top(other)))
+        above[other] = one
+    parts = np.array([top(row) for row in range(count)], dtype=np.int64)
+    return np.where(np.bincount(parts, minlength=count)[parts] > 1, parts, -1)
 
 
 def kept_together(images: Images) -> tuple[Images, int]:
