@@ -232,6 +232,7 @@ def _worth_trying(recipe: Recipe) -> str:
     classes = f" --classes {' '.join(map(_quoted, chosen))}" if chosen else ""
     classes += "" if recipe.bad_files == "stop" else f" --bad-files {recipe.bad_files}"
     classes += f" --folds {recipe.folds}" if recipe.folds else ""
+    classes += f" --fix {_quoted(_from_here(recipe.fix))}" if recipe.fix else ""
     classes += "" if recipe.balance == "none" else f" --balance {recipe.balance}"
     return f"{_program()} train{source}{classes} --recipe {following.get(recipe.name, 'linear')} --plots"
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from .cli_common import Common, as_flags, flags_of, program, quoted, said_as_typed
-from .errors import SevenstepsError
+from .errors import SevenstepsError, UsageError
 from .recipe import FILE_SETTINGS, how_read
 
 Files = flags_of(FILE_SETTINGS)
@@ -21,6 +21,8 @@ def data(
     source: str | None = None,
     *,
     classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
+    fix: str = "",
+    suggest: Path | None = None,
     fresh: bool = False,
     files: Files = AS_THEY_ARE,  # type: ignore[valid-type]
     common: Common = Common(),
@@ -33,21 +35,34 @@ def data(
         pullover-dress (unless given), fashion-mnist, a folder of class folders, or the path of IDX files or of a store.
     classes
         Only these classes.
+    fix
+        A corrections file (CSV: picture,now,was,why): show the pictures as they are with it. No picture is changed.
+    suggest
+        A file to write corrections into that what was found proposes: to be looked through, then used with --fix.
     fresh
         Decode every file again, also those whose size and times are what they were.
     """
     from . import jobs
+    from .data import corrections
     from .show import terminal
 
     console, error = terminal.consoles(quiet_stdout=common.json)
+    if suggest is not None:
+        if fix:
+            raise UsageError("--fix and --suggest are two things.", hint="Type one of them, and then the other.")
+        corrections.refuse_if_in_the_way(suggest, source or "")
     with said_as_typed("data", source, classes):
         splits, found = jobs.data(
             source or "pullover-dress",
             classes,
             lambda note: error.print(terminal.printable(getattr(note, "line", ""))),
+            fix=fix,
             fresh=fresh,
             **{key: value for key, value in vars(files).items() if value is not None},
         )
+    rows = corrections.suggested(splits, found) if suggest is not None else []
+    if suggest is not None:
+        corrections.save(rows, suggest, source or "")
     channels, height, width = found.shape
     if common.json:
         print(
@@ -57,6 +72,8 @@ def data(
                     "classes": list(found.classes),
                     "counts": found.counts,
                     "sizes": {f"{width}x{height}x{channels}": sum(sum(c.values()) for c in found.counts.values())},
+                    "corrections": splits.corrected.as_json() if splits.corrected else None,
+                    "suggested": len(rows) if suggest is not None else None,
                     "bad_files": [{"picture": name, "reason": reason} for name, reason in splits.bad_files],
                     "duplicates": _scored(found.duplicates, found.near_duplicates),
                     "leaks": _scored(found.leaks, found.near_leaks),
@@ -68,9 +85,9 @@ def data(
         return 0
     head = f"{splits.source}: pictures of {width}x{height}, {channels} channel{'s' * (channels > 1)}"
     console.print(terminal.printable(head))
-    rows = [[name, *(f"{counts[name]:,}" for counts in found.counts.values())] for name in found.classes]
+    table = [[name, *(f"{counts[name]:,}" for counts in found.counts.values())] for name in found.classes]
     total = ["all", *(f"{sum(counts.values()):,}" for counts in found.counts.values())]
-    terminal.print_table(console, ("class", *found.counts), [*rows, total])
+    terminal.print_table(console, ("class", *found.counts), [*table, total])
     for what, groups in (
         ("exact duplicates within a split", found.duplicates),
         ("pictures in two splits", found.leaks),
@@ -85,6 +102,10 @@ def data(
         console.print(terminal.printable(f"{what}: {looked}{', the most alike first:' * bool(alike)}"))
         for group, score in alike[:_SHOWN]:
             console.print(terminal.printable(f"  {score:.2f}  {', '.join(group[:_SHOWN])}"))
+    if suggest is not None:
+        console.print(terminal.printable(f"{suggest}: {len(rows):,} corrections proposed; look through them first"))
+        with_it = f"{quoted(source or 'pullover-dress')} --fix {quoted(str(suggest))}"
+        terminal.print_next(console, None, [f"{program()} {verb} {with_it}" for verb in ("data", "train")])
     return 0
 
 
@@ -104,6 +125,7 @@ def prepare(
     classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
     hold_out: float = 0.1,
     seed: int = 0,
+    fix: Annotated[str, Parameter(show=False)] = "",
     files: Files = AS_THEY_ARE,  # type: ignore[valid-type]
     common: Common = Common(),
 ) -> int:
@@ -127,6 +149,12 @@ def prepare(
     from . import jobs
     from .data.store import in_words
     from .show import terminal
+
+    if fix:
+        raise UsageError(
+            "prepare takes no --fix: a run keeps its corrections beside its pictures, and in a store they are one.",
+            hint=f"Train on the pictures as they are: {program()} train {quoted(source)} --fix {quoted(fix)}",
+        )
 
     console, error = terminal.consoles(quiet_stdout=common.json)
     with terminal.working(error) as observe:

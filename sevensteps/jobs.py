@@ -155,6 +155,7 @@ def _trained(
             if out or save:
                 folder = stack.enter_context(runs.new_folder(recipe, Path(out) if out else None, force=force))
                 stack.enter_context(_interrupts_name(folder))
+                runs.save_corrections(folder, splits.corrected)
                 runs.save_recipe(folder, recipe, now)
             run = to_the_end(Work(folder, recipe, now, splits, learn, seconds, Doctor(learn), plots), observe)
             return run, now["data"].get("test", "")
@@ -201,13 +202,15 @@ def resume(
         if epochs is not None:
             recipe = _extended(folder, recipe, found, epochs, observe)
         seconds: dict[str, float] = {}
-        splits, recipe = prepared(recipe, seconds, observe)
+        splits, recipe = prepared(recipe, seconds, observe, runs.corrections_of(folder, recipe, before))
         from .judge.doctor import Doctor
         from .training import Work, count_look, finding_from, save, snapshot, to_the_end
 
         with computing_with(recipe.threads):
             now = recorded(splits, recipe)
             refuse_other_pictures(folder, recipe, before, splits)
+            if not runs.has_corrections(folder / runs.CORRECTIONS, before):
+                runs.save_corrections(folder, splits.corrected)
             _say_differences(before, now, exact, observe)
             learn = recipe.learner(splits)
             recipe = recipe.replace(gradient=learn.gradient)
@@ -288,6 +291,12 @@ def verify(
         line = "is not there" if there is None else "is not what the checkpoint says"
         repair = f"; sevensteps resume {folder} makes it again"
         checks.append(Check(name, there == wanted, "as the checkpoint says" if there == wanted else line + repair))
+    if "corrections" in (before := recorded_in(found.recipe)):
+        same = runs.has_corrections(folder / runs.CORRECTIONS, before)
+        line = (
+            "as the recipe says" if same else f"is not what the recipe says; see what sevensteps resume {folder} can do"
+        )
+        checks.append(Check(runs.CORRECTIONS, same, line))
     judged = checkpoint.is_judged(folder, found)
     if found.stopped:
         line = "of this model" if judged else f"missing, or of another model; sevensteps resume {folder} judges again"
@@ -326,7 +335,8 @@ def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> l
 
     before = recorded_in(found.recipe)
     # A clock does not repeat: what it ended is ended at the same place.
-    splits, recipe = prepared(Recipe.from_toml(found.recipe).replace(stop_seconds=0.0), {}, observe)
+    recipe = Recipe.from_toml(found.recipe).replace(stop_seconds=0.0)
+    splits, recipe = prepared(recipe, {}, observe, runs.corrections_of(folder, recipe, before))
     now = recorded(splits, recipe)
     with computing_with(recipe.threads):
         learn = recipe.learner(splits)
@@ -347,9 +357,11 @@ def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> l
 
 
 def data(
-    source: str | Path, classes: Sequence[str] = (), observe: Observe = lambda event: None, **how: Any
+    source: str | Path, classes: Sequence[str] = (), observe: Observe = lambda event: None, *, fix: str = "", **how: Any
 ) -> tuple[Splits, Audit]:
-    """What a source holds: counts, sizes, exact and near duplicates and leaks, and bad files. `how` is as for `load`.
+    """What a source holds: counts, sizes, exact and near duplicates and leaks, and bad files.
+
+    `fix` is a corrections file, and `how` as for `load`.
 
     Raises:
         DataError: no such source, or pictures that cannot be used.
@@ -359,7 +371,7 @@ def data(
 
     if str(source) not in SOURCES and holds_files(Path(source)):
         how = {"bad_files": "skip", **how}
-    splits = load(source, classes or None, say=lambda line: observe(Note(line)), **how)
+    splits = load(source, classes or None, fix=fix, say=lambda line: observe(Note(line)), **how)
     return splits, audit(splits, near=True)
 
 

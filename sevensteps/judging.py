@@ -241,8 +241,8 @@ def _judged_again(
         RunError: the pictures are others now, or another process has the run.
         DataError: there is no such split.
     """
-    splits, recipe = prepared(Recipe.from_toml(found.recipe), {}, observe)
-    recorded = recorded_in(found.recipe)
+    recipe, recorded = Recipe.from_toml(found.recipe), recorded_in(found.recipe)
+    splits, recipe = prepared(recipe, {}, observe, runs.corrections_of(folder, recipe, recorded))
     refuse_other_pictures(folder, recipe, recorded, splits)
     named = {"test": splits.test, "valid": splits.valid, "train": splits.train}
     images = named.get(split)

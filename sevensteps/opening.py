@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from .training import Observe
 
 
-def prepared(recipe: Recipe, seconds: dict[str, float], observe: Observe) -> tuple[Splits, Recipe]:
-    """The pictures, with some held out, and the recipe with every open choice made for them.
+def prepared(
+    recipe: Recipe, seconds: dict[str, float], observe: Observe, fix: str | None = None
+) -> tuple[Splits, Recipe]:
+    """The pictures, with some held out, and the recipe with every open choice made for them. `fix` as `open_source`.
 
     Raises:
         DataError, RecipeError: pictures or settings that cannot be used.
     """
     began = time.perf_counter()
-    splits = open_source(recipe, observe)
+    splits = open_source(recipe, observe, fix)
     recipe = recipe.replace(folds=_folds(recipe, splits, observe))
     splits = recipe.held_out(splits)
     data = time.perf_counter()
@@ -47,8 +49,8 @@ def prepared(recipe: Recipe, seconds: dict[str, float], observe: Observe) -> tup
     return splits, settled
 
 
-def open_source(recipe: Recipe, observe: Observe) -> Splits:
-    """The pictures that a recipe names.
+def open_source(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits:
+    """The pictures that a recipe names; `fix` is a corrections file to use instead of the recipe's.
 
     Raises:
         DataError: no such source, or pictures that cannot be used.
@@ -63,6 +65,7 @@ def open_source(recipe: Recipe, observe: Observe) -> Splits:
     splits = load(
         recipe.source,
         recipe.classes or None,
+        fix=recipe.fix if fix is None else fix,
         say=lambda line: observe(Note(line)),
         **vars(how_read(vars(recipe))),
     )
@@ -158,6 +161,7 @@ def recorded(splits: Splits, recipe: Recipe) -> dict[str, Any]:
             **({OUT_OF_FOLD: whole(splits).fingerprint} if recipe.folds > 1 else {}),
         },
         **({"bad_files": len(splits.bad_files)} if splits.bad_files else {}),
+        **({"corrections": splits.corrected.as_json()} if splits.corrected else {}),
     }
 
 

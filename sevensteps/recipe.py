@@ -67,6 +67,7 @@ class Recipe:
     )
     file_column: str = setting("", "The column of a table that names the files. Empty: the one that does.")
     label_column: str = setting("", "The column of a table that gives the classes. Empty: label, class or the like.")
+    fix: str = setting("", "A corrections file: what pictures count as other classes, or not at all. Empty: none.")
     hold_out: float = setting(0.1, "Share of the training pictures held out for validation.", least=0, most=0.9)
     validate_on: Literal["valid", "test"] = setting("valid", "Pictures looked at after each epoch.")
     batch_size: int = setting(256, "Pictures in a mini-batch.", least=1)
@@ -309,6 +310,7 @@ class Recipe:
 
         return self.replace(
             source=_from_anywhere(self.source),
+            fix=str(Path(self.fix).absolute()) if self.fix else "",
             size=self.size or _own_size(self.source, splits),
             width=self.width or usual_width(self.model),
             augment=augment,

@@ -23,6 +23,25 @@ def pictures(n: int, split: str = "") -> str:
     return f"{n:,} {split}{' ' * bool(split)}picture{'s' * (n != 1)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What a corrections file did to the pictures of a source, and the file's bytes with their SHA-256."""
+
+    relabeled: int
+    excluded: int
+    sha256: str
+    content: bytes = field(repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """As recipes and `data --json` give it: without the bytes."""
+        return {"relabeled": self.relabeled, "excluded": self.excluded, "sha256": self.sha256}
+
+    @property
+    def in_words(self) -> str:
+        """Such as "3 relabeled, 5 left out"."""
+        return f"{self.relabeled:,} relabeled, {self.excluded:,} left out"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """One mini-batch has been through steps 2 to 5.

@@ -63,7 +63,7 @@ def collect(folder: Path) -> Report:
     tables = _tables(folder, classes) if judgement else {}
     split = next((name for name in _COUNTS if name in tables), None)
     table = tables[split] if split else None
-    splits, gone = _pictures(recipe, recorded)
+    splits, gone = _pictures(folder, recipe, recorded)
     missing: dict[str, str] = {}
     figures = calibrated = mistakes = None
     scores: dict[str, Score] = {}
@@ -134,10 +134,11 @@ def _tables(folder: Path, classes: Sequence[str]) -> dict[str, Predictions]:
     return from_jsonl(folder / checkpoint.PREDICTIONS, classes)
 
 
-def _pictures(recipe: Recipe, recorded: Mapping[str, Any]) -> tuple[Splits | None, str]:
+def _pictures(folder: Path, recipe: Recipe, recorded: Mapping[str, Any]) -> tuple[Splits | None, str]:
     """The pictures that the run was trained on; or why they cannot be had."""
     try:
-        splits = recipe.held_out(open_source(recipe, lambda event: None))
+        fix = runs.corrections_of(folder, recipe, recorded)
+        splits = recipe.held_out(open_source(recipe, lambda event: None, fix))
     except SevenstepsError as error:
         return None, error.message
     if not same_pictures(recorded, splits):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,11 +25,13 @@ from .checkpoint import (
     TIMINGS,
 )
 from .errors import RunError, SevenstepsError, nearest
+from .reading import regular
 from .recipe import Recipe
-from .records import Epoch
+from .records import Corrected, Epoch
 
 ROOT = Path("runs")  # where runs go unless --out says otherwise
-FILES = (RECIPE, CHECKPOINT, PREVIOUS, DAMAGED, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, TIMINGS, REPORT)
+CORRECTIONS = "corrections.csv"  # a copy of the file that the pictures were corrected by
+FILES = (RECIPE, CHECKPOINT, PREVIOUS, DAMAGED, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, TIMINGS, REPORT, CORRECTIONS)
 FIGURES = ("curves.png", "results.png", "mistakes.png", "confusion.png", "weights.png")
 LARGEST = 1 << 28  # bytes of a file of lines; a history of a million epochs has some 150 MB
 
@@ -106,6 +109,41 @@ def save_recipe(folder: Path, recipe: Recipe, recorded: Mapping[str, Any]) -> No
         FileError: it cannot be written.
     """
     files.write(folder / RECIPE, recipe.to_toml(recorded))
+
+
+def save_corrections(folder: Path, corrected: Corrected | None) -> None:
+    """Write the copy of the corrections file, where there was one.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    if corrected is not None:
+        files.write(folder / CORRECTIONS, corrected.content)
+
+
+def has_corrections(path: Path, recorded: Mapping[str, Any]) -> bool:
+    """Whether a file is the one that a run's pictures were corrected by, as far as it can be read."""
+    with contextlib.suppress(OSError), regular(path, LARGEST) as (file, _):
+        return bool(hashlib.sha256(file.read()).hexdigest() == recorded.get("corrections", {}).get("sha256"))
+    return False
+
+
+def corrections_of(folder: Path, recipe: Recipe, recorded: Mapping[str, Any]) -> str:
+    """The corrections file to open a run's pictures with: its own copy, or else the one that it was made of; "" for
+    none. Either has to be as it was.
+
+    Raises:
+        RunError: neither is.
+    """
+    if not recipe.fix:
+        return ""
+    for path in (folder / CORRECTIONS, Path(recipe.fix)):
+        if has_corrections(path, recorded):
+            return str(path)
+    raise RunError(
+        f"The corrections of {folder} are lost: {CORRECTIONS} in it and {recipe.fix} are gone, or others now.",
+        hint=f"Bring one of them back, or train anew: sevensteps train --recipe {folder / RECIPE} --fix FILE",
+    )
 
 
 def save_history(folder: Path, history: Iterable[Epoch]) -> None:

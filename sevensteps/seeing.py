@@ -45,8 +45,9 @@ def look(run: Path, *, start: bool = False, picture: int | None = None) -> View:
     saved = runs.open_run(run)
     found = None if start else runs.checkpoint_of(saved.folder, "or xray --start")
     recipe = Recipe.from_toml(found.recipe) if found else saved.recipe
-    splits = recipe.held_out(open_source(recipe, lambda event: None))
     before = recorded_in(found.recipe if found else read_recipe(saved.folder / checkpoint.RECIPE))
+    fix = runs.corrections_of(saved.folder, recipe, before)
+    splits = recipe.held_out(open_source(recipe, lambda event: None, fix))
     refuse_other_pictures(saved.folder, recipe, before, splits)
     with learner_of(saved.folder, found, recipe, splits) as learn:
         return _looked_at(saved.folder, learn, start, picture)

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, Integer, UInt8
 
 from ..errors import DataError, UsageError, nearest
+from ..records import Corrected
 from ..seeds import HOLD_OUT, seed_of
 from .decode import Fit
 
@@ -339,7 +340,8 @@ def _together(groups: Int64[np.ndarray, " n"]) -> list[Int64[np.ndarray, " _"]]:
 class Splits:
     """What a source gives: training pictures, and test and validation pictures where there are any.
 
-    `bad_files` are the ids of files that were left out, since they cannot be used, each with its reason.
+    `bad_files` are the ids of files that were left out, since they cannot be used, each with its reason. `corrected` is
+    what a corrections file has changed.
     """
 
     train: Images
@@ -347,6 +349,7 @@ class Splits:
     valid: Images | None = None
     source: str = ""
     bad_files: tuple[tuple[str, str], ...] = ()
+    corrected: Corrected | None = None
 
     def __post_init__(self) -> None:
         for name, images in (("test", self.test), ("valid", self.valid)):

@@ -52,6 +52,7 @@ def load(
     group: str = "",
     file_column: str = "",
     label_column: str = "",
+    fix: str | Path = "",
     fresh: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Splits:
@@ -68,30 +69,39 @@ def load(
     Files that took long to decode are kept decoded in the cache, and decoded again where their size or times have
     changed; with `fresh`, all of them.
     IDX files that do not fit into memory are prepared into a store first, which is kept in the cache. `classes` picks
-    classes by name, and the order given is the label. `say` gets a line about anything slow, and about a folder.
+    classes by name, and the order given is the label. `fix` is a corrections file (see `corrections`), which is applied
+    before classes are picked. `say` gets a line about anything slow, and about a folder.
 
     >>> load("pullover-dress").train
     Images(train: 12,000 pictures of 28x28x1: 6,000 Pullover, 6,000 Dress)
 
     Raises:
         UsageError: a source that is none of these, or classes that are no list.
-        DataError: no such source, path or class, no pictures, or a single class.
+        DataError: no such source, path or class, no pictures, or a single class; or corrections that do not go with it.
         DownloadError: a source that is not on this machine and could not be fetched.
     """
     _refuse_if_none(source, classes)
     how = How(size, fit, bad_files, group, file_column, label_column)
+    corrections = None
+    if fix:
+        from .corrections import corrected, read
+
+        corrections = read(fix)  # before any picture is
+    wanted = () if fix else tuple(classes or ())  # what is of another class now may be corrected to one of these
     if (catalog := find_catalog(source, how)) is not None:
-        splits = picture_files.load_files(catalog, tuple(classes or ()), how, say, fresh=fresh)
+        splits = picture_files.load_files(catalog, wanted, how, say, fresh=fresh)
     elif not isinstance(source, (str, Path)):
         from .datasets import load_dataset
 
         splits = load_dataset(source, how, say)
     else:
         _refuse_unused(source, how)
-        if str(source) in SOURCES:
-            splits = SOURCES[str(source)](say)
-        else:
-            splits = _from_path(Path(source), tuple(classes or ()), say)
+        named = SOURCES.get(str(source))
+        splits = named(say) if named else _from_path(Path(source), wanted, say)
+    if corrections is not None:
+        splits = corrected(splits, corrections)
+        if splits.corrected is not None:
+            say(f"corrected by {fix}: {splits.corrected.in_words}")
     if classes:
         splits = splits.choose(classes)
     present = [name for name, count in splits.train.counts.items() if count]

@@ -1,0 +1,268 @@
+"""Corrections: a table of pictures that are to count as another class, or not at all; the pictures stay as they are.
+
+`read` a file of them, hold them against the pictures with `corrected`; `suggested` makes some of what an audit found.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import difflib
+import hashlib
+import io
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import files
+from ..errors import DataError, FileError, UsageError, nearest
+from ..reading import regular
+from ..records import Corrected
+from .audit import Audit
+from .images import Images, Splits
+from .store import StoredImages
+
+HEADER = ("picture", "now", "was", "why")
+LARGEST = 1 << 28  # bytes; a row of a million pictures each has some 50 MB
+_FORMAT = f"The first line is {','.join(HEADER)}; sevensteps data SOURCE --suggest FILE writes such a file."
+
+
+class Correction(NamedTuple):
+    """A picture by its id, the class that it is `now` ("" leaves the picture out), the one it `was`, and why."""
+
+    picture: str
+    now: str
+    was: str = ""
+    why: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Corrections:
+    """The rows of a file, each with the line it ends on, and the file's own bytes."""
+
+    path: Path
+    rows: tuple[tuple[int, Correction], ...]
+    content: bytes
+
+
+def read(path: str | Path) -> Corrections:
+    """The corrections in a file: CSV in UTF-8 with the columns `picture`, `now`, `was` and `why`.
+
+    Raises:
+        DataError: no such file, no CSV, another header, or a row that says nothing or what another says already.
+    """
+    path = Path(path)
+    try:
+        with regular(path, LARGEST) as (file, _):
+            content = file.read()
+    except OSError as error:
+        raise DataError(
+            f"The corrections {str(path)!r} cannot be read: {error.strerror}.",
+            hint="sevensteps data SOURCE --suggest FILE writes such a file.",
+        ) from error
+    try:
+        text = content.decode("utf-8-sig")  # spreadsheets put a mark before it
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path}, row {line}: byte 0x{content[error.start]:02x} is not UTF-8.", hint="Save it as CSV in UTF-8."
+        ) from error
+    rows: list[tuple[int, Correction]] = []
+    first: dict[str, int] = {}
+    lines = _lines(path, text)
+    line, header = next(lines, (1, []))
+    if tuple(header) != HEADER:
+        there = f"the header is {','.join(header)!r:.80}" if header else "there is nothing"
+        raise DataError(f"{path}, row {line}: {there}.", hint=_FORMAT)
+    for line, cells in lines:
+        if len(cells) != len(HEADER):
+            raise DataError(
+                f"{path}, row {line}: it has {len(cells)} cells, and there are {len(HEADER)} columns.",
+                hint='A name with a comma stands in quotes: "a,b.png". ' + _FORMAT,
+            )
+        row = Correction(*cells)
+        if not row.picture:
+            raise DataError(f"{path}, row {line}: it names no picture.", hint="Name one, or remove the row.")
+        if row.picture in first:
+            raise DataError(
+                f"{path}, row {line}: {row.picture!r} is in row {first[row.picture]} already.",
+                hint="Keep one row for each picture.",
+            )
+        first[row.picture] = line
+        rows.append((line, row))
+    return Corrections(path, tuple(rows), content)
+
+
+def corrected(splits: Splits, corrections: Corrections) -> Splits:
+    """The same pictures with other labels, and without those that are left out, in the order they had.
+
+    Raises:
+        DataError: a picture or class that is not there, a picture that was of another class, a split or a class of the
+            training pictures of which nothing is left; or the pictures are a store's.
+    """
+    present = _present(splits)
+    if any(isinstance(images, StoredImages) for images in present.values()):
+        raise DataError(
+            f"{splits.source or 'The source'} is a store, and what is in it is not corrected afterwards.",
+            hint="Train on the pictures that it was made of: sevensteps train SOURCE --fix FILE",
+        )
+    places = {name: (split, row) for split, images in present.items() for row, name in enumerate(images.ids)}
+    labels = {split: images.labels.copy() for split, images in present.items()}
+    kept = {split: np.ones(len(images), dtype=bool) for split, images in present.items()}
+    relabeled = excluded = 0
+    for line, (picture, now, was, _) in corrections.rows:
+        where = f"{corrections.path}, row {line}"
+        if picture not in places:
+            raise DataError(
+                f"{where}: there is no picture {picture!r}.", hint=_nearest_picture(picture, splits, places)
+            )
+        split, row = places[picture]
+        of_class = splits.classes[labels[split][row]]
+        if was and was != of_class:
+            raise DataError(
+                f"{where}: {picture!r} is of class {of_class!r}, and was to be of {was!r}.",
+                hint="The pictures have changed since the row was written: look again, then correct or remove it.",
+            )
+        if not now:
+            kept[split][row] = False
+            excluded += 1
+        elif now not in splits.classes:
+            raise DataError(
+                f"{where}: there is no class {now!r} for {picture!r}.",
+                hint=f"{nearest(now, splits.classes)} An empty cell leaves the picture out.",
+            )
+        elif now != of_class:
+            labels[split][row] = splits.classes.index(now)
+            relabeled += 1
+    changed: dict[str, Any] = {
+        split: _kept(dataclasses.replace(images, labels=labels[split]), kept[split])
+        for split, images in present.items()
+    }
+    _refuse_emptied(corrections.path, present, changed)
+    digest = hashlib.sha256(corrections.content).hexdigest()
+    made = Corrected(relabeled, excluded, digest, corrections.content)
+    return dataclasses.replace(splits, **changed, corrected=made)
+
+
+def suggested(splits: Splits, found: Audit) -> list[Correction]:
+    """What an audit proposes: of copies, exact or nearly, one is kept, and the others are left out.
+
+    Kept is the first, but one that is tested on before one that is validated on, and that before one that is trained
+    on. Where copies are of two classes the row says so, since one label is wrong, or they are no copies.
+    """
+    classes: dict[str, str] = {}
+    rank: dict[str, int] = {}
+    for place, images in enumerate(_present(splits).values()):
+        of_split = {name: images.classes[label] for name, label in zip(images.ids, images.labels.tolist(), strict=True)}
+        classes |= of_split
+        rank |= dict.fromkeys(of_split, -place)
+    exact = {group[0]: group for group in found.duplicates + found.leaks}
+    groups: list[tuple[list[str], float]] = []
+    for group, score in found.near_duplicates + found.near_leaks:  # in these the first of exact copies stands for all
+        groups.append(([name for first in group for name in exact.get(first, [first])], score))
+    near = {name for group, _ in groups for name in group}
+    groups += [(group, 1.0) for first, group in exact.items() if first not in near]
+    same = {name: first for first, group in exact.items() for name in group}
+    rows = []
+    for group, score in groups:
+        keep = min(group, key=rank.__getitem__)  # the first of the lowest
+        for name in group:
+            if name == keep:
+                continue
+            is_same = name in same and same[name] == same.get(keep)
+            why = f"same pixels as {keep}" if is_same else f"nearly the same as {keep} (score {min(score, 0.99):.2f})"
+            if rank[name] != rank[keep]:
+                why += ", which is of another split"
+            if classes[name] != classes[keep]:
+                why += f"; that is of class {classes[keep]}: which of the two is right?"
+            rows.append(Correction(name, "", classes[name], why))
+    order = {name: place for place, name in enumerate(classes)}
+    return sorted(rows, key=lambda row: order[row.picture])
+
+
+def save(rows: Sequence[Correction], path: Path, source: str | Path) -> None:
+    """Write corrections into a new file.
+
+    Raises:
+        UsageError, FileError: see `refuse_if_in_the_way`; or it cannot be written.
+    """
+    refuse_if_in_the_way(path, source)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADER)
+    writer.writerows(rows)
+    files.write(path, text.getvalue())
+
+
+def refuse_if_in_the_way(path: Path, source: str | Path) -> None:
+    """Raise if a new file may not be written there.
+
+    Raises:
+        UsageError: it would lie among the pictures of the source.
+        FileError: there is something already.
+    """
+    if os.path.lexists(path):
+        raise FileError(f"{path} is there already; nothing was changed.", hint="Choose another name, or remove it.")
+    if Path(source).is_dir() and path.resolve().is_relative_to(Path(source).resolve()):
+        raise UsageError(
+            f"{path} would lie among the pictures of {source}, which stay as they are.",
+            hint=f"Write it beside them: --suggest {Path(source).absolute().name or 'source'}-fix.csv",
+        )
+
+
+def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV text that are not empty, each with the line it ends on.
+
+    Raises:
+        DataError: it is no CSV.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for cells in reader:
+            if cells:
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise DataError(f"{path}, row {reader.line_num}: it is not CSV: {error}.", hint=_FORMAT) from error
+
+
+def _present(splits: Splits) -> dict[str, Images]:
+    """The splits that there are; what a copy is tested on comes last."""
+    named = {"train": splits.train, "valid": splits.valid, "test": splits.test}
+    return {name: images for name, images in named.items() if images is not None}
+
+
+def _kept(images: Images, kept: np.ndarray) -> Images:
+    """The pictures that are kept; where all are, without a copy of their pixels."""
+    return images if kept.all() else images.take(np.flatnonzero(kept))
+
+
+def _refuse_emptied(path: Path, before: dict[str, Images], after: dict[str, Images]) -> None:
+    """Raise if nothing is left of something that there was.
+
+    Raises:
+        DataError: naming the split or the class.
+    """
+    for split, images in after.items():
+        if len(before[split]) and not len(images):
+            raise DataError(f"{path} leaves out every picture of the {split} split.", hint="Leave some in.")
+    counts = {split: images.counts for split, images in after.items()}
+    for name in before["train"].classes:
+        there = any(of_split[name] for of_split in (before["train"].counts, *counts.values()))
+        if there and not counts["train"][name]:
+            raise DataError(
+                f"{path} leaves no picture of class {name!r} to train on.",
+                hint="Remove some of its rows; or all of them, and leave the class out with --classes.",
+            )
+
+
+def _nearest_picture(picture: str, splits: Splits, known: dict[str, tuple[str, int]]) -> str:
+    """What may have been meant by a picture that is not there."""
+    if reason := dict(splits.bad_files).get(picture):
+        return f"It is left out already, as a bad file: {reason}. Remove the row."
+    close = difflib.get_close_matches(picture, known, n=1)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return f"Pictures are named as sevensteps data prints them, such as {next(iter(known), '')!r}."
