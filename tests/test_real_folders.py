@@ -76,7 +76,7 @@ def test_matplotlib_s_own_data_as_it_is_installed(tmp_path: Path) -> None:
     assert f"{vectors} bad files left out: images/" in said
     assert "no class, since no file of it is a picture: fonts, plot_directive, stylelib" in said
     assert "for linear: the smallest class has 3 pictures" in said
-    # Of 24 pictures 21 are icons: there is nothing to learn from so few, but each is judged by a model that is without it.
+    # Of 24 pictures 21 are icons: nothing can be learned from so few, but each is judged by a model without it.
     assert result["cross_validation"]["n"] == 24
     assert result["baselines"]["most frequent class"]["correct"] == 21
 
