@@ -27,11 +27,12 @@ _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 
 
 @contextlib.contextmanager
-def replacing(path: Path, keep: Path | None = None) -> Iterator[IO[bytes]]:
+def replacing(path: Path, keep: Path | None = None, *, lasting: bool = True) -> Iterator[IO[bytes]]:
     """Open a file beside `path` for writing; it takes the place of `path` when the block ends without an error.
 
     What was at `path` goes to `keep` where that is given: between the two renames `keep` is all there is, and at every
-    moment one of them is whole.
+    moment one of them is whole. What can be made again and carries a checksum need not be `lasting`: after a power cut
+    it may be gone, or damaged.
 
     Raises:
         FileError: the folder cannot be written, the disk is full, or the name belongs to a folder.
@@ -44,7 +45,8 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[IO[bytes]]:
             try:
                 with io.BufferedWriter(_Raw(descriptor), 1 << 20) as file:
                     yield file
-                os.fsync(descriptor)
+                if lasting:
+                    os.fsync(descriptor)
             finally:
                 os.close(descriptor)
             if keep is not None and path.exists():
@@ -54,7 +56,8 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[IO[bytes]]:
             with contextlib.suppress(OSError):
                 os.unlink(part)
             raise
-        sync_folder(path.parent)
+        if lasting:
+            sync_folder(path.parent)
 
 
 class _Raw(io.RawIOBase):

@@ -121,7 +121,7 @@ def keep(
         _make_room(index.parent, size)
         files.remove(index)  # first, so that no index ever stands beside pixels of another
         checksum = 0
-        with files.replacing(index.with_suffix(_PIXELS)) as file:
+        with files.replacing(index.with_suffix(_PIXELS), lasting=False) as file:
             for (_, _, pixels), known in zip(decoded, stamped, strict=True):
                 some = pixels if all(known) else pixels[np.array(known, dtype=bool)]
                 checksum = zlib.crc32(some, checksum)
