@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -62,6 +63,12 @@ def finished(process: Any) -> Done:
     out, err = process.communicate(timeout=120)
     assert "Traceback" not in err, err
     return Done(process.returncode, out, err)
+
+
+def shown(done: Done) -> str:
+    """All that a terminal got, which holds nothing that it obeys."""
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", done.out + done.err)
+    return done.out + done.err
 
 
 def refused(done: Done, code: int, *words: str) -> None:

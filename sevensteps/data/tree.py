@@ -239,10 +239,13 @@ def _class_of(folder: Path, place: str, named: dict[str, str]) -> str:
     """
     written = text_of(place.split("/")[-1])
     name = unicodedata.normalize("NFC", written)
-    before = named.setdefault(name.lower(), place)
+    before = named.setdefault(" ".join(name.lower().split()), place)
     other = text_of(before.split("/")[-1])
     if other != written:
-        only = "in upper and lower case" if unicodedata.normalize("NFC", other) != name else "in their Unicode form"
+        composed = unicodedata.normalize("NFC", other)
+        spaced = " ".join(composed.split()) == " ".join(name.split())
+        only = "in upper and lower case" if composed.lower() == name.lower() else "in spaces and case"
+        only = "in their Unicode form" if composed == name else "in spaces" if spaced else only
         raise DataError(
             f"{folder}: the class folders {text_of(before)!a} and {text_of(place)!a} differ only {only}.",
             hint="If they are one class, give them one name; if two, names that can be told apart.",
