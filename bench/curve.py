@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import math
 import statistics
 import sys
 import time
@@ -126,7 +127,7 @@ def tutorial_as_markdown(kept: Kept) -> str:
             theirs, ratio = f"{times[reached]:.1f} (epoch {reached + 1})", f"{times[reached] / seconds:.1f}"
         else:
             theirs = f"not in {len(means)} epochs, {times[-1]:.0f} s"
-            ratio = f"over {times[-1] / seconds:.1f}" if times[-1] > seconds else ""
+            ratio = f"over {math.floor(10 * times[-1] / seconds) / 10:.1f}" if times[-1] > seconds else ""
         lines.append(f"| {wanted:.2%} | {seconds:.1f} | {theirs} | {ratio} |")
     grid = ", ".join(f"{record['lr']:g}: {max(record['accuracies']):.2%}" for record in kept["tutorial, held out"])
     best = max(range(len(means)), key=means.__getitem__)

@@ -136,7 +136,8 @@ def resume(
     console, error = terminal.consoles(quiet_stdout=common.json)
     with terminal.training(console, error) as observe:
         done = jobs.resume(run, epochs=epochs, exact=exact, plots=plots, observe=observe)
-    return _shown(done, done.recipe, common)
+    folds = done.recipe.folds if done.recipe.folds > 1 else 0  # 1 is what was found to do
+    return _shown(done, done.recipe.replace(folds=folds), common)
 
 
 def _shown(run: Run, chosen: Recipe, common: Common) -> int:
@@ -225,10 +226,13 @@ def _worth_trying(recipe: Recipe) -> str:
         "linear": "relu",
         "relu": "cnn",
     }
+    from .data.fashion import CLASSES
+
     embedded = recipe.source == "pullover-dress"
     source = "" if embedded else f" {_quoted(_from_here(recipe.source))}"
     # A run's own recipe names its classes also where they are all there are.
-    chosen = () if embedded and recipe.classes == ("Pullover", "Dress") else recipe.classes
+    every = {"pullover-dress": ("Pullover", "Dress"), "fashion-mnist": CLASSES}.get(recipe.source)
+    chosen = () if recipe.classes == every else recipe.classes
     classes = f" --classes {' '.join(map(_quoted, chosen))}" if chosen else ""
     classes += "" if recipe.bad_files == "stop" else f" --bad-files {recipe.bad_files}"
     classes += f" --folds {recipe.folds}" if recipe.folds else ""

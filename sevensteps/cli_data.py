@@ -136,7 +136,7 @@ def prepare(
     Parameters
     ----------
     source
-        pullover-dress, fashion-mnist, a folder of class folders, or the path of IDX files.
+        pullover-dress, fashion-mnist, or the path of pictures: whatever train takes, but for a store.
     out
         The file to write; NAME.store in this folder unless given.
     classes

@@ -195,6 +195,8 @@ def resume(
         if found:
             for name in checkpoint.rebuild(folder, found):
                 gone = name in checkpoint.JUDGED
+                if gone and not found.stopped:
+                    continue  # it said how far an interrupted run was
                 how = "was of another model, or damaged: it is gone" if gone else "was made again from the checkpoint"
                 observe(Note(f"{folder / name} {how}."))
         else:
@@ -395,6 +397,9 @@ def prepare(
     """
     from .data.prepare import prepare as write
     from .data.sources import load_streams
+
+    if not 0 <= hold_out <= 0.9:
+        raise UsageError(f"hold_out is {hold_out!r}, and must be 0 to 0.9.", hint="--hold-out 0.1")
 
     def say(line: str) -> None:
         observe(Note(line))

@@ -75,6 +75,11 @@ def open_source(recipe: Recipe, observe: Observe, fix: str | None = None) -> Spl
                 f"{recipe.source}: the {name} split has no pictures.",
                 hint="Remove its files, and training pictures are held out in their place.",
             )
+    if splits.valid is not None and recipe.hold_out not in (0, Recipe.hold_out):
+        raise RecipeError(
+            f"hold_out is {recipe.hold_out}, and {recipe.source} has validation pictures of its own.",
+            hint="Leave it out.",
+        )
     splits = _copies_kept_together(recipe, splits, observe)
     if splits.test is None and recipe.validate_on == "test":
         raise DataError(f"{recipe.source} has no test pictures to validate on.", hint="Set validate_on = valid.")

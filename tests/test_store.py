@@ -470,7 +470,7 @@ def test_a_store_is_a_source_for_every_verb(source: Path, tmp_path: Path, capsys
     assert json.loads(typed("data", "three.store", "--json").out)["counts"]["valid"] == {"0": 10, "1": 10, "2": 10}
     refused(typed("prepare", "three.store", "--out", "again.store"), 1, "is a store already")
     refused(typed("prepare", "nowhere"), 1, "no source or path 'nowhere'")
-    refused(typed("prepare", str(source), "--hold-out", "2", "--out", "b.store"), 1, "between 0 and 1")
+    refused(typed("prepare", str(source), "--hold-out", "2", "--out", "b.store"), 2, "must be 0 to 0.9")
     os.truncate(tmp_path / "three.store", 5000)
     refused(typed("train", "three.store"), 1, "three.store", "cut off", "prepare")
     assert error_in(typed("data", "three.store", "--json"))["code"] == "data"
@@ -600,3 +600,19 @@ def test_idx_files_that_do_not_fit_into_memory_are_prepared_by_themselves(tmp_pa
     assert "prepared once into" in done.stdout
     assert "do not fit into memory" in done.stdout
     assert len(list((tmp_path / "cache" / "stores").glob("large-*.store"))) == 1
+
+
+def test_each_split_of_a_store_has_the_sums_of_its_pictures(tmp_path: Path) -> None:
+    target = tmp_path / "pullover-dress.store"
+    prepare(load_streams("pullover-dress"), target)
+    stored, memory = load(target), load("pullover-dress").hold_out(0.1)
+    for split in ("train", "valid", "test"):
+        assert getattr(stored, split).sums == getattr(memory, split).sums
+
+
+def test_a_share_to_hold_out_of_a_source_with_validation_pictures_is_refused(tmp_path: Path) -> None:
+    prepare(load_streams("pullover-dress"), tmp_path / "x.store")
+    done = sevensteps("train", "x.store", "--hold-out", "0.3", cwd=tmp_path)
+    assert done.code == 2
+    assert "hold_out is 0.3, and x.store has validation pictures of its own" in done.err
+    assert not (tmp_path / "runs").exists()

@@ -127,15 +127,14 @@ class Batches:
         size, count = self.batch_size, len(self.images)
         # In their own order the bytes need no copy, unless somebody may change them.
         order = self.order(seed, epoch) if self.shuffle or self.augment else None
+        if order is None:
+            for low in range(start * size, count, size):
+                yield pixels[low : low + size], labels[low : low + size].clone()
+            return
         buffer = pixels.new_empty((min(size, count), *pixels.shape[1:]))
         for low in range(start * size, count, size):
-            high = min(low + size, count)
-            if order is None:
-                yield pixels[low:high], labels[low:high].clone()
-            else:
-                rows = order[low:high]
-                chosen = torch.index_select(pixels, 0, rows, out=buffer[: high - low])
-                yield chosen, labels.index_select(0, rows)
+            rows = order[low : low + size]
+            yield torch.index_select(pixels, 0, rows, out=buffer[: len(rows)]), labels.index_select(0, rows)
 
     def _from_disk(self, seed: int, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The same of a store."""

@@ -1,7 +1,7 @@
 """Step 5, step: move each parameter a little downhill. Optimizers, and schedules for the learning rate.
 
-`SGD` is written out here; any class of `torch.optim` that needs no closure serves too. A schedule is a pure function
-of how far training is, `(batch, total) -> factor of the learning rate`, and has no state of its own.
+`SGD` and `Muon` are written out here; any class of `torch.optim` that needs no closure serves too. A schedule is a pure
+function of how far training is, `(batch, total) -> factor of the learning rate`, and has no state of its own.
 """
 
 from __future__ import annotations
