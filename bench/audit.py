@@ -1,11 +1,13 @@
-"""Planted near-copies and how many are found, with what is found besides; and the seconds of it.
+"""Planted near-copies and wrong labels and how many are found, with what is found besides; and the seconds of it.
 
 python bench/audit.py            scikit-learn's digits, and Fashion-MNIST's training and test pictures together (70,000)
+python bench/audit.py labels     wrong labels alone; cleanlab (extra dev-full) ranks by the same probabilities
 """
 
 from __future__ import annotations
 
 import io
+import sys
 import time
 
 import numpy as np
@@ -15,6 +17,7 @@ from PIL import Image
 import sevensteps as ss
 from sevensteps.data.audit import audit
 from sevensteps.data.near import near_pairs
+from sevensteps.judge.suspects import confident_off_diagonal, out_of_fold
 
 DIRECTIONS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)]
 
@@ -75,14 +78,59 @@ def planted(name: str, pictures: np.ndarray, count: int) -> None:
     print("    two that nobody planted (Fashion-MNIST has real near-copies)", flush=True)
 
 
+def wrong_labels(name: str, pixels: np.ndarray, labels: np.ndarray) -> None:
+    """Plant 3 % wrong labels, three times, and print how many of the first suspects they are, ours and cleanlab's."""
+    from cleanlab.filter import find_label_issues
+
+    classes, count = int(labels.max()) + 1, round(0.03 * len(labels))
+    shares: dict[str, list[float]] = {}
+    seconds, found_in_all = [], []
+    for seed in range(3):
+        random = np.random.default_rng(seed)
+        rows = random.choice(len(labels), count, replace=False)
+        wrong = labels.copy()
+        wrong[rows] = (labels[rows] + random.integers(1, classes, count)) % classes
+        began = time.perf_counter()
+        probabilities = out_of_fold(pixels, wrong, classes)
+        found, _, _ = confident_off_diagonal(probabilities, wrong)
+        seconds.append(time.perf_counter() - began)
+        found_in_all.append(len(found))
+        ranked = {"ours": found}
+        for rule in ("confident_learning", "prune_by_noise_rate"):
+            for by in ("normalized_margin", "self_confidence"):
+                ranked[f"cleanlab, {rule}, {by}"] = find_label_issues(
+                    wrong, probabilities, filter_by=rule, return_indices_ranked_by=by, n_jobs=1
+                )
+        for who, order in ranked.items():
+            shares.setdefault(who, []).append(float(np.isin(order[:count], rows).sum()) / count)
+    listed = " ".join(f"{count:,}" for count in found_in_all)
+    print(
+        f"{name}: {len(labels):,} pictures, {count:,} wrong labels planted, three seeds; {max(seconds):.1f} s at most"
+    )
+    print(f"  suspects: {listed}")
+    for who, of_one in shares.items():
+        each = " ".join(f"{share:.1%}" for share in of_one)
+        print(f"  planted among the first {count:,}, {who}: {np.mean(of_one):.1%} ({each})", flush=True)
+
+
 def main() -> None:
-    """Print both tables, and the seconds of the whole audit."""
+    """Print the tables, and the seconds of the whole audit."""
     from sklearn.datasets import load_digits
 
     print(describe())
-    planted("scikit-learn's digits", (load_digits().images * 255 / 16).round().astype(np.uint8), 400)
+    digits, labels = load_digits().images, load_digits().target.astype(np.int64)
+    digits = (digits * 255 / 16).round().astype(np.uint8)
     splits = ss.load("fashion-mnist")
     assert splits.test is not None
+    wrong_labels("scikit-learn's digits", digits[:, None], labels)
+    embedded = ss.load("pullover-dress").train
+    wrong_labels("Pullovers and dresses", embedded.pixels, embedded.labels)
+    some = splits.train.take(np.arange(12_000))
+    wrong_labels("Fashion-MNIST, the first", some.pixels, some.labels)
+    wrong_labels("Fashion-MNIST", splits.train.pixels, splits.train.labels)
+    if sys.argv[1:] == ["labels"]:
+        return
+    planted("scikit-learn's digits", digits, 400)
     planted("Fashion-MNIST", np.concatenate([splits.train.pixels[:, 0], splits.test.pixels[:, 0]]), 1000)
     began = time.perf_counter()
     found = audit(splits, near=True)

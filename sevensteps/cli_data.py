@@ -5,13 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from .cli_common import Common, as_flags, flags_of, program, quoted, said_as_typed
 from .errors import SevenstepsError, UsageError
 from .recipe import FILE_SETTINGS, how_read
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .data.audit import Audit
 
 Files = flags_of(FILE_SETTINGS)
 AS_THEY_ARE = Files()
@@ -27,7 +32,7 @@ def data(
     files: Files = AS_THEY_ARE,  # type: ignore[valid-type]
     common: Common = Common(),
 ) -> int:
-    """Show what a source holds: counts, sizes, exact duplicates, and pictures that are in two splits.
+    """Show what a source holds: counts, sizes, bad files, copies within and across splits, and labels that look wrong.
 
     Parameters
     ----------
@@ -77,8 +82,11 @@ def data(
                     "bad_files": [{"picture": name, "reason": reason} for name, reason in splits.bad_files],
                     "duplicates": _scored(found.duplicates, found.near_duplicates),
                     "leaks": _scored(found.leaks, found.near_leaks),
-                    "suspects": [],
-                    "not_looked_for": [*found.not_looked_for, "suspects"],
+                    "suspects": [
+                        {"picture": one.id, "label": one.label, "likely": one.likely, "score": round(one.score, 4)}
+                        for one in found.suspects
+                    ],
+                    "not_looked_for": list(found.not_looked_for),
                 }
             )
         )
@@ -98,10 +106,15 @@ def data(
         ("near-duplicates within a split", found.near_duplicates),
         ("near-duplicates in two splits", found.near_leaks),
     ):
-        looked = "not looked for among so many pictures" if found.not_looked_for else f"{len(alike):,} groups"
+        looked = (
+            "not looked for among so many pictures"
+            if "near-duplicates" in found.not_looked_for
+            else f"{len(alike):,} groups"
+        )
         console.print(terminal.printable(f"{what}: {looked}{', the most alike first:' * bool(alike)}"))
         for group, score in alike[:_SHOWN]:
             console.print(terminal.printable(f"  {score:.2f}  {', '.join(group[:_SHOWN])}"))
+    _print_suspects(console, found)
     if suggest is not None:
         console.print(terminal.printable(f"{suggest}: {len(rows):,} corrections proposed; look through them first"))
         with_it = f"{quoted(source or 'pullover-dress')} --fix {quoted(str(suggest))}"
@@ -109,7 +122,23 @@ def data(
     return 0
 
 
-_SHOWN = 5  # groups, and pictures of each
+_SHOWN = 5  # groups, and pictures of each; suspects
+
+
+def _print_suspects(console: Console, found: Audit) -> None:
+    """The labels that look wrong to a quick model, the first few by name."""
+    from .show import terminal
+
+    if "suspects" in found.not_looked_for:
+        console.print(
+            "labels that look wrong: not looked for; it takes two classes of ten pictures, and 100,000 at most"
+        )
+        return
+    count = f"{len(found.suspects):,}{', the likeliest first:' * bool(found.suspects)}"
+    console.print(f"labels that look wrong to a quick model, right or not: {count}")
+    for one in found.suspects[:_SHOWN]:
+        line = f"  {one.score:.2f}  {one.id}: labeled {one.label}, looks like {one.likely}"
+        console.print(terminal.printable(line))
 
 
 def _scored(exact: list[list[str]], near: list[tuple[list[str], float]]) -> list[dict[str, Any]]:

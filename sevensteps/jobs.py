@@ -361,7 +361,7 @@ def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> l
 def data(
     source: str | Path, classes: Sequence[str] = (), observe: Observe = lambda event: None, *, fix: str = "", **how: Any
 ) -> tuple[Splits, Audit]:
-    """What a source holds: counts, sizes, exact and near duplicates and leaks, and bad files.
+    """What a source holds: counts, bad files, copies and leaks, and labels that look wrong.
 
     `fix` is a corrections file, and `how` as for `load`.
 
@@ -370,11 +370,17 @@ def data(
     """
     from .data.audit import audit
     from .data.sources import SOURCES, holds_files, load
+    from .judge.suspects import suspects
 
     if str(source) not in SOURCES and holds_files(Path(source)):
         how = {"bad_files": "skip", **how}
     splits = load(source, classes or None, fix=fix, say=lambda line: observe(Note(line)), **how)
-    return splits, audit(splits, near=True)
+    found = audit(splits, near=True)
+    near = [ids for ids, _ in (*found.near_duplicates, *found.near_leaks)]
+    wrong = suspects(splits, [*found.duplicates, *found.leaks, *near])
+    if wrong is None:
+        return splits, dataclasses.replace(found, not_looked_for=(*found.not_looked_for, "suspects"))
+    return splits, dataclasses.replace(found, suspects=wrong)
 
 
 def prepare(

@@ -562,6 +562,16 @@ class Mistakes:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspect:
+    """A picture whose label looks wrong to a model that has not learned from it."""
+
+    id: str
+    label: str
+    likely: str  # the class that it looks like
+    score: float  # one less the probability of the label, in [0, 1]
+
+
+@dataclass(frozen=True, slots=True)
 class AuditResult:
     """What can be seen in the pictures without a model: counts of each split, exact copies within and across splits."""
 

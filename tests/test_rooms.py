@@ -92,6 +92,7 @@ WITHOUT_TORCH = [
     "judge/intervals",
     "judge/predictions",
     "judge/scores",
+    "judge/suspects",
     "files",
     "errors",
     "records",

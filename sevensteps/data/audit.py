@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int64, Shaped, UInt8
 
+from ..records import Suspect
 from .images import Images, Splits
 from .near import MOST, groups_of, near_pairs, smaller
 
@@ -26,6 +27,7 @@ class Audit:
     leaks: list[list[str]]
     near_duplicates: list[tuple[list[str], float]] = field(default_factory=list)
     near_leaks: list[tuple[list[str], float]] = field(default_factory=list)
+    suspects: list[Suspect] = field(default_factory=list)  # the likeliest first; see judge/suspects
     not_looked_for: tuple[str, ...] = ()
 
 
@@ -67,7 +69,7 @@ def audit(splits: Splits, *, near: bool = False) -> Audit:
         [ids for ids, is_leak in exact if is_leak],
         [(ids, score) for (ids, is_leak), score in alike if not is_leak],
         [(ids, score) for (ids, is_leak), score in alike if is_leak],
-        ("near-duplicates",) if near and is_many else (),
+        not_looked_for=("near-duplicates",) if near and is_many else (),
     )
 
 
