@@ -29,6 +29,8 @@ def data(
     fix: str = "",
     suggest: Path | None = None,
     fresh: bool = False,
+    show_augmented: Path | None = None,
+    augment: str | None = None,
     files: Files = AS_THEY_ARE,  # type: ignore[valid-type]
     common: Common = Common(),
 ) -> int:
@@ -46,25 +48,44 @@ def data(
         A file to write corrections into that what was found proposes: to be looked through, then used with --fix.
     fresh
         Decode every file again, also those whose size and times are what they were.
+    show_augmented
+        Save a figure of a few pictures as training sees them in this PNG file, and do nothing else.
+    augment
+        What varies them there, as `train --augment` takes it; auto unless given.
     """
     from . import jobs
     from .data import corrections
     from .show import terminal
 
     console, error = terminal.consoles(quiet_stdout=common.json)
+    settings = {key: value for key, value in vars(files).items() if value is not None}
+
+    def observe(note: Any) -> None:
+        error.print(terminal.printable(getattr(note, "line", "")))
+
+    if show_augmented is not None:
+        from .previewing import show_augmented as shown
+
+        if suggest is not None:
+            raise UsageError("--show-augmented and --suggest are two things.", hint="Type one of them, then the other.")
+        settings |= ({"classes": classes} if classes else {}) | ({"fix": fix} if fix else {})
+        with said_as_typed("data", source, classes):
+            made = shown(source or "pullover-dress", show_augmented, augment or "auto", observe, **settings)
+        if common.json:
+            print(json.dumps(dataclasses.asdict(made)))
+            return 0
+        count = len(made.pictures)
+        said = f"{made.file}: {count} pictures as they are, and as the first {made.epochs} epochs of training see them"
+        console.print(terminal.printable(f"{said}: {made.augment}"))
+        return 0
+    if augment is not None:
+        raise UsageError("--augment is of what --show-augmented shows.", hint="Add --show-augmented FILE.png.")
     if suggest is not None:
         if fix:
             raise UsageError("--fix and --suggest are two things.", hint="Type one of them, and then the other.")
         corrections.refuse_if_in_the_way(suggest, source or "")
     with said_as_typed("data", source, classes):
-        splits, found = jobs.data(
-            source or "pullover-dress",
-            classes,
-            lambda note: error.print(terminal.printable(getattr(note, "line", ""))),
-            fix=fix,
-            fresh=fresh,
-            **{key: value for key, value in vars(files).items() if value is not None},
-        )
+        splits, found = jobs.data(source or "pullover-dress", classes, observe, fix=fix, fresh=fresh, **settings)
     rows = corrections.suggested(splits, found) if suggest is not None else []
     if suggest is not None:
         corrections.save(rows, suggest, source or "")

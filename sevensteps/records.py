@@ -623,6 +623,16 @@ class Portion:
 
 
 @dataclass(frozen=True, slots=True)
+class Varied:
+    """A figure of pictures as training sees them: its file, what varies them, which they are, and how many epochs."""
+
+    file: str
+    augment: str
+    pictures: tuple[str, ...]
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A store that was made: its file, its size, and how many pictures of each split it has."""
 

@@ -49,6 +49,12 @@ def some_figures(splits: Splits, classes: tuple[str, ...]) -> dict[str, Figure]:
     many, guesses = random.integers(0, k, 500), random.integers(0, k, 500)
     return {
         "grid": figures.grid(pixels, [classes[label] for label in labels]),
+        "varied": figures.varied(
+            pixels[:2],
+            random.random((2, 3, 1, 28, 28)).astype(np.float32),
+            classes[:2],
+            [[f"60 % {classes[0]}, 40 % {classes[1]}"] * 3] * 2,
+        ),
         "one picture": figures.results(pixels[:1], labels[:1], probabilities[:1], classes),
         "results": figures.results(pixels, labels.tolist(), probabilities, classes),
         "mistakes": figures.worst_mistakes(pixels, labels, probabilities, classes),
@@ -83,6 +89,7 @@ def test_any_class_name_is_drawn_letter_by_letter(tmp_path: Path, name: str) -> 
         figures.confusion([0, 1], [1, 1], [name, "$" + name + "$"]),
         figures.weights(np.ones((1, 16)), (1, 4, 4), [name, "$" + name + "$"]),
         figures.metrics(["train_loss", name], [[1.0, 2.0]]),
+        figures.varied(pixels, np.zeros((1, 1, 1, 4, 4), np.float32), [name], [["$" + name + "$"]]),
     ):
         figures.save(figure, tmp_path / "figure.png")
 
@@ -95,6 +102,22 @@ def test_the_grid_shows_the_pixels_of_each_picture_under_its_label(splits: Split
     for axes, picture in zip(drawn, pixels, strict=True):
         assert np.allclose(axes.images[0].get_array(), picture[0] / 255)
         assert axes.images[0].get_clim() == (0, 1)
+
+
+def test_varied_pictures_stand_beside_the_picture_that_they_are_of(splits: Splits) -> None:
+    pixels = splits.test.pixels[:2]
+    seen = np.random.default_rng(0).random((2, 3, 1, 28, 28)).astype(np.float32)
+    labels = [["Coat", "Coat", "90 % Coat, 10 % Bag"], ["Bag"] * 3]
+    figure = figures.varied(pixels, seen, ["Coat", "Bag"], labels)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["Coat", "", "", "90 % Coat\n10 % Bag", "Bag", "", "", ""]
+    expected = np.concatenate([pixels[:, None] / 255, seen], 1).reshape(8, 28, 28)
+    for axes, picture in zip(figure.axes, expected, strict=True):
+        assert np.allclose(axes.images[0].get_array(), picture)
+    with pytest.raises(ShapeError, match="1 names"):
+        figures.varied(pixels, seen, ["Coat"], labels)
+    with pytest.raises(ShapeError, match="do not go together"):
+        figures.varied(pixels, seen, ["Coat", "Bag"], [["Coat"], ["Bag"]])
 
 
 def test_uint8_and_float_pixels_look_the_same_and_normalized_ones_are_stretched(splits: Splits) -> None:

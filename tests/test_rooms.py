@@ -23,7 +23,18 @@ ROOM_OF = {
     ),
     "checkpoint": "runs",
     **dict.fromkeys(
-        ("training", "fitting", "cross_validation", "opening", "judging", "reporting", "seeing", "advice"), "jobs"
+        (
+            "training",
+            "fitting",
+            "cross_validation",
+            "opening",
+            "judging",
+            "reporting",
+            "seeing",
+            "previewing",
+            "advice",
+        ),
+        "jobs",
     ),
     **dict.fromkeys(("cli_common", "cli_data", "cli_judging", "cli_showing"), "cli"),
     "__init__": "the package",

@@ -89,10 +89,19 @@ def save(figure: Figure, path: str | Path) -> Path:
         FileError: the file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"A figure is saved as PNG, and {path} would not say so.", hint=f"Use {path.stem}.png.")
+    must_be_png(path)
     files.write(path, _png(figure, dpi=150))
     return path
+
+
+def must_be_png(path: Path) -> None:
+    """Raise where a figure would be saved under a name that promises another format.
+
+    Raises:
+        UsageError: it does.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"A figure is saved as PNG, and {path} would not say so.", hint=f"Use {path.stem}.png.")
 
 
 def show(figure: Figure) -> None:
@@ -125,6 +134,37 @@ def grid(pixels: Pixels, labels: Sequence[str]) -> Figure:
             f"There are {len(pixels)} pictures and {len(labels)} labels.", hint="Give one label a picture."
         )
     return _pictures(pixels, [_short(label) for label in labels], wrong=[False] * len(labels))
+
+
+@_our_style()
+def varied(
+    originals: Pixels, seen: Float[np.ndarray, "n epochs c h w"], names: Sequence[str], labels: Sequence[Sequence[str]]
+) -> Figure:
+    """A row for each picture: as it is, under its class, and then as each epoch of training sees it.
+
+    Where a label there is not the picture's class, as under mixup, it stands above.
+
+    Raises:
+        ShapeError: not as many rows or epochs of one as of another.
+    """
+    count, epochs = seen.shape[:2]
+    if not len(originals) == len(names) == len(labels) == count or any(len(row) != epochs for row in labels):
+        raise ShapeError(
+            f"{len(originals)} pictures, {len(names)} names, {len(labels)} rows of labels and pixels {seen.shape} do "
+            "not go together.",
+            hint="Give a name, and pixels and a label for each epoch, for each picture.",
+        )
+    figure = Picture(figsize=(1.35 * (epochs + 1), 1.5 * count + 0.5))
+    axes = figure.subplots(count, epochs + 1, squeeze=False)
+    for row, name, original, pictures, said in zip(axes, names, originals, seen, labels, strict=True):
+        drawn = [*_drawable(original[None]), *_drawable(pictures)]
+        above = [_short(name), *("\n".join(map(_short, label.split(", "))) if label != name else "" for label in said)]
+        for one, picture, title in zip(row, drawn, above, strict=True):
+            one.set_axis_off()
+            one.imshow(picture, cmap="gray", vmin=0, vmax=1)
+            one.set_title(title, fontsize=9 if one is row[0] else 6, parse_math=False)
+    figure.suptitle(f"Each picture as it is, and as the first {epochs} epochs of training see it", fontsize=10)
+    return figure
 
 
 @_our_style()
