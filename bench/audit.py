@@ -17,7 +17,7 @@ from PIL import Image
 import sevensteps as ss
 from sevensteps.data.audit import audit
 from sevensteps.data.near import near_pairs
-from sevensteps.judge.suspects import confident_off_diagonal, out_of_fold
+from sevensteps.judge.suspects import confident_learning, out_of_fold
 
 DIRECTIONS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)]
 
@@ -92,7 +92,7 @@ def wrong_labels(name: str, pixels: np.ndarray, labels: np.ndarray) -> None:
         wrong[rows] = (labels[rows] + random.integers(1, classes, count)) % classes
         began = time.perf_counter()
         probabilities = out_of_fold(pixels, wrong, classes)
-        found, _, _ = confident_off_diagonal(probabilities, wrong)
+        found, _, _ = confident_learning(probabilities, wrong)
         seconds.append(time.perf_counter() - began)
         found_in_all.append(len(found))
         ranked = {"ours": found}

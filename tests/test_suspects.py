@@ -14,7 +14,7 @@ from sklearn.model_selection import cross_val_predict
 from typed import here, three_classes, write_idx
 
 from sevensteps.data.images import Images, Splits
-from sevensteps.judge.suspects import confident_off_diagonal, out_of_fold, suspects
+from sevensteps.judge.suspects import confident_learning, out_of_fold, suspects
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -61,6 +61,7 @@ def test_they_are_those_of_cleanlab_on_the_same_probabilities(which: str, splits
     pytest.importorskip("cleanlab", reason="cleanlab is what this is held against: pip install '.[dev-full]'")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        from cleanlab.count import num_label_issues
         from cleanlab.filter import find_label_issues
         from cleanlab.rank import get_label_quality_scores
 
@@ -68,13 +69,14 @@ def test_they_are_those_of_cleanlab_on_the_same_probabilities(which: str, splits
     classes = int(labels.max()) + 1
     wrong, rows = planted(labels, classes)
     probabilities = out_of_fold(pixels, wrong, classes)
-    found, likely, scores = confident_off_diagonal(probabilities, wrong)
-    theirs = find_label_issues(wrong, probabilities, filter_by="confident_learning", n_jobs=1)
-    assert set(found.tolist()) == set(np.flatnonzero(theirs).tolist())
+    found, likely, scores = confident_learning(probabilities, wrong)
+    theirs = num_label_issues(wrong, probabilities, estimation_method="off_diagonal_calibrated")
+    assert abs(len(found) - theirs) <= 1  # theirs is cut, ours is rounded
     np.testing.assert_allclose(1 - scores, get_label_quality_scores(wrong, probabilities)[found], atol=1e-6)
-    how = {"filter_by": "confident_learning", "n_jobs": 1, "return_indices_ranked_by": "normalized_margin"}
-    ranked = find_label_issues(wrong, probabilities, **how)
-    assert np.isin(found[: len(rows)], rows).sum() >= np.isin(ranked[: len(rows)], rows).sum()
+    for rule in ("confident_learning", "prune_by_noise_rate"):
+        for by in ("normalized_margin", "self_confidence"):
+            ranked = find_label_issues(wrong, probabilities, filter_by=rule, return_indices_ranked_by=by, n_jobs=1)
+            assert np.isin(found[: len(rows)], rows).sum() >= np.isin(ranked[: len(rows)], rows).sum(), (rule, by)
     assert (likely != wrong[found]).all()
 
 
