@@ -63,7 +63,10 @@ def seen_in_training(
     learn: Learner, rows: Sequence[int], epochs: int
 ) -> tuple[Float[np.ndarray, "rows epochs channels height width"], list[list[np.ndarray]]]:
     """Training pictures and their targets as each epoch of a learner that has just begun is going to have them."""
+    from .data.batches import Batches
+
     batches = learn.dls.train
+    assert isinstance(batches, Batches)
     shape = batches.images.shape
     pixels = np.empty((len(rows), epochs, *shape), np.float32)
     targets: list[list[np.ndarray]] = [[] for _ in rows]
