@@ -20,6 +20,7 @@ from sevensteps.data.images import Images, Splits
 from sevensteps.data.sources import load
 from sevensteps.errors import DataError
 from sevensteps.recipe import Recipe
+from tests.folders import put
 from tests.typed import Done, error_in, here, refused, sevensteps, three_classes
 
 HEAD = "picture,now,was,why\n"
@@ -78,7 +79,10 @@ def test_what_an_audit_found_is_written_looked_through_and_applied(
     with (digits.parent / "fix.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["picture"]: row for row in csv.DictReader(file)}
     assert f"fix.csv: {len(rows)} corrections proposed" in done.out
-    assert all(row["now"] == "" for row in rows.values())
+    moved = [name for name, row in rows.items() if row["now"]]
+    assert {"train/digit 1/0.png", "train/digit 0/11.png"} <= set(moved)
+    assert rows["train/digit 1/0.png"]["now"] == "digit 0"
+    assert rows["train/digit 1/0.png"]["why"].startswith("looks like digit 0 to a quick model")
     (one,) = rows.keys() & {"train/digit 0/10.png", "train/digit 0/10 copy.png"}
     assert "same pixels as train/digit 0/10" in rows[one]["why"]
     (one,) = rows.keys() & {"train/digit 0/20.png", "train/digit 0/20 copy.jpg"}
@@ -95,12 +99,12 @@ def test_what_an_audit_found_is_written_looked_through_and_applied(
     assert plain["leaks"]
     assert (plain["corrections"], fixed["duplicates"], fixed["leaks"]) == (None, [], [])
     assert fixed["corrections"] == {
-        "relabeled": 0,
-        "excluded": len(rows),
+        "relabeled": len(moved),
+        "excluded": len(rows) - len(moved),
         "sha256": hashlib.sha256((digits.parent / "fix.csv").read_bytes()).hexdigest(),
     }
     (total,), (rest,) = plain["sizes"].values(), fixed["sizes"].values()
-    assert total - rest == len(rows)
+    assert total - rest == len(rows) - len(moved)
 
     again = here("data", "digits", "--suggest", "fix.csv", cwd=digits.parent, capsys=capsys)
     refused(again, 1, "fix.csv is there already; nothing was changed.")
@@ -171,6 +175,9 @@ def test_labels_rows_and_order_after_corrections(digits: Path) -> None:
 
 
 def test_corrections_come_before_the_choice_of_classes(tmp_path: Path) -> None:
+    files = put(tmp_path / "pets", *(f"{name}/{number}.png" for name in "abc" for number in range(3)))
+    (tmp_path / "pets.csv").write_text(HEAD + "c/1.png,a,c,\n")
+    assert load(files, ["a", "b"], fix=tmp_path / "pets.csv").train.counts == {"a": 4, "b": 3}
     folder = three_classes(tmp_path / "three")
     (tmp_path / "fix.csv").write_text(HEAD + "train/2,0,2,\ntrain/5,,,\n")
     chosen = load(folder, ["0", "1"], fix=tmp_path / "fix.csv")

@@ -152,6 +152,7 @@ def suggested(splits: Splits, found: Audit) -> list[Correction]:
 
     Kept is the first, but one that is tested on before one that is validated on, and that before one that is trained
     on. Where copies are of two classes the row says so, since one label is wrong, or they are no copies.
+    Pictures whose labels look wrong are to be what they look like, where they are not left out.
     """
     classes: dict[str, str] = {}
     rank: dict[str, int] = {}
@@ -179,6 +180,11 @@ def suggested(splits: Splits, found: Audit) -> list[Correction]:
             if classes[name] != classes[keep]:
                 why += f"; that is of class {classes[keep]}: which of the two is right?"
             rows.append(Correction(name, "", classes[name], why))
+    left_out = {row.picture for row in rows}
+    for one in found.suspects:
+        if one.id not in left_out:
+            why = f"looks like {one.likely} to a quick model (score {one.score:.2f}), right or not"
+            rows.append(Correction(one.id, one.likely, one.label, why))
     order = {name: place for place, name in enumerate(classes)}
     return sorted(rows, key=lambda row: order[row.picture])
 
