@@ -68,6 +68,8 @@ def data(
 
         if suggest is not None:
             raise UsageError("--show-augmented and --suggest are two things.", hint="Type one of them, then the other.")
+        if fresh:
+            raise UsageError("--fresh is of a whole look at the files, not of --show-augmented.", hint="Leave it out.")
         settings |= ({"classes": classes} if classes else {}) | ({"fix": fix} if fix else {})
         with said_as_typed("data", source, classes):
             made = shown(source or "pullover-dress", show_augmented, augment or "auto", observe, **settings)

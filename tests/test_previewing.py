@@ -103,6 +103,7 @@ def test_what_cannot_be_shown_is_answered(digits: Path, capsys: pytest.CaptureFi
         ("--show-augmented a.jpg", "Use a.png"),
         ("--show-augmented digits/0/a.png", "among the pictures themselves"),
         ("--show-augmented b.png --augment flipp", "Did you mean 'flip'?"),
+        ("--show-augmented b.png --fresh", "Leave it out."),
     ):
         refused(here("data", "digits", *arguments.split(), cwd=digits, capsys=capsys), 2, words)
     assert not (digits / "b.png").exists()
