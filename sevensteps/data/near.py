@@ -205,9 +205,7 @@ def _candidates(small: Pixels) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[i
     """
     blocks = [slice(first, first + _BLOCK) for first in range(0, len(small), _BLOCK)]
     sample = small[np.linspace(0, len(small) - 1, min(_SAMPLE, len(small))).astype(np.int64)]
-    inside = _inside(_ready(sample), (0, 0))
-    _, directions = np.linalg.eigh(np.cov(inside.T) if len(inside) > 1 else np.eye(inside.shape[1]))
-    directions = directions[:, ::-1][:, :_FEATURES].astype(np.float32)
+    directions = _directions(_inside(_ready(sample), (0, 0)))
     features = {shift: np.empty((len(small), directions.shape[1] + 2), dtype=np.float32) for shift in _SHIFTS}
     for block in blocks:
         blurred = _ready(small[block])
@@ -241,6 +239,18 @@ def _candidates(small: Pixels) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[i
                 different = one != other
                 if different.any():
                     yield one[different], other[different], shift
+
+
+def _directions(x: Float32[np.ndarray, "n values"]) -> Float32[np.ndarray, "values directions"]:
+    """Directions in which the rows differ most, nearly: by subspace iteration, which any number of values allows.
+
+    (Halko, Martinsson and Tropp, "Finding structure with randomness", 2011.)
+    """
+    x = x - x.mean(0)
+    found = np.random.default_rng(0).standard_normal((x.shape[1], min(_FEATURES, x.shape[1]))).astype(np.float32)
+    for _ in range(4):
+        found, _ = np.linalg.qr(x.T @ (x @ found))
+    return found
 
 
 def _nearest(near: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
