@@ -1,7 +1,7 @@
 """Decoders that share no code with Pillow: what `decode` is held against, as color and opacity in [0, 1].
 
 PNG by pypng and JPEG by simplejpeg (libjpeg-turbo by itself), TIFF by tifffile; GIF, BMP and PNM by the letter of their
-specifications, here. WebP by imagecodecs, which is large and so no part of the extra `dev`.
+specifications, here. WebP by imagecodecs.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import io
 import struct
 from collections.abc import Iterator
 
+import imagecodecs
 import numpy as np
 import png
-import pytest
 import simplejpeg
 import tifffile
 
@@ -50,8 +50,6 @@ def of_tiff(content: bytes) -> np.ndarray:
     """The first page, without its orientation."""
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages[0]
-        if page.compression not in (1, 8, 32773, 32946):
-            pytest.importorskip("imagecodecs", reason="tifffile needs imagecodecs for this compression (dev-full)")
         values, photometric, extra = page.asarray(), page.photometric, page.extrasamples
         if page.planarconfig == 2:
             values = np.moveaxis(values, 0, -1)
@@ -75,8 +73,7 @@ def of_tiff(content: bytes) -> np.ndarray:
 
 def of_webp(content: bytes) -> np.ndarray:
     """The first frame."""
-    codecs = pytest.importorskip("imagecodecs", reason="imagecodecs is 26 MB and stands in dev-full")
-    values = codecs.webp_decode(content) / 255
+    values = imagecodecs.webp_decode(content) / 255
     return _rgba(values[:, :, :3], values[:, :, 3] if values.shape[2] == 4 else None)
 
 

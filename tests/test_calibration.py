@@ -238,7 +238,7 @@ def test_where_a_recipe_validates_on_the_test_pictures_others_that_are_there_hav
     from sevensteps import opening
 
     whole = ss.load(three).hold_out(0.2)
-    monkeypatch.setattr(opening, "open_source", lambda recipe, observe: whole)
+    monkeypatch.setattr(opening, "open_source", lambda recipe, observe, fix: whole)
     assert ss.train(three, epochs=2, lr=0.5).learn.temperature != pytest.approx(1, rel=0.1)
     run = ss.train(three, epochs=2, lr=0.5, validate_on="test")
     assert (run.learn.temperature, run.learn.abstention) == (1, None)
