@@ -39,7 +39,7 @@ def data(
     Parameters
     ----------
     source
-        pullover-dress (unless given), fashion-mnist, a folder of class folders, or the path of IDX files or of a store.
+        pullover-dress (unless given), fashion-mnist, or the path of pictures: whatever train takes.
     classes
         Only these classes.
     fix

@@ -23,6 +23,7 @@ from sevensteps.data import picture_files as room
 from sevensteps.data.catalog import How
 from sevensteps.data.decode import decode
 from sevensteps.data.sources import load, load_streams
+from sevensteps.data.understood import Told
 from sevensteps.errors import DataError, SevenstepsError, UsageError
 from sevensteps.recipe import Recipe, default_recipe
 
@@ -172,7 +173,7 @@ def test_a_class_of_which_no_file_is_a_picture_is_none_and_that_is_said(tmp_path
 
 def test_how_far_it_is_is_said_ever_more_rarely() -> None:
     said: list[str] = []
-    told = room._Told(said.append, 1000)
+    told = Told(said.append, 1000)
     for seconds in (0.5, 1.0, 0.4, 1.0, 5.0):
         told._began -= seconds
         told.one_more()

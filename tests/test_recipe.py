@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import images
 
+from sevensteps.data.catalog import AS_USUAL, How
 from sevensteps.data.images import Images, Splits
 from sevensteps.data.presets import NAMES, PRESETS
 from sevensteps.errors import DataError, RecipeError
-from sevensteps.recipe import Recipe, mean_and_std, setting_types, shipped_recipes
+from sevensteps.recipe import FILE_SETTINGS, Recipe, mean_and_std, setting_types, shipped_recipes
 
 TWO = Splits(images(80), images(20, seed=1), source="two")
 THREE = Splits(images(90, classes=3), images(30, classes=3, seed=1), source="three")
@@ -278,3 +279,8 @@ def test_each_setting_says_what_it_does() -> None:
     for known in dataclasses.fields(Recipe):
         assert known.metadata["help"].endswith("."), known.name
     assert set(tomllib.loads(Recipe().to_toml())) == set(setting_types())
+
+
+def test_every_way_of_reading_picture_files_is_a_setting_with_the_same_default() -> None:
+    assert [known.name for known in dataclasses.fields(How)] == list(FILE_SETTINGS)
+    assert {key: getattr(Recipe, key) for key in FILE_SETTINGS} == vars(AS_USUAL)

@@ -122,6 +122,7 @@ WITHOUT_TORCH = [
     "data/decode",
     "data/catalog",
     "data/picture_files",
+    "data/understood",
     "data/folds",
     "data/tree",
     "data/audit",

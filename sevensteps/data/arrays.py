@@ -6,7 +6,6 @@ What an array is shows in its shape, and which split it is of in its name: `x_tr
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from jaxtyping import Int64, Shaped, UInt8
 
 from ..errors import DataError
-from .catalog import SPLIT_OF, Say, in_order
+from .catalog import Say, in_order, split_named
 from .images import Images, Splits
 
 _NAMES = ("classes", "class_names", "label_names", "target_names")
@@ -39,9 +38,7 @@ def load_arrays(path: Path, say: Say) -> Splits:
     names = next((_strings(arrays.pop(name)) for name in _NAMES if name in arrays and arrays[name].ndim == 1), None)
     by_split: dict[str, dict[str, Any]] = {}
     for name, array in arrays.items():
-        words = re.split(r"[^a-z]+", name.lower())
-        split = next((SPLIT_OF[word] for word in words if word in SPLIT_OF), "train")
-        by_split.setdefault(split, {})[name] = array
+        by_split.setdefault(split_named(name) or "train", {})[name] = array
     found = {split: _pair(path, split, of_split) for split, of_split in by_split.items()}
     if "train" not in found:
         raise DataError(f"{path}: no array to train on: it has {_listed(arrays)}.", hint="Call them x_train, y_train.")

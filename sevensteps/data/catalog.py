@@ -91,6 +91,11 @@ class Catalog:
     notes: Sequence[str] = ()  # that are to be said
     holder_of: Callable[[str], str] | None = None  # the file on the disk that holds a path, where it is another
 
+    @property
+    def name(self) -> str:
+        """What the source is called: the last part of its path."""
+        return self.path.name or self.path.absolute().name
+
     def holder(self, path: str) -> str:
         """The file on the disk that holds a path: another one, if that is changed."""
         return self.holder_of(path) if self.holder_of else os.path.join(self.base or self.path, path)
@@ -110,6 +115,12 @@ def text_of(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def split_named(name: str) -> str | None:
+    """The split that a word of a name says: "x_train", "test-00000-of-00001"."""
+    words = re.split(r"[^a-z]+", name.lower())
+    return next((SPLIT_OF[word] for word in words if word in SPLIT_OF), None)
+
+
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
     """Names of classes in their order, in which class 2 comes before class 10."""
     return tuple(sorted(set(names), key=_natural))
@@ -119,7 +130,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), part) if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def group_by(pattern: str) -> Callable[[str], str | None]:
+def _group_by(pattern: str) -> Callable[[str], str | None]:
     """The group of a path: what the parentheses of a regular expression find in it, or else all that it finds.
 
     Raises:
@@ -149,7 +160,7 @@ def with_groups(path: Path, files: Mapping[str, Sequence[File]], pattern: str) -
     """
     if not pattern:
         return files
-    group_of = group_by(pattern)
+    group_of = _group_by(pattern)
     grouped = {
         split: [file._replace(group=group_of(text_of(file.path))) for file in of_split]
         for split, of_split in files.items()

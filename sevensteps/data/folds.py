@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from jaxtyping import Int64
 
@@ -67,15 +69,11 @@ def whole(splits: Splits) -> Images:
         return train
     rows = np.concatenate([train.rows, valid.rows])
     order = np.argsort(rows, kind="stable")
-    return Images(
-        np.concatenate([train.pixels, valid.pixels])[order],
-        np.concatenate([train.labels, valid.labels])[order],
-        train.classes,
-        train.origin,
-        rows[order],
-        train.names,
-        train.groups,
-        train.fit,
+    return dataclasses.replace(
+        train,
+        pixels=np.concatenate([train.pixels, valid.pixels])[order],
+        labels=np.concatenate([train.labels, valid.labels])[order],
+        rows=rows[order],
     )
 
 

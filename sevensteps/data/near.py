@@ -205,7 +205,8 @@ def _candidates(small: Pixels) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[i
     """
     blocks = [slice(first, first + _BLOCK) for first in range(0, len(small), _BLOCK)]
     sample = small[np.linspace(0, len(small) - 1, min(_SAMPLE, len(small))).astype(np.int64)]
-    directions = _directions(_inside(_ready(sample), (0, 0)))
+    inside = _inside(_ready(sample), (0, 0))
+    directions = main_directions(inside - inside.mean(0), _FEATURES, np.random.default_rng(0))
     features = {shift: np.empty((len(small), directions.shape[1] + 2), dtype=np.float32) for shift in _SHIFTS}
     for block in blocks:
         blurred = _ready(small[block])
@@ -241,15 +242,16 @@ def _candidates(small: Pixels) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[i
                     yield one[different], other[different], shift
 
 
-def _directions(x: Float32[np.ndarray, "n values"]) -> Float32[np.ndarray, "values directions"]:
-    """Directions in which the rows differ most, nearly: by subspace iteration, which any number of values allows.
+def main_directions(
+    centered: Float32[np.ndarray, "n values"], most: int, random: np.random.Generator
+) -> Float32[np.ndarray, "values directions"]:
+    """The directions in which rows with a mean of 0 differ most, at most so many, nearly: by subspace iteration.
 
     (Halko, Martinsson and Tropp, "Finding structure with randomness", 2011.)
     """
-    x = x - x.mean(0)
-    found = np.random.default_rng(0).standard_normal((x.shape[1], min(_FEATURES, x.shape[1]))).astype(np.float32)
+    found = random.standard_normal((centered.shape[1], min(most, centered.shape[1]))).astype(np.float32)
     for _ in range(4):
-        found, _ = np.linalg.qr(x.T @ (x @ found))
+        found, _ = np.linalg.qr(centered.T @ (centered @ found))
     return found
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
-from .catalog import SPLIT_OF, Bad, Catalog, Content, File, How, in_order, with_groups
+from .catalog import Bad, Catalog, Content, File, How, in_order, split_named, with_groups
 from .table import Row, Table, label_column, text_of_cell
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def scan_parquet(source: Path, how: How) -> Catalog:
                 hint=f"label_column = {next(iter(columns), 'NAME')}",
             )
         group = how.group if how.group in columns else None
-        split = _split_of(part.relative_to(base)) or "train"
+        split = split_named(os.fspath(part.relative_to(base))) or "train"
         told = told or f"classes, from the column {label} of {'Parquet files' if len(parts) > 1 else part.name}"
         for number, row in enumerate(rows):
             place = f"{part.relative_to(base)}/{number}"
@@ -181,8 +180,3 @@ def _class_names(file: pq.ParquetFile) -> Mapping[str, Sequence[str]]:
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
-
-
-def _split_of(part: Path) -> str | None:
-    words = re.split(r"[^a-z]+", os.fspath(part).lower())
-    return next((SPLIT_OF[word] for word in words if word in SPLIT_OF), None)

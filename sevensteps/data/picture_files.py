@@ -1,7 +1,7 @@
 """Picture files as a source: what was understood is said, every picture is decoded, what is bad is named.
 
 A `Catalog` says which files there are. Here headers are read until size and channels are certain, then every picture is
-decoded by the one function that predicting uses, on all cores.
+decoded by the one function that predicting uses, on all cores where that takes long.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,12 +22,13 @@ from jaxtyping import Int64, UInt8
 from .. import memory
 from ..device import cores
 from ..errors import DataError, UsageError, nearest
-from .catalog import EMPTY, HIDDEN, LINKED, OTHER, OUTSIDE, UNNAMED, Bad, Catalog, File, How, Say, is_picture, text_of
+from .catalog import OTHER, Bad, Catalog, File, How, Say, is_picture, text_of
 from .decode import FITS, Seen, Shape, decode_and_look, look
 from .decoded import Kept, Stamp, find_kept, keep, stamps_of
 from .images import Images, Splits, chosen_labels
 from .presets import against_mirrors
 from .streams import Chunk, Stream, Streams
+from .understood import SHOWN, Told, understood
 
 LARGEST_OWN = 64  # pixels a side; pictures that are all of one size, and no larger, keep it
 USUAL = 64  # pixels a side of what all others are made
@@ -37,7 +37,6 @@ LEAST_FOR_CNN, LEAST_PICTURES = 16, 20  # pixels a side, and pictures of each cl
 WORTH_KEEPING = 0.5  # seconds that decoding took
 LONG = 1e-3  # seconds for a file
 _AT_ONCE = 64  # files that go to threads together
-_SHOWN = 10  # bad files that an error lists
 
 Pixels = UInt8[np.ndarray, "channels height width"]
 
@@ -90,7 +89,7 @@ def load_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *, 
         if size := keep(catalog, how, plan.shape, plan.stamps, decoded):
             from .store import in_words
 
-            say(f"{text_of(_name(catalog))}: {in_words(size)} of decoded pictures are kept for the next start")
+            say(f"{text_of(catalog.name)}: {in_words(size)} of decoded pictures are kept for the next start")
     names = _classes_with_pictures(plan, kept, say)
     numbers = _groups(kept)
     images = {
@@ -106,7 +105,7 @@ def load_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *, 
         for split, files in kept.items()
         if files or split == "train"
     }
-    name = _name(catalog)
+    name = catalog.name
     return Splits(images["train"], images.get("test"), images.get("valid"), name, bad_files=tuple(sorted(bad)))
 
 
@@ -127,7 +126,7 @@ def stream_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say) -
         if files or split == "train"
     }
     chosen = tuple(classes) or names
-    return Streams(streams, names, chosen, plan.shape, _name(catalog), (digest.hexdigest(),), how.fit)
+    return Streams(streams, names, chosen, plan.shape, catalog.name, (digest.hexdigest(),), how.fit)
 
 
 def default_recipe(catalog: Catalog, classes: Sequence[str] = (), size: int = 0) -> tuple[str, str]:
@@ -236,7 +235,7 @@ def _pass(
     seen: dict[str, list[Seen]] = {split: [] for split in plan.files}
     kept: dict[str, list[File]] = {split: [] for split in plan.files}
     again = 0
-    told = _Told(say, sum(map(len, plan.files.values())))
+    told = Told(say, sum(map(len, plan.files.values())))
     for split, files in plan.files.items():
         for file, (found, is_new) in zip(files, _decoded(plan, files), strict=True):
             told.one_more()
@@ -251,7 +250,7 @@ def _pass(
                 ignored.append((OTHER, file.path))
             else:
                 bad.append(_bad(catalog, file, found))
-    for line in _understood(catalog, kept, [*chain.from_iterable(seen.values())], plan.shape, plan.how, ignored):
+    for line in understood(catalog, kept, [*chain.from_iterable(seen.values())], plan.shape, plan.how, ignored):
         say(line)
     _stop_or_skip(catalog, bad, plan.how, say)
     return kept, bad, seen, again
@@ -306,73 +305,6 @@ def _each(function: Callable[[bytes, str], Any], files: Iterable[File], catalog:
                 yield from pool.map(attempt, some)
 
 
-def _understood(
-    catalog: Catalog,
-    files: Mapping[str, Sequence[File]],
-    seen: Sequence[Seen],
-    shape: Shape,
-    how: How,
-    ignored: Sequence[tuple[tuple[str, str], str]],
-) -> Iterator[str]:
-    """What was made of a source: a line on its layout, one on its pictures, and what is out of the ordinary."""
-    name = text_of(_name(catalog))
-    counts = {split: Counter(file.name for file in of_split) for split, of_split in files.items()}
-    total = sum(counts.values(), Counter[str]())
-    sizes = ", ".join(f"{of_split.total():,} {split}" for split, of_split in counts.items() if of_split)
-    smallest, largest = (min(total.values(), default=0), max(total.values(), default=0))
-    each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
-    yield f"{name}: {len(total):,} {catalog.layout}, {each} pictures a class ({sizes})"
-    if seen:
-        low, high = (min(seen, key=_area), max(seen, key=_area))
-        found = f"{low.width}x{low.height}"
-        found += "" if (low.width, low.height) == (high.width, high.height) else f" to {high.width}x{high.height}"
-        grey = sum(picture.is_grey for picture in seen)
-        mixed = f", {grey:,} grey and {len(seen) - grey:,} in color" if 0 < grey < len(seen) else ""
-        same = all((picture.width, picture.height) == shape[:0:-1] for picture in seen)
-        kept = "grey" if shape[0] == 1 else "color"
-        made = f"taken as they are, in {kept}" if same else f"{_DONE[how.fit]} {shape[2]}x{shape[1]}, in {kept}"
-        left = f"; ignored: {_counted(ignored)}" if ignored else ""
-        yield f"{name}: pictures of {found}{mixed}, {made}{left}"
-    for note in catalog.notes:
-        yield f"{name}: {note}"
-    for split, of_split in counts.items():
-        if of_split and (missing := [one for one in total if one not in of_split]):
-            yield f"{name}: no {split} pictures of {', '.join(sorted(missing)[:_SHOWN])}"
-    if how.group:
-        yield from (f"{name}: {line}" for line in _about_groups(files))
-
-
-_DONE = {"letterbox": "letterboxed to", "squash": "squashed to", "crop": "cropped to"}
-
-
-def _about_groups(files: Mapping[str, Sequence[File]]) -> Iterator[str]:
-    """How many groups there are, and which are on two sides of the source's own splits."""
-    of = {split: {file.group for file in of_split} - {None} for split, of_split in files.items()}
-    everything = set(chain.from_iterable(of.values()))
-    alone = sum(file.group is None for of_split in files.values() for file in of_split)
-    more = f"; {alone:,} pictures are in none" if alone else ""
-    yield f"{len(everything):,} groups, each kept on one side{more}"
-    for one, other in (("train", "test"), ("train", "valid"), ("valid", "test")):
-        if both := sorted(map(str, of.get(one, set()) & of.get(other, set()))):
-            yield f"the source has {len(both):,} groups in {one} and in {other}, the first: {text_of(both[0])}"
-
-
-def _area(picture: Seen) -> int:
-    return picture.width * picture.height
-
-
-def _counted(ignored: Sequence[tuple[tuple[str, str], str]]) -> str:
-    """What was ignored, by kind, with the first of each."""
-    kinds: dict[tuple[str, str], list[str]] = {}
-    for kind, path in ignored:
-        kinds.setdefault(kind, []).append(path)
-    told = (HIDDEN, LINKED, EMPTY, OUTSIDE, OTHER, UNNAMED)
-    return ", ".join(
-        f"{len(paths):,} {kind[len(paths) > 1]}{f' ({text_of(paths[0])})' if kind in told else ''}"
-        for kind, paths in kinds.items()
-    )
-
-
 def _stop_or_skip(catalog: Catalog, bad: Sequence[Bad], how: How, say: Say) -> None:
     """Raise for bad files, or say how many are left out.
 
@@ -382,22 +314,22 @@ def _stop_or_skip(catalog: Catalog, bad: Sequence[Bad], how: How, say: Say) -> N
     if not bad:
         return
     bad = sorted(bad)
-    listed = "; ".join(f"{one.id} {one.reason}" for one in bad[:_SHOWN])
-    more = f"; and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
+    listed = "; ".join(f"{one.id} {one.reason}" for one in bad[:SHOWN])
+    more = f"; and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
     many = f"{len(bad):,} bad file{'s' * (len(bad) > 1)}"
     if how.bad_files != "skip":
         raise DataError(
             f"{catalog.path}: {many}: {listed}{more}.",
             hint="Mend or remove them; or go on without them: bad_files = skip",
         )
-    say(f"{text_of(_name(catalog))}: {many} left out: {listed}{more}")
+    say(f"{text_of(catalog.name)}: {many} left out: {listed}{more}")
 
 
 def _classes_with_pictures(plan: _Plan, kept: Mapping[str, Sequence[File]], say: Say) -> tuple[str, ...]:
     """The classes that are left; a model is not asked for one of which nothing could be used."""
     there = {file.name for files in kept.values() for file in files}
     if without := [name for name in plan.classes or plan.catalog.classes if name not in there]:
-        name = text_of(_name(plan.catalog))
+        name = text_of(plan.catalog.name)
         say(f"{name}: no class, since no file of it is a picture: {', '.join(without)}")
     return tuple(name for name in plan.catalog.classes if name in there)
 
@@ -458,25 +390,5 @@ def _ids(catalog: Catalog, files: Sequence[File]) -> tuple[str, ...]:
     return ids
 
 
-def _name(catalog: Catalog) -> str:
-    return catalog.path.name or Path(catalog.path).absolute().name
-
-
 def _in_words(shape: Shape) -> str:
     return f"{shape[2]}x{shape[1]} {'grey' if shape[0] == 1 else 'color'} pictures"
-
-
-class _Told:
-    """Says how far it is after 1 second, 2, 4, 8, …."""
-
-    def __init__(self, say: Say, total: int) -> None:
-        self._say, self._total, self._done = say, total, 0
-        self._began, self._next = time.monotonic(), 1.0
-
-    def one_more(self) -> None:
-        """Another picture is done."""
-        self._done += 1
-        if (seconds := time.monotonic() - self._began) >= self._next and self._done < self._total:
-            self._next = 2 * seconds
-            left = seconds * (self._total - self._done) / self._done
-            self._say(f"  {self._done:,} of {self._total:,} files are decoded; {left:.0f} s left")

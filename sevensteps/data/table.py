@@ -12,7 +12,6 @@ import itertools
 import json
 import math
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,21 @@ from typing import Any
 
 from .. import reading
 from ..errors import DataError, nearest
-from .catalog import OTHER, SPLIT_OF, UNNAMED, Bad, Catalog, File, How, Kind, in_order, is_picture, text_of, with_groups
+from .catalog import (
+    OTHER,
+    SPLIT_OF,
+    UNNAMED,
+    Bad,
+    Catalog,
+    File,
+    How,
+    Kind,
+    in_order,
+    is_picture,
+    split_named,
+    text_of,
+    with_groups,
+)
 from .tree import contents_in
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -81,7 +94,7 @@ def scan_folder_of_tables(folder: Path, how: How) -> Catalog | None:
     """
     below = _all_below(folder)
     tables = [name for name in below if is_table(name) and name.count(os.sep) <= 1]
-    by_split = {split: name for name in tables if (split := _split_named(name))}
+    by_split = {split: name for name in tables if (split := split_named(name))}
     if not by_split and len(tables) > 1:
         shown = ", ".join(tables[:_SHOWN])
         raise DataError(
@@ -292,12 +305,6 @@ def _says_splits(table: Table, column: str) -> bool:
 
 def _columns(table: Table) -> str:
     return ", ".join(table.columns) or "none"
-
-
-def _split_named(name: str) -> str | None:
-    """The split that the name of a table, or of its folder, says."""
-    words = re.split(r"[^a-z]+", name.lower())
-    return next((SPLIT_OF[word] for word in words if word in SPLIT_OF), None)
 
 
 # Reading

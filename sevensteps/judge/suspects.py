@@ -16,7 +16,7 @@ from jaxtyping import Float32, Int64, Shaped
 
 from ..data.folds import USUAL, folds_of
 from ..data.images import Images, Splits
-from ..data.near import Pairs, groups_of, smaller
+from ..data.near import Pairs, groups_of, main_directions, smaller
 from ..records import Suspect
 
 MOST = 100_000  # pictures: 60,000 take 2.5 s on two cores (bench/audit.py), and each 4 kB of memory
@@ -128,18 +128,12 @@ def out_of_fold(
 
 
 def components(pixels: Shaped[np.ndarray, "n channels height width"]) -> Float32[np.ndarray, "n components"]:
-    """The pictures in the directions in which they differ most, at most 64, by subspace iteration on a sample.
-
-    (Halko, Martinsson and Tropp, "Finding structure with randomness", 2011.)
-    """
+    """The pictures in the directions in which a sample of them differs most, at most 64."""
     flat = pixels.reshape(len(pixels), -1)
     random = np.random.default_rng(0)
     sample = flat[np.sort(random.permutation(len(flat))[:_SAMPLE])].astype(np.float32) / 255
     mean = sample.mean(0)
-    sample -= mean
-    directions = random.standard_normal((flat.shape[1], min(_COMPONENTS, flat.shape[1]))).astype(np.float32)
-    for _ in range(4):
-        directions, _ = np.linalg.qr(sample.T @ (sample @ directions))
+    directions = main_directions(sample - mean, _COMPONENTS, random)
     blocks = [(flat[rows].astype(np.float32) / 255 - mean) @ directions for rows in _blocks(len(flat))]
     return np.concatenate(blocks).astype(np.float32)
 

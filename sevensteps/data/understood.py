@@ -1,0 +1,96 @@
+"""Understood: what is said of a source of picture files, and how far decoding them is."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+
+from .catalog import EMPTY, HIDDEN, LINKED, OTHER, OUTSIDE, UNNAMED, Catalog, File, How, Kind, Say, text_of
+from .decode import Seen, Shape
+
+SHOWN = 10  # names that a line lists
+
+
+def understood(
+    catalog: Catalog,
+    files: Mapping[str, Sequence[File]],
+    seen: Sequence[Seen],
+    shape: Shape,
+    how: How,
+    ignored: Sequence[tuple[Kind, str]],
+) -> Iterator[str]:
+    """What was made of a source: a line on its layout, one on its pictures, and what is out of the ordinary."""
+    name = text_of(catalog.name)
+    counts = {split: Counter(file.name for file in of_split) for split, of_split in files.items()}
+    total = sum(counts.values(), Counter[str]())
+    sizes = ", ".join(f"{of_split.total():,} {split}" for split, of_split in counts.items() if of_split)
+    smallest, largest = (min(total.values(), default=0), max(total.values(), default=0))
+    each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
+    yield f"{name}: {len(total):,} {catalog.layout}, {each} pictures a class ({sizes})"
+    if seen:
+        low, high = (min(seen, key=_area), max(seen, key=_area))
+        found = f"{low.width}x{low.height}"
+        found += "" if (low.width, low.height) == (high.width, high.height) else f" to {high.width}x{high.height}"
+        grey = sum(picture.is_grey for picture in seen)
+        mixed = f", {grey:,} grey and {len(seen) - grey:,} in color" if 0 < grey < len(seen) else ""
+        same = all((picture.width, picture.height) == shape[:0:-1] for picture in seen)
+        kept = "grey" if shape[0] == 1 else "color"
+        made = f"taken as they are, in {kept}" if same else f"{_DONE[how.fit]} {shape[2]}x{shape[1]}, in {kept}"
+        left = f"; ignored: {_counted(ignored)}" if ignored else ""
+        yield f"{name}: pictures of {found}{mixed}, {made}{left}"
+    for note in catalog.notes:
+        yield f"{name}: {note}"
+    for split, of_split in counts.items():
+        if of_split and (missing := [one for one in total if one not in of_split]):
+            yield f"{name}: no {split} pictures of {', '.join(sorted(missing)[:SHOWN])}"
+    if how.group:
+        yield from (f"{name}: {line}" for line in _about_groups(files))
+
+
+_DONE = {"letterbox": "letterboxed to", "squash": "squashed to", "crop": "cropped to"}
+
+
+def _about_groups(files: Mapping[str, Sequence[File]]) -> Iterator[str]:
+    """How many groups there are, and which are on two sides of the source's own splits."""
+    of = {split: {file.group for file in of_split} - {None} for split, of_split in files.items()}
+    everything = set(chain.from_iterable(of.values()))
+    alone = sum(file.group is None for of_split in files.values() for file in of_split)
+    more = f"; {alone:,} pictures are in none" if alone else ""
+    yield f"{len(everything):,} groups, each kept on one side{more}"
+    for one, other in (("train", "test"), ("train", "valid"), ("valid", "test")):
+        if both := sorted(map(str, of.get(one, set()) & of.get(other, set()))):
+            yield f"the source has {len(both):,} groups in {one} and in {other}, the first: {text_of(both[0])}"
+
+
+def _area(picture: Seen) -> int:
+    return picture.width * picture.height
+
+
+def _counted(ignored: Sequence[tuple[Kind, str]]) -> str:
+    """What was ignored, by kind, with the first of each."""
+    kinds: dict[Kind, list[str]] = {}
+    for kind, path in ignored:
+        kinds.setdefault(kind, []).append(path)
+    told = (HIDDEN, LINKED, EMPTY, OUTSIDE, OTHER, UNNAMED)
+    return ", ".join(
+        f"{len(paths):,} {kind[len(paths) > 1]}{f' ({text_of(paths[0])})' if kind in told else ''}"
+        for kind, paths in kinds.items()
+    )
+
+
+class Told:
+    """Says how far it is after 1 second, 2, 4, 8, …."""
+
+    def __init__(self, say: Say, total: int) -> None:
+        self._say, self._total, self._done = say, total, 0
+        self._began, self._next = time.monotonic(), 1.0
+
+    def one_more(self) -> None:
+        """Another picture is done."""
+        self._done += 1
+        if (seconds := time.monotonic() - self._began) >= self._next and self._done < self._total:
+            self._next = 2 * seconds
+            left = seconds * (self._total - self._done) / self._done
+            self._say(f"  {self._done:,} of {self._total:,} files are decoded; {left:.0f} s left")
