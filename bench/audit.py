@@ -2,6 +2,7 @@
 
 python bench/audit.py            scikit-learn's digits, and Fashion-MNIST's training and test pictures together (70,000)
 python bench/audit.py labels     wrong labels alone; cleanlab (extra dev-full) ranks by the same probabilities
+python bench/audit.py pairs FILE.png   a figure of near-copies that Fashion-MNIST has of its own, to be looked at
 """
 
 from __future__ import annotations
@@ -72,10 +73,20 @@ def planted(name: str, pictures: np.ndarray, count: int) -> None:
     print(f"  found of all planted: {is_planted.sum() / (count * len(KINDS)):.2%}")
     others = int((source[first] != source[second]).sum())
     own = int(((kinds[first] == "own") & (kinds[second] == "own")).sum())
-    print(
-        f"  pairs of different pictures: {others:,} of {len(first):,} ({others / len(first):.2%}), of which {own:,} of"
-    )
-    print("    two that nobody planted (Fashion-MNIST has real near-copies)", flush=True)
+    print(f"  pairs of different pictures: {others:,} of {len(first):,} ({others / len(first):.2%})")
+    print(f"    of which two that nobody planted: {own:,} (Fashion-MNIST has real ones)", flush=True)
+
+
+def own_pairs(pixels: np.ndarray, file: str) -> None:
+    """Save the near-copies that a set has, the least alike first: one, the other, and how far they differ."""
+    pairs = near_pairs(pixels)
+    order = np.argsort(pairs.scores, kind="stable")
+    both = pixels[pairs.first[order], 0], pixels[pairs.second[order], 0]
+    rows = np.concatenate([*both, np.abs(both[0].astype(int) - both[1]).astype(np.uint8)], axis=2)
+    rows = np.pad(rows, ((0, -len(rows) % 8), (0, 2), (0, 4)))
+    sheet = rows.reshape(-1, 8, *rows.shape[1:]).transpose(0, 2, 1, 3).reshape(-1, 8 * rows.shape[2])
+    Image.fromarray(sheet).resize((2 * sheet.shape[1], 2 * sheet.shape[0]), Image.Resampling.NEAREST).save(file)
+    print(f"{file}: {len(pairs.first):,} pairs")
 
 
 def wrong_labels(name: str, pixels: np.ndarray, labels: np.ndarray) -> None:
@@ -122,6 +133,9 @@ def main() -> None:
     digits = (digits * 255 / 16).round().astype(np.uint8)
     splits = ss.load("fashion-mnist")
     assert splits.test is not None
+    if sys.argv[1:2] == ["pairs"]:
+        own_pairs(np.concatenate([splits.train.pixels, splits.test.pixels]), sys.argv[2])
+        return
     wrong_labels("scikit-learn's digits", digits[:, None], labels)
     embedded = ss.load("pullover-dress").train
     wrong_labels("Pullovers and dresses", embedded.pixels, embedded.labels)

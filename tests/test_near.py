@@ -42,21 +42,20 @@ def digits() -> np.ndarray:
     return np.asarray((load_digits().images * 255 / 16).round().astype(np.uint8))
 
 
-def with_copies(pictures: np.ndarray, larger: int) -> np.ndarray:
+def with_copies(pictures: np.ndarray, side: int) -> np.ndarray:
     """The pictures, then of the first 150 one copy each: of 50 as JPEG, of 50 resized, of 50 shifted."""
-    made = [jpeg(one) for one in pictures[:50]] + [resized(one, larger) for one in pictures[50:100]]
+    made = [jpeg(one) for one in pictures[:50]] + [resized(one, side) for one in pictures[50:100]]
     return np.concatenate([pictures, made, [shifted(one) for one in pictures[100:150]]])[:, None]
 
 
-@pytest.mark.parametrize("which", ["digits", "pullovers and dresses"])
-def test_planted_copies_are_found_and_next_to_nothing_else(which: str, splits: Splits) -> None:
-    pictures, larger = (digits(), 12) if which == "digits" else (splits.train.pixels[:3000, 0], 21)
-    pairs = near_pairs(with_copies(pictures, larger))
+@pytest.mark.parametrize(("which", "side"), [("digits", 12), ("digits", 6), ("clothes", 42), ("clothes", 21)])
+def test_planted_copies_are_found_and_next_to_nothing_else(which: str, side: int, splits: Splits) -> None:
+    pictures = digits() if which == "digits" else splits.train.pixels[:3000, 0]
+    pairs = near_pairs(with_copies(pictures, side))
     found = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
     planted = {(row, len(pictures) + row) for row in range(150)}
     assert len(found & planted) >= 0.95 * len(planted)
-    own = [pair for pair in found if pair[1] < len(pictures)]
-    assert len(own) <= 0.01 * len(pictures)
+    assert len(found - planted) <= 0.02 * len(planted)  # of clothes three, among them copies that nobody planted
     assert ((pairs.scores >= 0.5) & (pairs.scores <= 1)).all()
 
 

@@ -4,8 +4,9 @@ Candidates come from an exact search over short features of all pictures, block 
 A copy that was made larger or smaller and back is a blurred copy, and one that lies between two pixels is a mixture of
 neighbors. So of two pictures one is explained by the other: as a weighted sum of each pixel and its four neighbors
 (least squares; compare the tangent distance of Simard, LeCun and Denker, "Efficient pattern recognition using a new
-transformation distance", 1993). What is left unexplained, as a share of the contrast, is their distance. Two pictures
-of like things differ in much that no blur explains, however near their pixels are.
+transformation distance", 1993). Two pictures of like things differ in much that no blur explains, however near their
+pixels are. A copy that was made smaller differs in such things, too, but then it has lost detail: how much is left
+unexplained is held against how much finer the picture is that explains the other.
 """
 
 from __future__ import annotations
@@ -24,21 +25,22 @@ from ..errors import FileError
 from ..places import cache_folder
 from .images import Images
 
-VERSION = 1  # of what is held for a copy: raise it when that changes
+VERSION = 2  # of what is held for a copy: raise it when that changes
 WORTH_KEEPING = 2000  # pictures, whose comparison takes some tenths of a second
 SIDE = 32  # pixels a side at most that pictures are compared at
 MOST = 250_000  # pictures: the search compares all with all, in seconds for 100,000 and in a minute or two for these
-# The share of the contrast that may be left unexplained: at it 7 pairs of scikit-learn's 1,797 digits are held for
-# copies (docs/decisions/0016).
-LARGEST = 0.003
-_CANDIDATE, _CANDIDATE_TINY = 0.01, 0.12  # the squared distance of features, of which those of copies have less
+# What may be left unexplained, as a share of the detail that was lost and of a little that rounding and compression
+# change, which is a share of the contrast (docs/decisions/0016).
+LARGEST, _ROUNDING = 0.085, 0.014
+_CANDIDATE, _CANDIDATE_TINY = 0.01, 0.3  # the squared distance of features, of which those of copies have less
 _TINY = 16  # pixels a side, below which a border is so much of a picture that it is cut off before blurring
 _FEATURES = 32
 _SAMPLE = 5000  # pictures that the features are chosen from
 _FLAT = 4.0  # of 255: what has less contrast is not compared, and noise of this size is no difference
-_GAIN = 0.85  # a copy has this share of the contrast at least, and a mean within …
+_GAIN = 0.92  # a copy has this share of the contrast at least, and a mean within …
 _OFFSET = 16.0  # … so many of 255
-_MOST_EACH = 10  # candidates of a picture in a block and a shift that are looked at, the nearest
+_MOST_EACH = 10  # candidates of a picture in a block and a shift that are looked at, the nearest; of few tiny ones …
+_MOST_TINY = 40  # … so many, since a blur changes much of them
 _BLOCK = 1024
 # One of the two is moved so far; the opposite way is the other's to move.
 _SHIFTS = ((0, 0), (0, 1), (1, 0), (1, 1), (1, -1))
@@ -221,6 +223,8 @@ def _candidates(small: Pixels) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[i
     swapped = np.hstack([still[:, :-2], still[:, -1:], still[:, -2:-1]])
     largest = _CANDIDATE_TINY if _is_tiny(small) else _CANDIDATE
     reach = np.sqrt(np.float32(largest))
+    is_few_tiny = _is_tiny(small) and len(small) <= 4 * _BLOCK
+    each = _MOST_TINY if is_few_tiny else _MOST_EACH
     for shift in _SHIFTS:
         moved_order = np.argsort(features[shift][:, 0], kind="stable")
         moved = features[shift][moved_order] if shift != (0, 0) else swapped
@@ -235,7 +239,7 @@ def _candidates(small: Pixels) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[i
                 near = products > -largest / 2
                 if not near.any():
                     continue
-                one, other = _nearest(near, products)
+                one, other = _nearest(near, products, each)
                 one, other = order[one + block.start], moved_order[other + begin]
                 different = one != other
                 if different.any():
@@ -255,11 +259,11 @@ def main_directions(
     return found
 
 
-def _nearest(near: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The places that are near, of each row the nearest few; itself may be one of them."""
-    crowded = np.flatnonzero(near.sum(1) > _MOST_EACH + 1)
+def _nearest(near: np.ndarray, products: np.ndarray, each: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places that are near, of each row the nearest so many; itself may be one of them."""
+    crowded = np.flatnonzero(near.sum(1) > each + 1)
     if len(crowded):
-        best = np.argpartition(-products[crowded], _MOST_EACH, axis=1)[:, : _MOST_EACH + 1]
+        best = np.argpartition(-products[crowded], each, axis=1)[:, : each + 1]
         near[crowded] = False
         near[crowded[:, None], best] = True
     rows, columns = np.nonzero(near)
@@ -267,7 +271,10 @@ def _nearest(near: np.ndarray, products: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _unexplained(one: Pixels, other: Pixels, shift: tuple[int, int]) -> Float64[np.ndarray, " n"]:
-    """What no blur, and no shift within a pixel, explains of the contrast; infinite where contrast or mean differ."""
+    """What no blur, and no shift within a pixel, explains; infinite where contrast or mean differ.
+
+    It is a share of the detail that the one which is explained has less of, and of a little of its contrast.
+    """
     left = np.empty(len(one), dtype=np.float64)
     (down, right), (height, width) = shift, one.shape[2:]
     still = slice(max(-down, 0), height - max(down, 0)), slice(max(-right, 0), width - max(right, 0))
@@ -276,12 +283,16 @@ def _unexplained(one: Pixels, other: Pixels, shift: tuple[int, int]) -> Float64[
         some = slice(first, first + _BLOCK)
         a = _blurred(one[some, :, still[0], still[1]].astype(np.float32))
         b = _blurred(other[some, :, moved[0], moved[1]].astype(np.float32))
-        left[some] = np.minimum(_fitted(a, b), _fitted(b, a))
+        fine, other_fine = _detail(a), _detail(b)
+        left[some] = np.minimum(
+            _fitted(a, b) / (_ROUNDING + np.maximum(fine - other_fine, 0)),
+            _fitted(b, a) / (_ROUNDING + np.maximum(other_fine - fine, 0)),
+        )
     return left
 
 
 def _fitted(a: np.ndarray, b: np.ndarray) -> Float64[np.ndarray, " n"]:
-    """What is left of `b` that is no sum of the pixels of `a` and of their neighbors."""
+    """What is left of `b` that is no sum of the pixels of `a` and of their neighbors, as a share of its contrast."""
     n = len(a)
     padded = np.pad(a, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     across = padded[:, :, 1:-1, :-2], padded[:, :, 1:-1, 2:]
@@ -297,8 +308,19 @@ def _fitted(a: np.ndarray, b: np.ndarray) -> Float64[np.ndarray, " n"]:
     products += np.eye(products.shape[1]) * (1e-3 * size + 1)[:, None, None]
     weights = np.linalg.solve(products, with_target[..., None])[..., 0]
     rest = ((target - (weights[:, None, :].astype(np.float32) @ terms)[:, 0]) ** 2).sum(1, dtype=np.float64)
-    energy = (target.astype(np.float64) ** 2).sum(1) + _FLAT**2 * target.shape[1]
     gain = weights.sum(1)
     same = (gain >= _GAIN) & (gain <= 1 / _GAIN)
     same &= np.abs(wanted.mean(1) - a.reshape(n, -1).mean(1)) <= _OFFSET
-    return np.where(same, rest / energy, np.inf)
+    return np.where(same, rest / _energy(b), np.inf)
+
+
+def _detail(x: np.ndarray) -> Float64[np.ndarray, " n"]:
+    """The share of each picture's contrast that a blur takes away."""
+    taken: Float64[np.ndarray, " n"] = ((x - _blurred(x)) ** 2).sum((1, 2, 3), dtype=np.float64) / _energy(x)
+    return taken
+
+
+def _energy(x: np.ndarray) -> Float64[np.ndarray, " n"]:
+    """The squared contrast of each picture, summed over its values, with the noise that is no difference."""
+    values = x.reshape(len(x), -1).astype(np.float64)
+    return np.asarray(values.var(1) + _FLAT**2) * values.shape[1]
