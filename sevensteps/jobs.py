@@ -448,7 +448,7 @@ def _explained(model: Path, answers: Iterator[Answer], folder: Path) -> Iterator
     """The answers, each with the file in which its picture of why was saved."""
     from .data.decode import read_picture
     from .ship.explain import load_explainer
-    from .show import figures
+    from .show import drawing, figures
 
     explainer = load_explainer(model)
     taken: set[str] = set()
@@ -465,7 +465,7 @@ def _explained(model: Path, answers: Iterator[Answer], folder: Path) -> Iterator
         names = (f"{stem}{number}.why.png" for number in ("", *(f"-{n}" for n in range(2, len(taken) + 3))))
         name = next(name for name in names if name not in taken)  # a/1.png and b/1.png are two pictures
         taken.add(name)
-        yield dataclasses.replace(answer, explanation=str(figures.save(drawn, folder / name)))
+        yield dataclasses.replace(answer, explanation=str(drawing.save(drawn, folder / name)))
 
 
 def _say_differences(before: Mapping[str, Any], now: Mapping[str, Any], exact: bool, observe: Observe) -> None:

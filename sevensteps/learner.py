@@ -408,9 +408,9 @@ class Learner:
 
         found = lr_find(self, start_lr, end_lr, num_it, stop_div)
         if show_plot:
-            from .show import figures
+            from .show import drawing
 
-            figures.show(found.plot())
+            drawing.show(found.plot())
         return found
 
     # Looking

@@ -38,11 +38,11 @@ def show_augmented(
         DataError, RecipeError: pictures or settings that cannot be used.
         FileError: the file cannot be written.
     """
-    from .show import figures
+    from .show import drawing, figures
     from .show.labels import label_of
 
     source, path = str(source), Path(path)
-    figures.must_be_png(path)
+    drawing.must_be_png(path)
     if source not in SOURCES and path.resolve().is_relative_to(Path(source).resolve()):
         raise UsageError(f"{path} would lie among the pictures themselves.", hint="Name a file elsewhere.")
     if source not in SOURCES and holds_files(Path(source)):
@@ -56,7 +56,7 @@ def show_augmented(
     said = [[label_of(target, train.classes) for target in of_one] for of_one in targets]
     originals = np.stack([train.pixels[row] for row in rows])
     figure = figures.varied(originals, seen, [train.classes[train.labels[row]] for row in rows], said)
-    return Varied(str(figures.save(figure, path)), settled.augment, tuple(train.ids[row] for row in rows), EPOCHS)
+    return Varied(str(drawing.save(figure, path)), settled.augment, tuple(train.ids[row] for row in rows), EPOCHS)
 
 
 def seen_in_training(

@@ -63,12 +63,12 @@ class Recorder:
 
         Of a loop over `learn.stream()` that gave the recorder no batches, the losses of each epoch.
         """
-        from .show import figures
+        from .show import drawing, figures
 
         if not self._losses and self.values:
             return figures.metrics(self.metric_names[:2], [row[:2] for row in self.values])
         if not self._losses and self._learn.state.batch > self._learn.state.fit_batch:
-            return figures.message("No losses were recorded: give events to learn.recorder.observe(event).")
+            return drawing.message("No losses were recorded: give events to learn.recorder.observe(event).")
         validated = self._validated if with_valid else []
         return figures.losses(
             self.losses, [loss for _, loss in validated], skip_start, [batches for batches, _ in validated]

@@ -462,7 +462,7 @@ def save_plots(folder: Path, run: Run, table: Any, images: Any) -> None:
     Raises:
         FileError: they cannot be written.
     """
-    from .show import figures
+    from .show import drawing, figures
 
     drawn = {
         "curves": run.learn.recorder.plot_metrics(),
@@ -476,7 +476,7 @@ def save_plots(folder: Path, run: Run, table: Any, images: Any) -> None:
         weight = next(tensor.numpy() for tensor in run.learn.model.state_dict().values() if tensor.ndim == 2)
         drawn["weights"] = figures.weights(weight, images.shape, table.classes)
     for name, figure in drawn.items():
-        figures.save(figure, folder / f"{name}.png")
+        drawing.save(figure, folder / f"{name}.png")
 
 
 def finding_from(saved: Mapping[str, Any]) -> Finding:

@@ -29,7 +29,7 @@ from sevensteps.data.images import Splits
 from sevensteps.errors import FileError, ShapeError, UsageError
 from sevensteps.learner import Learner
 from sevensteps.metrics import accuracy
-from sevensteps.show import figures
+from sevensteps.show import drawing, figures
 from sevensteps.steps.stop import after
 
 TWO = ("Pullover", "Dress")
@@ -72,7 +72,7 @@ def test_no_text_of_any_figure_is_cut_off_or_runs_into_the_next(
     splits: Splits, tmp_path: Path, classes: tuple[str, ...]
 ) -> None:
     for name, figure in some_figures(splits, classes).items():
-        figures.save(figure, tmp_path / "figure.png")
+        drawing.save(figure, tmp_path / "figure.png")
         drawn, size = figure.get_tightbbox(), figure.get_size_inches()
         assert (drawn.min > -0.01).all(), name
         assert (drawn.max < size + 0.01).all(), name
@@ -91,7 +91,7 @@ def test_any_class_name_is_drawn_letter_by_letter(tmp_path: Path, name: str) -> 
         figures.metrics(["train_loss", name], [[1.0, 2.0]]),
         figures.varied(pixels, np.zeros((1, 1, 1, 4, 4), np.float32), [name], [["$" + name + "$"]]),
     ):
-        figures.save(figure, tmp_path / "figure.png")
+        drawing.save(figure, tmp_path / "figure.png")
 
 
 def test_the_grid_shows_the_pixels_of_each_picture_under_its_label(splits: Splits) -> None:
@@ -366,20 +366,20 @@ def test_a_figure_shows_itself_in_a_notebook_without_help_from_matplotlib() -> N
 
 
 def test_a_saved_figure_is_the_same_bytes_whoever_draws_it_when_and_how_often(tmp_path: Path) -> None:
-    drawing = (
+    program = (
         "import sys, matplotlib\n"
         "matplotlib.rcParams.update({'text.usetex': True, 'font.size': 30, 'axes.facecolor': 'black'})\n"
-        "from sevensteps.show import figures as f\n"
-        "f.save(f.metrics(['train_loss', 'accuracy'], [[0.5, 0.8], [0.25, 0.9]]), sys.argv[1])\n"
+        "from sevensteps.show import drawing, figures\n"
+        "drawing.save(figures.metrics(['train_loss', 'accuracy'], [[0.5, 0.8], [0.25, 0.9]]), sys.argv[1])\n"
         "assert matplotlib.rcParams['text.usetex'] and matplotlib.rcParams['font.size'] == 30\n"
         "assert 'matplotlib.pyplot' not in sys.modules and 'torch' not in sys.modules\n"
     )
     other = tmp_path / "other.png"
-    subprocess.run([sys.executable, "-c", drawing, other], check=True)
+    subprocess.run([sys.executable, "-c", program, other], check=True)
     figure = figures.metrics(["train_loss", "accuracy"], [[0.5, 0.8], [0.25, 0.9]])
-    first = figures.save(figure, tmp_path / "first.png")
+    first = drawing.save(figure, tmp_path / "first.png")
     figure._repr_png_()
-    again = figures.save(figure, tmp_path / "again.png")
+    again = drawing.save(figure, tmp_path / "again.png")
     assert first.read_bytes() == again.read_bytes() == other.read_bytes()
     with Image.open(first) as picture:
         assert set(picture.info) <= {"dpi"}
@@ -390,10 +390,10 @@ def test_a_saved_figure_is_the_same_bytes_whoever_draws_it_when_and_how_often(tm
 def test_saving_under_another_format_or_onto_a_folder_is_refused(tmp_path: Path) -> None:
     figure = figures.losses([1.0], [])
     with pytest.raises(UsageError, match=r"saved as PNG"):
-        figures.save(figure, tmp_path / "loss.jpg")
+        drawing.save(figure, tmp_path / "loss.jpg")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(FileError, match=r"folder"):
-        figures.save(figure, tmp_path / "folder.png")
+        drawing.save(figure, tmp_path / "folder.png")
 
 
 def test_what_does_not_go_together_is_refused_in_words(splits: Splits) -> None:

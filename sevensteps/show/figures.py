@@ -1,126 +1,33 @@
 """Figures of arrays and records. Each function returns a matplotlib Figure, and a notebook shows it as a cell's value.
 
-Nothing here touches pyplot: no window opens, no figure stays behind, and the user's own settings neither change these
-figures nor are changed by them. Names of classes and metrics are drawn letter by letter, never read as formulas.
-
-To add a figure, write a function here that takes arrays and records and gives a figure.
+Names of classes and metrics are drawn letter by letter, never read as formulas. To add a figure, write a function
+here that takes arrays and records and gives a figure.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import io
 import math
-import threading
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import matplotlib.style
 import numpy as np
 from jaxtyping import Float, Int, Shaped, UInt8
-from matplotlib import font_manager
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from .. import files
 from ..errors import ShapeError, UsageError
-from .epochs import in_notebook, one_line
+from .drawing import BLUE, GRAY, GREEN, VERMILION, Picture, message, new_axes, our_style
+from .epochs import one_line
 
 Pixels = Float[np.ndarray, "n c h w"] | UInt8[np.ndarray, "n c h w"]
 Labels = Sequence[int] | Int[np.ndarray, " labels"]
 
-# Okabe and Ito's colors, which people with any kind of color vision tell apart.
-BLUE, VERMILION, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#666666"
 MOST_LETTERS = 16  # of a class name in a figure; longer ones are cut
 READING = "label above, the model's answer below"
 MOST_NUMBERED = 20  # classes whose confusions are written out; of more, only colors can be seen
 
-# Fonts that systems bring for the scripts that matplotlib's own font lacks.
-_OTHER_FONTS = (
-    "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic", "Microsoft YaHei", "PingFang SC", "Malgun Gothic",
-    "Apple SD Gothic Neo", "Noto Sans Devanagari", "Nirmala UI", "Noto Sans Thai", "Arial Unicode MS",
-)  # fmt: skip
-_lock = threading.RLock()  # matplotlib's settings are global, and the studio draws in several threads
 
-
-class Picture(Figure):
-    """A figure that shows itself in a notebook, also where nobody has set matplotlib up for that."""
-
-    def _repr_png_(self) -> bytes:
-        return _png(self)
-
-
-@contextlib.contextmanager
-def _our_style() -> Iterator[None]:
-    """Inside, matplotlib's own settings with a few of ours, whatever the user's are."""
-    ours = {
-        "font.family": _fonts(),
-        "font.size": 10,
-        "axes.titlesize": 11,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": "#e4e4e4",
-        "legend.frameon": False,
-        "figure.constrained_layout.use": True,
-    }
-    with _lock, matplotlib.style.context(["default", ours]), warnings.catch_warnings():
-        # A letter that no font has is drawn as a box; a line on stderr for each helps nobody.
-        warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
-        yield
-
-
-@functools.cache
-def _fonts() -> list[str]:
-    present = {font.name for font in font_manager.fontManager.ttflist}
-    return ["DejaVu Sans", *(name for name in _OTHER_FONTS if name in present)]
-
-
-def save(figure: Figure, path: str | Path) -> Path:
-    """Write the figure as a PNG file, and say where; the same figure gives the same bytes on every day.
-
-    Raises:
-        UsageError: a file name that promises another format.
-        FileError: the file cannot be written.
-    """
-    path = Path(path)
-    must_be_png(path)
-    files.write(path, _png(figure, dpi=150))
-    return path
-
-
-def must_be_png(path: Path) -> None:
-    """Raise where a figure would be saved under a name that promises another format.
-
-    Raises:
-        UsageError: it does.
-    """
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"A figure is saved as PNG, and {path} would not say so.", hint=f"Use {path.stem}.png.")
-
-
-def show(figure: Figure) -> None:
-    """Show the figure at once if this is a notebook; elsewhere there is nothing to show it on."""
-    if in_notebook():
-        from IPython.display import display
-
-        display(figure)  # type: ignore[no-untyped-call]
-
-
-@_our_style()
-def _png(figure: Figure, dpi: int = 100) -> bytes:
-    content = io.BytesIO()
-    # matplotlib would write its version.
-    figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
-    return content.getvalue()
-
-
-@_our_style()
+@our_style()
 def grid(pixels: Pixels, labels: Sequence[str]) -> Figure:
     """The pictures side by side, each under its label.
 
@@ -136,7 +43,7 @@ def grid(pixels: Pixels, labels: Sequence[str]) -> Figure:
     return _pictures(pixels, [_short(label) for label in labels], wrong=[False] * len(labels))
 
 
-@_our_style()
+@our_style()
 def varied(
     originals: Pixels, seen: Float[np.ndarray, "n epochs c h w"], names: Sequence[str], labels: Sequence[Sequence[str]]
 ) -> Figure:
@@ -167,7 +74,7 @@ def varied(
     return figure
 
 
-@_our_style()
+@our_style()
 def results(
     pixels: Pixels, labels: Labels, probabilities: Float[np.ndarray, "rows k"], classes: Sequence[str]
 ) -> Figure:
@@ -184,7 +91,7 @@ def results(
     return figure
 
 
-@_our_style()
+@our_style()
 def worst_mistakes(
     pixels: Pixels,
     labels: Labels,
@@ -208,7 +115,7 @@ def worst_mistakes(
     return figure
 
 
-@_our_style()
+@our_style()
 def losses(
     batch_losses: Sequence[float],
     valid_losses: Sequence[float],
@@ -224,7 +131,7 @@ def losses(
     skip = skip_start if skip_start < len(batch_losses) else 0
     shown = np.asarray(batch_losses[skip:], dtype=float)
     batches = np.arange(skip + 1, len(batch_losses) + 1)
-    figure, axes = _axes()
+    figure, axes = new_axes()
     axes.plot(batches, shown, color=BLUE, alpha=0.35, linewidth=0.8, label="training, each batch")
     axes.plot(batches, _running_mean(shown), color=BLUE, linewidth=1.8, label="training, running mean")
     if len(valid_losses):
@@ -236,7 +143,7 @@ def losses(
     return figure
 
 
-@_our_style()
+@our_style()
 def metrics(names: Sequence[str], rows: Sequence[Sequence[float]]) -> Figure:
     """Each column of the table against the epochs: the losses together, and every metric in a panel of its own.
 
@@ -273,10 +180,10 @@ def metrics(names: Sequence[str], rows: Sequence[Sequence[float]]) -> Figure:
     return figure
 
 
-@_our_style()
+@our_style()
 def lr_find(lrs: Sequence[float], losses: Sequence[float], low: float, high: float) -> Figure:
     """The smoothed loss against the learning rate, with the range to choose from."""
-    figure, axes = _axes()
+    figure, axes = new_axes()
     axes.axvspan(low, high, color=GREEN, alpha=0.15, linewidth=0, label=f"try {low:.2g} to {high:.2g}")
     for edge in (low, high):
         axes.axvline(edge, color=GREEN, linewidth=1, linestyle="--")
@@ -287,7 +194,7 @@ def lr_find(lrs: Sequence[float], losses: Sequence[float], low: float, high: flo
     return figure
 
 
-@_our_style()
+@our_style()
 def weights(
     weight: Shaped[np.ndarray, "k pixels"] | Shaped[np.ndarray, "k c h w"],
     shape: tuple[int, int, int],
@@ -332,7 +239,7 @@ def weights(
     return figure
 
 
-@_our_style()
+@our_style()
 def explanation(
     pixels: Shaped[np.ndarray, "c h w"],
     contributions: Float[np.ndarray, "c h w"],
@@ -378,7 +285,7 @@ def explanation(
     return figure
 
 
-@_our_style()
+@our_style()
 def confusion(labels: Labels, predicted: Labels, classes: Sequence[str]) -> Figure:
     """How often each class (a row) is taken for each (a column): counts, and their share of the row.
 
@@ -396,7 +303,7 @@ def confusion(labels: Labels, predicted: Labels, classes: Sequence[str]) -> Figu
     shares = counts / np.maximum(totals, 1)
     written = k <= MOST_NUMBERED
     side = min(max(0.62 * k, 2.4), 12)
-    figure, axes = _axes((side + 2, side + 1.5))
+    figure, axes = new_axes((side + 2, side + 1.5))
     drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -465,18 +372,6 @@ def plot_function(
     _, axes = pyplot.subplots(figsize=figsize)
     axes.plot(x.numpy(), y.numpy(), color=BLUE)
     axes.set(xlabel=tx or "", ylabel=ty or "", title=title or "")
-
-
-def _axes(figsize: tuple[float | int, float | int] = (6.4, 4.2)) -> tuple[Picture, Axes]:
-    figure = Picture(figsize=figsize)
-    return figure, figure.subplots()
-
-
-def message(text: str) -> Figure:
-    """A figure for when there is nothing to draw, that says so."""
-    figure = Picture(figsize=(5, 1.2))
-    figure.text(0.5, 0.5, text, ha="center", va="center", parse_math=False)
-    return figure
 
 
 def _decided(
