@@ -68,10 +68,7 @@ class SGD(_Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move every parameter that has a gradient; a closure is called before, and what it gives is given back."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = _loss_of(closure)
         for group in self.param_groups:
             lr, momentum, weight_decay = group["lr"], group["momentum"], group["weight_decay"]
             for known in group["params"]:
@@ -125,10 +122,7 @@ class Muon(_Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move every parameter that has a gradient; a closure is called before, and what it gives is given back."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = _loss_of(closure)
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
@@ -136,6 +130,14 @@ class Muon(_Optimizer):
                 move = _step_of_filters if parameter.ndim == 4 else _step_of_adamw
                 move(parameter.detach(), parameter.grad.detach(), self.state[parameter], group)
         return loss
+
+
+def _loss_of(closure: Callable[[], Any] | None) -> Any:
+    """What PyTorch's closures are for: the loss, calculated again, with its gradient."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
 
 
 def _step_of_filters(filters: Tensor, gradient: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -> None:
@@ -161,14 +163,14 @@ def _step_of_adamw(parameter: Tensor, gradient: Tensor, state: dict[str, Any], g
     parameter.addcdiv_(average, spread, value=-group["lr"] / (1 - beta ** state["step"]))
 
 
-def orthogonal(matrix: Float[Tensor, "rows columns"], steps: int = 5) -> Float[Tensor, "rows columns"]:
+def orthogonal(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
     """A matrix of the same directions, whose singular values are all near 1 (between 0.7 and 1.2, but tiny ones).
 
     By a Newton-Schulz iteration of fifth order with Jordan's coefficients, which needs products of matrices only.
     """
     x = matrix.t() if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / x.norm().clamp(min=1e-7)
-    for _ in range(steps):
+    for _ in range(5):
         squared = x @ x.t()
         x = torch.addmm(x, torch.addmm(squared, squared, squared, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
     return x.t() if matrix.shape[0] > matrix.shape[1] else x
