@@ -7,7 +7,7 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,6 +42,14 @@ def quoted(path: str) -> str:
     import shlex
 
     return shlex.quote(path)
+
+
+def typed(source: str, classes: Sequence[str], settings: Mapping[str, Any]) -> str:
+    """A source with the flags that say how its pictures are taken, to be typed after a verb."""
+    words = [source, *(["--classes", *classes] if classes else [])]
+    for key, value in settings.items():
+        words += [f"--{key.replace('_', '-')}", str(value)]
+    return " ".join(map(quoted, words))
 
 
 def as_flags(hint: str) -> str:

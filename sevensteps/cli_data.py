@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .cli_common import Common, as_flags, flags_of, program, quoted, said_as_typed
+from .cli_common import Common, as_flags, flags_of, program, quoted, said_as_typed, typed
 from .errors import SevenstepsError, UsageError
 from .recipe import FILE_SETTINGS, how_read
+from .words import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,7 +90,7 @@ def data(
     with said_as_typed("data", source, classes):
         splits, found = jobs.data(source or "pullover-dress", classes, observe, fix=fix, fresh=fresh, **settings)
     rows = corrections.suggested(splits, found) if suggest is not None else []
-    if suggest is not None:
+    if suggest is not None and rows:
         corrections.save(rows, suggest, source or "")
     channels, height, width = found.shape
     if common.json:
@@ -132,17 +133,37 @@ def data(
         looked = (
             "not looked for among so many pictures"
             if "near-duplicates" in found.not_looked_for
-            else f"{len(alike):,} groups"
+            else counted(len(alike), "group")
         )
         console.print(terminal.printable(f"{what}: {looked}{', the most alike first:' * bool(alike)}"))
         for group, score in alike[:_SHOWN]:
             console.print(terminal.printable(f"  {score:.2f}  {', '.join(group[:_SHOWN])}"))
     _print_suspects(console, found)
     if suggest is not None:
-        console.print(terminal.printable(f"{suggest}: {len(rows):,} corrections proposed; look through them first"))
-        with_it = f"{quoted(source or 'pullover-dress')} --fix {quoted(str(suggest))}"
-        terminal.print_next(console, None, [f"{program()} {verb} {with_it}" for verb in ("data", "train")])
+        _print_suggested(console, suggest, len(rows), found)
+    if rows:
+        source = source or "pullover-dress"
+        # What data leaves out by itself stops train.
+        skipped = {"bad_files": "skip"} if splits.bad_files else {}
+        following = {"data": settings, "train": settings | skipped}
+        with_it = f"--fix {quoted(str(suggest))}"
+        typed_again = [f"{program()} {verb} {typed(source, classes, how)} {with_it}" for verb, how in following.items()]
+        terminal.print_next(console, None, typed_again)
     return 0
+
+
+def _print_suggested(console: Console, file: Path, rows: int, found: Audit) -> None:
+    """How many corrections were written, and what of that which was found is not among them."""
+    from .data.corrections import TINY, looks_alike
+    from .show import terminal
+
+    said = f"{file}: {counted(rows, 'correction')} proposed; look through them first"
+    console.print(terminal.printable(said if rows else f"no correction is proposed, and {file} was not written"))
+    if looks_alike(found) and (found.near_duplicates or found.near_leaks):
+        console.print(
+            f"near-duplicates are not among them: pictures of fewer than {TINY} pixels a side are often alike without "
+            "being copies"
+        )
 
 
 _SHOWN = 5  # groups, and pictures of each; suspects

@@ -6,21 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .words import counted
+from .words import pictures as pictures
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-
 OUT_OF_FOLD = "out-of-fold"  # the split of pictures that are each answered by a model that was trained without them
-
-
-def pictures(n: int, split: str = "") -> str:
-    """So many pictures, in words.
-
-    >>> pictures(1, "test"), pictures(2000)
-    ('1 test picture', '2,000 pictures')
-    """
-    return f"{n:,} {split}{' ' * bool(split)}picture{'s' * (n != 1)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +24,19 @@ class Corrected:
     excluded: int
     sha256: str
     content: bytes = field(repr=False)
+    elsewhere: int = 0  # rows for pictures of classes that were not chosen
 
     def as_json(self) -> dict[str, Any]:
         """As recipes and `data --json` give it: without the bytes."""
-        return {"relabeled": self.relabeled, "excluded": self.excluded, "sha256": self.sha256}
+        made = {"relabeled": self.relabeled, "excluded": self.excluded, "sha256": self.sha256}
+        return made | ({"elsewhere": self.elsewhere} if self.elsewhere else {})
 
     @property
     def in_words(self) -> str:
-        """Such as "3 relabeled, 5 left out"."""
-        return f"{self.relabeled:,} relabeled, {self.excluded:,} left out"
+        """Such as "3 relabeled, 5 left out; 1 row is of classes that were not chosen"."""
+        rows = counted(self.elsewhere, "row is", "rows are")
+        more = f"; {rows} of classes that were not chosen" if self.elsewhere else ""
+        return f"{self.relabeled:,} relabeled, {self.excluded:,} left out{more}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

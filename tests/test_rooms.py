@@ -41,14 +41,28 @@ ROOM_OF = {
 }
 
 # Bottom to top: a room, and the rooms it may import besides itself.
-BOTTOM = {"device", "errors", "files", "foreign", "history", "lists", "memory", "places", "reading", "records", "seeds"}
+BOTTOM = {
+    "device",
+    "errors",
+    "files",
+    "foreign",
+    "history",
+    "lists",
+    "memory",
+    "places",
+    "reading",
+    "records",
+    "seeds",
+    "words",
+}
 TO_TRAIN = BOTTOM | {"show", "data", "steps", "metrics", "abstention", "architecture", "model_file", "learner"}
 TO_JUDGE = TO_TRAIN | {"recipe", "runs"}
 TO_WORK = TO_JUDGE | {"judge", "ship"}
 MAY_IMPORT = {
     "by_hand": set(),
     "errors": set(),
-    "records": set(),
+    "words": set(),
+    "records": {"words"},
     "history": {"records"},
     "places": set(),
     "reading": set(),
@@ -58,7 +72,7 @@ MAY_IMPORT = {
     "device": {"errors"},
     "foreign": {"errors"},
     "files": {"errors"},
-    "show": {"errors", "files", "records"},
+    "show": {"errors", "files", "records", "words"},
     "data": BOTTOM | {"show"},
     "steps": BOTTOM,
     "metrics": BOTTOM | {"steps"},
@@ -107,6 +121,7 @@ WITHOUT_TORCH = [
     "files",
     "errors",
     "records",
+    "words",
     "places",
     "judge/ledger",
     "reading",

@@ -11,7 +11,9 @@ import difflib
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+import shlex
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +24,12 @@ from ..errors import DataError, FileError, UsageError, nearest
 from ..reading import regular
 from ..records import Corrected
 from .audit import Audit
+from .catalog import Catalog, text_of
 from .images import Images, Splits
 from .store import StoredImages
 
 HEADER = ("picture", "now", "was", "why")
+TINY = 16  # pixels a side, under which of near-copies nothing is proposed
 LARGEST = 1 << 28  # bytes; a row of a million pictures each has some 50 MB
 _FORMAT = f"The first line is {','.join(HEADER)}; sevensteps data SOURCE --suggest FILE writes such a file."
 
@@ -96,8 +100,10 @@ def read(path: str | Path) -> Corrections:
     return Corrections(path, tuple(rows), content)
 
 
-def corrected(splits: Splits, corrections: Corrections) -> Splits:
+def corrected(splits: Splits, corrections: Corrections, classes: Collection[str] = ()) -> Splits:
     """The same pictures with other labels, and without those that are left out, in the order they had.
+
+    Of `classes` alone, where any are given, something must be left; the choice among them is made afterwards.
 
     Raises:
         DataError: a picture or class that is not there, a picture that was of another class, a split or a class of the
@@ -107,44 +113,84 @@ def corrected(splits: Splits, corrections: Corrections) -> Splits:
     if any(isinstance(images, StoredImages) for images in present.values()):
         raise DataError(
             f"{splits.source or 'The source'} is a store, and what is in it is not corrected afterwards.",
-            hint="Train on the pictures that it was made of: sevensteps train SOURCE --fix FILE",
+            hint="Train on the pictures that it was made of, with --fix.",
         )
-    places = {name: (split, row) for split, images in present.items() for row, name in enumerate(images.ids)}
-    labels = {split: images.labels.copy() for split, images in present.items()}
-    kept = {split: np.ones(len(images), dtype=bool) for split, images in present.items()}
-    relabeled = excluded = 0
+    before = {
+        split: {name: splits.classes[label] for name, label in zip(images.ids, images.labels.tolist(), strict=True)}
+        for split, images in present.items()
+    }
+    now, made = _decided(before, splits.classes, corrections, classes, dict(splits.bad_files))
+    changed: dict[str, Any] = {}
+    for split, images in present.items():
+        after = [now.get(name, of_class) for name, of_class in before[split].items()]
+        rows = np.flatnonzero([name != "" for name in after])
+        labels = images.labels.copy()
+        labels[rows] = [splits.classes.index(after[row]) for row in rows.tolist()]
+        relabeled = dataclasses.replace(images, labels=labels)
+        # Where all are kept, without a copy of their pixels.
+        changed[split] = relabeled if len(rows) == len(images) else relabeled.take(rows)
+    return dataclasses.replace(splits, **changed, corrected=made)
+
+
+def corrected_files(
+    catalog: Catalog, corrections: Corrections, classes: Collection[str] = ()
+) -> tuple[Catalog, Corrected]:
+    """The same for picture files, before any is opened: what is left out cannot be a bad file, or decide their size.
+
+    Raises:
+        DataError: as `corrected`.
+    """
+    before = {split: {text_of(file.path): file.name for file in files} for split, files in catalog.splits.items()}
+    bad = {one.id: one.reason for of_class in catalog.bad.values() for one in of_class}
+    now, made = _decided(before, catalog.classes, corrections, classes, bad)
+    splits = {
+        split: [file._replace(name=name) for file in files if (name := now.get(text_of(file.path), file.name))]
+        for split, files in catalog.splits.items()
+    }
+    return dataclasses.replace(catalog, splits=splits), made
+
+
+def _decided(
+    before: Mapping[str, Mapping[str, str]],
+    known: Sequence[str],
+    corrections: Corrections,
+    chosen: Collection[str],
+    bad: Mapping[str, str],
+) -> tuple[dict[str, str], Corrected]:
+    """The class that each corrected picture is to have, "" for none, from the class of every picture of each split.
+
+    Raises:
+        DataError: as `corrected`.
+    """
+    of_picture = {name: of_class for of_split in before.values() for name, of_class in of_split.items()}
+    decided: dict[str, str] = {}
+    relabeled = excluded = elsewhere = 0
     for line, (picture, now, was, _) in corrections.rows:
         where = f"{corrections.path}, row {line}"
-        if picture not in places:
+        if picture not in of_picture:
             raise DataError(
-                f"{where}: there is no picture {picture!r}.", hint=_nearest_picture(picture, splits, places)
+                f"{where}: there is no picture {picture!r}.", hint=_nearest_picture(picture, of_picture, bad)
             )
-        split, row = places[picture]
-        of_class = splits.classes[labels[split][row]]
+        of_class = of_picture[picture]
         if was and was != of_class:
             raise DataError(
                 f"{where}: {picture!r} is of class {of_class!r}, and was to be of {was!r}.",
                 hint="The pictures have changed since the row was written: look again, then correct or remove it.",
             )
-        if not now:
-            kept[split][row] = False
-            excluded += 1
-        elif now not in splits.classes:
+        if now and now not in known:
             raise DataError(
                 f"{where}: there is no class {now!r} for {picture!r}.",
-                hint=f"{nearest(now, splits.classes)} An empty cell leaves the picture out.",
+                hint=f"{nearest(now, known)} An empty cell leaves the picture out.",
             )
-        elif now != of_class:
-            labels[split][row] = splits.classes.index(now)
-            relabeled += 1
-    changed: dict[str, Any] = {
-        split: _kept(dataclasses.replace(images, labels=labels[split]), kept[split])
-        for split, images in present.items()
-    }
-    _refuse_emptied(corrections.path, present, changed)
+        decided[picture] = now
+        if chosen and of_class not in chosen and now not in chosen:
+            elsewhere += 1
+        else:
+            excluded += not now
+            relabeled += now not in ("", of_class)
+    _refuse_emptied(corrections.path, before, decided, [name for name in known if not chosen or name in chosen])
     digest = hashlib.sha256(corrections.content).hexdigest()
-    made = Corrected(relabeled, excluded, digest, corrections.content)
-    return dataclasses.replace(splits, **changed, corrected=made)
+    return decided, Corrected(relabeled, excluded, digest, corrections.content, elsewhere)
 
 
 def suggested(splits: Splits, found: Audit) -> list[Correction]:
@@ -152,7 +198,8 @@ def suggested(splits: Splits, found: Audit) -> list[Correction]:
 
     Kept is the first, but one that is tested on before one that is validated on, and that before one that is trained
     on. Where copies are of two classes the row says so, since one label is wrong, or they are no copies.
-    Pictures whose labels look wrong are to be what they look like, where they are not left out.
+    Pictures whose labels look wrong are to be what they look like, where they are not left out. Near-copies among tiny
+    pictures are not proposed: see `looks_alike`.
     """
     classes: dict[str, str] = {}
     rank: dict[str, int] = {}
@@ -162,7 +209,8 @@ def suggested(splits: Splits, found: Audit) -> list[Correction]:
         rank |= dict.fromkeys(of_split, -place)
     exact = {group[0]: group for group in found.duplicates + found.leaks}
     groups: list[tuple[list[str], float]] = []
-    for group, score in found.near_duplicates + found.near_leaks:  # in these the first of exact copies stands for all
+    alike = [] if looks_alike(found) else found.near_duplicates + found.near_leaks
+    for group, score in alike:  # in these the first of exact copies stands for all
         groups.append(([name for first in group for name in exact.get(first, [first])], score))
     near = {name for group, _ in groups for name in group}
     groups += [(group, 1.0) for first, group in exact.items() if first not in near]
@@ -187,6 +235,11 @@ def suggested(splits: Splits, found: Audit) -> list[Correction]:
             rows.append(Correction(one.id, one.likely, one.label, why))
     order = {name: place for place, name in enumerate(classes)}
     return sorted(rows, key=lambda row: order[row.picture])
+
+
+def looks_alike(found: Audit) -> bool:
+    """Whether pictures are so small that different ones look like near-copies: 7 pairs of the 8x8 digits do."""
+    return min(found.shape[1:]) < TINY
 
 
 def save(rows: Sequence[Correction], path: Path, source: str | Path) -> None:
@@ -240,33 +293,35 @@ def _present(splits: Splits) -> dict[str, Images]:
     return {name: images for name, images in named.items() if images is not None}
 
 
-def _kept(images: Images, kept: np.ndarray) -> Images:
-    """The pictures that are kept; where all are, without a copy of their pixels."""
-    return images if kept.all() else images.take(np.flatnonzero(kept))
-
-
-def _refuse_emptied(path: Path, before: dict[str, Images], after: dict[str, Images]) -> None:
-    """Raise if nothing is left of something that there was.
+def _refuse_emptied(
+    path: Path, before: Mapping[str, Mapping[str, str]], decided: Mapping[str, str], classes: Sequence[str]
+) -> None:
+    """Raise if nothing is left of something that there was, among these classes.
 
     Raises:
         DataError: naming the split or the class.
     """
-    for split, images in after.items():
-        if len(before[split]) and not len(images):
+    there, left = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for split, of_split in before.items():
+        for picture, of_class in of_split.items():
+            there[split, of_class] += 1
+            left[split, decided.get(picture, of_class)] += 1
+    for split in before:
+        if any(there[split, name] for name in classes) and not any(left[split, name] for name in classes):
             raise DataError(f"{path} leaves out every picture of the {split} split.", hint="Leave some in.")
-    counts = {split: images.counts for split, images in after.items()}
-    for name in before["train"].classes:
-        there = any(of_split[name] for of_split in (before["train"].counts, *counts.values()))
-        if there and not counts["train"][name]:
+    taught = [name for name in classes if left["train", name]]
+    for name in classes:
+        if not left["train", name] and (there["train", name] or any(left[split, name] for split in before)):
+            others = f", or the class: --classes {shlex.join(taught)}" if len(taught) > 1 else ""
             raise DataError(
                 f"{path} leaves no picture of class {name!r} to train on.",
-                hint="Remove some of its rows; or all of them, and leave the class out with --classes.",
+                hint=f"Leave out some of its rows{others}.",
             )
 
 
-def _nearest_picture(picture: str, splits: Splits, known: dict[str, tuple[str, int]]) -> str:
+def _nearest_picture(picture: str, known: Mapping[str, str], bad: Mapping[str, str]) -> str:
     """What may have been meant by a picture that is not there."""
-    if reason := dict(splits.bad_files).get(picture):
+    if reason := bad.get(picture):
         return f"It is left out already, as a bad file: {reason}. Remove the row."
     close = difflib.get_close_matches(picture, known, n=1)
     if close:

@@ -5,6 +5,7 @@ A new source is one file beside this one and one line in `SOURCES`.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import re
@@ -84,12 +85,16 @@ def load(
     how = How(size, fit, bad_files, group, file_column, label_column)
     corrections = None
     if fix:
-        from .corrections import corrected, read
+        from .corrections import corrected, corrected_files, read
 
         corrections = read(fix)  # before any picture is
-    wanted = () if fix else tuple(classes or ())  # what is of another class now may be corrected to one of these
+    wanted = tuple(classes or ())
     if (catalog := find_catalog(source, how)) is not None:
+        made = None
+        if corrections is not None:
+            catalog, made = corrected_files(catalog, corrections, wanted)
         splits = picture_files.load_files(catalog, wanted, how, say, fresh=fresh)
+        splits = dataclasses.replace(splits, corrected=made)
     elif not isinstance(source, (str, Path)):
         from .datasets import load_dataset
 
@@ -97,11 +102,12 @@ def load(
     else:
         _refuse_unused(source, how)
         named = SOURCES.get(str(source))
-        splits = named(say) if named else _from_path(Path(source), wanted, say)
-    if corrections is not None:
-        splits = corrected(splits, corrections)
-        if splits.corrected is not None:
-            say(f"corrected by {fix}: {splits.corrected.in_words}")
+        # What is of another class now may be corrected to one of those that are wanted.
+        splits = named(say) if named else _from_path(Path(source), () if fix else wanted, say)
+    if corrections is not None and splits.corrected is None:
+        splits = corrected(splits, corrections, wanted)
+    if splits.corrected is not None:
+        say(f"corrected by {fix}: {splits.corrected.in_words}")
     if classes:
         splits = splits.choose(classes)
     present = [name for name, count in splits.train.counts.items() if count]

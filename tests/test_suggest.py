@@ -1,0 +1,138 @@
+"""What `data --suggest` proposes, and the commands that it prints: they repeat what was typed."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sevensteps as ss
+from tests.folders import digits_in, put
+from tests.typed import here, refused
+
+HEAD = "picture,now,was,why\n"
+
+
+@pytest.fixture(scope="module")
+def clothes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Embedded pictures in three class folders, a third of them upside down; a copy and a bad file are planted."""
+    folder = tmp_path_factory.mktemp("suggest") / "my clothes"
+    train = ss.load("pullover-dress").train
+    for row in range(90):
+        name = "upside down" if row % 3 == 0 else train.classes[train.labels[row]]
+        pixels = train.pixels[row, 0]
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[::-1].copy() if row % 3 == 0 else pixels).save(
+            folder / name / f"person {row // 2}-{row}.png"
+        )
+    dress = min((folder / "Dress").iterdir())
+    (folder / "Dress/copy.png").write_bytes(dress.read_bytes())
+    put(folder / "upside down", "broken.png", content=b"no picture")
+    return folder
+
+
+def following(out: str) -> list[list[str]]:
+    """The commands that were printed to be typed next, as a shell takes them."""
+    lines = [
+        line.removeprefix("next").strip() for line in out.splitlines() if re.match(r"(next)? +\S*sevensteps ", line)
+    ]
+    return [shlex.split(line)[1:] for line in lines]
+
+
+def test_what_is_printed_to_be_typed_next_repeats_what_was_typed(
+    clothes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--classes", "Dress", "upside down", "--size", "20", "--bad-files", "skip", "--group", r"person (\d+)"]
+    done = here("data", str(clothes), *flags, "--suggest", "the fix.csv", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0, done.err
+    data, train = following(done.out)
+    assert data == ["data", str(clothes), *flags, "--fix", "the fix.csv"]
+    assert train == ["train", str(clothes), *flags, "--fix", "the fix.csv"]
+    again = here(*data, cwd=tmp_path, capsys=capsys)
+    assert again.code == 0, again.err
+    assert "pictures of 20x20" in again.out
+    assert "Pullover" not in again.out
+
+    # What data leaves out by itself stops train.
+    plain = here("data", str(clothes), "--suggest", "plain.csv", cwd=tmp_path, capsys=capsys)
+    data, train = following(plain.out)
+    assert data == ["data", str(clothes), "--fix", "plain.csv"]
+    assert train == ["train", str(clothes), "--bad-files", "skip", "--fix", "plain.csv"]
+
+
+def test_where_nothing_is_proposed_nothing_is_written_or_to_be_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "pets", "cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png")
+    done = here("data", "pets", "--suggest", "fix.csv", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0, done.err
+    assert done.out.endswith("no correction is proposed, and fix.csv was not written\n")
+    assert not (tmp_path / "fix.csv").exists()
+
+
+def test_tiny_pictures_that_look_alike_are_not_proposed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = digits_in(tmp_path / "digits")
+    (folder / "1/copy.png").write_bytes((folder / "1/1050.png").read_bytes())
+    done = here("data", "digits", "--classes", "1", "2", "--suggest", "fix.csv", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0, done.err
+    assert "near-duplicates within a split: 5 groups" in done.out
+    assert "near-duplicates are not among them: pictures of fewer than 16 pixels a side are often alike" in done.out
+    with (tmp_path / "fix.csv").open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["picture"], row["why"]) == ("1/copy.png", "same pixels as 1/1050.png")
+
+
+def test_corrections_of_a_whole_set_go_with_some_of_its_classes(
+    clothes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dresses = sorted(f"Dress/{file.name}" for file in (clothes / "Dress").iterdir())
+    turned = sorted(f"upside down/{file.name}" for file in (clothes / "upside down").iterdir())
+    file = tmp_path / "fix.csv"
+    rows = [f"{name},,,\n" for name in turned[2:]]  # the broken one among them
+    file.write_text(
+        HEAD + f"{turned[0]},Dress,,\n{turned[1]},Dress,upside down,\n{dresses[1]},,Dress,\n" + "".join(rows)
+    )
+    refused(
+        here("data", str(clothes), "--fix", "fix.csv", cwd=tmp_path, capsys=capsys), 1, "no picture of class 'upside"
+    )
+    for verb, more in (("data", ()), ("train", ("--epochs", "1", "--recipe", "linear", "--out", "run"))):
+        words = (verb, str(clothes), "--classes", "Dress", "Pullover", "--fix", "fix.csv", *more)
+        done = here(*words, cwd=tmp_path, capsys=capsys)
+        assert done.code == 0, done.err
+        assert f"2 relabeled, 1 left out; {len(rows)} rows are of classes that were not chosen" in done.err + done.out
+        assert "2 class folders" in done.err + done.out
+    refused(
+        here("data", str(clothes), "--classes", "Dress", "Pullover", "--fix", "other.csv", cwd=tmp_path, capsys=capsys),
+        1,
+        "'other.csv' cannot be read",
+    )
+    file.write_text(HEAD + "".join(f"{name},,,\n" for name in dresses))
+    done = here("data", str(clothes), "--fix", "fix.csv", cwd=tmp_path, capsys=capsys)
+    refused(done, 1, "leaves no picture of class 'Dress' to train on", "--classes Pullover 'upside down'")
+    words = shlex.split("--classes Pullover 'upside down'")
+    done = here("data", str(clothes), *words, "--fix", "fix.csv", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0, done.err
+
+
+def test_a_file_that_is_left_out_is_not_opened(
+    clothes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A broken file among the pictures, or one in color, changes nothing once corrections leave it out."""
+    color = clothes / "Dress/color.png"
+    Image.fromarray(np.full((40, 50, 3), (200, 10, 10), dtype=np.uint8)).save(color)
+    try:
+        (tmp_path / "fix.csv").write_text(HEAD + "upside down/broken.png,,,\nDress/color.png,,,\n")
+        done = here(
+            *("train", str(clothes), "--fix", "fix.csv", "--epochs", "1", "--recipe", "linear", "--folds", "1"),
+            cwd=tmp_path,
+            capsys=capsys,
+        )
+    finally:
+        color.unlink()
+    assert done.code == 0, done.err
+    assert "28x28 grey pictures" in done.out
