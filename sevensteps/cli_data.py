@@ -140,7 +140,8 @@ def data(
             console.print(terminal.printable(f"  {score:.2f}  {', '.join(group[:_SHOWN])}"))
     _print_suspects(console, found)
     if suggest is not None:
-        _print_suggested(console, suggest, len(rows), found)
+        said = f"{suggest}: {counted(len(rows), 'correction')} proposed; look through them first"
+        console.print(terminal.printable(said if rows else f"no correction is proposed, and {suggest} is not written"))
     if rows:
         source = source or "pullover-dress"
         # What data leaves out by itself stops train.
@@ -150,20 +151,6 @@ def data(
         typed_again = [f"{program()} {verb} {typed(source, classes, how)} {with_it}" for verb, how in following.items()]
         terminal.print_next(console, None, typed_again)
     return 0
-
-
-def _print_suggested(console: Console, file: Path, rows: int, found: Audit) -> None:
-    """How many corrections were written, and what of that which was found is not among them."""
-    from .data.corrections import TINY, looks_alike
-    from .show import terminal
-
-    said = f"{file}: {counted(rows, 'correction')} proposed; look through them first"
-    console.print(terminal.printable(said if rows else f"no correction is proposed, and {file} was not written"))
-    if looks_alike(found) and (found.near_duplicates or found.near_leaks):
-        console.print(
-            f"near-duplicates are not among them: pictures of fewer than {TINY} pixels a side are often alike without "
-            "being copies"
-        )
 
 
 _SHOWN = 5  # groups, and pictures of each; suspects

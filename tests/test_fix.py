@@ -234,7 +234,7 @@ def test_other_files_and_sources_are_refused(digits: Path, tmp_path: Path, capsy
 
     assert typed("prepare", "digits", "--out", str(tmp_path / "digits.store")).code == 0
     wrong(digits)
-    refused(typed("data", str(tmp_path / "digits.store"), "--fix", file.name), 1, "is a store", "--fix FILE")
+    refused(typed("data", str(tmp_path / "digits.store"), "--fix", file.name), 1, "is a store", "--fix wrong.csv")
 
 
 def test_spreadsheets_and_hostile_names(tmp_path: Path) -> None:

@@ -29,7 +29,6 @@ from .images import Images, Splits
 from .store import StoredImages
 
 HEADER = ("picture", "now", "was", "why")
-TINY = 16  # pixels a side, under which of near-copies nothing is proposed
 LARGEST = 1 << 28  # bytes; a row of a million pictures each has some 50 MB
 _FORMAT = f"The first line is {','.join(HEADER)}; sevensteps data SOURCE --suggest FILE writes such a file."
 
@@ -113,7 +112,8 @@ def corrected(splits: Splits, corrections: Corrections, classes: Collection[str]
     if any(isinstance(images, StoredImages) for images in present.values()):
         raise DataError(
             f"{splits.source or 'The source'} is a store, and what is in it is not corrected afterwards.",
-            hint="Train on the pictures that it was made of, with --fix.",
+            hint="Train on the pictures that it was made of: "
+            f"sevensteps train SOURCE --fix {shlex.quote(str(corrections.path))}",
         )
     before = {
         split: {name: splits.classes[label] for name, label in zip(images.ids, images.labels.tolist(), strict=True)}
@@ -198,8 +198,7 @@ def suggested(splits: Splits, found: Audit) -> list[Correction]:
 
     Kept is the first, but one that is tested on before one that is validated on, and that before one that is trained
     on. Where copies are of two classes the row says so, since one label is wrong, or they are no copies.
-    Pictures whose labels look wrong are to be what they look like, where they are not left out. Near-copies among tiny
-    pictures are not proposed: see `looks_alike`.
+    Pictures whose labels look wrong are to be what they look like, where they are not left out.
     """
     classes: dict[str, str] = {}
     rank: dict[str, int] = {}
@@ -209,8 +208,7 @@ def suggested(splits: Splits, found: Audit) -> list[Correction]:
         rank |= dict.fromkeys(of_split, -place)
     exact = {group[0]: group for group in found.duplicates + found.leaks}
     groups: list[tuple[list[str], float]] = []
-    alike = [] if looks_alike(found) else found.near_duplicates + found.near_leaks
-    for group, score in alike:  # in these the first of exact copies stands for all
+    for group, score in found.near_duplicates + found.near_leaks:  # in these the first of exact copies stands for all
         groups.append(([name for first in group for name in exact.get(first, [first])], score))
     near = {name for group, _ in groups for name in group}
     groups += [(group, 1.0) for first, group in exact.items() if first not in near]
@@ -235,11 +233,6 @@ def suggested(splits: Splits, found: Audit) -> list[Correction]:
             rows.append(Correction(one.id, one.likely, one.label, why))
     order = {name: place for place, name in enumerate(classes)}
     return sorted(rows, key=lambda row: order[row.picture])
-
-
-def looks_alike(found: Audit) -> bool:
-    """Whether pictures are so small that different ones look like near-copies: 7 pairs of the 8x8 digits do."""
-    return min(found.shape[1:]) < TINY
 
 
 def save(rows: Sequence[Correction], path: Path, source: str | Path) -> None:
