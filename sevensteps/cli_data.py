@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from .cli_common import Common, as_flags, flags_of, program, quoted, said_as_typed, typed
 from .errors import SevenstepsError, UsageError
 from .recipe import FILE_SETTINGS, how_read
-from .words import counted
+from .words import counted, pictures
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,7 +78,7 @@ def data(
             print(json.dumps(dataclasses.asdict(made)))
             return 0
         count = len(made.pictures)
-        said = f"{made.file}: {count} pictures as they are, and as the first {made.epochs} epochs of training see them"
+        said = f"{made.file}: {pictures(count)} as they are, and as the first {made.epochs} epochs of training see them"
         console.print(terminal.printable(f"{said}: {made.augment}"))
         return 0
     if augment is not None:
@@ -115,7 +115,7 @@ def data(
             )
         )
         return 0
-    head = f"{splits.source}: pictures of {width}x{height}, {channels} channel{'s' * (channels > 1)}"
+    head = f"{splits.source}: pictures of {width}x{height}, {counted(channels, 'channel')}"
     console.print(terminal.printable(head))
     table = [[name, *(f"{counts[name]:,}" for counts in found.counts.values())] for name in found.classes]
     total = ["all", *(f"{sum(counts.values()):,}" for counts in found.counts.values())]

@@ -207,16 +207,16 @@ CASES: dict[str, Case] = {
         "refused",
         "pictures of c to test with, and none to train on",
     ),
-    "splits without classes": Case(files("train/1.png", "test/1.png"), "refused", "2 pictures lie in no class folder"),
-    "pictures without classes": Case(files("1.png", "2.png"), "refused", "2 pictures lie in no class folder"),
-    "links to classes": Case(linked_classes, "refused", "2 links to folders are not followed"),
+    "splits without classes": Case(files("train/1.png", "test/1.png"), "refused", "but 2 pictures in no class folder"),
+    "pictures without classes": Case(files("1.png", "2.png"), "refused", "but 2 pictures in no class folder"),
+    "links to classes": Case(linked_classes, "refused", "but 2 links to folders"),
     "a single class": Case(files("cat/1.png", "cat/2.png"), "refused", "the training split has only pictures of 'cat'"),
     "notes alone": Case(
         files("cat/notes.txt", "dog/notes.txt", content=b"notes"),
         "refused",
         "the training split has no pictures at all",
     ),
-    "nothing": Case(Path.mkdir, "refused", "holds no train-images-idx3-ubyte or train-images-idx3-ubyte.gz"),
+    "nothing": Case(Path.mkdir, "refused", "holds no class folders with pictures, and nothing else"),
 }
 # What takes more to make: tests of their own hold these.
 OTHERS: dict[str, tuple[Outcome, str]] = {

@@ -82,7 +82,7 @@ TYPED: dict[str, tuple[str, int, list[str]]] = {
     "the best of nothing": ("train --keep best --hold-out 0", 2, ["validation pictures", "Set --hold-out 0.1."]),
     "patience with nothing": ("train --stop-patience 3 --hold-out 0", 2, ["stop_patience", "--hold-out 0.1"]),
     "a file of words": ("train file.txt", 1, ["file.txt: not an IDX file"]),
-    "an empty folder": ("train empty", 1, ["holds no train-images-idx3-ubyte"]),
+    "an empty folder": ("train empty", 1, ["no class folders with pictures, and nothing else", "cat/1.jpg", "a table"]),
     "a name that is too long": (f"train {'long' * 100}", 1, ["File name too long"]),
 }
 

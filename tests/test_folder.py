@@ -116,7 +116,7 @@ def test_a_group_found_in_the_paths_stays_on_one_side(tmp_path: Path, pattern: s
     files = [f"{name}/person{person}-{n}.png" for name in ("cat", "dog") for person in range(10) for n in range(3)]
     put(tmp_path, *files, "cat/nobody.png")
     splits, said = loaded(tmp_path, group=pattern)
-    assert "10 groups, each kept on one side; 1 pictures are in none" in said
+    assert "10 groups, each kept on one side; 1 picture is in none" in said
     for seed in range(5):
         sides = [
             {re.findall(r"person\d+", name)[0] for name in part.ids if "person" in name}

@@ -140,6 +140,7 @@ WITHOUT_TORCH = [
     "data/understood",
     "data/folds",
     "data/tree",
+    "data/named",
     "data/audit",
     "data/near",
     "data/balance",

@@ -128,7 +128,7 @@ def test_a_group_is_a_column_or_found_in_the_paths(tmp_path: Path) -> None:
 
 def test_a_row_twice_is_said_and_with_two_classes_refused(tmp_path: Path) -> None:
     assert (
-        "1 rows name a file a second time" in loaded(flat(tmp_path, content=csv_of("f", "label") + b"\n0.png,cat"))[1]
+        "1 row names a file a second time" in loaded(flat(tmp_path, content=csv_of("f", "label") + b"\n0.png,cat"))[1]
     )
     flat(tmp_path, content=csv_of("f", "label") + b"\n0.png,dog")
     with pytest.raises(DataError, match=r"labels.csv row 10: 0.png is 'dog' here and 'cat' in .*labels.csv row 2"):

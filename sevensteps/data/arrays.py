@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int64, Shaped, UInt8
 
 from ..errors import DataError
+from ..words import counted
 from .catalog import Say, in_order, split_named
 from .images import Images, Splits
 
@@ -129,7 +130,8 @@ def _pair(path: Path, split: str, arrays: Mapping[str, Any]) -> tuple[Any, Any]:
         )
     if len(pictures[0]) != len(labels[0]):
         raise DataError(
-            f"{path}: for {split} there are {len(pictures[0]):,} pictures and {len(labels[0]):,} labels.",
+            f"{path}: for {split} there are {counted(len(pictures[0]), 'picture')} and "
+            f"{counted(len(labels[0]), 'label')}.",
             hint="Check that the arrays belong together.",
         )
     return pictures[0], labels[0].reshape(-1)

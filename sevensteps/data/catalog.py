@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ..errors import DataError, UsageError
+from ..errors import DataError, UsageError, nearest
+from ..words import counted
 from .decode import Fit
 
 BadFiles = Literal["stop", "skip"]
@@ -39,6 +40,7 @@ HIDDEN, LINKED, EMPTY, OUTSIDE, OTHER, UNNAMED = (
     ("picture that the table does not name", "pictures that the table does not name"),
 )
 Kind = tuple[str, str]
+CLASS_FOLDER, CLASS = ("class folder", "class folders"), ("class", "classes")  # what gives the classes
 Content = Callable[[], bytes]  # gives the bytes of a file, or raises DataError
 
 
@@ -81,7 +83,8 @@ class Catalog:
     """The files of each split with their classes, and what else was found there."""
 
     path: Path
-    layout: str  # what was understood, after the number of classes: "class folders in train, test"
+    unit: Kind  # what gives the classes
+    layout: str  # what was understood of them: " in train, test"
     classes: tuple[str, ...]  # that have files, over all splits, with numbers in the order of numbers
     splits: Mapping[str, Sequence[File]]  # in an order that depends on nothing but the source
     contents: Callable[[Iterable[File]], Iterator[Content]] = field(repr=False)  # of files in the order of a split
@@ -103,6 +106,18 @@ class Catalog:
     def name_of(self, file: File) -> str:
         """What errors call a file."""
         return text_of(str((self.base or self.path) / file.path))
+
+
+def in_words(ignored: Sequence[tuple[Kind, str]]) -> str:
+    """What is not used, by kind, with the first of each where names tell something."""
+    kinds: dict[Kind, list[str]] = {}
+    for kind, path in ignored:
+        kinds.setdefault(kind, []).append(path)
+    named = (HIDDEN, LINKED, EMPTY, OUTSIDE, OTHER, UNNAMED)
+    return ", ".join(
+        f"{counted(len(paths), *kind)}{f' ({text_of(paths[0])})' if kind in named else ''}"
+        for kind, paths in kinds.items()
+    )
 
 
 def is_picture(path: str) -> bool:
@@ -151,14 +166,18 @@ def _group_by(pattern: str) -> Callable[[str], str | None]:
     return group_of
 
 
-def with_groups(path: Path, files: Mapping[str, Sequence[File]], pattern: str) -> Mapping[str, Sequence[File]]:
+def with_groups(
+    path: Path, files: Mapping[str, Sequence[File]], pattern: str, columns: Sequence[str] = ()
+) -> Mapping[str, Sequence[File]]:
     """The files of each split, each with the group that a regular expression finds in its path.
+
+    Where it is one of the `columns` of a table the files have their groups already.
 
     Raises:
         UsageError: it is no regular expression.
         DataError: it finds nothing anywhere.
     """
-    if not pattern:
+    if not pattern or pattern in columns:
         return files
     group_of = _group_by(pattern)
     grouped = {
@@ -167,8 +186,12 @@ def with_groups(path: Path, files: Mapping[str, Sequence[File]], pattern: str) -
     }
     if all(file.group is None for of_split in grouped.values() for file in of_split):
         first = next((file.path for of_split in grouped.values() for file in of_split), "")
+        in_none = "is found in no picture's path"
+        if columns:
+            in_none = f"is neither a column ({', '.join(columns)}) nor found in a picture's path"
+        near = f"{nearest(pattern, columns)} " if columns else ""
         raise DataError(
-            f"{path}: group is {pattern!r:.80}, and is found in no picture's path ({text_of(first)}).",
-            hint=r"A regular expression for a part of the path: --group 'person(\d+)'",
+            f"{path}: group is {pattern!r:.80}, and {in_none} ({text_of(first)}).",
+            hint=rf"{near}A regular expression is for a part of the path: --group 'person(\d+)'",
         )
     return grouped

@@ -23,6 +23,7 @@ from .. import files
 from ..errors import DataError, FileError, UsageError, nearest
 from ..reading import regular
 from ..records import Corrected
+from ..words import counted
 from .audit import Audit
 from .catalog import Catalog, text_of
 from .images import Images, Splits
@@ -83,7 +84,7 @@ def read(path: str | Path) -> Corrections:
     for line, cells in lines:
         if len(cells) != len(HEADER):
             raise DataError(
-                f"{path}, row {line}: it has {len(cells)} cells, and there are {len(HEADER)} columns.",
+                f"{path}, row {line}: it has {counted(len(cells), 'cell')}, and there are {len(HEADER)} columns.",
                 hint='A name with a comma stands in quotes: "a,b.png". ' + _FORMAT,
             )
         row = Correction(*cells)

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Int64, Integer, UInt8
 from ..errors import DataError, UsageError, nearest
 from ..records import Corrected
 from ..seeds import HOLD_OUT, seed_of
+from ..words import counted
 from .decode import Fit
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Images:
             )
         if len(self.pixels) != len(self.labels):
             raise DataError(
-                f"{len(self.pixels):,} pictures but {len(self.labels):,} labels.",
+                f"{counted(len(self.pixels), 'picture')} but {counted(len(self.labels), 'label')}.",
                 hint="Check that the two files belong together.",
             )
         if len(set(self.classes)) != len(self.classes):

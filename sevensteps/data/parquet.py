@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
-from .catalog import Bad, Catalog, Content, File, How, in_order, split_named, with_groups
+from .catalog import CLASS, Bad, Catalog, Content, File, How, in_order, split_named, with_groups
 from .table import Row, Table, label_column, text_of_cell
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def scan_parquet(source: Path, how: How) -> Catalog:
             )
         group = how.group if how.group in columns else None
         split = split_named(os.fspath(part.relative_to(base))) or "train"
-        told = told or f"classes, from the column {label} of {'Parquet files' if len(parts) > 1 else part.name}"
+        told = told or f", from the column {label} of {'Parquet files' if len(parts) > 1 else part.name}"
         for number, row in enumerate(rows):
             place = f"{part.relative_to(base)}/{number}"
             if row[label]:
@@ -66,10 +66,18 @@ def scan_parquet(source: Path, how: How) -> Catalog:
     if "train" not in splits:
         raise DataError(f"{source}: there is nothing to train on.", hint="Call a file train-00000-of-00001.parquet.")
     ordered: dict[str, list[File]] = {split: splits[split] for split in ("train", "test", "valid") if split in splits}
-    grouped = with_groups(source, ordered, "" if how.group in columns else how.group)
+    grouped = with_groups(source, ordered, how.group, columns)
     classes = in_order(file.name for files in ordered.values() for file in files)
     return Catalog(
-        source, told, classes, grouped, partial(_contents, base), {"": bad}, base=base, holder_of=partial(_holder, base)
+        source,
+        CLASS,
+        told,
+        classes,
+        grouped,
+        partial(_contents, base),
+        {"": bad},
+        base=base,
+        holder_of=partial(_holder, base),
     )
 
 

@@ -22,6 +22,7 @@ from jaxtyping import Int64, UInt8
 from .. import memory
 from ..device import cores
 from ..errors import DataError, UsageError, nearest
+from ..words import counted, pictures
 from .catalog import OTHER, Bad, Catalog, File, How, Say, is_picture, text_of
 from .decode import FITS, Seen, Shape, decode_and_look, look
 from .decoded import Kept, Stamp, find_kept, keep, stamps_of
@@ -148,8 +149,7 @@ def default_recipe(catalog: Catalog, classes: Sequence[str] = (), size: int = 0)
         if against:
             why = f"which trains on varied pictures, too, but on no mirrored ones, since {against}"
         return "cnn", f"Without --recipe these pictures are for cnn, {why}."
-    many = f"{fewest:,} picture{'s' * (fewest != 1)}"
-    least = f"the smallest class has {many}" if fewest < LEAST_PICTURES else f"they are {side} pixels high"
+    least = f"the smallest class has {pictures(fewest)}" if fewest < LEAST_PICTURES else f"they are {side} pixels high"
     takes = f"{LEAST_PICTURES} pictures of each class, {LEAST_FOR_CNN} pixels high or more"
     return "linear", f"Without --recipe these pictures are for linear: {least}, and cnn takes {takes}."
 
@@ -316,7 +316,7 @@ def _stop_or_skip(catalog: Catalog, bad: Sequence[Bad], how: How, say: Say) -> N
     bad = sorted(bad)
     listed = "; ".join(f"{one.id} {one.reason}" for one in bad[:SHOWN])
     more = f"; and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
-    many = f"{len(bad):,} bad file{'s' * (len(bad) > 1)}"
+    many = counted(len(bad), "bad file")
     if how.bad_files != "skip":
         raise DataError(
             f"{catalog.path}: {many}: {listed}{more}.",

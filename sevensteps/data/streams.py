@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Int64, Integer, UInt8
 
 from ..errors import DataError
+from ..words import counted
 from .decode import Fit
 from .images import Images, Splits
 
@@ -82,7 +83,7 @@ def of_idx(path: Path) -> Streams:
         labels = idx.read_labels(beside)
         if len(labels) != count:
             raise DataError(
-                f"{file}: {count:,} pictures but {len(labels):,} labels.",
+                f"{file}: {counted(count, 'picture')} but {counted(len(labels), 'label')}.",
                 hint="Check that the two files belong together.",
             )
         shapes.add((1, height, width))

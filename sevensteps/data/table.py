@@ -21,7 +21,9 @@ from typing import Any
 
 from .. import reading
 from ..errors import DataError, nearest
+from ..words import counted
 from .catalog import (
+    CLASS,
     OTHER,
     SPLIT_OF,
     UNNAMED,
@@ -36,6 +38,7 @@ from .catalog import (
     text_of,
     with_groups,
 )
+from .named import NamedFiles, about_missing, all_below
 from .tree import contents_in
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -80,9 +83,9 @@ def scan_table(path: Path, how: How) -> Catalog:
         DataError: the table cannot be read, or what it says cannot be used.
     """
     table, base = read_table(path), path.parent
-    there = _Files(base, [])
+    there = NamedFiles(base, [])
     if not any(there.is_known(cell) for row in table.rows[:_LOOKED_AT] for cell in row.values()):
-        there = _Files(base, _all_below(base))
+        there = NamedFiles(base, all_below(base))
     return listed(path, {"train": table}, base, there, how)
 
 
@@ -92,7 +95,7 @@ def scan_folder_of_tables(folder: Path, how: How) -> Catalog | None:
     Raises:
         DataError: there are several tables and nothing says which is meant; or as `scan_table`.
     """
-    below = _all_below(folder)
+    below = all_below(folder)
     tables = [name for name in below if is_table(name) and name.count(os.sep) <= 1]
     by_split = {split: name for name in tables if (split := split_named(name))}
     if not by_split and len(tables) > 1:
@@ -109,19 +112,10 @@ def scan_folder_of_tables(folder: Path, how: How) -> Catalog | None:
     unlabeled = [split for split in read if split != "train" and label not in read[split].columns]
     for split in unlabeled:  # a contest's test set
         del read[split]
-    catalog = listed(folder, read, folder, _Files(folder, below), how)
+    catalog = listed(folder, read, folder, NamedFiles(folder, below), how)
     more = [(OTHER, name) for name in below if not is_picture(name) and name not in used.values()]
     notes = [f"{used[split]} gives no classes, and is not used" for split in unlabeled]
     return Catalog(**{**vars(catalog), "ignored": [*catalog.ignored, *more], "notes": [*catalog.notes, *notes]})
-
-
-def _all_below(folder: Path) -> list[str]:
-    """The paths of all files below a folder that are not hidden; no link to a folder is followed."""
-    found = []
-    for at, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [os.path.relpath(os.path.join(at, name), folder) for name in names if not name.startswith(".")]
-    return sorted(found)
 
 
 def scan_frame(frame: Any, how: How) -> Catalog:
@@ -133,10 +127,10 @@ def scan_frame(frame: Any, how: How) -> Catalog:
     columns = tuple(map(str, frame.columns))
     rows = [dict(zip(columns, map(text_of_cell, row), strict=True)) for row in frame.itertuples(index=False)]
     table = Table(Path("table"), columns, rows, first=0)
-    return listed(table.path, {"train": table}, Path(), _Files(Path(), []), how)
+    return listed(table.path, {"train": table}, Path(), NamedFiles(Path(), []), how)
 
 
-def listed(path: Path, tables: Mapping[str, Table], base: Path, there: _Files, how: How) -> Catalog:
+def listed(path: Path, tables: Mapping[str, Table], base: Path, there: NamedFiles, how: How) -> Catalog:
     """The catalog of what tables name: the table of each split, or one with a column that says it.
 
     Raises:
@@ -145,7 +139,8 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, there: _Files, h
     splits: dict[str, list[File]] = {}
     named: dict[str, tuple[str, str]] = {}  # the class of each file, and the row that gave it
     bad: list[Bad] = []
-    told, twice = "", 0
+    gone: list[str] = []
+    told, first_column, twice = "", "", 0
     for of_table, table in tables.items():
         files, label = _file_column(table, how, there), label_column(table, how)
         if label is None:
@@ -156,7 +151,8 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, there: _Files, h
         split = next((c for c in table.columns if c.lower() in _SPLIT and c not in (files, label)), None)
         split = split if split and _says_splits(table, split) else None
         group = how.group if how.group in table.columns else None
-        told = told or f"classes, from {table.path.name}: {files} names the files, {label} gives the class"
+        told = told or f", from {table.path.name}: {files} names the files, {label} gives the class"
+        first_column = first_column or f"{files} of {table.path.name}"
         told += f", {split} the split" if split and of_table == "train" else ""
         for number, row in enumerate(table.rows):
             place = table.place(number)
@@ -164,7 +160,7 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, there: _Files, h
                 missing = "file" if not row[files] else "class"
                 bad.append(Bad(row[files] or place, f"has no {missing} ({place})"))
                 continue
-            file = there.find(row[files], table, of_table)
+            file, is_there = there.find(row[files], table.path, of_table)
             if file in named:
                 before, where = named[file]
                 if before != row[label]:
@@ -175,6 +171,7 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, there: _Files, h
                 twice += 1
                 continue
             named[file] = row[label], place
+            gone += [] if is_there else [row[files]]
             into = SPLIT_OF[row[split].lower()] if split else of_table
             splits.setdefault(into, []).append(File(file, row[label], (row[group] or None) if group else None))
     if not splits:
@@ -184,58 +181,18 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, there: _Files, h
             f"{path}: there is {', '.join(splits)}, and nothing to train on.", hint="Name the split to train on train."
         )
     ordered: dict[str, list[File]] = {split: splits[split] for split in ("train", "test", "valid") if split in splits}
-    columns = {column for table in tables.values() for column in table.columns}
-    grouped = with_groups(path, ordered, "" if how.group in columns else how.group)
+    columns = dict.fromkeys(column for table in tables.values() for column in table.columns)
+    grouped = with_groups(path, ordered, how.group, tuple(columns))
     unnamed = [file for file in there.pictures if file not in named]
     ignored: list[tuple[Kind, str]] = [(UNNAMED, file) for file in unnamed] if path == base else []
-    notes = [f"{twice:,} rows name a file a second time, and the same class"] if twice else []
+    notes = about_missing(path, first_column, base, gone, len(named))
+    notes += [f"{counted(twice, 'row names', 'rows name')} a file a second time, and the same class"] if twice else []
     classes = in_order(name for name, _ in named.values())
-    return Catalog(path, told, classes, grouped, partial(contents_in, base), {"": bad}, ignored, base=base, notes=notes)
+    contents = partial(contents_in, base)
+    return Catalog(path, CLASS, told, classes, grouped, contents, {"": bad}, ignored, base=base, notes=notes)
 
 
-class _Files:
-    """The files that a table may mean: by their paths from where it lies, or where nothing is there, by their names."""
-
-    def __init__(self, base: Path, below: Sequence[str]) -> None:
-        self._base = base
-        self.pictures = [name for name in below if is_picture(name)]
-        self._by_name: dict[str, list[str]] = {}
-        for name in self.pictures:
-            last = os.path.basename(name)
-            for key in {last, os.path.splitext(last)[0], os.path.splitext(name)[0]}:
-                self._by_name.setdefault(key, []).append(name)
-
-    def find(self, written: str, table: Table, split: str) -> str:
-        """The path of a file as a table writes it. One that is not there stays as it is, and is then a bad file.
-
-        Raises:
-            DataError: it can be one of several.
-        """
-        path = os.path.normpath(written) if "://" not in written else written
-        beside = os.path.relpath(table.path.parent, self._base) if table.path.is_absolute() or self._base.name else ""
-        for place in dict.fromkeys((os.path.normpath(os.path.join(beside, path)), path)):
-            if self.is_there(place):
-                return place
-        found = self._by_name.get(path) or self._by_name.get(os.path.basename(path)) or []
-        of_split = [name for name in found if SPLIT_OF.get(name.split(os.sep)[0].lower()) == split]
-        found = of_split if len(of_split) == 1 else found
-        if len(found) > 1:
-            raise DataError(
-                f"{table.path}: {written} can be {' or '.join(found[:_SHOWN])}.",
-                hint="Write the path from the folder in which the table lies.",
-            )
-        return found[0] if found else path
-
-    def is_there(self, path: str) -> bool:
-        """Whether this path leads to a file."""
-        return os.path.isfile(os.path.join(self._base, path))
-
-    def is_known(self, written: str) -> bool:
-        """Whether a cell names a file."""
-        return bool(written) and (self.is_there(written) or written in self._by_name)
-
-
-def _file_column(table: Table, how: How, there: _Files) -> str:
+def _file_column(table: Table, how: How, there: NamedFiles) -> str:
     """The column that names the files.
 
     Raises:
@@ -276,8 +233,7 @@ def _given(table: Table, key: str, column: str) -> str:
     if column not in table.columns:
         raise DataError(
             f"{table.path} has no column {column!r}: it has {_columns(table)}.",
-            hint=f"{key} = {next((c for c in table.columns if c.lower() == column.lower()), 'NAME')}. "
-            f"{nearest(column, table.columns)}",
+            hint=nearest(column, table.columns),
         )
     return column
 
@@ -351,7 +307,7 @@ def _from_cells(path: Path, text: str) -> Table:
     for number, row in enumerate(cells[first - 1 :], first):
         if row and len(row) != len(names):
             raise DataError(
-                f"{path} row {number}: {len(row)} cells, and the first row has {len(names)}.",
+                f"{path} row {number}: {counted(len(row), 'cell')}, and the first row has {len(names)}.",
                 hint="Put names with a comma in them into quotation marks.",
             )
         if row:

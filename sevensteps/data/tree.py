@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 from ..errors import DataError
 from .catalog import (
     AS_USUAL,
+    CLASS_FOLDER,
     EMPTY,
     HIDDEN,
     LINKED,
@@ -32,6 +33,7 @@ from .catalog import (
     How,
     Kind,
     in_order,
+    in_words,
     is_picture,
     text_of,
     with_groups,
@@ -114,17 +116,15 @@ def arranged(
         splits[split].sort(key=lambda file: os.fsencode(file.path))
     classes = in_order(file.name for files in splits.values() for file in files)
     if not classes and not any(bad.values()):
-        outside, linked = (sum(kind == of for kind, _ in ignored) for of in (OUTSIDE, LINKED))
-        more = f"; {outside:,} pictures lie in no class folder" if outside else ""
-        more += f"; {linked:,} links to folders are not followed" if linked else ""
+        table = "; or put a table beside them that names files and classes" if path.is_dir() else ""
+        there = f"but {in_words(ignored)}" if ignored else "and nothing else"
         raise DataError(
-            f"{path}: holds no train-images-idx3-ubyte or train-images-idx3-ubyte.gz, no table of pictures, and no "
-            f"class folders with pictures{more}.",
-            hint="Put the pictures of each class into a folder with its name: cat/1.jpg, dog/1.jpg.",
+            f"{path} holds no class folders with pictures, {there}.",
+            hint=f"Put the pictures of each class into a folder with its name: cat/1.jpg, dog/1.jpg{table}.",
         )
     where = "" if above in layout.values() else f" in {', '.join(place.split('/')[-1] for place in layout.values())}"
     grouped = with_groups(path, splits, how.group)
-    return Catalog(path, f"class folders{where}", classes, grouped, contents, bad, ignored)
+    return Catalog(path, CLASS_FOLDER, where, classes, grouped, contents, bad, ignored)
 
 
 def contents_in(folder: Path, files: Iterable[File]) -> Iterator[Content]:

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
-from .catalog import EMPTY, HIDDEN, LINKED, OTHER, OUTSIDE, UNNAMED, Catalog, File, How, Kind, Say, text_of
+from ..words import counted, pictures
+from .catalog import Catalog, File, How, Kind, Say, in_words, text_of
 from .decode import Seen, Shape
 
 SHOWN = 10  # names that a line lists
@@ -27,8 +28,9 @@ def understood(
     total = sum(counts.values(), Counter[str]())
     sizes = ", ".join(f"{of_split.total():,} {split}" for split, of_split in counts.items() if of_split)
     smallest, largest = (min(total.values(), default=0), max(total.values(), default=0))
-    each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
-    yield f"{name}: {len(total):,} {catalog.layout}, {each} pictures a class ({sizes})"
+    least = "" if smallest == largest else f"{smallest:,} to "
+    classes = f"{counted(len(total), *catalog.unit)}{catalog.layout}"
+    yield f"{name}: {classes}, {least}{pictures(largest)} a class ({sizes or 'none'})"
     if seen:
         low, high = (min(seen, key=_area), max(seen, key=_area))
         found = f"{low.width}x{low.height}"
@@ -38,7 +40,7 @@ def understood(
         same = all((picture.width, picture.height) == shape[:0:-1] for picture in seen)
         kept = "grey" if shape[0] == 1 else "color"
         made = f"taken as they are, in {kept}" if same else f"{_DONE[how.fit]} {shape[2]}x{shape[1]}, in {kept}"
-        left = f"; ignored: {_counted(ignored)}" if ignored else ""
+        left = f"; ignored: {in_words(ignored)}" if ignored else ""
         yield f"{name}: pictures of {found}{mixed}, {made}{left}"
     for note in catalog.notes:
         yield f"{name}: {note}"
@@ -57,27 +59,15 @@ def _about_groups(files: Mapping[str, Sequence[File]]) -> Iterator[str]:
     of = {split: {file.group for file in of_split} - {None} for split, of_split in files.items()}
     everything = set(chain.from_iterable(of.values()))
     alone = sum(file.group is None for of_split in files.values() for file in of_split)
-    more = f"; {alone:,} pictures are in none" if alone else ""
-    yield f"{len(everything):,} groups, each kept on one side{more}"
+    more = f"; {pictures(alone)} {'is' if alone == 1 else 'are'} in none" if alone else ""
+    yield f"{counted(len(everything), 'group')}, {'each ' * (len(everything) != 1)}kept on one side{more}"
     for one, other in (("train", "test"), ("train", "valid"), ("valid", "test")):
         if both := sorted(map(str, of.get(one, set()) & of.get(other, set()))):
-            yield f"the source has {len(both):,} groups in {one} and in {other}, the first: {text_of(both[0])}"
+            yield f"the source has {counted(len(both), 'group')} in {one} and in {other}, the first: {text_of(both[0])}"
 
 
 def _area(picture: Seen) -> int:
     return picture.width * picture.height
-
-
-def _counted(ignored: Sequence[tuple[Kind, str]]) -> str:
-    """What was ignored, by kind, with the first of each."""
-    kinds: dict[Kind, list[str]] = {}
-    for kind, path in ignored:
-        kinds.setdefault(kind, []).append(path)
-    told = (HIDDEN, LINKED, EMPTY, OUTSIDE, OTHER, UNNAMED)
-    return ", ".join(
-        f"{len(paths):,} {kind[len(paths) > 1]}{f' ({text_of(paths[0])})' if kind in told else ''}"
-        for kind, paths in kinds.items()
-    )
 
 
 class Told:
