@@ -21,10 +21,11 @@ from . import __version__
 from . import cli_data as preparing
 from . import cli_judging as judging
 from . import cli_showing as showing
-from .cli_common import Common, flags_of, said_as_typed, whole_number
+from .cli_common import Common, Source, flags_of, said_as_typed, whole_number
 from .cli_common import program as _program
 from .cli_common import quoted as _quoted
-from .errors import RecipeError, SevenstepsError, UsageError, nearest
+from .cli_usage import usage_in_words, with_names
+from .errors import RecipeError, SevenstepsError, UsageError
 from .recipe import Recipe, default_recipe, shipped_recipes
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ NOTHING_GIVEN = Settings()
 
 @app.command
 def train(
-    source: str | None = None,
+    source: Source = None,
     *,
     recipe: str | None = None,
     out: Path | None = None,
@@ -60,10 +61,6 @@ def train(
 
     Parameters
     ----------
-    source
-        pullover-dress, fashion-mnist, a folder with a folder of pictures for each class (in train, valid and test
-        folders or not), a zip or tar of such, a table that names files and their classes (CSV, TSV, JSON lines,
-        Parquet) or a folder with one, Parquet with the pictures in it, .npz, IDX files, or a store.
     recipe
         A recipe that ships (linear, relu, cnn, fashion-10, walkthrough-by-hand, walkthrough-learner), a TOML file, or
         a run's folder. A model's name chooses the recipe of that name; without either, linear or cnn is chosen for a
@@ -148,12 +145,14 @@ def _shown(run: Run, chosen: Recipe, common: Common) -> int:
         return _interrupted(run, common)
     console, _ = terminal.consoles(quiet_stdout=common.json)
     kept = f"; the parameters kept are those of epoch {run.kept_epoch}" if run.recipe.keep == "best" else ""
+    names = {"run": run.folder, "source": _from_here(run.recipe.source)}
+    findings = [dataclasses.replace(finding, fix=with_names(finding.fix, names)) for finding in run.findings]
     terminal.print_result(
         console,
         score=run.score,
         stopped_because=run.stopped_because,
         kept=kept,
-        findings=run.findings,
+        findings=findings,
         validated_on_test=run.recipe.validate_on == "test",
         baselines=run.baselines,
         against=run.against,
@@ -355,18 +354,12 @@ def _run(arguments: Sequence[str]) -> int:
         command, bound, _ = app.parse_args(list(arguments), exit_on_error=False, print_error=False)
         return command(*bound.args, **bound.kwargs) or 0
     except cyclopts.CycloptsError as error:
-        verb = next((word for word in arguments if not word.startswith("-")), "")
-        message = str(error)
-        hint = f"sevensteps {verb} --help shows what it takes." if verb in app else "sevensteps --help lists the verbs."
-        if arguments and arguments[0].startswith("-") and verb not in app:
-            message = f'Unknown option "{arguments[0]}".'
-            hint = f"{nearest(arguments[0], ['--help', '--version'])} {hint}"
-        _say_error("usage", message, hint, as_json)
+        _say_error("usage", *usage_in_words(error, arguments, app), as_json)
         return 2
     except SevenstepsError as error:
         if debug:
             raise
-        _say_error(error.code, error.message, error.hint, as_json)
+        _say_error(error.code, error.message, with_names(error.hint, bound.arguments), as_json)
         return 2 if isinstance(error, (UsageError, RecipeError)) else 1
     except BrokenPipeError:
         _give_up_stdout()

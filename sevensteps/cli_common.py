@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from .errors import SevenstepsError
+from .errors import SevenstepsError, UsageError
 from .recipe import Recipe, setting_types
 
 
@@ -25,6 +25,15 @@ class Common:
 
     json: Annotated[bool, Parameter(help="Print one JSON object on stdout, and nothing else there.")] = False
     debug: Annotated[bool, Parameter(help="Show the traceback of an error.")] = False
+
+
+# What a source may be, in every verb's help.
+PATHS = (
+    "the path of pictures: a folder with a folder of pictures for each class (in train, valid and test folders or "
+    "not), a zip or tar of such, a table that names files and their classes (CSV, TSV, JSON lines, Parquet) or a "
+    "folder with one, Parquet with the pictures in it, arrays (.npz, .npy), IDX files"
+)
+Source = Annotated[str | None, Parameter(help=f"pullover-dress (unless given), fashion-mnist, or {PATHS}, or a store.")]
 
 
 def program() -> str:
@@ -73,7 +82,13 @@ def _as_flag(setting: re.Match[str]) -> str:
 
 @contextlib.contextmanager
 def said_as_typed(verb: str, source: str | None, classes: Sequence[str]) -> Iterator[None]:
-    """Inside, hints speak of flags and not of a recipe's keys, and a path that --classes has taken is noticed."""
+    """Inside, hints speak of flags and not of a recipe's keys, and a path that --classes has taken is noticed.
+
+    Raises:
+        UsageError: a source that is empty, as that of a variable of the shell that is not set: it is no default.
+    """
+    if source == "":
+        raise UsageError("SOURCE is empty.", hint="Name a source, or leave it out for pullover-dress.")
     try:
         yield
     except SevenstepsError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .cli_common import Common, as_flags, flags_of, program, quoted, said_as_typed, typed
+from .cli_common import PATHS, Common, Source, as_flags, flags_of, program, quoted, said_as_typed, typed
 from .errors import SevenstepsError, UsageError
 from .recipe import FILE_SETTINGS, how_read
 from .words import counted, pictures
@@ -24,7 +24,7 @@ AS_THEY_ARE = Files()
 
 
 def data(
-    source: str | None = None,
+    source: Source = None,
     *,
     classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
     fix: str = "",
@@ -39,8 +39,6 @@ def data(
 
     Parameters
     ----------
-    source
-        pullover-dress (unless given), fashion-mnist, or the path of pictures: whatever train takes.
     classes
         Only these classes.
     fix
@@ -179,7 +177,7 @@ def _scored(exact: list[list[str]], near: list[tuple[list[str], float]]) -> list
 
 
 def prepare(
-    source: str,
+    source: Annotated[str, Parameter(help=f"pullover-dress, fashion-mnist, or {PATHS}.")],
     *,
     out: Path | None = None,
     classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
@@ -195,8 +193,6 @@ def prepare(
 
     Parameters
     ----------
-    source
-        pullover-dress, fashion-mnist, or the path of pictures: whatever train takes, but for a store.
     out
         The file to write; NAME.store in this folder unless given.
     classes

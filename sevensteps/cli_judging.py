@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from .cli_common import Common
+from .cli_usage import with_names
 from .recipe import Recipe
 from .records import OUT_OF_FOLD, pictures
 
@@ -129,7 +130,7 @@ def doctor(run: Path, *, common: Common = Common()) -> int:
         when = f"since epoch {finding.get('epoch')}" + (f", recovered at epoch {until}" if until else "")
         console.print(terminal.printable(f"{finding.get('code')}, {when}"))
         console.print(terminal.printable(f"  {finding.get('message')}"))
-        console.print(terminal.printable(f"  {finding.get('fix')}"))
+        console.print(terminal.printable(f"  {with_names(str(finding.get('fix')), {'run': run})}"))
         evidence = finding.get("evidence")
         for name, value in (evidence if isinstance(evidence, dict) else {}).items():
             console.print(terminal.printable(f"    {str(name).replace('_', ' ')}: {value}"))

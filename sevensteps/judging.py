@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,7 +150,8 @@ def compare(names: Sequence[str | Path], split: str | None = None) -> tuple[tupl
     from .judge.comparison import compare_all, over_seeds
 
     if len(names) < 2:
-        raise UsageError("compare takes two runs or more.", hint="sevensteps compare RUN RUN")
+        first = shlex.quote(str(names[0])) if names else "RUN"
+        raise UsageError("compare takes two runs or more.", hint=f"sevensteps compare {first} ANOTHER-RUN")
     all_tables: dict[str, dict[str, Predictions]] = {}
     folders, texts = [], []
     for typed in names:

@@ -15,9 +15,11 @@ from .data.folds import FEWEST_TO_TEST, USUAL, whole
 from .data.images import Splits
 from .data.near import kept_together
 from .data.store import StoredImages
+from .device import cores
 from .errors import DataError, RecipeError, RunError
 from .recipe import Recipe, how_read
 from .records import OUT_OF_FOLD, Note, pictures
+from .words import counted
 
 if TYPE_CHECKING:
     from .learner import Learner
@@ -33,6 +35,8 @@ def prepared(
         DataError, RecipeError: pictures or settings that cannot be used.
     """
     began = time.perf_counter()
+    if recipe.threads > cores():
+        observe(Note(f"threads = {recipe.threads}: there {_are(cores())} here, and more threads wait for one another"))
     splits = open_source(recipe, observe, fix)
     recipe = recipe.replace(folds=_folds(recipe, splits, observe))
     splits = recipe.held_out(splits)
@@ -47,6 +51,10 @@ def prepared(
 
     seconds |= {"data": data - began, "import": time.perf_counter() - data}
     return splits, settled
+
+
+def _are(count: int) -> str:
+    return f"{'is' if count == 1 else 'are'} {counted(count, 'core')}"
 
 
 def open_source(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits:

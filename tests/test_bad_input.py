@@ -48,7 +48,7 @@ TYPED: dict[str, tuple[str, int, list[str]]] = {
     "no class": ("train --classes", 2, ["--classes"]),
     "a choice": ("train --model linaer", 2, ["linaer", '"linear"']),
     "an argument too many": ("train three four", 2, ["four"]),
-    "no picture to predict": ("predict somewhere", 2, ["--files"]),
+    "no picture to predict": ("predict somewhere", 2, ["predict needs FILES"]),
     "a source": ("train pulover-dress", 1, ["'pulover-dress'", "Did you mean 'pullover-dress'?"]),
     "a source of data": ("data fashion-mist", 1, ["'fashion-mist'", "Did you mean 'fashion-mnist'?"]),
     "a class": ("train --classes Pulover Dress", 1, ["'Pulover'", "Did you mean 'Pullover'?"]),

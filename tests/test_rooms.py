@@ -36,7 +36,7 @@ ROOM_OF = {
         ),
         "jobs",
     ),
-    **dict.fromkeys(("cli_common", "cli_data", "cli_judging", "cli_showing"), "cli"),
+    **dict.fromkeys(("cli_common", "cli_data", "cli_judging", "cli_showing", "cli_usage"), "cli"),
     "__init__": "the package",
 }
 
@@ -102,6 +102,7 @@ WITHOUT_TORCH = [
     "cli_data",
     "cli_judging",
     "cli_showing",
+    "cli_usage",
     "jobs",
     "judging",
     "opening",
@@ -141,6 +142,7 @@ WITHOUT_TORCH = [
     "data/folds",
     "data/tree",
     "data/named",
+    "data/nearby",
     "data/audit",
     "data/near",
     "data/balance",

@@ -72,7 +72,7 @@ def as_bytes(name: str, pixels: Shaped[np.ndarray, "n ..."], say: Say) -> UInt8[
     if pixels.dtype == np.uint8 or not pixels.size:
         return np.ascontiguousarray(pixels, dtype=np.uint8)
     if pixels.dtype.kind not in "buif":
-        raise DataError(f"{name}: values of type {pixels.dtype} are no pixels.", hint="Save numbers from 0 to 255.")
+        raise DataError(f"{name}: values of type {pixels.dtype} are no pixels.", hint="Give numbers from 0 to 255.")
     low, high = float(pixels.min()), float(pixels.max())
     whole = pixels.dtype.kind in "bui" or (np.isfinite(high) and bool((pixels == np.rint(pixels)).all()))
     if pixels.dtype.kind in "bf" and low >= 0 and high <= 1:
@@ -84,7 +84,8 @@ def as_bytes(name: str, pixels: Shaped[np.ndarray, "n ..."], say: Say) -> UInt8[
     else:
         raise DataError(
             f"{name}: values from {low:g} to {high:g} are no pixels.",
-            hint="Save them as bytes, 0 to 255, or as fractions, 0 to 1; without what centers or scales them further.",
+            hint="Give bytes, 0 to 255, or fractions, 0 to 1, and leave out what centers or scales them (Normalize): "
+            "training does that by itself.",
         )
     say(f"{name}: values up to {high:g} are scaled to 255")
     return np.ascontiguousarray(np.rint(pixels.astype(np.float32) * scale), dtype=np.uint8)

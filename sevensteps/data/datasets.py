@@ -65,10 +65,12 @@ def _pixels(name: str, pictures: list[Any], how: How, say: Say) -> Any:
         shape = (1 if grey else 3, height, width)
         return np.stack([from_image(picture, shape, how.fit) for picture in pictures])
     try:
-        arrays = [np.asarray(picture) for picture in pictures]
-        return as_bytes(name, np.stack(arrays), say)
+        arrays = np.stack([np.asarray(picture) for picture in pictures])
+        if arrays.dtype.kind not in "buif":
+            raise TypeError(f"values of type {arrays.dtype} are no pixels")
     except (TypeError, ValueError) as error:
         raise DataError(
             f"The pictures of {name} are neither PIL pictures nor arrays of one size: {error!s:.200}.",
             hint="Resize them in the dataset, or give PIL pictures.",
         ) from error
+    return as_bytes(f"The pictures of {name}", arrays, say)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import memory
-from ..errors import DataError, UsageError, nearest
+from ..errors import DataError, UsageError
 from ..places import cache_folder
 from . import picture_files
 from .catalog import AS_USUAL, BadFiles, Catalog, How, is_picture
@@ -135,11 +135,12 @@ def find_catalog(source: Any, how: How = AS_USUAL) -> Catalog | None:
     nothing is read.
 
     Raises:
-        UsageError: a group that is no regular expression.
-        DataError: there are no picture files with classes, or what there is can be meant in two ways.
+        UsageError: a source of another kind, or a group that is no regular expression.
+        DataError: no such source, no picture files with classes, or what there is can be meant in two ways.
     """
     from . import archive, table, tree
 
+    _refuse_if_none(source, None)
     if is_frame(source):
         return table.scan_frame(source, how)
     if not isinstance(source, (str, Path)):
@@ -214,7 +215,6 @@ def load_streams(
     from .arrays import holds_arrays, load_arrays
     from .store import is_store
 
-    _refuse_if_none(source, None)
     if (catalog := find_catalog(source, how)) is not None:
         return picture_files.stream_files(catalog, tuple(classes), how, say)
     _refuse_unused(source, how)
@@ -320,4 +320,6 @@ def _refuse_if_none(source: Any, classes: Sequence[str] | None) -> None:
             hint=f"To classify it: sevensteps predict RUN {source}",
         )
     if not Path(source).exists():
-        raise DataError(f"There is no source or path {str(source)!r}.", hint=nearest(str(source), SOURCES))
+        from .nearby import what_is_there
+
+        raise DataError(f"There is no source or path {str(source)!r}.", hint=what_is_there(Path(source), SOURCES))
