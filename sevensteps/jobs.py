@@ -412,7 +412,7 @@ def prepare(
 
     target = Path(out) if out else Path(f"{Path(source).absolute().name.removesuffix('.gz')}.store")
     header = write(
-        load_streams(source, say, classes=classes, how=how),
+        load_streams(source, say, classes=classes, how=how, hold_out=hold_out > 0),
         target,
         classes=tuple(classes),
         hold_out=hold_out,

@@ -13,7 +13,7 @@ from . import abstention, checkpoint, runs
 from .data import presets
 from .data.folds import FEWEST_TO_TEST, USUAL, whole
 from .data.images import Splits
-from .data.near import kept_together
+from .data.near import kept_together, said_of
 from .data.store import StoredImages
 from .device import cores
 from .errors import DataError, RecipeError, RunError
@@ -114,9 +114,7 @@ def _copies_kept_together(recipe: Recipe, splits: Splits, observe: Observe) -> S
         return splits
     train, copies = kept_together(splits.train)
     if copies:
-        observe(
-            Note(f"{copies:,} pictures are copies of others, or nearly: such pictures stay on one side of a split.")
-        )
+        observe(Note(said_of(copies)))
     return dataclasses.replace(splits, train=train)
 
 

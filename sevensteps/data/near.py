@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 
-from .. import files
+from .. import files, memory
 from ..errors import FileError
 from ..places import cache_folder
 from .images import Images
@@ -42,6 +42,7 @@ _OFFSET = 16.0  # … so many of 255
 _MOST_EACH = 10  # candidates of a picture in a block and a shift that are looked at, the nearest; of few tiny ones …
 _MOST_TINY = 40  # … so many, since a blur changes much of them
 _BLOCK = 1024
+_BESIDE = 2000  # bytes that comparing takes for each picture beside its pixels
 # One of the two is moved so far; the opposite way is the other's to move.
 _SHIFTS = ((0, 0), (0, 1), (1, 0), (1, 1), (1, -1))
 
@@ -66,7 +67,7 @@ def near_pairs(pixels: Pixels) -> Pairs:
     rows = np.flatnonzero(_contrast(small) >= _FLAT)
     found: dict[tuple[int, int], float] = {}
     if len(rows) > 1 and min(small.shape[2:]) > 2:
-        small = small[rows]
+        small = small if len(rows) == len(small) else small[rows]  # else without a copy: they may be many
         for one, other, shift in _candidates(small):
             left = _unexplained(small[one], small[other], shift)
             for place in np.flatnonzero(left <= LARGEST).tolist():
@@ -130,19 +131,62 @@ def kept_together(images: Images) -> tuple[Images, int]:
     pairs = known_pairs(images)
     if not len(pairs.first):
         return images, 0
-    copies = len(np.unique([pairs.first, pairs.second]))
-    own = np.full(len(images), -1, dtype=np.int64) if images.groups is None else images.groups[images.rows]
-    in_one = np.flatnonzero(own >= 0)
-    _, heads, which = np.unique(own[in_one], return_index=True, return_inverse=True)
-    linked = Pairs(
-        np.concatenate([pairs.first, in_one]),
-        np.concatenate([pairs.second, in_one[heads[which]]]),
-        np.ones(len(pairs.first) + len(in_one)),
-    )
+    own = None if images.groups is None else images.groups[images.rows]
     places = int(images.rows.max()) + 1 if images.groups is None else len(images.groups)
     groups = np.full(places, -1, dtype=np.int64)
-    groups[images.rows] = groups_of(linked, len(images))
-    return dataclasses.replace(images, groups=groups), copies
+    groups[images.rows] = joined(pairs, own, len(images))
+    return dataclasses.replace(images, groups=groups), copies_in(pairs)
+
+
+def joined(pairs: Pairs, own: Int64[np.ndarray, " count"] | None, count: int) -> Int64[np.ndarray, " count"]:
+    """The groups of near-copies merged with the groups that these pictures have, -1 for a picture in none."""
+    own = np.full(count, -1, dtype=np.int64) if own is None else own
+    in_one = np.flatnonzero(own >= 0)
+    _, heads, which = np.unique(own[in_one], return_index=True, return_inverse=True)
+    first, second = np.concatenate([pairs.first, in_one]), np.concatenate([pairs.second, in_one[heads[which]]])
+    return groups_of(Pairs(first, second, np.ones(len(first))), count)
+
+
+def copies_in(pairs: Pairs) -> int:
+    """How many pictures are a copy of another."""
+    return len(np.unique([pairs.first, pairs.second]))
+
+
+def said_of(copies: int) -> str:
+    """What becomes of so many copies, for a person."""
+    return f"{copies:,} pictures are copies of others, or nearly: such pictures stay on one side of a split."
+
+
+class Passing:
+    """Pictures that go by one after the other, each kept as small as it is compared: 1 KB, 3 KB in color, at most."""
+
+    def __init__(self, shape: tuple[int, int, int], count: int) -> None:
+        channels, height, width = shape
+        small = channels, height // -(-height // SIDE), width // -(-width // SIDE)
+        needed = 2 * count * int(np.prod(small)) + _BESIDE * count
+        self.is_in_reach = count <= MOST and needed <= memory.available() // 2
+        self._block = np.empty((_BLOCK if self.is_in_reach else 0, *shape), dtype=np.uint8)
+        self._small = np.empty((count if self.is_in_reach else 0, *small), dtype=np.uint8)
+        self._done = self._waiting = 0
+
+    def add(self, pixels: UInt8[np.ndarray, "channels height width"]) -> None:
+        """The next picture."""
+        if self.is_in_reach:
+            self._block[self._waiting] = pixels
+            self._waiting += 1
+            if self._waiting == len(self._block):
+                self._put_away()
+
+    def pairs(self) -> Pairs:
+        """The near-copies among them; none are looked for where they are more than `MOST`, or than fits in memory."""
+        self._put_away()
+        return near_pairs(self._small[: self._done])
+
+    def _put_away(self) -> None:
+        small = smaller(self._block[: self._waiting])
+        self._small[self._done : self._done + len(small)] = small
+        self._done += len(small)
+        self._waiting = 0
 
 
 def smaller(pixels: Pixels) -> UInt8[np.ndarray, "n channels small_height small_width"]:

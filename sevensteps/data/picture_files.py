@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
@@ -20,13 +18,14 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from .. import memory
-from ..device import cores
 from ..errors import DataError, UsageError, nearest
 from ..words import counted, pictures
 from .catalog import OTHER, Bad, Catalog, File, How, Say, is_picture, text_of
 from .decode import FITS, Seen, Shape, decode_and_look, look
 from .decoded import Kept, Stamp, find_kept, keep, stamps_of
+from .each import each
 from .images import Images, Splits, chosen_labels
+from .near import Passing, copies_in, joined, said_of
 from .presets import against_mirrors
 from .streams import Chunk, Stream, Streams
 from .understood import SHOWN, Told, understood
@@ -36,8 +35,6 @@ USUAL = 64  # pixels a side of what all others are made
 LARGEST_SIDE = 1024  # that can be asked for
 LEAST_FOR_CNN, LEAST_PICTURES = 16, 20  # pixels a side, and pictures of each class
 WORTH_KEEPING = 0.5  # seconds that decoding took
-LONG = 1e-3  # seconds for a file
-_AT_ONCE = 64  # files that go to threads together
 
 Pixels = UInt8[np.ndarray, "channels height width"]
 
@@ -110,19 +107,35 @@ def load_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *, 
     return Splits(images["train"], images.get("test"), images.get("valid"), name, bad_files=tuple(sorted(bad)))
 
 
-def stream_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say) -> Streams:
+def stream_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *, hold_out: bool = True) -> Streams:
     """The pictures of a catalog as they come. Each is decoded once before, since a stream cannot leave any out.
+
+    Where some are to be held out of those to train on, for testing or (`hold_out`) for validation, near-copies are in
+    one group.
 
     Raises:
         UsageError, DataError: as `load_files`, but for memory; from the streams, a file that is another now.
     """
     plan = _planned(catalog, tuple(classes), how, find_kept(catalog, how))
     digest = hashlib.sha256(repr((plan.shape, how.fit)).encode())
-    kept, _, _, _ = _pass(plan, say, lambda split, pixels: digest.update(pixels.data))
+    passing = Passing(plan.shape, len(plan.files["train"]))
+
+    def put(split: str, pixels: Pixels) -> None:
+        digest.update(pixels.data)
+        if split == "train":
+            passing.add(pixels)
+
+    kept, _, _, _ = _pass(plan, say, put)
     names = _classes_with_pictures(plan, kept, say)
     numbers = _groups(kept)
+    is_split = bool(kept.get("test")) and (bool(kept.get("valid")) or not hold_out)
+    if not is_split and not passing.is_in_reach:
+        say(f"{text_of(catalog.name)}: too many pictures to look for copies, which may be on both sides of a split")
+    elif not is_split and len((pairs := passing.pairs()).first):
+        say(said_of(copies_in(pairs)))
+        numbers["train"] = joined(pairs, numbers.get("train"), len(kept["train"]))
     streams = {
-        split: Stream(_labels(files, names), _chunks_of(plan, files), numbers.get(split))
+        split: Stream(_labels(files, names), _chunks_of(plan, files), numbers.get(split), _ids(catalog, files))
         for split, files in kept.items()
         if files or split == "train"
     }
@@ -202,7 +215,7 @@ def _shape(
     channels = 1
     for of_split in files.values():
         rows = [kept.row(file.path, stamps.get(file.path)) if kept else None for file in of_split]
-        others = _each(look, [file for file, row in zip(of_split, rows, strict=True) if row is None], catalog)
+        others = each(look, [file for file, row in zip(of_split, rows, strict=True) if row is None], catalog)
         for row in rows:
             found = next(others) if row is None or kept is None else kept.header(row)
             if isinstance(found, Seen):
@@ -258,7 +271,7 @@ def _pass(
 
 def _is_another_kind(catalog: Catalog, file: File) -> bool:
     """Whether a file that could not be decoded, and is not named as a picture, cannot even be opened as one."""
-    return isinstance(next(_each(look, [file], catalog)), DataError)
+    return isinstance(next(each(look, [file], catalog)), DataError)
 
 
 def _decoded(plan: _Plan, files: Sequence[File]) -> Iterator[tuple[Any, bool]]:
@@ -269,40 +282,12 @@ def _decoded(plan: _Plan, files: Sequence[File]) -> Iterator[tuple[Any, bool]]:
     def decoded(content: bytes, name: str) -> Any:
         return decode_and_look(content, plan.shape, name, plan.how.fit)
 
-    others = _each(decoded, [file for file, row in zip(files, rows, strict=True) if row is None], plan.catalog)
+    others = each(decoded, [file for file, row in zip(files, rows, strict=True) if row is None], plan.catalog)
     for row in rows:
         if row is None or kept is None:
             yield next(others), True
         else:
             yield (kept.header(row), kept.pixels[row]), False
-
-
-def _each(function: Callable[[bytes, str], Any], files: Iterable[File], catalog: Catalog) -> Iterator[Any]:
-    """What a function gives for the content of each file, in their order; its `DataError` where it gives nothing.
-
-    The first files are worked on one by one. If they take long the others go to threads; small pictures do not, whose
-    threads would do little but wait for Python's lock.
-    """
-    files = list(files)
-    contents = zip(catalog.contents(files), map(catalog.name_of, files), strict=True)
-
-    def attempt(one: tuple[Callable[[], bytes], str]) -> Any:
-        content, name = one
-        try:
-            return function(content(), name)
-        except DataError as error:
-            return error
-
-    # Decoding sets the filter of warnings, which all threads share: whatever they leave it as is taken back here.
-    with warnings.catch_warnings():
-        began = time.perf_counter()
-        yield from map(attempt, islice(contents, _AT_ONCE))
-        if time.perf_counter() - began < LONG * min(len(files), _AT_ONCE):
-            yield from map(attempt, contents)
-            return
-        with ThreadPoolExecutor(cores()) as pool:
-            while some := list(islice(contents, _AT_ONCE)):
-                yield from pool.map(attempt, some)
 
 
 def _stop_or_skip(catalog: Catalog, bad: Sequence[Bad], how: How, say: Say) -> None:

@@ -30,7 +30,9 @@ from .. import files
 from ..errors import DataError, FileError
 from ..seeds import PREPARE, seed_of
 from .images import chosen_labels, held_out, value_counts
-from .store import SPLITS, Header, Places, Progress, Section, in_words, remember_checked
+from .layout import SPLITS, Header, Named, Places, Section
+from .names import encoded
+from .store import Progress, in_words, remember_checked
 from .streams import Streams
 
 # Bytes of a chunk of the source, and about of a bucket: so many that what a chunk throws into a bucket is some 64 KiB,
@@ -52,6 +54,7 @@ class _Plan:
     sizes: Int64[np.ndarray, " buckets"]  # pictures of each
     chunks: list[tuple[str, int]]  # of the source: the split, and the first picture
     at_once: int  # pictures of a chunk
+    names: dict[str, bytes]  # of each split of the source whose pictures have some: the block of them
 
     @property
     def gap(self) -> int:
@@ -158,10 +161,15 @@ def _planned(streams: Streams, classes: tuple[str, ...], hold_out: float, seed: 
         for split in SPLITS
         if counts[split]
     }
-    header = Header(streams.shape, chosen, streams.source, float(hold_out), seed, sections, streams.fit)
+    names = {split: encoded(stream.names) for split, stream in sorted(streams.splits.items()) if stream.names}
+    named = {
+        split: Named(len(labels[split]), len(block), hashlib.sha256(block).hexdigest())
+        for split, block in names.items()
+    }
+    header = Header(streams.shape, chosen, streams.source, float(hold_out), seed, sections, streams.fit, named)
     sizes = np.bincount(buckets[trained_on], minlength=many)
     chunks = [(split, first) for split in streams.splits for first in range(0, len(labels[split]), rows)]
-    return _Plan(header, labels, goes_to, buckets, sizes, chunks, rows)
+    return _Plan(header, labels, goes_to, buckets, sizes, chunks, rows, names)
 
 
 def _hold_out(
@@ -329,6 +337,8 @@ class _Work:
             sections[name] = replace(
                 section, fingerprint=fingerprint.hexdigest(), tables=hashlib.sha256(tables).hexdigest()
             )
+        for split, block in self.plan.names.items():
+            self.part.write(self.places.names[split][0], block)
         return replace(header, splits=sections)
 
     def _labels_and_rows(self, name: str) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:

@@ -205,8 +205,11 @@ def load_streams(
     *,
     classes: Sequence[str] = (),
     how: How = AS_USUAL,
+    hold_out: bool = True,
 ) -> Streams:
     """The streams of a source: what `prepare` makes a store of. Those of picture files are of the chosen classes alone.
+
+    With `hold_out` pictures for validation are to be held out where the source has none: see `stream_files`.
 
     Raises:
         UsageError, DataError, DownloadError: as `load`; or the source is a store already.
@@ -216,7 +219,7 @@ def load_streams(
     from .store import is_store
 
     if (catalog := find_catalog(source, how)) is not None:
-        return picture_files.stream_files(catalog, tuple(classes), how, say)
+        return picture_files.stream_files(catalog, tuple(classes), how, say, hold_out=hold_out)
     _refuse_unused(source, how)
     if str(source) in SOURCES:
         return streams.of_splits(SOURCES[str(source)](say))

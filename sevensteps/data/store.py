@@ -1,14 +1,10 @@
-"""Store: prepared pictures in one flat file, for sets larger than memory. What it holds, and how it is opened.
+"""Store: prepared pictures in one flat file, for sets larger than memory. How it is opened, and how it is checked.
 
-The file begins with 8 bytes that say what it is, the length of the header as a little-endian number of 64 bits, and the
-header: canonical JSON with sorted keys. Everything else has its place by the counts in the header, from the next
-multiple of 4096 on: for each split, in the order test, valid, train, its tables (labels and rows of the source as
-64-bit numbers, how often each channel has each of the 256 values, a CRC-32 for each block of pixels), then for each
-split its pixels, one uint8 picture after the other, from a multiple of 4096 on.
+What is where in the file is said in `layout`.
 
-What can be damaged and how that is found: the header and the size of the file whenever it is opened; the tables, too,
-by their SHA-256; the pixels by their CRC-32, once on opening where this very file (its place, size and time of change)
-was not checked on this machine before, and block by block whenever training reads them.
+What can be damaged and how that is found: the header and the size of the file whenever it is opened; the tables
+and names, too, by their SHA-256; the pixels by their CRC-32, once on opening where this very file (its place, size
+and time of change) was not checked on this machine before, and block by block whenever training reads them.
 """
 
 from __future__ import annotations
@@ -18,7 +14,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,91 +28,13 @@ from ..errors import DataError, SevenstepsError
 from ..places import cache_folder
 from ..records import Check
 from .blocks import Blocks
-from .decode import FITS, Fit
 from .images import Images, Splits, chosen_labels, fingerprint
+from .layout import LARGEST_HEADER, MAGIC, SPLITS, Header, parsed
+from .names import Names
 
-MAGIC = b"7STEPS\x00\x01"
-FORMAT = 1
-PAGE = 4096
-BLOCK = 1 << 20  # bytes of pixels under one checksum
-LARGEST_HEADER = 1 << 24  # bytes; a thousand classes with long names have some 50 KB
-SPLITS = ("test", "valid", "train")  # in the order of the file: training, which is put together last, is at its end
 _AT_ONCE = 1 << 24  # bytes read at once to check tables and fingerprints
 
 Progress = Callable[[int, int], None]  # takes the bytes that are done, and those of all
-
-
-@dataclass(frozen=True)
-class Section:
-    """What the header says of a split."""
-
-    origin: str  # the source's split that the pictures are from
-    count: int
-    fingerprint: str  # as `Images.fingerprint`
-    tables: str  # SHA-256
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a store holds, and what it was made of."""
-
-    shape: tuple[int, int, int]
-    classes: tuple[str, ...]
-    source: str
-    hold_out: float
-    seed: int
-    splits: Mapping[str, Section]
-    fit: Fit | None = None  # as of `Images`; not in the file where there is none
-
-    @property
-    def picture(self) -> int:
-        """Bytes of a picture."""
-        return math.prod(self.shape)
-
-    @property
-    def block(self) -> int:
-        """Pictures of a block."""
-        return max(1, BLOCK // self.picture)
-
-    def to_bytes(self) -> bytes:
-        """The beginning of the file."""
-        facts: dict[str, Any] = {**vars(self), "format": FORMAT}
-        facts["splits"] = {name: vars(section) for name, section in self.splits.items()}
-        if self.fit is None:
-            del facts["fit"]
-        facts["sha256"] = hashlib.sha256(_canonical(facts)).hexdigest()
-        text = _canonical(facts)
-        return MAGIC + len(text).to_bytes(8, "little") + text
-
-    def places(self) -> Places:
-        """Where everything is."""
-        at, tables, pixels = _paged(len(self.to_bytes())), {}, {}
-        for name, section in self.splits.items():
-            blocks = -(-section.count // self.block)
-            sizes = (8 * section.count, 8 * section.count, 8 * 256 * self.shape[0], 4 * blocks)
-            tables[name] = (at, sizes)
-            at = _paged(at + sum(sizes))
-        for name, section in self.splits.items():
-            pixels[name] = at
-            at = _paged(at + section.count * self.picture) if name != SPLITS[-1] else at + section.count * self.picture
-        return Places(tables, pixels, at)
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where the parts of a store begin: each split's tables with their sizes, and its pixels; and how long it is."""
-
-    tables: Mapping[str, tuple[int, tuple[int, int, int, int]]]
-    pixels: Mapping[str, int]
-    size: int
-
-
-def _canonical(facts: Mapping[str, Any]) -> bytes:
-    return json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
-
-
-def _paged(at: int) -> int:
-    return -(-at // PAGE) * PAGE
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -158,7 +76,8 @@ class StoredImages(Images):
                     hint="Choose classes, and what is held out, when the store is made: sevensteps prepare --help",
                 )
         rows = self.rows[where]
-        return Images(self.pixels[where], self.labels[where], self.classes, self.origin, rows, fit=self.fit)
+        labels = self.labels[where]
+        return Images(self.pixels[where], labels, self.classes, self.origin, rows, names=self.names, fit=self.fit)
 
     def choose(self, classes: Any) -> Images:
         """As `Images.choose`; the copy must fit into memory.
@@ -269,7 +188,7 @@ def _header(path: Path) -> tuple[Header, os.stat_result]:
         raise DataError(
             f"{path}: cannot be read ({error.strerror or error}).", hint="Check the path and its permissions."
         ) from error
-    header = _parsed(text)
+    header = parsed(text)
     if header is None:
         raise DataError(f"{path}: its header is damaged, or of another version of sevensteps.", hint=_HINT)
     expected = header.places().size
@@ -277,31 +196,6 @@ def _header(path: Path) -> tuple[Header, os.stat_result]:
         what = "cut off" if size < expected else "too long"
         raise DataError(f"{path}: it is {what}: {size:,} bytes, and {expected:,} were written.", hint=_HINT)
     return header, status
-
-
-def _parsed(text: bytes) -> Header | None:
-    """The header, if it is one that can be: its own checksum, and every type and range, whoever wrote it."""
-    try:
-        facts = json.loads(text)
-        claimed = facts.pop("sha256")
-        if facts.pop("format") != FORMAT:
-            return None
-        splits = {name: Section(**facts["splits"][name]) for name in SPLITS if name in facts["splits"]}
-        shape, classes = tuple(facts["shape"]), tuple(facts["classes"])
-        header = Header(**{**facts, "shape": shape, "classes": classes, "splits": splits})
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-    sizes = [*shape, *(section.count for section in splits.values())]
-    words = [*classes, header.source, *(w for s in splits.values() for w in (s.origin, s.fingerprint, s.tables))]
-    if not all(type(size) is int and 0 <= size < 1 << 40 for size in sizes) or len(shape) != 3 or 0 in shape:
-        return None
-    if not all(isinstance(word, str) for word in words) or "train" not in splits or len(set(classes)) != len(classes):
-        return None
-    if header.fit not in (None, *FITS):
-        return None
-    if type(header.seed) is not int or type(header.hold_out) not in (int, float):
-        return None
-    return header if header.to_bytes()[len(MAGIC) + 8 :] == text and f'"sha256":"{claimed}"'.encode() in text else None
 
 
 @contextlib.contextmanager
@@ -321,16 +215,24 @@ def _open(path: Path) -> Iterator[Any]:
 
 
 def _checked_tables(file: Any, header: Header) -> list[Check]:
-    """Whether each split's labels, rows, counts and checksums are what was written."""
-    checks = []
-    for name, (at, sizes) in header.places().tables.items():
-        digest, left = hashlib.sha256(), sum(sizes)
+    """Whether each split's labels, rows, counts and checksums, and its names, are what was written."""
+    checks, places = [], header.places()
+    tables = [
+        (f"labels of {name}", at, sum(sizes), header.splits[name].tables, "are damaged, or their checksums")
+        for name, (at, sizes) in places.tables.items()
+    ]
+    tables += [
+        (f"names of {split}", at, size, header.names[split].sha256, "are damaged")
+        for split, (at, size) in places.names.items()
+    ]
+    for what, at, left, claimed, damaged in tables:
+        digest = hashlib.sha256()
         file.seek(at)
         while left and (piece := file.read(min(left, _AT_ONCE))):
             digest.update(piece)
             left -= len(piece)
-        same = digest.hexdigest() == header.splits[name].tables
-        checks.append(Check(f"labels of {name}", same, "whole" if same else "are damaged, or their checksums"))
+        same = digest.hexdigest() == claimed
+        checks.append(Check(what, same, "whole" if same else damaged))
     return checks
 
 
@@ -355,9 +257,13 @@ def _splits(path: Path, file: Any, header: Header) -> Splits:
     """The splits as views of the file.
 
     Raises:
-        DataError: labels that no class has.
+        DataError: labels that no class has, or rows that no name has.
     """
     places, whole = header.places(), files.mapped(file)
+    names = {
+        split: Names(np.frombuffer(whole, np.uint8, size, at), header.names[split].count)
+        for split, (at, size) in places.names.items()
+    }
     images = {}
     for name, section in header.splits.items():
         at, sizes = places.tables[name]
@@ -368,12 +274,16 @@ def _splits(path: Path, file: Any, header: Header) -> Splits:
             )
         )
         pixels = np.frombuffer(whole, np.uint8, section.count * header.picture, places.pixels[name])
+        of_source = names.get(section.origin, ())
+        if len(of_source) and not 0 <= int(rows.min(initial=0)) <= int(rows.max(initial=0)) < len(of_source):
+            raise DataError(f"{path}: pictures of {name} have no names.", hint=_HINT)
         images[name] = StoredImages(
             pixels.reshape(section.count, *header.shape),
             labels,
             header.classes,
             section.origin,
             rows,
+            names=of_source,
             fit=header.fit,
             blocks=Blocks(path, places.pixels[name], header.shape, labels, header.block, checksums),
             known_fingerprint=section.fingerprint,

@@ -5,7 +5,7 @@ never in memory as a whole.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class Stream:
     labels: Integer[np.ndarray, " n"]
     chunks: Callable[[int, int], Iterator[Chunk]]
     groups: Int64[np.ndarray, " n"] | None = None  # as of `Images`
+    names: Sequence[str] = ()  # of each picture, where they have some
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,10 @@ class Streams:
 def of_splits(splits: Splits) -> Streams:
     """The streams of a set that is in memory, or mapped into it."""
     named = {name: images for name in ("train", "test", "valid") if (images := getattr(splits, name)) is not None}
-    streams = {name: Stream(images.labels, _chunks_of(images), _groups_of(images)) for name, images in named.items()}
+    streams = {
+        name: Stream(images.labels, _chunks_of(images), _groups_of(images), images.ids if images.names else ())
+        for name, images in named.items()
+    }
     return Streams(streams, splits.classes, splits.classes, splits.train.shape, splits.source, ())
 
 

@@ -1,0 +1,54 @@
+"""Names: those of many pictures in one block of bytes, each made text when it is asked for.
+
+The block is one offset more than there are names, as little-endian numbers of 64 bits, and then the names in UTF-8, one
+after the other: the name in row i goes from offset i to offset i + 1. So a name may hold whatever text can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import numpy as np
+from jaxtyping import UInt8
+
+
+def encoded(names: Sequence[str]) -> bytes:
+    """The block of these names.
+
+    >>> list(Names(np.frombuffer(encoded(["cat/1.png", "a\\nb"]), np.uint8), 2))
+    ['cat/1.png', 'a\\nb']
+    """
+    texts = [name.encode("utf-8", "backslashreplace") for name in names]
+    offsets = np.cumsum([0, *map(len, texts)], dtype="<i8")
+    return offsets.tobytes() + b"".join(texts)
+
+
+def offsets_size(count: int) -> int:
+    """Bytes that so many names have before their text."""
+    return 8 * (count + 1)
+
+
+class Names(Sequence[str]):
+    """The names in a block, which may be a file that is mapped into memory."""
+
+    def __init__(self, block: UInt8[np.ndarray, " bytes"], count: int) -> None:
+        self._offsets = block[: offsets_size(count)].view("<i8")
+        self._text = block[offsets_size(count) :]
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[row] for row in range(*index.indices(len(self)))]
+        row = range(len(self))[index]
+        begin, end = self._offsets[row : row + 2].tolist()
+        return self._text[begin:end].tobytes().decode("utf-8", "backslashreplace")
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.__getitem__, range(len(self)))
