@@ -337,8 +337,8 @@ class _Work:
             sections[name] = replace(
                 section, fingerprint=fingerprint.hexdigest(), tables=hashlib.sha256(tables).hexdigest()
             )
-        for split, block in self.plan.names.items():
-            self.part.write(self.places.names[split][0], block)
+        for split, names in self.plan.names.items():
+            self.part.write(self.places.names[split][0], names)
         return replace(header, splits=sections)
 
     def _labels_and_rows(self, name: str) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
