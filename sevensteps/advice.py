@@ -11,6 +11,7 @@ from .checkpoint import Checkpoint
 from .errors import RunError
 from .recipe import Recipe
 from .records import Against, AuditResult, Coverage, Finding, Imbalance, Interval, LeftOut, Mistakes, Score, pictures
+from .words import few_in_words
 
 FEW = 100  # pictures to judge with, under which an interval is wide whatever the model does
 
@@ -55,6 +56,10 @@ def doubts_of(
     if judgement.get("validated_on_test"):
         doubts.append("The test pictures were looked at after every epoch, so this is no untouched test.")
     score = next(iter(scores.values()), None)
+    few = mapping(judgement.get("few_pictures")).get("fewest")
+    if isinstance(few, int):
+        said = few_in_words(few)
+        doubts.append(f"{said[0].upper()}{said[1:]}.")
     balanced = score.balanced.value if score is not None and score.balanced else None
     if balanced is not None and (imbalance := imbalance_from(judgement.get("imbalance"))):
         doubts.append(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import abstention, checkpoint, runs
 from .data import presets
-from .data.folds import FEWEST_TO_TEST, USUAL, whole
+from .data.catalog import text_of
+from .data.folds import FEWEST_TO_TEST, SHOWN, SMALLER, USUAL, in_one_group, nothing_held_out, whole, why_kept_whole
 from .data.images import Splits
 from .data.near import kept_together, said_of
 from .data.store import StoredImages
@@ -39,6 +40,8 @@ def prepared(
         observe(Note(f"threads = {recipe.threads}: there {_are(cores())} here, and more threads wait for one another"))
     splits = open_source(recipe, observe, fix)
     recipe = recipe.replace(folds=_folds(recipe, splits, observe))
+    if kept := _what_groups_keep(splits, recipe.folds):
+        observe(Note(f"! {kept} {SMALLER}"))
     splits = recipe.held_out(splits)
     data = time.perf_counter()
     settled = recipe.settled(splits)  # before training is imported, so that what does not fit is answered at once
@@ -94,10 +97,8 @@ def open_source(recipe: Recipe, observe: Observe, fix: str | None = None) -> Spl
     if splits.test is None and recipe.folds < 2:
         train, test = splits.train.split(0.2, recipe.seed)
         if not len(test):
-            raise DataError(
-                f"{recipe.source} has no test pictures, and too few to hold any out: one of each class.",
-                hint="Add pictures: four of each class or more.",
-            )
+            few = f"{recipe.source} has no test pictures, and too few to hold any out: one of each class."
+            raise nothing_held_out(splits.train, few, "Add pictures: four of each class or more.")
         is_few = len(test) < FEWEST_TO_TEST and recipe.test and not isinstance(splits.train, StoredImages)
         if not (is_few and recipe.folds == 0):
             splits = dataclasses.replace(splits, train=train, test=test)
@@ -141,13 +142,32 @@ def _folds(recipe: Recipe, splits: Splits, observe: Observe) -> int:
         )
     if not recipe.folds:
         n = len(splits.train)
+        few = f"A fifth of {pictures(n)} is too few to test with"
+        if n >= FEWEST_TO_TEST * 5 and splits.train.groups is not None:
+            why = why_kept_whole(splits.train)
+            few = f"Groups leave fewer than {FEWEST_TO_TEST} of {pictures(n)} to test with ({why})"
         observe(
             Note(
-                f"A fifth of {pictures(n)} is too few to test with: judged by {folds}-fold cross-validation, and the "
-                "model learns from all; --folds 1 holds a fifth out."
+                f"{few}: judged by {folds}-fold cross-validation, and the model learns from all; --folds 1 holds a "
+                "fifth out, as far as that goes."
             )
         )
     return folds
+
+
+def _what_groups_keep(splits: Splits, folds: int) -> str:
+    """The classes of which groups leave nothing to test with, or nothing to learn from beside a fold, in words."""
+    train, test = splits.train, splits.test
+    if folds > 1 and in_one_group(train):
+        why = why_kept_whole(train)
+        return f"{why[0].upper()}{why[1:]}: their fold is answered by a model that has seen none of them."
+    if test is None or test.origin != train.origin:
+        return ""
+    untested = [text_of(name) for name, count in test.counts.items() if not count and train.counts[name] > 1]
+    if not untested:
+        return ""
+    more = f" and {len(untested) - SHOWN:,} more classes" if len(untested) > SHOWN else ""
+    return f"Groups leave no test picture of {', '.join(untested[:SHOWN])}{more}: the accuracy says nothing of that."
 
 
 def recorded(splits: Splits, recipe: Recipe) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .data import presets
+from .data.folds import nothing_held_out
 from .device import cores
-from .errors import DataError, RecipeError, UsageError, nearest
+from .errors import RecipeError, UsageError, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -332,10 +333,8 @@ class Recipe:
             return splits
         splits = splits.hold_out(self.hold_out, self.seed)
         if splits.valid is not None and not len(splits.valid):
-            raise DataError(
-                "There are too few pictures to hold any out for validation: one of each class to train on.",
-                hint="Add pictures, or set hold_out = 0.",
-            )
+            few = "There are too few pictures to hold any out for validation: one of each class to train on."
+            raise nothing_held_out(splits.train, few, "Add pictures, or set hold_out = 0.")
         return splits
 
     def learner(self, splits: Splits) -> Learner:

@@ -49,6 +49,7 @@ from .records import (
     Ready,
     Score,
 )
+from .words import FEW, few_as_json
 
 Event = Opening | Baselines | Ready | Note | Batch | Epoch | Finding
 Observe = Callable[[Event], None]
@@ -56,7 +57,6 @@ Observe = Callable[[Event], None]
 # Half a minute of work is what a power cut may cost; five seconds of it are for the batch and the save under way.
 SECONDS_BETWEEN_SAVES = 25.0
 SHARE_FOR_SAVING = 0.01
-FEW = 200  # pictures of a class to train on, below which that there are so few says more than any setting
 
 
 @dataclass
@@ -150,6 +150,7 @@ class Run:
             "calibration": self.calibration and self.calibration.as_json(),
             "coverage": self.coverage and self.coverage.as_json(),
             "imbalance": self.imbalance and self.imbalance.as_json(),
+            "few_pictures": few_as_json(self.fewest),
             "epochs": self.epochs,
             "kept_epoch": self.kept_epoch,
             "stopped_because": self.stopped_because,

@@ -7,7 +7,10 @@ import dataclasses
 import numpy as np
 from jaxtyping import Int64
 
+from ..errors import DataError
 from ..seeds import FOLDS, seed_of
+from ..words import pictures
+from .catalog import text_of
 from .images import Images, Splits
 
 USUAL = 5  # folds: each model learns from four fifths, and there are five times as many to train
@@ -83,3 +86,35 @@ def folds_in(images: Images, folds: int, seed: int) -> list[tuple[Images, Images
     numbers = folds_of(images.labels, len(images.classes), folds, seed, groups)
     parts = [(np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)) for fold in range(folds)]
     return [(images.take(rest), images.take(out)) for rest, out in parts if len(out)]
+
+
+def in_one_group(images: Images) -> tuple[str, ...]:
+    """The classes of several pictures which are all in one group: no split has some of these on both sides."""
+    if images.groups is None:
+        return ()
+    groups = images.groups[images.rows]
+    of_class = [(name, groups[images.labels == label]) for label, name in enumerate(images.classes)]
+    return tuple(name for name, of in of_class if len(of) > 1 and of[0] >= 0 and (of == of[0]).all())
+
+
+def why_kept_whole(images: Images) -> str:
+    """What groups keep together, in words: classes that are one group, else the share of the largest group."""
+    if names := in_one_group(images):
+        counts, shown = images.counts, names[:SHOWN]
+        each = ", ".join(f"all {pictures(counts[name])} of {text_of(name)}" for name in shown)
+        more = f" and those of {len(names) - len(shown):,} more classes" if len(names) > len(shown) else ""
+        return f"{each}{more} are in one group{' each' * (len(names) > 1)}, or copies of one another"
+    groups = images.groups[images.rows] if images.groups is not None else np.zeros(0, dtype=np.int64)
+    largest = int(np.bincount(groups[groups >= 0]).max(initial=0))
+    return f"the largest group has {largest:,} of {pictures(len(images))}"
+
+
+def nothing_held_out(images: Images, message: str, hint: str) -> DataError:
+    """The error that no picture could be held out: where groups are why, this is said instead, and what to do."""
+    if not in_one_group(images):
+        return DataError(message, hint=hint)
+    return DataError(f"Groups leave no pictures to hold out: {why_kept_whole(images)}.", hint=f"{SMALLER} {hint}")
+
+
+SHOWN = 3  # classes that are named
+SMALLER = "Let group find smaller groups, or leave it out."

@@ -155,4 +155,4 @@ def _is_given_up(e: Evidence, code: str) -> bool:
 def _was_above_chance(e: Evidence) -> bool:
     """Whether the run was above chance by the epoch in which it would be given up."""
     first = (e.chance(number) for number in range(1, min(GIVEN_UP_AFTER, len(e.history)) + 1))
-    return any(chance is not None and not chance.holds for chance in first)
+    return any(chance is not None and chance.is_above for chance in first)

@@ -38,9 +38,18 @@ class Chance:
     interval: Interval
 
     @property
+    def is_above(self) -> bool:
+        """Whether the accuracy's interval is above chance."""
+        return self.accuracy > self.share and self.share not in self.interval
+
+    @property
     def holds(self) -> bool:
-        """Whether the accuracy's interval includes chance, or is under it."""
-        return self.accuracy <= self.share or self.share in self.interval
+        """Whether the accuracy is no better than chance, of so many pictures that they tell.
+
+        The interval includes chance, or is under it, and ends before what is halfway from chance to all right. That of
+        a few pictures goes on, and is no evidence of chance: three of four right are a guess's, and a good model's.
+        """
+        return not self.is_above and self.interval.high < (1 + self.share) / 2
 
     def __str__(self) -> str:
         low, high = self.interval.low, self.interval.high

@@ -31,6 +31,7 @@ from ..records import (
     Score,
     pictures,
 )
+from ..words import few_in_words
 
 Observer = Callable[[object], None]
 _LONG = 100_000_000  # bytes; what is shorter is done before a line is read
@@ -272,14 +273,6 @@ def balanced_in_words(score: Score, imbalance: Imbalance, baselines: Mapping[str
     always = baselines.get("most frequent class")
     guess = f"; always answering {imbalance.largest} has an accuracy of {always.accuracy:.2%}" if always else ""
     return f"{found.value:.2%}, the mean of the classes' recalls{interval}{guess}"
-
-
-def few_in_words(fewest: int) -> str:
-    """What so few training pictures of a class mean for the result."""
-    return (
-        f"a class has {fewest:,} to train on: below 200 the interval is wide, and a pretrained backbone, trained on "
-        "many other pictures, usually helps"
-    )
 
 
 def coverage_in_words(coverage: Coverage) -> str:
