@@ -26,7 +26,7 @@ from .cli_common import program as _program
 from .cli_common import quoted as _quoted
 from .cli_usage import usage_in_words, with_names
 from .errors import RecipeError, SevenstepsError, UsageError
-from .recipe import Recipe, default_recipe, shipped_recipes
+from .recipe import Recipe, default_recipe, how_read, shipped_recipes
 
 if TYPE_CHECKING:
     from .training import Run
@@ -233,7 +233,9 @@ def _worth_trying(recipe: Recipe) -> str:
     every = {"pullover-dress": ("Pullover", "Dress"), "fashion-mnist": CLASSES}.get(recipe.source)
     chosen = () if recipe.classes == every else recipe.classes
     classes = f" --classes {' '.join(map(_quoted, chosen))}" if chosen else ""
-    classes += "" if recipe.bad_files == "stop" else f" --bad-files {recipe.bad_files}"
+    classes += "".join(
+        f" --{key.replace('_', '-')} {_quoted(str(value))}" for key, value in how_read(vars(recipe)).changed().items()
+    )
     classes += f" --folds {recipe.folds}" if recipe.folds else ""
     classes += f" --fix {_quoted(_from_here(recipe.fix))}" if recipe.fix else ""
     classes += "" if recipe.balance == "none" else f" --balance {recipe.balance}"

@@ -54,6 +54,7 @@ def data(
     """
     from . import jobs
     from .data import corrections
+    from .data.understood import with_splits
     from .show import terminal
 
     console, error = terminal.consoles(quiet_stdout=common.json)
@@ -118,11 +119,15 @@ def data(
     table = [[name, *(f"{counts[name]:,}" for counts in found.counts.values())] for name in found.classes]
     total = ["all", *(f"{sum(counts.values()):,}" for counts in found.counts.values())]
     terminal.print_table(console, ("class", *found.counts), [*table, total])
+
+    def in_splits(what: str, ids: list[str]) -> list[str]:
+        return with_splits(splits, ids) if "in two splits" in what else ids
+
     for what, groups in (
         ("exact duplicates within a split", found.duplicates),
         ("pictures in two splits", found.leaks),
     ):
-        first = f", the first: {', '.join(groups[0])}" if groups else ""
+        first = f", the first: {', '.join(in_splits(what, groups[0]))}" if groups else ""
         console.print(terminal.printable(f"{what}: {len(groups)}{first}"))
     for what, alike in (
         ("near-duplicates within a split", found.near_duplicates),
@@ -135,7 +140,7 @@ def data(
         )
         console.print(terminal.printable(f"{what}: {looked}{', the most alike first:' * bool(alike)}"))
         for group, score in alike[:_SHOWN]:
-            console.print(terminal.printable(f"  {score:.2f}  {', '.join(group[:_SHOWN])}"))
+            console.print(terminal.printable(f"  {score:.2f}  {', '.join(in_splits(what, group[:_SHOWN]))}"))
     _print_suspects(console, found)
     if suggest is not None:
         said = f"{suggest}: {counted(len(rows), 'correction')} proposed; look through them first"

@@ -58,6 +58,10 @@ def test_what_is_printed_to_be_typed_next_repeats_what_was_typed(
     assert "pictures of 20x20" in again.out
     assert "Pullover" not in again.out
 
+    done = here(*train, "--epochs", "1", "--recipe", "linear", "--folds", "1", cwd=tmp_path, capsys=capsys)
+    *_, another = following(done.out)
+    assert another[:-3] == ["train", str(clothes), *flags, "--folds", "1", "--fix", "the fix.csv"]
+
     # What data leaves out by itself stops train.
     plain = here("data", str(clothes), "--suggest", "plain.csv", cwd=tmp_path, capsys=capsys)
     data, train = following(plain.out)
@@ -135,3 +139,32 @@ def test_a_file_that_is_left_out_is_not_opened(
         color.unlink()
     assert done.code == 0, done.err
     assert "28x28 grey pictures" in done.out
+
+
+def test_pictures_in_two_splits_say_in_which_and_of_a_store_nothing_is_proposed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["file,label,split\n"]
+    train = ss.load("pullover-dress").train
+    for row in range(80):
+        for name in (f"{row}.png", f"again{row}.png")[: 1 + (row < 20)]:
+            put(tmp_path / "flat", name)
+            Image.fromarray(train.pixels[row, 0]).save(tmp_path / "flat" / name)
+            split = "test" if "again" in name and row % 2 else "train"
+            rows.append(f"{name},{train.classes[train.labels[row]]},{split}\n")
+    put(tmp_path / "flat", "t.csv", content="".join(rows).encode())
+    done = here("data", "flat", cwd=tmp_path, capsys=capsys)
+    assert "pictures in two splits: 10, the first: 1.png (train), again1.png (test)\n" in done.out
+    assert here("prepare", "flat", "--out", "flat.store", "--hold-out", "0.5", cwd=tmp_path, capsys=capsys).code == 0
+    refused(
+        here("data", "flat.store", "--suggest", "fix.csv", cwd=tmp_path, capsys=capsys),
+        2,
+        "flat.store is a store",
+        "sevensteps data PICTURES --suggest fix.csv",
+    )
+    (tmp_path / "fix.csv").write_text(HEAD)
+    done = here("train", "flat.store", "--fix", "fix.csv", cwd=tmp_path, capsys=capsys)
+    refused(done, 1, "is a store", "sevensteps train PICTURES --fix fix.csv")
+    refused(
+        here("data", "flat.store", "--size", "20", cwd=tmp_path, capsys=capsys), 2, "picture files", "Leave size out."
+    )

@@ -27,7 +27,7 @@ from ..words import counted
 from .audit import Audit
 from .catalog import Catalog, text_of
 from .images import Images, Splits
-from .store import StoredImages
+from .store import StoredImages, is_store
 
 HEADER = ("picture", "now", "was", "why")
 LARGEST = 1 << 28  # bytes; a row of a million pictures each has some 50 MB
@@ -114,7 +114,7 @@ def corrected(splits: Splits, corrections: Corrections, classes: Collection[str]
         raise DataError(
             f"{splits.source or 'The source'} is a store, and what is in it is not corrected afterwards.",
             hint="Train on the pictures that it was made of: "
-            f"sevensteps train SOURCE --fix {shlex.quote(str(corrections.path))}",
+            f"sevensteps train PICTURES --fix {shlex.quote(str(corrections.path))}",
         )
     before = {
         split: {name: splits.classes[label] for name, label in zip(images.ids, images.labels.tolist(), strict=True)}
@@ -254,11 +254,17 @@ def refuse_if_in_the_way(path: Path, source: str | Path) -> None:
     """Raise if a new file may not be written there.
 
     Raises:
-        UsageError: it would lie among the pictures of the source.
+        UsageError: it would lie among the pictures of the source, or that is a store.
         FileError: there is something already.
     """
     if os.path.lexists(path):
         raise FileError(f"{path} is there already; nothing was changed.", hint="Choose another name, or remove it.")
+    if source and is_store(Path(source)):
+        raise UsageError(
+            f"{source} is a store, and what is in it is not corrected afterwards.",
+            hint="Look at the pictures that it was made of: "
+            f"sevensteps data PICTURES --suggest {shlex.quote(str(path))}",
+        )
     if Path(source).is_dir() and path.resolve().is_relative_to(Path(source).resolve()):
         raise UsageError(
             f"{path} would lie among the pictures of {source}, which stay as they are.",

@@ -291,11 +291,7 @@ def _refuse_unused(source: str | Path, how: How) -> None:
         UsageError: naming it.
     """
     for key in how.changed():
-        usual = getattr(How, key)
-        raise UsageError(
-            f"{key} is for picture files, and {source} holds none.",
-            hint=f"Leave it out: {key} = {usual}" if usual != "" else "Leave it out.",
-        )
+        raise UsageError(f"{key} is for picture files, and {source} holds none.", hint=f"Leave {key} out.")
 
 
 def _refuse_if_none(source: Any, classes: Sequence[str] | None) -> None:

@@ -168,7 +168,7 @@ def in_words(size: int) -> str:
     return f"{size} bytes"
 
 
-_HINT = "Copy the file again, or prepare it again from its source: sevensteps prepare SOURCE"
+_HINT = "Copy the file again, or prepare it again from its pictures: sevensteps prepare PICTURES"
 
 
 def _header(path: Path) -> tuple[Header, os.stat_result]:

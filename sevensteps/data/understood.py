@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from ..words import counted, pictures
-from .catalog import Catalog, File, How, Kind, Say, in_words, text_of
+from .catalog import SPLIT_OF, Catalog, File, How, Kind, Say, in_words, text_of
 from .decode import Seen, Shape
+from .images import Splits
 
 SHOWN = 10  # names that a line lists
 
@@ -49,6 +50,22 @@ def understood(
             yield f"{name}: no {split} pictures of {', '.join(sorted(missing)[:SHOWN])}"
     if how.group:
         yield from (f"{name}: {line}" for line in _about_groups(files))
+
+
+def with_splits(splits: Splits, ids: Sequence[str]) -> list[str]:
+    """The ids of pictures, each with the split it is in where the id does not begin with it.
+
+    A store's validation pictures, for one, are called by their places in the training split that they were taken from.
+    """
+    named = {"train": splits.train, "valid": splits.valid, "test": splits.test}
+    wanted = set(ids)
+    split_of = {
+        name: split for split, images in named.items() if images is not None for name in images.ids if name in wanted
+    }
+    return [
+        name if SPLIT_OF.get(name.split("/")[0].lower()) == split_of[name] else f"{name} ({split_of[name]})"
+        for name in ids
+    ]
 
 
 _DONE = {"letterbox": "letterboxed to", "squash": "squashed to", "crop": "cropped to"}
