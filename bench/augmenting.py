@@ -4,8 +4,8 @@
     python bench/augmenting.py --seeds 5
 
 Speed is of one thread, batches of 256 pictures of 28x28 in one channel. Accuracy is of a quarter of scikit-learn's
-digits, read as a folder of class folders and trained on by `cnn`, and of 10,000 of Fashion-MNIST's training pictures,
-for `fashion-10` in three epochs. No test picture is answered.
+digits, read as a folder of class folders and trained on as is the default there, and of 10,000 of Fashion-MNIST's
+training pictures, for `fashion-10` in three epochs. No test picture is answered.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import sevensteps as ss
+from sevensteps.choosing import choose
 from sevensteps.data.augment import augmentation, mixup
 from sevensteps.data.presets import NAMES, PRESETS
 from sevensteps.judge.predictions import predict_split
@@ -50,8 +51,8 @@ def main() -> None:
         save_digits(Path(folder))
         digits = ss.load(folder).train
         print(f"\n{'set':<10}{'augment':<26}held-out accuracy, mean over {arguments.seeds} seeds (each)")
-        cnn = ss.Recipe.load("cnn").replace(batch_size=64, epochs=30)
-        print_accuracies("digits", cnn, digits, 1 / 4, ("none", "digits", "flip+shift"), arguments.seeds)
+        cnn = choose(folder, {}).with_given({})
+        print_accuracies("digits", cnn, digits, 1 / 4, ("none", "auto", "digits", "flip+shift"), arguments.seeds)
     ten = ss.Recipe.load("fashion-10").replace(epochs=3)
     print_accuracies("fashion", ten, fashion, 1 / 6, ("none", "clothes", "clothes+cutout"), arguments.seeds)
 
@@ -95,12 +96,12 @@ def save_digits(folder: Path) -> None:
 def print_accuracies(
     name: str, recipe: ss.Recipe, train: ss.Images, share: float, kinds: tuple[str, ...], seeds: int
 ) -> None:
-    """A line for each kind: the accuracy on a share of the training pictures that is the same for all."""
-    train, judged = train.split(share, seed=123)
-    splits = ss.Splits(train, judged)
+    """A line for each kind: the accuracy on a share of the training pictures, for each seed another."""
     for augment in kinds:
         accuracies = []
         for seed in range(seeds):
+            rest, judged = train.split(share, seed=123 + seed)
+            splits = ss.Splits(rest, judged)
             seeded = recipe.replace(augment=augment, seed=seed)
             torch.set_num_threads(seeded.settled(splits).threads)
             learn = seeded.learner(splits)

@@ -21,12 +21,13 @@ from . import __version__
 from . import cli_data as preparing
 from . import cli_judging as judging
 from . import cli_showing as showing
+from .choosing import choose
 from .cli_common import Common, Source, flags_of, said_as_typed, whole_number
 from .cli_common import program as _program
 from .cli_common import quoted as _quoted
 from .cli_usage import usage_in_words, with_names
 from .errors import RecipeError, SevenstepsError, UsageError
-from .recipe import Recipe, default_recipe, how_read, shipped_recipes
+from .recipe import Recipe, how_read, shipped_recipes
 
 if TYPE_CHECKING:
     from .training import Run
@@ -63,8 +64,8 @@ def train(
     ----------
     recipe
         A recipe that ships (linear, relu, cnn, fashion-10, walkthrough-by-hand, walkthrough-learner), a TOML file, or
-        a run's folder. A model's name chooses the recipe of that name; without either, linear or cnn is chosen for a
-        folder by its pictures, and linear for everything else.
+        a run's folder. A model's name chooses the recipe of that name; without either, picture files and arrays get
+        linear or cnn, batches and epochs by their count and size, and everything else linear.
     out
         The run's folder; the next free one under runs/ unless given.
     force
@@ -79,29 +80,28 @@ def train(
     given = {key: value for key, value in vars(settings).items() if value is not None}
     if "classes" in given:
         given["classes"] = tuple(given["classes"])
-    why = ""
     if recipe is None and given.get("model") in shipped_recipes():
         recipe = str(given["model"])
-    elif recipe is None:
-        recipe, why = default_recipe(source or "", given)
-    elif recipe not in shipped_recipes() and not Path(recipe).exists() and (Path("runs") / recipe).is_dir():
+    elif recipe and recipe not in shipped_recipes() and not Path(recipe).exists() and (Path("runs") / recipe).is_dir():
         recipe = str(Path("runs") / recipe)
-    loaded = Recipe.load(recipe)
+    suited = choose(source, given, recipe)
+    loaded = Recipe.load(suited.recipe)
     with said_as_typed("train", source, given.get("classes", ())):
         # Before anything heavy is imported, so that a mistyped flag is answered at once.
-        chosen = loaded.replace(**given, **({"source": source} if source else {}))
+        chosen = suited.with_given(given).replace(**({"source": source} if source else {}))
         from . import jobs
         from .show import terminal
 
         console, error = terminal.consoles(quiet_stdout=common.json)
-        if why:
-            error.print(terminal.printable(why))
+        if suited.why:
+            error.print(terminal.printable(suited.why))
         if seeds is not None:
             return judging.train_seeds(seeds, chosen, out, force, common, _interrupted)
         # A recipe that was changed on the way here is no longer the one that was recorded with the run.
-        which: Any = recipe if chosen == loaded else chosen
+        which: Any = suited.recipe if chosen == loaded else chosen
         with terminal.training(console, error) as observe:
-            run = jobs.train(recipe=which, out=out, save=True, force=force, plots=plots, exact=exact, observe=observe)
+            written: dict[str, Any] = {"out": out, "save": True, "force": force, "plots": plots}
+            run = jobs.train(recipe=which, **written, exact=exact, why=suited.why, observe=observe)
     return _shown(run, chosen, common)
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import checkpoint, files, runs
+from .choosing import choose
 from .data.catalog import AS_USUAL, How
 from .data.images import Splits
 from .device import computing_with
 from .errors import ModelError, RecipeError, RunError, TrainingError, UsageError
 from .opening import differences_between, prepared, recorded, refuse_other_pictures, take_up
-from .recipe import Recipe, default_recipe, read_recipe, recorded_in
+from .recipe import Recipe, read_recipe, recorded_in
 from .records import Check, Note, Portion, Prepared, Spread
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def train(
     force: bool = False,
     plots: bool = False,
     exact: bool = False,
+    why: str = "",
     observe: Observe = lambda event: None,
     **settings: Any,
 ) -> Run:
@@ -44,7 +46,7 @@ def train(
 
     Settings given by name take the place of the recipe's. Nothing is written unless `out` names a folder, or `save`
     asks for the next free one under `runs/`. Where the recipe is a run's, it is said what is another now than it was
-    then; with `exact` that is refused.
+    then; with `exact` that is refused. `why` is what a `Recipe` was chosen for, which its run records.
 
     Raises:
         UsageError: a source or recipe of another kind.
@@ -63,15 +65,15 @@ def train(
             hint="Settings are given by name: ss.train(epochs=3, lr=0.1).",
         )
     before = {} if isinstance(recipe, Recipe) else _recorded_with(recipe)
-    if recipe is None and "model" not in settings:
-        recipe, why = default_recipe(source or "", settings)
+    if not isinstance(recipe, Recipe):
+        chosen = choose(source, settings, recipe or ("linear" if "model" in settings else None))
+        recipe, why = chosen.with_given(settings), chosen.why
         if why:
             observe(Note(why))
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe or "linear")
     recipe = recipe.replace(**settings, **({"source": str(source)} if source else {}))
     from .training import count_look
 
-    run, pictures = _trained(recipe, before, out, save, force, plots, exact, observe)
+    run, pictures = _trained(recipe, before, out, save, force, plots, exact, observe, why)
     return count_look([run], pictures, observe)[0]
 
 
@@ -137,6 +139,7 @@ def _trained(
     plots: bool,
     exact: bool,
     observe: Observe,
+    why: str = "",
 ) -> tuple[Run, str]:
     """A run trained and judged, and the fingerprint of the pictures it was tested on; see `train`."""
     seconds: dict[str, float] = {}
@@ -148,7 +151,7 @@ def _trained(
         learn = recipe.learner(splits)
         recipe = recipe.replace(gradient=learn.gradient)  # which is the model's to say
         learn.xray()  # what cannot be trained is refused before the folder is made, or an earlier run makes way for it
-        now = recorded(splits, recipe)
+        now = recorded(splits, recipe, why)
         _say_differences(before, now, exact, observe)
         with contextlib.ExitStack() as stack:
             folder = None
@@ -209,7 +212,7 @@ def resume(
         from .training import Work, count_look, finding_from, save, snapshot, to_the_end
 
         with computing_with(recipe.threads):
-            now = recorded(splits, recipe)
+            now = recorded(splits, recipe, before.get("chosen", ""))
             refuse_other_pictures(folder, recipe, before, splits)
             if not runs.has_corrections(folder / runs.CORRECTIONS, before):
                 runs.save_corrections(folder, splits.corrected)

@@ -45,7 +45,7 @@ def prepared(
     splits = recipe.held_out(splits)
     data = time.perf_counter()
     settled = recipe.settled(splits)  # before training is imported, so that what does not fit is answered at once
-    for line in presets.in_words(recipe.augment, settled.augment, splits.classes):
+    for line in presets.in_words(recipe.augment, settled.augment, splits.classes, splits.train.shape):
         observe(Note(line))
     if recipe.test_time_flip and not settled.test_time_flip:
         why = presets.against_mirrors(splits.classes)
@@ -170,8 +170,8 @@ def _what_groups_keep(splits: Splits, folds: int) -> str:
     return f"Groups leave no test picture of {', '.join(untested[:SHOWN])}{more}: the accuracy says nothing of that."
 
 
-def recorded(splits: Splits, recipe: Recipe) -> dict[str, Any]:
-    """What a run was made with: compared and reported on repeating it, and never a setting."""
+def recorded(splits: Splits, recipe: Recipe, why: str = "") -> dict[str, Any]:
+    """What a run was made with, and why its recipe was chosen: reported on repeating it, and never a setting."""
     import platform
 
     import numpy as np
@@ -187,6 +187,7 @@ def recorded(splits: Splits, recipe: Recipe) -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": recipe.threads,
+        **({"chosen": why} if why else {}),
         "data": {
             **_fingerprints(splits),
             **({OUT_OF_FOLD: whole(splits).fingerprint} if recipe.folds > 1 else {}),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from .choosing import choose
 from .data.sources import SOURCES, holds_files
 from .errors import UsageError
 from .opening import prepared
-from .recipe import Recipe, default_recipe
 from .records import Varied
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def show_augmented(
         raise UsageError(f"{path} would lie among the pictures themselves.", hint="Name a file elsewhere.")
     if source not in SOURCES and holds_files(Path(source)):
         settings = {"bad_files": "skip", **settings}
-    recipe = Recipe.load(default_recipe(source, settings)[0]).replace(**settings, source=source, augment=augment)
+    recipe = choose(source, settings).with_given({**settings, "source": source, "augment": augment})
     splits, settled = prepared(recipe, {}, observe)
     learn = settled.learner(splits)
     train = splits.train

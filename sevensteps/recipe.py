@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .data import presets
-from .data.folds import nothing_held_out
 from .device import cores
 from .errors import RecipeError, UsageError, nearest
 
@@ -333,6 +332,8 @@ class Recipe:
             return splits
         splits = splits.hold_out(self.hold_out, self.seed)
         if splits.valid is not None and not len(splits.valid):
+            from .data.folds import nothing_held_out
+
             few = "There are too few pictures to hold any out for validation: one of each class to train on."
             raise nothing_held_out(splits.train, few, "Add pictures, or set hold_out = 0.")
         return splits
@@ -461,21 +462,6 @@ def how_read(settings: Mapping[str, Any]) -> How:
     from .data.catalog import How
 
     return How(**{key: settings[key] for key in FILE_SETTINGS if key in settings})
-
-
-def default_recipe(source: str | Path, settings: Mapping[str, Any]) -> tuple[str, str]:
-    """The name of the recipe for a source for which none was named; and why, where its pictures decide.
-
-    Raises:
-        UsageError, DataError: settings or picture files that are no source.
-    """
-    from .data.picture_files import default_recipe
-    from .data.sources import find_catalog
-
-    catalog = find_catalog(source, how_read(settings)) if source else None
-    if catalog is None:
-        return "linear", ""
-    return default_recipe(catalog, settings.get("classes", ()), settings.get("size", 0))
 
 
 def read_recipe(path: Path) -> str:

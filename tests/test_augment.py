@@ -14,7 +14,7 @@ from PIL import Image, ImageEnhance
 from sevensteps.data import augment
 from sevensteps.data.augment import AUGMENTATIONS, augmentation, flip, flip_vertical, mixup, shift
 from sevensteps.data.images import Splits
-from sevensteps.data.presets import DEGREES, HOLE, LEAST_AREA, LIGHT, ZOOM
+from sevensteps.data.presets import DEGREES, HOLE, LEAST_AREA, LIGHT, ZOOM, pixels_shifted
 
 
 def drawn(seed: int) -> torch.Generator:
@@ -97,12 +97,22 @@ def test_all_shifts_are_drawn_and_about_as_often() -> None:
     picture = noise(1, 1, 6, 6)
     possible = {shifted(picture[0].numpy(), down, right).tobytes() for down in range(-2, 3) for right in range(-2, 3)}
     assert len(possible) == 25
-    moved = shift(picture.expand(5_000, 1, 6, 6), drawn(0)).numpy()
+    moved = shift(picture.expand(5_000, 1, 6, 6), drawn(0), 2).numpy()
     counts = dict.fromkeys(possible, 0)
     for one in moved:
         counts[one.tobytes()] += 1  # a KeyError would be a picture that no shift makes
     assert min(counts.values()) > 140  # 200 expected, standard deviation 14
     assert max(counts.values()) < 260
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "by"),
+    [(8, 8, 1), (14, 14, 1), (27, 28, 1), (28, 28, 2), (28, 60, 2), (64, 64, 4), (300, 300, 4)],
+)
+def test_a_shift_is_a_share_of_the_side(height: int, width: int, by: int) -> None:
+    pixels = noise(40, 3, height, width)
+    assert pixels_shifted(height, width) == by
+    assert torch.equal(shift(pixels, drawn(1)), shift(pixels, drawn(1), by))
 
 
 def test_half_of_the_pictures_are_mirrored() -> None:

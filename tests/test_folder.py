@@ -19,13 +19,13 @@ from PIL import Image
 from typed import error_in, here, refused, shown
 
 from sevensteps import model_file
+from sevensteps.choosing import choose
 from sevensteps.data import picture_files as room
 from sevensteps.data.catalog import How
 from sevensteps.data.decode import decode
 from sevensteps.data.sources import load, load_streams
 from sevensteps.data.understood import Told
 from sevensteps.errors import DataError, SevenstepsError, UsageError
-from sevensteps.recipe import Recipe, default_recipe
 
 RANDOM = np.random.default_rng(0)
 
@@ -277,29 +277,6 @@ def test_the_pictures_come_as_streams_as_they_come_at_once(tmp_path: Path) -> No
 # The recipe that is chosen
 
 
-@pytest.mark.parametrize(
-    ("sizes", "count", "size", "name", "words"),
-    [
-        ([(16, 16)], 20, 0, "cnn", "no mirrored ones, since the classes are characters or numbers"),
-        ([(8, 8)], 20, 0, "linear", "they are 8 pixels high"),
-        ([(8, 8), (9, 9)], 20, 0, "cnn", ""),
-        ([(300, 8)], 20, 0, "cnn", ""),
-        ([(40, 15)], 20, 0, "linear", "they are 15 pixels high"),
-        ([(16, 16)], 19, 0, "linear", "the smallest class has 19 pictures"),
-        ([(300, 300)], 20, 15, "linear", "they are 15 pixels high"),
-        ([(8, 8)], 20, 16, "cnn", ""),
-    ],
-)
-def test_a_recipe_is_chosen_by_size_and_count(
-    tmp_path: Path, sizes: list[tuple[int, int]], count: int, size: int, name: str, words: str
-) -> None:
-    for number in range(count):
-        put(tmp_path, f"a/{number}.png", f"b/{number}.png", content=png(sizes[number % len(sizes)]))
-    chosen, why = default_recipe(tmp_path, {"size": size})
-    assert chosen == name
-    assert words in why
-
-
 def test_what_is_said_of_mirror_images_is_what_the_classes_allow(tmp_path: Path) -> None:
     for number in range(20):
         put(tmp_path, f"cat/{number}.png", f"dog/{number}.png", f"turn_left/{number}.png", content=png((16, 16)))
@@ -307,16 +284,10 @@ def test_what_is_said_of_mirror_images_is_what_the_classes_allow(tmp_path: Path)
         (("cat", "dog"), "also mirrored; where left and right matter: --augment shift"),
         ((), "no mirrored ones, since turn_left speaks of a side"),
     ):
-        name, why = default_recipe(tmp_path, {"classes": classes})
-        assert (name, words in why) == ("cnn", True), why
-        augment = Recipe.load(name).settled(load(tmp_path, classes or None)).augment
-        assert ("flip" in augment) == ("also mirrored" in why)
-
-
-def test_other_sources_keep_the_recipe_that_they_had(tmp_path: Path) -> None:
-    assert default_recipe("", {}) == default_recipe("pullover-dress", {}) == ("linear", "")
-    (tmp_path / "train-images-idx3-ubyte").touch()
-    assert default_recipe(tmp_path, {}) == ("linear", "")
+        chosen = choose(tmp_path, {"classes": classes})
+        assert (chosen.recipe, words in chosen.why) == ("cnn", True), chosen
+        augment = chosen.with_given({}).settled(load(tmp_path, classes or None)).augment
+        assert ("flip" in augment) == ("also mirrored" in chosen.why)
 
 
 # Commands
@@ -336,7 +307,7 @@ def trained(digits: Path) -> Path:
     before = Path.cwd()
     os.chdir(digits)
     try:
-        assert run(["train", "digits", "--out", "run", "--json"]) == 0
+        assert run(["train", "digits", "--recipe", "linear", "--out", "run", "--json"]) == 0
     finally:
         os.chdir(before)
     return digits
@@ -415,7 +386,7 @@ def test_bad_files_stop_training_and_are_left_out_on_request(
     assert done.code == 0
     assert "1 bad file left out: dog/a\\x1b[2Jb.png" in shown(done)
     assert "few pictures a class has 8 to train on: below 200 the interval is wide" in done.out
-    assert "for linear: the smallest class has 9 pictures" in done.err
+    assert "the smallest class has 9 pictures, and cnn takes 10" in done.err
     assert "A fifth of 18 pictures is too few to test with: judged by 5-fold cross-validation" in done.err
     text = (tmp_path / "runs/pets-linear-1/recipe.toml").read_text("utf-8")
     assert 'bad_files = "skip"' in text

@@ -68,6 +68,11 @@ def test_a_name_that_there_is_not_is_answered_with_the_nearest(wrong: str, hint:
         ("auto", ("cat", "dog"), GREY, "flip+shift"),
         ("auto", ("cat", "dog"), COLOR, "flip+crop+brightness+contrast"),
         ("auto", ("0", "1", "10"), GREY, "rotate+scale+shift"),
+        ("auto", ("0", "1", "10"), (1, 8, 8), "rotate+scale"),
+        ("auto", ("cat", "dog"), (1, 13, 40), "flip"),
+        ("auto", ("turn_left", "turn_right"), (1, 8, 8), "none"),
+        ("auto+shift", ("0", "1"), (1, 8, 8), "rotate+scale+shift"),  # asked for
+        ("digits", ("0", "1"), (1, 8, 8), "rotate+scale+shift"),
         ("auto", ("a", "B", "ß"), COLOR, "rotate+scale+shift"),
         ("auto", ("turn_left", "turn_right"), GREY, "shift"),
         ("auto", ("TurnLeft", "straight"), COLOR, "crop+brightness+contrast"),
@@ -102,6 +107,22 @@ def test_what_the_names_of_classes_say_of_mirror_images(classes: tuple[str, ...]
     said = presets.against_mirrors(classes)
     assert against in said
     assert bool(said) == bool(against)
+
+
+def test_what_auto_leaves_out_of_tiny_pictures_is_said() -> None:
+    def said(augment: str, classes: tuple[str, ...], shape: tuple[int, int, int]) -> str:
+        return "".join(presets.in_words(augment, presets.settled(augment, classes, shape), classes, shape))
+
+    left_out = "not shifted, since a pixel is more than a 14th of a picture"
+    assert left_out in said("auto", ("0", "1"), (1, 8, 8))
+    assert left_out in said("auto", ("0", "1"), (3, 8, 8))
+    for augment, classes, shape in (
+        ("auto", ("0", "1"), GREY),
+        ("auto", ("cat", "dog"), (3, 8, 8)),  # whose preset does not shift
+        ("auto+shift", ("0", "1"), (1, 8, 8)),
+        ("digits", ("0", "1"), (1, 8, 8)),
+    ):
+        assert left_out not in said(augment, classes, shape)
 
 
 def test_a_folder_of_digits_is_not_trained_on_with_mirror_images() -> None:

@@ -34,11 +34,11 @@ def trained(tmp_path: Path, *arguments: str) -> tuple[dict[str, Any], str]:
 
 def test_handwritten_digits(tmp_path: Path) -> None:
     digits_in(tmp_path / "digits")
-    result, said = trained(tmp_path, "digits", "--epochs", "40")
+    result, said = trained(tmp_path, "digits")
     assert "digits: 10 class folders, 174 to 183 pictures a class (1,797 train)" in said
     assert result["test"]["n"] == 359
-    # Seen: 95.5 %, a standard error of 1.1 points; pixel similarity reaches 84.7 %.
-    assert result["test"]["accuracy"] > 0.92
+    # Seen: 98.1 %, a standard error of 0.7 points; pixel similarity reaches 84.7 %.
+    assert result["test"]["accuracy"] > 0.955
 
 
 def tiles_of_photos(folder: Path) -> None:
@@ -62,8 +62,8 @@ def test_tiles_of_photographs_with_whole_bands_of_them_held_out(tmp_path: Path) 
         split: {row["id"].rsplit("/", 1)[0] for row in rows if row["split"] == split} for split in ("test", "valid")
     }
     assert not bands["test"] & bands["valid"]
-    # Seen: 91.8 % of 184, a standard error of 2.0 points; logistic regression 64.7 %, the nearest neighbor 82.6 %.
-    assert result["test"]["accuracy"] > 0.85
+    # Seen: 98.9 % of 184, a standard error of 0.8 points; logistic regression 64.1 %, the nearest neighbor 81.5 %.
+    assert result["test"]["accuracy"] > 0.95
 
 
 def test_matplotlib_s_own_data_as_it_is_installed(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_matplotlib_s_own_data_as_it_is_installed(tmp_path: Path) -> None:
     result, said = trained(tmp_path, str(MATPLOTLIB), "--bad-files", "skip")
     assert f"{vectors} bad files left out: images/" in said
     assert "no class, since no file of it is a picture: fonts, plot_directive, stylelib" in said
-    assert "for linear: the smallest class has 3 pictures" in said
+    assert "the smallest class has 3 pictures, and cnn takes 10 pictures of each class" in said
     # Of 24 pictures 21 are icons: nothing can be learned from so few, but each is judged by a model without it.
     assert result["cross_validation"]["n"] == 24
     assert result["baselines"]["most frequent class"]["correct"] == 21
@@ -84,8 +84,8 @@ def test_matplotlib_s_own_data_as_it_is_installed(tmp_path: Path) -> None:
 @pytest.mark.skipif(not ADWAITA.is_dir(), reason="Debian's package adwaita-icon-theme is not installed here")
 def test_icons_of_adwaita_by_category(tmp_path: Path) -> None:
     result, _ = trained(tmp_path, str(ADWAITA / "24x24"), "--classes", "legacy", "status", "--folds", "1")
-    # Seen: 90.1 % of 111, a standard error of 2.8 points; answering legacy for all of them reaches 57.7 %.
-    assert result["test"]["accuracy"] > 0.8
+    # Seen: 83.8 % of 111, a standard error of 3.5 points; answering legacy for all of them reaches 57.7 %.
+    assert result["test"]["accuracy"] > 0.73
 
 
 @pytest.mark.skipif(not ADWAITA.is_dir(), reason="Debian's package adwaita-icon-theme is not installed here")

@@ -22,6 +22,7 @@ ROOM_OF = {
         "learner",
     ),
     "checkpoint": "runs",
+    "choosing": "recipe",
     **dict.fromkeys(
         (
             "training",

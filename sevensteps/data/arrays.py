@@ -91,8 +91,27 @@ def as_bytes(name: str, pixels: Shaped[np.ndarray, "n ..."], say: Say) -> UInt8[
     return np.ascontiguousarray(np.rint(pixels.astype(np.float32) * scale), dtype=np.uint8)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The arrays by name.
+def look_at(path: Path) -> tuple[dict[str, int], tuple[int, int, int]]:
+    """How many pictures of each class there are to train on, and their shape; no pixel is read.
+
+    Raises:
+        DataError: as `load_arrays`.
+    """
+    arrays = _read(path, without_pixels=True)
+    names = next((_strings(arrays.pop(name)) for name in _NAMES if name in arrays and arrays[name].ndim == 1), None)
+    of_train = {name: array for name, array in arrays.items() if (split_named(name) or "train") == "train"}
+    pixels, labels = _pair(path, "train", of_train)
+    classes, numbers = _numbered(path, {"train": labels}, names)
+    counts = np.bincount(numbers["train"], minlength=len(classes)).tolist()
+    if pixels.ndim == 4 and pixels.shape[3] in (1, 3) and pixels.shape[1] not in (1, 3):
+        shape = pixels.shape[3], pixels.shape[1], pixels.shape[2]
+    else:
+        shape = pixels.shape[1:] if pixels.ndim == 4 else (1, *pixels.shape[1:])
+    return dict(zip(classes, counts, strict=True)), shape
+
+
+def _read(path: Path, *, without_pixels: bool = False) -> dict[str, Any]:
+    """The arrays by name; `without_pixels`, those of three axes and more have the right shape and no values.
 
     Raises:
         DataError: damaged, or they need pickle.
@@ -101,15 +120,24 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.suffix.lower() == ".npz":
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:  # noqa: TID251 - a user's arrays; pickles are refused
-                return {name: file[name] for name in file.files}
+                return {name: _unread(file, name) if without_pixels else file[name] for name in file.files}
         folder = path if path.is_dir() else path.parent
         arrays = {}
         for one in sorted(folder.glob("*.npy")):
-            arrays[one.stem] = np.load(one, allow_pickle=False)  # noqa: TID251 - as above
+            arrays[one.stem] = np.load(one, mmap_mode="r" if without_pixels else None, allow_pickle=False)  # noqa: TID251 - as above
         return arrays
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, SyntaxError) as error:
         reason = "it needs pickle, which could run code" if "allow_pickle" in str(error) else f"{error!s:.200}"
         raise DataError(f"{one} cannot be read: {reason}.", hint="Save it anew with numpy.savez.") from error
+
+
+def _unread(file: Any, name: str) -> Any:
+    """An array of an `.npz` that has the right shape, and no memory where it has two axes or more."""
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    with file.zip.open(f"{name}.npy") as member:
+        read = headers.get(np.lib.format.read_magic(member))
+        shape, _, kind = read(member) if read else ((), False, np.dtype(np.uint8))
+    return file[name] if len(shape) < 2 else np.broadcast_to(np.zeros((), kind), shape)
 
 
 def _pair(path: Path, split: str, arrays: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from .presets import DEGREES, HOLE, LEAST_AREA, LEAST_RATIO, LIGHT, PIXELS, ZOOM, in_order
+from .presets import DEGREES, HOLE, LEAST_AREA, LEAST_RATIO, LIGHT, ZOOM, in_order, pixels_shifted
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 Pixels = UInt8[Tensor, "batch channels height width"]
@@ -64,9 +64,10 @@ def _turned(pixels: Pixels, axis: int, generator: torch.Generator) -> Pixels:
     return both.index_select(0, torch.arange(len(pixels)) + len(pixels) * chosen)  # a third of the time of torch.where
 
 
-def shift(pixels: Pixels, generator: torch.Generator, by: int = PIXELS) -> Pixels:
-    """Move each picture by up to `by` pixels each way, filling with black."""
+def shift(pixels: Pixels, generator: torch.Generator, by: int | None = None) -> Pixels:
+    """Move each picture by up to `by` pixels each way (None: a share of its size), filling with black."""
     batch, channels, height, width = pixels.shape
+    by = pixels_shifted(height, width) if by is None else by
     rows, columns = torch.randint(0, 2 * by + 1, (2, batch), generator=generator)[:, :, None, None]
     padded = F.pad(pixels, (by, by, by, by))
     high, wide = height + 2 * by, width + 2 * by

@@ -19,21 +19,19 @@ from jaxtyping import Int64, UInt8
 
 from .. import memory
 from ..errors import DataError, UsageError, nearest
-from ..words import counted, pictures
+from ..words import counted
 from .catalog import OTHER, Bad, Catalog, File, How, Say, is_picture, text_of
 from .decode import FITS, Seen, Shape, decode_and_look, look
 from .decoded import Kept, Stamp, find_kept, keep, stamps_of
 from .each import each
 from .images import Images, Splits, chosen_labels
 from .near import Passing, copies_in, joined, said_of
-from .presets import against_mirrors
 from .streams import Chunk, Stream, Streams
 from .understood import SHOWN, Told, understood
 
 LARGEST_OWN = 64  # pixels a side; pictures that are all of one size, and no larger, keep it
 USUAL = 64  # pixels a side of what all others are made
 LARGEST_SIDE = 1024  # that can be asked for
-LEAST_FOR_CNN, LEAST_PICTURES = 16, 20  # pixels a side, and pictures of each class
 WORTH_KEEPING = 0.5  # seconds that decoding took
 
 Pixels = UInt8[np.ndarray, "channels height width"]
@@ -141,46 +139,6 @@ def stream_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *
     }
     chosen = tuple(classes) or names
     return Streams(streams, names, chosen, plan.shape, catalog.name, (digest.hexdigest(),), how.fit)
-
-
-def default_recipe(catalog: Catalog, classes: Sequence[str] = (), size: int = 0) -> tuple[str, str]:
-    """The name of the recipe that suits a catalog's pictures, and why, in a sentence.
-
-    Headers are read until one decides, which is the first or second unless all pictures are tiny.
-
-    Raises:
-        DataError: the files cannot be read at all.
-    """
-    files = [file for file in catalog.splits["train"] if is_picture(file.path) or catalog.base]
-    files = [file for file in files if not classes or file.name in classes]
-    counts = Counter(file.name for file in files)
-    fewest = min((counts[name] for name in classes or counts), default=0)  # a folder of other files is no class
-    side = size or _least_side(catalog, files)
-    if side >= LEAST_FOR_CNN and fewest >= LEAST_PICTURES:
-        against = against_mirrors(classes or catalog.classes)
-        why = "which trains on varied pictures, too, also mirrored; where left and right matter: --augment shift"
-        if against:
-            why = f"which trains on varied pictures, too, but on no mirrored ones, since {against}"
-        return "cnn", f"Without --recipe these pictures are for cnn, {why}."
-    least = f"the smallest class has {pictures(fewest)}" if fewest < LEAST_PICTURES else f"they are {side} pixels high"
-    takes = f"{LEAST_PICTURES} pictures of each class, {LEAST_FOR_CNN} pixels high or more"
-    return "linear", f"Without --recipe these pictures are for linear: {least}, and cnn takes {takes}."
-
-
-def _least_side(catalog: Catalog, files: Sequence[File]) -> int:
-    """The shorter side that the pictures will have; what is no picture is for `load_files` to say."""
-    first: Seen | None = None
-    for content in catalog.contents(files):
-        try:
-            seen = look(content())
-        except DataError:
-            continue
-        first = first or seen
-        if (seen.width, seen.height) != (first.width, first.height) or max(seen.width, seen.height) > LARGEST_OWN:
-            return USUAL
-        if min(seen.width, seen.height) >= LEAST_FOR_CNN:
-            return min(seen.width, seen.height)
-    return min(first.width, first.height) if first else USUAL
 
 
 def _planned(catalog: Catalog, classes: tuple[str, ...], how: How, kept: Kept | None) -> _Plan:

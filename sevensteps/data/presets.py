@@ -14,7 +14,7 @@ from ..errors import UsageError, nearest
 LEAST_AREA, LEAST_RATIO = 0.5, 3 / 4  # of a crop: its share of the picture, and of its sides to each other
 DEGREES = 10.0  # that a picture is turned by at most, each way
 ZOOM = 0.1  # share that it is made larger or smaller by at most
-PIXELS = 2  # that it is moved by at most, each way
+SHIFT, MOST_SHIFTED = 14, 4  # it is moved by a pixel for each 14 of its shorter side, 4 at most, each way
 LIGHT = 0.2  # share that brightness and contrast are raised or lowered by at most
 HOLE = 1 / 3  # side of what cutout hides, as a share of the picture's shorter side
 
@@ -25,7 +25,7 @@ NAMES = {
     "crop": f"a part of {LEAST_AREA:.0%} of the area or more, made as large as the whole",
     "rotate": f"turned by up to {DEGREES:.0f} degrees",
     "scale": f"up to {ZOOM:.0%} larger or smaller",
-    "shift": f"moved by up to {PIXELS} pixels",
+    "shift": f"moved by up to a {SHIFT}th of the shorter side, 1 to {MOST_SHIFTED} pixels",
     "brightness": f"up to {LIGHT:.0%} brighter or darker",
     "contrast": f"up to {LIGHT:.0%} more or less contrast",
     "cutout": "a black square, a third of the side, somewhere",
@@ -91,16 +91,27 @@ def settled(augment: str, classes: Sequence[str], shape: tuple[int, int, int]) -
     """
     names = in_order(augment)
     if AUTO in names:
-        names = in_order("+".join([*names[1:], *suited(classes, shape)]))
+        names = in_order("+".join([*names[1:], *suited(classes, shape)]) or NONE)
     return "+".join(names) or NONE
 
 
 def suited(classes: Sequence[str], shape: tuple[int, int, int]) -> tuple[str, ...]:
     """What `auto` stands for: the preset that suits pictures of this shape, less what their classes' names forbid."""
-    if _are_characters(classes):
-        return PRESETS["digits"]
-    names = PRESETS["clothes" if shape[0] == 1 else "photos"]
-    return tuple(name for name in names if name not in MIRRORING or not against_mirrors(classes))
+    characters = _are_characters(classes)
+    names = PRESETS["digits" if characters else "clothes" if shape[0] == 1 else "photos"]
+    without = MIRRORING if against_mirrors(classes) else set()
+    without = without | ({"shift"} if is_tiny(shape) else set())
+    return tuple(name for name in names if name not in without)
+
+
+def pixels_shifted(height: int, width: int) -> int:
+    """By how many pixels `shift` moves pictures of this size at most: 2 of 28."""
+    return min(max(min(height, width) // SHIFT, 1), MOST_SHIFTED)
+
+
+def is_tiny(shape: tuple[int, int, int]) -> bool:
+    """Whether one pixel is more of a picture than `shift` is to move it by: it costs more than it gives then."""
+    return min(shape[1:]) < SHIFT
 
 
 def against_mirrors(classes: Sequence[str]) -> str:
@@ -115,12 +126,16 @@ def against_mirrors(classes: Sequence[str]) -> str:
     return f"{found} speaks of a side" if found else ""
 
 
-def in_words(augment: str, settled: str, classes: Sequence[str]) -> list[str]:
-    """What `auto` came to for these classes, in a line; none where it was not asked for."""
+def in_words(augment: str, settled: str, classes: Sequence[str], shape: tuple[int, int, int]) -> list[str]:
+    """What `auto` came to for these pictures, in a line; none where it was not asked for."""
     if AUTO not in in_order(augment):
         return []
     why = against_mirrors(classes)
-    return [f"augment = {augment}: {settled}" + (f"; not mirrored, since {why}" if why else "")]
+    line = f"augment = {augment}: {settled}" + (f"; not mirrored, since {why}" if why else "")
+    moved = shape[0] == 1 or _are_characters(classes)  # as the preset has it
+    if moved and is_tiny(shape) and "shift" not in settled.split("+"):
+        line += f"; not shifted, since a pixel is more than a {SHIFT}th of a picture"
+    return [line]
 
 
 def _are_characters(classes: Sequence[str]) -> bool:
