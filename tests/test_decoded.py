@@ -149,3 +149,46 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     _, splits, said = how_many(count, folder)
     assert "kept" not in said
     np.testing.assert_array_equal(load(folder).train.pixels, splits.train.pixels)
+
+
+def test_what_is_unchanged_is_not_read_but_mapped(tmp_path: Path, count: list[int]) -> None:
+    folder = put(tmp_path / "pets", *FILES)
+    before = load(folder)
+    after = load(folder)
+    (kept,) = (cache_folder() / "decoded").glob("*.pixels")
+    mapped: Any = after.train.pixels
+    while mapped is not None and not isinstance(mapped, np.memmap):
+        mapped = mapped.base
+    assert mapped is not None
+    assert Path(str(mapped.filename)).samefile(kept)
+    content = kept.read_bytes()
+    after.train.pixels[:] = 7  # is this process's alone
+    assert kept.read_bytes() == content
+    assert load(folder).train.fingerprint == before.train.fingerprint
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "in place", "renamed", "class renamed", "two at once"])
+def test_each_kind_of_change_gives_what_a_fresh_start_would(tmp_path: Path, count: list[int], change: str) -> None:
+    folder = put(tmp_path / "pets", *FILES)
+    load(folder)
+    decoded_again = {"added": 1, "removed": 0, "in place": 1, "renamed": 1, "class renamed": 50, "two at once": 2}
+    if change in ("added", "two at once"):
+        put(folder, "cat/25b.png", content=png(value=201))
+    if change in ("removed", "two at once"):
+        (folder / "dog/0.png").unlink()
+    if change in ("in place", "two at once"):
+        size = (folder / "cat/31.png").stat().st_size
+        content = png(value=250)
+        (folder / "cat/31.png").write_bytes(content + b"\0" * (size - len(content)))
+        assert (folder / "cat/31.png").stat().st_size == size
+    if change == "renamed":
+        (folder / "cat/12.png").rename(folder / "cat/zz.png")
+    if change == "class renamed":
+        (folder / "cat").rename(folder / "lion")
+    opened, after, _ = how_many(count, folder)
+    assert opened <= 2 * decoded_again[change]
+    fresh = load(folder, fresh=True)
+    assert after.classes == fresh.classes
+    assert list(after.train.ids) == list(fresh.train.ids)
+    assert after.train.fingerprint == fresh.train.fingerprint
+    assert how_many(count, folder)[0] == 0

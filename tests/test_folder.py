@@ -176,7 +176,7 @@ def test_how_far_it_is_is_said_ever_more_rarely() -> None:
     told = Told(said.append, 1000)
     for seconds in (0.5, 1.0, 0.4, 1.0, 5.0):
         told._began -= seconds
-        told.one_more()
+        told.more()
     assert [line.split(";")[0].strip() for line in said] == [f"{n} of 1,000 files are decoded" for n in (2, 5)]
 
 

@@ -6,7 +6,6 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -52,8 +51,7 @@ _SIDEWAYS = (5, 6, 7, 8)  # those that make a wide picture a tall one
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(NamedTuple):
     """What a picture's header says: its size as it is shown, and whether it has no color."""
 
     width: int

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,45 +26,52 @@ from ..places import cache_folder
 from .catalog import Catalog, File, How
 from .decode import Seen, Shape
 
-VERSION = 1  # of the files, and of what `decode` makes of a picture: raise it when either changes
+VERSION = 2  # of the files, and of what `decode` makes of a picture: raise it when either changes
 MOST = 8 << 30  # bytes of all that is kept; what was used longest ago goes first
 _INDEX, _PIXELS = ".index", ".pixels"
 
-Stamp = tuple[int, int, int]  # bytes, and nanoseconds of the last change of content and of anything
+Stamps = Int64[np.ndarray, "n 3"]  # bytes, and nanoseconds of the last change of content and of anything; -1: unknown
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What was decoded before: of each file its stamp, its header and its row in `pixels`."""
+    """What was decoded before: of each file its path, its stamp, its header and its pixels, in the same order."""
 
     shape: Shape
-    rows: Mapping[str, int]
-    stamps: Int64[np.ndarray, "n 3"]
+    paths: Sequence[str]
+    stamps: Stamps
     seen: Int64[np.ndarray, "n 3"]
     pixels: UInt8[np.ndarray, "n channels height width"]
 
-    def row(self, path: str, stamp: Stamp | None) -> int | None:
-        """The row of a file that is as it was."""
-        row = self.rows.get(path)
-        return row if row is not None and stamp is not None and tuple(self.stamps[row].tolist()) == stamp else None
+    def rows_of(self, paths: Sequence[str], stamps: Stamps) -> Int64[np.ndarray, " files"]:
+        """The row of each file that is as it was, -1 for the others."""
+        if paths == self.paths:
+            rows = np.arange(len(paths), dtype=np.int64)
+        else:
+            places = {path: row for row, path in enumerate(self.paths)}
+            rows = np.array([places.get(path, -1) for path in paths], dtype=np.int64)
+        is_same = (rows >= 0) & (stamps[:, 0] >= 0)
+        is_same[is_same] = (self.stamps[rows[is_same]] == stamps[is_same]).all(1)
+        return np.where(is_same, rows, -1)
 
-    def header(self, row: int) -> Seen:
-        """What the header of the file said."""
-        width, height, grey = self.seen[row].tolist()
-        return Seen(width, height, bool(grey))
+    def headers(self, rows: Int64[np.ndarray, " some"]) -> list[Seen]:
+        """What the headers of the files said."""
+        said = [*map(tuple, self.seen[rows].tolist())]
+        made = {one: Seen(one[0], one[1], bool(one[2])) for one in set(said)}  # many say the same
+        return [made[one] for one in said]
 
 
-def stamps_of(catalog: Catalog, splits: Mapping[str, Sequence[File]]) -> dict[str, Stamp]:
-    """The stamp of each file, by its path; of those that can be looked at."""
-    found: dict[str, Stamp] = {}
-    holders: dict[str, Stamp | None] = {}
-    for path in (file.path for of_split in splits.values() for file in of_split):
-        holder = catalog.holder(path)
-        if holder not in holders:
-            holders[holder] = _stamp(holder)
-        if (stamp := holders[holder]) is not None:
-            found[path] = stamp
-    return found
+def stamps_of(catalog: Catalog, files: Sequence[File]) -> Stamps:
+    """The stamp of each file."""
+    found: list[tuple[int, int, int]] = []
+    if catalog.holder_of is None:
+        folder = os.path.join(os.fspath(catalog.base or catalog.path), "")
+        found = [_stamp(folder + file.path) for file in files]
+    else:
+        holders = [catalog.holder(file.path) for file in files]
+        known = {holder: _stamp(holder) for holder in set(holders)}
+        found = [known[holder] for holder in holders]
+    return np.array(found, dtype=np.int64).reshape(-1, 3)
 
 
 def find_kept(catalog: Catalog, how: How) -> Kept | None:
@@ -82,37 +89,34 @@ def find_kept(catalog: Catalog, how: How) -> Kept | None:
         if len(names) != count or place.stat().st_size != count * int(np.prod(shape)):
             return None
         pixels = np.asarray(np.memmap(place, dtype=np.uint8, mode="c", shape=(count, *shape)))
-        if _checksum(pixels) != facts["pixels"]:
+        # Unless it is the very file that was written then, all of it is read once more.
+        if _identity(place) != facts["file"] and _checksum(pixels) != facts["pixels"]:
             return None
         os.utime(index)  # used now
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    rows = {os.fsdecode(name): row for row, name in enumerate(names)}
-    return Kept(shape, rows, numbers[0], numbers[1], pixels)  # type: ignore[arg-type]
+    return Kept(shape, [*map(os.fsdecode, names)], numbers[0], numbers[1], pixels)  # type: ignore[arg-type]
 
 
 def keep(
     catalog: Catalog,
     how: How,
     shape: Shape,
-    stamps: Mapping[str, Stamp],
-    decoded: Sequence[tuple[Sequence[File], Sequence[Seen], Any]],
+    decoded: Sequence[tuple[Sequence[File], Stamps, Sequence[Seen], Any]],
 ) -> int:
-    """Keep what was decoded: of each split its files, what their headers say and their pixels. Gives the bytes kept.
+    """Keep what was decoded: of each split its files, their stamps and headers and their pixels. Gives the bytes kept.
 
     Where the cache cannot be written, or has too little room, nothing is kept.
     """
-    stamped = [[file.path in stamps for file in of_split] for of_split, _, _ in decoded]
-    paths = [file.path for of_split, _, _ in decoded for file in of_split if file.path in stamps]
+    stamped = [stamps[:, 0] >= 0 for _, stamps, _, _ in decoded]
+    known = [file.path for of_split, _, _, _ in decoded for file in of_split]
+    everyone = np.concatenate(stamped)
+    paths = [path for path, is_known in zip(known, everyone.tolist(), strict=True) if is_known]
     size = len(paths) * int(np.prod(shape))
     index = _place(catalog, how)
-    seen = [
-        (one.width, one.height, one.is_grey)
-        for (_, headers, _), known in zip(decoded, stamped, strict=True)
-        for one, is_known in zip(headers, known, strict=True)
-        if is_known
-    ]
-    numbers = np.array([[stamps[path] for path in paths], seen], dtype=np.int64)
+    seen = [(one.width, one.height, one.is_grey) for _, _, headers, _ in decoded for one in headers]
+    stamps = np.concatenate([of_split for _, of_split, _, _ in decoded])
+    numbers = np.stack([stamps, np.array(seen, dtype=np.int64).reshape(-1, 3)])[:, everyone]
     body = numbers.tobytes() + b"\0".join(map(os.fsencode, paths))
     try:
         if not paths or size > MOST or 2 * size > files.free_space(index.parent):
@@ -122,8 +126,8 @@ def keep(
         files.remove(index)  # first, so that no index ever stands beside pixels of another
         checksum = 0
         with files.replacing(index.with_suffix(_PIXELS), lasting=False) as file:
-            for (_, _, pixels), known in zip(decoded, stamped, strict=True):
-                some = pixels if all(known) else pixels[np.array(known, dtype=bool)]
+            for (_, _, _, pixels), is_known in zip(decoded, stamped, strict=True):
+                some = pixels if is_known.all() else pixels[is_known]
                 checksum = zlib.crc32(some, checksum)
                 file.write(some.data)
         facts = {
@@ -132,6 +136,7 @@ def keep(
             "shape": list(shape),
             "checksum": zlib.crc32(body),
             "pixels": checksum,
+            "file": _identity(index.with_suffix(_PIXELS)),
         }
         files.write(index, json.dumps(facts).encode() + b"\n" + body)
     except (OSError, FileError):
@@ -147,12 +152,18 @@ def _place(catalog: Catalog, how: How) -> Path:
     return cache_folder() / "decoded" / f"{hashlib.sha256(os.fsencode(key)).hexdigest()[:24]}{_INDEX}"
 
 
-def _stamp(path: str) -> Stamp | None:
+def _stamp(path: str) -> tuple[int, int, int]:
     try:
         status = os.stat(path)
     except (OSError, ValueError):
-        return None
+        return -1, -1, -1
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _identity(place: Path) -> list[int]:
+    """What tells this very file from another, and from itself after a change."""
+    status = os.stat(place)
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def _checksum(pixels: Any) -> int:

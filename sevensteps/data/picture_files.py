@@ -6,23 +6,24 @@ decoded by the one function that predicting uses, on all cores where that takes 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 
 from .. import memory
 from ..errors import DataError, UsageError, nearest
 from ..words import counted
 from .catalog import OTHER, Bad, Catalog, File, How, Say, is_picture, text_of
 from .decode import FITS, Seen, Shape, decode_and_look, look
-from .decoded import Kept, Stamp, find_kept, keep, stamps_of
+from .decoded import Kept, Stamps, find_kept, keep, stamps_of
 from .each import each
 from .images import Images, Splits, chosen_labels
 from .near import Passing, copies_in, joined, said_of
@@ -33,8 +34,7 @@ LARGEST_OWN = 64  # pixels a side; pictures that are all of one size, and no lar
 USUAL = 64  # pixels a side of what all others are made
 LARGEST_SIDE = 1024  # that can be asked for
 WORTH_KEEPING = 0.5  # seconds that decoding took
-
-Pixels = UInt8[np.ndarray, "channels height width"]
+_AT_ONCE = 1024  # pictures that were decoded before are worked on together
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,15 @@ class _Plan:
     files: Mapping[str, Sequence[File]]  # of each split that the source has
     shape: Shape
     how: How
+    stamps: Mapping[str, Stamps]
     kept: Kept | None  # what was decoded before
-    stamps: Mapping[str, Stamp]
+    rows: Mapping[str, Int64[np.ndarray, " _"]]  # of each file there; -1 for those that are to be decoded
+
+    def mapped(self, split: str) -> Any:
+        """The pixels of a split of which nothing is to be decoded, in the file where they are kept; None else."""
+        rows = self.rows[split]
+        is_whole = self.kept is not None and len(rows) and rows[0] >= 0 and (np.diff(rows) == 1).all()
+        return self.kept.pixels[rows[0] : rows[-1] + 1] if self.kept is not None and is_whole else None
 
 
 def load_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *, fresh: bool = False) -> Splits:
@@ -71,18 +78,26 @@ def load_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *, 
             "that are free half can be used.",
             hint=f"sevensteps prepare {catalog.path} writes them into one file that is trained on from the disk.",
         )
-    pixels = {split: np.empty((len(files), *plan.shape), dtype=np.uint8) for split, files in plan.files.items()}
+    mapped = {split: plan.mapped(split) for split in plan.files}
+    pixels = {
+        split: np.empty((len(files), *plan.shape), dtype=np.uint8) if mapped[split] is None else mapped[split]
+        for split, files in plan.files.items()
+    }
     counted = dict.fromkeys(pixels, 0)
 
-    def put(split: str, of_picture: Pixels) -> None:
-        pixels[split][counted[split]] = of_picture
-        counted[split] += 1
+    def put(split: str, some: Chunk) -> None:
+        if mapped[split] is None:
+            pixels[split][counted[split] : counted[split] + len(some)] = some
+        counted[split] += len(some)
 
     began = time.monotonic()
-    kept, bad, seen, again = _pass(plan, say, put)
+    kept, bad, seen, again, used = _pass(plan, say, put)
     if again and not classes and time.monotonic() - began >= WORTH_KEEPING:
-        decoded = [(files, seen[split], pixels[split][: counted[split]]) for split, files in kept.items()]
-        if size := keep(catalog, how, plan.shape, plan.stamps, decoded):
+        decoded = [
+            (files, plan.stamps[split][used[split]], seen[split], pixels[split][: counted[split]])
+            for split, files in kept.items()
+        ]
+        if size := keep(catalog, how, plan.shape, decoded):
             from .store import in_words
 
             say(f"{text_of(catalog.name)}: {in_words(size)} of decoded pictures are kept for the next start")
@@ -118,12 +133,12 @@ def stream_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *
     digest = hashlib.sha256(repr((plan.shape, how.fit)).encode())
     passing = Passing(plan.shape, len(plan.files["train"]))
 
-    def put(split: str, pixels: Pixels) -> None:
-        digest.update(pixels.data)
-        if split == "train":
+    def put(split: str, some: Chunk) -> None:
+        digest.update(np.ascontiguousarray(some).data)
+        for pixels in some if split == "train" else ():
             passing.add(pixels)
 
-    kept, _, _, _ = _pass(plan, say, put)
+    kept, _, _, _, used = _pass(plan, say, put)
     names = _classes_with_pictures(plan, kept, say)
     numbers = _groups(kept)
     is_split = bool(kept.get("test")) and (bool(kept.get("valid")) or not hold_out)
@@ -133,7 +148,9 @@ def stream_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *
         say(said_of(copies_in(pairs)))
         numbers["train"] = joined(pairs, numbers.get("train"), len(kept["train"]))
     streams = {
-        split: Stream(_labels(files, names), _chunks_of(plan, files), numbers.get(split), _ids(catalog, files))
+        split: Stream(
+            _labels(files, names), _chunks_of(plan, split, files, used[split]), numbers.get(split), _ids(catalog, files)
+        )
         for split, files in kept.items()
         if files or split == "train"
     }
@@ -156,9 +173,17 @@ def _planned(catalog: Catalog, classes: tuple[str, ...], how: How, kept: Kept | 
         chosen_labels(np.zeros(0, dtype=np.int64), catalog.classes, classes)
     wanted = set(classes or catalog.classes)
     files = {split: [file for file in of if file.name in wanted] for split, of in catalog.splits.items()}
-    stamps = stamps_of(catalog, files)
-    shape = _shape(catalog, files, how.size, kept, stamps)
-    return _Plan(catalog, classes, files, shape, how, kept if kept and kept.shape == shape else None, stamps)
+    stamps = {split: stamps_of(catalog, of_split) for split, of_split in files.items()}
+    unknown = {split: np.full(len(of_split), -1, dtype=np.int64) for split, of_split in files.items()}
+    rows = unknown
+    if kept is not None:
+        paths = [file.path for of_split in files.values() for file in of_split]
+        found = kept.rows_of(paths, np.concatenate([*stamps.values()]))
+        rows = dict(zip(files, np.split(found, np.cumsum([len(of) for of in files.values()])[:-1]), strict=True))
+    shape = _shape(catalog, files, how.size, kept, rows)
+    if kept is not None and kept.shape != shape:
+        kept, rows = None, unknown
+    return _Plan(catalog, classes, files, shape, how, stamps, kept, rows)
 
 
 def _shape(
@@ -166,35 +191,35 @@ def _shape(
     files: Mapping[str, Sequence[File]],
     size: int,
     kept: Kept | None,
-    stamps: Mapping[str, Stamp],
+    rows: Mapping[str, Int64[np.ndarray, " _"]],
 ) -> Shape:
     """What all pictures are made: headers are read until no further one can change it."""
     sizes: set[tuple[int, int]] = set()
     channels = 1
-    for of_split in files.values():
-        rows = [kept.row(file.path, stamps.get(file.path)) if kept else None for file in of_split]
-        others = each(look, [file for file, row in zip(of_split, rows, strict=True) if row is None], catalog)
-        for row in rows:
-            found = next(others) if row is None or kept is None else kept.header(row)
+    own = not size
+    for split, of_split in files.items():
+        known = [] if kept is None else kept.headers(np.unique(rows[split][rows[split] >= 0]))
+        others = each(look, [of_split[place] for place in np.flatnonzero(rows[split] < 0).tolist()], catalog)
+        for found in chain(dict.fromkeys(known), others):
             if isinstance(found, Seen):
                 sizes.add((found.width, found.height))
                 channels = channels if found.is_grey else 3
             own = not size and len(sizes) <= 1 and all(max(one) <= LARGEST_OWN for one in sizes)
             if channels == 3 and not own:
                 return channels, size or USUAL, size or USUAL
-    if not size and len(sizes) == 1 and max(next(iter(sizes))) <= LARGEST_OWN:
+    if own and sizes:
         width, height = sizes.pop()
         return channels, height, width
     return channels, size or USUAL, size or USUAL
 
 
 def _pass(
-    plan: _Plan, say: Say, put: Callable[[str, Pixels], None]
-) -> tuple[dict[str, list[File]], list[Bad], dict[str, list[Seen]], int]:
+    plan: _Plan, say: Say, put: Callable[[str, Chunk], None]
+) -> tuple[dict[str, list[File]], list[Bad], dict[str, list[Seen]], int, dict[str, list[int]]]:
     """Decode every file of each split in turn, and put its pixels away.
 
-    Gives the files that are pictures, by split, the bad ones, what the headers of the first say, and how many of
-    these were not decoded before.
+    Gives the files that are pictures, by split, the bad ones, what the headers of the first say, how many of these were
+    not decoded before, and their places among all.
 
     Raises:
         DataError: bad files where these are to stop it.
@@ -205,26 +230,32 @@ def _pass(
     ignored = list(catalog.ignored)
     seen: dict[str, list[Seen]] = {split: [] for split in plan.files}
     kept: dict[str, list[File]] = {split: [] for split in plan.files}
+    used: dict[str, list[int]] = {split: [] for split in plan.files}
     again = 0
     told = Told(say, sum(map(len, plan.files.values())))
     for split, files in plan.files.items():
-        for file, (found, is_new) in zip(files, _decoded(plan, files), strict=True):
-            told.one_more()
-            if not isinstance(found, DataError):
-                seen[split].append(found[0])
-                kept[split].append(file)
-                put(split, found[1])
-                again += is_new
-            elif is_picture(file.path) or catalog.base:  # a table says that it is one
-                bad.append(_bad(catalog, file, found))
-            elif _is_another_kind(catalog, file):
-                ignored.append((OTHER, file.path))
+        at = 0
+        for found, pixels in _decoded(plan, split):
+            if isinstance(found, DataError):
+                file = files[at]
+                # A table says that it is a picture.
+                if not (is_picture(file.path) or catalog.base) and _is_another_kind(catalog, file):
+                    ignored.append((OTHER, file.path))
+                else:
+                    bad.append(_bad(catalog, file, found))
             else:
-                bad.append(_bad(catalog, file, found))
-    for line in understood(catalog, kept, [*chain.from_iterable(seen.values())], plan.shape, plan.how, ignored):
+                seen[split] += found
+                kept[split] += files[at : at + len(found)]
+                used[split] += range(at, at + len(found))
+                put(split, pixels)
+                again += int(plan.rows[split][at] < 0)
+            count = 1 if isinstance(found, DataError) else len(found)
+            told.more(count)
+            at += count
+    for line in understood(catalog, kept, Counter(chain.from_iterable(seen.values())), plan.shape, plan.how, ignored):
         say(line)
     _stop_or_skip(catalog, bad, plan.how, say)
-    return kept, bad, seen, again
+    return kept, bad, seen, again, used
 
 
 def _is_another_kind(catalog: Catalog, file: File) -> bool:
@@ -232,20 +263,25 @@ def _is_another_kind(catalog: Catalog, file: File) -> bool:
     return isinstance(next(each(look, [file], catalog)), DataError)
 
 
-def _decoded(plan: _Plan, files: Sequence[File]) -> Iterator[tuple[Any, bool]]:
-    """What each picture's header says and its pixels, or why there are none; and whether it had to be decoded."""
-    kept, stamps = plan.kept, plan.stamps
-    rows = [kept.row(file.path, stamps.get(file.path)) if kept else None for file in files]
+def _decoded(plan: _Plan, split: str, start: int = 0) -> Iterator[tuple[list[Seen] | DataError, Any]]:
+    """What headers say and pixels, of a file that is decoded or of several that were before; or why there are none."""
+    rows, files = plan.rows[split][start:], plan.files[split][start:]
 
     def decoded(content: bytes, name: str) -> Any:
         return decode_and_look(content, plan.shape, name, plan.how.fit)
 
-    others = each(decoded, [file for file, row in zip(files, rows, strict=True) if row is None], plan.catalog)
-    for row in rows:
-        if row is None or kept is None:
-            yield next(others), True
+    others = each(decoded, [files[place] for place in np.flatnonzero(rows < 0).tolist()], plan.catalog)
+    ends = [*(np.flatnonzero(np.diff(rows < 0)) + 1).tolist(), len(rows)] if len(rows) else []
+    for begin, end in pairwise([0, *ends]):
+        if plan.kept is not None and rows[begin] >= 0:
+            for first in range(begin, end, _AT_ONCE):
+                some = rows[first : min(first + _AT_ONCE, end)]
+                is_stretch = (np.diff(some) == 1).all()
+                where: Any = slice(int(some[0]), int(some[-1]) + 1) if is_stretch else some
+                yield plan.kept.headers(some), plan.kept.pixels[where]
         else:
-            yield (kept.header(row), kept.pixels[row]), False
+            for found in islice(others, end - begin):
+                yield (found, None) if isinstance(found, DataError) else ([found[0]], found[1][None])
 
 
 def _stop_or_skip(catalog: Catalog, bad: Sequence[Bad], how: How, say: Say) -> None:
@@ -288,20 +324,35 @@ def _groups(kept: Mapping[str, Sequence[File]]) -> dict[str, Int64[np.ndarray, "
     }
 
 
-def _chunks_of(plan: _Plan, files: Sequence[File]) -> Callable[[int, int], Iterator[Chunk]]:
+def _chunks_of(
+    plan: _Plan, split: str, files: Sequence[File], used: Sequence[int]
+) -> Callable[[int, int], Iterator[Chunk]]:
+    only = dataclasses.replace(
+        plan, files={split: files}, rows={split: plan.rows[split][np.array(used, dtype=np.int64)]}
+    )
+
     def chunks(at_once: int, start: int) -> Iterator[Chunk]:
-        decoded = zip(files[start:], _decoded(plan, files[start:]), strict=True)
-        while some := list(islice(decoded, at_once)):
-            pixels = np.empty((len(some), *plan.shape), dtype=np.uint8)
-            for row, (file, (found, _)) in enumerate(some):
-                if isinstance(found, DataError):
-                    bad = _bad(plan.catalog, file, found)
-                    raise DataError(
-                        f"{plan.catalog.path}: {bad.id} {bad.reason}, and was whole before.",
-                        hint="Leave the pictures as they are until they are prepared.",
-                    )
-                pixels[row] = found[1]
-            yield pixels
+        at = start
+        pixels, filled = np.empty((0, *plan.shape), dtype=np.uint8), 0
+        for found, some in _decoded(only, split, start):
+            if isinstance(found, DataError):
+                bad = _bad(plan.catalog, files[at], found)
+                raise DataError(
+                    f"{plan.catalog.path}: {bad.id} {bad.reason}, and was whole before.",
+                    hint="Leave the pictures as they are until they are prepared.",
+                )
+            at += len(some)
+            while len(some):
+                if filled == 0:
+                    pixels = np.empty((at_once, *plan.shape), dtype=np.uint8)
+                part = some[: at_once - filled]
+                pixels[filled : filled + len(part)] = part
+                filled, some = filled + len(part), some[len(part) :]
+                if filled == at_once:
+                    yield pixels
+                    filled = 0
+        if filled:
+            yield pixels[:filled]
 
     return chunks
 
@@ -324,7 +375,9 @@ def _ids(catalog: Catalog, files: Sequence[File]) -> tuple[str, ...]:
     Raises:
         DataError: two are the same text, which takes a name that is no UTF-8, and another that spells its bytes out.
     """
-    ids = tuple(text_of(file.path) for file in files)
+    ids = tuple(file.path for file in files)
+    if not "".join(ids).isascii():
+        ids = tuple(map(text_of, ids))
     if len(set(ids)) < len(ids):
         twice, _ = Counter(ids).most_common(1)[0]
         raise DataError(

@@ -13,6 +13,7 @@ import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -113,7 +114,10 @@ def arranged(
             name = _class_of(path, place, named)
             bad.setdefault(name, []).extend(below.bad)
             splits[split] += [File(file, name) for file in below.files]
-        splits[split].sort(key=lambda file: os.fsencode(file.path))
+        if "".join([file.path for file in splits[split]]).isascii():
+            splits[split].sort(key=itemgetter(0))
+        else:
+            splits[split].sort(key=lambda file: os.fsencode(file.path))
     classes = in_order(file.name for files in splits.values() for file in files)
     if not classes and not any(bad.values()):
         table = "; or put a table beside them that names files and classes" if path.is_dir() else ""
@@ -161,18 +165,22 @@ def _listed(entries: Entries, place: str) -> _Listing:
     """What lies in a folder, by name."""
     found = _Listing([], [], [], [])
     try:
-        there = sorted(entries(place), key=lambda entry: os.fsencode(entry.name))
+        there = entries(place)
+        # The order of text is that of its bytes in UTF-8 where all of it is some.
+        is_plain = "".join([entry.name for entry in there]).isascii()
+        there = sorted(there, key=None if is_plain else lambda entry: os.fsencode(entry.name))
     except OSError as error:
         found.bad.append(Bad(text_of(place), f"is a folder that cannot be opened ({error.strerror})"))
         return found
+    above = f"{place}/" if place else ""
     for name, is_a in there:
-        path = f"{place}/{name}" if place else name
-        if name.lower() in LEFT_BEHIND or name in (".DS_Store", ".ipynb_checkpoints"):
+        path = above + name
+        if is_a == "file" and name[0] != "." and name.lower() not in LEFT_BEHIND:
+            found.files.append(path)
+        elif name.lower() in LEFT_BEHIND or name in (".DS_Store", ".ipynb_checkpoints"):
             found.ignored.append(((name, name), path))
         elif name.startswith("."):
             found.ignored.append((HIDDEN, path))
-        elif is_a == "file":
-            found.files.append(path)
         elif is_a == "folder":
             found.folders.append(path)
         elif is_a == "link to a folder":

@@ -18,7 +18,7 @@ SHOWN = 10  # names that a line lists
 def understood(
     catalog: Catalog,
     files: Mapping[str, Sequence[File]],
-    seen: Sequence[Seen],
+    seen: Counter[Seen],
     shape: Shape,
     how: How,
     ignored: Sequence[tuple[Kind, str]],
@@ -36,8 +36,8 @@ def understood(
         low, high = (min(seen, key=_area), max(seen, key=_area))
         found = f"{low.width}x{low.height}"
         found += "" if (low.width, low.height) == (high.width, high.height) else f" to {high.width}x{high.height}"
-        grey = sum(picture.is_grey for picture in seen)
-        mixed = f", {grey:,} grey and {len(seen) - grey:,} in color" if 0 < grey < len(seen) else ""
+        grey = sum(count for picture, count in seen.items() if picture.is_grey)
+        mixed = f", {grey:,} grey and {seen.total() - grey:,} in color" if 0 < grey < seen.total() else ""
         same = all((picture.width, picture.height) == shape[:0:-1] for picture in seen)
         kept = "grey" if shape[0] == 1 else "color"
         made = f"taken as they are, in {kept}" if same else f"{_DONE[how.fit]} {shape[2]}x{shape[1]}, in {kept}"
@@ -94,9 +94,9 @@ class Told:
         self._say, self._total, self._done = say, total, 0
         self._began, self._next = time.monotonic(), 1.0
 
-    def one_more(self) -> None:
-        """Another picture is done."""
-        self._done += 1
+    def more(self, count: int = 1) -> None:
+        """So many more pictures are done."""
+        self._done += count
         if (seconds := time.monotonic() - self._began) >= self._next and self._done < self._total:
             self._next = 2 * seconds
             left = seconds * (self._total - self._done) / self._done
