@@ -1,12 +1,12 @@
 """How fast a folder of pictures becomes a set: beside what Pillow alone can decode, and the second time.
 
-    python bench/folders.py --files 100000
+    python bench/folders.py --files 100000 --kind png
 
-Writes JPEG files of 96x72 color pixels, cut from scikit-learn's two photographs, into class folders. Pillow alone
-opens, decodes and resizes each file on as many threads as there are cores, and does nothing else. `load` finds the
-files, tells bad ones, makes ids, labels and one array. The second start takes what was kept of the first; then one file
-in a hundred is touched. Each is a process of its own; the files are in the system's memory. Wants an otherwise idle
-machine.
+Writes JPEG files of 96x72 color pixels, cut from scikit-learn's two photographs, or PNG files of Fashion-MNIST's
+pictures (after all of them from the first again, with one pixel changed), into class folders. Pillow alone opens,
+decodes and resizes each file on as many threads as there are cores, and does nothing else. `load` finds the files,
+tells bad ones, makes ids, labels and one array. The second start takes what was kept of the first; then one file in a
+hundred is touched. Each is a process of its own; the files are in the system's memory. Wants an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ PILLOW = """
 import glob, os, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from PIL import Image
-paths = sorted(glob.glob(sys.argv[1] + "/*/*.jpg"))
+paths = sorted(glob.glob(sys.argv[1] + "/*/*"))
+is_png = paths[0].endswith("png")
 def one(path):
     with Image.open(path) as image:
+        if is_png:
+            return image.tobytes()
         return image.convert("RGB").resize((64, 48), Image.Resampling.BILINEAR).tobytes()
 began = time.perf_counter()
 with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
@@ -41,7 +44,7 @@ print(time.perf_counter() - began)
 OURS = """
 import resource, sys, time
 from sevensteps.data.sources import load
-import sevensteps.data.decode, sevensteps.data.picture_files, PIL.JpegImagePlugin
+import sevensteps.data.decode, sevensteps.data.picture_files, PIL.JpegImagePlugin, PIL.PngImagePlugin
 began = time.perf_counter()
 splits = load(sys.argv[1])
 took = time.perf_counter() - began
@@ -68,6 +71,22 @@ def write(folder: Path, count: int) -> None:
         path.write_bytes(content.getvalue())
 
 
+def write_png(folder: Path, count: int) -> None:
+    """PNG files of 28x28 grey pixels in class folders."""
+    from PIL import Image
+
+    from sevensteps.data.fashion import load_fashion
+
+    train = load_fashion(print).train
+    for number in range(count):
+        row, again = number % len(train), number // len(train)
+        pixels = train.pixels[row, 0].copy()
+        pixels[0, 0] += again
+        path = folder / f"class{train.labels[row]}" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(path)
+
+
 def ran(code: str, folder: Path, cache: Path) -> list[float]:
     """What a script printed."""
     environment = {**os.environ, "SEVENSTEPS_CACHE": str(cache)}
@@ -81,6 +100,7 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--kind", choices=("jpeg", "png"), default="jpeg")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
@@ -90,17 +110,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "pictures"
         folder.mkdir()
-        write(folder, arguments.files)
+        (write if arguments.kind == "jpeg" else write_png)(folder, arguments.files)
         for number in range(arguments.rounds):
             cache = Path(place) / f"cache{number}"
             rows["Pillow alone"].append(ran(PILLOW, folder, cache)[0])
             seconds, memory, size = ran(OURS, folder, cache)
             rows["load, the first time"].append(seconds)
             rows["load, again"].append(ran(OURS, folder, cache)[0])
-            for path in list(folder.glob("*/*.jpg"))[::100]:
+            for path in list(folder.glob("*/*.*"))[::100]:
                 os.utime(path, ns=(time.time_ns(), time.time_ns()))
             rows["load, one file in a hundred touched"].append(ran(OURS, folder, cache)[0])
-    print(f"\n{arguments.files:,} JPEG files of 96x72; medians of {arguments.rounds} rounds\n")
+    what = "JPEG files of 96x72" if arguments.kind == "jpeg" else "PNG files of 28x28"
+    print(f"\n{arguments.files:,} {what}; medians of {arguments.rounds} rounds\n")
     print("| | seconds | files a second | speed against Pillow alone |\n|---|---:|---:|---:|")
     for name, seconds_of in rows.items():
         took = statistics.median(seconds_of)
