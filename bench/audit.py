@@ -2,11 +2,13 @@
 
 python bench/audit.py            scikit-learn's digits, and Fashion-MNIST's training and test pictures together (70,000)
 python bench/audit.py labels     wrong labels alone; cleanlab (extra dev-full) ranks by the same probabilities
+python bench/audit.py outliers   noise, inverted, shuffled, turned and foreign pictures planted; and train against test
 python bench/audit.py pairs FILE.png   a figure of near-copies that Fashion-MNIST has of its own, to be looked at
 """
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import sys
 import time
@@ -17,8 +19,13 @@ from PIL import Image
 
 import sevensteps as ss
 from sevensteps.data.audit import audit
+from sevensteps.data.folds import USUAL, folds_of
+from sevensteps.data.images import Images, Splits
 from sevensteps.data.near import near_pairs
-from sevensteps.judge.suspects import confident_learning, out_of_fold
+from sevensteps.judge.apart import told_apart
+from sevensteps.judge.outliers import LIMIT, deviations, distances
+from sevensteps.judge.quick import components, out_of_fold, pictures_of
+from sevensteps.judge.suspects import confident_learning
 
 DIRECTIONS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)]
 
@@ -102,7 +109,7 @@ def wrong_labels(name: str, pixels: np.ndarray, labels: np.ndarray) -> None:
         wrong = labels.copy()
         wrong[rows] = (labels[rows] + random.integers(1, classes, count)) % classes
         began = time.perf_counter()
-        probabilities = out_of_fold(pixels, wrong, classes)
+        probabilities = out_of_fold(pixels, wrong, classes, folds_of(wrong, classes, USUAL, 0))
         found, _, _ = confident_learning(probabilities, wrong)
         seconds.append(time.perf_counter() - began)
         found_in_all.append(len(found))
@@ -124,6 +131,58 @@ def wrong_labels(name: str, pixels: np.ndarray, labels: np.ndarray) -> None:
         print(f"  planted among the first {count:,}, {who}: {np.mean(of_one):.1%} ({each})", flush=True)
 
 
+def planted_outliers(name: str, pictures: np.ndarray, labels: np.ndarray, others: np.ndarray) -> None:
+    """Plant ten of each kind, five times, and print how they are ranked, ours and by peers, and how many are named."""
+    from sklearn.ensemble import IsolationForest
+    from sklearn.metrics import roc_auc_score
+    from sklearn.neighbors import LocalOutlierFactor
+
+    areas: dict[str, list[float]] = {}
+    named: dict[str, list[float]] = {}
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        some = [pictures[random.choice(len(pictures), 10, replace=False)] for _ in range(3)]
+        kinds = {
+            "noise": random.integers(0, 256, some[0].shape),
+            "inverted": 255 - some[0],
+            "shuffled": np.stack([random.permutation(one.ravel()).reshape(one.shape) for one in some[1]]),
+            "turned": np.rot90(some[2], axes=(1, 2)),
+            "foreign": others[random.choice(len(others), 10, replace=False)],
+        }
+        pixels = np.concatenate([pictures, *kinds.values()]).astype(np.uint8)
+        kind = np.array(["own"] * len(pictures) + [of for of in kinds for _ in range(10)])
+        of_class = np.append(labels, random.choice(labels, 10 * len(kinds)))
+        flat = pixels.reshape(len(pixels), -1)
+        scores = {
+            "ours": deviations(np.log(distances(*components(pixels[:, None]), np.full(len(pixels), -1))), of_class),
+            "LocalOutlierFactor": -LocalOutlierFactor(20).fit(flat).negative_outlier_factor_,
+            "IsolationForest": -IsolationForest(random_state=0).fit(flat).score_samples(flat),
+        }
+        for who, of_one in scores.items():
+            areas.setdefault(who, []).append(float(roc_auc_score(kind != "own", of_one)))
+        for of in ("own", *kinds):
+            named.setdefault(of, []).append(float((scores["ours"][kind == of] > LIMIT).mean()))
+    print(f"{name}: {len(pictures):,} pictures, ten of each kind planted, five seeds")
+    print("  area under the curve: " + ", ".join(f"{who} {np.mean(of):.3f}" for who, of in areas.items()))
+    print("  named: " + ", ".join(f"{of} {np.mean(shares):.2%}" for of, shares in named.items()), flush=True)
+
+
+def dealt(images: Images) -> None:
+    """Deal training pictures into two parts 200 times, and print how often they are told apart."""
+    found = []
+    for seed in range(200):
+        rows = np.random.default_rng(seed).permutation(len(images))[:3000]
+        test = dataclasses.replace(images.take(rows[:600]), origin="test")
+        pictures = pictures_of(Splits(images.take(rows[600:]), test))
+        apart = told_apart(pictures) if pictures else None
+        assert apart is not None
+        found.append(apart)
+    covers = np.mean([one.interval.low <= 0.5 <= one.interval.high for one in found])
+    told, area = np.mean([one.is_told for one in found]), np.mean([one.area for one in found])
+    print(f"Train against test, 3,000 pullovers and dresses dealt at random 200 times: {covers:.1%} of the intervals")
+    print(f"  hold 0.5; told apart in {told:.1%}, mean area {area:.3f}")
+
+
 def main() -> None:
     """Print the tables, and the seconds of the whole audit."""
     from sklearn.datasets import load_digits
@@ -135,6 +194,19 @@ def main() -> None:
     assert splits.test is not None
     if sys.argv[1:2] == ["pairs"]:
         own_pairs(np.concatenate([splits.train.pixels, splits.test.pixels]), sys.argv[2])
+        return
+    if sys.argv[1:] == ["outliers"]:
+        clothes = splits.train.take(np.arange(12_000))
+        grown = [Image.fromarray(one).resize((28, 28), Image.Resampling.BILINEAR) for one in digits]
+        small = [Image.fromarray(one[0]).resize((8, 8), Image.Resampling.BOX) for one in clothes.pixels[:2000]]
+        planted_outliers("scikit-learn's digits", digits, labels, np.stack([np.asarray(one) for one in small]))
+        planted_outliers(
+            "Fashion-MNIST, the first",
+            clothes.pixels[:, 0],
+            clothes.labels,
+            np.stack([np.asarray(one) for one in grown]),
+        )
+        dealt(ss.load("pullover-dress").train)
         return
     wrong_labels("scikit-learn's digits", digits[:, None], labels)
     embedded = ss.load("pullover-dress").train

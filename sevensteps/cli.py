@@ -22,12 +22,12 @@ from . import cli_data as preparing
 from . import cli_judging as judging
 from . import cli_showing as showing
 from .choosing import choose
-from .cli_common import Common, Source, flags_of, said_as_typed, whole_number
+from .cli_common import Common, Source, flags_of, from_here, said_as_typed, source_of, whole_number
 from .cli_common import program as _program
 from .cli_common import quoted as _quoted
 from .cli_usage import usage_in_words, with_names
 from .errors import RecipeError, SevenstepsError, UsageError
-from .recipe import Recipe, how_read, shipped_recipes
+from .recipe import Recipe, shipped_recipes
 
 if TYPE_CHECKING:
     from .training import Run
@@ -140,12 +140,13 @@ def resume(
 def _shown(run: Run, chosen: Recipe, common: Common) -> int:
     """Print what a run came to, and what to type next; gives the exit code."""
     from .show import terminal
+    from .show.audit import audit_in_words
 
     if run.interrupted:
         return _interrupted(run, common)
     console, _ = terminal.consoles(quiet_stdout=common.json)
     kept = f"; the parameters kept are those of epoch {run.kept_epoch}" if run.recipe.keep == "best" else ""
-    names = {"run": run.folder, "source": _from_here(run.recipe.source)}
+    names = {"run": run.folder, "source": from_here(run.recipe.source)}
     findings = [dataclasses.replace(finding, fix=with_names(finding.fix, names)) for finding in run.findings]
     terminal.print_result(
         console,
@@ -161,6 +162,7 @@ def _shown(run: Run, chosen: Recipe, common: Common) -> int:
         fewest=run.fewest,
         imbalance=run.imbalance,
         balance=run.recipe.balance,
+        audit=audit_in_words(run.audit, f"{_program()} data {source_of(chosen)}") if run.audit else None,
     )
     folder = str(run.folder)
     following = [
@@ -225,21 +227,10 @@ def _worth_trying(recipe: Recipe) -> str:
         "linear": "relu",
         "relu": "cnn",
     }
-    from .data.fashion import CLASSES
-
-    embedded = recipe.source == "pullover-dress"
-    source = "" if embedded else f" {_quoted(_from_here(recipe.source))}"
-    # A run's own recipe names its classes also where they are all there are.
-    every = {"pullover-dress": ("Pullover", "Dress"), "fashion-mnist": CLASSES}.get(recipe.source)
-    chosen = () if recipe.classes == every else recipe.classes
-    classes = f" --classes {' '.join(map(_quoted, chosen))}" if chosen else ""
-    classes += "".join(
-        f" --{key.replace('_', '-')} {_quoted(str(value))}" for key, value in how_read(vars(recipe)).changed().items()
-    )
-    classes += f" --folds {recipe.folds}" if recipe.folds else ""
-    classes += f" --fix {_quoted(_from_here(recipe.fix))}" if recipe.fix else ""
-    classes += "" if recipe.balance == "none" else f" --balance {recipe.balance}"
-    return f"{_program()} train{source}{classes} --recipe {following.get(recipe.name, 'linear')} --plots"
+    source = f" {source_of(recipe)}".removesuffix(" pullover-dress")  # which is what train takes unless told
+    source += f" --folds {recipe.folds}" if recipe.folds else ""
+    source += "" if recipe.balance == "none" else f" --balance {recipe.balance}"
+    return f"{_program()} train{source} --recipe {following.get(recipe.name, 'linear')} --plots"
 
 
 @app.command
@@ -402,9 +393,3 @@ def _give_up_stdout() -> None:
 def _one_line(text: str) -> str:
     """Without line breaks and the indentation after them."""
     return " ".join(line.strip() for line in text.splitlines())
-
-
-def _from_here(source: str) -> str:
-    """A source as it is best typed in this folder: what lies below it without the path to it."""
-    here = Path.cwd()
-    return str(Path(source).relative_to(here)) if Path(source).is_relative_to(here) else source

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from .errors import SevenstepsError, UsageError
-from .recipe import Recipe, setting_types
+from .recipe import Recipe, how_read, setting_types
 
 
 @Parameter(name="*")
@@ -59,6 +59,26 @@ def typed(source: str, classes: Sequence[str], settings: Mapping[str, Any]) -> s
     for key, value in settings.items():
         words += [f"--{key.replace('_', '-')}", str(value)]
     return " ".join(map(quoted, words))
+
+
+def source_of(recipe: Recipe) -> str:
+    """The pictures that a recipe names, with the flags that say how they are taken, to be typed after a verb."""
+    fix = {"fix": from_here(recipe.fix)} if recipe.fix else {}
+    return typed(from_here(recipe.source), chosen_classes(recipe), how_read(vars(recipe)).changed() | fix)
+
+
+def chosen_classes(recipe: Recipe) -> tuple[str, ...]:
+    """The classes that somebody chose: a run's own recipe names its classes also where they are all there are."""
+    from .data.fashion import CLASSES
+
+    every = {"pullover-dress": ("Pullover", "Dress"), "fashion-mnist": CLASSES}.get(recipe.source)
+    return () if recipe.classes == every else recipe.classes
+
+
+def from_here(source: str) -> str:
+    """A source as it is best typed in this folder: what lies below it without the path to it."""
+    here = Path.cwd()
+    return str(Path(source).relative_to(here)) if Path(source).is_relative_to(here) else source
 
 
 def as_flags(hint: str) -> str:

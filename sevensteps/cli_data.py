@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -13,11 +13,6 @@ from .cli_common import PATHS, Common, Source, as_flags, flags_of, program, quot
 from .errors import SevenstepsError, UsageError
 from .recipe import FILE_SETTINGS, how_read
 from .words import counted, pictures
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from .data.audit import Audit
 
 Files = flags_of(FILE_SETTINGS)
 AS_THEY_ARE = Files()
@@ -56,6 +51,7 @@ def data(
     from .data import corrections
     from .data.understood import with_splits
     from .show import terminal
+    from .show.audit import print_audit
 
     console, error = terminal.consoles(quiet_stdout=common.json)
     settings = {key: value for key, value in vars(files).items() if value is not None}
@@ -91,57 +87,21 @@ def data(
     rows = corrections.suggested(splits, found) if suggest is not None else []
     if suggest is not None and rows:
         corrections.save(rows, suggest, source or "")
-    channels, height, width = found.shape
     if common.json:
-        print(
-            json.dumps(
-                {
-                    "source": splits.source,
-                    "classes": list(found.classes),
-                    "counts": found.counts,
-                    "sizes": {f"{width}x{height}x{channels}": sum(sum(c.values()) for c in found.counts.values())},
-                    "corrections": splits.corrected.as_json() if splits.corrected else None,
-                    "suggested": len(rows) if suggest is not None else None,
-                    "bad_files": [{"picture": name, "reason": reason} for name, reason in splits.bad_files],
-                    "duplicates": _scored(found.duplicates, found.near_duplicates),
-                    "leaks": _scored(found.leaks, found.near_leaks),
-                    "suspects": [
-                        {"picture": one.id, "label": one.label, "likely": one.likely, "score": round(one.score, 4)}
-                        for one in found.suspects
-                    ],
-                    "not_looked_for": list(found.not_looked_for),
-                }
-            )
-        )
+        shape = found.shape
+        whole = {
+            "source": splits.source,
+            "classes": found.classes,
+            "counts": found.counts,
+            "sizes": {f"{shape[2]}x{shape[1]}x{shape[0]}": sum(sum(c.values()) for c in found.counts.values())},
+            "corrections": splits.corrected.as_json() if splits.corrected else None,
+            "suggested": len(rows) if suggest is not None else None,
+            "bad_files": [{"picture": name, "reason": reason} for name, reason in splits.bad_files],
+            **found.as_json(),
+        }
+        print(json.dumps(whole))
         return 0
-    head = f"{splits.source}: pictures of {width}x{height}, {counted(channels, 'channel')}"
-    console.print(terminal.printable(head))
-    table = [[name, *(f"{counts[name]:,}" for counts in found.counts.values())] for name in found.classes]
-    total = ["all", *(f"{sum(counts.values()):,}" for counts in found.counts.values())]
-    terminal.print_table(console, ("class", *found.counts), [*table, total])
-
-    def in_splits(what: str, ids: list[str]) -> list[str]:
-        return with_splits(splits, ids) if "in two splits" in what else ids
-
-    for what, groups in (
-        ("exact duplicates within a split", found.duplicates),
-        ("pictures in two splits", found.leaks),
-    ):
-        first = f", the first: {', '.join(in_splits(what, groups[0]))}" if groups else ""
-        console.print(terminal.printable(f"{what}: {len(groups)}{first}"))
-    for what, alike in (
-        ("near-duplicates within a split", found.near_duplicates),
-        ("near-duplicates in two splits", found.near_leaks),
-    ):
-        looked = (
-            "not looked for among so many pictures"
-            if "near-duplicates" in found.not_looked_for
-            else counted(len(alike), "group")
-        )
-        console.print(terminal.printable(f"{what}: {looked}{', the most alike first:' * bool(alike)}"))
-        for group, score in alike[:_SHOWN]:
-            console.print(terminal.printable(f"  {score:.2f}  {', '.join(in_splits(what, group[:_SHOWN]))}"))
-    _print_suspects(console, found)
+    print_audit(console, splits.source, found, lambda ids: with_splits(splits, ids))
     if suggest is not None:
         said = f"{suggest}: {counted(len(rows), 'correction')} proposed; look through them first"
         console.print(terminal.printable(said if rows else f"no correction is proposed, and {suggest} is not written"))
@@ -154,31 +114,6 @@ def data(
         typed_again = [f"{program()} {verb} {typed(source, classes, how)} {with_it}" for verb, how in following.items()]
         terminal.print_next(console, None, typed_again)
     return 0
-
-
-_SHOWN = 5  # groups, and pictures of each; suspects
-
-
-def _print_suspects(console: Console, found: Audit) -> None:
-    """The labels that look wrong to a quick model, the first few by name."""
-    from .show import terminal
-
-    if "suspects" in found.not_looked_for:
-        console.print(
-            "labels that look wrong: not looked for; it takes two classes of ten pictures, and 100,000 at most"
-        )
-        return
-    count = f"{len(found.suspects):,}{', the likeliest first:' * bool(found.suspects)}"
-    console.print(f"labels that look wrong to a quick model, right or not: {count}")
-    for one in found.suspects[:_SHOWN]:
-        line = f"  {one.score:.2f}  {one.id}: labeled {one.label}, looks like {one.likely}"
-        console.print(terminal.printable(line))
-
-
-def _scored(exact: list[list[str]], near: list[tuple[list[str], float]]) -> list[dict[str, Any]]:
-    """Groups of copies as `data --json` gives them: 1 for the same pixels, else at most 0.99."""
-    same = [{"pictures": group, "score": 1.0} for group in exact]
-    return same + [{"pictures": group, "score": round(min(score, 0.99), 3)} for group, score in near]
 
 
 def prepare(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from .cli_common import Common
+from .cli_common import Common, program, source_of
 from .cli_usage import with_names
 from .recipe import Recipe
 from .records import OUT_OF_FOLD, pictures
@@ -42,6 +42,7 @@ def judge(
     """
     from . import judging
     from .show import terminal
+    from .show.audit import copies_in_words
 
     console, error = terminal.consoles(quiet_stdout=common.json)
     began = time.perf_counter()
@@ -76,6 +77,8 @@ def judge(
     for name, baseline in judged.baselines.items():
         other = "" if baseline.split == scores.split else ", which are others than those above"
         console.print(terminal.printable(f"baseline {name}: {terminal.in_words(baseline)}{other}"))
+    if copies := saved.judgement.get("audit"):
+        console.print(terminal.printable(copies_in_words(copies, f"{program()} data {source_of(saved.recipe)}")))
     console.print()
     per_class = [
         (of.name, f"{of.n:,}", *(_share(metric) for metric in (of.recall, of.precision, of.f1)))
@@ -103,6 +106,7 @@ _KEPT = (
     "model",
     "findings",
     "imbalance",
+    "audit",
 )
 
 

@@ -21,10 +21,9 @@ from .device import computing_with
 from .errors import ModelError, RecipeError, RunError, TrainingError, UsageError
 from .opening import differences_between, prepared, recorded, refuse_other_pictures, take_up
 from .recipe import Recipe, read_recipe, recorded_in
-from .records import Check, Note, Portion, Prepared, Spread
+from .records import AuditResult, Check, Note, Portion, Prepared, Spread
 
 if TYPE_CHECKING:
-    from .data.audit import Audit
     from .ship.predict import Answer
     from .training import Observe, Run
 
@@ -363,27 +362,21 @@ def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> l
 
 def data(
     source: str | Path, classes: Sequence[str] = (), observe: Observe = lambda event: None, *, fix: str = "", **how: Any
-) -> tuple[Splits, Audit]:
-    """What a source holds: counts, bad files, copies and leaks, and labels that look wrong.
+) -> tuple[Splits, AuditResult]:
+    """What a source holds, and everything that was found in it: see `auditing.audited`.
 
     `fix` is a corrections file, and `how` as for `load`.
 
     Raises:
         DataError: no such source, or pictures that cannot be used.
     """
-    from .data.audit import audit
+    from .auditing import audited
     from .data.sources import SOURCES, holds_files, load
-    from .judge.suspects import suspects
 
     if str(source) not in SOURCES and holds_files(Path(source)):
         how = {"bad_files": "skip", **how}
     splits = load(source, classes or None, fix=fix, say=lambda line: observe(Note(line)), **how)
-    found = audit(splits, near=True)
-    near = [ids for ids, _ in (*found.near_duplicates, *found.near_leaks)]
-    wrong = suspects(splits, [*found.duplicates, *found.leaks, *near])
-    if wrong is None:
-        return splits, dataclasses.replace(found, not_looked_for=(*found.not_looked_for, "suspects"))
-    return splits, dataclasses.replace(found, suspects=wrong)
+    return splits, audited(splits)
 
 
 def prepare(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import abstention, checkpoint, runs
+from .auditing import known
 from .data import presets
 from .data.catalog import text_of
 from .data.folds import FEWEST_TO_TEST, SHOWN, SMALLER, USUAL, in_one_group, nothing_held_out, whole, why_kept_whole
@@ -61,7 +62,16 @@ def _are(count: int) -> str:
 
 
 def open_source(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits:
-    """The pictures that a recipe names; `fix` is a corrections file to use instead of the recipe's.
+    """The pictures that a recipe names, with some to test on; `fix` as `as_it_is`.
+
+    Raises:
+        DataError: no such source, or pictures that cannot be used.
+    """
+    return with_test(recipe, as_it_is(recipe, observe, fix), observe)
+
+
+def as_it_is(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits:
+    """The pictures that a recipe names, as the source has them; `fix` is a corrections file in place of the recipe's.
 
     Raises:
         DataError: no such source, or pictures that cannot be used.
@@ -73,13 +83,22 @@ def open_source(recipe: Recipe, observe: Observe, fix: str | None = None) -> Spl
             f"The pictures of recipe {recipe.name!r} are not at {recipe.source} any more.",
             hint="Bring them back there, or train on them where they are now: sevensteps train PATH --recipe RUN",
         )
-    splits = load(
+    return load(
         recipe.source,
         recipe.classes or None,
         fix=recipe.fix if fix is None else fix,
         say=lambda line: observe(Note(line)),
         **vars(how_read(vars(recipe))),
     )
+
+
+def with_test(recipe: Recipe, splits: Splits, observe: Observe) -> Splits:
+    """The same, with test pictures held out where the source has none and they are enough to test with.
+
+    Raises:
+        DataError, RecipeError: pictures or settings that cannot be used.
+    """
+    splits = dataclasses.replace(splits, audited=known(splits))
     for name, images in (("test", splits.test), ("valid", splits.valid)):
         if images is not None and not len(images):
             raise DataError(

@@ -12,12 +12,13 @@ import numpy as np
 
 from . import checkpoint, files, runs
 from .advice import coverage_from, doubts_of, following_of, mapping, score_from, verdict_of
+from .auditing import audited, split_anew
 from .checkpoint import Checkpoint
 from .data.folds import whole
 from .errors import RunError, SevenstepsError
-from .opening import open_source, same_pictures
+from .opening import as_it_is, same_pictures, with_test
 from .recipe import Recipe, recorded_in, shipped_recipes
-from .records import OUT_OF_FOLD, Answered, AuditResult, Confused, Finding, Mistakes, Report, Score
+from .records import OUT_OF_FOLD, Answered, Confused, Finding, Mistakes, Report, Score
 from .seeing import view_with_a_mistake
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def collect(folder: Path) -> Report:
         RunError: no such run, one in which nothing was saved yet, or one whose files are damaged.
         RecipeError: its recipe is damaged.
     """
+    from .show.report_audit import shown_in
+
     folder = runs.find(folder)
     found = runs.checkpoint_of(folder)
     recipe = Recipe.from_toml(found.recipe)
@@ -63,7 +66,7 @@ def collect(folder: Path) -> Report:
     tables = _tables(folder, classes) if judgement else {}
     split = next((name for name in _COUNTS if name in tables), None)
     table = tables[split] if split else None
-    splits, gone = _pictures(folder, recipe, recorded)
+    source, splits, gone = _pictures(folder, recipe, recorded)
     missing: dict[str, str] = {}
     figures = calibrated = mistakes = None
     scores: dict[str, Score] = {}
@@ -90,14 +93,14 @@ def collect(folder: Path) -> Report:
         missing["steps"] = problem
     baselines = {name: score_from(split or "", said) for name, said in mapping(judgement.get("baselines")).items()}
     findings = [_finding(said) for said in found.findings]
-    audited = _audit(splits, recipe) if splits else None
+    audit = split_anew(audited(source), splits) if source and splits else None
     name = folder.resolve().name
     return Report(
         run=name,
         verdict=verdict_of(found, scores, judgement),
-        doubts=doubts_of(found, scores, findings, audited, judgement),
+        doubts=doubts_of(found, scores, findings, audit, judgement),
         following=following_of(
-            name, found, recipe, scores, findings, audited, mistakes, bool(judgement.get("imbalance"))
+            name, found, recipe, scores, findings, audit, mistakes, bool(judgement.get("imbalance"))
         ),
         classes=classes,
         scores=scores,
@@ -110,7 +113,10 @@ def collect(folder: Path) -> Report:
         figures=figures,
         calibration=calibrated,
         coverage=coverage,
-        audit=audited,
+        audit=audit,
+        source=(splits.source if splits else "") or recipe.source,
+        origins={name: images.origin for name, images in splits.present().items()} if splits else {},
+        looked_at=_pixels_of(splits, shown_in(audit)) if splits and audit else {},
         findings=findings,
         xray=view.xray if view else None,
         chain=view.chain if view else None,
@@ -134,26 +140,29 @@ def _tables(folder: Path, classes: Sequence[str]) -> dict[str, Predictions]:
     return from_jsonl(folder / checkpoint.PREDICTIONS, classes)
 
 
-def _pictures(folder: Path, recipe: Recipe, recorded: Mapping[str, Any]) -> tuple[Splits | None, str]:
-    """The pictures that the run was trained on; or why they cannot be had."""
+def _pictures(folder: Path, recipe: Recipe, recorded: Mapping[str, Any]) -> tuple[Splits | None, Splits | None, str]:
+    """The pictures of the source, and as the run was trained on them; or why they cannot be had."""
     try:
         fix = runs.corrections_of(folder, recipe, recorded)
-        splits = recipe.held_out(open_source(recipe, lambda event: None, fix))
+        source = as_it_is(recipe, lambda event: None, fix)
+        splits = recipe.held_out(with_test(recipe, source, lambda event: None))
     except SevenstepsError as error:
-        return None, error.message
+        return None, None, error.message
     if not same_pictures(recorded, splits):
-        return None, f"the pictures of {recipe.source} are others now than those that the run was trained on."
-    return splits, ""
+        why = f"the pictures of {recipe.source} are others now than those that the run was trained on."
+        return None, None, why
+    return source, splits, ""
 
 
-def _audit(splits: Splits, recipe: Recipe) -> AuditResult:
-    from .data.audit import audit
-
-    found = audit(splits)
-    origins = {name: getattr(splits, name).origin for name in found.counts}
-    return AuditResult(
-        splits.source or recipe.source, found.shape, found.counts, origins, found.duplicates, found.leaks
-    )
+def _pixels_of(splits: Splits, ids: Sequence[str]) -> dict[str, np.ndarray]:
+    """The pixels of pictures by their names."""
+    wanted = set(ids)
+    return {
+        name: images.pixels[row]
+        for images in splits.present().values()
+        for row, name in enumerate(images.ids)
+        if name in wanted
+    }
 
 
 def _mistakes(table: Predictions, splits: Splits | None, gone: str) -> Mistakes:

@@ -16,6 +16,7 @@ import torch
 
 from . import checkpoint, files, memory, model_file, runs, saving
 from .abstention import Abstention
+from .auditing import at_hand
 from .checkpoint import Checkpoint
 from .cross_validation import cross_validate, out_of_fold_answers
 from .data.balance import imbalance_of
@@ -36,6 +37,7 @@ from .recipe import Recipe
 from .records import (
     OUT_OF_FOLD,
     Against,
+    AuditResult,
     Baselines,
     Batch,
     Calibration,
@@ -115,6 +117,7 @@ class Run:
     coverage: Coverage | None = None  # of a model that may abstain
     imbalance: Imbalance | None = None  # of the training pictures
     cross_validation: Score | None = None  # of models like this one, each without a fold
+    audit: AuditResult | None = None  # None of a set larger than memory
 
     @property
     def score(self) -> Score | None:
@@ -136,6 +139,7 @@ class Run:
             **self.judgement(),
             "seconds": dict(self.seconds),
             "test_looks": self.looks,
+            "audit": self.audit and self.audit.in_numbers(),
         }
 
     def judgement(self) -> dict[str, Any]:
@@ -151,6 +155,7 @@ class Run:
             "coverage": self.coverage and self.coverage.as_json(),
             "imbalance": self.imbalance and self.imbalance.as_json(),
             "few_pictures": few_as_json(self.fewest),
+            "audit": self.audit and {"duplicates": len(self.audit.duplicates), "leaks": len(self.audit.leaks)},
             "epochs": self.epochs,
             "kept_epoch": self.kept_epoch,
             "stopped_because": self.stopped_because,
@@ -275,6 +280,7 @@ def _run(
         coverage=coverage,
         imbalance=imbalance_of(work.splits.train.counts),
         cross_validation=score_of(tables[OUT_OF_FOLD], work.recipe.folds) if OUT_OF_FOLD in tables else None,
+        audit=at_hand(work.splits),
     )
 
 

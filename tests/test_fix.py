@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from sevensteps.data.audit import Audit, audit
+from sevensteps.data.audit import audit
 from sevensteps.data.corrections import corrected, read, suggested
 from sevensteps.data.images import Images, Splits
 from sevensteps.data.sources import load
@@ -256,9 +256,7 @@ def test_of_chained_copies_one_stays() -> None:
     train = Images(pixels[[0, 1, 0]], np.array([0, 1, 0]), ("x", "y"), "train")
     test = Images(pixels[[0, 2, 2]], np.array([0, 1, 1]), ("x", "y"), "test")
     found = audit(Splits(train, test))
-    near = Audit(
-        found.counts, found.shape, found.classes, found.duplicates, found.leaks, [(["train/0", "train/1"], 0.75)], []
-    )
+    near = dataclasses.replace(found, near_duplicates=[(["train/0", "train/1"], 0.75)])
     rows = {row.picture: row.why for row in suggested(Splits(train, test), near)}
     assert list(rows) == ["train/0", "train/1", "train/2", "test/2"]  # test/0 stays for the first three, test/1
     assert rows["train/1"].startswith("nearly the same as test/0 (score 0.75), which is of another split; that is of")

@@ -18,7 +18,7 @@ from typed import here, refused, three_classes, write_idx
 
 import sevensteps as ss
 from sevensteps import checkpoint
-from sevensteps.records import Answered, Finding, Report
+from sevensteps.records import Answered, Finding, Outlier, Report, Suspect
 from sevensteps.reporting import collect, write_report
 from sevensteps.show.page import MOST_ROWS, plain, table
 from sevensteps.show.report import page
@@ -113,8 +113,11 @@ def named(report: Report, name: str = HOSTILE) -> Report:
     assert audit is not None
     counts = {split: {one + name: n for one, n in of.items()} for split, of in audit.counts.items()}
     leaks = [["train/1" + name, "test/2" + name]]
-    audit = dataclasses.replace(audit, source=name, counts=counts, leaks=leaks, duplicates=leaks)
-    return dataclasses.replace(changed, audit=audit)
+    copies = {"leaks": leaks, "duplicates": leaks, "conflicts": leaks, "near_leaks": [(leaks[0], 0.9)]}
+    suspects = [Suspect("train/1" + name, "Dress" + name, "Pullover" + name, 0.9)]
+    far = [Outlier("train/1" + name, "Dress" + name, None)]
+    audit = dataclasses.replace(audit, counts=counts, **copies, suspects=suspects, outliers=far)
+    return dataclasses.replace(changed, audit=audit, source=name)
 
 
 def test_the_command_writes_it_and_says_where(first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,7 @@ ROOM_OF = {
     "choosing": "recipe",
     **dict.fromkeys(
         (
+            "auditing",
             "training",
             "fitting",
             "cross_validation",
@@ -120,6 +121,10 @@ WITHOUT_TORCH = [
     "judge/predictions",
     "judge/scores",
     "judge/suspects",
+    "judge/quick",
+    "judge/outliers",
+    "judge/apart",
+    "auditing",
     "files",
     "errors",
     "records",

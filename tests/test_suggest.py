@@ -60,7 +60,7 @@ def test_what_is_printed_to_be_typed_next_repeats_what_was_typed(
 
     done = here(*train, "--epochs", "1", "--recipe", "linear", "--folds", "1", cwd=tmp_path, capsys=capsys)
     *_, another = following(done.out)
-    assert another[:-3] == ["train", str(clothes), *flags, "--folds", "1", "--fix", "the fix.csv"]
+    assert another[:-3] == ["train", str(clothes), *flags, "--fix", "the fix.csv", "--folds", "1"]
 
     # What data leaves out by itself stops train.
     plain = here("data", str(clothes), "--suggest", "plain.csv", cwd=tmp_path, capsys=capsys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,27 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from typed import here, three_classes, write_idx
 
+from sevensteps.data.folds import USUAL, folds_of
 from sevensteps.data.images import Images, Splits
-from sevensteps.judge.suspects import confident_learning, out_of_fold, suspects
+from sevensteps.judge.quick import out_of_fold, pictures_of
+from sevensteps.judge.suspects import confident_learning, suspects
+from sevensteps.records import Suspect
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
     loaded = load_digits()
     return (loaded.images * 255 / 16).round().astype(np.uint8)[:, None], loaded.target.astype(np.int64)
+
+
+def suspects_of(splits: Splits, copies: Iterable[Sequence[str]] = ()) -> list[Suspect] | None:
+    pictures = pictures_of(splits, copies)
+    assert pictures is not None
+    return suspects(pictures)
+
+
+def answers(pixels: np.ndarray, labels: np.ndarray, classes: int, groups: np.ndarray | None = None) -> np.ndarray:
+    """What a quick model says of each picture that it has not learned from."""
+    return out_of_fold(pixels, labels, classes, folds_of(labels, classes, USUAL, 0, groups))
 
 
 def planted(labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +48,7 @@ def planted(labels: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 def found_of(splits: Splits, rows: np.ndarray) -> float:
     """The share of the first so many suspects that were planted."""
-    found = suspects(splits)
+    found = suspects_of(splits)
     assert found is not None
     first = {one.id for one in found[: len(rows)]}
     return len(first & {f"train/{row}" for row in rows}) / len(rows)
@@ -47,11 +62,11 @@ def test_planted_wrong_labels_are_the_first_suspects(splits: Splits) -> None:
     some = splits.train.take(np.arange(4000))
     wrong, rows = planted(some.labels, 2)
     assert found_of(Splits(Images(some.pixels, wrong, some.classes)), rows) > 0.75
-    found = suspects(Splits(Images(some.pixels, wrong, some.classes)))
+    found = suspects_of(Splits(Images(some.pixels, wrong, some.classes)))
     assert found is not None
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
     assert all(0 <= one.score <= 1 and one.label != one.likely for one in found)
-    clean = suspects(Splits(Images(pixels, labels, names)))
+    clean = suspects_of(Splits(Images(pixels, labels, names)))
     assert clean is not None
     assert len(clean) < 0.01 * len(labels)
 
@@ -68,7 +83,7 @@ def test_they_are_those_of_cleanlab_on_the_same_probabilities(which: str, splits
     pixels, labels = digits() if which == "digits" else (splits.train.pixels[:4000], splits.train.labels[:4000])
     classes = int(labels.max()) + 1
     wrong, rows = planted(labels, classes)
-    probabilities = out_of_fold(pixels, wrong, classes)
+    probabilities = answers(pixels, wrong, classes)
     found, likely, scores = confident_learning(probabilities, wrong)
     theirs = num_label_issues(wrong, probabilities, estimation_method="off_diagonal_calibrated")
     assert abs(len(found) - theirs) <= 1  # theirs is cut, ours is rounded
@@ -82,7 +97,7 @@ def test_they_are_those_of_cleanlab_on_the_same_probabilities(which: str, splits
 
 def test_probabilities_are_as_good_as_those_of_scikit_learn() -> None:
     pixels, labels = digits()
-    ours = out_of_fold(pixels, labels, 10)
+    ours = answers(pixels, labels, 10)
     assert ours.shape == (len(labels), 10)
     np.testing.assert_allclose(ours.sum(1), 1, atol=1e-5)
     flat = pixels.reshape(len(labels), -1) / 255
@@ -99,29 +114,29 @@ def test_no_label_is_vouched_for_by_a_copy_of_its_picture() -> None:
     labels = np.tile(np.arange(200, dtype=np.int64) % 2, 5)
     pixels = np.tile(pixels, (5, 1, 1, 1))
     own = np.arange(len(labels))
-    apart = out_of_fold(pixels, labels, 2)[own, labels].mean()
-    together = out_of_fold(pixels, labels, 2, own % 200)[own, labels].mean()
+    apart = answers(pixels, labels, 2)[own, labels].mean()
+    together = answers(pixels, labels, 2, own % 200)[own, labels].mean()
     assert apart > 0.9
     assert together < 0.55
     splits = Splits(Images(pixels, labels, ("a", "b")))
-    assert suspects(splits) == []
+    assert suspects_of(splits) == []
     copies = [[f"train/{row + 200 * turn}" for turn in range(5)] for row in range(200)]
-    assert suspects(splits, copies)
-    assert suspects(Splits(Images(pixels, labels, ("a", "b"), groups=own % 200)))
+    assert suspects_of(splits, copies)
+    assert suspects_of(Splits(Images(pixels, labels, ("a", "b"), groups=own % 200)))
 
 
 def test_too_few_or_too_many_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels, labels = digits()
-    assert suspects(Splits(Images(pixels[labels < 1], labels[labels < 1], ("0",)))) is None
-    assert suspects(Splits(Images(pixels[:18], labels[:18], tuple("0123456789")))) is None
+    assert suspects_of(Splits(Images(pixels[labels < 1], labels[labels < 1], ("0",)))) is None
+    assert suspects_of(Splits(Images(pixels[:18], labels[:18], tuple("0123456789")))) is None
     rare = np.concatenate([np.flatnonzero(labels < 2), np.flatnonzero(labels == 2)[:9]])
-    found = suspects(Splits(Images(pixels[rare], labels[rare], ("0", "1", "2"))))
+    found = suspects_of(Splits(Images(pixels[rare], labels[rare], ("0", "1", "2"))))
     assert found is not None
     assert not any("2" in (one.label, one.likely) for one in found)
-    flat = suspects(Splits(Images(np.zeros((40, 1, 8, 8), dtype=np.uint8), np.arange(40) % 2, ("a", "b"))))
+    flat = suspects_of(Splits(Images(np.zeros((40, 1, 8, 8), dtype=np.uint8), np.arange(40) % 2, ("a", "b"))))
     assert flat is not None
-    monkeypatch.setattr("sevensteps.judge.suspects.MOST", 1000)
-    assert suspects(Splits(Images(pixels, labels, tuple("0123456789")))) is None
+    monkeypatch.setattr("sevensteps.judge.quick.MOST", 1000)
+    assert pictures_of(Splits(Images(pixels, labels, tuple("0123456789")))) is None
 
 
 def test_the_command_gives_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,5 +158,8 @@ def test_the_command_gives_them(tmp_path: Path, capsys: pytest.CaptureFixture[st
     (source / name).write_bytes((tmp_path / "labels" / name).read_bytes())
     few = write_idx(tmp_path / "few", "train", np.arange(12) % 3)
     write_idx(few, "t10k", np.arange(3))
-    assert json.loads(here("data", "few", "--json", cwd=tmp_path, capsys=capsys).out)["not_looked_for"] == ["suspects"]
+    assert json.loads(here("data", "few", "--json", cwd=tmp_path, capsys=capsys).out)["not_looked_for"] == [
+        "suspects",
+        "train_against_test",
+    ]
     assert "labels that look wrong: not looked for" in here("data", "few", cwd=tmp_path, capsys=capsys).out

@@ -34,7 +34,9 @@ def output_of(command: str) -> str:
                 **os.environ,
                 "COLUMNS": "100",
                 "PATH": str(Path(sys.executable).parent),
-                "SEVENSTEPS_STATE": str(Path(folder) / "state"),  # nobody has looked at the test pictures yet
+                # Nobody has looked at the test pictures yet, nor for what is wrong with any.
+                "SEVENSTEPS_STATE": str(Path(folder) / "state"),
+                "SEVENSTEPS_CACHE": str(Path(folder) / "cache"),
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -3,41 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Int64, Shaped, UInt8
 
-from ..records import Suspect
+from ..records import AuditResult
+from .balance import imbalance_of
 from .images import Images, Splits
 from .near import MOST, groups_of, near_pairs, smaller
 
 
-@dataclass(frozen=True)
-class Audit:
-    """Counts of each split, and groups of picture ids that hold exactly the same pixels: within a split, or across.
-
-    Near-copies stand apart from them, each group with the score of its least alike pair, in [0.5, 1].
-    """
-
-    counts: dict[str, dict[str, int]]
-    shape: tuple[int, int, int]
-    classes: tuple[str, ...]
-    duplicates: list[list[str]]
-    leaks: list[list[str]]
-    near_duplicates: list[tuple[list[str], float]] = field(default_factory=list)
-    near_leaks: list[tuple[list[str], float]] = field(default_factory=list)
-    suspects: list[Suspect] = field(default_factory=list)  # the likeliest first; see judge/suspects
-    not_looked_for: tuple[str, ...] = ()
-
-
-def audit(splits: Splits, *, near: bool = False) -> Audit:
+def audit(splits: Splits, *, near: bool = False) -> AuditResult:
     """Count the pictures and find exact duplicates; those with copies in more than one split are leaks.
 
     With `near` copies that were resized, recompressed or shifted by a pixel are found, too: see `near`.
     """
-    named = {"train": splits.train, "valid": splits.valid, "test": splits.test}
-    present: dict[str, Images] = {name: images for name, images in named.items() if images is not None}
+    present = splits.present()
     # A digest of 16 bytes stands for a picture, since the set may be larger than the memory.
     digests = np.concatenate([_digests(images) for images in present.values()])
     begins = np.cumsum([0, *(len(images) for images in present.values())])
@@ -60,16 +41,18 @@ def audit(splits: Splits, *, near: bool = False) -> Audit:
         rows = np.flatnonzero(alone)
         pixels = np.concatenate([smaller(images.pixels) for images in present.values()])[rows]
         alike = [(named_group(rows[group]), score) for group, score in _near_groups(pixels)]
+    labels = np.concatenate([images.labels for images in present.values()])
     counts = {split: images.counts for split, images in present.items()}
-    return Audit(
-        counts,
+    return AuditResult(
         splits.train.shape,
-        splits.classes,
+        counts,
         [ids for ids, is_leak in exact if not is_leak],
         [ids for ids, is_leak in exact if is_leak],
         [(ids, score) for (ids, is_leak), score in alike if not is_leak],
         [(ids, score) for (ids, is_leak), score in alike if is_leak],
-        not_looked_for=("near-duplicates",) if near and is_many else (),
+        imbalance=imbalance_of(splits.train.counts),
+        conflicts=[ids for group, (ids, _) in zip(copies, exact, strict=True) if len(np.unique(labels[group])) > 1],
+        not_looked_for={"near-duplicates": f"there are more than {MOST:,} pictures"} if near and is_many else {},
     )
 
 

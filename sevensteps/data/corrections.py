@@ -22,11 +22,10 @@ import numpy as np
 from .. import files
 from ..errors import DataError, FileError, UsageError, nearest
 from ..reading import regular
-from ..records import Corrected
+from ..records import AuditResult, Corrected
 from ..words import counted
-from .audit import Audit
 from .catalog import Catalog, text_of
-from .images import Images, Splits
+from .images import Splits
 from .store import StoredImages, is_store
 
 HEADER = ("picture", "now", "was", "why")
@@ -109,7 +108,7 @@ def corrected(splits: Splits, corrections: Corrections, classes: Collection[str]
         DataError: a picture or class that is not there, a picture that was of another class, a split or a class of the
             training pictures of which nothing is left; or the pictures are a store's.
     """
-    present = _present(splits)
+    present = splits.present()
     if any(isinstance(images, StoredImages) for images in present.values()):
         raise DataError(
             f"{splits.source or 'The source'} is a store, and what is in it is not corrected afterwards.",
@@ -194,7 +193,7 @@ def _decided(
     return decided, Corrected(relabeled, excluded, digest, corrections.content, elsewhere)
 
 
-def suggested(splits: Splits, found: Audit) -> list[Correction]:
+def suggested(splits: Splits, found: AuditResult) -> list[Correction]:
     """What an audit proposes: of copies, exact or nearly, one is kept, and the others are left out.
 
     Kept is the first, but one that is tested on before one that is validated on, and that before one that is trained
@@ -203,13 +202,16 @@ def suggested(splits: Splits, found: Audit) -> list[Correction]:
     """
     classes: dict[str, str] = {}
     rank: dict[str, int] = {}
-    for place, images in enumerate(_present(splits).values()):
+    for place, images in enumerate(splits.present().values()):
         of_split = {name: images.classes[label] for name, label in zip(images.ids, images.labels.tolist(), strict=True)}
         classes |= of_split
         rank |= dict.fromkeys(of_split, -place)
-    exact = {group[0]: group for group in found.duplicates + found.leaks}
+    exact = {group[0]: group for group in map(list, [*found.duplicates, *found.leaks])}
     groups: list[tuple[list[str], float]] = []
-    for group, score in found.near_duplicates + found.near_leaks:  # in these the first of exact copies stands for all
+    for group, score in [
+        *found.near_duplicates,
+        *found.near_leaks,
+    ]:  # the first of exact copies stands for all
         groups.append(([name for first in group for name in exact.get(first, [first])], score))
     near = {name for group, _ in groups for name in group}
     groups += [(group, 1.0) for first, group in exact.items() if first not in near]
@@ -285,12 +287,6 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
                 yield reader.line_num, cells
     except csv.Error as error:
         raise DataError(f"{path}, row {reader.line_num}: it is not CSV: {error}.", hint=_FORMAT) from error
-
-
-def _present(splits: Splits) -> dict[str, Images]:
-    """The splits that there are; what a copy is tested on comes last."""
-    named = {"train": splits.train, "valid": splits.valid, "test": splits.test}
-    return {name: images for name, images in named.items() if images is not None}
 
 
 def _refuse_emptied(

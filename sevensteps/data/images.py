@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Int64, Integer, UInt8
 
 from ..errors import DataError, UsageError, nearest
-from ..records import Corrected
+from ..records import AuditResult, Corrected
 from ..seeds import HOLD_OUT, seed_of
 from ..words import counted
 from .decode import Fit
@@ -342,7 +342,7 @@ class Splits:
     """What a source gives: training pictures, and test and validation pictures where there are any.
 
     `bad_files` are the ids of files that were left out, since they cannot be used, each with its reason. `corrected` is
-    what a corrections file has changed.
+    what a corrections file has changed, `audited` what was found in the pictures when somebody looked.
     """
 
     train: Images
@@ -351,6 +351,7 @@ class Splits:
     source: str = ""
     bad_files: tuple[tuple[str, str], ...] = ()
     corrected: Corrected | None = None
+    audited: AuditResult | None = None
 
     def __post_init__(self) -> None:
         for name, images in (("test", self.test), ("valid", self.valid)):
@@ -366,18 +367,19 @@ class Splits:
         """Class names; a label is a place in them."""
         return self.train.classes
 
+    def present(self) -> dict[str, Images]:
+        """The splits that there are, by name: train, valid, test."""
+        named = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: images for name, images in named.items() if images is not None}
+
     def choose(self, classes: Sequence[str]) -> Splits:
         """Only these classes, in every split; the order given is the label.
 
         Raises:
             DataError: see `Images.choose`.
         """
-        chosen = {
-            name: images.choose(classes)
-            for name in ("train", "test", "valid")
-            if (images := getattr(self, name)) is not None
-        }
-        return dataclasses.replace(self, **chosen)
+        chosen: dict[str, Any] = {name: images.choose(classes) for name, images in self.present().items()}
+        return dataclasses.replace(self, **chosen, audited=None)
 
     def hold_out(self, fraction: float = 0.1, seed: int = 0) -> Splits:
         """The same, with `.valid` taken from `.train`, the same share of every class.

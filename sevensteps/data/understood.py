@@ -57,11 +57,8 @@ def with_splits(splits: Splits, ids: Sequence[str]) -> list[str]:
 
     A store's validation pictures, for one, are called by their places in the training split that they were taken from.
     """
-    named = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     wanted = set(ids)
-    split_of = {
-        name: split for split, images in named.items() if images is not None for name in images.ids if name in wanted
-    }
+    split_of = {name: split for split, images in splits.present().items() for name in images.ids if name in wanted}
     return [
         name if SPLIT_OF.get(name.split("/")[0].lower()) == split_of[name] else f"{name} ({split_of[name]})"
         for name in ids

@@ -10,6 +10,7 @@ from importlib import resources
 from ..records import Answered, Finding, Mistakes, Report, Scores, pictures
 from .page import Html, Piece, code, details, name_of, plain, section, table, tag
 from .pixels import colors_of, data_uri
+from .report_audit import data_section
 from .report_figures import (
     between,
     calibration_section,
@@ -148,39 +149,6 @@ def _confusion(scores: Scores) -> Html:
     return tag("div", inside, class_="wide", tabindex="0", role="group", aria_label="Confusion of the classes")
 
 
-def _data(report: Report) -> list[Html]:
-    found = report.audit
-    assert found is not None
-    channels, height, width = found.shape
-    splits = list(found.counts)
-    rows = [[name_of(name), *(f"{found.counts[split][name]:,}" for split in splits)] for name in report.classes]
-    rows.append(["all", *(f"{sum(found.counts[split].values()):,}" for split in splits)])
-    origins = [f"{split} (from {origin})" if split != origin else split for split, origin in found.origins.items()]
-    pieces = [
-        tag(
-            "p",
-            name_of(found.source),
-            f": pictures of {width} by {height} pixels, {channels} channel{'s' * (channels > 1)}.",
-        ),
-        table("Pictures of each class", ("class", *origins), rows),
-    ]
-    for groups, what, fine in (
-        (found.leaks, "pictures that are in two splits", "No picture is in two splits."),
-        (found.duplicates, "groups of exact copies within a split", "No exact copies within a split."),
-    ):
-        if not groups:
-            pieces.append(tag("p", fine))
-            continue
-        first = [
-            tag("li", ", ".join(map(plain, group[:6])), f" and {len(group) - 6} more" if len(group) > 6 else "")
-            for group in groups[:20]
-        ]
-        rest = f"; the first {len(first)}" if len(groups) > len(first) else ""
-        words = tag("p", f"{len(groups):,} {what}.", class_="doubt" if groups is found.leaks else None)
-        pieces.append(Html(words + details(f"Which ones{rest}", tag("ul", first))))
-    return pieces
-
-
 def _doctor(report: Report) -> list[Html]:
     if not report.findings:
         return [tag("p", "The doctor, who watched the training, found nothing wrong.", class_="fine")]
@@ -233,7 +201,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], Piece]], ...] = (
     ("classes", "Each class", classes_section),
     ("calibration", "Whether its probabilities hold", calibration_section),
     ("coverage", "When it does not answer", coverage_section),
-    ("data", "The pictures", _data),
+    ("data", "The pictures", data_section),
     ("doctor", "What the doctor saw", _doctor),
     ("steps", "The seven steps of a batch", steps_section),
     ("recipe", "How to repeat it", _recipe),

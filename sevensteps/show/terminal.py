@@ -219,6 +219,7 @@ def print_result(
     fewest: int | None,
     imbalance: Imbalance | None,
     balance: str,
+    audit: str | None,
 ) -> None:
     """The end of a run: why it stopped, the figure with its interval, and the baselines to hold it against."""
     out.print(_pair("stopped", f"because {stopped_because}{kept}"))
@@ -233,6 +234,8 @@ def print_result(
         out.print(_pair("", coverage_in_words(coverage), style="dim"))
     if looks is not None:
         out.print(_pair("", looks_in_words(looks), style="dim"))
+    if audit is not None:
+        out.print(_pair("audit", audit, style="dim"))
     if fewest is not None:
         out.print(_pair("few pictures", few_in_words(fewest), style="dim"))
     for finding in findings:
