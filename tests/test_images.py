@@ -130,7 +130,7 @@ def test_changing_a_picture_that_was_given_changes_nothing() -> None:
     [
         (np.zeros((2, 3, 4), np.uint8), [0, 1], ("a", "b"), "uint8 array (n, channels, height, width)"),
         (np.zeros((2, 1, 3, 4), np.float32), [0, 1], ("a", "b"), "not float32"),
-        (np.zeros((2, 1, 3, 4), np.uint8), [0], ("a", "b"), "2 pictures but 1 labels"),
+        (np.zeros((2, 1, 3, 4), np.uint8), [0], ("a", "b"), "2 pictures but 1 label"),
         (np.zeros((2, 1, 3, 4), np.uint8), [0, 2], ("a", "b"), "Label 2 of picture train/1 is out of range"),
         (np.zeros((2, 1, 3, 4), np.uint8), [-1, 1], ("a", "b"), "Label -1 of picture train/0 is out of range"),
         (np.zeros((2, 1, 3, 4), np.uint8), [0, 1], ("a", "a"), "named twice"),

@@ -38,10 +38,8 @@ def clothes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def following(out: str) -> list[list[str]]:
     """The commands that were printed to be typed next, as a shell takes them."""
-    lines = [
-        line.removeprefix("next").strip() for line in out.splitlines() if re.match(r"(next)? +\S*sevensteps ", line)
-    ]
-    return [shlex.split(line)[1:] for line in lines]
+    found = (re.match(r"(next)? +(python -m |\S*)sevensteps (.*)", line) for line in out.splitlines())
+    return [shlex.split(line[3]) for line in found if line]
 
 
 def test_what_is_printed_to_be_typed_next_repeats_what_was_typed(
