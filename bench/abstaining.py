@@ -24,9 +24,9 @@ from PIL import Image
 from torch import nn
 
 import sevensteps as ss
-from sevensteps.abstention import NONE_OF_THESE, NOT_SURE, reduced
 from sevensteps.errors import SevenstepsError
-from sevensteps.training import Run
+from sevensteps.runs.run import Run
+from sevensteps.ship.abstention import NONE_OF_THESE, NOT_SURE, reduced
 
 
 def main() -> None:

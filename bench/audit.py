@@ -18,14 +18,14 @@ from machine import describe
 from PIL import Image
 
 import sevensteps as ss
-from sevensteps.data.audit import audit
 from sevensteps.data.folds import USUAL, folds_of
 from sevensteps.data.images import Images, Splits
-from sevensteps.data.near import near_pairs
-from sevensteps.judge.apart import told_apart
-from sevensteps.judge.outliers import LIMIT, deviations, distances
-from sevensteps.judge.quick import components, out_of_fold, pictures_of
-from sevensteps.judge.suspects import confident_learning
+from sevensteps.data.near_copies import near_pairs
+from sevensteps.trust.audit.copies import audit
+from sevensteps.trust.audit.outliers import LIMIT, deviations, distances
+from sevensteps.trust.audit.quick_model import components, out_of_fold, pictures_of
+from sevensteps.trust.audit.train_vs_test import told_apart
+from sevensteps.trust.audit.wrong_labels import confident_learning
 
 DIRECTIONS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)]
 

@@ -30,10 +30,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import sevensteps as ss
-from sevensteps.choosing import choose
 from sevensteps.data.augment import augmentation, mixup
-from sevensteps.data.presets import NAMES, PRESETS
-from sevensteps.judge.predictions import predict_split
+from sevensteps.data.augment_names import NAMES, PRESETS
+from sevensteps.recipes.choose import choose
+from sevensteps.trust.predictions import predict_split
 
 BATCH, TIMES, SECONDS = 256, 7, 0.1  # pictures; measurements, of which the median counts, and how long each takes
 WARPS = ("crop", "rotate", "scale")

@@ -22,8 +22,8 @@ import torch
 from machine import describe
 
 import sevensteps as ss
-from sevensteps.judge.predictions import predict_split
-from sevensteps.judge.scores import confusion_matrix
+from sevensteps.trust.predictions import predict_split
+from sevensteps.trust.scores import confusion_matrix
 
 
 def main() -> None:

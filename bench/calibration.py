@@ -19,7 +19,7 @@ import torch
 from machine import describe
 
 import sevensteps as ss
-from sevensteps.judge.calibration import expected_calibration_error
+from sevensteps.trust.calibration import expected_calibration_error
 
 
 def main() -> None:

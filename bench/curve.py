@@ -28,7 +28,7 @@ from accuracy import changed, trained  # first: it says how threads wait, before
 from machine import describe
 
 import sevensteps as ss
-from sevensteps import files
+from sevensteps.base import files
 
 sys.path.append(str(Path(__file__).parent / "peers"))
 

@@ -26,10 +26,10 @@ from machine import describe
 from PIL import Image
 
 import sevensteps as ss
-from sevensteps.choosing import suited
-from sevensteps.data.facts import Facts
-from sevensteps.data.near import kept_together
-from sevensteps.judge.predictions import predict_split
+from sevensteps.data.near_copies import kept_together
+from sevensteps.data.sources.facts import Facts
+from sevensteps.recipes.choose import suited
+from sevensteps.trust.predictions import predict_split
 
 SETTINGS = (
     {},

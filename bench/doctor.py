@@ -23,10 +23,10 @@ import torch
 from faults import FAULTS, RECIPES, Case, healthy, pictures, shipped
 from machine import describe
 
-from sevensteps.judge.doctor import Doctor
-from sevensteps.judge.intervals import wilson
-from sevensteps.records import Batch, Finding
+from sevensteps.records.events import Batch, Finding
 from sevensteps.steps.stop import after
+from sevensteps.trust.doctor.doctor import Doctor
+from sevensteps.trust.intervals import wilson
 
 TARGET, ALLOWED = 0.9, 0.02
 SHIPPED = ("linear", "relu", "walkthrough-learner")  # on all pictures, as they ship

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from sevensteps.data.images import Images, Splits
-from sevensteps.data.sources import load
-from sevensteps.learner import Learner
-from sevensteps.recipe import Recipe, mean_and_std
+from sevensteps.data.images import Images, Splits, mean_and_std
+from sevensteps.data.sources.load import load
+from sevensteps.learner.learner import Learner
+from sevensteps.recipes.recipe import Recipe
 from sevensteps.steps.initialize import initialize
 from sevensteps.steps.predict import Normalize, outputs
 
@@ -286,8 +286,9 @@ def pictures(name: str) -> Splits:
         digits = load_digits()
         pixels = (digits.images * 255 / 16).round().astype(np.uint8)[:, None]
         return Splits(Images(pixels, digits.target.astype(np.int64), tuple(map(str, range(10)))))
-    from sevensteps.data import fashion
+    from sevensteps.base import user_folders
+    from sevensteps.data.sources import fashion
 
-    if not fashion.SYSTEM.is_dir() and not (fashion.cache_folder() / "fashion-mnist" / "decoded").is_dir():
+    if not fashion.SYSTEM.is_dir() and not (user_folders.cache_folder() / "fashion-mnist" / "decoded").is_dir():
         raise FileNotFoundError("Fashion-MNIST is not on this machine: apt-get install dataset-fashion-mnist")
     return load("fashion-mnist", classes=name.split("/"))

@@ -43,8 +43,8 @@ print(time.perf_counter() - began)
 """
 OURS = """
 import resource, sys, time
-from sevensteps.data.sources import load
-import sevensteps.data.decode, sevensteps.data.picture_files, PIL.JpegImagePlugin, PIL.PngImagePlugin
+from sevensteps.data.sources.load import load
+import sevensteps.data.decode, sevensteps.data.files.load, PIL.JpegImagePlugin, PIL.PngImagePlugin
 began = time.perf_counter()
 splits = load(sys.argv[1])
 took = time.perf_counter() - began
@@ -75,7 +75,7 @@ def write_png(folder: Path, count: int) -> None:
     """PNG files of 28x28 grey pixels in class folders."""
     from PIL import Image
 
-    from sevensteps.data.fashion import load_fashion
+    from sevensteps.data.sources.fashion import load_fashion
 
     train = load_fashion(print).train
     for number in range(count):

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from machine import describe
 
-from sevensteps.judge.area import area_under_curve, areas_without_one
-from sevensteps.judge.calibration import BINS, expected_calibration_error
-from sevensteps.judge.comparison import compare, tango
-from sevensteps.judge.intervals import bootstrap, linear_combination, mean, means_without_one, wilson
-from sevensteps.judge.predictions import Predictions, from_jsonl
-from sevensteps.judge.scores import log_losses, mean_of_classes, score_table
+from sevensteps.trust.calibration import BINS, expected_calibration_error
+from sevensteps.trust.comparison import compare, tango
+from sevensteps.trust.intervals import bootstrap, linear_combination, mean, means_without_one, wilson
+from sevensteps.trust.predictions import Predictions, from_jsonl
+from sevensteps.trust.roc_area import area_under_curve, areas_without_one
+from sevensteps.trust.scores import log_losses, mean_of_classes, score_table
 
 PICTURES, RESAMPLES, REPEATS = 10_000, 10_000, 3
 

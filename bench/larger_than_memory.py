@@ -129,10 +129,10 @@ def timed_epochs(path: Path) -> dict[str, float]:
     import torch
 
     from sevensteps.data.images import Images, Splits
-    from sevensteps.data.sources import load
-    from sevensteps.data.store import StoredImages
-    from sevensteps.recipe import Recipe
-    from sevensteps.records import Batch
+    from sevensteps.data.sources.load import load
+    from sevensteps.data.store.store import StoredImages
+    from sevensteps.recipes.recipe import Recipe
+    from sevensteps.records.events import Batch
 
     torch.set_num_threads(1)
     splits = load(path)
@@ -173,7 +173,7 @@ def timed_epochs(path: Path) -> dict[str, float]:
 def every_picture_once(path: Path, count: int) -> bool:
     """Whether an epoch, with what is held out, has every number once; and another epoch another order."""
     from sevensteps.data.batches import Batches
-    from sevensteps.data.sources import load
+    from sevensteps.data.sources.load import load
 
     splits = load(path)
     assert splits.valid is not None

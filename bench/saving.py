@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from machine import describe
 
-from sevensteps import checkpoint
 from sevensteps.data.batches import Batches
 from sevensteps.data.images import Images
-from sevensteps.data.sources import load
-from sevensteps.judge.doctor import Doctor
-from sevensteps.recipe import Recipe
-from sevensteps.training import SECONDS_BETWEEN_SAVES, SHARE_FOR_SAVING, Work, snapshot
+from sevensteps.data.sources.load import load
+from sevensteps.recipes.recipe import Recipe
+from sevensteps.runs import checkpoint
+from sevensteps.runs.run import Work
+from sevensteps.runs.training import SECONDS_BETWEEN_SAVES, SHARE_FOR_SAVING, snapshot
+from sevensteps.trust.doctor.doctor import Doctor
 
 REPEATS = 15
 

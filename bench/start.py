@@ -18,7 +18,7 @@ from machine import describe
 SEVENSTEPS = [sys.executable, "-m", "sevensteps"]
 OPEN_CACHED = """
 import time
-from sevensteps.data.sources import load
+from sevensteps.data.sources.load import load
 began = time.perf_counter()
 splits = load("fashion-mnist")
 print(time.perf_counter() - began)

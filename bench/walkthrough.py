@@ -11,7 +11,7 @@ import statistics
 from machine import describe
 
 import sevensteps as ss
-from sevensteps.judge.intervals import wilson
+from sevensteps.trust.intervals import wilson
 
 
 def main() -> None:

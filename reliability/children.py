@@ -48,7 +48,7 @@ def typed(*arguments: str, inside: Callable[[], contextlib.AbstractContextManage
 def _command(
     arguments: tuple[str, ...], inside: Callable[[], contextlib.AbstractContextManager[Any]] | None
 ) -> tuple[int, Any]:
-    from sevensteps.cli import run
+    from sevensteps.cli.app import run
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with inside() if inside else contextlib.nullcontext() as context:

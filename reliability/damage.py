@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from sevensteps import checkpoint
 from sevensteps.errors import RunError
+from sevensteps.runs import checkpoint
 
 from .cases import CASES
 from .kill import uninterrupted

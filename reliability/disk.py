@@ -1,6 +1,6 @@
 """A disk that fails on purpose: each call that changes files is counted, recorded, refused, or is the process's last.
 
-`sevensteps.files` makes every such call through the `os` module, so replacing its functions is enough;
+`sevensteps.base.files` makes every such call through the `os` module, so replacing its functions is enough;
 `tests/test_reliability.py` holds that against what strace sees.
 """
 

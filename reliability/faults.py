@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sevensteps import checkpoint
 from sevensteps.errors import SevenstepsError
+from sevensteps.runs import checkpoint
 
 from . import disk
 from .cases import CASES, flags_of

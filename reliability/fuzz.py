@@ -34,12 +34,15 @@ from typing import Any
 
 import numpy as np
 
-from sevensteps import checkpoint, model_file, runs
 from sevensteps.data.decode import decode
-from sevensteps.data.idx import read_idx
-from sevensteps.data.sources import load
+from sevensteps.data.sources.idx import read_idx
+from sevensteps.data.sources.load import load
 from sevensteps.errors import SevenstepsError
-from sevensteps.recipe import Recipe, shipped_recipes
+from sevensteps.recipes.recipe import Recipe
+from sevensteps.recipes.settings import shipped_recipes
+from sevensteps.runs import checkpoint
+from sevensteps.runs.saved import list_runs, open_run
+from sevensteps.ship import file as model_file
 
 Parts = tuple[dict[str, np.ndarray], dict[str, Any]]  # of a model's file
 
@@ -268,7 +271,7 @@ def _written(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], ob
 
 
 def _models(folder: Path) -> Target:
-    from sevensteps.saving import load_learner
+    from sevensteps.learner.load import load_learner
     from sevensteps.ship.predict import load_model
 
     originals = [path.read_bytes() for path in sorted(folder.glob("*/model.safetensors"))]
@@ -470,11 +473,11 @@ def _runs(folder: Path) -> Target:
         for name in names:  # a mutated judgement is no history, and that too must be said in words
             (run / name).write_bytes(content if name != "judgement.json" or content[:1] == b"{" else b"{}")
             (run / names[name == names[0]]).unlink(missing_ok=True)
-            for found in runs.list_runs(root):
+            for found in list_runs(root):
                 assert isinstance(found, SevenstepsError) or isinstance(found.judgement, dict)
             with contextlib.suppress(SevenstepsError):
-                runs.open_run(run)
-        runs.open_run(run)
+                open_run(run)
+        open_run(run)
 
     return Target("runs", lambda random: as_json(random) if random.random() < 0.5 else texts.make(random), read)
 

@@ -138,6 +138,6 @@ def compare(folder: Path, whole: dict[str, bytes], counts: dict[str, Any], where
 
 
 def _typed_here(arguments: tuple[str, ...]) -> tuple[int, Any]:
-    from sevensteps.cli import run
+    from sevensteps.cli.app import run
 
     return run(arguments), None

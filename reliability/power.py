@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sevensteps import checkpoint
 from sevensteps.errors import SevenstepsError
+from sevensteps.runs import checkpoint
 
 from . import disk
 from .cases import CASES
@@ -185,7 +185,7 @@ def build(content: dict[str, bytes | None], root: str, cut: Path) -> None:
 
 
 def _recorded(arguments: tuple[str, ...], folder: Path, log: Path) -> tuple[int, Any]:
-    from sevensteps.cli import run
+    from sevensteps.cli.app import run
 
     with disk.counting(folder.parent) as seen:
         code = run(arguments)

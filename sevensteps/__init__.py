@@ -13,25 +13,28 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from .base.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .data.batches import Batches, DataLoaders
     from .data.images import Images, Splits
-    from .data.sources import load
+    from .data.sources.load import load
     from .errors import SevenstepsError
-    from .jobs import resume, train
-    from .learner import Learner
-    from .lr_find import LRFind
-    from .metrics import accuracy
-    from .recipe import Recipe
-    from .records import Batch, Epoch, Finding, Interval, Score, XRay
-    from .saving import load_learner
+    from .jobs.resume import resume
+    from .jobs.train import train
+    from .learner.learner import Learner
+    from .learner.load import load_learner
+    from .learner.lr_find import LRFind
+    from .learner.metrics import accuracy
+    from .recipes.recipe import Recipe
+    from .records.events import Batch, Epoch, Finding
+    from .records.scores import Interval, Score
+    from .records.steps import XRay
+    from .runs.run import Run
     from .show.figures import plot_function
     from .steps.loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, sigmoid_l1_loss
     from .steps.step import SGD, cosine, one_cycle
     from .steps.stop import after, when_flat, when_not_finite, when_reached
-    from .training import Run
 
 __all__ = [
     "SGD",
@@ -71,20 +74,21 @@ __all__ = [
 _ROOMS = {
     "data.batches": ("Batches", "DataLoaders"),
     "data.images": ("Images", "Splits"),
-    "data.sources": ("load",),
+    "data.sources.load": ("load",),
     "errors": ("SevenstepsError",),
-    "jobs": ("resume", "train"),
-    "learner": ("Learner",),
-    "lr_find": ("LRFind",),
-    "metrics": ("accuracy",),
-    "recipe": ("Recipe",),
+    "jobs.resume": ("resume",),
+    "jobs.train": ("train",),
+    "learner.learner": ("Learner",),
+    "learner.load": ("load_learner",),
+    "learner.lr_find": ("LRFind",),
+    "learner.metrics": ("accuracy",),
+    "recipes.recipe": ("Recipe",),
     "records": ("Batch", "Epoch", "Finding", "Interval", "Score", "XRay"),
-    "saving": ("load_learner",),
+    "runs.run": ("Run",),
     "show.figures": ("plot_function",),
     "steps.loss": ("binary_cross_entropy_with_logits", "cross_entropy", "mse_loss", "sigmoid_l1_loss"),
     "steps.step": ("SGD", "cosine", "one_cycle"),
     "steps.stop": ("after", "when_flat", "when_not_finite", "when_reached"),
-    "training": ("Run",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -10,7 +10,7 @@ from typing import Any
 def main() -> None:
     """Run the command line and leave with its exit code: 130 when interrupted, 143 when terminated."""
     if sys.argv[1:] == ["--version"]:  # answered without importing anything
-        from . import __version__
+        from .base.version import __version__
 
         print(__version__)
         return
@@ -22,7 +22,7 @@ def main() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
-        from .cli import run
+        from .cli.app import run
 
         code = run(sys.argv[1:])
     except KeyboardInterrupt as interrupt:

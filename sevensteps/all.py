@@ -9,16 +9,16 @@ from torch import Tensor, nn, tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from .base.fastai import L, first
 from .data.batches import Batches, DataLoaders
 from .data.images import Images, Splits
-from .data.sources import load
-from .jobs import train
-from .learner import Learner
-from .lists import L, first
-from .metrics import accuracy
-from .recipe import Recipe
-from .records import Batch, Epoch
-from .saving import load_learner
+from .data.sources.load import load
+from .jobs.train import train
+from .learner.learner import Learner
+from .learner.load import load_learner
+from .learner.metrics import accuracy
+from .recipes.recipe import Recipe
+from .records.events import Batch, Epoch
 from .show.figures import plot_function
 from .steps.initialize import initialize
 from .steps.loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, sigmoid_l1_loss

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 sys.path.append(str(Path(__file__).parent.parent))
 
 # No word leaves the machine: neither from here nor from the programs that the tests start.
-OFFLINE = Path(__file__).parent / "offline"
+OFFLINE = Path(__file__).parent / "support/offline"
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
 
@@ -56,7 +56,7 @@ def fixed_seed() -> None:
 def splits() -> Splits:
     """The embedded pullovers and dresses: 12,000 to train on, 2,000 to test with."""
     # Here and not above: the option that checks shapes must be there before anything of ours is imported.
-    from sevensteps.data.sources import load
+    from sevensteps.data.sources.load import load
 
     return load("pullover-dress")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sevensteps import files
-from sevensteps.data.fashion import load_fashion
-from sevensteps.data.pullover_dress import COLUMNS, SIZE
+from sevensteps.base import files
+from sevensteps.data.sources.fashion import load_fashion
+from sevensteps.data.sources.pullover_dress import COLUMNS, SIZE
 
 EMBEDDED = Path(__file__).parent.parent / "sevensteps" / "data" / "embedded"
 CLASSES = ("Pullover", "Dress")

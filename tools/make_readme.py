@@ -17,8 +17,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from sevensteps import files
-from sevensteps.reporting import write_report
+from sevensteps.base import files
+from sevensteps.jobs.report import write_report
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"(<!-- output: (?P<command>[^>]*) -->\n```\n)(?P<output>.*?)(```\n<!-- end -->)", re.DOTALL)

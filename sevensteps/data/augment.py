@@ -14,11 +14,17 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-from .presets import DEGREES, HOLE, LEAST_AREA, LEAST_RATIO, LIGHT, ZOOM, in_order, pixels_shifted
+from .augment_names import DEGREES, HOLE, LEAST_AREA, LEAST_RATIO, LIGHT, ZOOM, in_order, pixels_shifted
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+
 Pixels = UInt8[Tensor, "batch channels height width"]
+
+
 Matrices = Float[Tensor, "batch 3 3"]  # from a place in the new picture to one in the old, in pixels from the middle
+
+
 Warp = Callable[[Pixels, torch.Generator], Matrices]
 
 
@@ -212,6 +218,8 @@ def mixup(
 
 
 WARPS: dict[str, Warp] = {"crop": crops, "rotate": rotations, "scale": scales}
+
+
 AUGMENTATIONS: dict[str, Augment] = {
     function.__name__: function
     for function in (flip, flip_vertical, crop, rotate, scale, shift, brightness, contrast, cutout)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from ..records import Imbalance
-from ..seeds import BALANCE, seed_of
+from ..base.seeds import BALANCE, seed_of
+from ..records.scores import Imbalance
 
 # Times as many pictures of the largest class as of the smallest, above which it is said. Of two classes at 2 to 1,
 # accuracy and balanced accuracy are apart by a sixth of what the two recalls are; at 9 to 1 by two fifths.

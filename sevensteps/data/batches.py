@@ -13,15 +13,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..device import device_named
+from ..base.device import device_named
+from ..base.fastai import instead_of
+from ..base.seeds import AUGMENT, ORDER, seed_of
 from ..errors import DataError, UsageError
-from ..foreign import instead_of
-from ..seeds import AUGMENT, ORDER, seed_of
-from . import presets
+from . import augment_names
 from .augment import Augment, augmentation, mixup
 from .balance import balanced_rows
 from .images import Images, Splits
-from .store import StoredImages
+from .store.store import StoredImages
 
 
 class Batches:
@@ -63,7 +63,7 @@ class Batches:
         self.images, self.batch_size, self.shuffle, self.flat = images, batch_size, shuffle, flat
         self.mixup = False
         if isinstance(augment, str):
-            augment = presets.settled(augment, images.classes, images.shape)
+            augment = augment_names.settled(augment, images.classes, images.shape)
             self.mixup = "mixup" in augment.split("+")
             augment = augmentation(augment)
         self.seed, self.augment, self.balanced, self.device = seed, augment, balanced, device_named(device)

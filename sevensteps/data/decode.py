@@ -12,32 +12,63 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from .. import reading
+from ..base import files
 from ..errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
+
+
 LARGEST_FILE = 512 << 20  # bytes
+
+
 MOST_PIXELS = 100_000_000  # read from the header, before anything is decoded
+
+
 LONGEST_SIDE = 1_000_000  # pixels; resizing keeps some numbers for each
+
+
 # What a small file can ask for beyond its pixels, a hundred times what pictures have, so that none takes minutes.
 MOST_PIXELS_SLOWLY = 4_000_000  # where Pillow decodes byte by byte in Python, at some millions a second
+
+
 SLOW_DECODERS = ("bmp_rle", "ppm", "ppm_plain")
+
+
 MOST_SCANNED = 10 * MOST_PIXELS  # pixels times scans of a progressive JPEG; each scan goes through all pixels
+
+
 MOST_TIMES = 8  # that the tiles of a TIFF may cover it; a plane for each channel is one time each
+
+
 MOST_COMMENTS = 1000  # in a PPM of digits; Pillow copies a megabyte to take one out
+
+
 MOST_PROFILES = 16  # in a PNG; each is unpacked, to a megabyte, and one is used
 
+
 Shape = tuple[int, int, int]  # channels, height, width
+
+
 Fit = Literal["letterbox", "squash", "crop"]
+
+
 FITS: tuple[Fit, ...] = ("letterbox", "squash", "crop")
+
+
 _HARDLY_SEEN = 32  # of 255: what is no lighter than this on black is a dark drawing
+
+
 _BAND = 1 << 20  # pixels that are converted at once, so that large pictures stay in memory once
+
 
 # How a picture is to be turned (EXIF 2.3, tag 0x0112), by the names of PIL's Transpose.
 _ORIENTATION = 0x0112
+
+
 _TURNS = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
@@ -47,7 +78,11 @@ _TURNS = {
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
+
+
 _SIDEWAYS = (5, 6, 7, 8)  # those that make a wide picture a tall one
+
+
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
 
 
@@ -317,7 +352,7 @@ def content_of(path: Path) -> bytes:
         DataError: missing, unreadable, no regular file, or too large.
     """
     try:
-        with reading.regular(path, LARGEST_FILE) as (file, size):
+        with files.regular(path, LARGEST_FILE) as (file, size):
             return file.read(size)
     except FileNotFoundError as error:
         raise DataError(f"There is no file {path}.", hint="Check the path.") from error

@@ -7,13 +7,14 @@ import dataclasses
 import numpy as np
 from jaxtyping import Int64
 
+from ..base.seeds import FOLDS, seed_of
+from ..base.words import pictures, text_of
 from ..errors import DataError
-from ..seeds import FOLDS, seed_of
-from ..words import pictures
-from .catalog import text_of
 from .images import Images, Splits
 
 USUAL = 5  # folds: each model learns from four fifths, and there are five times as many to train
+
+
 # Pictures to test with, below which folds are made instead: of 100 that are answered right in 90 %, the interval is 12
 # points wide, which is what small sets are wanted to tell apart; of 500 in folds it is 5.
 FEWEST_TO_TEST = 100
@@ -117,4 +118,6 @@ def nothing_held_out(images: Images, message: str, hint: str) -> DataError:
 
 
 SHOWN = 3  # classes that are named
+
+
 SMALLER = "Let group find smaller groups, or leave it out."

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import numpy as np
 from jaxtyping import Bool, Int64, Integer, UInt8
 
+from ..base.seeds import HOLD_OUT, seed_of
+from ..base.words import counted
 from ..errors import DataError, UsageError, nearest
-from ..records import AuditResult, Corrected
-from ..seeds import HOLD_OUT, seed_of
-from ..words import counted
+from ..records.audit import AuditResult, Corrected
 from .decode import Fit
 
 if TYPE_CHECKING:
@@ -391,3 +391,14 @@ class Splits:
             raise DataError("There is a validation split already.", hint="Use .valid as it is.")
         train, valid = self.train.split(fraction, seed)
         return dataclasses.replace(self, train=train, valid=valid)
+
+
+def mean_and_std(images: Images) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel in [0, 1], exactly."""
+    count = len(images) * math.prod(images.shape[1:])
+    means, stds = [], []
+    for total, squares in zip(*images.sums, strict=True):
+        means.append(total / count / 255)
+        # A channel without any contrast stays as it is.
+        stds.append(math.sqrt((count * squares - total**2) / count**2) / 255 or 1.0)
+    return means, stds

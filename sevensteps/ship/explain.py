@@ -15,18 +15,27 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from .. import model_file
-from ..abstention import in_file
 from ..data.decode import Fit
 from ..errors import ModelError, UsageError, nearest
+from . import file as model_file
+from .abstention import in_file
 from .predict import Bound, bound_layers, learner_from, load_model, numpy_layers
 
 FEWEST_STEPS, MOST_STEPS = 32, 1024  # from black to the picture
+
+
 COMPLETE = 0.01  # of what is to be explained may be missing before more steps are taken
+
+
 AT_ONCE = 1 << 18  # pixels of the pictures that are looked at together
 
+
 Pixels = UInt8[np.ndarray, "channels height width"]
+
+
 Contributions = Float64[np.ndarray, "channels height width"]
+
+
 # From pictures (n, channels, height, width) in [0, 1] and a column: all scores, and the slopes of that column's.
 Slopes = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from .. import model_file
-from ..abstention import NONE_OF_THESE, Abstention, in_file
 from ..data.decode import FITS, Fit, read_picture
 from ..errors import DataError, ModelError
+from . import file as model_file
+from .abstention import NONE_OF_THESE, Abstention, in_file
 
 if TYPE_CHECKING:
-    from ..learner import Learner
+    from ..learner.learner import Learner
+
 
 Bound = tuple[str, Any, Any]  # "Normalize", mean, std; "Linear", weight, bias; or "ReLU" and nothing
+
 
 MOST_VALUES = 1 << 25  # of the pictures that a model takes: 3 x 3,344 x 3,344
 
@@ -172,8 +174,8 @@ def learner_from(path: Path, shape: tuple[int, int, int]) -> Learner:
     Raises:
         ModelError: as `load_learner` and `check_work`.
     """
-    from ..architecture import check_work
-    from ..saving import load_learner
+    from ..learner.load import load_learner
+    from .architecture import check_work
 
     learn = load_learner(path)
     try:

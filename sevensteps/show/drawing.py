@@ -19,18 +19,21 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .. import files
+from ..base import files
 from ..errors import UsageError
 from .epochs import in_notebook
 
 # Okabe and Ito's colors, which people with any kind of color vision tell apart.
 BLUE, VERMILION, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#666666"
 
+
 # Fonts that systems bring for the scripts that matplotlib's own font lacks.
 _OTHER_FONTS = (
     "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic", "Microsoft YaHei", "PingFang SC", "Malgun Gothic",
     "Apple SD Gothic Neo", "Noto Sans Devanagari", "Nirmala UI", "Noto Sans Thai", "Arial Unicode MS",
 )  # fmt: skip
+
+
 _lock = threading.RLock()  # matplotlib's settings are global, and the studio draws in several threads
 
 

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..records import Batch, Epoch
+from ..records.events import Batch, Epoch
 
 PAUSE = 0.2  # seconds between two drawings: fast enough to look alive
+
+
 SHARE = 20  # a drawing is followed by this many times its own duration without one: at most 5 % of the time
 
 

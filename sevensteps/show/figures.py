@@ -20,10 +20,17 @@ from .drawing import BLUE, GRAY, GREEN, VERMILION, Picture, message, new_axes, o
 from .epochs import one_line
 
 Pixels = Float[np.ndarray, "n c h w"] | UInt8[np.ndarray, "n c h w"]
+
+
 Labels = Sequence[int] | Int[np.ndarray, " labels"]
 
+
 MOST_LETTERS = 16  # of a class name in a figure; longer ones are cut
+
+
 READING = "label above, the model's answer below"
+
+
 MOST_NUMBERED = 20  # classes whose confusions are written out; of more, only colors can be seen
 
 

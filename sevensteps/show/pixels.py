@@ -16,10 +16,17 @@ from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 
 LARGEST = 64  # pixels a side in the report: a hundred pictures of noise in color then stay under 2 MB
+
+
 SHADES = " .:-=+*#%@"
+
+
 SIGNS = "=- +#"  # strongly against, against, neither, for, strongly for
+
+
 # Matplotlib's RdBu at its ends and quarters, as in `show.figures.weights`.
 _RED_TO_BLUE = np.array([[103, 0, 31], [214, 96, 77], [247, 247, 247], [67, 147, 195], [5, 48, 97]], dtype=float)
+
 
 Colors = UInt8[np.ndarray, "h w 3"]
 

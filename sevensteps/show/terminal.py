@@ -16,24 +16,20 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ..records import (
-    Against,
-    Baselines,
-    Batch,
-    Coverage,
-    Epoch,
-    Finding,
-    Imbalance,
-    Note,
-    Opening,
-    Portion,
-    Ready,
-    Score,
-    pictures,
+from ..records.events import Baselines, Batch, Epoch, Finding, Note, Opening, Portion, Ready
+from ..records.scores import Against, Coverage, Imbalance, Score, few_in_words
+from .sentences import (
+    against_in_words,
+    balanced_in_words,
+    coverage_in_words,
+    imbalance_in_words,
+    in_words,
+    looks_in_words,
 )
-from ..words import few_in_words
 
 Observer = Callable[[object], None]
+
+
 _LONG = 100_000_000  # bytes; what is shorter is done before a line is read
 
 
@@ -197,13 +193,6 @@ def _figure(value: float) -> str:
 _PURPOSE = {"train": "to train on", "valid": "held out for validation", "test": "to test on"}
 
 
-def in_words(score: Score) -> str:
-    """A score with its interval, its count and its split."""
-    low, high = score.interval.low, score.interval.high
-    note = f", {score.note}" if score.note else ""
-    return f"{score.accuracy:.2%} of {pictures(score.n, score.split)} (95 % interval {low:.2%} to {high:.2%}){note}"
-
-
 def print_result(
     out: Console,
     *,
@@ -247,58 +236,11 @@ def print_result(
         out.print(_pair("note", "the test pictures were looked at after every epoch, so this is no untouched test"))
 
 
-def looks_in_words(looks: int) -> str:
-    """How many models have been judged on the same test pictures."""
-    return f"these test pictures have judged {looks:,} model{'s' * (looks != 1)} on this machine"
-
-
-def imbalance_in_words(imbalance: Imbalance) -> str:
-    """How many times as many training pictures the largest class has."""
-    return (
-        f"out of balance: {imbalance.most:,} to train on of {imbalance.largest}, {imbalance.fewest:,} of "
-        f"{imbalance.smallest}, {imbalance.ratio:,.1f} to 1"
-    )
-
-
 _BALANCES = {
     "none": "--balance loss makes small classes count as much as large ones; so does --balance sampling",
     "loss": "the loss was weighted: probabilities are as if each class came equally often",
     "sampling": "classes were drawn alike: probabilities are as if each class came equally often",
 }
-
-
-def balanced_in_words(score: Score, imbalance: Imbalance, baselines: Mapping[str, Score]) -> str:
-    """Balanced accuracy with its interval, beside what always answering the largest class has."""
-    found = score.balanced
-    if found is None or found.value is None:
-        return "unknown"
-    interval = "" if found.low is None else f" (95 % interval {found.low:.2%} to {found.high:.2%})"
-    always = baselines.get("most frequent class")
-    guess = f"; always answering {imbalance.largest} has an accuracy of {always.accuracy:.2%}" if always else ""
-    return f"{found.value:.2%}, the mean of the classes' recalls{interval}{guess}"
-
-
-def coverage_in_words(coverage: Coverage) -> str:
-    """How many pictures a model answers that may abstain, and how often it is right then."""
-    right = f", {coverage.score.accuracy:.2%} of these correctly" if coverage.score is not None else ""
-    sure = f"95 % interval {coverage.interval.low:.1%} to {coverage.interval.high:.1%}"
-    return f'predict answers {coverage.share:.1%} of them ({sure}){right}; else it says "not sure" or "none of these"'
-
-
-def foreign_in_words(coverage: Coverage) -> str:
-    """What becomes of pictures that are none of the classes."""
-    found = ", ".join(f"{of.share:.1%} of {of.pictures}" for of in coverage.foreign)
-    each = pictures(coverage.foreign[0].n)
-    return f"of made-up pictures of none of its classes it leaves out {found} ({each} each); of what looks alike, fewer"
-
-
-def against_in_words(against: Against) -> str:
-    """A result against the best baseline, and whether so many pictures can tell the two apart."""
-    points, low, high = (100 * share for share in (against.difference, against.interval.low, against.interval.high))
-    side = "above" if points >= 0 else "below"
-    told = "" if 0.0 not in against.interval else f": no difference that {pictures(against.n)} can tell"
-    interval = f"95 % interval {low:+.2f} to {high:+.2f}"
-    return f"{abs(points):.2f} points {side} the best baseline, {against.baseline} ({interval}){told}"
 
 
 def print_finding(out: Console, finding: Finding) -> None:
@@ -330,3 +272,14 @@ def print_table(out: Console, titles: Sequence[str], rows: Sequence[Sequence[str
 def _pair(name: str, value: str, style: str = "default") -> Text:
     style = style if "bold" in style else f"not bold {style}"
     return Text(f"{name:<13}", style="bold").append(printable(value), style=style)
+
+
+def _notes_to(show: Callable[[str], None]) -> Callable[[object], None]:
+    """An observer that shows notes and nothing else."""
+    from ..records.events import Note
+
+    def observe(event: object) -> None:
+        if isinstance(event, Note):
+            show(printable(event.line))
+
+    return observe

@@ -16,15 +16,19 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from ..records import Chain, XRay
+from ..records.steps import Chain, XRay, largest_moves
 from .labels import label_of
 from .pixels import as_picture, colors_of, colors_of_map, shades_of, signs_of, weight_maps
-from .report_steps import largest_moves
 from .terminal import printable
 
 SIDE = 28  # pixels a side of what is looked at closely
+
+
 SMALL = 14  # of the pictures that stand in a row
+
+
 GAP = "  "
+
 
 Block = list[Text]
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from ..base.seeds import INITIALIZE, seed_of
 from ..errors import UsageError, nearest
-from ..seeds import INITIALIZE, seed_of
 
 Initializer = Callable[[nn.Module, float], None]
 

@@ -138,6 +138,7 @@ def _clamped_share(predictions: Float[Tensor, "batch scores"]) -> Float[Tensor, 
 
 mse_loss.activation = _clamped_share  # type: ignore[attr-defined]
 
+
 LOSSES: dict[str, Loss] = {
     loss.__name__: loss for loss in (sigmoid_l1_loss, binary_cross_entropy_with_logits, cross_entropy, mse_loss)
 }

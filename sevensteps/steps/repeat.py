@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..base.seeds import LAYERS, LOADER, seed_of
 from ..errors import DataError, TrainingError
-from ..records import Batch, Epoch
-from ..seeds import LAYERS, LOADER, seed_of
+from ..records.events import Batch, Epoch
 from .gradient import CalculateGradient
 from .loss import Loss
 from .state import State

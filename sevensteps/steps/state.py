@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import history
 from ..errors import TrainingError
-from ..records import Epoch
+from ..records import history
+from ..records.events import Epoch
 from .stop import Progress
 
 

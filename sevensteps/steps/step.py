@@ -17,8 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import optimizer as _optimizers
 
+from ..base.fastai import instead_of
 from ..errors import UsageError, nearest
-from ..foreign import instead_of
 
 Schedule = Callable[[int, int | None], float]
 
@@ -193,12 +193,16 @@ def optimizer_named(name: str) -> Callable[..., torch.optim.Optimizer]:
 
 
 OURS: dict[str, Callable[..., torch.optim.Optimizer]] = {"SGD": SGD, "Muon": Muon}
+
+
 UNFIT = {
     "Optimizer": "is abstract",
     "LBFGS": "needs a closure",
     "SparseAdam": "needs sparse gradients",
     "Muon": "needs parameters that are all matrices",
 }
+
+
 OPTIMIZERS = ("SGD", "Muon", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..errors import UsageError, nearest
-from ..records import Epoch
+from ..records.events import Epoch
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,56 @@
+"""`sevensteps compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..base.words import pictures
+from .flags import Common, Split
+
+
+def compare(
+    runs: Annotated[tuple[Path, ...], Parameter(required=True)],
+    *,
+    split: Split | None = None,
+    common: Common = Common(),
+) -> int:
+    """Test whether runs differ on the same pictures: by how much, how sure, and how many more pictures it would take.
+
+    Parameters
+    ----------
+    runs
+        Two runs or more: folders, or names under runs/.
+    split
+        The pictures to compare them on: test unless given, or out-of-fold where all were cross-validated. To choose a
+        run, take valid; runs with different seeds have no validation pictures in common, unless the source brings its
+        own.
+    """
+    from ..jobs.compare import compare as compare_job
+    from ..show import terminal
+
+    console, _ = terminal.consoles(quiet_stdout=common.json)
+    pairs, spread, effect = compare_job(runs, split)
+    if common.json:
+        found = [pair.as_json() for pair in pairs]
+        one = found[0] if len(found) == 1 else {"comparisons": found}
+        print(json.dumps({**one, "spread": spread and spread.as_json(), "effect_of_looking": effect}))
+        return 0
+    for pair in pairs:
+        console.print(terminal.printable(pair.verdict))
+        low, high = pair.interval.low, pair.interval.high
+        difference = f"{100 * pair.difference:+.2f} points (95 % interval {100 * low:+.2f} to {100 * high:+.2f})"
+        corrected = f", by Holm for {pair.comparisons} comparisons" if pair.comparisons > 1 else ""
+        line = (
+            f"  {pair.names[1]} minus {pair.names[0]}: {difference} on {pictures(pair.n, pair.split)}; right in one "
+            f"alone: {pair.only_a} and {pair.only_b}; p = {pair.adjusted_p_value:.3g}{corrected}"
+        )
+        console.print(terminal.printable(line))
+    if spread:
+        console.print(terminal.printable(spread.line))
+    if effect:
+        console.print(terminal.printable(effect))
+    return 0

@@ -1,0 +1,98 @@
+"""Hints as they are typed: commands and settings in the words of the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import SevenstepsError, UsageError
+from ..recipes.recipe import Recipe, setting_types
+from ..recipes.settings import how_read
+
+
+def program() -> str:
+    """What to type for this program here: its name where the shell finds it, else the path it was called by."""
+    import shutil
+
+    called = Path(sys.argv[0])
+    if shutil.which("sevensteps"):
+        return "sevensteps"
+    return quoted(os.path.relpath(called)) if called.stem == "sevensteps" else "python -m sevensteps"
+
+
+def quoted(path: str) -> str:
+    """A path as a shell takes it."""
+    import shlex
+
+    return shlex.quote(path)
+
+
+def typed(source: str, classes: Sequence[str], settings: Mapping[str, Any]) -> str:
+    """A source with the flags that say how its pictures are taken, to be typed after a verb."""
+    words = [source, *(["--classes", *classes] if classes else [])]
+    for key, value in settings.items():
+        words += [f"--{key.replace('_', '-')}", str(value)]
+    return " ".join(map(quoted, words))
+
+
+def source_of(recipe: Recipe) -> str:
+    """The pictures that a recipe names, with the flags that say how they are taken, to be typed after a verb."""
+    fix = {"fix": from_here(recipe.fix)} if recipe.fix else {}
+    return typed(from_here(recipe.source), chosen_classes(recipe), how_read(vars(recipe)).changed() | fix)
+
+
+def chosen_classes(recipe: Recipe) -> tuple[str, ...]:
+    """The classes that somebody chose: a run's own recipe names its classes also where they are all there are."""
+    from ..data.sources.fashion_facts import CLASSES
+
+    every = {"pullover-dress": ("Pullover", "Dress"), "fashion-mnist": CLASSES}.get(recipe.source)
+    return () if recipe.classes == every else recipe.classes
+
+
+def from_here(source: str) -> str:
+    """A source as it is best typed in this folder: what lies below it without the path to it."""
+    here = Path.cwd()
+    return str(Path(source).relative_to(here)) if Path(source).is_relative_to(here) else source
+
+
+def as_flags(hint: str) -> str:
+    """A hint that speaks of a recipe's `key = value` as it is typed."""
+    return re.sub(_SETTING, _as_flag, hint)
+
+
+_SETTING = re.compile(r"""\b([a-z_]+)\ =\ ("[^"]*"|\[[^]]*\]|[^\s,]*[^\s,.])""", re.VERBOSE)
+
+
+def _as_flag(setting: re.Match[str]) -> str:
+    """A recipe's `key = value` as it is typed."""
+    key, value = setting.groups()
+    flag = f"--{key.replace('_', '-')}"
+    if key not in setting_types():
+        return setting[0]
+    if value in ("true", "false"):
+        return flag if value == "true" else f"--no-{flag[2:]}"
+    return f"{flag} {re.sub('[][,]', '', value)}"
+
+
+@contextlib.contextmanager
+def said_as_typed(verb: str, source: str | None, classes: Sequence[str]) -> Iterator[None]:
+    """Inside, hints speak of flags and not of a recipe's keys, and a path that --classes has taken is noticed.
+
+    Raises:
+        UsageError: a source that is empty, as that of a variable of the shell that is not set: it is no default.
+    """
+    if source == "":
+        raise UsageError("SOURCE is empty.", hint="Name a source, or leave it out for pullover-dress.")
+    try:
+        yield
+    except SevenstepsError as error:
+        error.hint = as_flags(error.hint)
+        if source is None and error.message.startswith("There is no class ") and os.path.exists(classes[-1]):
+            rest = " ".join(map(quoted, [classes[-1], "--classes", *classes[:-1]]))
+            error.hint = f"If {classes[-1]} is the source, name it first: {program()} {verb} {rest}"
+        raise

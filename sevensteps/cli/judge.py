@@ -1,0 +1,125 @@
+"""`sevensteps judge`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..base.words import pictures
+from ..records.scores import OUT_OF_FOLD
+from ..show.terminal import _notes_to
+from .flags import Common, Split
+from .hints import program, source_of
+
+if TYPE_CHECKING:
+    from ..records.scores import Metric
+
+
+def judge(
+    run: Path,
+    *,
+    split: Split | None = None,
+    clopper_pearson: bool = False,
+    common: Common = Common(),
+) -> int:
+    """Every figure of a saved run with its interval: overall, class by class, and what is taken for what.
+
+    Parameters
+    ----------
+    run
+        A run's folder, or its name under runs/.
+    split
+        The pictures to judge it on: test unless given, or out-of-fold for a run that was cross-validated instead.
+    clopper_pearson
+        Intervals that never cover less than they say, for shares; Wilson's are closer to it on average.
+    """
+    from ..jobs.judge import judge as judge_job
+    from ..show import sentences, terminal
+    from ..show.sentences import copies_in_words
+
+    console, error = terminal.consoles(quiet_stdout=common.json)
+    began = time.perf_counter()
+    judged = judge_job(run, split, clopper_pearson=clopper_pearson, observe=_notes_to(error.print))
+    saved, scores = judged.saved, judged.scores
+    if common.json:
+        kept = {key: saved.judgement.get(key) for key in _KEPT}
+        kept |= {name: of and of.as_json() for name in ("test", "valid") for of in [judged.splits.get(name)]}
+        crossed = judged.splits.get(OUT_OF_FOLD)
+        kept["cross_validation"] = crossed and {**crossed.as_json(), "folds": saved.recipe.folds}
+        kept |= {"baselines": {name: score.as_json() for name, score in judged.baselines.items()}}
+        seconds = {"import": 0.0, "data": 0.0, "train": 0.0, "judge": round(time.perf_counter() - began, 4)}
+        coverage = judged.coverage.as_json() if judged.coverage else None
+        found = {"scores": scores.as_json(), "calibration": judged.calibration.as_json(), "coverage": coverage}
+        print(json.dumps({"run": str(saved.folder), **kept, "seconds": seconds, **found, "shares": judged.shares}))
+        return 0
+    how = {"wilson": "Wilson", "clopper-pearson": "Clopper and Pearson"}[judged.shares]
+    head = f"{saved.folder}: {pictures(scores.n, scores.split)}, 95 % intervals, of shares by {how}"
+    console.print(terminal.printable(head))
+    rows = [(name.replace("_", " "), *_cells(metric)) for name, metric in scores.metrics.items()]
+    apart = judged.calibration.error
+    value = "" if apart.value is None else f"{apart.value:.2%}"
+    low, high = (f"{apart.interval.low:.2%}", f"{apart.interval.high:.2%}") if apart.interval else ("", "")
+    rows.append(("calibration error", value, low, high, apart.reason or "its interval is approximate"))
+    terminal.print_table(console, ("figure", "value", "from", "to", ""), rows)
+    if judged.coverage:
+        console.print(terminal.printable(sentences.coverage_in_words(judged.coverage)))
+        if judged.coverage.foreign:
+            console.print(terminal.printable(sentences.foreign_in_words(judged.coverage)))
+    if judged.against:
+        console.print(terminal.printable(sentences.against_in_words(judged.against)))
+    for name, baseline in judged.baselines.items():
+        other = "" if baseline.split == scores.split else ", which are others than those above"
+        console.print(terminal.printable(f"baseline {name}: {sentences.in_words(baseline)}{other}"))
+    if copies := saved.judgement.get("audit"):
+        console.print(terminal.printable(copies_in_words(copies, f"{program()} data {source_of(saved.recipe)}")))
+    console.print()
+    per_class = [
+        (of.name, f"{of.n:,}", *(_share(metric) for metric in (of.recall, of.precision, of.f1)))
+        for of in scores.per_class
+    ]
+    terminal.print_table(console, ("class", "pictures", "recall", "precision", "F1"), per_class)
+    if scores.absent:
+        console.print(terminal.printable(f"without pictures in this split: {', '.join(scores.absent)}"))
+    console.print()
+    names = [of.name for of in scores.per_class]
+    confusion = [(name, *map(str, row)) for name, row in zip(names, scores.confusion, strict=True)]
+    terminal.print_table(console, ("pictures of | taken for", *names), confusion)
+    return 0
+
+
+# What a judgement has that needs its pictures, and that is said again as it was saved.
+_KEPT = (
+    "test",
+    "valid",
+    "baselines",
+    "against_best_baseline",
+    "epochs",
+    "stopped_because",
+    "gradient",
+    "model",
+    "findings",
+    "imbalance",
+    "audit",
+)
+
+
+def _cells(metric: Metric) -> Sequence[str]:
+    if metric.value is None:
+        return ("", "", "", metric.note)
+    bounds = ["" if bound is None else _number(metric, bound) for bound in (metric.low, metric.high)]
+    return (_number(metric, metric.value), *bounds, metric.note)
+
+
+def _share(metric: Metric) -> str:
+    """A share with its interval, in a cell."""
+    if metric.value is None:
+        return "-"
+    interval = "" if metric.low is None or metric.high is None else f" ({metric.low:.1%} to {metric.high:.1%})"
+    return f"{metric.value:.1%}{interval}"
+
+
+def _number(metric: Metric, value: float) -> str:
+    return f"{value:.4f}" if metric.name in ("log_loss", "brier", "roc_auc") else f"{value:.2%}"

@@ -1,0 +1,52 @@
+"""`sevensteps predict`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from .flags import Common
+
+
+def predict(
+    model: Path,
+    files: Annotated[tuple[Path, ...], Parameter(required=True)],
+    *,
+    explain: Path | None = None,
+    jsonl: bool = False,
+    common: Common = Common(),
+) -> int:
+    """Classify picture files, or say that the model is not sure, or that a picture is none of its classes.
+
+    Parameters
+    ----------
+    model
+        A run's folder, its name under runs/, or a model.safetensors.
+    files
+        Pictures; they are resized to the size that the model was trained on.
+    explain
+        A folder: for each file, a picture of what in it speaks for the answer is saved there.
+    jsonl
+        Print one JSON object a line, as each file is done.
+    """
+    from ..jobs.predict import predict as predict_job
+    from ..show import terminal
+
+    console, error = terminal.consoles(quiet_stdout=common.json or jsonl)
+    answers = []
+    for answer in predict_job(model, files, explain):
+        answers.append(answer)
+        if jsonl:
+            print(json.dumps(answer.as_json()), flush=True)
+        elif answer.error is not None:
+            error.print(terminal.printable(answer.error))
+        elif not common.json:
+            why = f"; why: {answer.explanation}" if answer.explanation else ""
+            console.print(terminal.printable(f"{answer.file}: {answer.in_words}{why}"))
+    failed = sum(answer.error is not None for answer in answers)
+    if common.json:
+        print(json.dumps({"results": [answer.as_json() for answer in answers], "failed": failed}))
+    return 1 if failed else 0

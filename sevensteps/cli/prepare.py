@@ -1,0 +1,79 @@
+"""`sevensteps prepare`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ..errors import SevenstepsError, UsageError
+from ..recipes.settings import how_read
+from .flags import AS_THEY_ARE, PATHS, Common, Files
+from .hints import as_flags, program, quoted
+
+
+def prepare(
+    source: Annotated[str, Parameter(help=f"pullover-dress, fashion-mnist, or {PATHS}.")],
+    *,
+    out: Path | None = None,
+    classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
+    hold_out: float = 0.1,
+    seed: int = 0,
+    fix: Annotated[str, Parameter(show=False)] = "",
+    files: Files = AS_THEY_ARE,
+    common: Common = Common(),
+) -> int:
+    """Write a source into one file that is trained on without fitting into memory.
+
+    What was broken off goes on where it was. `train`, `judge`, `data` and `verify` take the file as any source.
+
+    Parameters
+    ----------
+    out
+        The file to write; NAME.store in this folder unless given.
+    classes
+        Only these classes; the order given is the label.
+    hold_out
+        Share of the training pictures held out for validation, where the source has none for it.
+    seed
+        Decides the order of the pictures and what is held out.
+    """
+    from ..data.store.store import in_words
+    from ..jobs.prepare import prepare as prepare_job
+    from ..show import terminal
+
+    if fix:
+        raise UsageError(
+            "prepare takes no --fix: a run keeps its corrections beside its pictures, and in a store they are one.",
+            hint=f"Train on the pictures as they are: {program()} train {quoted(source)} --fix {quoted(fix)}",
+        )
+
+    console, error = terminal.consoles(quiet_stdout=common.json)
+    with terminal.working(error) as observe:
+        try:
+            made = prepare_job(
+                source,
+                out,
+                classes=classes,
+                hold_out=hold_out,
+                seed=seed,
+                how=how_read({key: value for key, value in vars(files).items() if value is not None}),
+                observe=observe,
+            )
+        except SevenstepsError as failure:
+            failure.hint = as_flags(failure.hint)
+            raise
+        except KeyboardInterrupt:
+            error.print("What is done is kept: the same command goes on where it was.")
+            raise
+    if common.json:
+        print(json.dumps(dataclasses.asdict(made)))
+        return 0
+    purposes = {"train": "to train on", "valid": "held out for validation", "test": "to test on"}
+    counts = ", ".join(f"{count:,} {purposes[split]}" for split, count in made.counts.items())
+    console.print(terminal.printable(f"{made.store}: {in_words(made.bytes)}; {counts}"))
+    terminal.print_next(console, None, [f"{program()} train {quoted(made.store)}"])
+    return 0

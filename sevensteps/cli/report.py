@@ -1,0 +1,32 @@
+"""`sevensteps report`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .flags import Common
+
+
+def report(run: Path, *, out: Path | None = None, common: Common = Common()) -> int:
+    """Write one HTML file that says how good a run is, what it gets wrong, and what to do next.
+
+    It is complete in itself: it needs no network and no script, and is the same for the same run.
+
+    Parameters
+    ----------
+    run
+        A run's folder, or its name under runs/.
+    out
+        The file to write; report.html in the run's folder unless given.
+    """
+    from ..jobs.report import write_report
+    from ..show import terminal
+
+    path = write_report(run, out)
+    if common.json:
+        print(json.dumps({"report": str(path)}))
+        return 0
+    console, _ = terminal.consoles()
+    console.print(terminal.printable(str(path)))
+    return 0

@@ -1,0 +1,62 @@
+"""`sevensteps runs`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .flags import Common
+from .hints import program as _program
+
+
+def runs(folder: Path | None = None, *, common: Common = Common()) -> int:
+    """List runs with their results.
+
+    Parameters
+    ----------
+    folder
+        Where the runs are; runs/ unless given.
+    """
+    from ..runs import folder as folders
+    from ..runs.saved import SavedRun, list_runs
+    from ..show import terminal
+
+    console, error = terminal.consoles()
+    found = list_runs(folder or folders.ROOT)
+    saved = [run for run in found if isinstance(run, SavedRun)]
+    damaged = [run for run in found if not isinstance(run, SavedRun)]
+    for problem in damaged:
+        error.print(terminal.printable(f"! {problem.message}"))
+    if common.json:
+        rows = [
+            {
+                "run": str(run.folder),
+                "recipe": run.recipe.name,
+                "source": run.recipe.source,
+                "epochs": len(run.history),
+                **run.judgement,
+            }
+            for run in saved
+        ]
+        print(json.dumps({"runs": rows, "damaged": [problem.message for problem in damaged]}))
+        return 0
+    terminal.print_table(
+        console,
+        ("run", "recipe", "epochs", "accuracy", "95 % interval", "n", "stopped because"),
+        [_row(run) for run in saved],
+    )
+    return 0
+
+
+def _row(run: Any) -> list[str]:
+    """A line of the list of runs."""
+    test = next(filter(None, map(run.judgement.get, ("test", "cross_validation", "valid"))), None)
+    folds = f", {test['folds']} folds" if test and "folds" in test else ""
+    shown = (
+        [f"{test['accuracy']:.2%}", f"{test['low']:.2%} to {test['high']:.2%}", f"{test['n']:,}{folds}"]
+        if test
+        else ["", "", ""]
+    )
+    reason = run.stopped_because or f"it is under way, or was cut off: {_program()} resume {run.folder.name}"
+    return [run.folder.name, run.recipe.name, str(len(run.history)), *shown, reason]

@@ -1,0 +1,224 @@
+"""`sevensteps train` and `sevensteps resume`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from ..recipes.choose import choose
+from ..recipes.recipe import Recipe
+from ..recipes.settings import shipped_recipes
+from ..show.terminal import _notes_to
+from .errors import say_error
+from .flags import Common, Source, flags_of, whole_number
+from .hints import from_here, said_as_typed, source_of
+from .hints import program as _program
+from .hints import quoted as _quoted
+from .usage import with_names
+
+if TYPE_CHECKING:
+    from ..runs.run import Run
+
+
+Settings = flags_of([known.name for known in dataclasses.fields(Recipe) if known.name not in ("name", "source")])
+
+
+NOTHING_GIVEN = Settings()
+
+
+def train(
+    source: Source = None,
+    *,
+    recipe: str | None = None,
+    out: Path | None = None,
+    force: bool = False,
+    plots: bool = False,
+    exact: bool = False,
+    seeds: Annotated[int | None, Parameter(converter=whole_number)] = None,
+    settings: Settings = NOTHING_GIVEN,  # type: ignore[valid-type]
+    common: Common = Common(),
+) -> int:
+    """Train a classifier; without arguments, pullover against dress on the embedded pictures.
+
+    Parameters
+    ----------
+    recipe
+        A recipe that ships (linear, relu, cnn, fashion-10, walkthrough-by-hand, walkthrough-learner), a TOML file, or
+        a run's folder. A model's name chooses the recipe of that name; without either, picture files and arrays get
+        linear or cnn, batches and epochs by their count and size, and everything else linear.
+    out
+        The run's folder; the next free one under runs/ unless given.
+    force
+        Replace the run that is in the folder.
+    plots
+        Draw figures into the run's folder.
+    exact
+        Where the recipe is a run's: refuse if its numbers cannot be repeated here.
+    seeds
+        Train with so many seeds, and say how far they differ, apart from how far other pictures might.
+    """
+    given = {key: value for key, value in vars(settings).items() if value is not None}
+    if "classes" in given:
+        given["classes"] = tuple(given["classes"])
+    if recipe is None and given.get("model") in shipped_recipes():
+        recipe = str(given["model"])
+    elif recipe and recipe not in shipped_recipes() and not Path(recipe).exists() and (Path("runs") / recipe).is_dir():
+        recipe = str(Path("runs") / recipe)
+    suited = choose(source, given, recipe)
+    loaded = Recipe.load(suited.recipe)
+    with said_as_typed("train", source, given.get("classes", ())):
+        # Before anything heavy is imported, so that a mistyped flag is answered at once.
+        chosen = suited.with_given(given).replace(**({"source": source} if source else {}))
+        from ..jobs.train import train as train_job
+        from ..show import terminal
+
+        console, error = terminal.consoles(quiet_stdout=common.json)
+        if suited.why:
+            error.print(terminal.printable(suited.why))
+        if seeds is not None:
+            return train_seeds(seeds, chosen, out, force, common, _interrupted)
+        # A recipe that was changed on the way here is no longer the one that was recorded with the run.
+        which: Any = suited.recipe if chosen == loaded else chosen
+        with terminal.training(console, error) as observe:
+            written: dict[str, Any] = {"out": out, "save": True, "force": force, "plots": plots}
+            run = train_job(recipe=which, **written, exact=exact, why=suited.why, observe=observe)
+    return _shown(run, chosen, common)
+
+
+def resume(
+    run: Path,
+    *,
+    epochs: Annotated[int | None, Parameter(converter=whole_number)] = None,
+    exact: bool = False,
+    plots: bool = False,
+    common: Common = Common(),
+) -> int:
+    """Go on with a run from its last save, to the very end that it would have had.
+
+    Parameters
+    ----------
+    run
+        A run's folder, or its name under runs/.
+    epochs
+        So many more than it was to have.
+    exact
+        Refuse if the same numbers cannot be promised here.
+    plots
+        Draw figures into the run's folder.
+    """
+    from ..jobs.resume import resume as resume_job
+    from ..show import terminal
+
+    console, error = terminal.consoles(quiet_stdout=common.json)
+    with terminal.training(console, error) as observe:
+        done = resume_job(run, epochs=epochs, exact=exact, plots=plots, observe=observe)
+    folds = done.recipe.folds if done.recipe.folds > 1 else 0  # 1 is what was found to do
+    return _shown(done, done.recipe.replace(folds=folds), common)
+
+
+def _shown(run: Run, chosen: Recipe, common: Common) -> int:
+    """Print what a run came to, and what to type next; gives the exit code."""
+    from ..show import terminal
+    from ..show.sentences import audit_in_words
+
+    if run.interrupted:
+        return _interrupted(run, common)
+    console, _ = terminal.consoles(quiet_stdout=common.json)
+    kept = f"; the parameters kept are those of epoch {run.kept_epoch}" if run.recipe.keep == "best" else ""
+    names = {"run": run.folder, "source": from_here(run.recipe.source)}
+    findings = [dataclasses.replace(finding, fix=with_names(finding.fix, names)) for finding in run.findings]
+    terminal.print_result(
+        console,
+        score=run.score,
+        stopped_because=run.stopped_because,
+        kept=kept,
+        findings=findings,
+        validated_on_test=run.recipe.validate_on == "test",
+        baselines=run.baselines,
+        against=run.against,
+        looks=run.looks,
+        coverage=run.coverage,
+        fewest=run.fewest,
+        imbalance=run.imbalance,
+        balance=run.recipe.balance,
+        audit=audit_in_words(run.audit, f"{_program()} data {source_of(chosen)}") if run.audit else None,
+    )
+    folder = str(run.folder)
+    following = [
+        f"{_program()} report {_quoted(folder)}",
+        f"{_program()} predict {_quoted(folder)} PICTURE.png",
+        _worth_trying(chosen),
+    ]
+    terminal.print_next(console, folder, following)
+    if common.json:
+        print(json.dumps(run.as_json()))
+    return 0
+
+
+def _interrupted(run: Run, common: Common) -> int:
+    """Say what is left of a run that was interrupted, and how to go on."""
+    message = f"Stopped because {run.stopped_because}; what was learned until then is saved in {run.folder}."
+    say_error("interrupted", message, f"{_program()} resume {_quoted(str(run.folder))}", common.json)
+    return 128 + run.interrupted
+
+
+def _worth_trying(recipe: Recipe) -> str:
+    """A third command that teaches something: the next rung up, on the same pictures."""
+    following = {
+        "walkthrough-by-hand": "walkthrough-learner",
+        "walkthrough-learner": "linear",
+        "linear": "relu",
+        "relu": "cnn",
+    }
+    source = f" {source_of(recipe)}".removesuffix(" pullover-dress")  # which is what train takes unless told
+    source += f" --folds {recipe.folds}" if recipe.folds else ""
+    source += "" if recipe.balance == "none" else f" --balance {recipe.balance}"
+    return f"{_program()} train{source} --recipe {following.get(recipe.name, 'linear')} --plots"
+
+
+def train_seeds(
+    count: int,
+    recipe: Recipe,
+    out: Path | None,
+    force: bool,
+    common: Common,
+    interrupted: Callable[[Run, Common], int],
+) -> int:
+    """`sevensteps train --seeds N`: a line a run with what was found wrong with it, then both spreads."""
+    from ..jobs.train import train_seeds as train_seeds_job
+    from ..show import sentences, terminal
+
+    console, error = terminal.consoles(quiet_stdout=common.json)
+
+    def show(run: Run) -> None:
+        score = run.score
+        line = f"seed {run.recipe.seed:<4} {sentences.in_words(score) if score else run.stopped_because}"
+        console.print(terminal.printable(f"{line}  {run.folder}"))
+        for finding in run.findings:
+            if finding.recovered_at is None:
+                terminal.print_finding(console, finding)
+
+    done, spread = train_seeds_job(
+        count, recipe, out=out, save=True, force=force, observe=_notes_to(error.print), done=show
+    )
+    if done[-1].interrupted:
+        return interrupted(done[-1], common)
+    if spread is not None:
+        console.print(terminal.printable(spread.line))
+    first = done[0]
+    if first.baselines:
+        best, score = max(first.baselines.items(), key=lambda named: named[1].accuracy)
+        console.print(
+            terminal.printable(f"The best baseline of seed {first.recipe.seed}, {best}: {sentences.in_words(score)}")
+        )
+    if first.looks is not None:
+        console.print(terminal.printable(sentences.looks_in_words(first.looks)))
+    if common.json:
+        runs = [run.as_json() for run in done]
+        print(json.dumps({**runs[0], "runs": runs, "spread": spread.as_json() if spread else None}))
+    return 0

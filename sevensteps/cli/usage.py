@@ -1,0 +1,71 @@
+"""What cannot be meant as typed, in words: with the names that the usage line has, and what to type instead."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cyclopts
+from cyclopts import App
+
+from ..errors import nearest
+
+
+def usage_in_words(error: cyclopts.CycloptsError, arguments: Sequence[str], app: App) -> tuple[str, str]:
+    """The message and the hint for what the parser refuses."""
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    if arguments and arguments[0].startswith("-") and verb not in app:
+        hint = f"{nearest(arguments[0], ['--help', '--version'])} sevensteps --help lists the verbs."
+        return f'Unknown option "{arguments[0]}".', hint
+    if verb not in app:
+        return _plain(error), "sevensteps --help lists the verbs."
+    hint = f"sevensteps {verb} --help shows what it takes."
+    if isinstance(error, cyclopts.MissingArgumentError) and error.argument is not None:
+        flag = error.keyword or next((token.keyword for token in error.argument.tokens if token.keyword), None)
+        is_flag = flag is not None or error.argument.index is None
+        what = f"{flag or error.argument.name} needs a value" if is_flag else f"{verb} needs {_named(error.argument)}"
+        return f"{what}.", hint
+    if isinstance(error, cyclopts.UnusedCliTokensError) and error.unused_tokens:
+        return _left_over(verb, error.unused_tokens, arguments, hint)
+    return _plain(error), hint
+
+
+def _left_over(verb: str, unused: Sequence[str], arguments: Sequence[str], hint: str) -> tuple[str, str]:
+    """What is said of words that nothing takes: perhaps of a path with a space in it that is not quoted."""
+    words = list(arguments)
+    first = words.index(unused[0]) if unused[0] in words else 0
+    for start in range(1, first):
+        for end in range(first + 1, len(words) + 1):
+            path = " ".join(words[start:end])
+            if os.path.exists(path):
+                typed = shlex.join([*words[:start], path, *words[end:]])
+                return f"{path} was typed as {end - start} words.", f"With quotes it is one: sevensteps {typed}"
+    many = f"{len(unused)} words are" if len(unused) > 1 else "a word is"
+    return f"{verb}: {many} left over that it does not take: {shlex.join(unused)}.", hint
+
+
+def _plain(error: cyclopts.CycloptsError) -> str:
+    """The parser's own words, in which a flag that was typed as a word of its own is called as in the usage line."""
+    text = str(error)
+    argument = error.argument
+    if argument is None or argument.index is None or any(token.keyword for token in argument.tokens):
+        return text
+    return re.sub(rf"(?<!\S){re.escape(argument.name)}\b", _named(argument), text)
+
+
+def _named(argument: Any) -> str:
+    """A word of the usage line: SOURCE for --source."""
+    return str(argument.name).lstrip("-").replace("-", "_").upper()
+
+
+def with_names(hint: str, given: Mapping[str, Any]) -> str:
+    """A hint in which RUN and SOURCE are what was typed as such, where one was."""
+
+    def named(found: re.Match[str]) -> str:
+        name = given.get(found[2].lower())
+        return f"{found[1]} {shlex.quote(str(name))}" if name else found[0]
+
+    return re.sub(r"\b(sevensteps [a-z]+|--recipe) (RUN|SOURCE)\b", named, hint)

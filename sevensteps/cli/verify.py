@@ -1,0 +1,35 @@
+"""`sevensteps verify`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from .flags import Common
+
+
+def verify(thing: Path, *, rerun: bool = False, common: Common = Common()) -> int:
+    """Hold a run, a model or a store against its checksums; exit code 1 if something is not as it must be.
+
+    Parameters
+    ----------
+    thing
+        A run's folder, its name under runs/, a model.safetensors, or a store.
+    rerun
+        Train the run again from its recipe, and compare byte for byte.
+    """
+    from ..jobs.verify import verify as verify_job
+    from ..show import terminal
+
+    console, error = terminal.consoles(quiet_stdout=common.json)
+    with terminal.training(error, error) as observe:
+        checks = verify_job(thing, rerun=rerun, observe=observe)
+    passed = all(check.passed for check in checks)
+    if common.json:
+        print(json.dumps({"passed": passed, "checks": [dataclasses.asdict(check) for check in checks]}))
+        return 0 if passed else 1
+    terminal.print_table(
+        console, ("what", "", "seen"), [(c.name, "ok" if c.passed else "WRONG", c.line) for c in checks]
+    )
+    return 0 if passed else 1

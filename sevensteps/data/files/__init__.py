@@ -1,0 +1,1 @@
+"""Picture files: folders, archives, tables and Parquet."""

@@ -1,0 +1,198 @@
+"""Archives of class folders: zip and tar, read member by member; nothing is ever extracted to the disk.
+
+A zip and a plain tar are read in any order. A compressed tar can only be read from its beginning, so its pictures come
+in the order in which they lie there, and each pass unpacks it once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import lzma
+import re
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from ...base.words import text_of
+from ...errors import DataError
+from ..decode import LARGEST_FILE
+from .catalog import Catalog, Content, File, How
+from .class_folders import Entry, arranged
+
+_ARCHIVE = re.compile(r"\.(zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2?|txz)\Z", re.IGNORECASE)
+
+
+# What the readers of the standard library raise for an archive that is damaged, or of a kind that they cannot read.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+
+
+_TWICE = "is in the archive twice"
+
+
+def is_archive(path: str) -> bool:
+    """Whether a file's name ends as that of an archive that is read here."""
+    return _ARCHIVE.search(path) is not None
+
+
+def scan_archive(path: Path, how: How) -> Catalog:
+    """What an archive of class folders holds.
+
+    Raises:
+        DataError: it is damaged, or as `tree.scan`.
+    """
+    with _damage_named(path):
+        if path.name.lower().endswith(".zip"):
+            names, members = _members_of_zip(path)
+            contents: Callable[[Iterable[File]], Iterator[Content]] = partial(_from_zip, path, members)
+        elif path.name.lower().endswith(".tar"):
+            names, places = _members_of_tar(path)
+            contents = partial(_from_plain_tar, path, places)
+        else:
+            names, _ = _members_of_tar(path)
+            contents = partial(_from_packed_tar, path)
+    catalog = arranged(path, _as_entries(names), contents, how)
+    if contents.func is _from_packed_tar:  # type: ignore[attr-defined]
+        order = {name: number for number, (name, _) in enumerate(names)}
+        splits = {split: sorted(files, key=lambda file: order[file.path]) for split, files in catalog.splits.items()}
+        catalog = dataclasses.replace(catalog, splits=splits)
+    return dataclasses.replace(catalog, holder_of=lambda inside: str(path))
+
+
+@contextlib.contextmanager
+def _damage_named(path: Path, name: str = "") -> Iterator[None]:
+    """Inside, whatever a reader raises for a damaged archive is a `DataError`.
+
+    Raises:
+        DataError: naming the archive, or the member `name` of it.
+    """
+    try:
+        yield
+    except _DAMAGE as error:
+        what = name or f"{path} as an archive"
+        raise DataError(
+            f"{what} cannot be read: {error!s:.200}.", hint="Copy or download the archive again."
+        ) from error
+
+
+def _as_entries(names: Sequence[tuple[str, str]]) -> Callable[[str], Sequence[Entry]]:
+    """What lies in each folder, from the paths of all members and what they are."""
+    inside: dict[str, dict[str, str]] = {"": {}}
+    for path, is_a in names:
+        parts = path.split("/")
+        if path.startswith("/") or any(part in ("", ".", "..") for part in parts):
+            inside[""][f"({path})"] = "has a path that leads out of the archive"
+            continue
+        for depth in range(len(parts)):
+            above, name = "/".join(parts[:depth]), parts[depth]
+            there = inside.setdefault(above, {})
+            what = is_a if depth == len(parts) - 1 else "folder"
+            there[name] = _TWICE if there.get(name, "folder") != "folder" else what
+    return lambda place: [Entry(name, is_a) for name, is_a in inside.get(place, {}).items()]
+
+
+# Zip
+
+
+def _members_of_zip(path: Path) -> tuple[list[tuple[str, str]], dict[str, zipfile.ZipInfo]]:
+    names, members = [], {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            name = member.filename.rstrip("/")
+            names.append((name, _kind_in_zip(member)))
+            members[name] = member
+    return names, members
+
+
+def _kind_in_zip(member: zipfile.ZipInfo) -> str:
+    if member.is_dir():
+        return "folder"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "is a link, and none in an archive is followed"
+    if member.flag_bits & 1:
+        return "is encrypted"
+    return _unless_too_large(member.file_size)
+
+
+def _from_zip(path: Path, members: dict[str, zipfile.ZipInfo], files: Iterable[File]) -> Iterator[Content]:
+    with _damage_named(path):
+        archive = zipfile.ZipFile(path)  # what is given out reads it later, and closes it as it goes
+
+    def read(name: str) -> bytes:
+        with _damage_named(path, text_of(f"{path}/{name}")), archive.open(members[name]) as file:
+            return file.read(LARGEST_FILE)
+
+    return (partial(read, file.path) for file in files)
+
+
+# Tar
+
+
+def _members_of_tar(path: Path) -> tuple[list[tuple[str, str]], dict[str, tuple[int, int]]]:
+    """The members with what they are, and where the bytes of each lie in a tar that is not compressed."""
+    names, places = [], {}
+    with tarfile.open(path, "r:*") as archive:
+        for member in archive:
+            name = _tar_name(member)
+            names.append((name, _kind_in_tar(member)))
+            places[name] = (member.offset_data, member.size)
+    return [one for one in names if one[0] != "."], places
+
+
+def _tar_name(member: tarfile.TarInfo) -> str:
+    return member.name.removeprefix("./") or "."
+
+
+def _kind_in_tar(member: tarfile.TarInfo) -> str:
+    if member.isdir():
+        return "folder"
+    if member.issym() or member.islnk():
+        return "is a link, and none in an archive is followed"
+    if not member.isreg() or member.sparse is not None:
+        return "is no plain file"
+    return _unless_too_large(member.size)
+
+
+def _from_plain_tar(path: Path, places: dict[str, tuple[int, int]], files: Iterable[File]) -> Iterator[Content]:
+    def read(name: str) -> bytes:
+        start, size = places[name]
+        with _damage_named(path, text_of(f"{path}/{name}")), path.open("rb") as archive:
+            archive.seek(start)
+            return archive.read(size)
+
+    for file in files:
+        yield partial(read, file.path)
+
+
+def _from_packed_tar(path: Path, files: Iterable[File]) -> Iterator[Content]:
+    wanted = iter(files)
+    if (file := next(wanted, None)) is None:
+        return
+    with _damage_named(path), tarfile.open(path, "r|*") as archive:
+        for member in archive:
+            if _tar_name(member) != file.path or not member.isreg():
+                continue
+            packed = archive.extractfile(member)
+            assert packed is not None
+            content = packed.read()
+            yield partial(bytes, content)
+            if (file := next(wanted, None)) is None:
+                return
+    raise DataError(f"{path} has changed while it was read.", hint="Try again when nothing writes to it.")
+
+
+def _unless_too_large(size: int) -> str:
+    return "file" if size <= LARGEST_FILE else f"has {size:,} bytes, and at most {LARGEST_FILE:,} are read"

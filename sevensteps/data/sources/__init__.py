@@ -1,0 +1,1 @@
+"""Named sources, arrays, and datasets of other libraries."""

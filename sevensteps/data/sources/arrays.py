@@ -1,0 +1,207 @@
+"""Arrays as a source: an `.npz`, or a folder of `.npy`, with pictures and labels for each split.
+
+What an array is shows in its shape, and which split it is of in its name: `x_train` and `y_train`, `train_images` and
+`train_labels`, or just `images` and `labels`. No array that needs pickle is read.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64, Shaped, UInt8
+
+from ...base.words import counted
+from ...errors import DataError
+from ..files.catalog import Say, in_order, split_named
+from ..images import Images, Splits
+
+_NAMES = ("classes", "class_names", "label_names", "target_names")
+
+
+def holds_arrays(path: Path) -> bool:
+    """Whether a path is a source of arrays: an `.npz`, an `.npy`, or a folder with one in it."""
+    if path.is_dir():
+        return any(path.glob("*.npy"))
+    return path.suffix.lower() in (".npz", ".npy")
+
+
+def load_arrays(path: Path, say: Say) -> Splits:
+    """The pictures that arrays hold.
+
+    Raises:
+        DataError: a file that cannot be read, or arrays that are no pictures with labels.
+    """
+    arrays = _read(path)
+    names = next((_strings(arrays.pop(name)) for name in _NAMES if name in arrays and arrays[name].ndim == 1), None)
+    by_split: dict[str, dict[str, Any]] = {}
+    for name, array in arrays.items():
+        by_split.setdefault(split_named(name) or "train", {})[name] = array
+    found = {split: _pair(path, split, of_split) for split, of_split in by_split.items()}
+    if "train" not in found:
+        raise DataError(f"{path}: no array to train on: it has {_listed(arrays)}.", hint="Call them x_train, y_train.")
+    labels = {split: of for split, (_, of) in found.items()}
+    classes, numbers = _numbered(path, labels, names)
+    images = {
+        split: Images(as_bytes(f"{path}: {split}", pixels, say), numbers[split], classes, split)
+        for split, (pixels, _) in found.items()
+    }
+    return Splits(images["train"], images.get("test"), images.get("valid"), path.name)
+
+
+def as_bytes(name: str, pixels: Shaped[np.ndarray, "n ..."], say: Say) -> UInt8[np.ndarray, "n channels height width"]:
+    """Pictures as Images have them: bytes, with the channels first.
+
+    What lies between 0 and 1, or has 16 bits, is scaled, and that is said.
+
+    Raises:
+        DataError: values or shapes that pictures do not have.
+    """
+    if pixels.ndim == 3:
+        pixels = pixels[:, None]
+    elif pixels.ndim == 4 and pixels.shape[3] in (1, 3) and pixels.shape[1] not in (1, 3):
+        pixels = pixels.transpose(0, 3, 1, 2)
+    if pixels.ndim != 4 or pixels.shape[1] not in (1, 3):
+        raise DataError(
+            f"{name}: an array of shape {pixels.shape} is no set of grey or color pictures.",
+            hint="(n, height, width), (n, height, width, 3) or (n, 3, height, width)",
+        )
+    if pixels.dtype == np.uint8 or not pixels.size:
+        return np.ascontiguousarray(pixels, dtype=np.uint8)
+    if pixels.dtype.kind not in "buif":
+        raise DataError(f"{name}: values of type {pixels.dtype} are no pixels.", hint="Give numbers from 0 to 255.")
+    low, high = float(pixels.min()), float(pixels.max())
+    whole = pixels.dtype.kind in "bui" or (np.isfinite(high) and bool((pixels == np.rint(pixels)).all()))
+    if pixels.dtype.kind in "bf" and low >= 0 and high <= 1:
+        scale = 255.0
+    elif pixels.dtype == np.uint16 and high > 255:
+        scale = 255 / 65535
+    elif whole and low >= 0 and high <= 255 and not (pixels.dtype.kind == "f" and high <= 16):
+        return np.ascontiguousarray(pixels, dtype=np.uint8)
+    else:
+        raise DataError(
+            f"{name}: values from {low:g} to {high:g} are no pixels.",
+            hint="Give bytes, 0 to 255, or fractions, 0 to 1, and leave out what centers or scales them (Normalize): "
+            "training does that by itself.",
+        )
+    say(f"{name}: values up to {high:g} are scaled to 255")
+    return np.ascontiguousarray(np.rint(pixels.astype(np.float32) * scale), dtype=np.uint8)
+
+
+def look_at(path: Path) -> tuple[dict[str, int], tuple[int, int, int]]:
+    """How many pictures of each class there are to train on, and their shape; no pixel is read.
+
+    Raises:
+        DataError: as `load_arrays`.
+    """
+    arrays = _read(path, without_pixels=True)
+    names = next((_strings(arrays.pop(name)) for name in _NAMES if name in arrays and arrays[name].ndim == 1), None)
+    of_train = {name: array for name, array in arrays.items() if (split_named(name) or "train") == "train"}
+    pixels, labels = _pair(path, "train", of_train)
+    classes, numbers = _numbered(path, {"train": labels}, names)
+    counts = np.bincount(numbers["train"], minlength=len(classes)).tolist()
+    if pixels.ndim == 4 and pixels.shape[3] in (1, 3) and pixels.shape[1] not in (1, 3):
+        shape = pixels.shape[3], pixels.shape[1], pixels.shape[2]
+    else:
+        shape = pixels.shape[1:] if pixels.ndim == 4 else (1, *pixels.shape[1:])
+    return dict(zip(classes, counts, strict=True)), shape
+
+
+def _read(path: Path, *, without_pixels: bool = False) -> dict[str, Any]:
+    """The arrays by name; `without_pixels`, those of three axes and more have the right shape and no values.
+
+    Raises:
+        DataError: damaged, or they need pickle.
+    """
+    one = path
+    try:
+        if path.suffix.lower() == ".npz":
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:  # noqa: TID251 - a user's arrays; pickles are refused
+                return {name: _unread(file, name) if without_pixels else file[name] for name in file.files}
+        folder = path if path.is_dir() else path.parent
+        arrays = {}
+        for one in sorted(folder.glob("*.npy")):
+            arrays[one.stem] = np.load(one, mmap_mode="r" if without_pixels else None, allow_pickle=False)  # noqa: TID251 - as above
+        return arrays
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, SyntaxError) as error:
+        reason = "it needs pickle, which could run code" if "allow_pickle" in str(error) else f"{error!s:.200}"
+        raise DataError(f"{one} cannot be read: {reason}.", hint="Save it anew with numpy.savez.") from error
+
+
+def _unread(file: Any, name: str) -> Any:
+    """An array of an `.npz` that has the right shape, and no memory where it has two axes or more."""
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    with file.zip.open(f"{name}.npy") as member:
+        read = headers.get(np.lib.format.read_magic(member))
+        shape, _, kind = read(member) if read else ((), False, np.dtype(np.uint8))
+    return file[name] if len(shape) < 2 else np.broadcast_to(np.zeros((), kind), shape)
+
+
+def _pair(path: Path, split: str, arrays: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The pictures and the labels of a split.
+
+    Raises:
+        DataError: there is not one of each.
+    """
+    pictures = [array for array in arrays.values() if array.ndim >= 3]
+    flat = [array for array in arrays.values() if array.ndim == 2 and array.shape[1] > 1]
+    labels = [array for array in arrays.values() if array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)]
+    if not pictures and len(flat) == 1 and (side := round(flat[0].shape[1] ** 0.5)) ** 2 == flat[0].shape[1]:
+        pictures = [flat[0].reshape(-1, side, side)]
+    if len(pictures) != 1 or len(labels) != 1:
+        raise DataError(
+            f"{path}: for {split}, one array of pictures and one of labels are needed, and there are "
+            f"{_listed(arrays)}.",
+            hint="Save them as x_train and y_train (and x_test, y_test).",
+        )
+    if len(pictures[0]) != len(labels[0]):
+        raise DataError(
+            f"{path}: for {split} there are {counted(len(pictures[0]), 'picture')} and "
+            f"{counted(len(labels[0]), 'label')}.",
+            hint="Check that the arrays belong together.",
+        )
+    return pictures[0], labels[0].reshape(-1)
+
+
+def _numbered(
+    path: Path, labels: Mapping[str, Any], names: Sequence[str] | None
+) -> tuple[tuple[str, ...], dict[str, Int64[np.ndarray, " n"]]]:
+    """The names of the classes, and the labels as places in them.
+
+    Raises:
+        DataError: labels that are no names or whole numbers, or that no name is given for.
+    """
+    for of_split in labels.values():
+        if of_split.dtype.kind not in "buiUS":
+            raise DataError(
+                f"{path}: labels of type {of_split.dtype} are neither names nor whole numbers.",
+                hint="labels.astype(int)",
+            )
+    if names is not None and all(of_split.dtype.kind in "bui" for of_split in labels.values()):
+        for split, of_split in labels.items():
+            wrong = np.flatnonzero((of_split.astype(np.int64) < 0) | (of_split.astype(np.int64) >= len(names)))
+            if len(wrong):
+                raise DataError(
+                    f"{path}: label {of_split[wrong[0]]} of {split}/{wrong[0]} has no name: there are {len(names)}.",
+                    hint="Check the labels.",
+                )
+        return tuple(names), {split: of_split.astype(np.int64) for split, of_split in labels.items()}
+    texts = {split: _strings(of_split) for split, of_split in labels.items()}
+    classes = in_order(name for of_split in texts.values() for name in of_split)
+    places = {name: place for place, name in enumerate(classes)}
+    return classes, {
+        split: np.array([places[name] for name in of_split], dtype=np.int64) for split, of_split in texts.items()
+    }
+
+
+def _strings(values: Any) -> list[str]:
+    if values.dtype.kind == "S":
+        return [value.decode("utf-8", "backslashreplace") for value in values.tolist()]
+    return [str(int(value)) if values.dtype.kind == "b" else str(value) for value in values.tolist()]
+
+
+def _listed(arrays: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in arrays.items()) or "none"

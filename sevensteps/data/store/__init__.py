@@ -1,0 +1,1 @@
+"""Stores: sets of pictures larger than memory."""

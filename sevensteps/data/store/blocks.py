@@ -1,0 +1,171 @@
+"""Blocks: the pictures of a store as batches, read from the disk as they are needed, a window ahead in one thread.
+
+A shuffled epoch takes the blocks in a random order; so many of them as make up a window of 4 MiB are read together,
+and the window's rows are mixed. Two windows are in memory: one is given out while the other is read. The order is a
+pure function of (seed, epoch), and an epoch can be entered at any batch: what lies before is not read. `prepare` has
+put the rows of the whole set into a random order before, so that each block is a fair sample of all.
+
+Every block is held against its checksum the first time that it is read by a process, in the thread that reads. That
+thread asks for Python's lock as seldom as it can, since the one that trains holds it: with each call that reads.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import mmap
+import os
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64, UInt8, UInt32
+
+from ...base import growing_file
+from ...base.seeds import ORDER, seed_of
+from ...errors import DataError
+
+WINDOW = 4 << 20  # bytes; two are in memory
+
+
+Shuffled = tuple[int, int]  # (seed, epoch) that an order is made of; none for the order in the file
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Pictures in a file, one after the other: where they are, and what each block of them must be."""
+
+    path: Path
+    offset: int  # of the first pixel in the file
+    shape: tuple[int, int, int]
+    labels: Int64[np.ndarray, " n"]
+    rows: int  # of a block; the last one may have fewer
+    checksums: UInt32[np.ndarray, " blocks"]  # CRC-32
+    window: int = WINDOW
+    checked: set[int] = field(default_factory=set)  # blocks that were read before
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def order(self, shuffled: Shuffled | None) -> Int64[np.ndarray, " n"]:
+        """The rows in the order in which `batches` gives them."""
+        if not len(self):
+            return np.empty(0, dtype=np.int64)
+        found = []
+        for window, blocks in enumerate(self._windows(shuffled)):
+            rows = np.concatenate([np.arange(*self._range(block)) for block in blocks.tolist()])
+            found.append(rows if shuffled is None else rows[_mixed(shuffled, window, len(rows))])
+        return np.concatenate(found)
+
+    def batches(
+        self, size: int, start: int = 0, shuffled: Shuffled | None = None
+    ) -> Iterator[tuple[UInt8[np.ndarray, "batch channels height width"], Int64[np.ndarray, " batch"]]]:
+        """Batches of `size` pictures from batch `start` on; the next one overwrites the pixels of the one before.
+
+        Raises:
+            DataError: a block is damaged, or the file has become shorter.
+        """
+        windows = self._windows(shuffled)
+        counts = [sum(stop - first for first, stop in map(self._range, blocks.tolist())) for blocks in windows]
+        begins = np.cumsum([0, *counts])
+        position = start * size
+        if position >= len(self):
+            return
+        window = int(np.searchsorted(begins, position, side="right")) - 1
+        values = math.prod(self.shape)
+        out = np.empty((min(size, len(self)), values), dtype=np.uint8)
+        pixels = [_memory(max(counts), values) for _ in range(min(2, len(windows)))]
+        # Closed with the generator, also by an interrupt: the read under way is waited for, and no other begins.
+        with self.path.open("rb", buffering=0) as file, ThreadPoolExecutor(1, "sevensteps-blocks") as thread:
+
+            def read_ahead(window: int) -> Future[Int64[np.ndarray, " rows"]]:
+                for block in windows[window].tolist():  # told of all at once, the system reads them at once
+                    first, stop = self._range(block)
+                    growing_file.will_need(file, self.offset + first * values, (stop - first) * values)
+                return thread.submit(self._read, file, windows[window], pixels[window % 2])
+
+            read = read_ahead(window)
+            filled, targets = 0, np.empty(len(out), dtype=np.int64)
+            while True:
+                labels, of_window = read.result(), pixels[window % 2]
+                if window + 1 < len(windows):
+                    read = read_ahead(window + 1)
+                order = _mixed(shuffled, window, len(labels)) if shuffled else np.arange(len(labels))
+                at = position - int(begins[window])
+                while at < len(order):
+                    some = order[at : at + len(out) - filled]
+                    part = slice(filled, filled + len(some))
+                    np.take(of_window, some, axis=0, out=out[part], mode="clip")  # "raise" would copy
+                    targets[part] = labels[some]
+                    at, position, filled = at + len(some), position + len(some), filled + len(some)
+                    if filled == len(out) or position == len(self):
+                        yield out[:filled].reshape(filled, *self.shape), targets[:filled]
+                        filled, targets = 0, np.empty(len(out), dtype=np.int64)
+                window += 1
+                if window == len(windows):
+                    return
+
+    def damaged(self, file: io.FileIO) -> Iterator[tuple[int, bool]]:
+        """Each block's size in bytes, and whether it is not what it must be; in the order of the file."""
+        size = math.prod(self.shape)
+        buffer = np.empty(self.rows * size, dtype=np.uint8)
+        for block, checksum in enumerate(self.checksums.tolist()):
+            first, stop = self._range(block)
+            part = buffer[: (stop - first) * size]
+            yield (
+                len(part),
+                not growing_file.read_at(file, self.offset + first * size, part) or zlib.crc32(part.data) != checksum,
+            )
+
+    def _windows(self, shuffled: Shuffled | None) -> list[Int64[np.ndarray, " blocks"]]:
+        """The blocks of each window."""
+        count = len(self.checksums)
+        order = np.arange(count) if shuffled is None else _random(*shuffled).permutation(count)
+        at_once = max(1, self.window // (self.rows * math.prod(self.shape)))
+        return [order[first : first + at_once] for first in range(0, count, at_once)]
+
+    def _range(self, block: int) -> tuple[int, int]:
+        """The first row of a block, and the one after its last."""
+        return block * self.rows, min((block + 1) * self.rows, len(self))
+
+    def _read(
+        self, file: io.FileIO, blocks: Int64[np.ndarray, " blocks"], pixels: UInt8[np.ndarray, "most values"]
+    ) -> Int64[np.ndarray, " rows"]:
+        """Fill a window's memory, and give its labels.
+
+        Raises:
+            DataError: a block is damaged, or not there.
+        """
+        size, filled, labels = pixels.shape[1], 0, []
+        for block in blocks.tolist():
+            first, stop = self._range(block)
+            part = pixels[filled : filled + stop - first].reshape(-1)
+            whole = growing_file.read_at(file, self.offset + first * size, part)
+            if not whole or (block not in self.checked and zlib.crc32(part.data) != self.checksums[block]):
+                raise DataError(
+                    f"{self.path}: pictures {first:,} to {stop - 1:,} of a split are damaged"
+                    f"{'' if whole else ': the file has become shorter'}.",
+                    hint=f"Copy it again, or prepare it again. What else is damaged: sevensteps verify {self.path}",
+                )
+            self.checked.add(block)
+            labels.append(self.labels[first:stop])
+            filled += stop - first
+        return np.concatenate(labels)
+
+
+def _memory(rows: int, values: int) -> UInt8[np.ndarray, "rows values"]:
+    """Memory for a window, which goes back to the system with it; what Python's allocator is given once it keeps."""
+    flags = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix" else {}
+    return np.frombuffer(mmap.mmap(-1, rows * values, **flags), dtype=np.uint8).reshape(rows, values)
+
+
+def _random(*parts: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(seed_of(*parts, ORDER)))
+
+
+def _mixed(shuffled: Shuffled, window: int, count: int) -> Int64[np.ndarray, " count"]:
+    """The rows of a window in the order in which they are given out."""
+    return _random(*shuffled, window).permutation(count)

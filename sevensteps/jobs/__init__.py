@@ -1,0 +1,1 @@
+"""What each verb does: the verb is the file."""

@@ -1,0 +1,217 @@
+"""What the report of a saved run is made of: its checkpoint, its predictions, and its pictures. Nothing is trained."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..base import files
+from ..data.folds import whole
+from ..errors import SevenstepsError
+from ..recipes.recipe import Recipe
+from ..recipes.settings import recorded_in, shipped_recipes
+from ..records.report import Answered, Confused, Mistakes, Report
+from ..records.scores import OUT_OF_FOLD, Against, Coverage, Imbalance, Score
+from ..runs import checkpoint
+from ..runs.checkpoint import Checkpoint
+from ..runs.pictures import as_it_is, with_test
+from ..runs.recorded import same_pictures
+from ..runs.saved import (
+    checkpoint_of,
+    corrections_of,
+    find,
+    findings_of,
+    judgement_of,
+    mapping,
+    reading_judgement,
+    tables_in,
+)
+from ..trust.audit.audit import audited, split_anew
+from .advice import doubts_of, following_of, verdict_of
+from .xray import view_with_a_mistake
+
+if TYPE_CHECKING:
+    from ..data.images import Splits
+    from ..trust.predictions import Predictions
+
+
+_COUNTS = ("test", OUT_OF_FOLD, "valid")  # splits: the first that is there is the result
+
+
+PAIRS, PICTURES_EACH, SUREST = 8, 6, 24  # kinds of mistakes, pictures of each, and surest mistakes that are shown
+
+
+def write_report(folder: Path, out: Path | None = None) -> Path:
+    """Write the report of a run into its folder, or to `out`, and say where: the same bytes for the same run.
+
+    Raises:
+        RunError: no such run, one in which nothing was saved yet, or one whose files are damaged.
+        RecipeError: its recipe is damaged.
+        FileError: the file cannot be written.
+    """
+    from ..show.report.report import page
+
+    folder = find(folder)
+    target = folder / checkpoint.REPORT if out is None else out
+    files.write(target, page(collect(folder)))
+    return target
+
+
+def collect(folder: Path) -> Report:
+    """Everything that the report of a run shows, from what its folder holds and, where they are there, its pictures.
+
+    What cannot be had is named in `missing` with the reason.
+
+    Raises:
+        RunError: no such run, one in which nothing was saved yet, or one whose files are damaged.
+        RecipeError: its recipe is damaged.
+    """
+    from ..show.report.audit import shown_in
+
+    folder = find(folder)
+    found = checkpoint_of(folder)
+    recipe = Recipe.from_toml(found.recipe)
+    recorded = recorded_in(found.recipe)
+    classes = tuple(found.about.get("classes") or recipe.classes)
+    judgement, problem = judgement_of(folder, found)
+    unjudged = f"{problem} sevensteps judge makes it again."
+    tables = tables_in(folder, classes) if judgement else {}
+    split = next((name for name in _COUNTS if name in tables), None)
+    table = tables[split] if split else None
+    source, splits, gone = _pictures(folder, recipe, recorded)
+    missing: dict[str, str] = {}
+    figures = calibrated = mistakes = None
+    scores: dict[str, Score] = {}
+    if table is None:
+        missing |= dict.fromkeys(("result", "mistakes", "surest", "classes", "calibration"), unjudged)
+    else:
+        from ..trust.calibration import calibration
+        from ..trust.scores import score_of, score_table
+
+        figures = score_table(table)
+        scores = {name: score_of(tables[name], recipe.folds) for name in _COUNTS if name in tables}
+        temperature = float(found.about.get("temperature") or 1.0)
+        calibrated = calibration(table.split, temperature, table.probabilities, table.labels)
+        mistakes = _mistakes(table, splits, gone)
+    with reading_judgement():
+        coverage = Coverage.from_json(judgement.get("coverage"))
+        answers = mapping(judgement.get("baselines"))
+        baselines = {name: Score.from_json(score, split or "") for name, score in answers.items()}
+        against = Against.from_json(judgement.get("against_best_baseline"))
+        imbalance = Imbalance.from_json(judgement.get("imbalance"))
+    if coverage is None:
+        missing["coverage"] = "every picture is answered." if table is not None else unjudged
+    if not found.epochs:
+        missing["curves"] = "no epoch is done yet."
+    if splits is None:
+        missing |= dict.fromkeys(("data", "steps"), gone)
+    view, problem = view_with_a_mistake(folder, found, recipe, splits) if splits else (None, "")
+    if splits and view is None:
+        missing["steps"] = problem
+    findings = findings_of(found)
+    audit = split_anew(audited(source), splits) if source and splits else None
+    name = folder.resolve().name
+    return Report(
+        run=name,
+        verdict=verdict_of(found, scores, against),
+        doubts=doubts_of(found, scores, findings, audit, judgement, imbalance),
+        following=following_of(name, found, recipe, scores, findings, audit, mistakes, imbalance is not None),
+        classes=classes,
+        scores=scores,
+        baselines=baselines,
+        history=found.epochs,
+        validated_on="test" if recipe.validate_on == "test" else "validation",
+        kept_epoch=found.kept_epoch,
+        stopped_because=found.stopped or "it was cut off, or is under way",
+        mistakes=mistakes,
+        figures=figures,
+        calibration=calibrated,
+        coverage=coverage,
+        audit=audit,
+        source=(splits.source if splits else "") or recipe.source,
+        origins={name: images.origin for name, images in splits.present().items()} if splits else {},
+        looked_at=_pixels_of(splits, shown_in(audit)) if splits and audit else {},
+        findings=findings,
+        xray=view.xray if view else None,
+        chain=view.chain if view else None,
+        place=view.place if view else "",
+        recipe=found.recipe,
+        recorded=dict(_flat(recorded)),
+        digests=_digests(found, judgement),
+        repeat=f"sevensteps train --recipe {shlex.quote(name if name not in shipped_recipes() else f'./{name}')}",
+        missing=missing,
+    )
+
+
+def _pictures(folder: Path, recipe: Recipe, recorded: Mapping[str, Any]) -> tuple[Splits | None, Splits | None, str]:
+    """The pictures of the source, and as the run was trained on them; or why they cannot be had."""
+    try:
+        fix = corrections_of(folder, recipe, recorded)
+        source = as_it_is(recipe, lambda event: None, fix)
+        splits = recipe.held_out(with_test(recipe, source, lambda event: None))
+    except SevenstepsError as error:
+        return None, None, error.message
+    if not same_pictures(recorded, splits):
+        why = f"the pictures of {recipe.source} are others now than those that the run was trained on."
+        return None, None, why
+    return source, splits, ""
+
+
+def _pixels_of(splits: Splits, ids: Sequence[str]) -> dict[str, np.ndarray]:
+    """The pixels of pictures by their names."""
+    wanted = set(ids)
+    return {
+        name: images.pixels[row]
+        for images in splits.present().values()
+        for row, name in enumerate(images.ids)
+        if name in wanted
+    }
+
+
+def _mistakes(table: Predictions, splits: Splits | None, gone: str) -> Mistakes:
+    """What the model gets wrong: by kind, the most frequent first, and the surest."""
+    from ..trust.intervals import wilson
+
+    images = whole(splits) if splits and table.split == OUT_OF_FOLD else getattr(splits, table.split, None)
+    place = {name: row for row, name in enumerate(images.ids)} if images is not None else {}
+    answers = table.predicted
+    sure = table.probabilities[np.arange(len(answers)), answers]
+    wrong = np.flatnonzero(answers != table.labels)
+    wrong = wrong[np.lexsort((wrong, -sure[wrong]))]  # the surest first, and the same order for the same numbers
+
+    def answered(row: int) -> Answered:
+        name = table.ids[row]
+        pixels = images.pixels[place[name]] if images is not None and name in place else None
+        label, answer = table.classes[table.labels[row]], table.classes[answers[row]]
+        return Answered(name, label, answer, float(sure[row]), pixels)
+
+    kinds: dict[tuple[int, int], list[int]] = {}
+    for row in wrong.tolist():
+        kinds.setdefault((int(table.labels[row]), int(answers[row])), []).append(row)
+    counts = np.bincount(table.labels, minlength=len(table.classes))
+    pairs = []
+    for (label, answer), rows in sorted(kinds.items(), key=lambda kind: (-len(kind[1]), kind[0]))[:PAIRS]:
+        n = int(counts[label])
+        shown = [answered(row) for row in rows[:PICTURES_EACH]]
+        pairs.append(Confused(table.classes[label], table.classes[answer], len(rows), n, wilson(len(rows), n), shown))
+    surest = [answered(row) for row in wrong[:SUREST].tolist()]
+    return Mistakes(table.split, len(answers), len(wrong), pairs, len(kinds), surest, gone if images is None else "")
+
+
+def _digests(found: Checkpoint, judgement: Mapping[str, Any]) -> dict[str, str]:
+    content = {name: checkpoint.digest(data) for name, data in checkpoint.derived(found).items()}
+    judged = mapping(judgement.get("files")).get(checkpoint.PREDICTIONS)
+    return {**content, **({checkpoint.PREDICTIONS: str(judged)} if judged else {})}
+
+
+def _flat(recorded: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Tables in tables as one: `data.train`."""
+    for key, value in recorded.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", str(value)

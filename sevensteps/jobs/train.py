@@ -1,0 +1,169 @@
+"""`train`: train a classifier as a recipe says, and judge it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base.device import computing_with
+from ..base.interrupts import _interrupts_name
+from ..data.images import Splits
+from ..errors import RecipeError, TrainingError, UsageError
+from ..recipes.choose import choose
+from ..recipes.recipe import Recipe
+from ..recipes.settings import read_recipe, recorded_in
+from ..records.events import Note
+from ..records.scores import Spread
+from ..runs import checkpoint
+from ..runs import folder as folders
+from ..runs.pictures import prepared
+from ..runs.recorded import _say_differences, recorded
+
+if TYPE_CHECKING:
+    from ..records.events import Observe
+    from ..runs.run import Run
+
+
+def train(
+    source: str | Path | None = None,
+    recipe: str | Path | Recipe | None = None,
+    *,
+    out: str | Path | None = None,
+    save: bool = False,
+    force: bool = False,
+    plots: bool = False,
+    exact: bool = False,
+    why: str = "",
+    observe: Observe = lambda event: None,
+    **settings: Any,
+) -> Run:
+    """Train a classifier as the recipe says, and judge it: what `sevensteps train` does.
+
+    Settings given by name take the place of the recipe's. Nothing is written unless `out` names a folder, or `save`
+    asks for the next free one under `runs/`. Where the recipe is a run's, it is said what is another now than it was
+    then; with `exact` that is refused. `why` is what a `Recipe` was chosen for, which its run records.
+
+    Raises:
+        UsageError: a source or recipe of another kind.
+        DataError, RecipeError: pictures or settings that cannot be used.
+        RunError, FileError: the folder is in the way, in use, or cannot be written.
+        TrainingError: the loss became infinite or not a number; recipe and history are saved before.
+    """
+    if isinstance(source, Splits):
+        raise UsageError(
+            "train takes the name or path of pictures, which its recipe can name, and not the Splits themselves.",
+            hint='ss.Recipe.load("linear").learner(splits).fit() trains on them.',
+        )
+    if recipe is not None and not isinstance(recipe, (str, Path, Recipe)):
+        raise UsageError(
+            f"The recipe is {recipe!r:.80}, and must be a name, a file, or a Recipe.",
+            hint="Settings are given by name: ss.train(epochs=3, lr=0.1).",
+        )
+    before = {} if isinstance(recipe, Recipe) else _recorded_with(recipe)
+    if not isinstance(recipe, Recipe):
+        chosen = choose(source, settings, recipe or ("linear" if "model" in settings else None))
+        recipe, why = chosen.with_given(settings), chosen.why
+        if why:
+            observe(Note(why))
+    recipe = recipe.replace(**settings, **({"source": str(source)} if source else {}))
+    from ..runs.judged import count_look
+
+    run, pictures = _trained(recipe, before, out, save, force, plots, exact, observe, why)
+    return count_look([run], pictures, observe)[0]
+
+
+def train_seeds(
+    count: int,
+    recipe: str | Path | Recipe | None = None,
+    *,
+    out: str | Path | None = None,
+    save: bool = False,
+    force: bool = False,
+    observe: Observe = lambda event: None,
+    done: Callable[[Run], None] = lambda run: None,
+    **settings: Any,
+) -> tuple[list[Run], Spread | None]:
+    """The same recipe with so many seeds, from its own on; how far they differ, and apart from it how far pictures do.
+
+    `done` is told of each run as it ends. With `out` they go to its folders `seed-0`, `seed-1`, …. Together they are
+    one look at the test pictures, also where a later one fails. An interrupted run is the last.
+
+    Raises:
+        RecipeError: fewer than two seeds; and as `train`.
+        TrainingError: the loss of a seed, which is named, became infinite or not a number; no further one is trained.
+    """
+    from ..trust.comparison import over_seeds
+
+    if count < 2:
+        raise RecipeError(f"seeds is {count}, and must be 2 or more.", hint="sevensteps train --seeds 20")
+    first = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe or "linear")).replace(**settings)
+    trained: list[tuple[Run, str]] = []
+    try:
+        for seed in range(first.seed, first.seed + count):
+            beside = Path(out) / f"seed-{seed}" if out else None
+            trained.append(_trained(first.replace(seed=seed), {}, beside, save, force, False, False, observe))
+            done(trained[-1][0])
+            if trained[-1][0].interrupted:
+                break
+    except TrainingError as error:
+        error.message = f"Seed {seed}: {error.message}"
+        raise
+    finally:
+        looked = _counted(trained, observe)
+    tables = [next(iter(run.tables.values())) for run in looked if run.tables]
+    return looked, over_seeds(tables) if tables and not looked[-1].interrupted else None
+
+
+def _counted(trained: Sequence[tuple[Run, str]], observe: Observe) -> list[Run]:
+    """The runs with the number of looks; those that were tested on the same pictures are one look at them."""
+    from ..runs.judged import count_look
+
+    looked: dict[int, Run] = {}
+    for pictures in dict.fromkeys(pictures for _, pictures in trained):
+        places = [place for place, (_, tested_on) in enumerate(trained) if tested_on == pictures]
+        looked |= zip(places, count_look([trained[place][0] for place in places], pictures, observe), strict=True)
+    return [looked[place] for place in range(len(trained))]
+
+
+def _trained(
+    recipe: Recipe,
+    before: Mapping[str, Any],
+    out: str | Path | None,
+    save: bool,
+    force: bool,
+    plots: bool,
+    exact: bool,
+    observe: Observe,
+    why: str = "",
+) -> tuple[Run, str]:
+    """A run trained and judged, and the fingerprint of the pictures it was tested on; see `train`."""
+    seconds: dict[str, float] = {}
+    splits, recipe = prepared(recipe, seconds, observe)
+    from ..runs.run import Work
+    from ..runs.training import to_the_end
+    from ..trust.doctor.doctor import Doctor
+
+    with computing_with(recipe.threads):
+        learn = recipe.learner(splits)
+        recipe = recipe.replace(gradient=learn.gradient)  # which is the model's to say
+        learn.xray()  # what cannot be trained is refused before the folder is made, or an earlier run makes way for it
+        now = recorded(splits, recipe, why)
+        _say_differences(before, now, exact, observe)
+        with contextlib.ExitStack() as stack:
+            folder = None
+            if out or save:
+                folder = stack.enter_context(folders.new_folder(recipe, Path(out) if out else None, force=force))
+                stack.enter_context(_interrupts_name(folder))
+                folders.save_corrections(folder, splits.corrected)
+                folders.save_recipe(folder, recipe, now)
+            run = to_the_end(Work(folder, recipe, now, splits, learn, seconds, Doctor(learn), plots), observe)
+            return run, now["data"].get("test", "")
+
+
+def _recorded_with(recipe: str | Path | None) -> dict[str, Any]:
+    """What the run was made with whose recipe this is; nothing for a recipe that ships."""
+    path = Path(recipe or "linear")
+    path = path / checkpoint.RECIPE if path.is_dir() else path
+    return recorded_in(read_recipe(path), str(path)) if path.is_file() else {}

@@ -1,1 +1,0 @@
-"""What needs a trained model: scores with their uncertainty, baselines to hold them against, and what went wrong."""

@@ -1,0 +1,161 @@
+"""lr_find: a range of learning rates to choose from, by trying them on a copy.
+
+Smith, "Cyclical learning rates for training neural networks" (2017), section 3.3, with fastai's exponential sweep.
+What is looked at is not the loss of each batch, which says more about the batch than about the rate, but how much it
+differs from what the untouched model has on the same batch: that is zero while the rate is too low to matter,
+negative where training helps, and positive where it harms, also for a model that is trained already.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..base.seeds import LAYERS, seed_of
+from ..errors import UsageError
+from ..records.events import Batch
+from ..steps.repeat import batches_from, drawn_from
+from ..steps.stop import after
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .learner import Learner
+
+
+WINDOW = 2  # neighbors on each side whose median smooths the curve; a mean would smear the divergence over them
+
+
+DIVERGED = 4.0  # times the untouched model's loss on the same batch: no use in going on
+
+
+NOTICEABLE = 0.1  # share of the starting loss by which it must rise or fall to count
+
+
+@dataclass(frozen=True, repr=False)
+class LRFind:
+    """Rates that were tried, the loss at each, and the range between `low` and `high`.
+
+    `losses[i]` is the starting loss (the untouched model's mean over the batches tried) plus the difference between the
+    model under training and the untouched one on batch `i`, the median of five neighbors.
+
+    Training becomes unsteady where, from its lowest on, the loss first rises by a tenth of the starting loss; `high` is
+    a third of the last rate before. `low` is where the first tenth of the fall was made, but at most a tenth of `high`,
+    and exactly that where the whole fall is less than a tenth of the starting loss: a model that is trained already, or
+    rates that were all too low. `suggestion` is their geometric mean.
+    """
+
+    low: float
+    high: float
+    lrs: tuple[float, ...]
+    losses: tuple[float, ...]
+
+    @property
+    def suggestion(self) -> float:
+        """A rate in the middle of the range."""
+        return math.sqrt(self.low * self.high)
+
+    @property
+    def fell(self) -> bool:
+        """Whether the loss fell noticeably at any rate."""
+        return _fell(self.losses)
+
+    def __str__(self) -> str:
+        start, lowest = self.losses[0], min(self.losses)
+        seen = f"the loss falls from {start:.3g} to {lowest:.3g}"
+        if not self.fell:
+            seen = f"the loss hardly falls from {start:.3g} at any rate, as if the model were trained already"
+        return (
+            f"Learning rates between {self.low:.2g} and {self.high:.2g} (a third of where training becomes unsteady) "
+            f"should work; try lr={self.suggestion:.2g}. In {len(self.lrs)} batches {seen}."
+        )
+
+    __repr__ = __str__
+
+    def plot(self) -> Figure:
+        """The loss against the rate, with the range marked."""
+        from ..show import figures
+
+        return figures.lr_find(self.lrs, self.losses, self.low, self.high)
+
+
+def lr_find(learn: Learner, start_lr: float, end_lr: float, num_it: int, stop_div: bool = True) -> LRFind:
+    """Train a copy of the learner for `num_it` batches, each with a higher rate.
+
+    Raises:
+        UsageError: rates that are not positive and rising, fewer than 10 batches, or a loader that is an iterator.
+        TrainingError: the loss is not a finite number to begin with.
+    """
+    if not 0 < start_lr < end_lr < math.inf or num_it < 10:
+        raise UsageError(
+            f"Cannot sweep from {start_lr} to {end_lr} in {num_it} steps.", hint="lr_find(1e-7, 10, num_it=100)"
+        )
+    learn.refuse_iterator()
+    untouched, trial = copy.deepcopy(learn.model).train(), learn.copy()
+    trial.dls.valid = None
+    trial.state.begin_fit()
+    trial.set(lr=start_lr)
+    ratio = (end_lr / start_lr) ** (1 / (num_it - 1))
+    rates: list[float] = []
+    differences: list[float] = []
+    starts: list[float] = []
+    upcoming = _upcoming(learn)
+    for event in trial.stream(after(batches=num_it), schedule=lambda batch, total: ratio**batch):
+        if not isinstance(event, Batch):
+            continue
+        loss = float(event.loss)
+        if not math.isfinite(loss):
+            break
+        seed, x, targets = next(upcoming)
+        with torch.no_grad(), drawn_from(seed, x.device):
+            start = float(learn.objective.loss(untouched(x), targets))
+        rates.append(event.lr)
+        starts.append(start)
+        differences.append(loss - start)
+        if stop_div and loss - start > (DIVERGED - 1) * abs(start):
+            break
+    trial.close()
+    if not rates:
+        trial.check_finite()
+    start = statistics.fmean(starts)
+    losses = [
+        start + statistics.median(differences[max(place - WINDOW, 0) : place + WINDOW + 1])
+        for place in range(len(differences))
+    ]
+    low, high = _range(rates, losses)
+    return LRFind(low, high, tuple(rates), tuple(losses))
+
+
+def _upcoming(learn: Learner) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """The batches that a copy of the learner trains on, each with the seed of its random layers."""
+    state = learn.state
+    seed, epoch, position = state.seed, state.epoch, state.position
+    while True:
+        for x, targets in batches_from(learn.dls.train, seed, epoch, position, learn.device):
+            yield seed_of(seed, epoch, position, LAYERS), x, targets
+            position += 1
+        epoch, position = epoch + 1, 0
+
+
+def _range(rates: Sequence[float], losses: Sequence[float]) -> tuple[float, float]:
+    """The range that `LRFind` describes."""
+    start, lowest = losses[0], min(losses)
+    place = losses.index(lowest)
+    steady = list(takewhile(lambda loss: loss <= lowest + NOTICEABLE * abs(start), losses[place:]))
+    high = rates[place + len(steady) - 1] / 3
+    if not _fell(losses):
+        return high / 10, high
+    moved = next(rate for rate, loss in zip(rates, losses, strict=True) if start - loss >= (start - lowest) / 10)
+    return min(moved, high / 10), high
+
+
+def _fell(losses: Sequence[float]) -> bool:
+    return losses[0] - min(losses) >= NOTICEABLE * abs(losses[0])

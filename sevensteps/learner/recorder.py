@@ -1,0 +1,81 @@
+"""What a fit gave, for looking at: `learn.recorder`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..records.events import Batch, Epoch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .learner import Learner
+
+
+class Recorder:
+    """What the last fit gave: `values`, a row an epoch; `losses` and `lrs`, one a batch.
+
+    `fit` gives it every event. A loop of your own over `learn.stream()` does it with `learn.recorder.observe(event)`.
+    """
+
+    def __init__(self, learn: Learner) -> None:
+        self._learn = learn
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the losses and rates of the batches."""
+        self._losses: list[Tensor] = []
+        self.lrs: list[float] = []
+        self._validated: list[tuple[int, float]] = []  # batches done, and the loss then
+
+    def observe(self, event: Batch | Epoch) -> None:
+        """Take in an event of the stream."""
+        if isinstance(event, Batch):
+            self._losses.append(event.loss)
+            self.lrs.append(event.lr)
+        elif event.valid_loss is not None:
+            self._validated.append((len(self._losses), event.valid_loss))
+
+    @property
+    def losses(self) -> list[float]:
+        """The loss of each batch."""
+        return torch.stack(self._losses).tolist() if self._losses else []
+
+    @property
+    def metric_names(self) -> list[str]:
+        """What the columns of `values` are."""
+        valid = [] if self._learn.dls.valid is None else ["valid_loss", *self._learn.metric_names]
+        return ["train_loss", *valid]
+
+    @property
+    def values(self) -> list[list[float]]:
+        """A row an epoch of the last fit: train loss, and validation loss and metrics where there are any."""
+        return [
+            [epoch.train_loss, *([] if epoch.valid_loss is None else [epoch.valid_loss]), *epoch.metrics.values()]
+            for epoch in self._learn.state.fit_history
+        ]
+
+    def plot_loss(self, skip_start: int = 5, with_valid: bool = True) -> Figure:
+        """The loss of each batch after the first few, and the validation loss of each epoch.
+
+        Of a loop over `learn.stream()` that gave the recorder no batches, the losses of each epoch.
+        """
+        from ..show import drawing, figures
+
+        if not self._losses and self.values:
+            return figures.metrics(self.metric_names[:2], [row[:2] for row in self.values])
+        if not self._losses and self._learn.state.batch > self._learn.state.fit_batch:
+            return drawing.message("No losses were recorded: give events to learn.recorder.observe(event).")
+        validated = self._validated if with_valid else []
+        return figures.losses(
+            self.losses, [loss for _, loss in validated], skip_start, [batches for batches, _ in validated]
+        )
+
+    def plot_metrics(self) -> Figure:
+        """Each figure of the table against the epochs."""
+        from ..show import figures
+
+        return figures.metrics(self.metric_names, self.values)

@@ -1,0 +1,112 @@
+"""Choosing: the model and the settings for pictures for which no recipe was named, by their count and their size.
+
+The rule is measured by `python bench/default_recipe.py`; docs/decisions/0023-model-and-recipe-by-size-and-count.md
+says what it rests on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base.words import pictures
+from ..data.augment_names import against_mirrors
+from .recipe import Recipe
+from .settings import how_read, shipped_recipes
+
+if TYPE_CHECKING:
+    from ..data.sources.facts import Facts
+
+
+LEAST_SIDE, LEAST_PICTURES = 8, 10  # for cnn: pixels, and pictures of each class
+
+
+WIDTH = 16  # of cnn: a third more channels than those of pullover against dress
+
+
+# Pictures to train on, under which these are the pictures in a batch and the epochs: what is learned from is how often
+# the parameters are stepped, and a quarter of the pictures take twice the epochs in batches of half the size.
+STEPS = ((300, 16, 80), (2_500, 32, 40), (12_500, 64, 20))
+
+
+OF_MANY = (64, 10)
+
+
+# The rate of `linear` is for so many inputs. The largest curvature of its loss grows with their number, where pixels
+# are centered and scaled, and the rate that still converges falls with that (LeCun et al., "Efficient backprop", 1998).
+INPUTS = 28 * 28
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A recipe by name, the settings that take the place of its own, and why, in a line; empty where it is as usual."""
+
+    recipe: str = "linear"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    why: str = ""
+
+    def with_given(self, given: Mapping[str, Any]) -> Recipe:
+        """The recipe, with what was given in the place of what was chosen.
+
+        Raises:
+            RecipeError: settings that there are not, or that do not go together.
+        """
+        return Recipe.load(self.recipe).replace(**{**self.settings, **given})
+
+
+def choose(source: str | Path | None, given: Mapping[str, Any], recipe: str | Path | None = None) -> Chosen:
+    """The recipe for a source, and the settings that are chosen for its pictures where none are given.
+
+    One that was named stays as it is, but for the rate of `linear` where pictures have many inputs. Without a name,
+    sources other than picture files and arrays get that of the first job.
+
+    Raises:
+        UsageError, DataError: settings or pictures that are no source.
+    """
+    if recipe is None:
+        facts = _facts(source, given)
+        return suited(facts) if facts else Chosen()
+    is_usual = str(recipe) == "linear" and "lr" not in given and given.get("model", "linear") == "linear"
+    facts = _facts(source, given) if is_usual else None
+    if facts is None or not (settings := _rate(facts)):
+        return Chosen(str(recipe))
+    return Chosen("linear", settings, f"lr = {settings['lr']}: pictures of {facts.inputs:,} inputs need a lower rate.")
+
+
+def suited(facts: Facts) -> Chosen:
+    """The model, batches and epochs that suit pictures like these."""
+    batch_size, epochs = next(((batch, epochs) for most, batch, epochs in STEPS if facts.count < most), OF_MANY)
+    settings: dict[str, Any] = {"batch_size": batch_size, "epochs": epochs}
+    if facts.side >= LEAST_SIDE and facts.fewest >= LEAST_PICTURES:
+        settings = {"width": WIDTH, **settings}
+        against = against_mirrors(facts.classes)
+        why = "which trains on varied pictures, too, also mirrored; where left and right matter: --augment shift"
+        if against:
+            why = f"which trains on varied pictures, too, but on no mirrored ones, since {against}"
+        return Chosen("cnn", settings, f"{_line(facts, 'cnn', settings)}: {why}.")
+    settings |= _rate(facts)
+    few = facts.fewest < LEAST_PICTURES
+    least = f"the smallest class has {pictures(facts.fewest)}" if few else f"they are {facts.side} pixels high"
+    takes = f"{LEAST_PICTURES} pictures of each class, {LEAST_SIDE} pixels high or more"
+    return Chosen("linear", settings, f"{_line(facts, 'linear', settings)}: {least}, and cnn takes {takes}.")
+
+
+def _facts(source: str | Path | None, given: Mapping[str, Any]) -> Facts | None:
+    from ..data.sources.facts import facts_of
+
+    return facts_of(source or "", given.get("classes", ()), how_read(given))
+
+
+def _rate(facts: Facts) -> dict[str, Any]:
+    """The rate of `linear` for so many inputs; nothing where it is the usual one."""
+    if facts.inputs <= INPUTS:
+        return {}
+    usual = Recipe.from_toml(shipped_recipes()["linear"]).lr
+    return {"lr": float(f"{usual * INPUTS / facts.inputs:.2g}")}
+
+
+def _line(facts: Facts, recipe: str, settings: Mapping[str, Any]) -> str:
+    said = ", ".join(f"{key} = {value}" for key, value in settings.items())
+    return f"Without --recipe these {pictures(facts.count)} to train on are for {recipe} with {said}"

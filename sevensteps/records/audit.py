@@ -1,0 +1,171 @@
+"""What an audit of pictures found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..base.words import counted
+from .scores import Imbalance, Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What a corrections file did to the pictures of a source, and the file's bytes with their SHA-256."""
+
+    relabeled: int
+    excluded: int
+    sha256: str
+    content: bytes = field(repr=False)
+    elsewhere: int = 0  # rows for pictures of classes that were not chosen
+
+    def as_json(self) -> dict[str, Any]:
+        """As recipes and `data --json` give it: without the bytes."""
+        made = {"relabeled": self.relabeled, "excluded": self.excluded, "sha256": self.sha256}
+        return made | ({"elsewhere": self.elsewhere} if self.elsewhere else {})
+
+    @property
+    def in_words(self) -> str:
+        """Such as "3 relabeled, 5 left out; 1 row is of classes that were not chosen"."""
+        rows = counted(self.elsewhere, "row is", "rows are")
+        more = f"; {rows} of classes that were not chosen" if self.elsewhere else ""
+        return f"{self.relabeled:,} relabeled, {self.excluded:,} left out{more}"
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A picture whose label looks wrong to a model that has not learned from it."""
+
+    id: str
+    label: str
+    likely: str  # the class that it looks like
+    score: float  # one less the probability of the label, in [0, 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlier:
+    """A picture that is unlike all others."""
+
+    id: str
+    label: str
+    score: float | None  # robust standard deviations above what is usual in its class; None of a picture of one color
+
+
+@dataclass(frozen=True, slots=True)
+class ToldApart:
+    """How well a quick model tells test from training pictures: the area under its ROC curve, 0.5 by chance."""
+
+    area: float
+    interval: Interval
+    n: int  # pictures of both that it was judged on
+
+    @property
+    def is_told(self) -> bool:
+        """Whether chance does not explain it, and it is enough to matter."""
+        return self.interval.low > 0.5 and self.area >= 0.55
+
+    def as_json(self) -> dict[str, Any]:
+        """As `data --json` gives it."""
+        return {"auc": self.area, "low": self.interval.low, "high": self.interval.high, "n": self.n}
+
+
+Copies = tuple[Sequence[str], float]  # ids of pictures that are near-copies, and the score of the least alike pair
+
+
+@dataclass(frozen=True, slots=True)
+class AuditResult:
+    """What was found in pictures before anybody trained on them; of what was not looked for, the reason.
+
+    Copies are groups of picture ids: `leaks` are in more than one split. Scores of near-copies are in [0.5, 1].
+    """
+
+    shape: tuple[int, int, int]
+    counts: Mapping[str, Mapping[str, int]]  # of each split, of each class
+    duplicates: Sequence[Sequence[str]]
+    leaks: Sequence[Sequence[str]]
+    near_duplicates: Sequence[Copies] = ()
+    near_leaks: Sequence[Copies] = ()
+    suspects: Sequence[Suspect] = ()  # the likeliest first; see judge/suspects
+    outliers: Sequence[Outlier] = ()  # the most unlike first; see judge/outliers
+    told_apart: ToldApart | None = None  # train from test; None also of a source without test pictures
+    imbalance: Imbalance | None = None  # of the training pictures
+    conflicts: Sequence[Sequence[str]] = ()  # those exact copies that have several labels
+    not_looked_for: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, in order."""
+        return list(self.counts["train"])
+
+    @property
+    def alone(self) -> dict[str, list[str]]:
+        """Classes of which all pictures are in one of several splits, by split."""
+        splits = {name: [split for split, counts in self.counts.items() if counts.get(name)] for name in self.classes}
+        found = {split: [name for name, there in splits.items() if there == [split]] for split in self.counts}
+        return {split: names for split, names in found.items() if names} if len(self.counts) > 1 else {}
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys that `data --json` promises."""
+
+        def scored(exact: Sequence[Sequence[str]], near: Sequence[Copies]) -> list[dict[str, Any]]:
+            same = [{"pictures": list(ids), "score": 1.0} for ids in exact]
+            return same + [{"pictures": list(ids), "score": round(min(score, 0.99), 3)} for ids, score in near]
+
+        suspects = [(one.id, one.label, one.likely, round(one.score, 4)) for one in self.suspects]
+        outliers = [(one.id, one.label, one.score and round(one.score, 2)) for one in self.outliers]
+        return {
+            "duplicates": scored(self.duplicates, self.near_duplicates),
+            "leaks": scored(self.leaks, self.near_leaks),
+            "conflicts": [list(ids) for ids in self.conflicts],
+            "suspects": [dict(zip(("picture", "label", "likely", "score"), one, strict=True)) for one in suspects],
+            "outliers": [dict(zip(("picture", "label", "score"), one, strict=True)) for one in outliers],
+            "train_against_test": self.told_apart and self.told_apart.as_json(),
+            "imbalance": self.imbalance and self.imbalance.as_json(),
+            "not_looked_for": list(self.not_looked_for),
+        }
+
+    def in_numbers(self) -> dict[str, Any]:
+        """How much of each was found, as `train --json` gives it; None of what was not looked for."""
+        found = {
+            "near-duplicates": {
+                "near_duplicates": len(self.near_duplicates), "near_leaks": len(self.near_leaks),
+            },
+            "suspects": {"suspects": len(self.suspects)},
+            "outliers": {"outliers": len(self.outliers)},
+        }  # fmt: skip
+        numbers: dict[str, Any] = {"duplicates": len(self.duplicates), "leaks": len(self.leaks)}
+        for what, counts in found.items():
+            numbers |= dict.fromkeys(counts) if what in self.not_looked_for else counts
+        return numbers
+
+    @classmethod
+    def from_json(cls, saved: Any) -> AuditResult:
+        """Read an audit as it was kept, field by field.
+
+        Raises:
+            ValueError: it is not an audit.
+        """
+
+        def near(groups: Any) -> list[Copies]:
+            return [(list(map(str, ids)), float(score)) for ids, score in groups]
+
+        try:
+            apart, imbalance = saved["told_apart"], saved["imbalance"]
+            channels, height, width = map(int, saved["shape"])
+            return cls(
+                (channels, height, width),
+                saved["counts"],
+                saved["duplicates"],
+                saved["leaks"],
+                near(saved["near_duplicates"]),
+                near(saved["near_leaks"]),
+                [Suspect(**one) for one in saved["suspects"]],
+                [Outlier(**one) for one in saved["outliers"]],
+                apart and ToldApart(float(apart["area"]), Interval(**apart["interval"]), int(apart["n"])),
+                imbalance and Imbalance(**imbalance),
+                saved["conflicts"],
+                saved["not_looked_for"],
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError("it holds no audit") from error

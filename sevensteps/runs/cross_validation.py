@@ -1,0 +1,117 @@
+"""Cross-validation: every picture is answered by a model that was trained, as the recipe says, without its fold.
+
+The accuracy of these answers is that of the procedure, and not of one model: of models that learned from all pictures
+but a fold's. See docs/decisions/0019-folds.md for what its interval means.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..base import memory
+from ..data.folds import folds_in, is_held_out, whole
+from ..data.images import Images, Splits
+from ..errors import TrainingError
+from ..recipes.recipe import Recipe
+from ..records.events import Epoch, Note
+from ..records.scores import OUT_OF_FOLD, Coverage
+from ..trust.abstain import home_coverage
+from ..trust.baselines import baseline_answers
+from ..trust.intervals import score, wilson
+from ..trust.predictions import Predictions, predict_split
+from .validation import learn_from_validation
+
+
+def cross_validate(
+    splits: Splits, recipe: Recipe, epochs: int, observe: Callable[[Note], None]
+) -> tuple[Predictions, Coverage | None]:
+    """What models of each fold say of its pictures, in the order of all, and how many of these they answer.
+
+    `epochs` is what the model of all pictures was trained for: where a clock ended that, it would not repeat.
+
+    Raises:
+        TrainingError: the loss of a fold, which is named, became infinite or not a number.
+        DataError: a fold leaves too few pictures to hold any out.
+    """
+    recipe = recipe.replace(stop_seconds=0.0, epochs=max(epochs, 1)) if recipe.stop_seconds else recipe
+    tables: list[Predictions] = []
+    coverages: list[Coverage | None] = []
+    parts = parts_of(splits, recipe)
+    for number, (part, out) in enumerate(parts, 1):
+        memory.give_back()
+        learn = recipe.replace(folds=1).learner(part)
+        for event in learn.stream():
+            if isinstance(event, Epoch) and recipe.keep == "best":
+                learn.state.keep_if_best()
+        try:
+            learn.check_finite()
+        except TrainingError as error:
+            error.message = f"Fold {number} of {len(parts)}: {error.message}"
+            raise
+        learn_from_validation(learn, part, recipe)
+        if learn.state.best:
+            learn.model.load_state_dict(learn.state.best)
+        table = predict_split(learn, out, OUT_OF_FOLD)
+        tables.append(table)
+        abstention = learn.abstention
+        found = home_coverage(abstention, out, table.probabilities, OUT_OF_FOLD) if abstention else None
+        coverages.append(found)
+        right = int(table.right.sum())
+        observe(Note(f"fold {number} of {len(parts)}: {right:,} of {len(table):,} right ({right / len(table):.1%})"))
+    return _pooled(tables, [out for _, out in parts]), _summed(coverages, tables)
+
+
+def out_of_fold_answers(splits: Splits, recipe: Recipe) -> dict[str, Any]:
+    """What each baseline says of each picture, from the same pictures as the model of its fold; in the order of all."""
+    parts = parts_of(splits, recipe)
+    found = [baseline_answers(part.train, out) for part, out in parts]
+    order = _order([out for _, out in parts])
+    return {name: np.concatenate([answers[name] for answers in found])[order] for name in found[0]}
+
+
+def parts_of(splits: Splits, recipe: Recipe) -> list[tuple[Splits, Images]]:
+    """For each fold what its model learns from, with validation pictures as the recipe says, and what it answers."""
+    valid = None if is_held_out(splits) else splits.valid
+    folds = folds_in(whole(splits), recipe.folds, recipe.seed)
+    return [(recipe.held_out(Splits(rest, valid=valid)), out) for rest, out in folds]
+
+
+def _order(outs: Sequence[Images]) -> np.ndarray:
+    """Where each picture of all stands when the folds' are put one after the other."""
+    return np.argsort(np.concatenate([out.rows for out in outs]), kind="stable")
+
+
+def _pooled(tables: Sequence[Predictions], outs: Sequence[Images]) -> Predictions:
+    order = _order(outs)
+    names = [name for table in tables for name in table.ids]
+    labels, logits, shares = (
+        np.concatenate([getattr(table, column) for table in tables])[order]
+        for column in ("labels", "logits", "probabilities")
+    )
+    return dataclasses.replace(
+        tables[0], ids=[names[place] for place in order.tolist()], labels=labels, logits=logits, probabilities=shares
+    )
+
+
+def _summed(coverages: Sequence[Coverage | None], tables: Sequence[Predictions]) -> Coverage | None:
+    """How many pictures the models of the folds answer, all together; None where each answers all."""
+    if all(coverage is None for coverage in coverages):
+        return None
+    stated = next(coverage.stated for coverage in coverages if coverage is not None)
+    n, answered, right, unsure, far = sum(map(len, tables)), 0, 0, 0, 0
+    for coverage, table in zip(coverages, tables, strict=True):
+        if coverage is None:
+            answered, right = answered + len(table), right + int(table.right.sum())
+            continue
+        answered, unsure, far = (
+            answered + coverage.answered,
+            unsure + coverage.not_sure,
+            far + coverage.none_of_these,
+        )
+        right += coverage.score.correct if coverage.score else 0
+    of_answered = score(OUT_OF_FOLD, right, answered) if answered else None
+    return Coverage(OUT_OF_FOLD, n, stated, answered, wilson(answered, n), unsure, far, of_answered)

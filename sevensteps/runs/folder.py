@@ -1,0 +1,132 @@
+"""The folders of runs: new ones, found ones, and what one holds, whatever has happened to it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..base import files
+from ..errors import RunError
+from ..recipes.recipe import Recipe
+from ..records.audit import Corrected
+from ..records.events import Epoch
+from . import checkpoint
+from .checkpoint import CHECKPOINT, DAMAGED, HISTORY, JUDGEMENT, MODEL, PREDICTIONS, PREVIOUS, RECIPE, REPORT, TIMINGS
+
+ROOT = Path("runs")  # where runs go unless --out says otherwise
+
+
+CORRECTIONS = "corrections.csv"  # a copy of the file that the pictures were corrected by
+FILES = (RECIPE, CHECKPOINT, PREVIOUS, DAMAGED, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, TIMINGS, REPORT, CORRECTIONS)
+
+
+FIGURES = ("curves.png", "results.png", "mistakes.png", "confusion.png", "weights.png")
+
+
+@contextlib.contextmanager
+def new_folder(recipe: Recipe, out: Path | None, *, force: bool = False) -> Iterator[Path]:
+    """The folder of a new run, made and ours alone inside: `out`, or the next free `runs/SOURCE-RECIPE-1`, `-2`, ….
+
+    With `force` an earlier run's files in `out` make way; other files there are left alone.
+
+    Raises:
+        RunError: `out` is there already and is not empty, or another process trains in it.
+        FileError: the folder cannot be made or written.
+    """
+    if out is None:
+        stem = f"{_plain(Path(recipe.source).name)}-{_plain(recipe.name)}"
+        numbers = (re.fullmatch(re.escape(stem) + r"-(\d+)", path.name) for path in entries(ROOT))
+        number = max((int(match[1]) for match in numbers if match), default=0) + 1
+        while not files.make_folder(ROOT / f"{stem}-{number}"):  # another process was faster
+            number += 1
+        out = ROOT / f"{stem}-{number}"
+    else:
+        _refuse_full(out, force)
+        files.make_folder(out)
+    with files.locked(out):
+        _refuse_full(out, force)
+        files.remove_parts(out)
+        for name in (*FILES, *FIGURES):
+            files.remove(out / name)
+        yield out
+
+
+def _refuse_full(out: Path, force: bool) -> None:
+    """Raise if something is in the way of a new run.
+
+    Raises:
+        RunError: a file, or a folder that is not empty.
+    """
+    if out.is_file():
+        raise RunError(f"{out} is a file, and a run needs a folder.", hint="Choose another folder with --out.")
+    if not force and any(not files.is_ours(path.name) for path in entries(out)):
+        raise RunError(
+            f"{out} is there already and is not empty; nothing was changed.",
+            hint="Choose another folder with --out, or replace the run in it with --force.",
+        )
+
+
+def save_recipe(folder: Path, recipe: Recipe, recorded: Mapping[str, Any]) -> None:
+    """Write what repeats the run.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    files.write(folder / RECIPE, recipe.to_toml(recorded))
+
+
+def save_corrections(folder: Path, corrected: Corrected | None) -> None:
+    """Write the copy of the corrections file, where there was one.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    if corrected is not None:
+        files.write(folder / CORRECTIONS, corrected.content)
+
+
+def save_history(folder: Path, history: Iterable[Epoch]) -> None:
+    """Write a line an epoch.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    files.write(folder / HISTORY, checkpoint.history_lines(history))
+
+
+def save_timings(folder: Path, history: Iterable[Epoch], batch: int, seconds: float) -> None:
+    """Write what no two runs share: the seconds of each epoch, and of all training up to a batch.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    rows = [{"number": epoch.number, "seconds": round(epoch.seconds, 4)} for epoch in history]
+    lines = [json.dumps(row) for row in [*rows, {"batch": batch, "seconds": round(seconds, 4)}]]
+    files.write(folder / TIMINGS, "\n".join(lines) + "\n")
+
+
+def save_judgement(folder: Path, judgement: Mapping[str, Any]) -> None:
+    """Write how the run was judged.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    files.write(folder / JUDGEMENT, checkpoint.judgement_text(judgement))
+
+
+def _plain(name: str) -> str:
+    """A name that is safe as a part of a folder's name everywhere."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:60] or "run"
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder, by name, and -2 before -10."""
+
+    def numbers_as_numbers(path: Path) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+    return sorted(folder.iterdir(), key=numbers_as_numbers) if folder.is_dir() else []

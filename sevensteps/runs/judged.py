@@ -1,0 +1,183 @@
+"""Judge a trained run: tables, scores, baselines."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..base import files, memory
+from ..data.balance import imbalance_of
+from ..data.images import Images
+from ..learner import saving
+from ..learner.learner import Learner
+from ..records.events import Note, Observe
+from ..records.scores import OUT_OF_FOLD, Against, Calibration, Coverage, LeftOut, Score
+from ..ship import file as model_file
+from ..ship.abstention import Abstention
+from ..trust import ledger
+from ..trust.abstain import foreign_pictures, home_coverage, left_out
+from ..trust.audit.audit import at_hand
+from ..trust.baselines import baseline_answers, baseline_scores
+from ..trust.calibration import calibration
+from ..trust.comparison import tango
+from ..trust.predictions import Predictions, predict_split
+from ..trust.scores import score_of
+from . import checkpoint
+from . import folder as folders
+from .cross_validation import cross_validate, out_of_fold_answers
+from .run import Run, Work, place
+
+
+def judged(work: Work, more: Mapping[str, Images], observe: Observe) -> Run:
+    """A run that was saved, judged as it stands: on the splits of its recipe and on `more`. Nothing is trained."""
+    if best := work.learn.state.best:
+        work.learn.model.load_state_dict(best)
+    tables, crossed = _predictions(work, observe)
+    tables |= {split: predict_split(work.learn, images, split) for split, images in more.items() if split not in tables}
+    return _run(work, tables, *_baselines(work), crossed)
+
+
+def _baselines(work: Work) -> tuple[Mapping[str, Any], dict[str, Score]]:
+    """What each baseline answers for the pictures that count, and how many of these it has right."""
+    for split, images in work.judged_splits.items():
+        is_of_folds = split == OUT_OF_FOLD
+        answers = (
+            out_of_fold_answers(work.splits, work.recipe)
+            if is_of_folds
+            else baseline_answers(work.splits.train, images)
+        )
+        return answers, baseline_scores(answers, work.splits.train, images, split)
+    return {}, {}
+
+
+def _run(
+    work: Work,
+    tables: Mapping[str, Predictions],
+    answers: Mapping[str, Any],
+    baselines: Mapping[str, Score],
+    crossed: Coverage | None,
+    interrupted: int = 0,
+) -> Run:
+    """The run as it stands, from what its model and the baselines say of its pictures; without tables, not judged."""
+    learn, state = work.learn, work.learn.state
+    split, images = next(iter(work.judged_splits.items()), ("", None))
+    table = tables.get(split)
+    coverage = crossed if split == OUT_OF_FOLD else None
+    if table is not None and images is not None and learn.abstention:
+        coverage = coverage or home_coverage(learn.abstention, images, table.probabilities, split)
+        coverage = dataclasses.replace(coverage, foreign=_foreign(learn, learn.abstention, images, work.recipe.seed))
+    return Run(
+        work.folder,
+        work.recipe,
+        learn,
+        score_of(tables["test"]) if "test" in tables else None,
+        score_of(tables["valid"]) if "valid" in tables else None,
+        baselines,
+        state.epoch,
+        state.best_epoch or state.epoch,
+        {name: round(value, 4) for name, value in work.seconds.items()},
+        state.stopped or f"it was interrupted {place(learn)}",
+        learn.gradient,
+        tuple(work.doctor.findings),
+        _against(table, answers, baselines) if table is not None else None,
+        tables,
+        checkpoint.digest(model_file.to_bytes(saving.model_arrays(learn), work.about_model)),
+        interrupted,
+        calibration=calibration_of(learn, table) if table is not None else None,
+        coverage=coverage,
+        imbalance=imbalance_of(work.splits.train.counts),
+        cross_validation=score_of(tables[OUT_OF_FOLD], work.recipe.folds) if OUT_OF_FOLD in tables else None,
+        audit=at_hand(work.splits),
+    )
+
+
+def _foreign(learn: Learner, abstention: Abstention, images: Images, seed: int) -> tuple[LeftOut, ...]:
+    """What becomes of pictures that are none of the classes."""
+    return tuple(
+        left_out(abstention, made, predict_split(learn, made, name).probabilities, name)
+        for name, made in foreign_pictures(images, seed).items()
+    )
+
+
+def count_look(runs_together: Sequence[Run], pictures: str, observe: Observe) -> list[Run]:
+    """Write a look of these runs' models, together, at test pictures into the ledger; the runs know how many it makes.
+
+    Where the ledger cannot be written that is said, and fails nothing.
+    """
+    read = [run.digest for run in runs_together if run.test is not None]
+    if not read:
+        return list(runs_together)
+    looks, problem = ledger.look(pictures, read)
+    if problem:
+        observe(Note(problem))
+    return [dataclasses.replace(run, looks=looks) for run in runs_together]
+
+
+def _against(table: Predictions, answers: Mapping[str, Any], baselines: Mapping[str, Score]) -> Against:
+    """The result against the best baseline, picture by picture."""
+    best = max(baselines, key=lambda name: baselines[name].accuracy)
+    theirs, ours = answers[best] == table.labels, table.right
+    only_theirs, only_ours = int((theirs & ~ours).sum()), int((ours & ~theirs).sum())
+    n = len(table.labels)
+    return Against(best, (only_ours - only_theirs) / n, tango(only_theirs, only_ours, n), n, table.split)
+
+
+def calibration_of(learn: Learner, table: Predictions) -> Calibration:
+    """How well a learner's probabilities hold on a split."""
+    return calibration(table.split, learn.temperature, table.probabilities, table.labels)
+
+
+def _predictions(work: Work, observe: Observe) -> tuple[dict[str, Predictions], Coverage | None]:
+    """What the model says of each split that it is judged on, models like it of each fold, and what these answer."""
+    memory.give_back()
+    tables, crossed = {}, None
+    for split, images in work.judged_splits.items():
+        if split == OUT_OF_FOLD:
+            tables[split], crossed = cross_validate(work.splits, work.recipe, work.learn.state.epoch, observe)
+        else:
+            tables[split] = predict_split(work.learn, images, split)
+    return tables, crossed
+
+
+def save_judgement(folder: Path, judgement: Mapping[str, Any], tables: Mapping[str, Predictions]) -> None:
+    """Write predictions and judgement, with the digests of what was judged.
+
+    Raises:
+        FileError: they cannot be written.
+    """
+    made = {checkpoint.MODEL: checkpoint.digest((folder / checkpoint.MODEL).read_bytes())}
+    if tables:
+        digest = hashlib.sha256()
+        with files.replacing(folder / checkpoint.PREDICTIONS) as file:
+            for table in tables.values():
+                for line in table.lines():
+                    digest.update(line.encode())
+                    file.write(line.encode())
+        made[checkpoint.PREDICTIONS] = digest.hexdigest()
+    folders.save_judgement(folder, {**judgement, "files": made})
+
+
+def save_plots(folder: Path, run: Run, table: Any, images: Any) -> None:
+    """Draw the run's figures into its folder: curves, weights, results, mistakes, confusion.
+
+    Raises:
+        FileError: they cannot be written.
+    """
+    from ..show import drawing, figures
+
+    drawn = {
+        "curves": run.learn.recorder.plot_metrics(),
+        "results": figures.results(
+            images.pixels[:16] / 255, table.labels[:16].tolist(), table.probabilities[:16], table.classes
+        ),
+        "mistakes": figures.worst_mistakes(images.pixels, table.labels, table.probabilities, table.classes),
+        "confusion": figures.confusion(table.labels, table.predicted, table.classes),
+    }
+    if run.recipe.model == "linear":
+        weight = next(tensor.numpy() for tensor in run.learn.model.state_dict().values() if tensor.ndim == 2)
+        drawn["weights"] = figures.weights(weight, images.shape, table.classes)
+    for name, figure in drawn.items():
+        drawing.save(figure, folder / f"{name}.png")

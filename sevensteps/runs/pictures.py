@@ -1,0 +1,186 @@
+"""Opening a run: its pictures, what it was made with and whether that is here, and its learner where it was saved."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..base.device import cores
+from ..base.words import counted, pictures, text_of
+from ..data import augment_names
+from ..data.folds import FEWEST_TO_TEST, SHOWN, SMALLER, USUAL, in_one_group, nothing_held_out, why_kept_whole
+from ..data.images import Splits
+from ..data.near_copies import kept_together, said_of
+from ..data.store.store import StoredImages
+from ..errors import DataError, RecipeError
+from ..recipes.recipe import Recipe
+from ..recipes.settings import how_read
+from ..records.events import Note
+from ..trust.audit.audit import known
+
+if TYPE_CHECKING:
+    from ..records.events import Observe
+
+
+def prepared(
+    recipe: Recipe, seconds: dict[str, float], observe: Observe, fix: str | None = None
+) -> tuple[Splits, Recipe]:
+    """The pictures, with some held out, and the recipe with every open choice made for them. `fix` as `open_source`.
+
+    Raises:
+        DataError, RecipeError: pictures or settings that cannot be used.
+    """
+    began = time.perf_counter()
+    if recipe.threads > cores():
+        observe(Note(f"threads = {recipe.threads}: there {_are(cores())} here, and more threads wait for one another"))
+    splits = open_source(recipe, observe, fix)
+    recipe = recipe.replace(folds=_folds(recipe, splits, observe))
+    if kept := _what_groups_keep(splits, recipe.folds):
+        observe(Note(f"! {kept} {SMALLER}"))
+    splits = recipe.held_out(splits)
+    data = time.perf_counter()
+    settled = recipe.settled(splits)  # before training is imported, so that what does not fit is answered at once
+    for line in augment_names.in_words(recipe.augment, settled.augment, splits.classes, splits.train.shape):
+        observe(Note(line))
+    if recipe.test_time_flip and not settled.test_time_flip:
+        why = augment_names.against_mirrors(splits.classes)
+        observe(Note(f"test_time_flip = true: answers leave mirror images out, since {why}"))
+    from . import training  # noqa: F401
+
+    seconds |= {"data": data - began, "import": time.perf_counter() - data}
+    return splits, settled
+
+
+def _are(count: int) -> str:
+    return f"{'is' if count == 1 else 'are'} {counted(count, 'core')}"
+
+
+def open_source(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits:
+    """The pictures that a recipe names, with some to test on; `fix` as `as_it_is`.
+
+    Raises:
+        DataError: no such source, or pictures that cannot be used.
+    """
+    return with_test(recipe, as_it_is(recipe, observe, fix), observe)
+
+
+def as_it_is(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits:
+    """The pictures that a recipe names, as the source has them; `fix` is a corrections file in place of the recipe's.
+
+    Raises:
+        DataError: no such source, or pictures that cannot be used.
+    """
+    from ..data.sources.load import SOURCES, load
+
+    if recipe.source not in SOURCES and Path(recipe.source).is_absolute() and not Path(recipe.source).exists():
+        raise DataError(
+            f"The pictures of recipe {recipe.name!r} are not at {recipe.source} any more.",
+            hint="Bring them back there, or train on them where they are now: sevensteps train PATH --recipe RUN",
+        )
+    return load(
+        recipe.source,
+        recipe.classes or None,
+        fix=recipe.fix if fix is None else fix,
+        say=lambda line: observe(Note(line)),
+        **vars(how_read(vars(recipe))),
+    )
+
+
+def with_test(recipe: Recipe, splits: Splits, observe: Observe) -> Splits:
+    """The same, with test pictures held out where the source has none and they are enough to test with.
+
+    Raises:
+        DataError, RecipeError: pictures or settings that cannot be used.
+    """
+    splits = dataclasses.replace(splits, audited=known(splits))
+    for name, images in (("test", splits.test), ("valid", splits.valid)):
+        if images is not None and not len(images):
+            raise DataError(
+                f"{recipe.source}: the {name} split has no pictures.",
+                hint="Remove its files, and training pictures are held out in their place.",
+            )
+    if splits.valid is not None and recipe.hold_out not in (0, Recipe.hold_out):
+        raise RecipeError(
+            f"hold_out is {recipe.hold_out}, and {recipe.source} has validation pictures of its own.",
+            hint="Leave it out.",
+        )
+    splits = _copies_kept_together(recipe, splits, observe)
+    if splits.test is None and recipe.validate_on == "test":
+        raise DataError(f"{recipe.source} has no test pictures to validate on.", hint="Set validate_on = valid.")
+    if splits.test is None and recipe.folds < 2:
+        train, test = splits.train.split(0.2, recipe.seed)
+        if not len(test):
+            few = f"{recipe.source} has no test pictures, and too few to hold any out: one of each class."
+            raise nothing_held_out(splits.train, few, "Add pictures: four of each class or more.")
+        is_few = len(test) < FEWEST_TO_TEST and recipe.test and not isinstance(splits.train, StoredImages)
+        if not (is_few and recipe.folds == 0):
+            splits = dataclasses.replace(splits, train=train, test=test)
+    return splits
+
+
+def _copies_kept_together(recipe: Recipe, splits: Splits, observe: Observe) -> Splits:
+    """The same pictures, with near-copies in one group where we are to hold some out of a user's picture files.
+
+    How the built-in sources, IDX files, arrays and stores are split stays as it was, whatever they hold.
+    """
+    is_split = splits.test is not None and (splits.valid is not None or not recipe.hold_out)
+    if is_split or splits.train.fit is None or isinstance(splits.train, StoredImages):
+        return splits
+    train, copies = kept_together(splits.train)
+    if copies:
+        observe(Note(said_of(copies)))
+    return dataclasses.replace(splits, train=train)
+
+
+def _folds(recipe: Recipe, splits: Splits, observe: Observe) -> int:
+    """The number of folds of a cross-validation; 1 for none. What made it so is said.
+
+    Raises:
+        RecipeError: more folds than a class has pictures.
+        DataError: a fold leaves nothing to hold out of the others.
+    """
+    most = max(splits.train.counts.values())
+    folds = recipe.folds or (min(USUAL, most) if splits.test is None else 1)
+    if folds == 1:
+        return 1
+    if folds > most:
+        raise RecipeError(
+            f"folds is {folds}, and no class has more than {most} training pictures.",
+            hint=f"Set folds = {min(most, USUAL)}, or add pictures.",
+        )
+    if splits.valid is None and recipe.hold_out and most - math.ceil(most / folds) < 2:
+        raise DataError(
+            "There are too few pictures to hold any out for validation: one of each class to train on.",
+            hint="Add pictures, or set hold_out = 0.",
+        )
+    if not recipe.folds:
+        n = len(splits.train)
+        few = f"A fifth of {pictures(n)} is too few to test with"
+        if n >= FEWEST_TO_TEST * 5 and splits.train.groups is not None:
+            why = why_kept_whole(splits.train)
+            few = f"Groups leave fewer than {FEWEST_TO_TEST} of {pictures(n)} to test with ({why})"
+        observe(
+            Note(
+                f"{few}: judged by {folds}-fold cross-validation, and the model learns from all; --folds 1 holds a "
+                "fifth out, as far as that goes."
+            )
+        )
+    return folds
+
+
+def _what_groups_keep(splits: Splits, folds: int) -> str:
+    """The classes of which groups leave nothing to test with, or nothing to learn from beside a fold, in words."""
+    train, test = splits.train, splits.test
+    if folds > 1 and in_one_group(train):
+        why = why_kept_whole(train)
+        return f"{why[0].upper()}{why[1:]}: their fold is answered by a model that has seen none of them."
+    if test is None or test.origin != train.origin:
+        return ""
+    untested = [text_of(name) for name, count in test.counts.items() if not count and train.counts[name] > 1]
+    if not untested:
+        return ""
+    more = f" and {len(untested) - SHOWN:,} more classes" if len(untested) > SHOWN else ""
+    return f"Groups leave no test picture of {', '.join(untested[:SHOWN])}{more}: the accuracy says nothing of that."

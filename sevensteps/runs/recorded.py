@@ -1,0 +1,94 @@
+"""What a run is made with, and how that differs from what is here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..data.folds import whole
+from ..data.images import Splits
+from ..errors import RunError
+from ..recipes.recipe import Recipe
+from ..records.events import Note
+from ..records.scores import OUT_OF_FOLD
+from . import checkpoint
+
+if TYPE_CHECKING:
+    from ..records.events import Observe
+
+
+def _say_differences(before: Mapping[str, Any], now: Mapping[str, Any], exact: bool, observe: Observe) -> None:
+    """One line where the same numbers cannot be promised.
+
+    Raises:
+        RunError: there is such a difference, and the same numbers were asked for.
+    """
+    if differences := differences_between(before, now):
+        line = f"The numbers may differ from those of the run before: {'; '.join(differences)}."
+        if exact:
+            raise RunError(line, hint="Leave --exact out to go on all the same.")
+        observe(Note(line))
+
+
+def recorded(splits: Splits, recipe: Recipe, why: str = "") -> dict[str, Any]:
+    """What a run was made with, and why its recipe was chosen: reported on repeating it, and never a setting."""
+    import platform
+
+    import numpy as np
+    import torch
+
+    from ..base.version import __version__
+
+    return {
+        "sevensteps": __version__,
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": recipe.threads,
+        **({"chosen": why} if why else {}),
+        "data": {
+            **_fingerprints(splits),
+            **({OUT_OF_FOLD: whole(splits).fingerprint} if recipe.folds > 1 else {}),
+        },
+        **({"bad_files": len(splits.bad_files)} if splits.bad_files else {}),
+        **({"corrections": splits.corrected.as_json()} if splits.corrected else {}),
+    }
+
+
+def same_pictures(recorded: Mapping[str, Any], splits: Splits) -> bool:
+    """Whether these are the pictures that a run was made with, as far as it recorded them."""
+    now = _fingerprints(splits)
+    before = {name: value for name, value in recorded.get("data", now).items() if name != OUT_OF_FOLD}
+    return bool(before == now)
+
+
+def refuse_other_pictures(folder: Path, recipe: Recipe, recorded: Mapping[str, Any], splits: Splits) -> None:
+    """Raise if a run's pictures are not those that it was trained on.
+
+    Raises:
+        RunError: saying so.
+    """
+    if not same_pictures(recorded, splits):
+        raise RunError(
+            f"The pictures of {recipe.source} are others than those that {folder} was trained on.",
+            hint=f"Bring those back, or train anew on these: sevensteps train --recipe {folder / checkpoint.RECIPE}",
+        )
+
+
+def differences_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What a run was made with and is another here, of what may change its numbers; in words."""
+    named = {"sevensteps", "torch", "numpy", "machine", "cpu_capability", "threads"}
+    found = [
+        f"{name} was {before[name]} and is {now[name]}"
+        for name in sorted(named & before.keys())
+        if before[name] != now[name]
+    ]
+    return found + ["the pictures are others"] * (before.get("data", now["data"]) != now["data"])
+
+
+def _fingerprints(splits: Splits) -> dict[str, str]:
+    """What tells one set of pictures from another, by split."""
+    return {"train": splits.train.fingerprint, **({"test": splits.test.fingerprint} if splits.test else {})}

@@ -1,0 +1,142 @@
+"""A run under way and a finished run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..data.folds import whole
+from ..data.images import Images, Splits
+from ..learner import saving
+from ..learner.learner import Learner
+from ..recipes.recipe import Recipe
+from ..records.audit import AuditResult
+from ..records.events import Finding
+from ..records.scores import FEW, OUT_OF_FOLD, Against, Calibration, Coverage, Imbalance, Score, few_as_json
+from ..trust.doctor.doctor import Doctor
+from ..trust.predictions import Predictions
+
+
+@dataclass
+class Work:
+    """A run under way: where it is written, what it is made of, and how long each part of it took."""
+
+    folder: Path | None  # None: nothing is written
+    recipe: Recipe  # settled
+    recorded: Mapping[str, Any]  # what it is made with
+    splits: Splits
+    learn: Learner
+    seconds: dict[str, float]
+    doctor: Doctor
+    plots: bool = False
+    until: tuple[int, int] | None = None  # leave at this epoch and position, with the run under way
+    saved_at: float = field(default_factory=time.monotonic)
+    save_took: float = 0.0
+
+    @property
+    def judged_splits(self) -> dict[str, Images]:
+        """The pictures that the run is judged on, by split; the first is what counts."""
+        test = self.splits.test if self.recipe.test else None
+        # Folds are no part of the model that `until` asks for again.
+        folds = whole(self.splits) if self.recipe.folds > 1 and self.until is None else None
+        named = {"test": test, OUT_OF_FOLD: folds, "valid": self.splits.valid}
+        return {name: images for name, images in named.items() if images is not None}
+
+    @property
+    def about_model(self) -> dict[str, Any]:
+        """What the model's file says beside its tensors."""
+        return saving.about(self.learn)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished (or interrupted) run: its scores, how it went, and the learner itself."""
+
+    folder: Path | None
+    recipe: Recipe
+    learn: Learner
+    test: Score | None
+    valid: Score | None
+    baselines: Mapping[str, Score]
+    epochs: int
+    kept_epoch: int
+    seconds: Mapping[str, float]
+    stopped_because: str
+    gradient: str
+    findings: Sequence[Finding]
+    against: Against | None  # the best baseline
+    tables: Mapping[str, Predictions]  # of each split that it was judged on
+    digest: str  # of the model
+    interrupted: int = 0  # the signal, 0 for a run that ended by itself
+    looks: int | None = None  # models that these test pictures have judged on this machine; None where none was counted
+    calibration: Calibration | None = None  # on the split that counts
+    coverage: Coverage | None = None  # of a model that may abstain
+    imbalance: Imbalance | None = None  # of the training pictures
+    cross_validation: Score | None = None  # of models like this one, each without a fold
+    audit: AuditResult | None = None  # None of a set larger than memory
+
+    @property
+    def score(self) -> Score | None:
+        """The one that counts: on test pictures, else out of folds, else on validation pictures."""
+        return self.test or self.cross_validation or self.valid
+
+    @property
+    def fewest(self) -> int | None:
+        """Pictures to train on of the class that has the fewest of them, where these are few."""
+        images = getattr(self.learn.dls.train, "images", None)
+        counts = [count for count in images.counts.values() if count] if isinstance(images, Images) else []
+        return min(counts) if counts and min(counts) < FEW else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys that `train --json` promises."""
+        return {
+            "run": str(self.folder) if self.folder else None,
+            "recipe": self.recipe.name,
+            **self.judgement(),
+            "seconds": dict(self.seconds),
+            "test_looks": self.looks,
+            "audit": self.audit and self.audit.in_numbers(),
+        }
+
+    def judgement(self) -> dict[str, Any]:
+        """How the run did: what is saved with it, and is the same for the same run."""
+        return {
+            "test": self.test and self.test.as_json(),
+            "valid": self.valid and self.valid.as_json(),
+            "cross_validation": self.cross_validation
+            and {**self.cross_validation.as_json(), "folds": self.recipe.folds},
+            "baselines": {name: score.as_json() for name, score in self.baselines.items()},
+            "against_best_baseline": self.against and self.against.as_json(),
+            "calibration": self.calibration and self.calibration.as_json(),
+            "coverage": self.coverage and self.coverage.as_json(),
+            "imbalance": self.imbalance and self.imbalance.as_json(),
+            "few_pictures": few_as_json(self.fewest),
+            "audit": self.audit and {"duplicates": len(self.audit.duplicates), "leaks": len(self.audit.leaks)},
+            "epochs": self.epochs,
+            "kept_epoch": self.kept_epoch,
+            "stopped_because": self.stopped_because,
+            "gradient": self.gradient,
+            "model": {"name": self.recipe.model, "parameters": self.learn.parameter_count},
+            "findings": [finding.as_json() for finding in self.findings],
+            "validated_on_test": self.recipe.validate_on == "test",
+        }
+
+
+def place(learn: Learner) -> str:
+    """How far training is, in words."""
+    epoch, position = learn.state.epoch, learn.state.position
+    if position:
+        return f"in epoch {epoch + 1}, after batch {position}"
+    return f"after epoch {epoch}" if epoch else "before its first batch"
+
+
+def _is_finite(learn: Learner) -> bool:
+    """Whether the last loss and every number of the state is one that training can go on from."""
+    loss = learn.state.last_loss
+    tensors = [t for name, t in learn.state.tensors().items() if not name.startswith("history.")]
+    return (loss is None or bool(torch.isfinite(loss))) and all(bool(torch.isfinite(t).all()) for t in tensors)

@@ -1,0 +1,182 @@
+"""One run, from where it stands to its end: trained, saved as it goes, and judged. `train` and `resume` share it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+from ..base import memory
+from ..data.balance import imbalance_of
+from ..data.images import Images
+from ..errors import TrainingError
+from ..learner import saving
+from ..records.events import Baselines, Batch, Epoch, Observe, Opening, Ready
+from ..records.scores import Coverage
+from ..trust.predictions import Predictions
+from . import checkpoint
+from . import folder as folders
+from .checkpoint import Checkpoint
+from .judged import _baselines, _predictions, _run, save_judgement, save_plots
+from .run import Run, Work, _is_finite
+from .validation import learn_from_validation
+
+# Half a minute of work is what a power cut may cost; five seconds of it are for the batch and the save under way.
+SECONDS_BETWEEN_SAVES = 25.0
+
+
+SHARE_FOR_SAVING = 0.01
+
+
+def to_the_end(work: Work, observe: Observe) -> Run:
+    """Train until the recipe's stop rule gives a reason or a signal comes, save, and judge.
+
+    Raises:
+        FileError: the folder cannot be written any more; the last save is still there.
+        TrainingError: the loss became infinite or not a number; the history is saved before.
+    """
+    learn, state = work.learn, work.learn.state
+    _open(work, observe)
+    with timed(work.seconds, "judge"):
+        answers, baselines = _baselines(work)
+    memory.give_back()
+    observe(Baselines(baselines))
+    done = state.stopped is not None  # a finished run is judged again and nothing else
+    observe(Ready(learn.xray(), work.recipe.epochs, learn.batches_per_epoch or 0, state.batch, done))
+    broken_off = 0
+    with learn.interrupts_between_batches(signal.SIGTERM) as interrupted:
+        if not done:
+            _train(work, observe, interrupted)
+        if work.folder and not _is_finite(learn):
+            folders.save_history(work.folder, state.history)
+            findings = [finding.as_json() for finding in work.doctor.findings]
+            ended = {"test": None, "valid": None, "stopped_because": state.stopped, "findings": findings}
+            folders.save_judgement(work.folder, ended)  # nothing to judge, and why
+        _check_finite(work)
+        if state.stopped and not done:
+            try:
+                with timed(work.seconds, "judge"):
+                    learn_from_validation(learn, work.splits, work.recipe)
+            except KeyboardInterrupt as interrupt:  # the run is not at its end: going on with it does this again
+                state.stopped, broken_off = None, next(iter(interrupt.args), int(signal.SIGINT))
+        if work.folder:
+            if not done:
+                save(work)
+            checkpoint.rebuild(work.folder, snapshot(work))
+        number = interrupted() or broken_off
+    if state.best:
+        learn.model.load_state_dict(state.best)
+    tables: dict[str, Predictions] = {}
+    crossed: Coverage | None = None
+    with timed(work.seconds, "judge"):
+        try:
+            if not number:
+                tables, crossed = _predictions(work, observe)
+        except KeyboardInterrupt as interrupt:  # training is done and saved; judging can be done again
+            number = next(iter(interrupt.args), int(signal.SIGINT))
+    run = _run(work, tables, answers, baselines, crossed, number)
+    if work.folder:
+        save_judgement(work.folder, run.judgement(), tables)
+        if work.plots and tables:
+            split, images = next(iter(work.judged_splits.items()))
+            save_plots(work.folder, run, tables[split], images)
+    return run
+
+
+def _check_finite(work: Work) -> None:
+    """Raise if training led to infinity, with what the doctor says to do about it.
+
+    Raises:
+        TrainingError: the loss became infinite or not a number.
+    """
+    try:
+        work.learn.check_finite()
+    except TrainingError as error:
+        if diverged := work.doctor.open.get("diverging"):
+            error.hint = diverged.fix
+        raise
+
+
+def snapshot(work: Work) -> Checkpoint:
+    """The run as it stands, as its checkpoint holds it.
+
+    Raises:
+        ModelError: there are numbers that are not finite.
+    """
+    state = work.learn.state
+    recorded = {**work.recorded, "stopped_at": state.batch}
+    abstention = work.learn.abstention
+    return Checkpoint(
+        {**saving.finite_arrays(state.tensors()), **(abstention.arrays() if abstention else {})},
+        state.facts(),
+        work.recipe.to_toml(recorded),
+        work.about_model,
+        [finding.as_json() for finding in work.doctor.findings],
+    )
+
+
+@contextlib.contextmanager
+def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    """Add the seconds that the block takes to `seconds[name]`."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - began
+
+
+def _open(work: Work, observe: Observe) -> None:
+    recipe, splits = work.recipe, work.splits
+    named = {name: images for name, images in vars(splits).items() if isinstance(images, Images)}
+    counts, origins = ({name: getattr(images, of) for name, images in named.items()} for of in ("counts", "origin"))
+    source = splits.source or recipe.source  # the recipe's may be a long path
+    imbalance = imbalance_of(splits.train.counts)
+    observe(Opening(source, recipe.name, counts, origins, splits.train.shape, recipe.epochs, imbalance))
+
+
+def _train(work: Work, observe: Observe, interrupted: Callable[[], int]) -> None:
+    """Steps 2 to 7, seen by all observers and saved as it goes, until the end or a signal."""
+    learn = work.learn
+    with timed(work.seconds, "train"), contextlib.closing(learn):
+        try:
+            if (learn.state.epoch, learn.state.position) == work.until:
+                return
+            for event in learn.stream():
+                observe(event)
+                learn.recorder.observe(event)
+                if isinstance(event, Epoch) and work.recipe.keep == "best":
+                    learn.state.keep_if_best()
+                for finding in work.doctor.observe(event):
+                    observe(finding)
+                if interrupted() or (learn.state.epoch, learn.state.position) == work.until:
+                    return
+                if work.folder and _is_due(work, event):
+                    save(work)
+        except KeyboardInterrupt:  # while the validation pictures were looked at
+            if not interrupted():
+                raise
+
+
+def _is_due(work: Work, event: Batch | Epoch) -> bool:
+    """Whether the run is to be saved after this event."""
+    every, unit = work.recipe.saves_every()
+    state = work.learn.state
+    if unit == "epochs":
+        return isinstance(event, Epoch) and state.epoch % every == 0
+    if unit == "batches":
+        return isinstance(event, Batch) and state.batch % every == 0
+    pause = every if unit == "seconds" else max(SECONDS_BETWEEN_SAVES, work.save_took / SHARE_FOR_SAVING)
+    return time.monotonic() - work.saved_at >= pause
+
+
+def save(work: Work) -> None:
+    """Write the checkpoint; one with numbers that are not finite is left out, since the next batch ends the run."""
+    assert work.folder is not None
+    began = time.monotonic()
+    state = work.learn.state
+    if _is_finite(work.learn):
+        checkpoint.save(work.folder, snapshot(work))
+        folders.save_timings(work.folder, state.history, state.batch, state.seconds)
+    work.saved_at = time.monotonic()
+    work.save_took = work.saved_at - began

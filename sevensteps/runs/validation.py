@@ -1,0 +1,49 @@
+"""What is fitted on validation pictures when training is done: the temperature, and when a model does not answer."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+
+from ..base import memory
+from ..data.balance import class_weights
+from ..data.images import Splits
+from ..learner.learner import Learner
+from ..recipes.recipe import Recipe
+from ..trust.abstain import fit_abstention
+from ..trust.calibration import fit_temperature
+from ..trust.predictions import predict_split
+
+
+def learn_from_validation(learn: Learner, splits: Splits, recipe: Recipe) -> None:
+    """Step 7 is done: fit the temperature, and when to abstain, for the parameters that are kept.
+
+    On validation pictures, never on those of the test; without any, or where a recipe validates on the test pictures,
+    the temperature stays 1 and every picture is answered. The parameters are the last ones again afterwards, which are
+    what a longer run goes on with.
+    """
+    valid, best = splits.valid, learn.state.best
+    learn.temperature, learn.abstention = 1.0, None
+    if valid is None or recipe.validate_on == "test":
+        return
+    last = copy.deepcopy(learn.model.state_dict()) if best else {}
+    try:
+        if best:
+            learn.model.load_state_dict(best)
+        memory.give_back()
+        table = predict_split(learn, valid, "valid")
+        if not np.isfinite(table.logits).all():
+            return
+        if learn.objective.activation is None:  # another says itself what its scores mean
+            # Of a run in balance probabilities are as if each class came equally often, and are held to that.
+            each = class_weights(np.bincount(valid.labels, minlength=len(valid.classes)))[valid.labels]
+            is_balanced = recipe.balance != "none"
+            learn.temperature = fit_temperature(table.logits, table.labels, weights=each if is_balanced else None)
+        confidences = learn.probabilities(torch.from_numpy(table.logits)).numpy().max(1)
+        memory.give_back()
+        learn.abstention = fit_abstention(splits.train, valid, confidences, recipe.coverage, recipe.seed)
+    finally:
+        if best:
+            learn.model.load_state_dict(last)

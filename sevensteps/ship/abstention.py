@@ -1,0 +1,182 @@
+"""Abstention: what a model needs to say "not sure" or "none of these", as it is used and as it travels in files.
+
+A picture is far from what was seen if it is far from every class: each class is a normal distribution of reduced
+pictures with few directions of its own and one spread for all others (probabilistic principal components: Tipping and
+Bishop, "Probabilistic principal component analysis", 1999), and the distance is Mahalanobis' (Lee et al., "A simple
+unified framework for detecting out-of-distribution samples", 2018, on the features of a network; that pixels tell
+more here was measured: docs/decisions/0009-sure-unsure-none-of-these.md). It needs no torch and nothing of the model.
+`judge/abstain.py` fits it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, UInt8
+
+from ..errors import ModelError
+
+PREFIX = "abstain."  # of the tensors' names in a model's file and in a checkpoint
+
+
+KEY = "abstain"  # of the facts beside them
+
+
+SIDE = 16  # pixels: pictures are averaged down to at most so many a side
+
+
+MOST_NUMBERS = 1 << 26  # of the directions of a file from anywhere
+
+
+AT_ONCE = 1 << 19  # numbers of a block of pictures; what is calculated with them takes ten times the memory
+
+
+NOT_SURE, NONE_OF_THESE = "not sure", "none of these"
+
+
+@dataclass(frozen=True, eq=False)
+class Abstention:
+    """When a model gives no answer: a confidence that is too low, or a picture too far from every class.
+
+    `directions` are scaled by how much less a step along them counts than a step elsewhere, so that a distance is
+    `precision * |x - mean|^2 - |directions @ (x - mean)|^2`, over the number of values.
+    """
+
+    coverage: float  # the share of pictures to be answered for which the two limits were chosen
+    confidence: float  # the lowest that is answered
+    distance: float  # the largest that is answered
+    means: Float32[np.ndarray, "classes values"]
+    directions: Float32[np.ndarray, "classes most values"]
+    precision: Float32[np.ndarray, " classes"]
+
+    def distances(self, pixels: UInt8[np.ndarray, "n channels height width"]) -> Float64[np.ndarray, " n"]:
+        """How far each picture is from the nearest class; about 1 for a picture like those of training."""
+        found = np.empty(len(pixels))
+        block = max(1, AT_ONCE // max(1, math.prod(pixels.shape[1:])))
+        for start in range(0, len(pixels), block):
+            found[start : start + block] = self._distances(reduced(pixels[start : start + block]))
+        return found
+
+    def _distances(self, x: Float64[np.ndarray, "n values"]) -> Float64[np.ndarray, " n"]:
+        nearest = np.full(len(x), np.inf)
+        for mean, directions, precision in zip(
+            self.means.astype(np.float64), self.directions.astype(np.float64), self.precision.tolist(), strict=True
+        ):
+            steps = x - mean
+            far = precision * (steps**2).sum(1) - ((steps @ directions.T) ** 2).sum(1)
+            nearest = np.minimum(nearest, far)
+        distances: np.ndarray = np.maximum(nearest, 0) / x.shape[1]
+        return distances
+
+    def reasons(self, confidences: Float[np.ndarray, " n"], distances: Float[np.ndarray, " n"]) -> list[str | None]:
+        """Why there is no answer, for each picture; None where there is one."""
+        sure = confidences >= self.confidence
+        near = distances <= self.distance
+        words = np.where(near, np.where(sure, None, NOT_SURE), NONE_OF_THESE)  # type: ignore[call-overload]
+        return list(words)
+
+    def answered(
+        self, confidences: Float[np.ndarray, " n"], distances: Float[np.ndarray, " n"]
+    ) -> Bool[np.ndarray, " n"]:
+        """Whether each picture is answered."""
+        return (confidences >= self.confidence) & (distances <= self.distance)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The tensors for a file."""
+        return {f"{PREFIX}{name}": getattr(self, name) for name in _TENSORS}
+
+    def facts(self) -> dict[str, float]:
+        """The numbers for a file, beside the tensors."""
+        return {name: getattr(self, name) for name in _LIMITS}
+
+
+_TENSORS, _LIMITS = ("means", "directions", "precision"), ("coverage", "confidence", "distance")
+
+
+def reduced(pixels: UInt8[np.ndarray, "n channels height width"]) -> Float64[np.ndarray, "n values"]:
+    """Pictures averaged over squares so that no side is longer than `SIDE`, as rows of numbers in [0, 1].
+
+    The squares at the right and lower edge may be cut off.
+    """
+    found = np.empty((len(pixels), reduced_size(pixels.shape[1:])))
+    block = max(1, AT_ONCE // max(1, math.prod(pixels.shape[1:])))
+    for start in range(0, len(pixels), block):
+        found[start : start + block] = _reduced(pixels[start : start + block])
+    return found
+
+
+def _reduced(pixels: UInt8[np.ndarray, "n channels height width"]) -> Float64[np.ndarray, "n values"]:
+    sums = pixels.astype(np.float64)
+    for axis in (2, 3):
+        size = pixels.shape[axis]
+        starts = np.arange(0, size, -(-size // SIDE))
+        if len(starts) < size:
+            counts = np.diff(np.append(starts, size)).reshape(-1, *[1] * (3 - axis))
+            sums = np.add.reduceat(sums, starts, axis) / counts
+    return sums.reshape(len(pixels), -1) / 255
+
+
+def reduced_size(shape: tuple[int, int, int]) -> int:
+    """How many numbers `reduced` makes of a picture."""
+    channels, *sides = shape
+    return channels * math.prod(-(-side // -(-side // SIDE)) for side in sides)
+
+
+def in_file(
+    arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], where: Any
+) -> tuple[dict[str, np.ndarray], Abstention | None]:
+    """The tensors of a file without those of its abstention, and the abstention, None where it has none.
+
+    Raises:
+        ModelError: it is not what it can be, whoever wrote it.
+    """
+    limits = about.get(KEY)
+    if limits is None:
+        return dict(arrays), None
+    own = {name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)}
+    others = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
+    if wrong := _wrong_limits(limits) or _wrong_tensors(own, about.get("classes"), about.get("shape")):
+        raise ModelError(f"{where}: what it needs to abstain cannot be so: {wrong}.", hint="Export the model again.")
+    coverage, confidence, distance = (float(limits[name]) for name in _LIMITS)
+    return others, Abstention(coverage, confidence, distance, *(own[name] for name in _TENSORS))
+
+
+def _wrong_limits(limits: Any) -> str:
+    """What is wrong with the numbers from a file, in words; nothing where they can be."""
+    if not isinstance(limits, dict) or set(limits) != set(_LIMITS):
+        return f"it has {', '.join(_LIMITS)}, and nothing else"
+    for name, most in zip(_LIMITS, (1.0, 1.0, 1e300), strict=True):
+        if type(limits[name]) not in (int, float) or not 0 <= limits[name] <= most:
+            return f"{name} is no number from 0 to {most:g}"
+    return ""
+
+
+def _wrong_tensors(tensors: Mapping[str, np.ndarray], classes: Any, shape: Any) -> str:
+    """What is wrong with the tensors from a file, in words; nothing where they can be."""
+    if set(tensors) != set(_TENSORS):
+        return f"it has tensors {', '.join(_TENSORS)}, and no others"
+    if any(tensor.dtype != np.float32 for tensor in tensors.values()):
+        return "its tensors are not float32"
+    means, directions, precision = (tensors[name] for name in _TENSORS)
+    if not (
+        isinstance(shape, list) and len(shape) == 3 and all(type(size) is int and 0 < size < 1 << 31 for size in shape)
+    ):
+        return "the file does not say which pictures it takes"
+    values, most = reduced_size((shape[0], shape[1], shape[2])), len(classes) if isinstance(classes, list) else 0
+    fits = (
+        means.ndim == 2
+        and 1 <= len(means) <= most
+        and means.shape[1] == values
+        and directions.ndim == 3
+        and (directions.shape[0], directions.shape[2]) == means.shape
+        and directions.shape[1] <= values
+        and directions.size <= MOST_NUMBERS
+        and precision.shape == (len(means),)
+    )
+    if not fits:
+        return f"tensors of {means.shape}, {directions.shape} and {precision.shape} for pictures of {values} values"
+    return "" if bool((precision > 0).all()) else "a precision is not above 0"

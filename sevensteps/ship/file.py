@@ -1,0 +1,290 @@
+"""A model's file: safetensors, with all that is needed to use it under one metadata key, in canonical JSON.
+
+Reading needs NumPy and no torch. Whatever wrote the file, only names, shapes and numbers come out: the header is
+held against the one way to write it before anything of the size that it promises is made, so that not a byte of it
+can be changed, moved or added without being seen.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import math
+import struct
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..base import files
+from ..errors import ModelError, UnreadableError
+
+KEY = "sevensteps"
+
+
+FORMAT = 1
+
+
+LARGEST_HEADER = 1 << 20  # bytes; a header is parsed whole, so what grows with a run belongs into tensors
+
+
+LARGEST = 16 << 30  # bytes of a file
+
+
+LARGEST_SIZE = 1 << 40  # of a shape but for its zeros: NumPy refuses some larger ones although they hold nothing
+
+
+DEEPEST = 64  # lists and tables within each other, in the facts
+
+
+MAY_BE_INFINITE = "history."  # tensors whose names begin so hold what a run went through, which may be infinite
+
+
+# By safetensors' name, in the order in which it lays tensors down, last to first: the types that NumPy and PyTorch
+# share, without complex numbers.
+DTYPES = {
+    "BOOL": np.dtype(np.bool_),
+    "U8": np.dtype(np.uint8),
+    "I8": np.dtype(np.int8),
+    "I16": np.dtype(np.int16),
+    "U16": np.dtype(np.uint16),
+    "F16": np.dtype(np.float16),
+    "I32": np.dtype(np.int32),
+    "U32": np.dtype(np.uint32),
+    "F32": np.dtype(np.float32),
+    "F64": np.dtype(np.float64),
+    "I64": np.dtype(np.int64),
+    "U64": np.dtype(np.uint64),
+}
+
+
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+_RANKS = {name: rank for rank, name in enumerate(DTYPES)}
+
+
+_DAMAGED = "Copy the file again, or train the model again."
+
+
+def to_bytes(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> bytes:
+    """The file's bytes: the same for the same arrays and facts.
+
+    Raises:
+        ModelError: a fact that JSON cannot hold, such as a number that is not finite; more facts and names than a
+            header may hold; a type of numbers that no file of ours has.
+    """
+    from safetensors.numpy import save
+
+    try:
+        # There and back, so that keys are words, in the order in which a reader will have them.
+        facts = json.loads(json.dumps({"format": FORMAT, **about}, allow_nan=False))
+        _check_facts(facts)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ModelError(
+            f"There is something to save that JSON cannot hold: {error}",
+            hint="If training ran into numbers that are not finite, train again with a lower learning rate.",
+        ) from error
+    # Not ascontiguousarray, which would turn a single number into an array of one.
+    plain = {name: np.asarray(array, array.dtype.newbyteorder("="), order="C") for name, array in arrays.items()}
+    for name, array in plain.items():
+        if array.dtype not in _NAMES:
+            raise ModelError(
+                f"{name} holds numbers of type {array.dtype}, which no file of ours has.",
+                hint="Convert it, to float32 for instance.",
+            )
+    facts["sha256"] = _digest(plain.items(), facts)
+    text = _canonical(facts)
+    header = _header({name: (_NAMES[array.dtype], array.shape) for name, array in plain.items()}, text)
+    if len(header) > LARGEST_HEADER:
+        raise ModelError(
+            f"There are {len(header):,} bytes of names and facts to save, and {LARGEST_HEADER:,} fit into a file.",
+            hint="Give the model fewer layers, or the classes shorter names.",
+        )
+    content = save(dict(sorted(plain.items())), metadata={KEY: text})
+    # A safetensors of another mind about headers would write what `read` refuses; better that nothing is written.
+    if content[8 : 8 + len(header)] != header:
+        raise ModelError("This version of safetensors lays a header out in another way.", hint="Install another one.")
+    return content
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
+    """Replace the file at `path`, atomically.
+
+    Raises:
+        ModelError: as `to_bytes`.
+        FileError: it cannot be written.
+    """
+    files.write(path, to_bytes(arrays, about))
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the facts of a model's file.
+
+    Raises:
+        ModelError: missing, no regular file, damaged, not of this project, of a newer version, or with numbers that
+            are not finite (which only tensors named `history.…` may hold).
+    """
+    try:
+        with files.regular(path, LARGEST) as (file, size):
+            return _read(file, size, path)
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"There is no model at {path}.", hint="Name a run's folder or its model.safetensors."
+        ) from error
+    except OSError as error:
+        odd = error.errno in (errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.ENOTDIR)  # no file of ours
+        raise (ModelError if odd else UnreadableError)(
+            f"{path} cannot be read ({error.strerror or error}).", hint="Check the path and its permissions."
+        ) from error
+
+
+def from_bytes(content: bytes, where: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The same from a file's bytes; `where` is named in errors.
+
+    Raises:
+        ModelError: as `read`.
+    """
+    return _read(io.BytesIO(content), len(content), where)
+
+
+def _read(file: io.BufferedIOBase, size: int, where: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The same from an open file of so many bytes."""
+    shapes, about = _read_header(file, size, where)
+    wanted = about.pop("sha256", None)
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        for name, (dtype, shape) in shapes.items():
+            arrays[name] = np.empty(shape, DTYPES[dtype])  # of its own, so that it is aligned and can be written to
+            if file.readinto(_bytes_of(arrays[name])) != arrays[name].nbytes:
+                raise ModelError(f"{where} became shorter while it was read.", hint=_DAMAGED)
+    except (MemoryError, ValueError) as error:
+        hint = "Use a machine with more of it."
+        raise UnreadableError(f"{where} does not fit into memory: {error}", hint=hint) from error
+    if wanted != _digest(arrays.items(), about):
+        raise ModelError(f"{where} is damaged: its checksum is another.", hint=_DAMAGED)
+    if about["format"] > FORMAT:  # what the checksum bears out; a flipped bit might say so, too
+        raise UnreadableError(
+            f"{where} was written by a newer version (format {about['format']}, and {FORMAT} is known).",
+            hint="Update sevensteps.",
+        )
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not name.startswith(MAY_BE_INFINITE) and not np.isfinite(array).all():
+            raise ModelError(f"{where}: tensor {name!r:.80} holds numbers that are not finite.", hint=_DAMAGED)
+    return arrays, about
+
+
+def _read_header(
+    file: io.BufferedIOBase, size: int, where: str | Path
+) -> tuple[dict[str, tuple[str, tuple[int, ...]]], dict[str, Any]]:
+    """Type and shape of each tensor in the order in which they lie, and the facts."""
+    head = file.read(8)
+    if len(head) < 8 or not 2 <= (length := struct.unpack("<Q", head)[0]) <= size - 8:
+        raise ModelError(f"{where} is not a safetensors file, or is cut short.", hint=_DAMAGED)
+    if length > LARGEST_HEADER:
+        raise ModelError(
+            f"{where} has a header of {length:,} bytes, and at most {LARGEST_HEADER:,} are read.", hint=_DAMAGED
+        )
+    text = file.read(length)
+    try:
+        entries = json.loads(text.decode())
+        metadata = entries.pop("__metadata__", {})
+        if KEY not in metadata:
+            raise ModelError(f"{where} was not written by sevensteps.", hint="Name a run's model.safetensors.")
+        about = json.loads(metadata[KEY])
+        if not isinstance(about, dict) or type(about.get("format")) is not int or about["format"] < 1:
+            raise ModelError(f"{where} is damaged: its facts are not a table.", hint=_DAMAGED)
+        _check_facts(about)
+        shapes = {name: _type_and_shape(entry) for name, entry in entries.items()}
+        same = _header(shapes, _canonical(about)) == text
+    except ModelError:
+        raise
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise ModelError(f"{where} is damaged: {error!s:.200}", hint=_DAMAGED) from error
+    if not same:  # an added key, a key twice, another order, a gap between two tensors, a space
+        raise ModelError(f"{where} is damaged: its header is not as sevensteps writes it.", hint=_DAMAGED)
+    if 8 + length + sum(_size(*entry) for entry in shapes.values()) != size:
+        raise ModelError(f"{where} is damaged: it is longer or shorter than its header says.", hint=_DAMAGED)
+    return shapes, about
+
+
+def _type_and_shape(entry: Any) -> tuple[str, tuple[int, ...]]:
+    """What a tensor's entry says; where it lies follows from the others, and is compared with the whole header."""
+    dtype, shape = entry["dtype"], entry["shape"]
+    if dtype not in DTYPES:
+        raise ValueError(f"numbers of type {dtype!r:.20}")
+    if not isinstance(shape, list) or len(shape) > 16 or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"a shape {shape!r:.80}")
+    if math.prod(n or 1 for n in shape) > LARGEST_SIZE:
+        raise ValueError(f"a shape {shape!r:.80}")
+    return dtype, tuple(shape)
+
+
+def _header(shapes: Mapping[str, tuple[str, tuple[int, ...]]], facts: str) -> bytes:
+    """The header as safetensors writes it: tensors by type, the widest first, then by name; padded with spaces.
+
+    Byte for byte what its own serializer gives (a test holds the two together), but without the tensors, which that
+    one would copy.
+    """
+    entries: dict[str, Any] = {"__metadata__": {KEY: facts}}
+    start = 0
+    for name, (dtype, shape) in sorted(shapes.items(), key=lambda item: (-_RANKS[item[1][0]], item[0])):
+        stop = start + _size(dtype, shape)
+        entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": (start, stop)}
+        start = stop
+    text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    return text + b" " * (-len(text) % 8)
+
+
+def _size(dtype: str, shape: tuple[int, ...]) -> int:
+    """Bytes that a tensor takes."""
+    return math.prod(shape) * DTYPES[dtype].itemsize
+
+
+def _check_facts(facts: Any) -> None:
+    """Hold that facts can be written down as text, and walked through before the stack ends, as their readers do.
+
+    JSON can hold halves of characters, which no file and no terminal takes, and whole numbers that no float is.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    _check_values(facts, DEEPEST)
+    json.dumps(facts, ensure_ascii=False).encode()
+
+
+def _check_values(value: Any, left: int) -> None:
+    """Hold that nothing is nested deeper, and no whole number longer than 64 bits.
+
+    Raises:
+        ValueError: it is.
+    """
+    if not left:
+        raise ValueError("lists and tables are nested too deep")
+    if isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_values(part, left - 1)
+    elif type(value) is int and value.bit_length() > 64:
+        raise ValueError("a whole number is longer than 64 bits")
+
+
+def _canonical(facts: Mapping[str, Any]) -> str:
+    """The one way to write these facts."""
+    return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _bytes_of(array: np.ndarray) -> memoryview:
+    """An array's memory as bytes."""
+    return array.reshape(-1).view(np.uint8).data
+
+
+def _digest(arrays: Iterable[tuple[str, np.ndarray]], facts: Mapping[str, Any]) -> str:
+    """SHA-256 over the facts, then each tensor's name, type, shape and bytes in the order of their names."""
+    digest = hashlib.sha256(_canonical(facts).encode())
+    for name, array in sorted(arrays, key=lambda item: item[0]):
+        digest.update(json.dumps([name, array.dtype.name, array.shape]).encode())
+        digest.update(_bytes_of(array))
+    return digest.hexdigest()

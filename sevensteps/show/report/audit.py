@@ -1,0 +1,126 @@
+"""The report's section on the pictures: how many there are, what is there twice, and what looks wrong in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...base.words import counted
+from ...records.audit import AuditResult
+from ...records.report import Report
+from ..pixels import colors_of, data_uri
+from ..sentences import imbalance_in_words, told_apart_in_words
+from .html import Html, Piece, details, name_of, plain, table, tag
+
+MOST = 24  # pictures of a kind that are shown
+
+
+GROUPS, EACH = 8, 3  # of near-copies, and pictures of each that are shown
+
+
+_LISTED, _NAMED = 20, 6  # groups of exact copies that are listed, and pictures of each
+
+
+def shown_in(found: AuditResult) -> list[str]:
+    """The ids of the pictures that the section shows."""
+    near = [name for ids, _ in _near(found) for name in ids[:EACH]]
+    return [*near, *(one.id for one in found.suspects[:MOST]), *(one.id for one in found.outliers[:MOST])]
+
+
+def data_section(report: Report) -> list[Html]:
+    """The section."""
+    found = report.audit
+    assert found is not None
+    channels, height, width = found.shape
+    splits = list(found.counts)
+    rows = [[name_of(name), *(f"{found.counts[split][name]:,}" for split in splits)] for name in report.classes]
+    rows.append(["all", *(f"{sum(found.counts[split].values()):,}" for split in splits)])
+    origins = [f"{split} (from {origin})" if split != origin else split for split, origin in report.origins.items()]
+    size = f": pictures of {width} by {height} pixels, {counted(channels, 'channel')}."
+    pieces = [
+        tag("p", name_of(report.source), size),
+        table("Pictures of each class", ("class", *origins), rows),
+        *([tag("p", f"{imbalance_in_words(found.imbalance)}.".capitalize())] if found.imbalance else []),
+    ]
+    for groups, what, fine in (
+        (found.leaks, "pictures that are in two splits", "No picture is in two splits."),
+        (found.duplicates, "groups of exact copies within a split", "No exact copies within a split."),
+        (found.conflicts, "groups of exact copies of which labels differ", ""),
+    ):
+        if not groups:
+            pieces += [tag("p", fine)] if fine else []
+            continue
+        first = [tag("li", _names(group)) for group in groups[:_LISTED]]
+        rest = f"; the first {len(first)}" if len(groups) > len(first) else ""
+        words = tag("p", f"{len(groups):,} {what}.", class_=None if groups is found.duplicates else "doubt")
+        pieces.append(Html(words + details(f"Which ones{rest}", tag("ul", first))))
+    if found.told_apart is not None:
+        told = f"Train against test: {told_apart_in_words(found.told_apart)}."
+        pieces.append(tag("p", told, class_="doubt" if found.told_apart.is_told else None))
+    return pieces + _near_copies(report, found) + _suspects(report, found) + _outliers(report, found)
+
+
+def _near(found: AuditResult) -> list[tuple[Sequence[str], float]]:
+    """The groups of near-copies that are shown: first those in two splits."""
+    return [*found.near_leaks, *found.near_duplicates][:GROUPS]
+
+
+def _near_copies(report: Report, found: AuditResult) -> list[Html]:
+    if why := found.not_looked_for.get("near-duplicates"):
+        return [tag("p", f"Near-copies were not looked for: {why}.")]
+    within, across = len(found.near_duplicates), len(found.near_leaks)
+    if not within + across:
+        return [tag("p", "No near-copies: none resized, recompressed or shifted by a pixel.")]
+    said = f"{counted(across, 'group')} of near-copies in two splits, {within:,} within a split"
+    items = [
+        tag("li", [_drawn(report, name) for name in ids[:EACH]], tag("br"), f"{score:.2f} ", _note(_names(ids)))
+        for ids, score in _near(found)
+    ]
+    words = f"{said}; a picture and its copy differ in size, compression, or by a pixel."
+    return [tag("p", words, class_="doubt" if across else None), tag("ul", items, class_="pictures")]
+
+
+def _suspects(report: Report, found: AuditResult) -> list[Html]:
+    if why := found.not_looked_for.get("suspects"):
+        return [tag("p", f"Labels that look wrong were not looked for: {why}.")]
+    if not found.suspects:
+        return [tag("p", "No label looks wrong to a quick model.")]
+    items = [
+        tag(
+            "li", _drawn(report, one.id), tag("br"), name_of(one.label), ", looks like ",
+            tag("span", name_of(one.likely), class_="answer"), tag("br"), _note(name_of(one.id)),
+        )
+        for one in found.suspects[:MOST]
+    ]  # fmt: skip
+    words = f"{counted(len(found.suspects), 'label looks', 'labels look')} wrong to a quick model, right or not"
+    return [tag("p", f"{words}{_first(len(found.suspects))}:"), tag("ul", items, class_="pictures")]
+
+
+def _outliers(report: Report, found: AuditResult) -> list[Html]:
+    if why := found.not_looked_for.get("outliers"):
+        return [tag("p", f"Pictures unlike all others were not looked for: {why}.")]
+    if not found.outliers:
+        return [tag("p", "No picture is unlike all others.")]
+    items = [
+        tag("li", _drawn(report, one.id), tag("br"), name_of(one.label), tag("br"), _note(name_of(one.id)))
+        for one in found.outliers[:MOST]
+    ]
+    words = counted(len(found.outliers), "picture is", "pictures are")
+    return [tag("p", f"{words} unlike all others{_first(len(found.outliers))}:"), tag("ul", items, class_="pictures")]
+
+
+def _drawn(report: Report, name: str) -> Piece:
+    pixels = report.looked_at.get(name)
+    return "" if pixels is None else tag("img", src=data_uri(colors_of(pixels)), alt=plain(name), loading="lazy")
+
+
+def _names(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return f"{', '.join(map(plain, ids[:_NAMED]))}{more}"
+
+
+def _note(text: Piece) -> Html:
+    return tag("span", text, class_="note")
+
+
+def _first(count: int) -> str:
+    return f"; the first {MOST}" if count > MOST else ""

@@ -1,0 +1,230 @@
+"""The report's part on figures: the result beside the baselines, the curves, each class, the calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ...base.words import pictures
+from ...records.events import Epoch
+from ...records.report import Report
+from ...records.scores import OUT_OF_FOLD, Metric, Score, Scores
+from . import svg
+from .html import Html, Piece, name_of, plain, table, tag
+
+NAMES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "roc_auc": "Area under the ROC curve",
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+}
+
+
+def result_section(report: Report) -> list[Html]:
+    """The accuracy on each split beside the baselines."""
+    split = next(iter(report.scores), "valid")
+    named = [
+        (f"{'models like it' if name == OUT_OF_FOLD else 'this model'}, {name}", score)
+        for name, score in report.scores.items()
+    ]
+    named += [
+        (f"{name}, {score.split}", score)
+        for name, score in sorted(report.baselines.items(), key=lambda b: -b[1].accuracy)
+    ]
+    rows = [[name_of(name), *_cells(score)] for name, score in named]
+    numbers = table("Accuracy with its 95 % interval", ("of", "accuracy", "95 % interval", "right", "of n"), rows)
+    drawn = svg.dots(
+        "Accuracy beside the baselines",
+        f"The share of right answers on each split, with its 95 % interval. The {split} row is the result.",
+        [(name, score.accuracy, score.interval.low, score.interval.high) for name, score in named],
+        numbers,
+        x_name="share of right answers",
+    )
+    notes = [tag("p", name_of(name), f": {score.note}.", class_="note") for name, score in named if score.note]
+    return [drawn, *notes, *([_figures(report.figures)] if report.figures else [])]
+
+
+def _figures(scores: Scores) -> Html:
+    """Every figure of the split that is no class's own."""
+    rows = [
+        [
+            NAMES.get(metric.name, plain(metric.name).replace("_", " ").capitalize()),
+            *_metric(metric),
+            f"{metric.n:,}",
+            _how(metric),
+        ]
+        for metric in scores.metrics.values()
+    ]
+    titles = ("figure", "value", "95 % interval", "n", "interval from")
+    return table(f"All figures of the {scores.split} split, {pictures(scores.n)}", titles, rows, classes=_LAST_IS_WORDS)
+
+
+_LAST_IS_WORDS = ("", "", "", "words")
+
+
+def curves_section(report: Report) -> list[Html]:
+    history = report.history
+    kept = f" The dashed line is epoch {report.kept_epoch}, whose parameters were kept."
+    metrics = list(dict.fromkeys(name for epoch in history for name in epoch.metrics))
+    titles = ["epoch", "training loss", f"{report.validated_on} loss", *map(name_of, metrics), "learning rate"]
+    rows: list[Sequence[Piece]] = [
+        [str(e.number), *map(_figure, (e.train_loss, e.valid_loss, *map(e.metrics.get, metrics), e.lr))]
+        for e in history
+    ]
+    numbers = table("Each epoch", titles, rows)
+
+    def points(value: Callable[[Epoch], float | None]) -> list[svg.Point]:
+        seen = [(epoch.number, value(epoch)) for epoch in history]
+        return [(float(number), float("nan") if y is None else y) for number, y in seen]
+
+    losses = [("training", points(lambda epoch: epoch.train_loss))]
+    if any(epoch.valid_loss is not None for epoch in history):
+        losses.append((report.validated_on, points(lambda epoch: epoch.valid_loss)))
+    epochs = f"{len(history):,} epoch{'s' * (len(history) > 1)}"
+    on = f"{report.validated_on} pictures"
+    about = f"Over {epochs}: the mean loss of each on the training pictures, and on the {on}."
+    drawn = [
+        svg.lines("Loss", about + kept, losses, numbers, x_name="epoch", y_name="loss", marked=float(report.kept_epoch))
+    ]
+    for name in metrics:
+        about = f"Over {epochs}, on the {on}."
+        series = [(name, points(lambda epoch, name=name: epoch.metrics.get(name)))]  # type: ignore[misc]
+        title = plain(name).replace("_", " ").capitalize()
+        small = table(title, ["epoch", name_of(name)], [[str(e.number), _figure(e.metrics.get(name))] for e in history])
+        drawn.append(
+            svg.lines(title, about + kept, series, small, x_name="epoch", y_name=name, marked=float(report.kept_epoch))
+        )
+    return [tag("div", drawn, class_="side"), tag("p", f"Training stopped because {report.stopped_because}.")]
+
+
+def classes_section(report: Report) -> list[Html]:
+    scores = report.figures
+    assert scores is not None
+    rows: list[Sequence[Piece]] = []
+    for one in scores.per_class:
+        figures = [" ".join(_metric(metric)) for metric in (one.recall, one.precision, one.f1)]
+        rows.append([name_of(one.name), f"{one.n:,}", *figures, f"{one.answers:,}"])
+    titles = ("class", "n", "recall", "precision", "F1", "answers")
+    caption = f"Each class of the {scores.split} split, with 95 % intervals"
+    numbers = table(caption, titles, rows)
+    drawn = [
+        (one.name, m.value, m.low, m.high)
+        for one in scores.per_class
+        if (m := one.recall).value is not None and m.low is not None and m.high is not None
+    ]
+    pieces = []
+    if drawn:
+        about = f"Of the pictures of each class, the share that is found, with its 95 % interval; {scores.split} split."
+        shown = [(name, value, low, high) for name, value, low, high in drawn if value is not None]
+        pieces.append(svg.dots("Recall of each class", about, shown, numbers, x_name="recall"))
+    else:
+        pieces.append(numbers)
+    if scores.absent:
+        pieces.append(tag("p", "Without a picture in this split: ", [(name_of(n), " ") for n in scores.absent]))
+    return pieces
+
+
+def calibration_section(report: Report) -> list[Html]:
+    found = report.calibration
+    assert found is not None
+    error, interval = found.error, found.error.interval
+    value = "has no value" if error.value is None else f"is {error.value:.2%}"
+    sure = (
+        f" (95 % interval, approximate, {between(interval.low, interval.high)})" if interval else f" ({error.reason})"
+    )
+    words = (
+        f"The expected calibration error {value}{sure} of {pictures(found.n, found.split)}: how far confidence and "
+        "share of right answers are apart on average."
+    )
+    warmth = (
+        f"The temperature is {found.temperature:.4g}: 1 leaves the probabilities as they are, more makes them less "
+    )
+    warmth += "sure."
+    rows = [
+        [
+            f"{b.low:.0%} to {b.high:.0%}",
+            f"{b.confidence:.2%}",
+            f"{b.accuracy:.2%}",
+            between(b.interval.low, b.interval.high),
+            f"{b.n:,}",
+        ]
+        for b in found.bins
+    ]
+    titles = ("confidence", "its mean", "share right", "95 % interval", "n")
+    drawn = svg.diagonal(
+        "Reliability diagram",
+        f"Of the answers with about the same confidence, the share that is right; {found.split} split. "
+        "On the dashed line both are the same.",
+        [(b.confidence, b.accuracy, b.interval.low, b.interval.high) for b in found.bins],
+        table("The bins that have pictures", titles, rows),
+        names=("confidence", "share of right answers"),
+    )
+    return [tag("p", words), tag("p", warmth), drawn]
+
+
+def coverage_section(report: Report) -> list[Html]:
+    """How many pictures are answered by a model that may abstain, and how often it is right then."""
+    found = report.coverage
+    assert found is not None
+    words = (
+        'sevensteps predict says "not sure" where the confidence is low, and "none of these" where a picture is far '
+        f"from those of training. The limits of both were chosen on validation pictures, so that {found.stated:.1%} of "
+        "pictures like these are answered. The best guess is given all the same."
+    )
+    low, high, left_out = found.interval.low, found.interval.high, found.not_sure + found.none_of_these
+    why = f'not answered: {found.not_sure:,} "not sure", {found.none_of_these:,} "none of these"'
+    rows: list[Sequence[Piece]] = [
+        ["answered", f"{found.share:.2%}", between(low, high), f"{found.answered:,}", f"{found.n:,}"],
+        [why, f"{1 - found.share:.2%}", between(1 - high, 1 - low), f"{left_out:,}", f"{found.n:,}"],
+    ]
+    title = f"What is said to the {pictures(found.n, found.split)}"
+    pieces = [tag("p", words), table(title, ("pictures", "share", "95 % interval", "how many", "of n"), rows)]
+    every = report.scores.get(found.split)
+    if found.score is not None:
+        right = [["of what is answered", *_cells(found.score)]]
+        right += [["of all, guesses too", *_cells(every)]] if every else []
+        pieces.append(table("Accuracy", ("of", "accuracy", "95 % interval", "right", "of n"), right))
+    if found.foreign:
+        words = (
+            "Pictures that are none of the classes, made of those above: how many of them are left out, as they should "
+            "be. What looks much like one of the classes is left out less often."
+        )
+        made: list[Sequence[Piece]] = [
+            [
+                of.pictures,
+                f"{of.share:.1%}",
+                between(of.interval.low, of.interval.high),
+                f"{of.left_out:,}",
+                f"{of.n:,}",
+            ]
+            for of in found.foreign
+        ]
+        titles = ("pictures", "left out", "95 % interval", "how many", "of n")
+        pieces += [tag("p", words), table("Pictures of none of the classes", titles, made)]
+    return pieces
+
+
+def _cells(score: Score) -> list[Piece]:
+    interval = score.interval
+    return [f"{score.accuracy:.2%}", between(interval.low, interval.high), f"{score.correct:,}", f"{score.n:,}"]
+
+
+def _metric(metric: Metric) -> tuple[str, str]:
+    """A figure and its interval; shares in percent."""
+    share = metric.name not in ("roc_auc", "log_loss", "brier")
+    if metric.value is None:
+        return "none", metric.note
+    interval = "" if metric.low is None or metric.high is None else between(metric.low, metric.high, share)
+    return (f"{metric.value:.2%}" if share else f"{metric.value:.4f}"), interval
+
+
+def _how(metric: Metric) -> str:
+    return "; ".join(filter(None, (metric.method, metric.note)))
+
+
+def between(low: float, high: float, share: bool = True) -> str:
+    return f"{low:.2%} to {high:.2%}" if share else f"{low:.4f} to {high:.4f}"
+
+
+def _figure(value: float | None) -> Piece:
+    return "" if value is None else f"{value:.4g}"

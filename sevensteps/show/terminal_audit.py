@@ -1,0 +1,83 @@
+"""What an audit found, in words: the whole of it for `data`, and the line of it that stands beside a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+
+from ..base.words import counted
+from ..records.audit import AuditResult
+from .sentences import imbalance_in_words, told_apart_in_words
+from .terminal import print_table, printable
+
+SHOWN = 5  # groups, and pictures of each; suspects; outliers
+
+
+Named = Callable[[Sequence[str]], Sequence[str]]
+
+
+def print_audit(out: Console, source: str, found: AuditResult, with_splits: Named) -> None:
+    """Everything that was found, the first few of each kind by name.
+
+    `with_splits` names pictures with the split that each is in, for those that are in two.
+    """
+    channels, height, width = found.shape
+    out.print(printable(f"{source}: pictures of {width}x{height}, {counted(channels, 'channel')}"))
+    rows = [[name, *(f"{counts[name]:,}" for counts in found.counts.values())] for name in found.classes]
+    total = ["all", *(f"{sum(counts.values()):,}" for counts in found.counts.values())]
+    print_table(out, ("class", *found.counts), [*rows, total])
+    for line in _lines(found, with_splits):
+        out.print(printable(line))
+
+
+def _lines(found: AuditResult, with_splits: Named) -> list[str]:
+    lines = []
+    if found.imbalance is not None:
+        lines.append(imbalance_in_words(found.imbalance))
+    for name, alone in found.alone.items():
+        lines.append(f"classes in {name} alone: {', '.join(alone[:SHOWN])}{_more(len(alone))}")
+    for what, groups, named in (
+        ("exact duplicates within a split", found.duplicates, list),
+        ("pictures in two splits", found.leaks, with_splits),
+        ("exact duplicates of which labels differ", found.conflicts, list),
+    ):
+        first = f", the first: {_first(groups[0], named)}" if groups else ""
+        lines.append(f"{what}: {len(groups):,}{first}")
+    for what, alike, named in (
+        ("near-duplicates within a split", found.near_duplicates, list),
+        ("near-duplicates in two splits", found.near_leaks, with_splits),
+    ):
+        if why := found.not_looked_for.get("near-duplicates"):
+            lines.append(f"{what}: not looked for; {why}")
+            continue
+        lines.append(f"{what}: {counted(len(alike), 'group')}{', the most alike first:' * bool(alike)}")
+        lines += [f"  {score:.2f}  {_first(ids, named)}" for ids, score in alike[:SHOWN]]
+    if why := found.not_looked_for.get("suspects"):
+        lines.append(f"labels that look wrong: not looked for; {why}")
+    else:
+        first = ", the likeliest first:" * bool(found.suspects)
+        lines.append(f"labels that look wrong to a quick model, right or not: {len(found.suspects):,}{first}")
+        for one in found.suspects[:SHOWN]:
+            lines.append(f"  {one.score:.2f}  {one.id}: labeled {one.label}, looks like {one.likely}")
+    if why := found.not_looked_for.get("outliers"):
+        lines.append(f"pictures unlike all others: not looked for; {why}")
+    else:
+        first = ", the most unlike first:" * bool(found.outliers)
+        lines.append(f"pictures unlike all others: {len(found.outliers):,}{first}")
+        for far in found.outliers[:SHOWN]:
+            how = "one color" if far.score is None else f"{far.score:.1f}"
+            lines.append(f"  {how}  {far.id}: labeled {far.label}")
+    if why := found.not_looked_for.get("train_against_test"):
+        lines.append(f"train against test: not compared; {why}")
+    elif found.told_apart is not None:
+        lines.append(f"train against test: {told_apart_in_words(found.told_apart)}")
+    return lines
+
+
+def _first(ids: Sequence[str], named: Named) -> str:
+    return f"{', '.join(named(ids[:SHOWN]))}{_more(len(ids))}"
+
+
+def _more(count: int) -> str:
+    return f" and {count - SHOWN:,} more" if count > SHOWN else ""

@@ -1,0 +1,1 @@
+"""Trust the result, the pictures, and the training."""

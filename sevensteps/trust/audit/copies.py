@@ -1,0 +1,86 @@
+"""Audit: what can be seen in pictures without a model."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from jaxtyping import Int64, Shaped, UInt8
+
+from ...data.balance import imbalance_of
+from ...data.images import Images, Splits
+from ...data.near_copies import MOST, groups_of, near_pairs, smaller
+from ...records.audit import AuditResult
+
+
+def audit(splits: Splits, *, near: bool = False) -> AuditResult:
+    """Count the pictures and find exact duplicates; those with copies in more than one split are leaks.
+
+    With `near` copies that were resized, recompressed or shifted by a pixel are found, too: see `near`.
+    """
+    present = splits.present()
+    # A digest of 16 bytes stands for a picture, since the set may be larger than the memory.
+    digests = np.concatenate([_digests(images) for images in present.values()])
+    begins = np.cumsum([0, *(len(images) for images in present.values())])
+
+    def named_group(group: Int64[np.ndarray, " copies"]) -> tuple[list[str], bool]:
+        """The ids of pictures by their places over all splits, and whether they are of several splits."""
+        splits_of = np.searchsorted(begins, group, side="right") - 1
+        places = zip(splits_of.tolist(), group.tolist(), strict=True)
+        ids = [list(present.values())[split].ids[place - int(begins[split])] for split, place in places]
+        return ids, len(set(splits_of.tolist())) > 1
+
+    copies = _copies(digests)
+    exact = [named_group(group) for group in copies]
+    alike: list[tuple[tuple[list[str], bool], float]] = []
+    is_many = len(digests) > MOST
+    if near and not is_many:
+        alone = np.ones(len(digests), dtype=bool)  # of exact copies the first stands for all
+        for group in copies:
+            alone[group[1:]] = False
+        rows = np.flatnonzero(alone)
+        pixels = np.concatenate([smaller(images.pixels) for images in present.values()])[rows]
+        alike = [(named_group(rows[group]), score) for group, score in _near_groups(pixels)]
+    labels = np.concatenate([images.labels for images in present.values()])
+    counts = {split: images.counts for split, images in present.items()}
+    return AuditResult(
+        splits.train.shape,
+        counts,
+        [ids for ids, is_leak in exact if not is_leak],
+        [ids for ids, is_leak in exact if is_leak],
+        [(ids, score) for (ids, is_leak), score in alike if not is_leak],
+        [(ids, score) for (ids, is_leak), score in alike if is_leak],
+        imbalance=imbalance_of(splits.train.counts),
+        conflicts=[ids for group, (ids, _) in zip(copies, exact, strict=True) if len(np.unique(labels[group])) > 1],
+        not_looked_for={"near-duplicates": f"there are more than {MOST:,} pictures"} if near and is_many else {},
+    )
+
+
+def _near_groups(pixels: UInt8[np.ndarray, "n c h w"]) -> list[tuple[Int64[np.ndarray, " group"], float]]:
+    """The rows of near-copies, in groups, each with the lowest score of its pairs; the most alike first."""
+    pairs = near_pairs(pixels)
+    groups = groups_of(pairs, len(pixels))
+    least = np.ones(int(groups.max(initial=-1)) + 1)
+    np.minimum.at(least, groups[pairs.first], pairs.scores)
+    order = np.argsort(groups, kind="stable")
+    order = order[groups[order] >= 0]
+    begins = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    found = [(rows, float(least[groups[rows[0]]])) for rows in np.split(order, begins[1:]) if len(rows)]
+    return sorted(found, key=lambda group: (-group[1], int(group[0][0])))
+
+
+def _digests(images: Images) -> Shaped[np.ndarray, " n"]:
+    """What tells each picture from all others."""
+    return np.frombuffer(
+        b"".join(hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in images.pixels), dtype="S16"
+    )
+
+
+def _copies(digests: Shaped[np.ndarray, " n"]) -> list[Int64[np.ndarray, " copies"]]:
+    """The places of digests that are there more than once, in groups, in the order of the first of each."""
+    order = np.argsort(digests, kind="stable")
+    is_new = np.concatenate([[True], digests[order][1:] != digests[order][:-1]])
+    begins = np.flatnonzero(is_new)
+    sizes = np.diff(np.append(begins, len(order)))
+    groups = [order[begin : begin + size] for begin, size in zip(begins[sizes > 1], sizes[sizes > 1], strict=True)]
+    return sorted(groups, key=lambda group: int(group[0]))

@@ -1,0 +1,52 @@
+"""Corrections that an audit suggests."""
+
+from __future__ import annotations
+
+from ...data.corrections import Correction
+from ...data.images import Splits
+from ...records.audit import AuditResult
+
+
+def suggested(splits: Splits, found: AuditResult) -> list[Correction]:
+    """What an audit proposes: of copies, exact or nearly, one is kept, and the others are left out.
+
+    Kept is the first, but one that is tested on before one that is validated on, and that before one that is trained
+    on. Where copies are of two classes the row says so, since one label is wrong, or they are no copies.
+    Pictures whose labels look wrong are to be what they look like, where they are not left out.
+    """
+    classes: dict[str, str] = {}
+    rank: dict[str, int] = {}
+    for place, images in enumerate(splits.present().values()):
+        of_split = {name: images.classes[label] for name, label in zip(images.ids, images.labels.tolist(), strict=True)}
+        classes |= of_split
+        rank |= dict.fromkeys(of_split, -place)
+    exact = {group[0]: group for group in map(list, [*found.duplicates, *found.leaks])}
+    groups: list[tuple[list[str], float]] = []
+    for group, score in [
+        *found.near_duplicates,
+        *found.near_leaks,
+    ]:  # the first of exact copies stands for all
+        groups.append(([name for first in group for name in exact.get(first, [first])], score))
+    near = {name for group, _ in groups for name in group}
+    groups += [(group, 1.0) for first, group in exact.items() if first not in near]
+    same = {name: first for first, group in exact.items() for name in group}
+    rows = []
+    for group, score in groups:
+        keep = min(group, key=rank.__getitem__)  # the first of the lowest
+        for name in group:
+            if name == keep:
+                continue
+            is_same = name in same and same[name] == same.get(keep)
+            why = f"same pixels as {keep}" if is_same else f"nearly the same as {keep} (score {min(score, 0.99):.2f})"
+            if rank[name] != rank[keep]:
+                why += ", which is of another split"
+            if classes[name] != classes[keep]:
+                why += f"; that is of class {classes[keep]}: which of the two is right?"
+            rows.append(Correction(name, "", classes[name], why))
+    left_out = {row.picture for row in rows}
+    for one in found.suspects:
+        if one.id not in left_out:
+            why = f"looks like {one.likely} to a quick model (score {one.score:.2f}), right or not"
+            rows.append(Correction(one.id, one.likely, one.label, why))
+    order = {name: place for place, name in enumerate(classes)}
+    return sorted(rows, key=lambda row: order[row.picture])

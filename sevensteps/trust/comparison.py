@@ -1,0 +1,330 @@
+"""Two models on the same pictures, or several, or several seeds of one. Needs tables of predictions, nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from statistics import NormalDist
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int
+
+from ..base.words import pictures
+from ..errors import DataError, UsageError
+from ..records.scores import Comparison, Interval, Spread
+from .intervals import bootstrap, edge, mean, means_without_one, wilson
+from .predictions import Predictions, said
+
+LEVEL = 0.05  # of the test
+
+
+POWER = 0.8  # with which the pictures asked for would tell a difference of the size that was seen
+
+
+def compare(a: Predictions, b: Predictions, names: tuple[str, str] = ("A", "B")) -> Comparison:
+    """Which of two models is better on the same pictures, by how much, and how sure that is.
+
+    The test is McNemar's mid-p test and the interval Tango's score interval of B's accuracy minus A's; both look only
+    at pictures that one of the two has right alone (docs/decisions/0007-statistics.md says why these). One is called
+    better if p is under 0.05; the interval then leaves 0 out. Pictures are matched by id and labels by class name, so
+    neither the order of rows nor of classes matters.
+
+    Raises:
+        DataError: the tables are not of the same pictures (what differs is said), or one cannot be scored.
+    """
+    second = names[1] if names[0] != names[1] else f"{names[1]} again"
+    return compare_all({names[0]: a, second: b})[0]
+
+
+def compare_all(tables: Mapping[str, Predictions]) -> tuple[Comparison, ...]:
+    """Every pair of several models on the same pictures, with p-values corrected by Holm for their number.
+
+    The intervals are those of each pair by itself. Holm, "A simple sequentially rejective multiple test procedure"
+    (1979).
+
+    Raises:
+        UsageError: fewer than two tables.
+        DataError: as `compare`.
+    """
+    if len(tables) < 2:
+        raise UsageError("There is nothing to compare with.", hint="Name two runs or more.")
+    right = dict(zip(tables, _right(tables), strict=True))
+    split = next(iter(tables.values())).split
+    pairs = [(names, *_alone(right[names[0]], right[names[1]])) for names in combinations(tables, 2)]
+    p_values = [mid_p(only_a, only_b) for _, only_a, only_b in pairs]
+    found = []
+    for (names, only_a, only_b), p, adjusted in zip(pairs, p_values, holm(p_values), strict=True):
+        n, correct = len(right[names[0]]), (int(right[names[0]].sum()), int(right[names[1]].sum()))
+        needed = None if adjusted < LEVEL else pictures_needed(only_a, only_b, n, LEVEL / len(pairs))
+        pair = Comparison(
+            names,
+            split,
+            n,
+            correct,
+            only_a,
+            only_b,
+            (only_b - only_a) / n,
+            tango(only_a, only_b, n),
+            p,
+            adjusted,
+            len(pairs),
+            None if needed is None else max(needed - n, 1),
+            "",
+        )
+        found.append(dataclasses.replace(pair, verdict=_verdict(pair)))
+    return tuple(found)
+
+
+def over_seeds(tables: Sequence[Predictions], *, resamples: int = 10_000, seed: int = 0) -> Spread:
+    """The accuracy of runs that differ in their seed only, with two spreads that say different things.
+
+    The standard deviation over seeds is how much another seed would change the result on these pictures; the interval
+    over pictures is how much other pictures would change the mean of these runs (a picture's figure is the share of
+    runs that have it right). Neither holds the other. Where each seed held out other pictures to judge on, the two are
+    not to be had apart: there is the deviation alone, and the line says so.
+
+    Raises:
+        UsageError: no tables, or fewer than 100 resamples.
+        DataError: as `compare`.
+    """
+    if not tables:
+        raise UsageError("There are no runs to take a mean of.", hint="Train with --seeds 5 or more.")
+    split = tables[0].split
+    if any(set(table.ids) != set(tables[0].ids) for table in tables):
+        return _over_seeds_and_pictures(tables)
+    right = _right({str(number): table for number, table in enumerate(tables, 1)})
+    n = right.shape[1]
+    accuracies = [int(correct) / n for correct in right.sum(1)]
+    average = statistics.mean(accuracies)
+    found = bootstrap(
+        mean,
+        right.mean(0),
+        resamples=resamples,
+        seed=seed,
+        within=(0.0, 1.0),
+        leave_one_out=means_without_one,
+    )
+    interval, method = found.interval, "bootstrap"
+    if len(tables) == 1 or interval is None or interval.low == interval.high:
+        # A mean of 0 or 1, or one picture: a proportion of the same mean varies more, so its interval is wide enough.
+        interval, method = wilson(round(float(right.mean()) * n), n), "wilson"
+    deviation = statistics.stdev(accuracies) if len(tables) > 1 else None  # exact, so that equal ones have none
+    over = (
+        f"{deviation * 100:.2f} points over {len(tables)} seeds" if deviation is not None else "not known from one run"
+    )
+    return Spread(
+        split,
+        n,
+        tuple(accuracies),
+        average,
+        deviation,
+        interval,
+        method,
+        f"Mean accuracy {average:.2%} on {pictures(n, split)}. Another seed: standard deviation {over}. "
+        f"Other pictures: 95 % interval {interval.low:.2%} to {interval.high:.2%}.",
+    )
+
+
+def _over_seeds_and_pictures(tables: Sequence[Predictions]) -> Spread:
+    """The spread of runs each of which was judged on pictures of its own."""
+    for table in tables:
+        table.check()
+    accuracies = [table.score.accuracy for table in tables]
+    average, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
+    split, n = tables[0].split, len(tables[0])
+    return Spread(
+        split,
+        n,
+        tuple(accuracies),
+        average,
+        deviation,
+        None,
+        "",
+        f"Mean accuracy {average:.2%} over {len(tables)} seeds, each judged on other held-out pictures ({n:,} of "
+        f"{split}): standard deviation {deviation * 100:.2f} points, which seeds and pictures make together.",
+    )
+
+
+def mid_p(only_a: int, only_b: int) -> float:
+    """McNemar's test of equal accuracy, two-sided mid-p: from the pictures that one of two models has right alone.
+
+    The exact test counts the probability of what was seen whole and so rejects too rarely; this counts half of it, and
+    is the better choice for any number of pictures (Fagerland, Lydersen and Laake, "The McNemar test for binary
+    matched-pairs data: mid-p and asymptotic are better than exact conditional", 2013). Equal counts give 1.
+
+    >>> round(mid_p(1, 7), 4)
+    0.0391
+
+    Raises:
+        UsageError: a negative count.
+    """
+    if min(only_a, only_b) < 0:
+        raise UsageError(f"{min(only_a, only_b)} is no count.", hint="Give counts of 0 or more.")
+    return float(mid_ps(np.array([only_a]), np.array([only_b]))[0])
+
+
+def mid_ps(only_a: Int[np.ndarray, " pairs"], only_b: Int[np.ndarray, " pairs"]) -> Float64[np.ndarray, " pairs"]:
+    """`mid_p` of many pairs of counts, which are 0 or more."""
+    from scipy.special import bdtr
+
+    fewer, n = np.minimum(only_a, only_b).astype(np.float64), (only_a + only_b).astype(np.int64)
+    # Twice the tail, less half of what was seen on either side, is the sum of two tails.
+    beyond = np.where(fewer > 0, bdtr(np.maximum(fewer - 1, 0), n, 0.5), 0.0)
+    return np.asarray(np.minimum(bdtr(fewer, n, 0.5) + beyond, 1.0))
+
+
+def tango(only_a: int, only_b: int, n: int, confidence: float = 0.95) -> Interval:
+    """The score interval of the difference of two accuracies on the same n pictures, B's minus A's.
+
+    It is all differences that a score test would not reject, and defined also where the two never differ: then it says
+    how large a difference may have gone unseen. Tango, "Equivalence test and confidence interval for the difference in
+    proportions for the paired-sample design" (1998).
+
+    >>> interval = tango(7, 1, 21)
+    >>> round(interval.low, 3), round(interval.high, 3)
+    (-0.517, -0.026)
+
+    Raises:
+        UsageError: no pictures, negative counts, more of them than pictures, or a confidence not between 0 and 1.
+    """
+    if min(only_a, only_b) < 0 or only_a + only_b > n or n < 1:
+        raise UsageError(
+            f"{only_a} and {only_b} of {n} pictures are no counts of two models.", hint="Give counts from 0 to n."
+        )
+    if not 0 < confidence < 1:
+        raise UsageError(f"A confidence of {confidence} is not between 0 and 1.", hint="0.95 is usual.")
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+
+    def is_inside(difference: float) -> bool:
+        """Whether the score test does not reject it; `alone` is the most likely share of A alone, given it."""
+        linear = -only_a - only_b + (2 * n - only_b + only_a) * difference
+        last = -only_a * difference * (1 - difference)
+        alone = (math.sqrt(max(linear * linear - 8 * n * last, 0.0)) - linear) / (4 * n)
+        variance = n * max(2 * alone + difference * (1 - difference), 0.0)
+        distance = only_b - only_a - n * difference
+        return distance * distance <= z * z * variance
+
+    seen = (only_b - only_a) / n
+    return Interval(edge(is_inside, seen, -1.0), edge(is_inside, seen, 1.0))
+
+
+def pictures_needed(only_a: int, only_b: int, n: int, level: float = LEVEL) -> int | None:
+    """How many pictures it takes to tell two models apart with 80 % power, if they differ as they did on n.
+
+    None where they did not differ: no number would tell. Connor, "Sample size for testing differences in proportions
+    for the paired-sample design" (1987).
+
+    >>> pictures_needed(20, 30, 1000)
+    3923
+    """
+    difference, discordant = (only_b - only_a) / n, (only_a + only_b) / n
+    if only_a == only_b:
+        return None
+    to_reject, to_reach = NormalDist().inv_cdf(1 - level / 2), NormalDist().inv_cdf(POWER)
+    root = to_reject * math.sqrt(discordant) + to_reach * math.sqrt(discordant - difference**2)
+    return math.ceil((root / difference) ** 2)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number, in the order given.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    corrected = [1.0] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min((len(p_values) - rank) * p_values[place], 1.0))
+        corrected[place] = largest
+    return corrected
+
+
+def _alone(a: Bool[np.ndarray, " n"], b: Bool[np.ndarray, " n"]) -> tuple[int, int]:
+    """How many pictures each of two models has right alone."""
+    return int((a & ~b).sum()), int((b & ~a).sum())
+
+
+def _verdict(pair: Comparison) -> str:
+    """Which is better, by how much, how sure, and how many more pictures it would take, in a sentence or two."""
+    a, b = pair.names
+    points = f"{abs(pair.difference) * 100:.2f} points"
+    low, high = pair.interval.low, pair.interval.high
+    p = _p(pair.p_value)
+    if pair.comparisons > 1:
+        p += f", after Holm for {pair.comparisons} comparisons {_p(pair.adjusted_p_value)}"
+    better, worse = (b, a) if pair.difference > 0 else (a, b)
+    if pair.difference < 0:
+        low, high = -high, -low
+    shares = sorted(correct / pair.n for correct in pair.correct)
+    sure = f"95 % interval {low * 100:.2f} to {high * 100:.2f}; {p}"
+    same = f"the same {pictures(pair.n, pair.split)}"
+    if pair.is_told:
+        against = f"{shares[1]:.2%} against {shares[0]:.2%}"
+        return f"{better} is better than {worse} by {points} ({sure}): {against} right of {same}."
+    if pair.only_a == pair.only_b:
+        how = "are right on the same pictures" if not pair.only_a else f"are each right alone on {pair.only_a:,}"
+        return f"No difference between {a} and {b}: they {how}, {shares[0]:.2%} right of {same} ({sure})."
+    return (
+        f"{better} and {worse} cannot be told apart: {better} has {points} more right ({sure}) on {same}. "
+        f"If that is how they differ, about {pictures(pair.more_pictures or 0, 'more')} would tell (with 80 % power)."
+    )
+
+
+def _p(value: float) -> str:
+    """A p-value in words: as close as it means anything."""
+    return f"p = {value:.2g}" if value >= 1e-4 else "p < 0.0001"
+
+
+def _right(tables: Mapping[str, Predictions]) -> np.ndarray:
+    """Whether each model (row) has each picture (column) right, after making sure that the pictures are the same.
+
+    Raises:
+        DataError: they are not, or a table cannot be scored.
+    """
+    for table in tables.values():
+        table.check()
+    (name, first), *others = tables.items()
+    place = {id_: row for row, id_ in enumerate(first.ids)}
+    labels = np.array(first.classes)[first.labels]
+    rows = [first.right]
+    for other_name, other in others:
+        if difference := _difference(name, first, other_name, other, place, labels):
+            raise DataError(difference, hint="Judge both on the same pictures, then compare.")
+        order = np.empty(len(place), dtype=np.int64)
+        order[[place[id_] for id_ in other.ids]] = np.arange(len(place))
+        rows.append(other.right[order])
+    return np.stack(rows)
+
+
+def _difference(
+    name: str,
+    first: Predictions,
+    other_name: str,
+    other: Predictions,
+    place: Mapping[str, int],
+    labels: np.ndarray,
+) -> str:
+    """What is not the same in the pictures of two tables, in words; nothing where all is."""
+    if first.split != other.split:
+        return f"{name} was judged on {first.split} pictures and {other_name} on {other.split} pictures."
+    unknown = [id_ for id_ in other.ids if id_ not in place]
+    missing = place.keys() - set(other.ids)
+    if unknown or missing:
+        only = f"{said(unknown[0])} is in {other_name} alone" if unknown else f"{said(min(missing))} is in {name} alone"
+        return (
+            f"{name} was judged on {len(first):,} pictures and {other_name} on {len(other):,}, and they are not the "
+            f"same: {only}."
+        )
+    found = np.array(other.classes)[other.labels]
+    wanted = labels[[place[id_] for id_ in other.ids]]
+    if len(rows := np.flatnonzero(found != wanted)):
+        row = int(rows[0])
+        one, another = said(str(wanted[row])), said(str(found[row]))
+        return (
+            f"{said(other.ids[row])} is {one} for {name} and {another} for {other_name} ({len(rows):,} of "
+            f"{len(first):,} labels differ): they are not the same pictures."
+        )
+    return ""

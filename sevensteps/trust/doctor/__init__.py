@@ -1,0 +1,1 @@
+"""Trust the training: what went wrong, since when, and what to do."""

@@ -1,0 +1,218 @@
+"""Look: what one batch shows of a model as it stands: inputs, activations, scores, gradients, and steps tried on it.
+
+Nothing is changed by looking: buffers are copies, gradients never reach `.grad`, modes and random state are put back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
+
+from ...base.seeds import LAYERS, seed_of
+from ...learner.learner import Learner
+from ...steps.repeat import drawn_from
+
+Pair = tuple[Tensor, Tensor]
+
+
+Gradients = Mapping[str, Tensor | None]
+
+
+SHAPING = {"view", "reshape", "squeeze", "unsqueeze", "flatten", "contiguous", "float", "to", "__getitem__"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One tensor of parameters: its name, how many numbers, how large, and its gradient (None: nothing reaches it)."""
+
+    name: str
+    shape: tuple[int, ...]
+    norm: float
+    gradient: float | None
+
+    @property
+    def slope(self) -> float:
+        """The gradient's root mean square: how much the loss asks of one number."""
+        return (self.gradient or 0.0) / math.sqrt(max(math.prod(self.shape), 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a training batch shows, in training mode as step 4 has it, and what is said of validation pictures."""
+
+    loss: float
+    input_size: float  # root mean square of the numbers that the first layer with parameters takes; NaN: none seen
+    input_norm: float  # the length of one row of them
+    last: str  # the operation that made the scores
+    parts: Sequence[Part]
+    dead: Sequence[float]  # of each ReLU, the share of its units that are zero for every picture
+    scores: Tensor
+    targets: Tensor
+    slopes: Tensor | None  # for each picture, how much its loss changes with a score, at most; None where none does
+    shares: Tensor | None  # probabilities of the classes; None for a model that fits numbers
+    valid_shares: Tensor | None
+    steps: Mapping[float, tuple[float, float | None]]  # by times the rate: losses after a step, training, validation
+    valid_loss: float | None
+    valid_own: float | None  # the same in training mode, by statistics of these pictures; where steps were tried
+
+    @property
+    def gradient(self) -> float:
+        """The norm of the gradient, all parameters together."""
+        return math.sqrt(sum((part.gradient or 0.0) ** 2 for part in self.parts))
+
+    @property
+    def steepness(self) -> float:
+        """The norm of the gradient for inputs of length 1: that of a linear model is under 1."""
+        return self.gradient / (1 + self.input_norm)
+
+
+def look(learn: Learner, batch: Pair, valid: Pair | None, factors: Sequence[float] = ()) -> Look:
+    """One batch through steps 2 to 4; with `factors`, the losses after steps of so many times the learning rate."""
+    model, objective = learn.model, learn.objective
+    x, targets = batch
+    named = dict(model.named_parameters())
+    with learn.looking():
+        valid_scores = model(valid[0]) if valid is not None else None
+        model.train()
+        watching = _Watching(named.values())
+        with torch.enable_grad():
+            with watching:
+                scores = _scores(learn, x, {})
+            loss = objective.loss(scores, targets)
+            gradients, slopes = _gradients(loss, named, scores)
+        own_loss = float(loss)
+        valid_loss = None
+        if valid is not None and valid_scores is not None:
+            valid_loss = float(objective.loss(valid_scores, valid[1]))
+        steps = _tried(learn, batch, valid, own_loss, _directions(learn, named, gradients), factors) if factors else {}
+        is_wanted = factors and (steps or (valid_loss or 0.0) > own_loss)
+        valid_own = _loss_in_training(learn, valid or batch, {}) if is_wanted else None
+        scores = scores.detach()
+        is_classes = scores.ndim == 2 and not objective.is_regression
+        return Look(
+            own_loss,
+            watching.input_size,
+            watching.input_norm,
+            watching.last,
+            _parts(named, gradients),
+            torch.stack(watching.dead).tolist() if watching.dead else [],
+            scores,
+            targets.flatten(),
+            None if slopes is None else slopes.flatten(1).abs().amax(1) * len(scores),  # the loss is the mean
+            learn.probabilities(scores) if is_classes else None,
+            learn.probabilities(valid_scores) if is_classes and valid_scores is not None else None,
+            steps,
+            valid_loss,
+            valid_own,
+        )
+
+
+class _Watching(TorchFunctionMode):
+    """Sees every operation of a forward pass, also those that no module stands for. A hook would alter the model."""
+
+    def __init__(self, parameters: Any) -> None:
+        super().__init__()
+        self._own = {id(parameter) for parameter in parameters}
+        self.input_size = self.input_norm = math.nan
+        self.last = ""
+        self.dead: list[Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if math.isnan(self.input_size) and any(id(part) in self._own for part in args[1:2]):
+            taken = args[0].detach()
+            mean_square = float(taken.float().square().mean())
+            self.input_size, self.input_norm = math.sqrt(mean_square), math.sqrt(mean_square * taken[0].numel())
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor) and name not in SHAPING:
+            self.last = name.rstrip("_")
+            if self.last in ("relu", "relu6") and result.ndim > 1:
+                off = (result.detach() <= 0).transpose(0, 1).flatten(1)
+                self.dead.append(off.all(1).float().mean())
+        return result
+
+
+def _scores(learn: Learner, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+    """What the model says, with other parameters where given, as the batch after this place in training would draw."""
+    buffers = {name: buffer.clone() for name, buffer in learn.model.named_buffers()}
+    state = learn.state
+    with drawn_from(seed_of(state.seed, state.epoch, state.position, LAYERS), x.device):
+        if not buffers and not parameters:
+            plain: Tensor = learn.model(x)
+            return plain
+        replaced: Tensor = functional_call(learn.model, {**parameters, **buffers}, (x,))
+        return replaced
+
+
+def _gradients(loss: Tensor, named: Mapping[str, nn.Parameter], scores: Tensor) -> tuple[Gradients, Tensor | None]:
+    """The slopes of the loss: by parameter, and for each score."""
+    trained = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
+    if not trained or not loss.requires_grad or not scores.requires_grad:
+        return dict.fromkeys(named), None
+    slopes, *found = torch.autograd.grad(loss, [scores, *trained.values()], allow_unused=True)
+    return {**dict.fromkeys(named), **dict(zip(trained, found, strict=True))}, slopes
+
+
+def _parts(named: Mapping[str, nn.Parameter], gradients: Gradients) -> list[Part]:
+    norms = torch.stack([parameter.detach().norm() for parameter in named.values()]).tolist() if named else []
+    found = [gradient.norm() for gradient in gradients.values() if gradient is not None]
+    slopes = iter(torch.stack(found).tolist() if found else [])
+    return [
+        Part(name, tuple(parameter.shape), norm, next(slopes) if gradients[name] is not None else None)
+        for (name, parameter), norm in zip(named.items(), norms, strict=True)
+    ]
+
+
+def _directions(learn: Learner, named: Mapping[str, nn.Parameter], gradients: Gradients) -> dict[str, Tensor] | None:
+    """What the optimizer takes times the learning rate from each parameter; None for one whose rule is not known."""
+    found = {name: gradient for name, gradient in gradients.items() if gradient is not None}
+    kind, group = type(learn.opt).__name__, learn.opt.param_groups[0]
+    if learn.clip and found:
+        norm = float(torch.stack([gradient.norm() for gradient in found.values()]).norm())
+        found = {name: gradient * min(1.0, learn.clip / max(norm, 1e-12)) for name, gradient in found.items()}
+    if kind == "SGD":
+        return found
+    directions = {}
+    for name, gradient in found.items():
+        state = learn.opt.state.get(named[name], {})
+        if "exp_avg_sq" in state:  # Adam and its relatives
+            spread = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
+        elif "square_avg" in state or "sum" in state:  # RMSprop, Adagrad
+            spread = state.get("square_avg", state.get("sum"))
+        else:
+            return None
+        directions[name] = gradient / (spread.sqrt() + group["eps"])
+    return directions
+
+
+def _tried(
+    learn: Learner,
+    batch: Pair,
+    valid: Pair | None,
+    loss: float,
+    directions: Mapping[str, Tensor] | None,
+    factors: Sequence[float],
+) -> dict[float, tuple[float, float | None]]:
+    """Losses after steps of the batch; of other pictures only where a step lowers its own, to spare the time."""
+    if not directions:
+        return {}
+    named = dict(learn.model.named_parameters())
+    steps: dict[float, tuple[float, float | None]] = {}
+    for factor in factors:
+        moved = {
+            name: named[name].detach() - factor * learn.state.lr * direction for name, direction in directions.items()
+        }
+        own = _loss_in_training(learn, batch, moved)
+        steps[factor] = own, _loss_in_training(learn, valid or batch, moved) if own < loss else None
+    return steps
+
+
+def _loss_in_training(learn: Learner, pair: Pair, moved: Mapping[str, Tensor]) -> float:
+    return float(learn.objective.loss(_scores(learn, pair[0], moved), pair[1]))

@@ -1,0 +1,145 @@
+"""Sampler: the pictures that the doctor looks at a learner with, and how often it does."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from ...data.images import Images
+from ...learner.learner import Learner
+from ...steps.loss import settings_of
+from ...steps.repeat import batches_from
+from .neighbors import Neighbors, neighbors, spread
+from .probe import Pair
+from .steady_rate import steady_rate
+
+SAMPLE = 64  # pictures looked at; a look at them takes some 0.2 ms of a linear model, and as long as half a batch else
+
+
+OFTEN = 4  # epochs: so many are looked at first, all of them
+
+
+COST, SHARE = 14, 0.01  # batches that a look may take the time of, and the share of all batches that looks may cost
+
+
+class Sampler:
+    """The pictures that a learner is looked at with: the same each time, so that what is seen can be compared.
+
+    Everything in here can be made again from the loaders.
+    """
+
+    def __init__(self, learn: Learner) -> None:
+        self._learn = learn
+
+    @property
+    def images(self) -> Images | None:
+        """The training pictures, where the loader has them."""
+        return _images_of(self._learn.dls.train)
+
+    @property
+    def valid_images(self) -> Images | None:
+        """The validation pictures, where the loader has them."""
+        return _images_of(self._learn.dls.valid)
+
+    @functools.cached_property
+    def counts(self) -> Mapping[str, int] | None:
+        """Training pictures of each class, where the loader has pictures."""
+        return None if self.images is None else self.images.counts
+
+    @functools.cached_property
+    def valid_counts(self) -> Mapping[str, int] | None:
+        """Validation pictures of each class, where the loader has pictures."""
+        return None if self.valid_images is None else self.valid_images.counts
+
+    @functools.cached_property
+    def is_balanced(self) -> bool:
+        """Whether classes are made to count alike: then accuracy may be under the share of the largest one."""
+        known = settings_of(self._learn.loss_func)
+        weighted = known is not None and "weight" in known[1]
+        return weighted or bool(getattr(self._learn.dls.train, "balanced", False))
+
+    @functools.cached_property
+    def chances(self) -> Mapping[str, int] | None:
+        """Validation pictures of each class, where accuracy is to be held against answering one class for all."""
+        return None if self.is_balanced else self.valid_counts
+
+    @functools.cached_property
+    def batch(self) -> Pair | None:
+        """Training pictures as the model gets them, without augmentation."""
+        return self._sampled(self._learn.dls.train)
+
+    @functools.cached_property
+    def valid(self) -> Pair | None:
+        """Validation pictures as the model gets them."""
+        return None if self._learn.dls.valid is None else self._sampled(self._learn.dls.valid)
+
+    @functools.cached_property
+    def guess(self) -> float:
+        """The loss of the training pictures with all scores at zero; 0 where it cannot be had."""
+        if self.batch is None:
+            return 0.0
+        x, targets = self.batch
+        try:
+            with self._learn.looking():
+                return float(self._learn.objective.loss(torch.zeros_like(self._learn.model(x)), targets))
+        except Exception:  # as in `_looked`
+            if self.images is not None:
+                raise
+            return 0.0
+
+    @functools.cached_property
+    def near(self) -> Neighbors | None:
+        """What the nearest pictures say, where there are pictures."""
+        images, valid = self.images, self.valid_images
+        return neighbors(images, valid) if images is not None and len(images) > 1 else None
+
+    @functools.cached_property
+    def steady_rate(self) -> float | None:
+        """A learning rate to try in the place of one that does not work; None where it cannot be had."""
+        if self.batch is None:
+            return None
+        try:
+            return steady_rate(self._learn, self.batch, self.valid)
+        except Exception:  # as in `_looked`
+            if self.images is not None:
+                raise
+            return None
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether an epoch is looked at: the first few, then as often as the share for looking allows."""
+        every = math.ceil(COST / SHARE / (self._learn.batches_per_epoch or 100))
+        return epoch <= OFTEN or is_round(epoch) or epoch % every == 0
+
+    def _sampled(self, loader: Any) -> Pair | None:
+        images = _images_of(loader)
+        if images is not None:
+            order = spread(len(images), SAMPLE)
+            pixels, labels = images.tensors
+            x = pixels[order].to(self._learn.device, torch.float32).div_(255)
+            return x.flatten(1) if self._learn.flat else x, labels[order].to(self._learn.device)
+        if not _may_be_read_again(loader):
+            return None
+        found = next(batches_from(loader, self._learn.state.seed, 0, 0, self._learn.device), None)
+        return found and (found[0][:SAMPLE], found[1][:SAMPLE])
+
+
+def is_round(epoch: int) -> bool:
+    """Whether it is 1, 2, 3, 4, 6, 8, 12, 16 and so on: twice in each doubling."""
+    return epoch & (epoch - 1) == 0 or (epoch % 3 == 0 and (epoch // 3) & (epoch // 3 - 1) == 0)
+
+
+def _images_of(loader: Any) -> Images | None:
+    images = getattr(loader, "images", None)
+    return images if isinstance(images, Images) and len(images) else None
+
+
+def _may_be_read_again(loader: Any) -> bool:
+    """Whether a batch can be had without taking it from training, or starting processes."""
+    if isinstance(loader, DataLoader):
+        return loader.num_workers == 0 and not isinstance(loader.dataset, IterableDataset)
+    return isinstance(loader, (list, tuple)) or hasattr(loader, "epoch_batches")

@@ -1,0 +1,310 @@
+"""Confidence intervals: by formula for proportions, by the bootstrap for anything else. They need no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from ..errors import UsageError
+from ..records.scores import Bootstrap, Interval, Score
+
+RESAMPLES = 10_000
+
+
+AT_ONCE = 1 << 18  # numbers of resamples made together: 2 MB, which stay in the processor's cache
+
+
+FEWEST = 100  # resamples in which a statistic must have a value for an interval to be read off them
+
+
+Weights = Float[np.ndarray, "resamples rows"]  # how often each row is there
+
+
+Statistic = Callable[..., Callable[[Any], Any]]  # of columns of rows: from weights to values (resamples,)
+
+
+def wilson(correct: int, n: int, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval for a proportion, defined also at 0 of n and n of n.
+
+    Wilson, "Probable inference, the law of succession, and statistical inference" (1927); its coverage is close to
+    what it says also for small n (Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", 2001).
+
+    >>> interval = wilson(8, 10)
+    >>> round(interval.low, 3), round(interval.high, 3)
+    (0.49, 0.943)
+
+    Raises:
+        UsageError: no trials, a count that is not among 0 to n, or a confidence that is not between 0 and 1.
+    """
+    _check_proportion(correct, n, confidence)
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = correct / n
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return Interval(0.0 if correct == 0 else max(center - half, 0.0), 1.0 if correct == n else min(center + half, 1.0))
+
+
+def clopper_pearson(correct: int, n: int, confidence: float = 0.95) -> Interval:
+    """The exact interval for a proportion: it never covers the truth less often than it says, and so is wider.
+
+    Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial" (1934).
+
+    >>> interval = clopper_pearson(8, 10)
+    >>> round(interval.low, 3), round(interval.high, 3)
+    (0.444, 0.975)
+
+    Raises:
+        UsageError: as `wilson`.
+    """
+    from scipy.special import betaincinv
+
+    _check_proportion(correct, n, confidence)
+    tail = (1 - confidence) / 2
+    low = float(betaincinv(correct, n - correct + 1, tail)) if correct else 0.0
+    high = float(betaincinv(correct + 1, n - correct, 1 - tail)) if correct < n else 1.0
+    return Interval(low, high)
+
+
+SHARES: dict[str, Callable[[int, int], Interval]] = {"wilson": wilson, "clopper-pearson": clopper_pearson}
+
+
+def _check_proportion(correct: int, n: int, confidence: float) -> None:
+    if not 0 <= correct <= n or n == 0:
+        raise UsageError(f"{correct} of {n} is no proportion.", hint="Give a count from 0 to n, and n of 1 or more.")
+    _check_confidence(confidence)
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise UsageError(f"A confidence of {confidence} is not between 0 and 1.", hint="0.95 is usual.")
+
+
+def score(split: str, correct: int, n: int) -> Score:
+    """A count of right answers with its 95 % interval.
+
+    Raises:
+        UsageError: as `wilson`.
+    """
+    return Score(split, correct, n, wilson(correct, n))
+
+
+def bootstrap(
+    statistic: Statistic,
+    *columns: Shaped[np.ndarray, "n ..."],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = 0.95,
+    within: tuple[float, float] = (-math.inf, math.inf),
+    leave_one_out: Callable[..., Any] | None = None,
+) -> Bootstrap:
+    """A statistic of rows with its BCa interval from seeded resamples: the same for the same rows and seed.
+
+    `statistic(*columns)` gets the rows and gives a function from how often each was drawn, `(resamples, rows)` floats,
+    to a value for each resample, NaN where it has none (a class was not drawn). It may not depend on the order of
+    rows: equal ones are handed over as one, which makes a resample of a proportion two numbers instead of n. Columns
+    are numbers, `(n,)` or `(n, k)`. `within` is the statistic's range, to which the interval is clipped.
+
+    `leave_one_out(*columns)` gives a function from how often each row is there, `(rows,)`, to the values with one of
+    each taken out, where a formula knows them; else they are calculated, which costs as much as one resample for each
+    row that is not equal to another.
+
+    Resamples without a value are left out and counted. There is no interval, and `reason` says so, for one row, for a
+    statistic without a value, and where fewer than 100 resamples have one. It always includes the value itself.
+
+    Efron, "Better bootstrap confidence intervals" (1987); DiCiccio and Efron, "Bootstrap confidence intervals" (1996).
+
+    >>> losses = np.array([0.1, 0.2, 0.1, 0.9, 0.3])
+    >>> found = bootstrap(mean, losses, within=(0.0, math.inf))
+    >>> round(found.value, 3), found.interval.low < found.value < found.interval.high
+    (0.32, True)
+
+    Raises:
+        UsageError: no columns, columns of different lengths or without rows, fewer than 100 resamples, or a confidence
+            that is not between 0 and 1.
+    """
+    _check_confidence(confidence)
+    if not columns or any(len(column) != len(columns[0]) for column in columns) or not len(columns[0]):
+        lengths = ", ".join(f"{len(column):,}" for column in columns) or "none"
+        raise UsageError(f"There are no rows to resample: columns of {lengths}.", hint="Give columns of one length.")
+    if resamples < FEWEST:
+        raise UsageError(f"{resamples} resamples are too few for an interval.", hint=f"Use {FEWEST} or more.")
+    n = len(columns[0])
+    counts, columns = distinct(columns)
+    from_weights = statistic(*columns)
+    value = float(_calculated(from_weights, counts[None])[0])
+    if math.isnan(value):
+        return Bootstrap(None, None, n, 0, 0, "it has no value for these rows")
+    if n == 1:
+        return Bootstrap(value, None, n, 0, 0, "one row does not show how much others would differ")
+    drawn = np.concatenate(
+        [_calculated(from_weights, weights) for weights in resampled_weights(counts, n, resamples, seed)]
+    )
+    found = drawn[~np.isnan(drawn)]
+    excluded = resamples - len(found)
+    if len(found) < FEWEST:
+        return Bootstrap(
+            value, None, n, len(found), excluded, f"only {len(found)} of {resamples:,} resamples have a value"
+        )
+    if leave_one_out is None:
+        without = _without_one(from_weights, counts)
+    else:
+        without = _calculated(leave_one_out(*columns), counts)
+    low, high = bca(value, found, without, counts, confidence)
+    low, high = min(low, value), max(high, value)
+    clipped = Interval(min(max(low, within[0]), within[1]), min(max(high, within[0]), within[1]))
+    return Bootstrap(value, clipped, n, len(found), excluded)
+
+
+def bca(
+    value: float,
+    resampled: Float[np.ndarray, " resamples"],
+    without_one: Float[np.ndarray, " rows"],
+    counts: Float[np.ndarray, " rows"],
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """The ends of the bias-corrected and accelerated interval.
+
+    `without_one` is the statistic with one of each row taken out, of which there are `counts`; NaN where it has no
+    value then. Where every resample lies on one side of the value, the correction is that of half a resample on the
+    other; where the acceleration is so large that the formula turns round, the end is the last resample.
+    """
+    if resampled.min() == resampled.max():
+        return float(resampled[0]), float(resampled[0])
+    rounding = 1e-12 * max(abs(value), 1e-300)  # sums of the same rows in another order are equal, and count by half
+    below = ((resampled < value - rounding).mean() + (resampled <= value + rounding).mean()) / 2
+    normal = NormalDist()  # and not SciPy's, whose import takes longer than all resamples
+    bias = normal.inv_cdf(min(max(float(below), 0.5 / len(resampled)), 1 - 0.5 / len(resampled)))
+    there = ~np.isnan(without_one)
+    weights, left = counts[there], without_one[there]
+    influence = (weights @ left) / weights.sum() - left if len(left) else np.zeros(1)
+    spread = float(weights @ influence**2) if len(left) else 0.0
+    acceleration = float(weights @ influence**3) / (6 * spread**1.5) if spread > 0 else 0.0
+    shares = []
+    for tail in ((1 - confidence) / 2, (1 + confidence) / 2):
+        distance = bias + normal.inv_cdf(tail)
+        room = 1 - acceleration * distance
+        shares.append(normal.cdf(bias + distance / room) if room > 0 else float(distance > 0))
+    low, high = np.quantile(resampled, shares)
+    return float(low), float(high)
+
+
+def mean(values: Float[np.ndarray, " rows"]) -> Callable[[Weights], Any]:
+    """The mean of a column: a statistic for `bootstrap`.
+
+    >>> mean(np.array([1.0, 2.0]))(np.array([[1.0, 1.0], [0.0, 2.0]]))
+    array([1.5, 2. ])
+    """
+    # Not by BLAS, whose last digits depend on the machine and its threads.
+    return lambda weights: np.einsum("ij,j->i", weights, values) / weights.sum(1)
+
+
+def means_without_one(values: Float[np.ndarray, " rows"]) -> Callable[[Float[np.ndarray, " rows"]], Any]:
+    """The means with one of each row taken out: `leave_one_out` for `mean`."""
+    return lambda weights: (weights @ values - values) / (weights.sum() - 1)
+
+
+def distinct(
+    columns: tuple[Shaped[np.ndarray, "n ..."], ...],
+) -> tuple[Float[np.ndarray, " rows"], tuple[np.ndarray, ...]]:
+    """How often each different row is there, and the columns of these rows."""
+    table = np.column_stack([column.reshape(len(column), -1).astype(np.float64) for column in columns])
+    _, first, counts = np.unique(table, axis=0, return_index=True, return_counts=True)
+    return counts.astype(np.float64), tuple(column[first] for column in columns)
+
+
+def _calculated(from_weights: Callable[[Any], Any], weights: np.ndarray) -> np.ndarray:
+    """The values of a statistic, where a division by zero is no value and no warning."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(from_weights(weights), dtype=np.float64)
+
+
+def resampled_weights(counts: Float[np.ndarray, " rows"], n: int, resamples: int, seed: int) -> Any:
+    """How often each row is drawn in each resample, a block of resamples at a time.
+
+    A few kinds of rows are drawn as counts, from the multinomial distribution, which is the same as drawing n rows;
+    that costs some 60 ns a kind, and drawing a row 3 ns. The size of a block decides nothing but the memory.
+    """
+    random = np.random.Generator(np.random.PCG64(seed))
+    kinds = len(counts)
+    as_counts = kinds * 20 < n
+    kind_of = None if kinds == n else np.repeat(np.arange(kinds), counts.astype(np.int64))
+    size = max(1, AT_ONCE // (kinds if as_counts else n))
+    weights = np.empty((min(size, resamples), kinds))  # the same for all blocks: new memory costs more than to fill it
+    for start in range(0, resamples, size):
+        block = weights[: resamples - start]
+        if as_counts:
+            block[:] = random.multinomial(n, counts / n, len(block))
+        else:
+            for row in block:
+                places = random.integers(0, n, n)
+                row[:] = np.bincount(places if kind_of is None else kind_of[places], minlength=kinds)
+        yield block
+
+
+def _without_one(from_weights: Callable[[Any], Any], counts: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
+    """The statistic with one of each row taken out."""
+    kinds = len(counts)
+    size = max(1, AT_ONCE // kinds)
+    blocks = []
+    for start in range(0, kinds, size):
+        places = np.arange(start, min(start + size, kinds))
+        weights = np.tile(counts, (len(places), 1))
+        weights[np.arange(len(places)), places] -= 1
+        blocks.append(_calculated(from_weights, weights))
+    return np.concatenate(blocks)
+
+
+def linear_combination(
+    shares: Float[np.ndarray, " groups"],
+    lows: Float[np.ndarray, " groups"],
+    highs: Float[np.ndarray, " groups"],
+    weights: Float[np.ndarray, " groups"],
+) -> Interval:
+    """The interval of a weighted sum of independent proportions from the interval of each, by squaring and adding.
+
+    It is defined where every proportion is 0 or 1, where the bootstrap sees no spread. Newcombe, "Interval estimation
+    for the difference between independent proportions" (1998), for any sum: Zou and Donner, "Construction of
+    confidence limits about effect measures: a general approach" (2008).
+    """
+    value = float(weights @ shares)
+    down = math.sqrt(float((weights**2) @ (shares - lows) ** 2))
+    up = math.sqrt(float((weights**2) @ (highs - shares) ** 2))
+    return Interval(value - down, value + up)
+
+
+def newcombe_area(area: float, positives: int, negatives: int, confidence: float = 0.95) -> Interval:
+    """A score interval for the area under the ROC curve, defined also where the classes do not overlap.
+
+    Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic. Part 2: asymptotic
+    methods and evaluation" (2006), method 5.
+
+    Raises:
+        UsageError: a class without pictures, an area outside 0 to 1, or a confidence that is not between 0 and 1.
+    """
+    _check_confidence(confidence)
+    if positives < 1 or negatives < 1 or not 0 <= area <= 1:
+        raise UsageError(
+            f"No area {area} under a curve of {positives} and {negatives} pictures.", hint="Give both classes."
+        )
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    more = (positives + negatives) / 2 - 1
+
+    def is_inside(truth: float) -> bool:
+        spread = truth * (1 - truth) * (1 + more * ((1 - truth) / (2 - truth) + truth / (1 + truth)))
+        return (area - truth) ** 2 <= z * z * spread / (positives * negatives)
+
+    return Interval(edge(is_inside, area, 0.0), edge(is_inside, area, 1.0))
+
+
+def edge(is_inside: Callable[[float], bool], inside: float, outside: float) -> float:
+    """Where what holds at `inside` ends on the way to `outside`, by halving; `outside` itself where it holds there."""
+    if is_inside(outside):
+        return outside
+    while (middle := (inside + outside) / 2) not in (inside, outside):
+        inside, outside = (middle, outside) if is_inside(middle) else (inside, middle)
+    return inside

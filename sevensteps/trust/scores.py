@@ -1,0 +1,267 @@
+"""Every figure of a split with its interval, all from one table of predictions. Needs no pictures and no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64, Int64, Shaped
+
+from ..errors import UsageError
+from ..records.scores import OUT_OF_FOLD, Bootstrap, ClassScores, Interval, Metric, Score, Scores
+from .intervals import SHARES, Weights, bootstrap, linear_combination, mean, means_without_one, newcombe_area, wilson
+from .predictions import Predictions
+from .roc_area import against_rest, area_under_curve, areas_without_one, one_area
+
+RESAMPLES = 2_000  # an end of an interval then lies within 0.06 standard errors of that from endless resamples
+
+
+TOP = (2, 3, 5)  # answers among which the right one may be, where there are more classes than that
+
+
+SMALLEST = float(np.finfo(np.float32).eps)  # a probability of 0 counts as this in the log loss, as in scikit-learn
+
+
+def score_table(table: Predictions, *, resamples: int = RESAMPLES, seed: int = 0, shares: str = "wilson") -> Scores:
+    """Accuracy, balanced accuracy, top-k accuracy, area under the ROC curve, log loss, Brier score, and each class.
+
+    Shares have the interval that `shares` names, the rest the seeded bootstrap's; balanced accuracy and area have
+    Newcombe's where resampling sees no spread, as where all is right. Each says which in `method`. A class without
+    pictures in the split is named in `absent` and left out of what is a mean over classes; it keeps its place in
+    `per_class` and `confusion`. What has no value is None with a reason.
+
+    Raises:
+        DataError: the table holds something that no figure can be made of; see `Predictions.check`.
+        UsageError: fewer than 100 resamples.
+    """
+    table.check()
+    confusion = confusion_matrix(table.labels, table.predicted, len(table.classes))
+    present = confusion.sum(1) > 0
+    absent = tuple(name for name, there in zip(table.classes, present, strict=True) if not there)
+    note = f"without {', '.join(absent)}: no pictures in {table.split}" if absent else ""
+    metrics = [
+        _share(table.split, "accuracy", int(np.trace(confusion)), len(table), shares),
+        _balanced_accuracy(table, confusion, note, resamples, seed),
+        *(_top(table, k, shares) for k in TOP if k < len(table.classes)),
+        _area(table, note, resamples, seed),
+        _log_loss(table, resamples, seed),
+        _brier(table, resamples, seed),
+    ]
+    return Scores(
+        table.split,
+        len(table),
+        tuple(table.classes),
+        absent,
+        {metric.name: metric for metric in metrics},
+        tuple(_of_class(table, confusion, label, shares) for label in range(len(table.classes))),
+        tuple(tuple(row) for row in confusion.tolist()),
+        resamples,
+        seed,
+    )
+
+
+def score_of(table: Predictions, folds: int = 1) -> Score:
+    """The accuracy of a split with its interval, and balanced accuracy with its own; noted if it is of folds."""
+    note = f"{folds}-fold cross-validation" if table.split == OUT_OF_FOLD else ""
+    confusion = confusion_matrix(table.labels, table.predicted, len(table.classes))
+    return dataclasses.replace(table.score, note=note, balanced=_balanced_accuracy(table, confusion, "", RESAMPLES, 0))
+
+
+def confusion_matrix(
+    labels: Int64[np.ndarray, " n"], predicted: Int64[np.ndarray, " n"], classes: int
+) -> Int64[np.ndarray, "classes classes"]:
+    """How many pictures of each class (rows) got each class as their answer (columns)."""
+    cells = np.bincount(labels * classes + predicted, minlength=classes * classes)
+    return cells.reshape(classes, classes).astype(np.int64)
+
+
+def log_losses(
+    labels: Int64[np.ndarray, " n"], probabilities: Float[np.ndarray, "n classes"]
+) -> Float64[np.ndarray, " n"]:
+    """Each picture's log loss in nats: minus the logarithm of the probability of its class, at least 1.2e-7."""
+    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    losses: np.ndarray = -np.log(np.clip(own, SMALLEST, 1.0))
+    return losses + 0.0  # a probability of 1 gives 0, not -0
+
+
+def brier_scores(
+    labels: Int64[np.ndarray, " n"], probabilities: Float[np.ndarray, "n classes"]
+) -> Float64[np.ndarray, " n"]:
+    """Each picture's squared distance from the truth: 0 to 1 for two classes, 0 to 2 (the sum over classes) for more.
+
+    Brier, "Verification of forecasts expressed in terms of probability" (1950), whose sum is halved for two classes,
+    as is usual and as scikit-learn does.
+    """
+    truth = np.eye(probabilities.shape[1])[labels]
+    squares = (probabilities.astype(np.float64) - truth) ** 2
+    total: np.ndarray = squares[:, 1] if probabilities.shape[1] == 2 else squares.sum(1)
+    return total
+
+
+def is_among_top(
+    labels: Int64[np.ndarray, " n"], probabilities: Float[np.ndarray, "n classes"], k: int
+) -> Bool[np.ndarray, " n"]:
+    """Whether each picture's class is among the k most probable; of equal ones the first counts as more probable.
+
+    Raises:
+        UsageError: k is not among 1 to the number of classes.
+    """
+    classes = probabilities.shape[1]
+    if not 1 <= k <= classes:
+        raise UsageError(f"There are no {k} most probable of {classes} classes.", hint=f"Use 1 to {classes}.")
+    own = probabilities[np.arange(len(labels)), labels][:, None]
+    before = np.arange(classes) < labels[:, None]
+    ahead = ((probabilities > own) | ((probabilities == own) & before)).sum(1)
+    return np.asarray(ahead < k)
+
+
+def _share(split: str, name: str, correct: int, n: int, method: str, nothing: str = "") -> Metric:
+    """A proportion with its interval by this method; None where it is of nothing, which `nothing` explains."""
+    if n == 0:
+        return Metric(name, None, None, None, 0, split, "", nothing)
+    interval = SHARES[method](correct, n)
+    return Metric(name, correct / n, interval.low, interval.high, n, split, method)
+
+
+def _of_class(table: Predictions, confusion: np.ndarray, label: int, method: str) -> ClassScores:
+    """One class: recall of its pictures, precision of the answers that name it, and F1 of both.
+
+    F1 = 2J / (1 + J), where J is the share of right answers among all pictures that are of the class or answered so:
+    a proportion, whose interval becomes that of F1, since F1 only rises with J.
+    """
+    split, name = table.split, table.classes[label]
+    right, n, answers = (
+        int(count) for count in (confusion[label, label], confusion[label].sum(), confusion[:, label].sum())
+    )
+    neither = f"no picture of {split} is {name}, and none was answered so"
+    overlap = _share(split, "f1", right, n + answers - right, method, neither)
+    f1 = overlap
+    if overlap.value is not None and overlap.low is not None and overlap.high is not None:
+        value, low, high = (2 * share / (1 + share) for share in (overlap.value, overlap.low, overlap.high))
+        f1 = Metric("f1", value, low, high, overlap.n, split, method)
+    return ClassScores(
+        name,
+        n,
+        answers,
+        _share(split, "recall", right, n, method, f"no picture of {split} is {name}"),
+        _share(split, "precision", right, answers, method, f"no picture of {split} was answered {name}"),
+        f1,
+    )
+
+
+def _balanced_accuracy(table: Predictions, confusion: np.ndarray, note: str, resamples: int, seed: int) -> Metric:
+    """The mean of the recalls of the classes that have pictures."""
+    found = bootstrap(
+        mean_of_classes,
+        table.labels,
+        table.right.astype(np.float64),
+        resamples=resamples,
+        seed=seed,
+        within=(0.0, 1.0),
+    )
+    if found.interval is not None and found.interval.low < found.interval.high:
+        return _bootstrapped("balanced_accuracy", table.split, found, note)
+    there = np.flatnonzero(confusion.sum(1))
+    right, of = np.diag(confusion)[there], confusion.sum(1)[there]
+    intervals = [wilson(int(correct), int(n)) for correct, n in zip(right, of, strict=True)]
+    lows, highs = (np.array([getattr(one, end) for one in intervals]) for end in ("low", "high"))
+    wide = linear_combination(right / of, lows, highs, np.full(len(there), 1 / len(there)))
+    return _not_resampled("balanced_accuracy", table, float((right / of).mean()), wide, note)
+
+
+def mean_of_classes(
+    labels: Shaped[np.ndarray, " rows"], values: Float[np.ndarray, " rows"]
+) -> Callable[[Weights], Any]:
+    """The mean over classes of the mean in each, NaN where one was not drawn: a statistic for `bootstrap`."""
+    of_class = (labels[:, None] == np.unique(labels)).astype(np.float64)
+    return lambda weights: ((weights @ (of_class * values[:, None])) / (weights @ of_class)).mean(1)
+
+
+def _top(table: Predictions, k: int, method: str) -> Metric:
+    """How often the right class is among the k most probable."""
+    right = int(is_among_top(table.labels, table.probabilities, k).sum())
+    return _share(table.split, f"top_{k}", right, len(table), method)
+
+
+def _area(table: Predictions, note: str, resamples: int, seed: int) -> Metric:
+    """The area under the ROC curve: by the one logit of two classes, which does not saturate, else by probabilities."""
+    split, n = table.split, len(table)
+    scores = (table.logits if table.logits.shape[1] == 1 else table.probabilities).astype(np.float64)
+    if len(table.classes) == 2:
+        scores = scores[:, -1:]
+    ranked = against_rest(table.labels, scores)
+    if not ranked:
+        (name,) = {table.classes[label] for label in table.labels.tolist()}
+        return Metric("roc_auc", None, None, None, n, split, "", f"every picture of {split} is {name}")
+    found = bootstrap(
+        area_under_curve,
+        table.labels,
+        scores,
+        resamples=resamples,
+        seed=seed,
+        within=(0.0, 1.0),
+        leave_one_out=areas_without_one,
+    )
+    if found.value is None or (found.interval is not None and found.interval.low < found.interval.high):
+        return _bootstrapped("roc_auc", split, found, note)
+    intervals = []
+    for label, column in ranked:
+        of_class = int((table.labels == label).sum())
+        area = float(one_area(table.labels == label, column)(np.ones((1, n)))[0])
+        intervals.append(newcombe_area(area, of_class, n - of_class))
+    low, high = (float(np.mean([getattr(one, end) for one in intervals])) for end in ("low", "high"))
+    return _not_resampled("roc_auc", table, found.value, Interval(low, high), note)
+
+
+def _log_loss(table: Predictions, resamples: int, seed: int) -> Metric:
+    """The mean log loss in nats."""
+    losses = log_losses(table.labels, table.probabilities)
+    none = int((table.probabilities[np.arange(len(table)), table.labels] < SMALLEST).sum())
+    note = f"a probability under {SMALLEST:.2g} for the right class counts as that ({none} of {len(table):,})"
+    return _mean("log_loss", table.split, losses, (0.0, math.inf), note if none else "", resamples, seed)
+
+
+def _brier(table: Predictions, resamples: int, seed: int) -> Metric:
+    """The mean Brier score."""
+    scores = brier_scores(table.labels, table.probabilities)
+    return _mean("brier", table.split, scores, (0.0, 1.0 if len(table.classes) == 2 else 2.0), "", resamples, seed)
+
+
+def _mean(
+    name: str, split: str, values: Any, within: tuple[float, float], note: str, resamples: int, seed: int
+) -> Metric:
+    """The mean of a figure of each picture."""
+    found = bootstrap(mean, values, resamples=resamples, seed=seed, within=within, leave_one_out=means_without_one)
+    return _bootstrapped(name, split, found, note)
+
+
+def _not_resampled(name: str, table: Predictions, value: float, wide: Interval, note: str) -> Metric:
+    """A figure that is the same in every resample, as where all is right: how far that is luck, a formula says.
+
+    All right may be 0.9999999999999999 in a sum; the interval includes it, and no more than there can be.
+    """
+    low, high = min(max(wide.low, 0.0), value), max(min(wide.high, 1.0), value)
+    return Metric(name, value, low, high, len(table), table.split, "newcombe", note)
+
+
+def _bootstrapped(name: str, split: str, found: Bootstrap, note: str) -> Metric:
+    """A figure as the bootstrap found it."""
+    interval: Interval | None = found.interval
+    notes = [note] if note else []
+    if interval is None:
+        notes.append(f"no interval: {found.reason}")
+    elif found.excluded:
+        notes.append(f"{found.excluded:,} resamples without a picture of some class are left out of the interval")
+    return Metric(
+        name,
+        found.value,
+        interval.low if interval else None,
+        interval.high if interval else None,
+        found.n,
+        split,
+        "bootstrap" if interval else "",
+        "; ".join(notes),
+    )

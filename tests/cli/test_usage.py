@@ -1,0 +1,116 @@
+"""What cannot be meant as typed: the words of the usage line, the sources that are there, and names instead of RUN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from folders import pets, put
+from typed import here, refused, sevensteps, three_classes
+
+import sevensteps as ss
+from sevensteps.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("predict", "predict needs MODEL."),
+        ("predict runs/x", "predict needs FILES."),
+        ("report", "report needs RUN."),
+        ("compare", "compare needs RUNS."),
+        ("prepare", "prepare needs SOURCE."),
+        ("verify", "verify needs THING."),
+        ("data --fix", "--fix needs a value."),
+        ("data pets --classes", "--classes needs a value."),
+        ("resume --run", "--run needs a value."),
+        ("train a b", "train: a word is left over that it does not take: b."),
+        ("data pets x y", "data: 2 words are left over that it does not take: x y."),
+        ("data --sourc x", "Unknown option: --sourc. Did you mean --source?"),
+        ("compare one", "sevensteps compare one ANOTHER-RUN"),
+    ],
+)
+def test_words_are_called_as_in_the_usage_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], typed: str, said: str
+) -> None:
+    refused(here(*typed.split(), cwd=tmp_path, capsys=capsys), 2, said)
+
+
+def test_a_path_with_a_space_and_no_quotes_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pets(tmp_path / "my own pictures")
+    done = here("data", "my", "own", "pictures", "--size", "20", cwd=tmp_path, capsys=capsys)
+    refused(done, 2, "my own pictures was typed as 3 words.", "sevensteps data 'my own pictures' --size 20")
+
+
+def test_a_source_that_is_not_there_is_answered_with_those_that_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pets(tmp_path / "clothes")
+    put(tmp_path, "rows.csv", "arrays.npz", "clothes.zip", "words.txt", ".hidden.zip", content=b"x")
+
+    for verb in ("data", "train", "prepare"):
+        for source, meant in (
+            ("clohtes", "clothes"),
+            ("cloths.zip", "clothes.zip"),
+            ("array", "arrays.npz"),
+            ("pullover", "pullover-dress"),
+            ("clothes/dgo", "clothes/dog"),
+            (str(tmp_path / "clothe"), str(tmp_path / "clothes")),
+            ("clohtes/dog/1", "clothes"),
+        ):
+            done = here(verb, source, cwd=tmp_path, capsys=capsys)
+            refused(done, 1, f"no source or path {source!r}", f"Did you mean {meant!r}?")
+        there = (
+            "In this folder there is clothes, arrays.npz, clothes.zip, rows.csv; by name there are pullover-dress and"
+        )
+        refused(here(verb, "nosuch", cwd=tmp_path, capsys=capsys), 1, "no source or path 'nosuch'", there)
+    refused(here("data", "clothes/x", cwd=tmp_path, capsys=capsys), 1, "In clothes there is clothes/cat, clothes/dog;")
+    (tmp_path / "empty").mkdir()
+    refused(here("data", "nosuch", cwd=tmp_path / "empty", capsys=capsys), 1, "there is nothing that holds pictures")
+
+
+def test_an_empty_source_is_no_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("data", "train"):
+        refused(here(verb, "", cwd=tmp_path, capsys=capsys), 2, "SOURCE is empty.", "pullover-dress")
+
+
+def test_a_normalized_dataset_is_refused_in_one_sentence() -> None:
+    class Centered(torch.utils.data.Dataset):  # type: ignore[type-arg]
+        def __len__(self) -> int:
+            return 40
+
+        def __getitem__(self, row: int) -> tuple[torch.Tensor, int]:
+            return torch.full((1, 9, 9), row / 20 - 1), row % 2
+
+    with pytest.raises(DataError) as refusal:
+        ss.load(Centered())
+    assert refusal.value.message == "The pictures of Centered: values from -1 to 0.95 are no pixels."
+    assert "leave out what centers or scales them (Normalize)" in refusal.value.hint
+    sizes = [(np.zeros((side, side), dtype=np.uint8), side % 2) for side in (4, 5)]
+    with pytest.raises(DataError, match=r"neither PIL pictures nor arrays of one size: all input arrays [^.]*\.\n"):
+        ss.load(sizes)
+
+
+def test_hints_have_the_names_that_were_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    three_classes(tmp_path / "three")
+    done = here("train", "three", "--fix", "no such.csv", cwd=tmp_path, capsys=capsys)
+    refused(done, 1, "'no such.csv' cannot be read", "sevensteps data three --suggest")
+    put(tmp_path, "wrong.csv", content=b"a,b\n")
+    refused(here("data", "three", "--fix", "wrong.csv", cwd=tmp_path, capsys=capsys), 1, "sevensteps data three --sugg")
+    done = here("train", "three", "--lr", "1e-6", "--epochs", "1", "--out", "my run", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0, done.err
+    assert "RUN" not in done.out
+    refused(here("resume", "my run", "--epochs", "0", cwd=tmp_path, capsys=capsys), 2, "resume 'my run' --epochs 5")
+    assert "RUN" not in here("doctor", "my run", cwd=tmp_path, capsys=capsys).out
+
+
+def test_more_threads_than_cores_are_said(tmp_path: Path) -> None:
+    three_classes(tmp_path / "three")
+    done = sevensteps("train", "three", "--threads", "999", "--epochs", "1", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "threads = 999: there " in done.out + done.err
+    refused(
+        sevensteps("train", "three", "--threads", "9999", cwd=tmp_path), 2, "threads is 9999, and must be 0 to 1024."
+    )

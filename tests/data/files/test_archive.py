@@ -1,0 +1,160 @@
+"""Class folders in zip and tar: the same pictures as in a folder, nothing on the disk, and every damage named."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from folders import loaded, pets, png, put
+from PIL import Image
+from typed import sevensteps
+
+from sevensteps.data.sources.load import load
+from sevensteps.errors import DataError
+
+KINDS = ("zip", "tar", "tar.gz", "tar.bz2", "tar.xz")
+
+
+def packed(folder: Path, kind: str, into: Path) -> Path:
+    """An archive of all that lies in a folder, in an order of its own."""
+    archive = into / f"pets.{kind}"
+    files = sorted((path for path in folder.rglob("*") if path.is_file()), reverse=True)
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as made:
+            for file in files:
+                made.write(file, file.relative_to(folder))
+    else:
+        with tarfile.open(archive, f"w:{kind[4:]}") as made:
+            for file in files:
+                made.add(file, f"./{file.relative_to(folder)}")
+    return archive
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_is_read_as_the_folder_that_it_was_made_of(tmp_path: Path, kind: str) -> None:
+    folder = put(tmp_path / "pets", *(f"{name}/{n}.png" for name in ("cat", "dog") for n in range(100)))
+    put(folder, "cat/.DS_Store", "notes.txt", content=b"x")
+    (tmp_path / "elsewhere").mkdir()
+    archive = packed(folder, kind, tmp_path / "elsewhere")
+    before = load(folder)
+    splits, said = loaded(archive)
+    assert splits.classes == ("cat", "dog")
+    assert f"pets.{kind}: 2 class folders, 100 pictures a class (200 train)" in said
+    assert "1 .DS_Store" in said
+    order = [splits.train.ids.index(name) for name in before.train.ids]
+    np.testing.assert_array_equal(splits.train.pixels[order], before.train.pixels)
+    np.testing.assert_array_equal(splits.train.labels[order], before.train.labels)
+    if kind in ("zip", "tar"):
+        assert splits.train.fingerprint == before.train.fingerprint
+    assert list(archive.parent.iterdir()) == [archive]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_above_the_split_folders_is_looked_into(tmp_path: Path, kind: str) -> None:
+    folder = put(tmp_path / "in", *(f"pets/{s}/{c}/{n}.png" for s in ("train", "test") for c in "ab" for n in range(3)))
+    splits, said = loaded(packed(folder, kind, tmp_path))
+    assert "2 class folders in train, test" in said
+    assert splits.test is not None
+    assert len(splits.test) == 6
+
+
+def test_members_that_cannot_be_used_are_bad_files(tmp_path: Path) -> None:
+    archive = tmp_path / "pets.zip"
+    link = zipfile.ZipInfo("cat/link.png")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(archive, "w") as made:
+        for name in ("cat", "dog"):
+            for number in range(4):
+                made.writestr(f"{name}/{number}.png", png(value=number))
+        made.writestr("cat/cut.png", png((50, 50), mode="RGB")[:60])
+        made.writestr("../../cat/out.png", png())
+        made.writestr("/cat/root.png", png())
+        made.writestr(link, "0.png")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            made.writestr("dog/3.png", png())
+    with pytest.raises(DataError, match="5 bad files: ") as caught:
+        load(archive)
+    for words in (
+        "(../../cat/out.png) has a path that leads out of the archive",
+        "(/cat/root.png) has a path",
+        "cat/cut.png is damaged",
+        "cat/link.png is a link, and none",
+        "dog/3.png is in the archive twice",
+    ):
+        assert words in caught.value.message
+    assert len(load(archive, bad_files="skip").train) == 7
+    assert not (tmp_path.parent.parent / "cat").exists()
+
+
+def test_links_and_devices_in_a_tar_are_bad_files(tmp_path: Path) -> None:
+    archive = tmp_path / "pets.tar.gz"
+    with tarfile.open(archive, "w:gz") as made:
+        made.add(pets(tmp_path / "in"), ".")
+        for name, kind in (
+            ("cat/a.png", tarfile.SYMTYPE),
+            ("cat/b.png", tarfile.FIFOTYPE),
+            ("cat/c.png", tarfile.LNKTYPE),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "/etc/passwd"
+            made.addfile(member)
+    with pytest.raises(
+        DataError, match=r"3 bad files: cat/a.png is a link, .*; cat/b.png is no plain file; cat/c.png is a link"
+    ):
+        load(archive)
+    assert len(load(archive, bad_files="skip").train) == 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("keep", [0.0, 0.4, 0.9])
+def test_a_damaged_archive_is_named_and_nothing_hangs(tmp_path: Path, kind: str, keep: float) -> None:
+    archive = packed(put(tmp_path / "in", *(f"{c}/{n}.png" for c in "ab" for n in range(30))), kind, tmp_path)
+    content = archive.read_bytes()
+    archive.write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(DataError, match=r"pets\."):
+        load(archive)
+
+
+def test_a_member_with_a_wrong_checksum_is_a_bad_file(tmp_path: Path) -> None:
+    archive = tmp_path / "pets.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as made:
+        for name in ("cat", "dog"):
+            for number in range(3):
+                made.writestr(f"{name}/{number}.png", png((9, 9), value=number + 1))
+    content = archive.read_bytes()
+    at = content.index(b"IDAT") + 6
+    archive.write_bytes(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :])
+    with pytest.raises(DataError, match=r"1 bad file: cat/0.png cannot be read: Bad CRC-32"):
+        load(archive)
+
+
+def test_an_encrypted_member_is_named(tmp_path: Path) -> None:
+    archive = packed(pets(tmp_path / "in"), "zip", tmp_path)
+    content = bytearray(archive.read_bytes())
+    at = content.index(b"PK\1\2")
+    content[at + 8] |= 1
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match=r"dog/4.png is encrypted"):
+        load(archive)
+
+
+def test_a_zip_is_trained_on_and_prepared_by_command(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for name, value in (("dark", 60), ("light", 190)):
+        for number in range(30):
+            content = io.BytesIO()
+            Image.fromarray(random.normal(value, 20, (8, 8)).clip(0, 255).astype(np.uint8)).save(content, "PNG")
+            put(tmp_path / "in", f"{name}/{number}.png", content=content.getvalue())
+    packed(tmp_path / "in", "zip", tmp_path)
+    done = sevensteps("train", "pets.zip", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    run = json.loads(done.out)["run"]
+    assert sevensteps("verify", run, "--rerun", cwd=tmp_path).code == 0
+    assert sevensteps("prepare", "pets.zip", cwd=tmp_path).code == 0
+    assert (tmp_path / "pets.zip.store").is_file()

@@ -1,0 +1,138 @@
+"""Batches, models, losses and metrics that do not go together: said with shapes, types and what would fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from small import images, learner, loaders
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sevensteps.data.batches import DataLoaders
+from sevensteps.data.images import Splits
+from sevensteps.errors import DataError, SevenstepsError, ShapeError, TrainingError, UsageError
+from sevensteps.learner.learner import Learner
+
+X, Y = torch.rand(8, 4), torch.arange(8) % 2
+
+
+def over(x: Any, y: Any, model: nn.Module | None = None, *arguments: Any, **how: Any) -> Learner:
+    """A learner over one batch."""
+    batches = [(x, y)]
+    return Learner(DataLoaders(batches, batches), model or nn.Linear(4, 1), *arguments, **how)
+
+
+def pictures(model: nn.Module) -> Learner:
+    """A learner over pictures that are not flat."""
+    return Learner(DataLoaders.from_images(Splits(images(20), valid=images(10))), model)
+
+
+def own_cross_entropy(predictions: Tensor, targets: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(predictions, targets)
+
+
+MISFITS: dict[str, tuple[Callable[[], Learner], list[str]]] = {
+    "pictures for a linear layer": (lambda: pictures(nn.Linear(64, 1)), ["0, 1, 8, 8)", "flat=True"]),
+    "pictures of another size": (lambda: pictures(nn.Linear(784, 1)), ["0, 1, 8, 8)", "in_features=784"]),
+    "color for grey": (lambda: pictures(nn.Conv2d(3, 1, 8)), ["0, 1, 8, 8)", "3 channels", "Conv2d(3, 1"]),
+    "double precision": (lambda: over(X.double(), Y), ["(8, 4)", "torch.float64", "x.float()"]),
+    "bytes": (lambda: over((X * 255).to(torch.uint8), Y), ["torch.uint8", "x.float() / 255"]),
+    "single for double": (lambda: over(X, Y, nn.Linear(4, 1).double()), ["torch.float32", "x.double()"]),
+    "arrays": (lambda: over(X.numpy(), Y.numpy()), ["(ndarray, ndarray)", "torch.from_numpy"]),
+    "an array of targets": (lambda: over(X, Y.numpy()), ["(Tensor, ndarray)", "torch.from_numpy"]),
+    "three parts": (lambda: Learner(DataLoaders([(X, X, Y)], [(X, X, Y)]), nn.Linear(4, 1)), ["has 3 parts", "(x, y)"]),
+    "a tensor for a loader": (lambda: Learner(DataLoaders(X, X), nn.Linear(4, 1)), ["is Tensor", "list(zip(x, y))"]),
+    "pictures one by one": (
+        lambda: Learner(DataLoaders(images(4), images(4)), nn.Linear(64, 1)),
+        ["(Tensor, int)", "DataLoader"],
+    ),
+    "whole numbers for BCE": (
+        lambda: over(X, Y[:, None], None, nn.BCEWithLogitsLoss()),
+        ["BCEWithLogitsLoss", "(8, 1) torch.int64", "y.float()"],
+    ),
+    "whole numbers for a loss of one's own": (
+        lambda: over(X, Y[:, None], None, own_cross_entropy),
+        ["own_cross_entropy", "(8, 1) torch.int64", "y.float()"],
+    ),
+    "floats for classes": (
+        lambda: over(X, Y.float(), nn.Linear(4, 2), nn.CrossEntropyLoss()),
+        ["CrossEntropyLoss", "(8,) torch.float32", "y.long()"],
+    ),
+    "another count": (
+        lambda: over(X, Y[:5, None].float(), None, own_cross_entropy),
+        ["own_cross_entropy", "(8, 1)", "(5, 1)"],
+    ),
+}
+
+
+@pytest.mark.parametrize("look", [lambda learn: learn.fit(1, show=False), Learner.validate, Learner.xray])
+@pytest.mark.parametrize("what", MISFITS)
+def test_what_does_not_go_together_is_said_with_shapes_types_and_a_remedy(
+    what: str, look: Callable[[Learner], Any]
+) -> None:
+    make, words = MISFITS[what]
+    with pytest.raises(SevenstepsError) as caught:
+        look(make())
+    assert isinstance(caught.value, (ShapeError, DataError))
+    assert caught.value.hint
+    for word in words:
+        assert word in str(caught.value), caught.value
+
+
+def test_a_label_of_another_class_is_refused_also_the_second_time() -> None:
+    learn = over(X, Y + 1)
+    for _ in range(2):
+        with pytest.raises(DataError, match="There is a label 2"):
+            learn.fit(1, show=False)
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        (lambda p, t: (p > 0) == t, "The metric <lambda> gives a tensor (20, 1)"),
+        (lambda p, t: None, "The metric <lambda> gives None"),
+        (lambda p, t: p @ t, "The metric <lambda> cannot take predictions (20, 1) torch.float32 with targets (20, 1)"),
+    ],
+)
+def test_a_metric_that_gives_no_number_is_named(metric: Any, words: str) -> None:
+    learn = learner("linear", loaders(40), metrics=metric)
+    with pytest.raises(ShapeError) as caught:
+        learn.fit(1, show=False)
+    assert words in caught.value.message
+
+
+def test_an_error_of_the_models_own_kind_stays_what_it_is() -> None:
+    class Full(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("full")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        over(X, Y, Full(4, 1)).fit(1, show=False)
+
+
+def test_a_loader_that_is_used_up_is_said() -> None:
+    learn = Learner(DataLoaders(batch for batch in [(X, Y)]), nn.Linear(4, 1))
+    with pytest.raises(TrainingError, match=r"used up: epoch 2") as caught:
+        learn.fit(2, show=False)
+    assert "list" in caught.value.hint
+
+
+def test_a_picture_to_validate_on_that_is_not_finite_is_named_by_its_row() -> None:
+    bad = X.clone()
+    bad[3, 1] = torch.nan
+    learn = Learner(DataLoaders([(X, Y)], [(X, Y), (bad, Y)]), nn.Linear(4, 1))
+    for look in (lambda: learn.fit(3, show=False), learn.validate):
+        with pytest.raises(
+            DataError, match="The input itself is not finite: row 3 of batch 2 of the validation loader"
+        ):
+            look()
+
+
+def test_half_a_batch_is_not_looked_at() -> None:
+    learn = over(X, Y)
+    for given in ({"x": X}, {"y": Y}):
+        with pytest.raises(UsageError, match="both x and y"):
+            learn.xray(**given)

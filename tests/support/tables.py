@@ -1,0 +1,59 @@
+"""Made-up tables of predictions: what a model might say of pictures that nobody needs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from sevensteps.trust.predictions import Predictions
+
+
+def table(
+    n: int, classes: int = 2, seed: int = 0, skill: float = 2.0, split: str = "test", digits: int | None = None
+) -> Predictions:
+    """Labels at random, and scores in whose noise the right class stands out by `skill`; `digits` rounds them."""
+    random = np.random.default_rng([seed, n, classes])
+    labels = random.integers(0, classes, n)
+    scores = random.normal(size=(n, classes)) + skill * np.eye(classes)[labels]
+    if digits is not None:
+        scores = scores.round(digits)
+    if classes == 2:
+        logits = (scores[:, 1:] - scores[:, :1]).astype(np.float32)
+        second = 1 / (1 + np.exp(-logits.astype(np.float64)))
+        shares = np.concatenate([1 - second, second], axis=1)
+    else:
+        logits = scores.astype(np.float32)
+        shares = np.exp(logits - logits.max(1, keepdims=True), dtype=np.float64)
+        shares /= shares.sum(1, keepdims=True)
+    names = tuple(f"class {label}" for label in range(classes))
+    return Predictions(split, [f"test/{row}" for row in range(n)], names, labels, logits, shares.astype(np.float32))
+
+
+def answering(labels: np.ndarray, answers: np.ndarray, classes: int = 2) -> Predictions:
+    """A table with these labels and answers, the latter with a probability of 0.7."""
+    shares = np.full((len(labels), classes), 0.3 / (classes - 1))
+    shares[np.arange(len(labels)), answers] = 0.7
+    names = tuple(f"class {label}" for label in range(classes))
+    ids = [f"test/{row}" for row in range(len(labels))]
+    return Predictions("test", ids, names, np.asarray(labels, dtype=np.int64), np.log(shares), shares)
+
+
+def pair(both: int, only_a: int, only_b: int, neither: int) -> tuple[Predictions, Predictions]:
+    """Two models' tables with as many pictures that both, one, or none of them has right."""
+    n = both + only_a + only_b + neither
+    labels = np.arange(n) % 2
+    kind = np.repeat([0, 1, 2, 3], [both, only_a, only_b, neither])
+    a, b = np.isin(kind, [0, 1]), np.isin(kind, [0, 2])
+    return answering(labels, np.where(a, labels, 1 - labels)), answering(labels, np.where(b, labels, 1 - labels))
+
+
+def rows_of(one: Predictions, rows: np.ndarray) -> Predictions:
+    """Some rows of a table, in this order."""
+    return dataclasses.replace(
+        one,
+        ids=[one.ids[row] for row in rows.tolist()],
+        labels=one.labels[rows],
+        logits=one.logits[rows],
+        probabilities=one.probabilities[rows],
+    )

@@ -1,0 +1,63 @@
+"""Train against test: what was dealt from one pile is not told apart, and what was made another way is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from sevensteps.data.images import Images, Splits
+from sevensteps.records.audit import ToldApart
+from sevensteps.trust.audit.quick_model import pictures_of
+from sevensteps.trust.audit.train_vs_test import told_apart
+
+
+def dealt(splits: Splits, seed: int, count: int = 2000) -> tuple[Images, Images]:
+    """Pictures of the training set, dealt at random into two parts, a fifth in the second."""
+    rows = np.random.default_rng(seed).permutation(len(splits.train))[:count]
+    test = dataclasses.replace(splits.train.take(rows[: count // 5]), origin="test")
+    return splits.train.take(rows[count // 5 :]), test
+
+
+def told(train: Images, test: Images) -> ToldApart:
+    pictures = pictures_of(Splits(train, test))
+    assert pictures is not None
+    found = told_apart(pictures)
+    assert found is not None
+    return found
+
+
+def test_what_was_dealt_from_one_pile_is_not_told_apart(splits: Splits) -> None:
+    """Of 40 intervals of 95 % more than 6 leave chance out in one of three hundred such tests."""
+    found = [told(*dealt(splits, seed)) for seed in range(40)]
+    assert sum(not one.interval.low <= 0.5 <= one.interval.high for one in found) <= 6
+    assert abs(np.mean([one.area for one in found]) - 0.5) < 0.015
+    assert sum(one.is_told for one in found) <= 4
+
+
+def test_pictures_made_another_way_are_told_apart(splits: Splits) -> None:
+    train, test = dealt(splits, 0)
+    moved = told(train, dataclasses.replace(test, pixels=np.roll(test.pixels, 1, axis=3)))
+    assert moved.is_told
+    assert moved.area > 0.9
+    brighter = dataclasses.replace(test, pixels=np.clip(test.pixels * 1.2, 0, 255).astype(np.uint8))
+    assert told(train, brighter).is_told
+
+
+def test_other_shares_of_the_classes_are_no_difference(splits: Splits) -> None:
+    train, test = dealt(splits, 0, 4000)
+    few = np.flatnonzero((test.labels == 0) | (np.arange(len(test)) % 8 == 0))
+    found = told(train, test.take(few))
+    assert found.interval.low <= 0.5 <= found.interval.high
+    pictures = pictures_of(Splits(train, test.take(few)))
+    assert pictures is not None
+    # A model that knows the class alone would tell them apart.
+    assert roc_auc_score(pictures.splits == "test", pictures.labels == 0) > 0.6
+
+
+def test_few_are_not_compared(splits: Splits) -> None:
+    train, test = dealt(splits, 0, 200)
+    pictures = pictures_of(Splits(train, test.take(np.arange(19))))
+    assert pictures is not None
+    assert told_apart(pictures) is None

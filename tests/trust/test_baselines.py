@@ -1,0 +1,134 @@
+"""Baselines against slow arithmetic and scikit-learn, and kept in the cache for the same pictures only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from small import images
+
+from sevensteps.data.images import Images, Splits
+from sevensteps.trust import baselines
+from sevensteps.trust.baselines import (
+    BASELINES,
+    baseline_answers,
+    baseline_scores,
+    logistic_regression,
+    most_frequent,
+    nearest_neighbor,
+    pixel_similarity,
+)
+
+
+def nearest_by_hand(train: Images, test: Images) -> list[int]:
+    """Pixel similarity, one picture and one class at a time, in exact numbers."""
+    answers = []
+    means = {
+        label: train.pixels[train.labels == label].astype(np.float64).sum(0) / (train.labels == label).sum()
+        for label in range(len(train.classes))
+        if (train.labels == label).any()
+    }
+    for picture in test.pixels:
+        distances = {label: float(np.abs(picture - mean).mean()) for label, mean in means.items()}
+        answers.append(min(distances, key=distances.__getitem__))
+    return answers
+
+
+def rows(pictures: Images) -> np.ndarray:
+    return pictures.pixels.reshape(len(pictures), -1).astype(np.float64)
+
+
+@pytest.mark.parametrize(("count", "classes", "shape"), [(60, 2, (1, 8, 8)), (90, 5, (3, 4, 6)), (700, 3, (1, 3, 3))])
+def test_pixel_similarity_is_what_slow_arithmetic_gives(count: int, classes: int, shape: tuple[int, int, int]) -> None:
+    train, test = images(90, shape, classes), images(count, shape, classes, seed=1)
+    np.testing.assert_array_equal(pixel_similarity(train, test), nearest_by_hand(train, test))
+
+
+def test_pixel_similarity_of_the_first_job_is_the_bar_to_beat(splits: Splits) -> None:
+    assert splits.test is not None
+    some = splits.test.take(np.arange(0, 2000, 20))
+    np.testing.assert_array_equal(pixel_similarity(splits.train, some), nearest_by_hand(splits.train, some))
+    assert 0.91 < (pixel_similarity(splits.train, splits.test) == splits.test.labels).mean() < 0.92
+
+
+def test_a_class_without_training_pictures_is_never_the_nearest() -> None:
+    pictures = images(60, classes=3)
+    without = pictures.take(np.flatnonzero(pictures.labels != 1))
+    assert set(pixel_similarity(without, pictures).tolist()) == {0, 2}
+
+
+def test_the_most_frequent_class_is_that_of_training() -> None:
+    train = images(90, classes=3).take(np.array([1, 4, 7, 0, 2]))
+    assert set(most_frequent(train, images(30, classes=3, seed=1)).tolist()) == {1}
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_nearest_neighbor_is_scikit_learns(classes: int) -> None:
+    train, test = images(300, classes=classes), images(600, classes=classes, seed=1)
+    theirs = KNeighborsClassifier(1, algorithm="brute").fit(rows(train), train.labels)
+    np.testing.assert_array_equal(nearest_neighbor(train, test), theirs.predict(rows(test)))
+
+
+def test_the_nearest_neighbor_is_looked_for_among_so_many_of_each_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "MOST_NEIGHBORS", 30)
+    train, test = images(300, classes=3), images(90, classes=3, seed=1)
+    chosen = train.split(0.1)[1]
+    assert list(chosen.counts.values()) == [10, 10, 10]
+    theirs = KNeighborsClassifier(1, algorithm="brute").fit(rows(chosen), chosen.labels)
+    np.testing.assert_array_equal(nearest_neighbor(train, test), theirs.predict(rows(test)))
+
+
+def test_logistic_regression_is_as_good_as_scikit_learns(splits: Splits) -> None:
+    assert splits.test is not None
+    ours = logistic_regression(splits.train, splits.test) == splits.test.labels
+    theirs = LogisticRegression(max_iter=40, C=0.01).fit(rows(splits.train) / 255, splits.train.labels)
+    right = theirs.predict(rows(splits.test) / 255) == splits.test.labels
+    assert abs(ours.mean() - right.mean()) < 0.006  # 96.95 % and 96.65 %: a third of a standard error of the difference
+
+
+def test_each_baseline_has_a_score_with_its_split() -> None:
+    train, test = images(60), images(20, seed=1)
+    scores = baseline_scores(baseline_answers(train, test), train, test, "valid")
+    assert list(scores) == list(BASELINES)
+    for found in scores.values():
+        assert (found.split, found.n) == ("valid", 20)
+        assert found.accuracy in found.interval
+
+
+def test_the_same_pictures_are_answered_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEVENSTEPS_CACHE", str(tmp_path))
+    train, test = images(60), images(20, seed=1)
+    first = baseline_answers(train, test)
+    (path,) = (tmp_path / "baselines").iterdir()
+    kept = json.loads(path.read_text())
+    kept["pixel similarity"] = [1 - answer for answer in kept["pixel similarity"]]
+    path.write_text(json.dumps(kept))
+    again = baseline_answers(train, test)
+    np.testing.assert_array_equal(again["pixel similarity"], 1 - first["pixel similarity"])  # it was read
+    baseline_answers(train.take(np.arange(59)), test)
+    baseline_answers(train, test.take(np.arange(19)))
+    assert len(list((tmp_path / "baselines").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"pixel similarity": [0, 1]}', '{"pixel similarity": "x"}', "\\u0000", "[" * 9999]
+)
+def test_a_damaged_cache_is_made_again(content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEVENSTEPS_CACHE", str(tmp_path))
+    train, test = images(60), images(20, seed=1)
+    first = baseline_answers(train, test, ["pixel similarity"])
+    (path,) = (tmp_path / "baselines").iterdir()
+    path.write_text(content)
+    again = baseline_answers(train, test, ["pixel similarity"])
+    np.testing.assert_array_equal(again["pixel similarity"], first["pixel similarity"])
+    assert json.loads(path.read_text())["pixel similarity"] == first["pixel similarity"].tolist()
+
+
+def test_a_cache_that_cannot_be_written_fails_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SEVENSTEPS_CACHE", str(tmp_path / "file"))
+    assert set(baseline_answers(images(60), images(20, seed=1))) == set(BASELINES)
