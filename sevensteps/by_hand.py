@@ -1,7 +1,7 @@
 """The seven steps of gradient descent by hand, in plain tensors: pullover or dress?
 
-This file needs nothing else of the package; read it from top to bottom. Run it: python -m sevensteps.by_hand
-The process is that of "Deep Learning for Coders with fastai and PyTorch", chapter 4.
+This file uses nothing else of the package; read it from top to bottom. Run it: python -m sevensteps.by_hand
+The process follows "Deep Learning for Coders with fastai and PyTorch", chapter 4.
 """
 
 import json
@@ -15,7 +15,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 
 def load_pictures() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Pictures as rows of 784 numbers in [0, 1], labels as a column: 1 is a dress, 0 a pullover."""
+    """Return pictures as rows of 784 numbers in [0, 1] and labels as a column: 1 is a dress, 0 a pullover."""
     import numpy as np
     from PIL import Image
 
@@ -28,50 +28,50 @@ def load_pictures() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def initialize_params(size: int | tuple[int, ...], std: float = 1.0) -> Tensor:
-    """Step 1: random numbers, which will be improved; they remember what is done with them, for the gradient."""
+    """Step 1: draw random numbers to start from; PyTorch records what is done with them, for the gradient."""
     return (torch.randn(size) * std).requires_grad_()
 
 
 def linear(x: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
-    """Step 2: a prediction is a weighted sum of the pixels; above 0 it says dress."""
+    """Step 2: predict with a weighted sum of the pixels; a score above 0 means dress."""
     return x @ weights + bias
 
 
 def sigmoid(predictions: Tensor) -> Tensor:
     """Squeeze any number into 0 to 1, so that it can be compared with a label."""
-    return predictions.sigmoid()  # 1 / (1 + exp(-predictions)), without its overflow
+    return predictions.sigmoid()  # 1 / (1 + exp(-predictions)), but it does not overflow
 
 
 def sigmoid_l1_loss(predictions: Tensor, targets: Tensor) -> Tensor:
-    """Step 3: the mean distance between the squeezed prediction and the label; 0 is perfect."""
+    """Step 3: measure the mean distance between the squeezed prediction and the label; 0 is perfect."""
     predictions = sigmoid(predictions)
     return torch.where(targets == 1, 1 - predictions, predictions).mean()
 
 
 def calculate_gradient(x: Tensor, y: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
-    """Step 4: how the loss would change with each parameter; it is left in `weights.grad` and `bias.grad`."""
+    """Step 4: find how the loss changes with each parameter; PyTorch puts it in `weights.grad` and `bias.grad`."""
     loss = sigmoid_l1_loss(linear(x, weights, bias), y)
     loss.backward()
     return loss
 
 
 def train_epoch(batches: Batches, weights: Tensor, bias: Tensor, lr: float) -> None:
-    """Steps 2 to 5 for every batch: predict, loss, gradient, step."""
+    """Do steps 2 to 5 for every batch: predict, loss, gradient, step."""
     for x, y in batches:
         calculate_gradient(x, y, weights, bias)
         for param in (weights, bias):
-            with torch.no_grad():  # the step itself is no part of the next gradient
+            with torch.no_grad():  # the step itself must not count toward the next gradient
                 param -= param.grad * lr  # step 5: a little downhill
-            param.grad = None  # or the next gradient would be added to this one
+            param.grad = None  # otherwise the next gradient would be added to this one
 
 
 def batch_accuracy(predictions: Tensor, targets: Tensor) -> Tensor:
-    """The share of right answers; the threshold is 0.5 after the sigmoid."""
+    """Return the share of right answers; the threshold is 0.5 after the sigmoid."""
     return ((sigmoid(predictions) > 0.5) == targets).float().mean()
 
 
 def validate_epoch(batches: Batches, weights: Tensor, bias: Tensor) -> float:
-    """The accuracy on pictures that are not trained on: the mean over batches, to four decimals."""
+    """Return the accuracy on pictures that are not trained on: the mean over batches, to four decimals."""
     accuracies = [batch_accuracy(linear(x, weights, bias), y) for x, y in batches]
     return round(torch.stack(accuracies).mean().item(), 4)
 
@@ -79,36 +79,40 @@ def validate_epoch(batches: Batches, weights: Tensor, bias: Tensor) -> float:
 def train_model(
     train_batches: Batches, valid_batches: Batches, weights: Tensor, bias: Tensor, epochs: int, lr: float
 ) -> list[float]:
-    """Step 6, repeat, and step 7, stop: after a number of epochs that was chosen before."""
+    """Step 6, repeat, and step 7, stop: train for a number of epochs chosen in advance; return their accuracies."""
     accuracies = []
     for epoch in range(1, epochs + 1):
         train_epoch(train_batches, weights, bias, lr)
         accuracies.append(validate_epoch(valid_batches, weights, bias))
         print(f"6 repeat      epoch {epoch:2}: accuracy {accuracies[-1]:.4f}")
+        if epoch == 1 and accuracies[0] < 0.55:
+            print("              Half are right, as by guessing: the starting weights are large, so most scores lie")
+            print("              where the sigmoid is flat, and the gradient is tiny. It needs some epochs.")
     return accuracies
 
 
 def main(epochs: int = 30, lr: float = 1.0, seed: int = 0) -> None:
-    """The whole process, telling what each step did."""
+    """Run the whole process and print what each step does."""
     torch.manual_seed(seed)
     train_x, train_y, valid_x, valid_y = load_pictures()
-    print(f"data          {len(train_x):,} pictures to train on, {len(valid_x):,} to check with, 784 pixels each")
+    print(f"data          {len(train_x):,} pictures to train on, {len(valid_x):,} to check with; 784 pixels each")
     train = torch.utils.data.DataLoader(list(zip(train_x, train_y, strict=True)), batch_size=256, shuffle=True)
     valid = torch.utils.data.DataLoader(list(zip(valid_x, valid_y, strict=True)), batch_size=256)
     x, y = next(iter(train))
 
     weights, bias = initialize_params((28 * 28, 1)), initialize_params(1)
-    print(f"1 initialize  784 weights, 1 bias; the first weights are {weights[:3, 0].tolist()}")
+    first = ", ".join(f"{weight:.3f}" for weight in weights[:3, 0].tolist())
+    print(f"1 initialize  784 weights and 1 bias, at random; the first weights: {first}")
     predictions = linear(x, weights, bias)
-    print(f"2 predict     the first of {len(x)} predictions is {predictions[0].item():.3f}", end="; ")
-    print(f"untrained, {batch_accuracy(predictions, y):.1%} are right")
+    share = batch_accuracy(predictions, y)
+    print(f"2 predict     {len(x)} scores, the first is {predictions[0].item():.3g}; {share:.1%} are right, by luck")
     loss = calculate_gradient(x, y, weights, bias)
-    print(f"3 loss        {loss.item():.4f}: the mean distance from the labels")
-    print(f"4 gradient    a number for each parameter; for the middle pixel's weight {weights.grad[406].item():.6f}")
-    print(f"5 step        each parameter moves by -{lr} times its gradient")
+    print(f"3 loss        {loss.item():.3f}: the mean distance from the labels")
+    print(f"4 gradient    one slope for each parameter; the middle pixel's is {weights.grad[406].item():.3g}")
+    print(f"5 step        each parameter moves by -{lr:g} times its slope")
     weights.grad = bias.grad = None
     accuracies = train_model(train, valid, weights, bias, epochs, lr)
-    print(f"7 stop        {epochs} epochs were asked for and are done; accuracy {accuracies[-1]:.4f}")
+    print(f"7 stop        all {epochs} epochs are done; accuracy {accuracies[-1]:.4f}")
 
 
 if __name__ == "__main__":

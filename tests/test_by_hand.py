@@ -34,6 +34,8 @@ def test_it_prints_the_seven_steps_in_order_and_learns() -> None:
     names = ["initialize", "predict", "loss", "gradient", "step", *["repeat"] * 30, "stop"]
     assert [name for _, name in steps] == names
     assert [int(number) for number, _ in steps] == [1, 2, 3, 4, 5, *[6] * 30, 7]
+    assert "the sigmoid is flat" in done.stdout  # why the first epochs stand at 50 %
+    assert not re.search(r"\d\.\d{7}", done.stdout)  # about three digits, not seventeen
     accuracy = float(done.stdout.split()[-1])
     assert accuracy > 0.93  # pixel similarity, the bar to beat, gets 0.9175
 
