@@ -31,7 +31,16 @@ class Ended:
 
 def prepare() -> None:
     """Import all that a run needs, so that a child has it at once."""
-    for name in ("cli", "jobs", "training", "show.terminal", "show.figures", "data.idx", "data.augment"):
+    for name in (
+        "cli.app",
+        "jobs.train",
+        "jobs.resume",
+        "runs.training",
+        "show.terminal",
+        "show.figures",
+        "data.sources.idx",
+        "data.augment",
+    ):
         importlib.import_module(f"sevensteps.{name}")
     for name in ("filelock", "safetensors.numpy", "torch._dynamo"):  # making an optimizer imports the last
         importlib.import_module(name)

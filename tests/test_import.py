@@ -63,7 +63,7 @@ def test_looking_at_data_or_runs_imports_no_torch(tmp_path: Path, typed: str) ->
 def test_training_with_our_optimizer_imports_no_compiler(tmp_path: Path) -> None:
     three_classes(tmp_path / "three")
     code = (
-        "import sys; from sevensteps.cli import run; run(['train', 'three', '--epochs', '2', '--out', 'run']); "
+        "import sys; from sevensteps.cli.app import run; run(['train', 'three', '--epochs', '2', '--out', 'run']); "
         "run(['resume', 'run', '--epochs', '1']); print('torch._dynamo' in sys.modules, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

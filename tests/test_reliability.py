@@ -40,7 +40,7 @@ COUNT = """
 import sys
 from pathlib import Path
 from reliability import disk
-from sevensteps.cli import run
+from sevensteps.cli.app import run
 with disk.counting(Path(sys.argv[1])) as seen:
     code = run(sys.argv[2:])
 print(*(call.name for call in seen.calls), file=sys.stderr)

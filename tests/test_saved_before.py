@@ -34,7 +34,7 @@ RERUN = ["verify", "runs/linear", "--rerun"]
 PICTURES = ("few/Dress/0.png", "few/Pullover/0.png", "noise.png")
 READ = [asked for asked in SAID["read"] if asked["typed"] != RERUN]
 
-CLOSE = 1e-6
+CLOSE = 1e-6  # of what is saved, where another build or CPU computes it
 PROSE = {"advice", "effect_of_looking", "error", "fix", "line", "message", "note", "reason", "stopped"}
 PROSE |= {"chosen", "stopped_because", "verdict"}
 ANSWERS = ("not sure", "none of these")  # words that programs look for
@@ -118,7 +118,7 @@ def processor() -> str:
 # How answers are compared
 
 
-def differences(before: Any, now: Any, exact: bool, key: str = "", where: str = "") -> list[str]:
+def differences(before: Any, now: Any, within: float, key: str = "", where: str = "") -> list[str]:
     """List what was said before and is another now, or gone; what is said besides now is none of it."""
     if key in OF_EACH_TIME or (key in PROSE and before not in ANSWERS):
         same = type(now) is type(before) and bool(now) == bool(before)
@@ -127,25 +127,25 @@ def differences(before: Any, now: Any, exact: bool, key: str = "", where: str = 
         lost = [f"{where}.{name} is gone" for name in before if name not in now]
         kept = [name for name in before if name in now]
         return lost + [
-            found for name in kept for found in differences(before[name], now[name], exact, name, f"{where}.{name}")
+            found for name in kept for found in differences(before[name], now[name], within, name, f"{where}.{name}")
         ]
     if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         return [
             found
             for place, (old, new) in enumerate(zip(before, now, strict=True))
-            for found in differences(old, new, exact, key, f"{where}[{place}]")
+            for found in differences(old, new, within, key, f"{where}[{place}]")
         ]
     same = type(before) is type(now) and before == now
-    if isinstance(before, float) and isinstance(now, float) and not exact:
-        same = abs(before - now) <= CLOSE * max(1.0, abs(before))
+    if isinstance(before, float) and isinstance(now, float):
+        same = abs(before - now) <= within * max(1.0, abs(before))
     return [] if same else [f"{where}: {before!r:.80} became {now!r:.80}"]
 
 
-def same_arrays(before: dict[str, np.ndarray], now: dict[str, np.ndarray], exact: bool) -> bool:
+def same_arrays(before: dict[str, np.ndarray], now: dict[str, np.ndarray], within: float) -> bool:
     """Say whether tensors have the same names, kinds and numbers."""
     return before.keys() == now.keys() and all(
         of.dtype == now[name].dtype
-        and (of.tobytes() == now[name].tobytes() if exact else np.allclose(of, now[name], rtol=CLOSE, atol=CLOSE))
+        and (np.allclose(of, now[name], rtol=within, atol=within) if within else of.tobytes() == now[name].tobytes())
         for name, of in before.items()
     )
 
@@ -173,9 +173,9 @@ def lines_of(file: Path) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def exact() -> bool:
-    """Whether numbers have to be the same to the last bit."""
-    return is_same_build()
+def within() -> float:
+    """How far numbers may be apart: not at all where the build and the CPU are those of then."""
+    return 0.0 if is_same_build() else CLOSE
 
 
 @pytest.fixture(scope="module")
@@ -186,19 +186,20 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Typed:
 
 
 @pytest.mark.parametrize("place", range(len(READ)), ids=[" ".join(asked["typed"]) for asked in READ])
-def test_what_is_said_of_it_is_what_was_said(opened: Typed, exact: bool, place: int) -> None:
+def test_what_is_said_of_it_is_what_was_said(opened: Typed, within: float, place: int) -> None:
     code, said = opened[1][place]
-    assert (code, differences(READ[place]["said"], said, exact)) == (READ[place]["code"], [])
+    # Ten times as far: a single gradient, which `xray` shows, is less sure than what training makes of many.
+    assert (code, differences(READ[place]["said"], said, 10 * within)) == (READ[place]["code"], [])
 
 
-def test_a_run_trained_again_gives_the_same_bytes(opened: Typed, exact: bool) -> None:
+def test_a_run_trained_again_gives_the_same_bytes(opened: Typed, within: float) -> None:
     code, said = opened[1][-1]
     again = [check for check in said["checks"] if check["name"].endswith("of a second run")]
     others = [check for check in said["checks"] if check not in again]
     assert len(again) == 2
     assert all(check["passed"] for check in others)
     assert len(others) >= 5
-    if exact:
+    if not within:
         assert code == 0
         assert all(check["passed"] for check in again)
 
@@ -227,29 +228,29 @@ RESUMED = pytest.mark.parametrize("name", ["cut", "linear"])
 
 
 @RESUMED
-def test_a_run_that_is_gone_on_with_says_what_it_said(gone_on: Typed, exact: bool, name: str) -> None:
+def test_a_run_that_is_gone_on_with_says_what_it_said(gone_on: Typed, within: float, name: str) -> None:
     (place,) = [place for place, asked in enumerate(SAID["resumed"]) if asked["typed"][1] == f"runs/{name}"]
     code, said = gone_on[1][place]
-    assert (code, differences(SAID["resumed"][place]["said"], said, exact)) == (0, [])
+    assert (code, differences(SAID["resumed"][place]["said"], said, within)) == (0, [])
 
 
 @RESUMED
-def test_a_run_that_is_gone_on_with_ends_the_same(gone_on: Typed, exact: bool, name: str) -> None:
+def test_a_run_that_is_gone_on_with_ends_the_same(gone_on: Typed, within: float, name: str) -> None:
     before, now = SAVED / "resumed" / name, gone_on[0] / "runs" / name
-    if exact:
+    if not within:
         for file in ("model.safetensors", "history.jsonl", "predictions.jsonl"):
             assert (before / file).read_bytes() == (now / file).read_bytes(), file
     for file in ("model.safetensors", "checkpoint.safetensors"):
-        assert same_arrays(load_file(before / file), load_file(now / file), exact), file
-        assert differences(facts_of(before / file), facts_of(now / file), exact) == [], file
+        assert same_arrays(load_file(before / file), load_file(now / file), within), file
+        assert differences(facts_of(before / file), facts_of(now / file), within) == [], file
     for file in ("history.jsonl", "predictions.jsonl"):
-        assert differences(lines_of(before / file), lines_of(now / file), exact) == [], file
+        assert differences(lines_of(before / file), lines_of(now / file), within) == [], file
     recipes = [settings_of((of / "recipe.toml").read_text("utf-8")) for of in (before, now)]
-    assert differences(recipes[0], recipes[1], exact) == []
+    assert differences(recipes[0], recipes[1], within) == []
     judged = [json.loads((of / "judgement.json").read_text("utf-8")) for of in (before, now)]
-    for judgement in judged if not exact else ():
+    for judgement in judged if within else ():
         del judgement["files"]  # digests of files that are the same to a millionth
-    assert differences(judged[0], judged[1], exact) == []
+    assert differences(judged[0], judged[1], within) == []
 
 
 # Imported
@@ -269,14 +270,14 @@ def test_a_learner_loads_and_predicts_the_same(model: str) -> None:
         assert shares.tolist() == pytest.approx([*answer["probabilities"].values()], abs=CLOSE)
 
 
-def test_a_learner_that_was_saved_whole_goes_on(exact: bool) -> None:
+def test_a_learner_that_was_saved_whole_goes_on(within: float) -> None:
     import sevensteps as ss
 
     learn = ss.Recipe.load("relu").replace(width=4, batch_size=16).learner(ss.load(SAVED / "pictures.zip"))
     learn.load(SAVED / "learner.safetensors")
     learn.fit(1, show=False)
     shares = [learn.predict(SAVED / file)[2].tolist() for file in PICTURES]
-    assert differences(SAID["learner"], {"values": learn.recorder.values, "probabilities": shares}, exact) == []
+    assert differences(SAID["learner"], {"values": learn.recorder.values, "probabilities": shares}, within) == []
 
 
 def test_a_store_holds_the_very_pictures() -> None:
@@ -356,15 +357,15 @@ def test_baselines_in_the_cache_are_used_and_the_ledger_goes_on(from_cache: Cach
     assert said["test_looks"] == len(looks) + 1 == 3
 
 
-def test_decoded_pictures_in_the_cache_are_used(from_cache: Cached, exact: bool) -> None:
+def test_decoded_pictures_in_the_cache_are_used(from_cache: Cached, within: float) -> None:
     code, said = from_cache[1][2]
-    assert (code, differences(SAID["decoded"]["said"], said, exact)) == (0, [])
+    assert (code, differences(SAID["decoded"]["said"], said, within)) == (0, [])
     assert said["bad_files"] == []
 
 
 def test_what_the_cache_holds_is_not_written_again(from_cache: Cached) -> None:
     held, _ = from_cache
+    (cache,) = {path.parents[1] for path in held}
+    now = [path for kind in ("audits", "baselines", "decoded") for path in (cache / kind).iterdir() if path.is_file()]
+    assert {path for path in now if path.name != ".lock"} == held.keys()
     assert [path.name for path, content in held.items() if path.read_bytes() != content] == []
-    kept = {path for path in held if path.parent.name in ("audits", "baselines", "decoded")}
-    folders = {path.parent for path in kept}
-    assert {path for folder in folders for path in folder.iterdir() if path.name != ".lock"} == kept

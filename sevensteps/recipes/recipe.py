@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..base.device import cores
 from ..data import augment_names
-from ..data.images import mean_and_std
 from ..errors import RecipeError, UsageError, nearest
 from .settings import _parsed, read_recipe, setting, shipped_recipes
 
@@ -368,6 +367,7 @@ class Recipe:
         """Step 1: the model for these pictures, with its parameters as they start."""
         import torch
 
+        from ..data.images import mean_and_std
         from ..steps.initialize import initialize
         from ..steps.predict import MODELS, Normalize, mirrored, usual_width
 

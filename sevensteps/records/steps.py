@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ def largest_moves(
     before: Mapping[str, Any], gradients: Mapping[str, Any], after: Mapping[str, Any], count: int = 3
 ) -> list[tuple[str, float, float, float]]:
     """The numbers with the largest gradient: the name of each, what it was, its gradient, and what it is."""
+    import numpy as np
+
     found = []
     for name, gradient in gradients.items():
         flat = np.abs(np.nan_to_num(gradient.flatten()))

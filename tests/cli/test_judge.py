@@ -227,7 +227,7 @@ def test_comparing_needs_neither_pictures_nor_torch(folder: Path, tmp_path: Path
     for name in ("weak", "strong"):
         shutil.copytree(folder / "runs" / name, tmp_path / name)
     code = (
-        "import sys; from sevensteps.cli import run; code = run(sys.argv[1:]); "
+        "import sys; from sevensteps.cli.app import run; code = run(sys.argv[1:]); "
         "print('torch' in sys.modules, file=sys.stderr); sys.exit(code)"
     )
     done = subprocess.run(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import TURNS
 from PIL import Image
 
 from sevensteps.data.decode import Fit, Seen, as_pixels, decode, from_image, look, read_picture
@@ -128,19 +129,6 @@ def test_floats_are_scaled_and_what_is_not_finite_is_black() -> None:
         [0, 128, 255],
         [0, 0, 0],
     ]
-
-
-# What a viewer does for each orientation (EXIF 2.3, tag 0x0112), as NumPy has it.
-TURNS = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.T,
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: a[::-1, ::-1].T,
-    8: np.rot90,
-}
 
 
 @pytest.mark.parametrize("orientation", TURNS)

@@ -9,9 +9,8 @@ from collections import Counter
 import decoders
 import numpy as np
 import pytest
-from pictures import KINDS, chunk, exif, noise, png_of, saved, tiff, twelve, with_chunks
+from pictures import KINDS, TURNS, chunk, exif, noise, png_of, saved, tiff, twelve, with_chunks
 from PIL import Image, ImageCms
-from test_decode import TURNS
 
 from sevensteps.data.decode import decode, look
 from sevensteps.errors import DataError

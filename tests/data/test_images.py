@@ -322,7 +322,9 @@ def test_the_fingerprint_changes_with_any_part_of_the_content(what: str) -> None
     assert replace(images, pixels=pixels, labels=labels, classes=classes).fingerprint != images.fingerprint
 
 
-@pytest.mark.parametrize("module", ["data.images", "data.idx", "data.fashion", "data.sources", "data.decode"])
+@pytest.mark.parametrize(
+    "module", ["data.images", "data.sources.idx", "data.sources.fashion", "data.sources.load", "data.decode"]
+)
 def test_reading_pictures_needs_no_torch(module: str) -> None:
     program = f"import sys, sevensteps.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

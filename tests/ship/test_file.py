@@ -64,9 +64,7 @@ def test_the_same_content_gives_the_same_bytes() -> None:
     content = model_file.to_bytes(ARRAYS, ABOUT)
     for arrays in (backwards, strided, swapped):
         assert model_file.to_bytes(arrays, dict(reversed(ABOUT.items()))) == content
-    program = (
-        "import tests.test_model_file as t, sys; sys.stdout.buffer.write(t.model_file.to_bytes(t.ARRAYS, t.ABOUT))"
-    )
+    program = "import tests.ship.test_file as t, sys; sys.stdout.buffer.write(t.model_file.to_bytes(t.ARRAYS, t.ABOUT))"
     for seed in "12":
         done = subprocess.run(
             [sys.executable, "-c", program],

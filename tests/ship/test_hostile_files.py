@@ -283,7 +283,7 @@ with contextlib.redirect_stdout(sys.stderr):
         run.learn.load("learner")
         ss.load_learner(run.folder)
         list(load_model(run.folder).predict([Path("picture.png")]))
-    from sevensteps.cli import run
+    from sevensteps.cli.app import run
     assert run(["resume", "runs/linear", "--epochs", "3"]) == 0
     assert run(["verify", "runs/linear"]) == 0
     assert run(["predict", "runs/cnn", "picture.png"]) == 0

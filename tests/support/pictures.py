@@ -397,3 +397,16 @@ KINDS: dict[str, Kind] = {
     )
     for name, content, orientation in kinds()
 }
+
+
+# What a viewer does for each orientation (EXIF 2.3, tag 0x0112), as NumPy computes it.
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.T,
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].T,
+    8: np.rot90,
+}

@@ -90,7 +90,7 @@ def test_groups_and_copies_are_kept_together_at_once(digits: Path, tmp_path: Pat
 def test_pictures_that_are_too_many_to_compare_are_prepared_and_it_is_said(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(near, "MOST", 100)
+    monkeypatch.setattr(near_copies, "MOST", 100)
     said: list[str] = []
     prepare(load_streams(digits, said.append), tmp_path / "x.store")
     assert "digits: too many pictures to look for copies, which may be on both sides of a split" in said
