@@ -20,7 +20,7 @@ from PIL import Image
 import sevensteps as ss
 from sevensteps.data.folds import USUAL, folds_of
 from sevensteps.data.images import Images, Splits
-from sevensteps.data.near_copies import near_pairs
+from sevensteps.data.near_pairs import near_pairs
 from sevensteps.trust.audit.copies import audit
 from sevensteps.trust.audit.outliers import LIMIT, deviations, distances
 from sevensteps.trust.audit.quick_model import components, out_of_fold, pictures_of

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from ..errors import RunError, UsageError
 from ..recipes.recipe import Recipe
 from ..recipes.settings import recorded_in
-from ..records.scores import OUT_OF_FOLD, Comparison, Spread
+from ..records.comparison import Comparison, Spread
+from ..records.scores import OUT_OF_FOLD
 from ..runs.saved import checkpoint_of, find, refuse_if_no_run, tables_of
 
 if TYPE_CHECKING:

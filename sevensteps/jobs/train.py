@@ -14,8 +14,8 @@ from ..errors import RecipeError, TrainingError, UsageError
 from ..recipes.choose import choose
 from ..recipes.recipe import Recipe
 from ..recipes.settings import read_recipe, recorded_in
+from ..records.comparison import Spread
 from ..records.events import Note
-from ..records.scores import Spread
 from ..runs import checkpoint
 from ..runs import folder as folders
 from ..runs.pictures import prepared

@@ -1,6 +1,7 @@
 """The plain records that travel between the rooms: data, how it is written and read, and no other behavior."""
 
 from .audit import AuditResult, Copies, Corrected, Outlier, Suspect, ToldApart
+from .comparison import Comparison, Spread
 from .events import Baselines, Batch, Check, Epoch, Event, Finding, Note, Observe, Opening, Portion, Ready
 from .report import Answered, Confused, Mistakes, Prepared, Report, Varied
 from .scores import (
@@ -10,7 +11,6 @@ from .scores import (
     Bootstrap,
     Calibration,
     ClassScores,
-    Comparison,
     Coverage,
     Imbalance,
     Interval,
@@ -19,7 +19,6 @@ from .scores import (
     ReliabilityBin,
     Score,
     Scores,
-    Spread,
     few_as_json,
     few_in_words,
 )

@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float64, Int
 
 from ..base.words import pictures
 from ..errors import DataError, UsageError
-from ..records.scores import Comparison, Interval, Spread
+from ..records.comparison import Comparison, Spread
+from ..records.scores import Interval
 from .intervals import bootstrap, edge, mean, means_without_one, wilson
 from .predictions import Predictions, said
 

@@ -17,7 +17,8 @@ from sklearn.datasets import load_digits
 from typed import here
 
 from sevensteps.data.images import Images, Splits
-from sevensteps.data.near_copies import Pairs, groups_of, kept_together, known_pairs, near_pairs
+from sevensteps.data.near_copies import groups_of, kept_together, known_pairs
+from sevensteps.data.near_pairs import Pairs, near_pairs
 from sevensteps.recipes.recipe import Recipe
 from sevensteps.runs.pictures import open_source
 from sevensteps.trust.audit.copies import audit

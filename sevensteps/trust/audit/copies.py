@@ -9,7 +9,8 @@ from jaxtyping import Int64, Shaped, UInt8
 
 from ...data.balance import imbalance_of
 from ...data.images import Images, Splits
-from ...data.near_copies import MOST, groups_of, near_pairs, smaller
+from ...data.near_copies import MOST, groups_of
+from ...data.near_pairs import near_pairs, smaller
 from ...records.audit import AuditResult
 
 

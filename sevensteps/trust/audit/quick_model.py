@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float32, Int64, Shaped, UInt8
 
 from ...data.images import Splits
-from ...data.near_copies import Pairs, groups_of, main_directions, smaller
+from ...data.near_copies import groups_of
+from ...data.near_pairs import Pairs, main_directions, smaller
 
 MOST = 100_000  # pictures: 60,000 take 2.5 s on two cores (bench/audit.py), and each 4 kB of memory
 

@@ -14,7 +14,7 @@ from PIL import Image
 from typed import here, refused
 
 import sevensteps as ss
-from sevensteps.data import near_copies
+from sevensteps.data import near_copies, near_pairs
 from sevensteps.data.files.catalog import How
 from sevensteps.data.sources.load import load, load_streams
 from sevensteps.data.store.names import Names, encoded
@@ -68,7 +68,7 @@ def test_copies_are_on_one_side_of_every_split(digits: Path, tmp_path: Path) -> 
         for name in images.ids
     }
     assert len(side) == len(list(digits.glob("*/*.png")))
-    pairs = near_copies.near_pairs(load(digits).train.pixels)
+    pairs = near_pairs.near_pairs(load(digits).train.pixels)
     ids = load(digits).train.ids
     assert len(pairs.first) > 80
     assert all(side[ids[a]] == side[ids[b]] for a, b in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
@@ -103,7 +103,7 @@ def test_pictures_that_go_by_are_compared_as_those_in_memory() -> None:
     passing = near_copies.Passing((3, 40, 70), len(pixels))
     for picture in pixels:
         passing.add(picture)
-    found, wanted = passing.pairs(), near_copies.near_pairs(pixels)
+    found, wanted = passing.pairs(), near_pairs.near_pairs(pixels)
     assert len(wanted.first) == 100
     np.testing.assert_array_equal(found.first, wanted.first)
     np.testing.assert_array_equal(found.second, wanted.second)
