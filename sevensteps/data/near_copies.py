@@ -127,7 +127,7 @@ def copies_in(pairs: Pairs) -> int:
 
 def said_of(copies: int) -> str:
     """Return a sentence about what happens to near-copies."""
-    return f"{copies:,} pictures are copies of others, or nearly: such pictures stay on one side of a split."
+    return f"{copies:,} pictures are exact or near copies of others: copies always stay on the same side of a split."
 
 
 class Passing:

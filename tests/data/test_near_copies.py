@@ -126,7 +126,7 @@ def test_copies_stay_on_one_side_when_pictures_are_held_out(folder: Path) -> Non
     said: list[str] = []
     recipe = Recipe.load("linear").replace(source=str(folder), folds=1)
     splits = recipe.held_out(open_source(recipe, lambda event: said.append(str(event))))
-    assert any("120 pictures are copies of others, or nearly" in line for line in said)
+    assert any("120 pictures are exact or near copies of others" in line for line in said)
     side = {name: split for split in ("train", "valid", "test") for name in getattr(splits, split).ids}
     assert len(side) == 460
     pairs = [(name, name.replace(" copy.jpg", ".png")) for name in side if name.endswith(".jpg")]

@@ -49,7 +49,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_held_out_when_prepared_is_what_training_on_the_folder_holds_out(digits: Path, tmp_path: Path) -> None:
     said: list[str] = []
     prepare(load_streams(digits, said.append), tmp_path / "x.store")
-    assert any("pictures are copies of others, or nearly" in line for line in said)
+    assert any("pictures are exact or near copies of others" in line for line in said)
     stored = ss.train(tmp_path / "x.store", epochs=1, out=tmp_path / "a")
     folder = ss.train(digits, recipe="linear", epochs=1, folds=1, out=tmp_path / "b")
     for split in ("test", "valid"):
