@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -408,3 +409,13 @@ def test_by_hand_is_known_to_nobody_and_knows_nobody() -> None:
         for node in imports_in(tree):
             for place in places_in(node, file):
                 assert "by_hand" not in (place, file.removesuffix(".py")), f"{file}:{node.lineno}"
+
+
+def test_the_page_shows_the_rooms_in_this_order() -> None:
+    page = (Path(__file__).parent.parent / "docs/architecture.md").read_text("utf-8")
+    rows = re.search(r"## The rooms\n.*?```\n(.*?)```", page, re.DOTALL)
+    assert rows
+    shown = [tuple(re.split(r"  +", row.strip())[0].split(" · ")) for row in rows[1].splitlines()]
+    built = {room(file) for file in FILES}
+    levels = [tuple(name for name in names if name in built) for names in ORDER]
+    assert shown[::-1] == [names for names in levels if names]

@@ -1,36 +1,74 @@
-"""The README tells the truth: its outputs are the program's, and its code runs."""
+"""The README and the pages in docs/ tell the truth: outputs are the program's, code runs, and what is named exists."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
+from sevensteps.cli.app import app
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
-from make_readme import BLOCK, output_of  # noqa: E402
+from make_readme import BLOCK, PAGES, output_of  # noqa: E402
 
 
 def without_numbers(text: str) -> str:
-    """Digits may differ in the last place from machine to machine; words and layout may not."""
+    """Replace numbers: digits may differ in the last place from machine to machine; words and layout may not."""
     return re.sub(r"-?[\d.,]+(e-?\d+)?", "#", text)
 
 
-README = (ROOT / "README.md").read_text("utf-8")
+TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text("utf-8") for page in PAGES}
+DECISIONS = {f"docs/decisions/{page.name}": page.read_text("utf-8") for page in (ROOT / "docs/decisions").glob("*.md")}
+OTHERS = {name: (ROOT / name).read_text("utf-8") for name in ("CONTRIBUTING.md", "CHANGELOG.md")}
+EVERY_PAGE = {**TEXTS, **DECISIONS, **OTHERS}
+BLOCKS = [block for text in TEXTS.values() for block in BLOCK.finditer(text)]
 
 
-@pytest.mark.parametrize("block", list(BLOCK.finditer(README)), ids=lambda block: block["command"])
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block["command"])
 def test_the_output_shown_is_the_programs(block: re.Match[str]) -> None:
     assert without_numbers(block["output"]) == without_numbers(output_of(block["command"]))
 
 
 def test_the_code_shown_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 4
-    names: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), names)  # noqa: S102  our own page
-    assert names["run"].test.accuracy > 0.96  # type: ignore[attr-defined]
+    blocks = {page: re.findall(r"```python\n(.*?)```", text, re.DOTALL) for page, text in TEXTS.items()}
+    assert sum(map(len, blocks.values())) >= 4
+    names: dict[str, dict[str, object]] = {page: {} for page in blocks}
+    for page, codes in blocks.items():
+        for code in codes:
+            exec(compile(code, page, "exec"), names[page])  # noqa: S102  our own page
+    assert names["docs/python.md"]["run"].test.accuracy > 0.96  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE)
+def test_every_link_leads_to_a_file(page: str) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)|src=\"([^\"]+)\"", EVERY_PAGE[page])
+    for target in (one or other for one, other in targets):
+        if not target.startswith("https://"):
+            assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+
+
+@pytest.mark.parametrize("page", [name for name in EVERY_PAGE if name not in ("CHANGELOG.md", "docs/folders.md")])
+def test_every_python_file_named_exists(page: str) -> None:
+    for name in re.findall(r"`(?:python )?((?:\w+/)*\w+\.py)\b", EVERY_PAGE[page]):
+        assert (ROOT / name).exists() or (ROOT / "sevensteps" / name).exists(), f"{page}: {name}"
+
+
+def typed_commands(text: str) -> list[list[str]]:
+    """Return the words of every `sevensteps VERB …` in a page's blocks and code spans, without comments."""
+    code = re.findall(r"^(sevensteps [a-z].*)$", text, re.MULTILINE) + re.findall(r"`(sevensteps [a-z][^`]*)`", text)
+    return [shlex.split(line.replace("…", ""), comments=True) for line in code]
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_command_and_flag_shown_exists(page: str) -> None:
+    for words in typed_commands(TEXTS[page]):
+        verb = words[1]
+        assert verb in app, f"{page}: {words}"
+        flags = {flag for argument in app[verb].assemble_argument_collection() for flag in argument.names}
+        for word in words[2:]:
+            assert not word.startswith("--") or word.split("=")[0] in {*flags, "--help"}, f"{page}: {words}"

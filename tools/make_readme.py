@@ -1,8 +1,8 @@
-"""Write the program's own output into the README, between its markers, and its figures into docs/images.
+"""Write the program's own output into README.md and docs/*.md, between their markers, and its figures into docs/images.
 
     python tools/make_readme.py
 
-`tests/test_readme.py` holds the README against what the program says.
+`tests/test_readme.py` compares these pages with what the program prints.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from PIL import Image
 from sevensteps.base import files
 from sevensteps.jobs.report import write_report
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(<!-- output: (?P<command>[^>]*) -->\n```\n)(?P<output>.*?)(```\n<!-- end -->)", re.DOTALL)
 
 
 def output_of(command: str) -> str:
-    """What `sevensteps …` prints to a pipe 100 columns wide, in an empty folder."""
+    """Return what `sevensteps …` prints to a pipe 100 columns wide, in an empty folder."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-m", *command.split()],
@@ -34,7 +35,7 @@ def output_of(command: str) -> str:
                 **os.environ,
                 "COLUMNS": "100",
                 "PATH": str(Path(sys.executable).parent),
-                # Nobody has looked at the test pictures yet, nor for what is wrong with any.
+                # A new user's machine: nothing was counted or cached before.
                 "SEVENSTEPS_STATE": str(Path(folder) / "state"),
                 "SEVENSTEPS_CACHE": str(Path(folder) / "cache"),
             },
@@ -46,14 +47,14 @@ def output_of(command: str) -> str:
     return "".join(f"{line.rstrip()}\n" for line in done.stdout.strip().splitlines())
 
 
-def filled(readme: str) -> str:
-    """The README with every block of output made anew."""
-    return BLOCK.sub(lambda block: block[1] + output_of(block["command"]) + block[4], readme)
+def filled(page: str) -> str:
+    """Return a page with the output of every block written again."""
+    return BLOCK.sub(lambda block: block[1] + output_of(block["command"]) + block[4], page)
 
 
 def make_figures() -> None:
-    """The figures of the first job that the README shows."""
-    images = README.parent / "docs" / "images"
+    """Write the figures of the first job that the README shows."""
+    images = ROOT / "docs" / "images"
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "sevensteps", "train", "--plots", "--out", "pullover-dress-linear-1"]
         subprocess.run(command, cwd=folder, capture_output=True, check=True)
@@ -64,7 +65,7 @@ def make_figures() -> None:
 
 
 def screenshot(page: Path, folder: Path) -> bytes:
-    """The top of a page as a person sees it, in few colors: a PNG for the README. It takes Debian's chromium."""
+    """Return the top of a page as a browser shows it, as a PNG with few colors. This needs Debian's chromium."""
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,1240"]
     shot = folder / "shot.png"
     where = [f"--user-data-dir={folder / 'profile'}", f"--screenshot={shot}", page.as_uri()]
@@ -75,8 +76,9 @@ def screenshot(page: Path, folder: Path) -> bytes:
 
 
 def main() -> None:
-    """Replace the README and the figures."""
-    files.write(README, filled(README.read_text("utf-8")))
+    """Write the pages and the figures again."""
+    for page in PAGES:
+        files.write(page, filled(page.read_text("utf-8")))
     make_figures()
 
 
