@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from ..base.words import counted, pictures
 from ..errors import UsageError
-from .flags import AS_THEY_ARE, Common, Files, Source
+from .flags import AS_THEY_ARE, Common, Files, Source, given
 from .hints import program, quoted, said_as_typed, typed
 
 
@@ -52,7 +52,7 @@ def data(
     from ..trust.audit import suggest as suggest_
 
     console, error = terminal.consoles(quiet_stdout=common.json)
-    settings = {key: value for key, value in vars(files).items() if value is not None}
+    settings = given(files)
 
     def observe(note: Any) -> None:
         error.print(terminal.printable(getattr(note, "line", "")))

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from ..data.files.how import FILE_SETTINGS
 from ..recipes.recipe import Recipe, setting_types
-from ..recipes.settings import FILE_SETTINGS
 
 
 @Parameter(name="*")
@@ -65,6 +65,15 @@ Files = flags_of(FILE_SETTINGS)
 
 
 AS_THEY_ARE = Files()
+
+
+def given(flags: Any) -> dict[str, Any]:
+    """Return the settings that were typed, by name.
+
+    Args:
+        flags: A record of a class that `flags_of` made.
+    """
+    return {key: value for key, value in vars(flags).items() if value is not None}
 
 
 Split = Literal["test", "out-of-fold", "valid"]

@@ -12,7 +12,6 @@ from typing import Any
 
 from ..errors import SevenstepsError, UsageError
 from ..recipes.recipe import Recipe, setting_types
-from ..recipes.settings import how_read
 
 
 def program() -> str:
@@ -43,7 +42,7 @@ def typed(source: str, classes: Sequence[str], settings: Mapping[str, Any]) -> s
 def source_of(recipe: Recipe) -> str:
     """The pictures that a recipe names, with the flags that say how they are taken, to be typed after a verb."""
     fix = {"fix": from_here(recipe.fix)} if recipe.fix else {}
-    return typed(from_here(recipe.source), chosen_classes(recipe), how_read(vars(recipe)).changed() | fix)
+    return typed(from_here(recipe.source), chosen_classes(recipe), recipe.how.changed() | fix)
 
 
 def chosen_classes(recipe: Recipe) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ..data.files.how import How
 from ..errors import SevenstepsError, UsageError
-from ..recipes.settings import how_read
-from .flags import AS_THEY_ARE, PATHS, Common, Files
+from .flags import AS_THEY_ARE, PATHS, Common, Files, given
 from .hints import as_flags, program, quoted
 
 
@@ -60,7 +60,7 @@ def prepare(
                 classes=classes,
                 hold_out=hold_out,
                 seed=seed,
-                how=how_read({key: value for key, value in vars(files).items() if value is not None}),
+                how=How(**given(files)),
                 observe=observe,
             )
         except SevenstepsError as failure:

@@ -7,13 +7,16 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from ..base import files
 from ..errors import DataError
+from .fit import FITS as FITS
+from .fit import Fit as Fit
+from .fit import fitted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,12 +54,6 @@ MOST_PROFILES = 16  # in a PNG; each is unpacked, to a megabyte, and one is used
 
 
 Shape = tuple[int, int, int]  # channels, height, width
-
-
-Fit = Literal["letterbox", "squash", "crop"]
-
-
-FITS: tuple[Fit, ...] = ("letterbox", "squash", "crop")
 
 
 _HARDLY_SEEN = 32  # of 255: what is no lighter than this on black is a dark drawing
@@ -134,7 +131,7 @@ def look(content: bytes, name: str = "the picture") -> Seen:
         DataError: empty, or as `decode`, as far as the header tells.
     """
     with _opened(content, name) as image:
-        return _seen(image)
+        return seen_in(image)
 
 
 def decode_and_look(
@@ -146,10 +143,10 @@ def decode_and_look(
         DataError: as they.
     """
     with _opened(content, name) as image:
-        return _seen(image), from_image(image, shape, fit)
+        return seen_in(image), from_image(image, shape, fit)
 
 
-def _seen(image: Image) -> Seen:
+def seen_in(image: Image) -> Seen:
     """What an open picture's header says."""
     width, height = image.size
     # Of a PNG only what stands before the pixels, since Pillow decodes all to look behind them; of a TIFF Pillow
@@ -241,29 +238,9 @@ def from_image(image: Image, shape: Shape, fit: Fit = "squash") -> UInt8[np.ndar
         image = image.transpose(PILImage.Transpose[turn])
     image = _in_bytes(image, "L" if channels == 1 else "RGB", meaning)
     if image.size != (width, height):
-        image = _fitted(image, width, height, fit)
+        image = fitted(image, width, height, fit)
     pixels = np.asarray(image)
     return np.ascontiguousarray(pixels[None] if channels == 1 else pixels.transpose(2, 0, 1))
-
-
-def _fitted(image: Image, width: int, height: int, fit: Fit) -> Image:
-    """The picture in another size."""
-    from PIL import Image as PILImage
-
-    before_w, before_h = image.size
-    resized = PILImage.Resampling.BILINEAR
-    if fit == "letterbox":
-        scale = min(width / before_w, height / before_h)
-        size = max(1, round(before_w * scale)), max(1, round(before_h * scale))
-        framed = PILImage.new(image.mode, (width, height))
-        framed.paste(image.resize(size, resized), ((width - size[0]) // 2, (height - size[1]) // 2))
-        return framed
-    box = (0.0, 0.0, float(before_w), float(before_h))
-    if fit == "crop":
-        scale = max(width / before_w, height / before_h)
-        left, top = (before_w - width / scale) / 2, (before_h - height / scale) / 2
-        box = (max(left, 0.0), max(top, 0.0), min(before_w - left, before_w), min(before_h - top, before_h))
-    return image.resize((width, height), resized, box=box)
 
 
 def _meaning(image: Any) -> _Meaning:

@@ -15,19 +15,33 @@ if TYPE_CHECKING:
 
 
 def data(
-    source: str | Path, classes: Sequence[str] = (), observe: Observe = lambda event: None, *, fix: str = "", **how: Any
+    source: str | Path,
+    classes: Sequence[str] = (),
+    observe: Observe = lambda event: None,
+    *,
+    fix: str = "",
+    fresh: bool = False,
+    **settings: Any,
 ) -> tuple[Splits, AuditResult]:
-    """What a source holds, and everything that was found in it: see `auditing.audited`.
+    """Return the pictures of a source, and everything that an audit finds in them: see `audit.audited`.
 
-    `fix` is a corrections file, and `how` as for `load`.
+    Bad files are skipped and counted, unless `bad_files` is given.
+
+    Args:
+        source: As for `load`.
+        classes: Only these classes.
+        observe: Takes a note about what is slow, and about a folder.
+        fix: A corrections file.
+        fresh: Decode every file again.
+        settings: How to read picture files: the fields of `How`.
 
     Raises:
         DataError: no such source, or pictures that cannot be used.
     """
-    from ..data.sources.load import SOURCES, holds_files, load
+    from ..data.files.how import How
+    from ..data.sources.load import load_as, with_bad_skipped
     from ..trust.audit.audit import audited
 
-    if str(source) not in SOURCES and holds_files(Path(source)):
-        how = {"bad_files": "skip", **how}
-    splits = load(source, classes or None, fix=fix, say=lambda line: observe(Note(line)), **how)
+    how = How(**with_bad_skipped(source, settings))
+    splits = load_as(source, classes or None, how, fix=fix, fresh=fresh, say=lambda line: observe(Note(line)))
     return splits, audited(splits)

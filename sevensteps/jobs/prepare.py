@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data.files.catalog import AS_USUAL, How
+from ..data.files.how import AS_USUAL, How
 from ..errors import UsageError
 from ..records.events import Note, Portion
 from ..records.report import Prepared

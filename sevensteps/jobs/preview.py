@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..data.sources.load import SOURCES, holds_files
+from ..data.sources.load import SOURCES, with_bad_skipped
 from ..errors import UsageError
 from ..recipes.choose import choose
 from ..records.report import Varied
@@ -46,8 +46,7 @@ def show_augmented(
     drawing.must_be_png(path)
     if source not in SOURCES and path.resolve().is_relative_to(Path(source).resolve()):
         raise UsageError(f"{path} would lie among the pictures themselves.", hint="Name a file elsewhere.")
-    if source not in SOURCES and holds_files(Path(source)):
-        settings = {"bad_files": "skip", **settings}
+    settings = with_bad_skipped(source, settings)
     recipe = choose(source, settings).with_given({**settings, "source": source, "augment": augment})
     splits, settled = prepared(recipe, {}, observe)
     learn = settled.learner(splits)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.words import pictures
 from ..data.augment_names import against_mirrors
+from ..data.files.how import file_settings
 from .recipe import Recipe
-from .settings import how_read, shipped_recipes
+from .settings import shipped_recipes
 
 if TYPE_CHECKING:
     from ..data.sources.facts import Facts
@@ -96,7 +97,7 @@ def suited(facts: Facts) -> Chosen:
 def _facts(source: str | Path | None, given: Mapping[str, Any]) -> Facts | None:
     from ..data.sources.facts import facts_of
 
-    return facts_of(source or "", given.get("classes", ()), how_read(given))
+    return facts_of(source or "", given.get("classes", ()), Recipe(**file_settings(given)).how)
 
 
 def _rate(facts: Facts) -> dict[str, Any]:

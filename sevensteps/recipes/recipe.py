@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..base.device import cores
+from ..base.setting import setting
 from ..data import augment_names
+from ..data.files.how import BadFiles, How, file_setting, file_settings
+from ..data.fit import Fit
 from ..errors import RecipeError, UsageError, nearest
-from .settings import _parsed, read_recipe, setting, shipped_recipes
+from .settings import _parsed, read_recipe, shipped_recipes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,23 +42,12 @@ class Recipe:
     name: str = setting("linear", "What the recipe is called.")
     source: str = setting("pullover-dress", "Where the pictures come from: a name, or a path.")
     classes: tuple[str, ...] = setting((), "Only these classes; the order given is the label. Empty: all.")
-    size: int = setting(
-        0,
-        "Pixels a side that a folder's pictures are made. 0: their own size if they share one of at most 64, else 64.",
-        least=0,
-        most=1024,
-    )
-    fit: Literal["letterbox", "squash", "crop"] = setting(
-        "letterbox", "How a folder's pictures are made that size: with black beside them, changed in shape, or cut."
-    )
-    bad_files: Literal["stop", "skip"] = setting("stop", "What files in a folder do that are no whole pictures.")
-    group: str = setting(
-        "",
-        "What keeps pictures on one side of a split: a regular expression that finds the group (person, video) in a "
-        "picture's path, or a column of a table.",
-    )
-    file_column: str = setting("", "The column of a table that names the files. Empty: the one that does.")
-    label_column: str = setting("", "The column of a table that gives the classes. Empty: label, class or the like.")
+    size: int = file_setting("size")
+    fit: Fit = file_setting("fit")
+    bad_files: BadFiles = file_setting("bad_files")
+    group: str = file_setting("group")
+    file_column: str = file_setting("file_column")
+    label_column: str = file_setting("label_column")
     fix: str = setting("", "A corrections file: what pictures count as other classes, or not at all. Empty: none.")
     hold_out: float = setting(0.1, "Share of the training pictures held out for validation.", least=0, most=0.9)
     validate_on: Literal["valid", "test"] = setting("valid", "Pictures looked at after each epoch.")
@@ -237,6 +229,11 @@ class Recipe:
 
         settings = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
         return tomli_w.dumps({**settings, "recorded": dict(recorded)} if recorded else settings)
+
+    @property
+    def how(self) -> How:
+        """How to read the picture files of the source."""
+        return How(**file_settings(vars(self)))
 
     # From settings to things
 

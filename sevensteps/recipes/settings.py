@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
-from collections.abc import Mapping
-from dataclasses import field
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import RecipeError
 
-if TYPE_CHECKING:
-    from ..data.files.catalog import How
-
-
-FILE_SETTINGS = ("size", "fit", "bad_files", "group", "file_column", "label_column")  # how picture files are read
-
-
 LARGEST = 1 << 20  # characters of a recipe's file; a run's own has some 2,000
-
-
-def setting(default: Any, help: str, *, least: int | float = -math.inf, most: int | float = math.inf) -> Any:
-    """A field of the recipe: its default, what it does, and the numbers it may take."""
-    return field(default=default, metadata={"help": help, "least": least, "most": most})
-
-
-def how_read(settings: Mapping[str, Any]) -> How:
-    """How picture files are to be read, of all settings."""
-    from ..data.files.catalog import How
-
-    return How(**{key: settings[key] for key in FILE_SETTINGS if key in settings})
 
 
 def read_recipe(path: Path) -> str:

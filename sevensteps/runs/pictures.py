@@ -17,7 +17,6 @@ from ..data.near_copies import kept_together, said_of
 from ..data.store.store import StoredImages
 from ..errors import DataError, RecipeError
 from ..recipes.recipe import Recipe
-from ..recipes.settings import how_read
 from ..records.events import Note
 from ..trust.audit.audit import known
 
@@ -73,19 +72,19 @@ def as_it_is(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits
     Raises:
         DataError: no such source, or pictures that cannot be used.
     """
-    from ..data.sources.load import SOURCES, load
+    from ..data.sources.load import SOURCES, load_as
 
     if recipe.source not in SOURCES and Path(recipe.source).is_absolute() and not Path(recipe.source).exists():
         raise DataError(
             f"The pictures of recipe {recipe.name!r} are not at {recipe.source} any more.",
             hint="Bring them back there, or train on them where they are now: sevensteps train PATH --recipe RUN",
         )
-    return load(
+    return load_as(
         recipe.source,
         recipe.classes or None,
+        recipe.how,
         fix=recipe.fix if fix is None else fix,
         say=lambda line: observe(Note(line)),
-        **vars(how_read(vars(recipe))),
     )
 
 

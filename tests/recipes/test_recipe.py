@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from small import images
 
 from sevensteps.data.augment_names import NAMES, PRESETS
-from sevensteps.data.files.catalog import AS_USUAL, How
+from sevensteps.data.files.how import AS_USUAL, FILE_SETTINGS, How
 from sevensteps.data.images import Images, Splits, mean_and_std
 from sevensteps.errors import DataError, RecipeError
 from sevensteps.recipes.recipe import Recipe, setting_types
-from sevensteps.recipes.settings import FILE_SETTINGS, shipped_recipes
+from sevensteps.recipes.settings import shipped_recipes
 
 TWO = Splits(images(80), images(20, seed=1), source="two")
 THREE = Splits(images(90, classes=3), images(30, classes=3, seed=1), source="three")

@@ -21,8 +21,9 @@ from pathlib import Path
 from ...base.words import text_of
 from ...errors import DataError
 from ..decode import LARGEST_FILE
-from .catalog import Catalog, Content, File, How
+from .catalog import Catalog, Content, File
 from .class_folders import Entry, arranged
+from .how import How
 
 _ARCHIVE = re.compile(r"\.(zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2?|txz)\Z", re.IGNORECASE)
 

@@ -11,14 +11,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from ...base.words import counted, text_of
 from ...errors import DataError, UsageError, nearest
-from ..decode import Fit
-
-BadFiles = Literal["stop", "skip"]
-
 
 Say = Callable[[str], None]
 
@@ -71,25 +67,6 @@ class Bad(NamedTuple):
 
     id: str
     reason: str
-
-
-@dataclass(frozen=True)
-class How:
-    """How files of pictures are to be read: settings of a recipe, and arguments of `load`."""
-
-    size: int = 0
-    fit: Fit = "letterbox"
-    bad_files: BadFiles = "stop"
-    group: str = ""
-    file_column: str = ""
-    label_column: str = ""
-
-    def changed(self) -> dict[str, object]:
-        """The settings that are not as they are by default."""
-        return {key: value for key, value in vars(self).items() if value != getattr(How, key)}
-
-
-AS_USUAL = How()
 
 
 @dataclass(frozen=True)

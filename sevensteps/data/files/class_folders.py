@@ -21,7 +21,6 @@ from ...base.words import text_of
 from ...errors import DataError
 from ..decode import content_of
 from .catalog import (
-    AS_USUAL,
     CLASS_FOLDER,
     EMPTY,
     HIDDEN,
@@ -33,13 +32,13 @@ from .catalog import (
     Catalog,
     Content,
     File,
-    How,
     Kind,
     in_order,
     in_words,
     is_picture,
     with_groups,
 )
+from .how import AS_USUAL, How
 
 # What systems and tools leave behind.
 LEFT_BEHIND = {"thumbs.db", "desktop.ini", "__macosx", "@eadir"}

@@ -24,7 +24,8 @@ from ...base import files
 from ...base.user_folders import cache_folder
 from ...errors import FileError
 from ..decode import Seen, Shape
-from .catalog import Catalog, File, How
+from .catalog import Catalog, File
+from .how import How
 
 VERSION = 2  # of the files, and of what `decode` makes of a picture: raise it when either changes
 

@@ -20,24 +20,17 @@ from jaxtyping import Int64
 
 from ...base import memory
 from ...base.words import counted, text_of
-from ...errors import DataError, UsageError, nearest
-from ..decode import FITS, Seen, Shape, decode_and_look, look
+from ...errors import DataError
+from ..decode import Seen, Shape, decode_and_look, look
 from ..images import Images, Splits, chosen_labels
 from ..near_copies import Passing, copies_in, joined, said_of
 from ..store.streams import Chunk, Stream, Streams
-from .catalog import OTHER, Bad, Catalog, File, How, Say, is_picture
+from .catalog import OTHER, Bad, Catalog, File, Say, is_picture
+from .common_shape import common_shape
 from .decoded_cache import Kept, Stamps, find_kept, keep, stamps_of
+from .how import How
 from .in_parallel import each
 from .summary import SHOWN, Told, understood
-
-LARGEST_OWN = 64  # pixels a side; pictures that are all of one size, and no larger, keep it
-
-
-USUAL = 64  # pixels a side of what all others are made
-
-
-LARGEST_SIDE = 1024  # that can be asked for
-
 
 WORTH_KEEPING = 0.5  # seconds that decoding took
 
@@ -173,10 +166,6 @@ def _planned(catalog: Catalog, classes: tuple[str, ...], how: How, kept: Kept | 
         UsageError: a size or a fit that is none.
         DataError: a class that is not there.
     """
-    if type(how.size) is not int or not 0 <= how.size <= LARGEST_SIDE:
-        raise UsageError(f"size is {how.size!r}, and must be 0 to {LARGEST_SIDE}.", hint="size = 64")
-    if how.fit not in FITS:
-        raise UsageError(f"fit is {how.fit!r}.", hint=nearest(str(how.fit), FITS))
     if classes:
         chosen_labels(np.zeros(0, dtype=np.int64), catalog.classes, classes)
     wanted = set(classes or catalog.classes)
@@ -188,37 +177,24 @@ def _planned(catalog: Catalog, classes: tuple[str, ...], how: How, kept: Kept | 
         paths = [file.path for of_split in files.values() for file in of_split]
         found = kept.rows_of(paths, np.concatenate([*stamps.values()]))
         rows = dict(zip(files, np.split(found, np.cumsum([len(of) for of in files.values()])[:-1]), strict=True))
-    shape = _shape(catalog, files, how.size, kept, rows)
+    shape = common_shape(_headers(catalog, files, kept, rows), how.size)
     if kept is not None and kept.shape != shape:
         kept, rows = None, unknown
     return _Plan(catalog, classes, files, shape, how, stamps, kept, rows)
 
 
-def _shape(
+def _headers(
     catalog: Catalog,
     files: Mapping[str, Sequence[File]],
-    size: int,
     kept: Kept | None,
     rows: Mapping[str, Int64[np.ndarray, " _"]],
-) -> Shape:
-    """What all pictures are made: headers are read until no further one can change it."""
-    sizes: set[tuple[int, int]] = set()
-    channels = 1
-    own = not size
+) -> Iterator[Seen]:
+    """Give what the header of each picture says, those that are known first; files without one are passed over."""
     for split, of_split in files.items():
-        known = [] if kept is None else kept.headers(np.unique(rows[split][rows[split] >= 0]))
-        others = each(look, [of_split[place] for place in np.flatnonzero(rows[split] < 0).tolist()], catalog)
-        for found in chain(dict.fromkeys(known), others):
-            if isinstance(found, Seen):
-                sizes.add((found.width, found.height))
-                channels = channels if found.is_grey else 3
-            own = not size and len(sizes) <= 1 and all(max(one) <= LARGEST_OWN for one in sizes)
-            if channels == 3 and not own:
-                return channels, size or USUAL, size or USUAL
-    if own and sizes:
-        width, height = sizes.pop()
-        return channels, height, width
-    return channels, size or USUAL, size or USUAL
+        if kept is not None:
+            yield from dict.fromkeys(kept.headers(np.unique(rows[split][rows[split] >= 0])))
+        unread = [of_split[place] for place in np.flatnonzero(rows[split] < 0).tolist()]
+        yield from (header for header in each(look, unread, catalog) if isinstance(header, Seen))
 
 
 def _pass(

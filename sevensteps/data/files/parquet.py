@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
-from .catalog import CLASS, Bad, Catalog, Content, File, How, in_order, split_named, with_groups
+from .catalog import CLASS, Bad, Catalog, Content, File, in_order, split_named, with_groups
+from .how import How
 from .table import label_column
 from .table_rows import Table, _opened, _picture_column, read_texts
 

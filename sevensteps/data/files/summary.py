@@ -10,7 +10,8 @@ from itertools import chain
 from ...base.words import counted, pictures, text_of
 from ..decode import Seen, Shape
 from ..images import Splits
-from .catalog import SPLIT_OF, Catalog, File, How, Kind, Say, in_words
+from .catalog import SPLIT_OF, Catalog, File, Kind, Say, in_words
+from .how import How
 
 SHOWN = 10  # names that a line lists
 

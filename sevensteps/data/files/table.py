@@ -22,7 +22,6 @@ from .catalog import (
     Bad,
     Catalog,
     File,
-    How,
     Kind,
     in_order,
     is_picture,
@@ -30,6 +29,7 @@ from .catalog import (
     with_groups,
 )
 from .class_folders import contents_in
+from .how import How
 from .table_files import NamedFiles, about_missing, all_below
 from .table_rows import Table, read_table, text_of_cell
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from ..decode import from_image
-from ..files.catalog import How, Say, in_order
-from ..files.load import LARGEST_OWN, USUAL
+from ..decode import from_image, seen_in
+from ..files.catalog import Say, in_order
+from ..files.common_shape import common_shape
+from ..files.how import How
 from ..images import Images, Splits
 from .arrays import as_bytes
 
@@ -57,12 +58,7 @@ def _pixels(name: str, pictures: list[Any], how: How, say: Say) -> Any:
         DataError: they are of several kinds or sizes, and no PIL pictures.
     """
     if pictures and all(hasattr(picture, "convert") for picture in pictures):
-        sizes = {picture.size for picture in pictures}
-        side = how.size or USUAL
-        own = not how.size and len(sizes) == 1 and max(next(iter(sizes))) <= LARGEST_OWN
-        width, height = next(iter(sizes)) if own else (side, side)
-        grey = all(picture.mode in ("1", "L", "LA", "F") or picture.mode.startswith("I") for picture in pictures)
-        shape = (1 if grey else 3, height, width)
+        shape = common_shape(map(seen_in, pictures), how.size)
         return np.stack([from_image(picture, shape, how.fit) for picture in pictures])
     try:
         arrays = np.stack([np.asarray(picture) for picture in pictures])

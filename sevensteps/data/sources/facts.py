@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from ...errors import DataError
 from ..decode import Seen, Shape, look
-from ..files.catalog import Catalog, File, How, is_picture
-from ..files.load import LARGEST_OWN, USUAL
+from ..files.catalog import Catalog, File, is_picture
+from ..files.common_shape import common_shape
+from ..files.how import How
 from .load import SOURCES, find_catalog
 
 HEADERS = 32  # that are read at most: all pictures are taken to be like the first
@@ -63,20 +65,11 @@ def _of_catalog(catalog: Catalog, classes: Sequence[str], size: int) -> Facts:
     files = [file for file in files if not classes or file.name in classes]
     counts = Counter(file.name for file in files)
     fewest = min((counts[name] for name in classes or counts), default=0)  # a folder of other files is no class
-    return Facts(len(files), fewest, tuple(classes or catalog.classes), _shape(catalog, files, size))
+    return Facts(len(files), fewest, tuple(classes or catalog.classes), common_shape(_headers(catalog, files), size))
 
 
-def _shape(catalog: Catalog, files: Sequence[File], size: int) -> Shape:
-    """What the pictures are going to be made, by the headers of the first; what is none is for `load_files` to say."""
-    seen: list[Seen] = []
+def _headers(catalog: Catalog, files: Sequence[File]) -> Iterator[Seen]:
+    """Give what the headers of the first files say; which of them are bad is for `load_files` to report."""
     for content in islice(catalog.contents(files), HEADERS):
-        try:
-            seen.append(look(content()))
-        except DataError:
-            continue
-    channels = 1 if all(one.is_grey for one in seen) else 3
-    sizes = {(one.width, one.height) for one in seen}
-    if not size and len(sizes) == 1 and max(next(iter(sizes))) <= LARGEST_OWN:
-        width, height = sizes.pop()
-        return channels, height, width
-    return channels, size or USUAL, size or USUAL
+        with contextlib.suppress(DataError):
+            yield look(content())

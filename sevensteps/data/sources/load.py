@@ -9,16 +9,17 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...base import memory
 from ...base.user_folders import cache_folder
 from ...errors import DataError, UsageError
-from ..decode import Fit
 from ..files import load as load_
-from ..files.catalog import AS_USUAL, BadFiles, Catalog, How, is_picture
+from ..files.catalog import Catalog, is_picture
+from ..files.how import AS_USUAL, BadFiles, How
+from ..fit import Fit
 from ..images import Splits
 
 if TYPE_CHECKING:
@@ -47,12 +48,12 @@ def load(
     source: Any = "pullover-dress",
     classes: Sequence[str] | None = None,
     *,
-    size: int = 0,
-    fit: Fit = "letterbox",
-    bad_files: BadFiles = "stop",
-    group: str = "",
-    file_column: str = "",
-    label_column: str = "",
+    size: int = How.size,
+    fit: Fit = How.fit,
+    bad_files: BadFiles = How.bad_files,
+    group: str = How.group,
+    file_column: str = How.file_column,
+    label_column: str = How.label_column,
     fix: str | Path = "",
     fresh: bool = False,
     say: Callable[[str], None] = lambda line: None,
@@ -81,8 +82,25 @@ def load(
         DataError: no such source, path or class, no pictures, or a single class; or corrections that do not go with it.
         DownloadError: a source that is not on this machine and could not be fetched.
     """
+    how = How(size=size, fit=fit, bad_files=bad_files, group=group, file_column=file_column, label_column=label_column)
+    return load_as(source, classes, how, fix=fix, fresh=fresh, say=say)
+
+
+def load_as(
+    source: Any,
+    classes: Sequence[str] | None,
+    how: How,
+    *,
+    fix: str | Path = "",
+    fresh: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Splits:
+    """Return the splits of a source whose picture files are read as `how` says; everything else is as in `load`.
+
+    Raises:
+        UsageError, DataError, DownloadError: As `load`.
+    """
     _refuse_if_none(source, classes)
-    how = How(size, fit, bad_files, group, file_column, label_column)
     corrections = None
     if fix:
         from ..corrections import corrected, corrected_files, read
@@ -126,6 +144,19 @@ def load(
             hint=f"Choose the classes that there are: {', '.join(present)}.",
         )
     return splits
+
+
+def with_bad_skipped(source: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same settings, and bad files skipped unless they say otherwise, where the source is picture files.
+
+    Whoever only looks at pictures is to see the rest of them, too.
+
+    Args:
+        source: As for `load`.
+        settings: Settings by name that were given.
+    """
+    is_files = isinstance(source, (str, Path)) and str(source) not in SOURCES and holds_files(Path(source))
+    return {"bad_files": "skip", **settings} if is_files else dict(settings)
 
 
 def find_catalog(source: Any, how: How = AS_USUAL) -> Catalog | None:

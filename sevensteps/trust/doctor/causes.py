@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 
+from ...data.balance import VERY_LOPSIDED
 from ...records.events import Finding
 from ..intervals import wilson
 from .chance import one_class
 from .evidence import Evidence
 
 LARGE, SMALL = 10.0, 0.02  # root mean square of the inputs; centered pixels have 1, raw ones 0.1 to 0.6
-
-
-LOPSIDED = 9.0  # times as many pictures of one class as of another
 
 
 APART = 0.16  # how far from one half the share is whose nearest neighbor is of the same split, on average
@@ -109,7 +107,7 @@ def class_imbalance(e: Evidence) -> Finding | None:
     if counts is None or e.sampler.is_balanced:
         return None
     most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
-    if counts[most] < LOPSIDED * counts[least]:
+    if counts[most] < VERY_LOPSIDED * counts[least]:
         return None
     share = counts[most] / sum(counts.values())
     return e.finding(

@@ -20,7 +20,7 @@ from typed import error_in, here, refused, shown
 
 from sevensteps.data.decode import decode
 from sevensteps.data.files import load as file_loading
-from sevensteps.data.files.catalog import How
+from sevensteps.data.files.how import How
 from sevensteps.data.files.summary import Told
 from sevensteps.data.sources.load import load, load_streams
 from sevensteps.errors import DataError, SevenstepsError, UsageError

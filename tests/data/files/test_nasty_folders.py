@@ -18,8 +18,8 @@ from nasty import CASES, OTHERS
 from typed import here, shown
 
 from sevensteps.base.words import text_of
-from sevensteps.data.files.catalog import How
 from sevensteps.data.files.class_folders import scan
+from sevensteps.data.files.how import How
 from sevensteps.data.files.load import load_files
 from sevensteps.data.sources.load import load
 from sevensteps.errors import DataError

@@ -14,6 +14,8 @@ from sklearn.datasets import load_digits
 from torch.utils.data import TensorDataset
 from typed import sevensteps
 
+from sevensteps.data.decode import Seen
+from sevensteps.data.files.common_shape import common_shape
 from sevensteps.data.sources.load import load
 from sevensteps.errors import DataError, UsageError
 
@@ -144,6 +146,27 @@ def test_a_pytorch_dataset_is_a_source() -> None:
     np.testing.assert_array_equal(splits.train.pixels[:, 0], GREY)
     assert splits.classes == ("0", "1", "2")
     assert "scaled to 255" in said
+
+
+class Turned(Pictures):
+    """Pictures with a palette of greys, and on their side as their EXIF orientation says."""
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        picture = Image.fromarray(np.tile(GREY[index], (1, 2))).convert("P")
+        picture.putpalette([value for value in range(256) for _ in range(3)])
+        picture.getexif()[0x0112] = 6
+        return picture, int(LABELS[index])
+
+
+def test_size_and_grey_of_a_dataset_follow_the_rule_for_files() -> None:
+    shape = load(Turned()).train.shape
+    assert shape == (1, 12, 8)
+    files = [Seen(8, 12, True)] * 3
+    assert common_shape(files, 0) == shape
+    assert common_shape([*files, Seen(8, 12, False)], 0) == (3, *shape[1:])
+    assert common_shape([*files, Seen(9, 9, True)], 0) == (1, 64, 64)
+    assert common_shape([Seen(65, 9, True)], 0) == (1, 64, 64)
+    assert common_shape(files, 5) == (1, 5, 5)
 
 
 def test_images_are_a_dataset_of_themselves(splits: Any) -> None:

@@ -15,7 +15,7 @@ from typed import here, refused
 
 import sevensteps as ss
 from sevensteps.data import near_copies, near_pairs
-from sevensteps.data.files.catalog import How
+from sevensteps.data.files.how import How
 from sevensteps.data.sources.load import load, load_streams
 from sevensteps.data.store.names import Names, encoded
 from sevensteps.data.store.prepare import prepare

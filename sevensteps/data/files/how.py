@@ -1,0 +1,86 @@
+"""How to read picture files: the one place where these settings are written down.
+
+The arguments of `load`, the keys of a recipe and the flags of the command line are derived from `How`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from ...base.setting import setting
+from ...errors import UsageError, nearest
+from ..fit import FITS, Fit
+
+BadFiles = Literal["stop", "skip"]
+
+LARGEST_SIDE = 1024  # pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How to read picture files: size, fit, bad files, groups and the columns of a table.
+
+    Raises:
+        UsageError: A value has the wrong type, is out of range or is not one of the choices.
+    """
+
+    size: int = setting(
+        0,
+        "Side length, in pixels, that pictures are resized to. 0: their own size if they share one of at most 64, "
+        "else 64.",
+        least=0,
+        most=LARGEST_SIDE,
+    )
+    fit: Fit = setting("letterbox", "How pictures are fitted to that size: padded with black, stretched, or cropped.")
+    bad_files: BadFiles = setting("stop", "What to do with files that cannot be read as pictures.")
+    group: str = setting(
+        "",
+        "Keep pictures of one group (a person, a video) on one side of a split: a regular expression that finds the "
+        "group in a picture's path, or a column of a table.",
+    )
+    file_column: str = setting("", "The column of a table that names the files. Empty: found by its name and values.")
+    label_column: str = setting("", "The column of a table that gives the classes. Empty: found by its name.")
+
+    def __post_init__(self) -> None:
+        if type(self.size) is not int or not 0 <= self.size <= LARGEST_SIDE:
+            raise UsageError(
+                f"size is {self.size!r}, but must be a whole number from 0 to {LARGEST_SIDE}.", hint="size = 64"
+            )
+        for key, choices in (("fit", FITS), ("bad_files", get_args(BadFiles))):
+            if (value := getattr(self, key)) not in choices:
+                raise UsageError(
+                    f"{key} is {value!r}, but must be one of {', '.join(choices)}.", hint=nearest(str(value), choices)
+                )
+        for key in ("group", "file_column", "label_column"):
+            if not isinstance(value := getattr(self, key), str):
+                raise UsageError(f"{key} is {value!r:.80}, but must be text.", hint=f"{key} = NAME")
+
+    def changed(self) -> dict[str, object]:
+        """Return the settings, by name, that differ from their defaults."""
+        return {key: value for key, value in vars(self).items() if value != getattr(How, key)}
+
+
+FILE_SETTINGS = tuple(each.name for each in fields(How))
+
+AS_USUAL = How()
+
+
+def file_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those settings that say how to read picture files.
+
+    Args:
+        settings: Settings by name, such as those of a recipe or the flags that were typed.
+    """
+    return {key: settings[key] for key in FILE_SETTINGS if key in settings}
+
+
+def file_setting(name: str) -> Any:
+    """Return a dataclass field with the default, the help text and the limits that `How` gives a setting.
+
+    Args:
+        name: The name of the setting.
+    """
+    (known,) = (each for each in fields(How) if each.name == name)
+    return setting(known.default, **known.metadata)
