@@ -26,7 +26,7 @@ BLOCK = re.compile(r"(<!-- output: (?P<command>[^>]*) -->\n```\n)(?P<output>.*?)
 
 
 def output_of(command: str) -> str:
-    """Return what `sevensteps …` prints to a pipe 100 columns wide, in an empty folder."""
+    """Return what `sevensteps …` prints to a pipe 100 columns wide, results and progress, in an empty folder."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-m", *command.split()],
@@ -40,7 +40,7 @@ def output_of(command: str) -> str:
                 "SEVENSTEPS_CACHE": str(Path(folder) / "cache"),
             },
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,  # the table of epochs
             text=True,
             check=True,
         )
