@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,11 +26,24 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.enviro
 # Set before anything imports matplotlib, or torch: threads that wait give their core away, as in the command.
 os.environ["MPLBACKEND"] = "Agg"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Tests run side by side, a worker for each core: what they start takes no second one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Files and tests that are named begin sooner, and print what they say, without workers."""
+    return 0 if all(".py" in name for name in config.args) else None
 
 
 @pytest.fixture(scope="session", autouse=True)
 def own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the tests away from the user's cache and settings; programs they start inherit this."""
+    """Keep the tests away from the user's cache and settings, and let Ctrl-C through; programs they start inherit this.
+
+    What a shell starts in the background ignores SIGINT, and so does all that it starts.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEVENSTEPS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("SEVENSTEPS_STATE", str(tmp_path_factory.mktemp("state")))

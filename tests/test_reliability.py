@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 AROUND = {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], str(ROOT)])}
 
 
+@pytest.mark.slow  # `python -m reliability`, which CI runs besides, takes these parts and all others
 def test_damage_is_seen_and_power_cuts_lose_no_save() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "reliability", "damage", "power"],

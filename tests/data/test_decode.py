@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import struct
@@ -342,10 +343,13 @@ PROFILE = b"iCCPa\0\0" + zlib.compress(bytes(1 << 20))
     ],
 )
 def test_a_small_file_cannot_take_long(content: bytes, words: str) -> None:
+    gc.freeze()  # what other tests have left in this process is none of the time
     start = time.process_time()
     with pytest.raises(DataError, match=words):
         decode(content, (1, 28, 28))
-    assert time.process_time() - start < 1
+    took = time.process_time() - start
+    gc.unfreeze()
+    assert took < 1
 
 
 @pytest.mark.parametrize(
@@ -389,12 +393,12 @@ def test_a_picture_larger_than_what_is_converted_at_once_comes_out_whole(mode: s
 
 def test_a_large_picture_stays_in_memory_once() -> None:
     """Of 16 bits: as 64-bit floats, and clipped and rounded, all at once it would take 30 times its pixels."""
-    content = file_of(Image.fromarray(np.zeros((4000, 4000), dtype=np.uint16)))
+    content = file_of(Image.fromarray(np.zeros((2000, 2000), dtype=np.uint16)))
     tracemalloc.start()
     decode(content, (1, 28, 28))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 100_000_000
+    assert peak < 50_000_000
 
 
 SEEDS = [file_of(Image.fromarray(COLOR), kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")]

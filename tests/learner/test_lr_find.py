@@ -48,6 +48,7 @@ def test_the_suggestion_trains_and_ten_times_the_range_does_not_better(model: st
     assert losses[found.high] < losses[10 * found.high]
 
 
+@pytest.mark.slow
 def test_the_suggestion_trains_the_convolutional_network(held_out: Splits) -> None:
     learn = on_pullovers_and_dresses("cnn", held_out)
     found = learn.lr_find(show_plot=False)

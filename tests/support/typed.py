@@ -42,6 +42,15 @@ def here(*arguments: str, cwd: Path, capsys: pytest.CaptureFixture[str]) -> Done
     return Done(code, *capsys.readouterr())
 
 
+class Started(subprocess.Popen[str]):
+    """A command that does not outlive, or hold up, a test that fails."""
+
+    def __exit__(self, kind: type[BaseException] | None, *raised: Any) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *raised)
+
+
 def start(*arguments: str, cwd: Path, python: tuple[str, ...] = (), how: Any = None, **environment: str) -> Any:
     """The same, still running; `python` are options of the interpreter, `how` of `subprocess.Popen`.
 
@@ -49,7 +58,7 @@ def start(*arguments: str, cwd: Path, python: tuple[str, ...] = (), how: Any = N
     `sevensteps`.
     """
     active = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return subprocess.Popen(
+    return Started(
         [sys.executable, *python, "-m", "sevensteps", *arguments],
         cwd=cwd,
         env={**os.environ, "PATH": active, **environment},

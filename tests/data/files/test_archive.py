@@ -152,7 +152,7 @@ def test_a_zip_is_trained_on_and_prepared_by_command(tmp_path: Path) -> None:
             Image.fromarray(random.normal(value, 20, (8, 8)).clip(0, 255).astype(np.uint8)).save(content, "PNG")
             put(tmp_path / "in", f"{name}/{number}.png", content=content.getvalue())
     packed(tmp_path / "in", "zip", tmp_path)
-    done = sevensteps("train", "pets.zip", "--json", cwd=tmp_path)
+    done = sevensteps("train", "pets.zip", "--recipe", "linear", "--epochs", "2", "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     run = json.loads(done.out)["run"]
     assert sevensteps("verify", run, "--rerun", cwd=tmp_path).code == 0

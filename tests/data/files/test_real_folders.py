@@ -53,6 +53,7 @@ def tiles_of_photos(folder: Path) -> None:
                 photo.crop((left, top, left + 32, top + 32)).save(band / f"{left:03}.jpg", quality=90)
 
 
+@pytest.mark.slow
 def test_tiles_of_photographs_with_whole_bands_of_them_held_out(tmp_path: Path) -> None:
     tiles_of_photos(tmp_path / "tiles")
     result, said = trained(tmp_path, "tiles", "--group", r"\w+/band\d+")
@@ -81,6 +82,7 @@ def test_matplotlib_s_own_data_as_it_is_installed(tmp_path: Path) -> None:
     assert result["baselines"]["most frequent class"]["correct"] == 21
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not ADWAITA.is_dir(), reason="Debian's package adwaita-icon-theme is not installed here")
 def test_icons_of_adwaita_by_category(tmp_path: Path) -> None:
     result, _ = trained(tmp_path, str(ADWAITA / "24x24"), "--classes", "legacy", "status", "--folds", "1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 from sklearn.metrics import roc_auc_score
 
 from sevensteps.data.images import Images, Splits
@@ -28,12 +29,13 @@ def told(train: Images, test: Images) -> ToldApart:
     return found
 
 
-def test_what_was_dealt_from_one_pile_is_not_told_apart(splits: Splits) -> None:
-    """Of 40 intervals of 95 % more than 6 leave chance out in one of three hundred such tests."""
-    found = [told(*dealt(splits, seed)) for seed in range(40)]
-    assert sum(not one.interval.low <= 0.5 <= one.interval.high for one in found) <= 6
-    assert abs(np.mean([one.area for one in found]) - 0.5) < 0.015
-    assert sum(one.is_told for one in found) <= 4
+@pytest.mark.parametrize(("times", "off", "most"), [(10, 0.03, 3), pytest.param(40, 0.015, 6, marks=pytest.mark.slow)])
+def test_what_was_dealt_from_one_pile_is_not_told_apart(splits: Splits, times: int, off: float, most: int) -> None:
+    """Of 40 intervals of 95 % more than 6 leave chance out in one of three hundred such tests; of 10 more than 3."""
+    found = [told(*dealt(splits, seed)) for seed in range(times)]
+    assert sum(not one.interval.low <= 0.5 <= one.interval.high for one in found) <= most
+    assert abs(np.mean([one.area for one in found]) - 0.5) < off
+    assert sum(one.is_told for one in found) <= most - 2
 
 
 def test_pictures_made_another_way_are_told_apart(splits: Splits) -> None:
