@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RunError, UsageError
-from ..recipes.recipe import Recipe
-from ..recipes.settings import recorded_in
 from ..records.comparison import Comparison, Spread
 from ..records.scores import OUT_OF_FOLD
-from ..runs.saved import checkpoint_of, find, refuse_if_no_run, tables_of
+from ..runs.saved import Saved
 
 if TYPE_CHECKING:
     from ..trust.predictions import Predictions
@@ -40,32 +38,29 @@ def compare(names: Sequence[str | Path], split: str | None = None) -> tuple[tupl
         first = shlex.quote(str(names[0])) if names else "RUN"
         raise UsageError("compare takes two runs or more.", hint=f"sevensteps compare {first} ANOTHER-RUN")
     all_tables: dict[str, dict[str, Predictions]] = {}
-    folders, texts = [], []
+    runs = []
     for typed in names:
-        folder, name = find(Path(typed)), str(typed)
+        name = str(typed)
         while name in all_tables:  # the same run, which is no better than itself
             name += " again"
-        refuse_if_no_run(folder)
-        found = checkpoint_of(folder)
-        all_tables[name], _ = tables_of(folder, found)
-        folders.append(folder)
-        texts.append(found.recipe)
+        runs.append(Saved.open(typed))
+        all_tables[name], _ = runs[-1].tables()
     if split is None:
         split = "test"
         if all(OUT_OF_FOLD in of_run and "test" not in of_run for of_run in all_tables.values()):
             split = OUT_OF_FOLD
     tables: dict[str, Predictions] = {}
     pictures = {}
-    recipes = [Recipe.from_toml(text) for text in texts]
-    for folder, text, (name, of_run) in zip(folders, texts, all_tables.items(), strict=True):
+    recipes = [run.recipe for run in runs]
+    for run, (name, of_run) in zip(runs, all_tables.items(), strict=True):
         if split not in of_run:
             folds = f", and was judged by {OUT_OF_FOLD} ones" if OUT_OF_FOLD in of_run else ""
-            hint = f"sevensteps judge {folder} --split {split}"
+            hint = f"sevensteps judge {run.folder} --split {split}"
             if folds:
                 hint = "Train both with --folds 5 and compare these, or both with --folds 1."
-            raise RunError(f"{folder} has no predictions of {split} pictures{folds}.", hint=hint)
+            raise RunError(f"{run.folder} has no predictions of {split} pictures{folds}.", hint=hint)
         tables[name] = of_run[split]
-        data = recorded_in(text).get("data", {})
+        data = run.recorded.get("data", {})
         pictures[name] = data.get({"test": "test", OUT_OF_FOLD: OUT_OF_FOLD}.get(split, "train"), "")
     first, *others = pictures
     for other in others:

@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base import files
-from ..base.device import computing_with
 from ..errors import DataError
-from ..recipes.recipe import Recipe
-from ..recipes.settings import recorded_in
 from ..records.events import Note
 from ..records.scores import (
     OUT_OF_FOLD,
@@ -23,20 +20,8 @@ from ..records.scores import (
     Scores,
 )
 from ..runs import checkpoint
-from ..runs.pictures import prepared
-from ..runs.recorded import refuse_other_pictures
-from ..runs.saved import (
-    SavedRun,
-    checkpoint_of,
-    corrections_of,
-    find,
-    findings_of,
-    mapping,
-    open_run,
-    reading_judgement,
-    tables_of,
-    take_up,
-)
+from ..runs.kept_files import mapping, reading_judgement
+from ..runs.saved import Saved
 
 if TYPE_CHECKING:
     from ..records.events import Observe
@@ -47,7 +32,7 @@ if TYPE_CHECKING:
 class Judged:
     """Every figure of a saved run on one of its splits."""
 
-    saved: SavedRun
+    saved: Saved
     shares: str  # what the intervals of shares are from: "wilson" or "clopper-pearson"
     splits: Mapping[str, Score]  # each that it has been judged on
     scores: Scores
@@ -80,37 +65,34 @@ def judge(
     from ..trust.calibration import calibration
     from ..trust.scores import score_of, score_table
 
-    folder = find(Path(run))
-    found = checkpoint_of(folder)
-    tables, damage = tables_of(folder, found)
+    saved = Saved.open(run)
+    tables, damage = saved.tables()
     if damage:
         observe(Note(f"{damage} It is judged again."))
-    known, folds = set(tables), Recipe.from_toml(found.recipe).folds
+    known, folds = set(tables), saved.recipe.folds
     if split is None:
-        of_folds = "test" not in recorded_in(found.recipe).get("data", {}) and folds > 1
+        of_folds = "test" not in saved.recorded.get("data", {}) and folds > 1
         split = OUT_OF_FOLD if of_folds else "test"
     if split not in tables:
-        tables = _judged_again(folder, found, split, tables, observe)
-    saved = open_run(folder)
+        tables = _judged_again(saved, split, tables, observe)
     if split == "test" or "test" in tables.keys() - known:
-        pictures = recorded_in(found.recipe).get("data", {}).get("test", "")
-        _, problem = ledger.look(pictures, [checkpoint.digest(found.model_bytes())])
+        pictures = saved.recorded.get("data", {}).get("test", "")
+        _, problem = ledger.look(pictures, [checkpoint.digest(saved.checkpoint.model_bytes())])
         if problem:
             observe(Note(problem))
     shares = "clopper-pearson" if clopper_pearson else "wilson"
-    temperature = float(found.about.get("temperature") or 1.0)
-    table = tables[split]
+    table, judgement = tables[split], saved.judgement
     with reading_judgement():
-        coverage = Coverage.from_json(saved.judgement.get("coverage"))
-        answers = mapping(saved.judgement.get("baselines"))
+        coverage = Coverage.from_json(judgement.get("coverage"))
+        answers = mapping(judgement.get("baselines"))
         baselines = {name: Score.from_json(score, split) for name, score in answers.items()}
-        against = Against.from_json(saved.judgement.get("against_best_baseline"))
+        against = Against.from_json(judgement.get("against_best_baseline"))
     return Judged(
         saved,
         shares,
         {name: _with_interval(score_of(of_split, folds), shares) for name, of_split in tables.items()},
         score_table(table, shares=shares),
-        calibration(split, temperature, table.probabilities, table.labels, shares),
+        calibration(split, saved.temperature, table.probabilities, table.labels, shares),
         _of_shares(coverage, shares) if coverage and coverage.split == split else None,
         {name: _with_interval(score, shares) for name, score in baselines.items()},
         against if all(score.split == split for score in baselines.values()) else None,
@@ -135,8 +117,7 @@ def _of_shares(coverage: Coverage, shares: str) -> Coverage:
 
 
 def _judged_again(
-    folder: Path,
-    found: checkpoint.Checkpoint,
+    saved: Saved,
     split: str,
     tables: Mapping[str, Predictions],
     observe: Observe,
@@ -150,9 +131,7 @@ def _judged_again(
         RunError: the pictures are others now, or another process has the run.
         DataError: there is no such split.
     """
-    recipe, recorded = Recipe.from_toml(found.recipe), recorded_in(found.recipe)
-    splits, recipe = prepared(recipe, {}, observe, corrections_of(folder, recipe, recorded))
-    refuse_other_pictures(folder, recipe, recorded, splits)
+    splits, recipe = saved.pictures(observe)
     named = {"test": splits.test, "valid": splits.valid, "train": splits.train}
     images = named.get(split)
     if images is None and not (split == OUT_OF_FOLD and recipe.folds > 1):
@@ -163,15 +142,11 @@ def _judged_again(
     from ..runs.run import Work
     from ..trust.doctor.doctor import Doctor
 
-    is_whole_run = recipe.test and found.stopped is not None
-    with computing_with(recipe.threads), files.locked(folder):
-        recipe = recipe.replace(test="test" in (split, recipe.validate_on, *tables) or is_whole_run)
-        learn = recipe.learner(splits)
-        take_up(learn, found, folder)
-        doctor = Doctor(learn)
-        doctor.findings = findings_of(found)
-        more = {} if images is None else {split: images}
-        run = judged(Work(folder, recipe, recorded, splits, learn, {}, doctor), more, observe)
-        checkpoint.rebuild(folder, found)
-        save_judgement(folder, run.judgement(), run.tables)
+    is_whole_run = recipe.test and saved.checkpoint.stopped is not None
+    recipe = recipe.replace(test="test" in (split, recipe.validate_on, *tables) or is_whole_run)
+    with files.locked(saved.folder), saved.learner(splits, recipe) as learn:
+        work = Work(saved.folder, recipe, saved.recorded, splits, learn, {}, Doctor(learn, saved.findings))
+        run = judged(work, {} if images is None else {split: images}, observe)
+        checkpoint.rebuild(saved.folder, saved.checkpoint)
+        save_judgement(saved.folder, run.judgement(), run.tables)
     return dict(run.tables)

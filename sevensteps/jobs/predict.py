@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ..runs.saved import find, refuse_if_no_model
+from ..runs.folder import find_run
+from ..runs.saved import check_model
 
 if TYPE_CHECKING:
     from ..ship.predict import Answer
@@ -25,9 +26,9 @@ def predict(model: Path, pictures: Sequence[Path], explain: Path | None = None) 
     """
     from ..ship.predict import load_model
 
-    path = model if model.is_file() else find(model)
+    path = model if model.is_file() else find_run(model)
     if path.is_dir():
-        refuse_if_no_model(path)
+        check_model(path)
     if explain is not None and explain.exists() and not explain.is_dir():
         raise UsageError(f"{explain} is a file, and --explain takes a folder.", hint="Name a folder: --explain why")
     answers = load_model(path).predict(pictures)

@@ -6,16 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.device import computing_with
 from ..errors import ModelError, RunError
-from ..recipes.recipe import Recipe
-from ..recipes.settings import recorded_in
 from ..records.events import Check, Portion
 from ..runs import checkpoint
 from ..runs import folder as folders
-from ..runs.pictures import prepared
+from ..runs.kept_files import is_corrections_file
 from ..runs.recorded import differences_between, recorded
-from ..runs.saved import corrections_of, find, has_corrections, refuse_if_no_run
+from ..runs.saved import Saved
 
 if TYPE_CHECKING:
     from ..records.events import Observe
@@ -37,17 +34,18 @@ def verify(
         return store.verify_store(path, lambda done, total: observe(Portion(done, total)))
     if path.is_file():
         return [_checked_file(path)]
-    folder = find(path)
-    refuse_if_no_run(folder)
+    folder = folders.find_run(path)
+    folders.check_run(folder)
     checks = [_checked_file(folder / name) for name in checkpoint.BOTH if (folder / name).exists()]
     if not (folder / checkpoint.CHECKPOINT).exists():
         checks.insert(
             0, Check(checkpoint.CHECKPOINT, False, f"is not there; see what sevensteps resume {folder} can do")
         )
     try:
-        found, _ = checkpoint.load(folder)
-    except RunError:
-        found = None
+        saved = Saved.open(folder)
+    except RunError:  # the checks above say what is damaged
+        return checks
+    found = saved.found
     if found is None:
         return checks
     for name, wanted in checkpoint.derived(found).items():
@@ -55,8 +53,8 @@ def verify(
         line = "is not there" if there is None else "is not what the checkpoint says"
         repair = f"; sevensteps resume {folder} makes it again"
         checks.append(Check(name, there == wanted, "as the checkpoint says" if there == wanted else line + repair))
-    if "corrections" in (before := recorded_in(found.recipe)):
-        same = has_corrections(folder / folders.CORRECTIONS, before)
+    if "corrections" in saved.recorded:
+        same = is_corrections_file(folder / folders.CORRECTIONS, saved.recorded)
         line = (
             "as the recipe says" if same else f"is not what the recipe says; see what sevensteps resume {folder} can do"
         )
@@ -66,7 +64,7 @@ def verify(
         line = "of this model" if judged else f"missing, or of another model; sevensteps resume {folder} judges again"
         checks.append(Check(checkpoint.JUDGEMENT, judged, line))
     if rerun:
-        checks += _repeated(folder, found, observe)
+        checks += _repeated(saved, found, observe)
     return checks
 
 
@@ -91,20 +89,17 @@ def place_in_words(found: checkpoint.Checkpoint) -> str:
     )
 
 
-def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> list[Check]:
-    """Train the run again, to the batch at which it stands, and compare what it gives byte for byte."""
+def _repeated(saved: Saved, found: checkpoint.Checkpoint, observe: Observe) -> list[Check]:
+    """Train the run again, up to the batch of its checkpoint, and compare the files byte for byte."""
     from ..runs.run import Work
     from ..runs.training import snapshot, to_the_end
     from ..runs.validation import learn_from_validation
     from ..trust.doctor.doctor import Doctor
 
-    before = recorded_in(found.recipe)
     # A clock does not repeat: what it ended is ended at the same place.
-    recipe = Recipe.from_toml(found.recipe).replace(stop_seconds=0.0)
-    splits, recipe = prepared(recipe, {}, observe, corrections_of(folder, recipe, before))
+    splits, recipe = saved.pictures(observe, saved.recipe.replace(stop_seconds=0.0), may_differ=True)
     now = recorded(splits, recipe)
-    with computing_with(recipe.threads):
-        learn = recipe.learner(splits)
+    with saved.learner(splits, recipe, at_start=True) as learn:
         place = int(found.facts["epoch"]), int(found.facts["position"])
         work = Work(None, recipe, now, splits, learn, {}, Doctor(learn), until=place)
         if number := to_the_end(work, observe).interrupted:
@@ -112,7 +107,7 @@ def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> l
         if found.stopped:  # `until` leaves before the end is said
             learn_from_validation(learn, splits, recipe)
         again = checkpoint.derived(snapshot(work))
-    wanted, differences = checkpoint.derived(found), differences_between(before, now)
+    wanted, differences = checkpoint.derived(found), differences_between(saved.recorded, now)
     checks = []
     for name in (checkpoint.HISTORY, checkpoint.MODEL):
         same = again[name] == wanted[name]

@@ -7,18 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SevenstepsError
-from ..recipes.recipe import Recipe
-from ..recipes.settings import read_recipe, recorded_in
 from ..records.steps import Chain, XRay
-from ..runs import checkpoint
-from ..runs.checkpoint import Checkpoint
-from ..runs.pictures import open_source
-from ..runs.recorded import refuse_other_pictures
-from ..runs.saved import checkpoint_of, corrections_of, learner_of, open_run
+from ..runs.saved import Saved
 
 if TYPE_CHECKING:
     from ..data.images import Splits
     from ..learner.learner import Learner
+    from ..recipes.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +37,11 @@ def look(run: Path, *, start: bool = False, picture: int | None = None) -> View:
         DataError: its pictures cannot be found any more.
         UsageError: the batch has no such picture.
     """
-    saved = open_run(run)
-    found = None if start else checkpoint_of(saved.folder, "or xray --start")
-    recipe = Recipe.from_toml(found.recipe) if found else saved.recipe
-    before = recorded_in(found.recipe if found else read_recipe(saved.folder / checkpoint.RECIPE))
-    fix = corrections_of(saved.folder, recipe, before)
-    splits = recipe.held_out(open_source(recipe, lambda event: None, fix))
-    refuse_other_pictures(saved.folder, recipe, before, splits)
-    with learner_of(saved.folder, found, recipe, splits) as learn:
+    saved = Saved.open(run)
+    if not start:
+        saved.need_checkpoint("or xray --start")
+    splits, recipe = saved.pictures(lambda event: None)
+    with saved.learner(splits, recipe, at_start=start) as learn:
         return _looked_at(saved.folder, learn, start, picture)
 
 
@@ -62,13 +54,13 @@ def _looked_at(folder: Path, learn: Learner, start: bool, picture: int | None) -
     return View(folder, "as it began" if start else place(learn), as_arrays(seen), followed, tuple(learn.classes or ()))
 
 
-def view_with_a_mistake(folder: Path, found: Checkpoint, recipe: Recipe, splits: Splits) -> tuple[View | None, str]:
+def view_with_a_mistake(saved: Saved, splits: Splits, recipe: Recipe) -> tuple[View | None, str]:
     """The batch that would come next, with its first wrong picture all the way; or why there is none."""
     from ..learner.xray import chain
 
     try:
-        with learner_of(folder, found, recipe, splits) as learn:
-            view = _looked_at(folder, learn, False, None)
+        with saved.learner(splits, recipe) as learn:
+            view = _looked_at(saved.folder, learn, False, None)
             values = view.xray[2].values
             targets = values["targets"]
             if targets.dtype.kind == "f":  # shares of the classes

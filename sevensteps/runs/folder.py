@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base import files
-from ..errors import RunError
+from ..errors import RunError, nearest
 from ..recipes.recipe import Recipe
 from ..records.audit import Corrected
 from ..records.events import Epoch
@@ -130,3 +130,62 @@ def entries(folder: Path) -> list[Path]:
         return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
     return sorted(folder.iterdir(), key=numbers_as_numbers) if folder.is_dir() else []
+
+
+def find_run(run: str | Path) -> Path:
+    """Return the folder of a run.
+
+    Args:
+        run: The path of a folder, or the name of a folder under `runs/`.
+
+    Returns:
+        The path itself where it is a folder, else `runs/NAME`.
+
+    Raises:
+        RunError: There is no such folder; the hint names the nearest run.
+    """
+    path = Path(run)
+    if path.is_dir():
+        return path
+    if len(path.parts) == 1 and (ROOT / path).is_dir():
+        return ROOT / path
+    if path.is_file():
+        raise RunError(f"{path} is a file, and a run is a folder.", hint=f"Name the folder: {path.parent}")
+    neighbors = path.parent if len(path.parts) > 1 else ROOT
+    names = [entry.name for entry in entries(neighbors) if (entry / RECIPE).is_file()]
+    raise RunError(
+        f"There is no run or path {str(path)!r}.", hint=nearest(path.name, names) or "sevensteps train makes one."
+    )
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder holds a recipe or a checkpoint.
+
+    Args:
+        folder: Any folder.
+
+    Returns:
+        True for a run's folder.
+
+    Raises:
+        RunError: The folder cannot be read.
+    """
+    try:
+        return any((folder / name).is_file() for name in (RECIPE, *checkpoint.BOTH))
+    except OSError as error:
+        raise RunError(f"{folder} cannot be read ({error.strerror}).", hint="Check its permissions.") from error
+
+
+def check_run(folder: Path) -> None:
+    """Raise an error if a folder is not a run's folder.
+
+    Args:
+        folder: Any folder.
+
+    Raises:
+        RunError: It holds neither a recipe nor a checkpoint, or it cannot be read.
+    """
+    if not is_run(folder):
+        inside = next((path for path in entries(folder) if path.is_dir() and is_run(path)), None)
+        hint = f"It holds runs: name one of them, such as {inside}." if inside else "sevensteps runs lists the runs."
+        raise RunError(f"{folder} is not a run's folder: it has no {RECIPE}.", hint=hint)
