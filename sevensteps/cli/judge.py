@@ -98,6 +98,7 @@ _KEPT = (
     "against_best_baseline",
     "epochs",
     "stopped_because",
+    "stopped_code",
     "gradient",
     "model",
     "findings",

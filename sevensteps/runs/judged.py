@@ -17,6 +17,7 @@ from ..records.events import Note, Observe
 from ..records.scores import OUT_OF_FOLD, Against, Calibration, Coverage, LeftOut, Score
 from ..ship import file as model_file
 from ..ship.abstention import Abstention
+from ..steps.stop import Reason
 from ..trust import ledger
 from ..trust.abstain import foreign_pictures, home_coverage, left_out
 from ..trust.audit.audit import at_hand
@@ -79,7 +80,7 @@ def _run(
         state.epoch,
         state.best_epoch or state.epoch,
         {name: round(value, 4) for name, value in work.seconds.items()},
-        state.stopped or f"it was interrupted {place(learn)}",
+        state.stopped or Reason(f"it was interrupted {place(learn)}", "interrupted"),
         learn.gradient,
         tuple(work.doctor.findings),
         _against(table, answers, baselines) if table is not None else None,

@@ -18,6 +18,7 @@ from ..recipes.recipe import Recipe
 from ..records.audit import AuditResult
 from ..records.events import Finding
 from ..records.scores import FEW, OUT_OF_FOLD, Against, Calibration, Coverage, Imbalance, Score, few_as_json
+from ..steps.stop import code_of
 from ..trust.doctor.doctor import Doctor
 from ..trust.predictions import Predictions
 
@@ -86,6 +87,11 @@ class Run:
         return self.test or self.cross_validation or self.valid
 
     @property
+    def stopped_code(self) -> str | None:
+        """Why training ended, for programs: see `steps.stop.Reason`; None for a run saved before there were codes."""
+        return code_of(self.stopped_because) or None
+
+    @property
     def fewest(self) -> int | None:
         """Pictures to train on of the class that has the fewest of them, where these are few."""
         images = getattr(self.learn.dls.train, "images", None)
@@ -120,6 +126,7 @@ class Run:
             "epochs": self.epochs,
             "kept_epoch": self.kept_epoch,
             "stopped_because": self.stopped_because,
+            "stopped_code": self.stopped_code,
             "gradient": self.gradient,
             "model": {"name": self.recipe.model, "parameters": self.learn.parameter_count},
             "findings": [finding.as_json() for finding in self.findings],

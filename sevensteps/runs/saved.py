@@ -18,7 +18,7 @@ from ..ship import abstention
 from . import checkpoint as checkpoints
 from .checkpoint import CHECKPOINT, JUDGEMENT, MODEL, PREDICTIONS, RECIPE, Checkpoint
 from .folder import CORRECTIONS, ROOT, check_run, entries, find_run, is_run
-from .kept_files import is_corrections_file, read_history, read_judgement, read_tables, with_timings
+from .kept_files import is_corrections_file, mapping, read_history, read_judgement, read_tables, with_timings
 from .pictures import as_it_is, prepared
 from .recorded import refuse_other_pictures
 
@@ -143,9 +143,10 @@ class Saved:
     @property
     def stopped_because(self) -> str | None:
         """Why training ended, in words; None where it did not come to its end."""
-        reason = str(self.judgement.get("stopped_because") or "")
+        judgement = self.judgement
+        reason = str(judgement.get("stopped_because") or "")
         # A judgement may be of before more epochs were asked for: the checkpoint knows whether training is at its end.
-        return (reason or None) if self.is_done or reason.startswith("it was interrupted") else None
+        return (reason or None) if self.is_done or _is_interrupted(judgement) else None
 
     def own_judgement(self) -> tuple[dict[str, Any], str]:
         """Return the judgement of this very model.
@@ -291,6 +292,14 @@ class Saved:
             "epochs": len(self.history),
             **self.judgement,
         }
+
+
+def _is_interrupted(judgement: Mapping[str, Any]) -> bool:
+    """Return whether a judgement is of a run that was interrupted."""
+    if "stopped_code" in judgement:
+        return bool(judgement["stopped_code"] == "interrupted")
+    files = mapping(judgement.get("files"))  # before there were codes: nothing was predicted then
+    return MODEL in files and PREDICTIONS not in files
 
 
 def check_model(folder: Path) -> None:

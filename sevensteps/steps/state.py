@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import TrainingError
 from ..records import history
 from ..records.events import Epoch
-from .stop import Progress
+from .stop import Progress, Reason, code_of
 
 
 @dataclass
@@ -41,7 +41,7 @@ class State:
     fit_position: int = 0
     fit_batch: int = 0
     fit_seconds: float = 0.0
-    stopped: str | None = None  # why the last fit ended; None while one is under way
+    stopped: str | None = None  # why the last fit ended, a `Reason`; None while one is under way
     changes: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0  # the epoch that `best` is of; 0: none was kept
     best: dict[str, Tensor] = field(default_factory=dict)  # parameters and buffers by name
@@ -116,6 +116,7 @@ class State:
         counts = {name: getattr(self, name) for name in _COUNTS}
         return {
             **counts,
+            "stopped_code": code_of(self.stopped),
             "metrics": history.metric_names(self.history),
             "changes": self.changes,
             "optimizer": {"name": type(self.optimizer).__name__, "groups": optimizer["param_groups"], "plain": plain},
@@ -151,6 +152,8 @@ class State:
         self.best = {name: tensor.to(device).clone() for name, tensor in best.items()}
         for name, value in counts.items():
             setattr(self, name, value)
+        if self.stopped is not None:
+            self.stopped = Reason(self.stopped, str(facts.get("stopped_code") or ""))
         self.loss_sum, self.last_loss, self.changes, self.history = loss_sum, None, changes, epochs
 
     def _optimizer_state(self, tensors: Mapping[str, Tensor], saved: Mapping[str, Any]) -> dict[str, Any]:

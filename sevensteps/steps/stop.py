@@ -16,6 +16,34 @@ from ..errors import UsageError, nearest
 from ..records.events import Epoch
 
 
+class Reason(str):
+    """Why training ended: words for people, which carry a `code` for programs.
+
+    The code is "epochs", "batches", "seconds", "flat", "reached", "not_finite", "interrupted", or "rule" for a rule of
+    your own; `&` joins codes with "+". It is empty for a run that was saved before there were codes.
+    """
+
+    __slots__ = ("code",)
+    code: str
+
+    def __new__(cls, words: str, code: str = "rule") -> Reason:
+        reason = super().__new__(cls, words)
+        reason.code = code
+        return reason
+
+
+def code_of(reason: str | None) -> str | None:
+    """Return the code of a reason to stop.
+
+    Args:
+        reason: What a stop rule gave; None while training goes on.
+
+    Returns:
+        Its code; "rule" for plain words; None for None.
+    """
+    return None if reason is None else reason.code if isinstance(reason, Reason) else "rule"
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a fit is: what a stop rule may look at. All counts are since the fit began."""
@@ -44,7 +72,7 @@ class StopRule:
     def __and__(self, other: StopRule) -> StopRule:
         def both(progress: Progress) -> str | None:
             first, second = self.reason(progress), other.reason(progress)
-            return f"{first}, and {second}" if first and second else None
+            return Reason(f"{first}, and {second}", f"{code_of(first)}+{code_of(second)}") if first and second else None
 
         bounded = [rule for rule in (self, other) if rule.epochs is None and rule.batches is None]
         if bounded:  # a rule that may never hold leaves both unbounded
@@ -74,11 +102,12 @@ def after(*, epochs: int | None = None, batches: int | None = None, seconds: flo
 
     def reason(progress: Progress) -> str | None:
         if epochs is not None and progress.epochs >= epochs:
-            return f"{_count(epochs, 'epoch')} {'was' if epochs == 1 else 'were'} asked for and done"
+            return Reason(f"{_count(epochs, 'epoch')} {'was' if epochs == 1 else 'were'} asked for and done", "epochs")
         if batches is not None and progress.batches >= batches:
-            return f"{_count(batches, 'batch', 'batches')} {'was' if batches == 1 else 'were'} asked for and done"
+            count = f"{_count(batches, 'batch', 'batches')} {'was' if batches == 1 else 'were'}"
+            return Reason(f"{count} asked for and done", "batches")
         if seconds is not None and progress.seconds >= seconds:
-            return f"the {seconds:g} seconds it was given are over"
+            return Reason(f"the {seconds:g} seconds it was given are over", "seconds")
         return None
 
     return StopRule(reason, epochs, batches)
@@ -100,13 +129,14 @@ def when_flat(
 
     def reason(progress: Progress) -> str | None:
         if progress.history and math.isnan(figure(progress.history[-1], name)):
-            return f"{name} is no longer a number (nan) after epoch {progress.history[-1].number}"
+            words = f"{name} is no longer a number (nan) after epoch {progress.history[-1].number}"
+            return Reason(words, "not_finite")
         values = [sign * figure(epoch, name) for epoch in progress.history]
         best, since = math.inf, 0
         for value in values:
             best, since = (value, 0) if value < best - min_delta else (best, since + 1)
         if since >= patience:
-            return f"{name} has not improved for {_count(since, 'epoch')}"
+            return Reason(f"{name} has not improved for {_count(since, 'epoch')}", "flat")
         return None
 
     return StopRule(reason)
@@ -118,7 +148,8 @@ def when_reached(name: str, value: float, *, lower_is_better: bool | None = None
 
     def reason(progress: Progress) -> str | None:
         if progress.history and sign * figure(progress.history[-1], name) <= sign * value:
-            return f"{name} has reached {value:g}: it is {figure(progress.history[-1], name):.4f}"
+            words = f"{name} has reached {value:g}: it is {figure(progress.history[-1], name):.4f}"
+            return Reason(words, "reached")
         return None
 
     return StopRule(reason)
@@ -130,7 +161,8 @@ def when_not_finite() -> StopRule:
     def reason(progress: Progress) -> str | None:
         loss = progress.loss()
         if loss is not None and not math.isfinite(loss):
-            return f"the loss became {loss} at batch {progress.batches}; a lower learning rate or clipping may help"
+            words = f"the loss became {loss} at batch {progress.batches}; a lower learning rate or clipping may help"
+            return Reason(words, "not_finite")
         return None
 
     return StopRule(reason)
