@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..base import files
+from ..base.words import pictures
 from ..errors import DataError
 from ..records.events import Note
 from ..records.scores import (
@@ -16,10 +18,12 @@ from ..records.scores import (
     Against,
     Calibration,
     Coverage,
+    Metric,
     Score,
     Scores,
 )
 from ..runs import checkpoint
+from ..runs.folder import AnyRun
 from ..runs.kept_files import mapping, reading_judgement
 from ..runs.saved import Saved
 
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from ..trust.predictions import Predictions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Judged:
     """Every figure of a saved run on one of its splits."""
 
@@ -40,10 +44,75 @@ class Judged:
     coverage: Coverage | None  # None where every picture is answered, or that split's was not counted
     baselines: Mapping[str, Score]  # on the split that counts, which may be another
     against: Against | None  # the best of them, where they are of this split
+    seconds: float = 0.0  # that judging took
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.saved.folder
+
+    @property
+    def score(self) -> Score:
+        """The accuracy on the split, with its interval."""
+        return self.splits[self.scores.split]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `judge --json` prints."""
+        kept = {key: self.saved.judgement.get(key) for key in _KEPT}
+        scores = {split: score.as_json() for split, score in self.splits.items()}
+        crossed = scores.get(OUT_OF_FOLD)
+        return {
+            "run": str(self.folder),
+            **kept,
+            "test": scores.get("test"),
+            "valid": scores.get("valid"),
+            "cross_validation": crossed and {**crossed, "folds": self.saved.recipe.folds},
+            "baselines": {name: score.as_json() for name, score in self.baselines.items()},
+            "seconds": {"import": 0.0, "data": 0.0, "train": 0.0, "judge": round(self.seconds, 4)},
+            "scores": self.scores.as_json(),
+            "calibration": self.calibration.as_json(),
+            "coverage": self.coverage.as_json() if self.coverage else None,
+            "shares": self.shares,
+        }
+
+    def __repr__(self) -> str:
+        from ..show import sentences
+
+        lines = [f"Judged {self.folder} on {pictures(self.scores.n, self.scores.split)}"]
+        lines.append(f"  accuracy {sentences.in_words(self.score)}")
+        if self.against:
+            lines.append(f"  {sentences.against_in_words(self.against)}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the figures and those of each class, as a notebook shows them."""
+        from ..show import notebook
+
+        def share(metric: Metric) -> str:
+            interval = "" if metric.low is None else f" ({metric.low:.1%} to {metric.high:.1%})"
+            return metric.note if metric.value is None else f"{metric.value:.1%}{interval}"
+
+        rows = [[of.name, f"{of.n:,}", *map(share, (of.recall, of.precision, of.f1))] for of in self.scores.per_class]
+        classes = notebook.grid(("class", "pictures", "recall", "precision", "F1"), rows)
+        return notebook.framed(notebook.paragraphs(repr(self)), classes)
+
+
+# What a judgement holds that needs the pictures, and that is repeated as it was saved.
+_KEPT = (
+    "against_best_baseline",
+    "epochs",
+    "stopped_because",
+    "stopped_code",
+    "gradient",
+    "model",
+    "findings",
+    "imbalance",
+    "audit",
+)
 
 
 def judge(
-    run: str | Path,
+    run: AnyRun,
     split: str | None = None,
     *,
     clopper_pearson: bool = False,
@@ -65,6 +134,7 @@ def judge(
     from ..trust.calibration import calibration
     from ..trust.scores import score_of, score_table
 
+    began = time.perf_counter()
     saved = Saved.open(run)
     tables, damage = saved.tables()
     if damage:
@@ -76,8 +146,8 @@ def judge(
     if split not in tables:
         tables = _judged_again(saved, split, tables, observe)
     if split == "test" or "test" in tables.keys() - known:
-        pictures = saved.recorded.get("data", {}).get("test", "")
-        _, problem = ledger.look(pictures, [checkpoint.digest(saved.checkpoint.model_bytes())])
+        tested_on = saved.recorded.get("data", {}).get("test", "")
+        _, problem = ledger.look(tested_on, [checkpoint.digest(saved.checkpoint.model_bytes())])
         if problem:
             observe(Note(problem))
     shares = "clopper-pearson" if clopper_pearson else "wilson"
@@ -88,14 +158,15 @@ def judge(
         baselines = {name: Score.from_json(score, split) for name, score in answers.items()}
         against = Against.from_json(judgement.get("against_best_baseline"))
     return Judged(
-        saved,
-        shares,
-        {name: _with_interval(score_of(of_split, folds), shares) for name, of_split in tables.items()},
-        score_table(table, shares=shares),
-        calibration(split, saved.temperature, table.probabilities, table.labels, shares),
-        _of_shares(coverage, shares) if coverage and coverage.split == split else None,
-        {name: _with_interval(score, shares) for name, score in baselines.items()},
-        against if all(score.split == split for score in baselines.values()) else None,
+        saved=saved,
+        shares=shares,
+        splits={name: _with_interval(score_of(of_split, folds), shares) for name, of_split in tables.items()},
+        scores=score_table(table, shares=shares),
+        calibration=calibration(split, saved.temperature, table.probabilities, table.labels, shares),
+        coverage=_of_shares(coverage, shares) if coverage and coverage.split == split else None,
+        baselines={name: _with_interval(score, shares) for name, score in baselines.items()},
+        against=against if all(score.split == split for score in baselines.values()) else None,
+        seconds=time.perf_counter() - began,
     )
 
 
@@ -145,7 +216,15 @@ def _judged_again(
     is_whole_run = recipe.test and saved.checkpoint.stopped is not None
     recipe = recipe.replace(test="test" in (split, recipe.validate_on, *tables) or is_whole_run)
     with files.locked(saved.folder), saved.learner(splits, recipe) as learn:
-        work = Work(saved.folder, recipe, saved.recorded, splits, learn, {}, Doctor(learn, saved.findings))
+        work = Work(
+            folder=saved.folder,
+            recipe=recipe,
+            recorded=saved.recorded,
+            splits=splits,
+            learn=learn,
+            seconds={},
+            doctor=Doctor(learn, saved.findings),
+        )
         run = judged(work, {} if images is None else {split: images}, observe)
         checkpoint.rebuild(saved.folder, saved.checkpoint)
         save_judgement(saved.folder, run.judgement(), run.tables)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ..records.report import Answered, Confused, Mistakes, Report
 from ..records.scores import OUT_OF_FOLD, Against, Coverage, Imbalance, Score
 from ..runs import checkpoint
 from ..runs.checkpoint import Checkpoint
+from ..runs.folder import AnyRun
 from ..runs.kept_files import mapping, reading_judgement
 from ..runs.saved import Saved
 from ..trust.audit.audit import audited, split_anew
@@ -36,7 +38,36 @@ _COUNTS = ("test", OUT_OF_FOLD, "valid")  # splits: the first that is there is t
 PAIRS, PICTURES_EACH, SUREST = 8, 6, 24  # kinds of mistakes, pictures of each, and surest mistakes that are shown
 
 
-def write_report(folder: Path, out: Path | None = None) -> Path:
+@dataclass(frozen=True)
+class ReportFile:
+    """The report of a run, as it was written."""
+
+    path: Path
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `report --json` prints."""
+        return {"report": str(self.path)}
+
+
+def report(run: AnyRun, out: str | Path | None = None) -> ReportFile:
+    """Write the report of a run as one HTML file: the same bytes for the same run.
+
+    Args:
+        run: A run's folder, its name under `runs/`, or the run that `train` returned.
+        out: The file to write; `report.html` in the run's folder unless given.
+
+    Returns:
+        Where it was written.
+
+    Raises:
+        RunError: There is no such run, nothing was saved in it yet, or its files are damaged.
+        RecipeError: Its recipe is damaged.
+        FileError: The file cannot be written.
+    """
+    return ReportFile(write_report(run, Path(out) if out else None))
+
+
+def write_report(folder: AnyRun, out: Path | None = None) -> Path:
     """Write the report of a run into its folder, or to `out`, and say where: the same bytes for the same run.
 
     Raises:

@@ -61,7 +61,16 @@ def resume(
             recipe = recipe.replace(gradient=learn.gradient)
             doctor = Doctor(learn, saved.findings)  # which looks at the parameters as they started
             saved.restore(learn)
-            work = Work(folder, recipe, now, splits, learn, seconds, doctor, plots)
+            work = Work(
+                folder=folder,
+                recipe=recipe,
+                recorded=now,
+                splits=splits,
+                learn=learn,
+                seconds=seconds,
+                doctor=doctor,
+                plots=plots,
+            )
             if epochs is not None:
                 learn.state.stopped = None
                 learn.temperature, learn.abstention = 1.0, None  # until the longer run is at its end

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ from ..errors import ModelError, RunError
 from ..records.events import Check, Portion
 from ..runs import checkpoint
 from ..runs import folder as folders
+from ..runs.folder import AnyRun
 from ..runs.kept_files import is_corrections_file
 from ..runs.recorded import differences_between, recorded
 from ..runs.saved import Saved
@@ -18,18 +21,54 @@ if TYPE_CHECKING:
     from ..records.events import Observe
 
 
-def verify(
-    thing: str | Path, *, rerun: bool = False, observe: Callable[[Any], None] = lambda event: None
-) -> list[Check]:
-    """Hold a run's folder, a model's file or a store against its checksums; with `rerun`, train again and compare.
+@dataclass(frozen=True, repr=False)
+class Verified:
+    """Whether a run, a model or a store is as its checksums say; its checks, one after the other."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    def __iter__(self) -> Iterator[Check]:
+        return iter(self.checks)
+
+    def __len__(self) -> int:
+        return len(self.checks)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `verify --json` prints."""
+        return {"passed": self.passed, "checks": [dataclasses.asdict(check) for check in self.checks]}
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{check.name}: {'ok' if check.passed else 'WRONG'}, {check.line}" for check in self.checks)
+
+
+def verify(thing: AnyRun, *, rerun: bool = False, observe: Observe = lambda event: None) -> Verified:
+    """Check a run's folder, a model's file or a store against its checksums.
+
+    Args:
+        thing: A run's folder, its name under `runs/`, the run that `train` returned, a `model.safetensors`, or a store.
+        rerun: Whether to train the run again from its recipe and compare byte for byte.
+        observe: Receives the events of training again.
+
+    Returns:
+        The checks.
 
     Raises:
-        RunError, ModelError: no such run or file.
-        DataError, RecipeError, TrainingError: the run cannot be trained again.
+        RunError, ModelError: There is no such run or file.
+        DataError, RecipeError, TrainingError: The run cannot be trained again.
     """
+    return Verified(tuple(_checks(thing, rerun, observe)))
+
+
+def _checks(thing: AnyRun, rerun: bool, observe: Observe) -> list[Check]:
+    """Return the checks of a run, a model or a store; see `verify`."""
     from ..data.store import store
 
-    path = Path(thing)
+    path = Path(thing) if isinstance(thing, (str, Path)) else folders.find_run(thing)
     if store.is_store(path):
         return store.verify_store(path, lambda done, total: observe(Portion(done, total)))
     if path.is_file():
@@ -101,7 +140,16 @@ def _repeated(saved: Saved, found: checkpoint.Checkpoint, observe: Observe) -> l
     now = recorded(splits, recipe)
     with saved.learner(splits, recipe, at_start=True) as learn:
         place = int(found.facts["epoch"]), int(found.facts["position"])
-        work = Work(None, recipe, now, splits, learn, {}, Doctor(learn), until=place)
+        work = Work(
+            folder=None,
+            recipe=recipe,
+            recorded=now,
+            splits=splits,
+            learn=learn,
+            seconds={},
+            doctor=Doctor(learn),
+            until=place,
+        )
         if number := to_the_end(work, observe).interrupted:
             raise KeyboardInterrupt(number)  # nothing can be said of a run that was not trained as far again
         if found.stopped:  # `until` leaves before the end is said

@@ -7,10 +7,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from ..base import files
-from ..errors import RunError, nearest
+from ..errors import RunError, UsageError, nearest
 from ..recipes.recipe import Recipe
 from ..records.audit import Corrected
 from ..records.events import Epoch
@@ -132,18 +132,35 @@ def entries(folder: Path) -> list[Path]:
     return sorted(folder.iterdir(), key=numbers_as_numbers) if folder.is_dir() else []
 
 
-def find_run(run: str | Path) -> Path:
+@runtime_checkable
+class HasFolder(Protocol):
+    """A run as `train` or `judge` returns it."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the run was saved; None where it was not."""
+
+
+AnyRun = str | Path | HasFolder  # how the verbs take a run: its folder, its name under `runs/`, or a record of it
+
+
+def find_run(run: AnyRun) -> Path:
     """Return the folder of a run.
 
     Args:
-        run: The path of a folder, or the name of a folder under `runs/`.
+        run: The path of a folder, the name of a folder under `runs/`, or a record that has a folder.
 
     Returns:
         The path itself where it is a folder, else `runs/NAME`.
 
     Raises:
+        UsageError: The run was not saved.
         RunError: There is no such folder; the hint names the nearest run.
     """
+    if not isinstance(run, (str, Path)):
+        if run.folder is None:
+            raise UsageError("This run was not saved.", hint='Train it with save=True or out="FOLDER".')
+        run = run.folder
     path = Path(run)
     if path.is_dir():
         return path

@@ -17,7 +17,7 @@ from ..records.events import Epoch, Finding, Observe
 from ..ship import abstention
 from . import checkpoint as checkpoints
 from .checkpoint import CHECKPOINT, JUDGEMENT, MODEL, PREDICTIONS, RECIPE, Checkpoint
-from .folder import CORRECTIONS, ROOT, check_run, entries, find_run, is_run
+from .folder import CORRECTIONS, ROOT, AnyRun, check_run, entries, find_run, is_run
 from .kept_files import is_corrections_file, mapping, read_history, read_judgement, read_tables, with_timings
 from .pictures import as_it_is, prepared
 from .recorded import refuse_other_pictures
@@ -40,11 +40,11 @@ class Saved:
     problems: Sequence[str] = ()  # what was wrong with its checkpoints, in words
 
     @classmethod
-    def open(cls, run: str | Path) -> Saved:
+    def open(cls, run: AnyRun) -> Saved:
         """Open a run.
 
         Args:
-            run: Its folder, or its name under `runs/`.
+            run: Its folder, its name under `runs/`, or a record of it.
 
         Returns:
             The run, with its newest checkpoint that is not damaged.
@@ -279,6 +279,15 @@ class Saved:
         learn.temperature = self.temperature
         _, learn.abstention = abstention.in_file(found.arrays, found.about, self.folder / CHECKPOINT)
 
+    def check_recipe_file(self) -> None:
+        """Raise an error if recipe.toml is damaged, also where the checkpoint has the recipe.
+
+        Raises:
+            RecipeError: It is damaged.
+        """
+        if (self.folder / RECIPE).is_file():
+            Recipe.load(self.folder / RECIPE)
+
     def as_json(self) -> dict[str, Any]:
         """Return the row of `sevensteps runs --json`.
 
@@ -336,7 +345,8 @@ def list_runs(root: Path = ROOT) -> list[Saved | RunError]:
         try:
             if folder.is_dir() and is_run(folder):
                 run = Saved.open(folder)
-                run.as_json()  # which reads all that a list of runs shows
+                run.check_recipe_file()
+                run.as_json()  # which reads everything that a list of runs shows
                 runs.append(run)
         except SevenstepsError as error:
             runs.append(RunError(f"{folder}: {error.message}", hint=error.hint))

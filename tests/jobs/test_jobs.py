@@ -15,7 +15,7 @@ from typed import three_classes, write_idx
 import sevensteps as ss
 from sevensteps.data.images import Splits
 from sevensteps.errors import DataError, RecipeError, RunError, TrainingError, UsageError
-from sevensteps.jobs.xray import look
+from sevensteps.jobs.xray import xray as look
 from sevensteps.records.events import Baselines, Batch, Epoch, Finding, Opening, Ready
 from sevensteps.runs.saved import Saved
 
