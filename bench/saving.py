@@ -34,7 +34,15 @@ def saving(name: str) -> None:
     recipe = recipe.settled(splits)
     learn = recipe.learner(splits)
     next(learn.stream())
-    work = Work(None, recipe, {}, splits, learn, {}, Doctor(learn))
+    work = Work(
+        folder=None,
+        recipe=recipe,
+        recorded={},
+        splits=splits,
+        learn=learn,
+        seconds={},
+        doctor=Doctor(learn),
+    )
     seconds = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(REPEATS):

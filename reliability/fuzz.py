@@ -41,7 +41,7 @@ from sevensteps.errors import SevenstepsError
 from sevensteps.recipes.recipe import Recipe
 from sevensteps.recipes.settings import shipped_recipes
 from sevensteps.runs import checkpoint
-from sevensteps.runs.saved import list_runs, open_run
+from sevensteps.runs.saved import Saved, list_runs
 from sevensteps.ship import file as model_file
 
 Parts = tuple[dict[str, np.ndarray], dict[str, Any]]  # of a model's file
@@ -476,8 +476,8 @@ def _runs(folder: Path) -> Target:
             for found in list_runs(root):
                 assert isinstance(found, SevenstepsError) or isinstance(found.judgement, dict)
             with contextlib.suppress(SevenstepsError):
-                open_run(run)
-        open_run(run)
+                Saved.open(run).as_json()
+        Saved.open(run).as_json()
 
     return Target("runs", lambda random: as_json(random) if random.random() < 0.5 else texts.make(random), read)
 

@@ -20,8 +20,17 @@ if TYPE_CHECKING:
     from .data.images import Images, Splits
     from .data.sources.load import load
     from .errors import SevenstepsError
+    from .jobs.compare import compare
+    from .jobs.data import audit
+    from .jobs.doctor import doctor
+    from .jobs.judge import judge
+    from .jobs.predict import predict
+    from .jobs.prepare import prepare
+    from .jobs.report import report
     from .jobs.resume import resume
     from .jobs.train import train
+    from .jobs.verify import verify
+    from .jobs.xray import xray
     from .learner.learner import Learner
     from .learner.load import load_learner
     from .learner.lr_find import LRFind
@@ -33,7 +42,7 @@ if TYPE_CHECKING:
     from .runs.run import Run
     from .show.figures import plot_function
     from .steps.loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, sigmoid_l1_loss
-    from .steps.step import SGD, cosine, one_cycle
+    from .steps.step import SGD, Muon, cosine, one_cycle
     from .steps.stop import after, when_flat, when_not_finite, when_reached
 
 __all__ = [
@@ -47,6 +56,7 @@ __all__ = [
     "Interval",
     "LRFind",
     "Learner",
+    "Muon",
     "Recipe",
     "Run",
     "Score",
@@ -55,20 +65,29 @@ __all__ = [
     "XRay",
     "accuracy",
     "after",
+    "audit",
     "binary_cross_entropy_with_logits",
+    "compare",
     "cosine",
     "cross_entropy",
+    "doctor",
+    "judge",
     "load",
     "load_learner",
     "mse_loss",
     "one_cycle",
     "plot_function",
+    "predict",
+    "prepare",
+    "report",
     "resume",
     "sigmoid_l1_loss",
     "train",
+    "verify",
     "when_flat",
     "when_not_finite",
     "when_reached",
+    "xray",
 ]
 
 _ROOMS = {
@@ -76,8 +95,17 @@ _ROOMS = {
     "data.images": ("Images", "Splits"),
     "data.sources.load": ("load",),
     "errors": ("SevenstepsError",),
+    "jobs.compare": ("compare",),
+    "jobs.data": ("audit",),
+    "jobs.doctor": ("doctor",),
+    "jobs.judge": ("judge",),
+    "jobs.predict": ("predict",),
+    "jobs.prepare": ("prepare",),
+    "jobs.report": ("report",),
     "jobs.resume": ("resume",),
     "jobs.train": ("train",),
+    "jobs.verify": ("verify",),
+    "jobs.xray": ("xray",),
     "learner.learner": ("Learner",),
     "learner.load": ("load_learner",),
     "learner.lr_find": ("LRFind",),
@@ -87,14 +115,14 @@ _ROOMS = {
     "runs.run": ("Run",),
     "show.figures": ("plot_function",),
     "steps.loss": ("binary_cross_entropy_with_logits", "cross_entropy", "mse_loss", "sigmoid_l1_loss"),
-    "steps.step": ("SGD", "cosine", "one_cycle"),
+    "steps.step": ("SGD", "Muon", "cosine", "one_cycle"),
     "steps.stop": ("after", "when_flat", "when_not_finite", "when_reached"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, imported from its room on first use."""
+    """Import a public name from its room on first use."""
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'sevensteps' has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_ROOM_OF[name]}", __name__), name)
@@ -103,4 +131,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """List the public names alone, whatever has been imported."""
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

@@ -1,7 +1,7 @@
-"""The errors people meet: one small family, a stable code each.
+"""The errors that users meet: one small family, with a stable code for each.
 
-A message says what was wrong and where; the hint says what to do next. The command line prints both and
-no traceback. Each class is also the built-in error that Python users would catch.
+A message says what was wrong and where; the hint says what to do next. The command line prints both, without a
+traceback. Each class is also the built-in error that Python users would catch.
 """
 
 from __future__ import annotations
@@ -11,7 +11,12 @@ from collections.abc import Iterable
 
 
 class SevenstepsError(Exception):
-    """Base of the family: `message` in words, `hint` with what to do next, `code` for programs."""
+    """The base of the family: `message` says what was wrong, `hint` what to do next, and `code` is for programs.
+
+    Args:
+        message: What was wrong, and where: the file, the row, the value.
+        hint: What to do next.
+    """
 
     code = "error"
 
@@ -25,7 +30,7 @@ class SevenstepsError(Exception):
 
 
 class UsageError(SevenstepsError, ValueError):
-    """A command or call that cannot be meant as written; the command line exits with 2."""
+    """A command or call that makes no sense as written; the command line exits with 2."""
 
     code = "usage"
 
@@ -37,7 +42,7 @@ class DataError(SevenstepsError, ValueError):
 
 
 class ShapeError(SevenstepsError, ValueError):
-    """Tensors whose shapes do not go together, or would broadcast silently."""
+    """Tensors whose shapes do not fit together, or would broadcast silently."""
 
     code = "shape"
 
@@ -55,37 +60,44 @@ class ModelError(SevenstepsError, ValueError):
 
 
 class UnreadableError(ModelError):
-    """A model's file that cannot be read here and now, and may be whole all the same."""
+    """A model file that cannot be read now, although it may be intact."""
 
     code = "unreadable"
 
 
 class TrainingError(SevenstepsError, RuntimeError):
-    """Training that cannot go on: a second stream, a loss that is not finite."""
+    """Training that cannot continue: a second stream, a loss that is not finite."""
 
     code = "training"
 
 
 class RunError(SevenstepsError, ValueError):
-    """A run's folder that is missing, incomplete or in the way."""
+    """A run folder that is missing, incomplete, or in the way."""
 
     code = "run"
 
 
 class FileError(SevenstepsError, OSError):
-    """A file that could not be written or read."""
+    """A file that cannot be written or read."""
 
     code = "file"
 
 
 class DownloadError(SevenstepsError, OSError):
-    """A download that failed, or brought the wrong bytes."""
+    """A download that failed or returned the wrong bytes."""
 
     code = "download"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A sentence that suggests the known word nearest to `word`, or lists what is known.
+    """Return a sentence that suggests the known word closest to `word`, or lists all of them.
+
+    Args:
+        word: What the user wrote.
+        known: The words that are valid.
+
+    Returns:
+        A hint, or "" if nothing is known.
 
     >>> nearest("Pulover", ["Pullover", "Dress"])
     "Did you mean 'Pullover'?"

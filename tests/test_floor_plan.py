@@ -78,6 +78,8 @@ WITHOUT_TORCH = [
     "data/files/table_files",
     "data/files/table_rows",
     "data/folds",
+    "data/hold_out",
+    "data/image_arrays",
     "data/images",
     "data/near_copies",
     "data/near_pairs",

@@ -1,1 +1,1 @@
-"""What everything else stands on: files, memory, devices, interrupts, seeds, words."""
+"""What every other room needs: files, memory, devices, interrupts, seeds, words."""

@@ -1,4 +1,4 @@
-"""Where to compute: a device by its name, if it is there, on how many cores, and with how many threads."""
+"""Where to compute: the device, the number of cores, and the number of threads."""
 
 from __future__ import annotations
 
@@ -14,34 +14,48 @@ if TYPE_CHECKING:
 
 
 def device_named(wanted: torch.device | str) -> torch.device:
-    """The device of this name; "auto" is CUDA or MPS where it is there, else the CPU.
+    """Return the device with this name.
+
+    Args:
+        wanted: "auto", "cpu", "cuda", "cuda:1", "mps" or a device. "auto" is CUDA or MPS if available, otherwise the
+            CPU.
+
+    Returns:
+        A device that is available.
 
     Raises:
-        UsageError: no device has this name, or it is not there.
+        UsageError: No device has this name, or it is not available.
     """
     import torch
 
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if wanted == "auto":
-        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
+        return torch.device(next(name for name in ("cuda", "mps", "cpu") if available[name]))
     try:
         device = torch.device(wanted)
     except (RuntimeError, TypeError) as error:
-        raise UsageError(f"{wanted!r} is no device.", hint="Use 'auto', 'cpu', 'cuda' or 'mps'.") from error
-    many = torch.cuda.device_count() if device.type == "cuda" else 1
-    if not there.get(device.type, True) or (device.index or 0) >= many:
-        raise UsageError(f"There is no device {wanted} here.", hint="Use device='auto'.")
+        raise UsageError(f"{wanted!r} is not a device.", hint="Use 'auto', 'cpu', 'cuda' or 'mps'.") from error
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if not available.get(device.type, True) or (device.index or 0) >= count:
+        raise UsageError(f"Device {wanted} is not available on this machine.", hint="Use device='auto'.")
     return device
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
 def computing_with(threads: int) -> Iterator[None]:
-    """Inside, PyTorch computes with so many threads, and afterwards with as many as before."""
+    """Let PyTorch compute with this many threads inside the context, and with as many as before afterward.
+
+    Args:
+        threads: The number of threads, 1 or more.
+
+    Yields:
+        Nothing.
+    """
     import torch
 
     before = torch.get_num_threads()

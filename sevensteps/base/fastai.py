@@ -1,4 +1,4 @@
-"""Names that users of fastai have in their fingers and that are called otherwise here, or that nothing here needs."""
+"""Help for users of fastai: arguments that have another name here or are not needed, and two helpers of its lessons."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ T = TypeVar("T")
 
 
 def instead_of(**hints: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Make a function answer these arguments, which it does not have, with what to write in their place.
+    """Make a function explain arguments that it does not have.
 
+    Args:
+        hints: For each such argument, what to write instead.
+
+    Returns:
+        A decorator. The decorated function raises a UsageError if it is given one of these arguments.
     >>> @instead_of(bs="Call it batch_size.")
     ... def load(batch_size: int) -> None: ...
     >>> load(bs=64)
     Traceback (most recent call last):
     sevensteps.errors.UsageError: load() has no argument bs.
     Call it batch_size.
-
-    The function raises:
-        UsageError: it was given one of them.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         def answering(*arguments: P.args, **settings: P.kwargs) -> T:
             for name in [name for name in settings if name in hints]:
-                given = settings.pop(name)
-                if given is not None and given != []:  # which ask for nothing
+                value = settings.pop(name)
+                if value is not None and value != []:  # None and [] ask for nothing
                     called = function.__qualname__.removesuffix(".__init__").rpartition("<locals>.")[2]
                     raise UsageError(f"{called}() has no argument {name}.", hint=hints[name])
             return function(*arguments, **settings)
@@ -45,23 +47,38 @@ def instead_of(**hints: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 
 def first(x: Iterable[Any]) -> Any:
-    """The first of anything that can be iterated, such as a loader's first batch; None of nothing."""
+    """Return the first item of an iterable, such as the first batch of a loader.
+
+    Args:
+        x: Any iterable.
+
+    Returns:
+        The item, or None if there is none.
+    """
     return next(iter(x), None)
 
 
 class L(list[Any]):
-    """A list that takes a column out of its rows.
+    """A list with two methods of fastai's: `map`, and `itemgot`, which takes a column out of rows.
 
     >>> L([[0.7, 0.5], [0.6, 0.9]]).itemgot(1)
     [0.5, 0.9]
     """
 
     def map(self, f: Callable[[Any], Any]) -> L:
-        """What `f` gives for each item."""
+        """Return `f(item)` for each item, as an `L`.
+
+        Args:
+            f: A function of one argument.
+        """
         return L(map(f, self))
 
     def itemgot(self, *places: Any) -> L:
-        """Of each item the one at this place; of that the one at the next place, if there is one."""
+        """Return `item[place]` for each item, as an `L`.
+
+        Args:
+            places: An index or a key; with several, `item[places[0]][places[1]]` and so on.
+        """
         items = self
         for place in places:
             items = items.map(operator.itemgetter(place))

@@ -1,8 +1,8 @@
-"""The only place that writes: a file is there whole or not at all, and a folder belongs to one process at a time.
+"""The only place that writes files: each is complete or absent, and a folder belongs to one process at a time.
 
-A file is replaced by write, flush, fsync, rename, fsync of the folder, so that a reader sees the old bytes or the
-new ones and a power cut loses nothing that was acknowledged. Every call that changes the disk is one of `os`, so that
-`reliability/` can break off at each.
+A file is replaced by write, flush, fsync, rename, and fsync of the folder. So a reader sees either the old or the new
+bytes, and a power cut loses nothing that was acknowledged. Every call that changes the disk is a function of `os`, so
+that `reliability/` can interrupt each of them.
 """
 
 from __future__ import annotations
@@ -30,14 +30,19 @@ _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 
 @contextlib.contextmanager
 def replacing(path: Path, keep: Path | None = None, *, lasting: bool = True) -> Iterator[IO[bytes]]:
-    """Open a file beside `path` for writing; it takes the place of `path` when the block ends without an error.
+    """Open a temporary file for writing, which replaces `path` if the context ends without an error.
 
-    What was at `path` goes to `keep` where that is given: between the two renames `keep` is all there is, and at every
-    moment one of them is whole. What can be made again and carries a checksum need not be `lasting`: after a power cut
-    it may be gone, or damaged.
+    Args:
+        path: The file to write; missing folders are created.
+        keep: Where the old file goes, if given. Between the two renames only `keep` exists; at every moment one of
+            the two is complete.
+        lasting: Whether the file must survive a power cut. A file that can be rebuilt and has a checksum need not.
+
+    Yields:
+        The open file.
 
     Raises:
-        FileError: the folder cannot be written, the disk is full, or the name belongs to a folder.
+        FileError: The folder cannot be written, the disk is full, or a folder has this name.
     """
     with said_in_words(path):
         _make_folder(path.parent)
@@ -63,7 +68,7 @@ def replacing(path: Path, keep: Path | None = None, *, lasting: bool = True) -> 
 
 
 class _Raw(io.RawIOBase):
-    """An open file as what `io.BufferedWriter` writes to; it is closed by whoever opened it, after the fsync."""
+    """An open file for `io.BufferedWriter`; the code that opened it closes it, after the fsync."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -76,26 +81,39 @@ class _Raw(io.RawIOBase):
 
 
 def write(path: Path, content: bytes | str, keep: Path | None = None) -> None:
-    """Replace the file at `path` by `content` (text as UTF-8), atomically; see `replacing` for `keep`.
+    """Write a file atomically.
+
+    Args:
+        path: The file; missing folders are created.
+        content: Bytes, or text that is written as UTF-8.
+        keep: Where the old file goes, if given; see `replacing`.
 
     Raises:
-        FileError: see `replacing`.
+        FileError: The folder cannot be written, the disk is full, or a folder has this name.
     """
     with replacing(path, keep) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 def free_space(folder: Path) -> int:
-    """Bytes that are free where this folder is, or is to be."""
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    return shutil.disk_usage(there).free
+    """Return the number of free bytes on the disk of a folder.
+
+    Args:
+        folder: A folder, which need not exist yet.
+    """
+    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    return shutil.disk_usage(existing).free
 
 
 def rename(path: Path, name: str) -> None:
-    """Give the file at `path` another name in its folder, replacing what has it.
+    """Rename a file in its folder.
+
+    Args:
+        path: The file.
+        name: The new name; a file with this name is replaced.
 
     Raises:
-        FileError: it cannot be renamed.
+        FileError: It cannot be renamed.
     """
     with said_in_words(path):
         os.replace(path, path.with_name(name))
@@ -103,50 +121,61 @@ def rename(path: Path, name: str) -> None:
 
 
 def make_folder(path: Path) -> bool:
-    """Make the folder and its parents where they are missing, so that they last through a power cut.
+    """Create a folder and its missing parents, so that they survive a power cut.
 
-    Says whether this call made it: of several processes that try, one hears yes.
+    Args:
+        path: The folder.
+
+    Returns:
+        Whether this call created it: if several processes try, only one gets True.
 
     Raises:
-        FileError: it cannot be made.
+        FileError: It cannot be created.
     """
     with said_in_words(path):
         return _make_folder(path)
 
 
 def _make_folder(path: Path) -> bool:
-    made, missing = False, []
+    """Do what `make_folder` does, and raise OSError."""
+    created, missing = False, []
     while not path.exists():
         missing.append(path)
         path = path.parent
-    if not path.is_dir():  # below a file nothing can be made; or a file stands where the folder should
+    if not path.is_dir():  # a file is at this path or above it
         raise OSError(errno.ENOTDIR if missing else errno.EEXIST, "a file is in the way")
     for folder in reversed(missing):
         try:
             os.mkdir(folder)
-            made = folder is missing[0]
+            created = folder is missing[0]
         except FileExistsError:  # another process was faster
             if not folder.is_dir():
                 raise
         sync_folder(folder.parent)
-    return made
+    return created
 
 
 def remove(path: Path) -> None:
-    """Remove a file if it is there.
+    """Remove a file if it exists.
+
+    Args:
+        path: The file.
 
     Raises:
-        FileError: it is there and cannot be removed.
+        FileError: It cannot be removed.
     """
     with said_in_words(path), contextlib.suppress(FileNotFoundError):
         os.unlink(path)
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what writing left behind where it was cut off. The folder must be locked: a part may be another's work.
+    """Remove the temporary files of interrupted writes.
+
+    Args:
+        folder: A folder that is locked: otherwise another process may be writing one of them.
 
     Raises:
-        FileError: one cannot be removed.
+        FileError: One cannot be removed.
     """
     for path in sorted(folder.iterdir()):
         if _PART.fullmatch(path.name):
@@ -154,10 +183,13 @@ def remove_parts(folder: Path) -> None:
 
 
 def remove_parts_of(path: Path) -> None:
-    """Remove what writing this one file left behind; nobody else may be writing it.
+    """Remove the temporary files of interrupted writes of one file.
+
+    Args:
+        path: The file, which no other process may be writing.
 
     Raises:
-        FileError: it cannot be removed.
+        FileError: One cannot be removed.
     """
     for other in path.parent.iterdir():
         if other.name.startswith(f".{path.name}.") and _PART.fullmatch(other.name):
@@ -165,19 +197,28 @@ def remove_parts_of(path: Path) -> None:
 
 
 def is_ours(name: str) -> bool:
-    """Whether a name in a folder is the lock, or what writing left behind: such a folder is as good as empty."""
+    """Return whether a name is the lock or a temporary file; a folder with nothing else counts as empty.
+
+    Args:
+        name: The name of a file.
+    """
     return name == LOCK or _PART.fullmatch(name) is not None
 
 
 @contextlib.contextmanager
 def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
-    """Inside, no other process has this folder; the system frees it when the process ends, however it ends.
+    """Lock a folder against other processes; the system releases it however this process ends.
 
-    One that is in use is waited for, for so many seconds.
+    Args:
+        folder: The folder.
+        wait: How many seconds to wait while another process has it.
+
+    Yields:
+        Nothing.
 
     Raises:
-        RunError: another process has it.
-        FileError: the folder cannot be written.
+        RunError: Another process has it.
+        FileError: The folder cannot be written.
     """
     import filelock
 
@@ -197,13 +238,20 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
 
 
 def sync_folder(path: Path) -> None:
-    """Make a rename inside `path` last through a power cut; Windows has no such call and needs none."""
+    """Make a rename inside a folder survive a power cut; Windows has no such call and needs none.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        OSError: The disk reports an error.
+    """
     if os.name == "posix":
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot, such as a network share
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not supported, on a network share for example
                 raise
         finally:
             os.close(descriptor)
@@ -211,14 +259,20 @@ def sync_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def said_in_words(path: Path) -> Iterator[None]:
-    """Turn an operating system's error about `path` into a FileError that says what to do.
+    """Turn an OSError raised inside the context into a FileError that says what to do.
+
+    Args:
+        path: The file or folder to name.
+
+    Yields:
+        Nothing.
 
     Raises:
-        FileError: in the place of any OSError raised inside.
+        FileError: In place of any OSError.
     """
     try:
         yield
-    except SevenstepsError:  # some of ours are OSErrors too, and say better what happened
+    except SevenstepsError:  # some of our errors are OSErrors too, and explain better what happened
         raise
     except OSError as error:
         message, hint = _WORDS.get(error.errno or 0, (error.strerror or str(error), "Check the path and try again."))
@@ -242,17 +296,24 @@ _WORDS = {
 
 @contextlib.contextmanager
 def regular(path: Path, largest: int) -> Iterator[tuple[BufferedReader, int]]:
-    """The open file and its size in bytes, which is `largest` at most.
+    """Open a regular file for reading.
 
-    Opening a pipe waits for a writer, and some devices never end; so what it is comes before the opening, and once
-    more after it.
+    Opening a pipe waits for a writer, and some devices never end. So the kind of file is checked before it is opened,
+    and again afterward.
+
+    Args:
+        path: The file.
+        largest: The largest size that is read, in bytes.
+
+    Yields:
+        The open file and its size in bytes.
 
     Raises:
-        OSError: as `open`, with the reason in `strerror`; or it is no regular file, or too large.
+        OSError: It cannot be opened, is not a regular file, or is too large; `strerror` has the reason.
     """
     try:
         status = os.stat(path)
-    except ValueError as error:  # a name with a zero in it
+    except ValueError as error:  # the name contains a null byte
         raise OSError(errno.EINVAL, str(error), str(path)) from error
     _check(status, path, largest)
     with path.open("rb") as file:
@@ -262,6 +323,7 @@ def regular(path: Path, largest: int) -> Iterator[tuple[BufferedReader, int]]:
 
 
 def _check(status: os.stat_result, path: Path, largest: int) -> None:
+    """Raise OSError unless the status is that of a regular file of at most `largest` bytes."""
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
     if not stat.S_ISREG(status.st_mode):

@@ -1,4 +1,4 @@
-"""A large file that is written over time and kept when the work is interrupted, and files read as memory."""
+"""Write a large file over time and keep it if the work is interrupted; read files as memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from .files import _make_folder, said_in_words, sync_folder
 
 
 class UnderWay:
-    """A file that is written in pieces, at any place, by one call or by several after each other; see `under_way`."""
+    """A file that is written in pieces, at any offset, by one process or by several in turn; see `under_way`.
+
+    Args:
+        path: The name that the finished file gets.
+        part: The name until then.
+        descriptor: The open file.
+    """
 
     def __init__(self, path: Path, part: Path, descriptor: int) -> None:
         self.path = path
@@ -25,7 +31,7 @@ class UnderWay:
 
     @property
     def number(self) -> int:
-        """What tells this file from another that took its place."""
+        """The inode, which tells this file from another that replaced it."""
         return os.fstat(self._descriptor).st_ino
 
     def clear(self) -> None:
@@ -33,7 +39,12 @@ class UnderWay:
         os.ftruncate(self._descriptor, 0)
 
     def write(self, offset: int, content: Any) -> None:
-        """Put these bytes at this place; the file grows as it must."""
+        """Write bytes at an offset; the file grows as needed.
+
+        Args:
+            offset: Where to write, in bytes.
+            content: Anything with a buffer of bytes.
+        """
         view = memoryview(content).cast("B")
         while len(view):
             os.lseek(self._descriptor, offset, os.SEEK_SET)
@@ -41,20 +52,28 @@ class UnderWay:
             view, offset = view[count:], offset + count
 
     def read_into(self, offset: int, buffer: Any) -> None:
-        """Fill the buffer with what is at this place.
+        """Fill a buffer from an offset.
+
+        Args:
+            offset: Where to read, in bytes.
+            buffer: Anything with a writable buffer.
 
         Raises:
-            FileError: there is less.
+            FileError: The file ends before the buffer is full.
         """
         if not read_at(self._reader, offset, buffer):
-            raise FileError(f"{self._part} is shorter than it was.", hint="Remove it and begin again.")
+            raise FileError(f"{self._part} is shorter than it was.", hint="Remove it and start again.")
 
     def sync(self) -> None:
-        """Make what was written last through a power cut."""
+        """Make what was written so far survive a power cut."""
         os.fsync(self._descriptor)
 
     def finish(self, size: int) -> None:
-        """Cut the file to its size and give it its name: it is there whole from now on."""
+        """Cut the file to its size and give it its final name.
+
+        Args:
+            size: The size in bytes.
+        """
         os.ftruncate(self._descriptor, size)
         os.fsync(self._descriptor)
         self.close()
@@ -62,7 +81,7 @@ class UnderWay:
         sync_folder(self.path.parent)
 
     def close(self) -> None:
-        """Let go of the file, as far as it is written."""
+        """Close the file, as far as it is written."""
         if self._open:
             self._open = False
             os.close(self._descriptor)
@@ -70,12 +89,18 @@ class UnderWay:
 
 @contextlib.contextmanager
 def under_way(path: Path) -> Iterator[UnderWay]:
-    """Open the beginnings of `path`, as an earlier call left them or empty, for this process alone.
+    """Open an unfinished file for this process alone, as an earlier call left it, or empty.
 
-    They are in `.NAME.part` beside it, and stay there however the block ends, until `finish` is called inside.
+    Its name is `.NAME.part`, in the same folder. It stays there however the context ends, until `finish` is called.
+
+    Args:
+        path: The name that the finished file gets.
+
+    Yields:
+        The unfinished file.
 
     Raises:
-        FileError: the folder cannot be written, the disk is full, or another process is at it.
+        FileError: The folder cannot be written, the disk is full, or another process is writing the file.
     """
     import filelock
 
@@ -89,11 +114,11 @@ def under_way(path: Path) -> Iterator[UnderWay]:
                 f"{path} is being written by another process.", hint="Wait until it is done, or stop it."
             ) from error
         try:
-            found = UnderWay(path, part, os.open(part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666))
+            file = UnderWay(path, part, os.open(part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666))
             try:
-                yield found
+                yield file
             finally:
-                found.close()
+                file.close()
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(lock.lock_file)
@@ -101,7 +126,14 @@ def under_way(path: Path) -> Iterator[UnderWay]:
 
 
 def size_under_way(path: Path) -> int:
-    """Bytes of the disk that the beginnings of `path` take up; a file with holes takes less than it is long."""
+    """Return the bytes that an unfinished file takes up on the disk; with holes, they are fewer than its length.
+
+    Args:
+        path: The name that the finished file gets.
+
+    Returns:
+        The bytes; 0 if nothing was written yet.
+    """
     try:
         status = os.stat(path.with_name(f".{path.name}.part"))
     except OSError:
@@ -110,7 +142,16 @@ def size_under_way(path: Path) -> int:
 
 
 def read_at(file: io.FileIO, offset: int, buffer: Any) -> bool:
-    """Fill the buffer with what is at this place of an open file; no if the file ends before it is full."""
+    """Fill a buffer from an offset of an open file.
+
+    Args:
+        file: The file.
+        offset: Where to read, in bytes.
+        buffer: Anything with a writable buffer.
+
+    Returns:
+        Whether the buffer is full; False if the file ended first.
+    """
     view = memoryview(buffer).cast("B")
     file.seek(offset)
     while len(view):
@@ -122,15 +163,27 @@ def read_at(file: io.FileIO, offset: int, buffer: Any) -> bool:
 
 
 def will_need(file: io.FileIO, offset: int, size: int) -> None:
-    """Tell the system that this part of a file is read next; where it takes no advice, nothing happens."""
+    """Tell the system that a part of a file is read next; a system that takes no advice does nothing.
+
+    Args:
+        file: The file.
+        offset: Where the part begins, in bytes.
+        size: Its length in bytes.
+    """
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(file.fileno(), offset, size, os.POSIX_FADV_WILLNEED)
 
 
 def mapped(file: io.FileIO) -> mmap.mmap:
-    """An open file as memory that is read when it is touched; what is written to it reaches the file never.
+    """Map an open file into memory: it is read when it is touched, and writing never changes the file.
 
     The system reserves nothing for what might be written, so that the file may be larger than the memory.
+
+    Args:
+        file: The file, which must not be empty.
+
+    Returns:
+        The mapping.
     """
     if os.name != "posix":
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the batch under way, so that what it leaves is whole."""
+"""Let Ctrl-C wait until the current batch is done, so that it leaves a consistent state."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from typing import Any
 
 @contextlib.contextmanager
 def interrupts_between_batches(*numbers: signal.Signals) -> Iterator[Callable[[], int]]:
-    """Inside, Ctrl-C (and the signals named) is only noted, for whoever asks between two batches.
+    """Only record Ctrl-C inside the context, so that the caller can act on it between two batches.
 
-    However often it comes: one that broke off a batch would leave parameters that no batch leaves. What is given
-    answers with the signal's number, or 0 while there was none.
+    This holds however often it comes: an interrupt in the middle of a batch would leave parameters in a state that no
+    complete batch leaves.
+
+    Args:
+        numbers: More signals to treat like Ctrl-C.
+
+    Yields:
+        A function that returns the number of the first signal, or 0 if none has come.
     """
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -35,7 +41,7 @@ def interrupts_between_batches(*numbers: signal.Signals) -> Iterator[Callable[[]
 
 @contextlib.contextmanager
 def _interrupts_name(folder: Path) -> Iterator[None]:
-    """An interrupt that comes out of the block carries the run that can be gone on with."""
+    """Attach the folder of the run that can be resumed to an interrupt that leaves the context."""
     try:
         yield
     except KeyboardInterrupt as interrupt:

@@ -1,4 +1,4 @@
-"""Memory: how much this process may still take, and what becomes of what it frees."""
+"""Memory: how much this process may still use, and what happens to memory that it frees."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import os
 import sys
 from pathlib import Path
 
-UNKNOWN = 1 << 62  # bytes: where the system does not say, nothing is too large
+UNKNOWN = 1 << 62  # bytes: if the system does not tell, nothing is too large
 
 
 _GROUPS = Path("/sys/fs/cgroup")
 
 
 def available() -> int:
-    """Bytes that are free for this process: the machine's, or what its control group (a container's limit) leaves."""
+    """Return how many bytes this process may still use: on the machine, and in its container if that has a limit."""
     return max(min(_of_the_machine(), _of_the_group()), 0)
 
 
 @functools.cache
 def keep_freed() -> None:
-    """Let the C library keep what a batch frees for the next one, where it can be told so (glibc).
+    """Tell glibc, if it is the C library, to keep the memory that a batch frees for the next batch.
 
-    As it comes, glibc hands large tensors back to the system and has the pages of the next ones filled with zeros anew:
-    docs/decisions/0014-where-the-time-goes.md.
+    By default glibc returns the memory of large tensors to the system, which then fills the pages of the next ones with
+    zeros: docs/decisions/0014-where-the-time-goes.md.
     """
     _tell_malloc("mallopt", _MMAP_THRESHOLD, 32 << 20)  # the most that it takes
     _tell_malloc("mallopt", _TRIM_THRESHOLD, 512 << 20)
 
 
 def give_back() -> None:
-    """Return to the system what was freed: glibc keeps it otherwise, in pieces that the next task may not fit into."""
+    """Return freed memory to the system: otherwise glibc keeps it, in pieces that the next task may not fit into."""
     _tell_malloc("malloc_trim", 0)
 
 
@@ -39,7 +39,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHO
 
 
 def _tell_malloc(name: str, *numbers: int) -> None:
-    """Call a function of glibc's, where it is the C library."""
+    """Call a function of glibc, if it is the C library."""
     if "CS_GNU_LIBC_VERSION" in getattr(os, "confstr_names", {}):
         import ctypes
 
@@ -48,6 +48,7 @@ def _tell_malloc(name: str, *numbers: int) -> None:
 
 
 def _of_the_machine() -> int:
+    """Return the bytes that the machine has free, or all its memory where only that is known."""
     try:
         for line in Path("/proc/meminfo").read_text("ascii").splitlines():
             if line.startswith("MemAvailable:"):
@@ -63,7 +64,10 @@ def _of_the_machine() -> int:
 
 
 def _of_windows() -> int:
-    """GlobalMemoryStatusEx fills in 64 bytes: two numbers of 32 bits, then of 64 bits all memory and what is free."""
+    """Return the free bytes of a Windows machine.
+
+    GlobalMemoryStatusEx fills 64 bytes: two numbers of 32 bits, then numbers of 64 bits: all memory, free memory, ...
+    """
     import ctypes
 
     status = (ctypes.c_uint64 * 8)(64)
@@ -72,7 +76,7 @@ def _of_windows() -> int:
 
 
 def _of_the_group() -> int:
-    """What the limits of this process's control group and of those above it leave; cached files make way."""
+    """Return the bytes that the limits of this control group and its parents leave; cached files do not count."""
     try:
         lines = Path("/proc/self/cgroup").read_text("utf-8").splitlines()
     except (OSError, ValueError):
@@ -96,6 +100,7 @@ def _of_the_group() -> int:
 
 
 def _left(group: Path, limit: str, usage: str, cached: str) -> int:
+    """Return the bytes that the limit of one control group leaves."""
     try:
         most, used = int((group / limit).read_text("ascii")), int((group / usage).read_text("ascii"))
         pairs = (line.split() for line in (group / "memory.stat").read_text("ascii").splitlines())

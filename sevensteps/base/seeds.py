@@ -1,7 +1,7 @@
-"""Seeds as pure functions: what is random at a place in training depends on where it is, not on what came before.
+"""Seeds as pure functions: random numbers in training depend on the epoch and the batch, not on what came before.
 
-`seed_of(seed, epoch, position)` gives the seed for one batch. There is nothing to fast-forward when a run goes on
-from the middle, and nothing to lose when it is cut off.
+`seed_of(seed, epoch, position)` returns the seed of one batch. So there is nothing to fast-forward when a run resumes
+in the middle, and nothing to lose when it is interrupted.
 """
 
 from __future__ import annotations
@@ -10,10 +10,16 @@ _MASK = (1 << 64) - 1
 
 
 def seed_of(*parts: int) -> int:
-    """Mix whole numbers into one seed of 63 bits; every part and its place matter.
+    """Mix integers into one seed.
 
     The mixing step is SplitMix64's finalizer (Steele, Lea and Flood, "Fast splittable pseudorandom number
     generators", 2014).
+
+    Args:
+        parts: Any integers; each value and its position matter.
+
+    Returns:
+        A seed of 63 bits.
     """
     state = 0
     for part in parts:
@@ -24,5 +30,5 @@ def seed_of(*parts: int) -> int:
     return state >> 1
 
 
-# What a seed is for, so that two uses at the same place never share their numbers.
+# What a seed is for, so that two uses in the same batch never share their numbers.
 ORDER, AUGMENT, LAYERS, HOLD_OUT, INITIALIZE, LOADER, ABSTAIN, PREPARE, BALANCE, FOLDS = range(1, 11)

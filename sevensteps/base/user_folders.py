@@ -1,4 +1,4 @@
-"""Where things of the user's are kept outside any project: what can be made again, and what is counted."""
+"""The user's folders outside any project: a cache, which can be rebuilt, and the state, which cannot."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Decoded and downloaded data, and what was computed of it once: SEVENSTEPS_CACHE, or the user's cache folder."""
+    """Return the folder for downloads and for results that can be computed again.
+
+    Returns:
+        The environment variable SEVENSTEPS_CACHE, or the system's cache folder for this user.
+    """
     import platformdirs
 
     return Path(os.environ.get("SEVENSTEPS_CACHE") or platformdirs.user_cache_dir("sevensteps"))
 
 
 def state_folder() -> Path:
-    """The ledger of looks at test pictures: SEVENSTEPS_STATE, or the user's state folder."""
+    """Return the folder for the ledger, which counts how often test pictures were used.
+
+    Returns:
+        The environment variable SEVENSTEPS_STATE, or the system's state folder for this user.
+    """
     import platformdirs
 
     return Path(os.environ.get("SEVENSTEPS_STATE") or platformdirs.user_state_dir("sevensteps"))

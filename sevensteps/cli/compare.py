@@ -33,13 +33,11 @@ def compare(
     from ..show import terminal
 
     console, _ = terminal.consoles(quiet_stdout=common.json)
-    pairs, spread, effect = compare_job(runs, split)
+    compared = compare_job(*runs, split=split)
     if common.json:
-        found = [pair.as_json() for pair in pairs]
-        one = found[0] if len(found) == 1 else {"comparisons": found}
-        print(json.dumps({**one, "spread": spread and spread.as_json(), "effect_of_looking": effect}))
+        print(json.dumps(compared.as_json()))
         return 0
-    for pair in pairs:
+    for pair in compared.comparisons:
         console.print(terminal.printable(pair.verdict))
         low, high = pair.interval.low, pair.interval.high
         difference = f"{100 * pair.difference:+.2f} points (95 % interval {100 * low:+.2f} to {100 * high:+.2f})"
@@ -49,8 +47,8 @@ def compare(
             f"alone: {pair.only_a} and {pair.only_b}; p = {pair.adjusted_p_value:.3g}{corrected}"
         )
         console.print(terminal.printable(line))
-    if spread:
-        console.print(terminal.printable(spread.line))
-    if effect:
-        console.print(terminal.printable(effect))
+    if compared.spread:
+        console.print(terminal.printable(compared.spread.line))
+    if compared.effect:
+        console.print(terminal.printable(compared.effect))
     return 0

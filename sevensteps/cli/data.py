@@ -44,12 +44,10 @@ def data(
     augment
         What varies them there, as `train --augment` takes it; auto unless given.
     """
-    from ..data import corrections
     from ..data.files.summary import with_splits
-    from ..jobs.data import data as data_job
+    from ..jobs.data import audit
     from ..show import terminal
     from ..show.terminal_audit import print_audit
-    from ..trust.audit import suggest as suggest_
 
     console, error = terminal.consoles(quiet_stdout=common.json)
     settings = given(files)
@@ -76,30 +74,21 @@ def data(
         return 0
     if augment is not None:
         raise UsageError("--augment is of what --show-augmented shows.", hint="Add --show-augmented FILE.png.")
-    if suggest is not None:
-        if fix:
-            raise UsageError("--fix and --suggest are two things.", hint="Type one of them, and then the other.")
-        corrections.refuse_if_in_the_way(suggest, source or "")
     with said_as_typed("data", source, classes):
-        splits, found = data_job(source or "pullover-dress", classes, observe, fix=fix, fresh=fresh, **settings)
-    rows = suggest_.suggested(splits, found) if suggest is not None else []
-    if suggest is not None and rows:
-        corrections.save(rows, suggest, source or "")
+        audited = audit(
+            source or "pullover-dress",
+            classes,
+            fix=fix,
+            suggest=suggest,
+            fresh=fresh,
+            observe=observe,
+            **settings,
+        )
     if common.json:
-        shape = found.shape
-        whole = {
-            "source": splits.source,
-            "classes": found.classes,
-            "counts": found.counts,
-            "sizes": {f"{shape[2]}x{shape[1]}x{shape[0]}": sum(sum(c.values()) for c in found.counts.values())},
-            "corrections": splits.corrected.as_json() if splits.corrected else None,
-            "suggested": len(rows) if suggest is not None else None,
-            "bad_files": [{"picture": name, "reason": reason} for name, reason in splits.bad_files],
-            **found.as_json(),
-        }
-        print(json.dumps(whole))
+        print(json.dumps(audited.as_json()))
         return 0
-    print_audit(console, splits.source, found, lambda ids: with_splits(splits, ids))
+    splits, rows = audited.splits, audited.suggested or ()
+    print_audit(console, splits.source, audited.result, lambda ids: with_splits(splits, ids))
     if suggest is not None:
         said = f"{suggest}: {counted(len(rows), 'correction')} proposed; look through them first"
         console.print(terminal.printable(said if rows else f"no correction is proposed, and {suggest} is not written"))

@@ -21,20 +21,18 @@ def doctor(run: Path, *, common: Common = Common()) -> int:
     from ..show import terminal
 
     console, _ = terminal.consoles(quiet_stdout=common.json)
-    folder, epochs, findings = doctor_job(run)
+    examined = doctor_job(run)
     if common.json:
-        print(json.dumps({"run": str(folder), "findings": findings}))
+        print(json.dumps(examined.as_json()))
         return 0
-    if not findings:
-        line = f"{folder}: nothing was found wrong in {epochs} epoch{'s' * (epochs != 1)}."
-        console.print(terminal.printable(line))
-    for finding in findings:
-        until = finding.get("recovered_at")
-        when = f"since epoch {finding.get('epoch')}" + (f", recovered at epoch {until}" if until else "")
-        console.print(terminal.printable(f"{finding.get('code')}, {when}"))
-        console.print(terminal.printable(f"  {finding.get('message')}"))
-        console.print(terminal.printable(f"  {with_names(str(finding.get('fix')), {'run': run})}"))
-        evidence = finding.get("evidence")
-        for name, value in (evidence if isinstance(evidence, dict) else {}).items():
+    if not examined.findings:
+        console.print(terminal.printable(repr(examined)))
+    for finding in examined.findings:
+        until = finding.recovered_at
+        when = f"since epoch {finding.epoch}" + (f", recovered at epoch {until}" if until else "")
+        console.print(terminal.printable(f"{finding.code}, {when}"))
+        console.print(terminal.printable(f"  {finding.message}"))
+        console.print(terminal.printable(f"  {with_names(finding.fix, {'run': run})}"))
+        for name, value in (finding.evidence or {}).items():
             console.print(terminal.printable(f"    {str(name).replace('_', ' ')}: {value}"))
     return 0

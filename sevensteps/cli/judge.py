@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.words import pictures
-from ..records.scores import OUT_OF_FOLD
 from ..show.terminal import _notes_to
 from .flags import Common, Split
 from .hints import program, source_of
@@ -41,19 +39,10 @@ def judge(
     from ..show.sentences import copies_in_words
 
     console, error = terminal.consoles(quiet_stdout=common.json)
-    began = time.perf_counter()
     judged = judge_job(run, split, clopper_pearson=clopper_pearson, observe=_notes_to(error.print))
     saved, scores = judged.saved, judged.scores
     if common.json:
-        kept = {key: saved.judgement.get(key) for key in _KEPT}
-        kept |= {name: of and of.as_json() for name in ("test", "valid") for of in [judged.splits.get(name)]}
-        crossed = judged.splits.get(OUT_OF_FOLD)
-        kept["cross_validation"] = crossed and {**crossed.as_json(), "folds": saved.recipe.folds}
-        kept |= {"baselines": {name: score.as_json() for name, score in judged.baselines.items()}}
-        seconds = {"import": 0.0, "data": 0.0, "train": 0.0, "judge": round(time.perf_counter() - began, 4)}
-        coverage = judged.coverage.as_json() if judged.coverage else None
-        found = {"scores": scores.as_json(), "calibration": judged.calibration.as_json(), "coverage": coverage}
-        print(json.dumps({"run": str(saved.folder), **kept, "seconds": seconds, **found, "shares": judged.shares}))
+        print(json.dumps(judged.as_json()))
         return 0
     how = {"wilson": "Wilson", "clopper-pearson": "Clopper and Pearson"}[judged.shares]
     head = f"{saved.folder}: {pictures(scores.n, scores.split)}, 95 % intervals, of shares by {how}"
@@ -88,22 +77,6 @@ def judge(
     confusion = [(name, *map(str, row)) for name, row in zip(names, scores.confusion, strict=True)]
     terminal.print_table(console, ("pictures of | taken for", *names), confusion)
     return 0
-
-
-# What a judgement has that needs its pictures, and that is said again as it was saved.
-_KEPT = (
-    "test",
-    "valid",
-    "baselines",
-    "against_best_baseline",
-    "epochs",
-    "stopped_because",
-    "gradient",
-    "model",
-    "findings",
-    "imbalance",
-    "audit",
-)
 
 
 def _cells(metric: Metric) -> Sequence[str]:

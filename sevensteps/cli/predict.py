@@ -32,12 +32,12 @@ def predict(
     jsonl
         Print one JSON object a line, as each file is done.
     """
-    from ..jobs.predict import predict as predict_job
+    from ..jobs.predict import Answers, stream
     from ..show import terminal
 
     console, error = terminal.consoles(quiet_stdout=common.json or jsonl)
     answers = []
-    for answer in predict_job(model, files, explain):
+    for answer in stream(model, files, explain):
         answers.append(answer)
         if jsonl:
             print(json.dumps(answer.as_json()), flush=True)
@@ -46,7 +46,7 @@ def predict(
         elif not common.json:
             why = f"; why: {answer.explanation}" if answer.explanation else ""
             console.print(terminal.printable(f"{answer.file}: {answer.in_words}{why}"))
-    failed = sum(answer.error is not None for answer in answers)
+    done = Answers(tuple(answers))
     if common.json:
-        print(json.dumps({"results": [answer.as_json() for answer in answers], "failed": failed}))
-    return 1 if failed else 0
+        print(json.dumps(done.as_json()))
+    return 1 if done.failed else 0

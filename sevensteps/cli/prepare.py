@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..data.files.how import How
 from ..errors import SevenstepsError, UsageError
 from .flags import AS_THEY_ARE, PATHS, Common, Files, given
 from .hints import as_flags, program, quoted
@@ -60,8 +58,8 @@ def prepare(
                 classes=classes,
                 hold_out=hold_out,
                 seed=seed,
-                how=How(**given(files)),
                 observe=observe,
+                **given(files),
             )
         except SevenstepsError as failure:
             failure.hint = as_flags(failure.hint)
@@ -70,7 +68,7 @@ def prepare(
             error.print("What is done is kept: the same command goes on where it was.")
             raise
     if common.json:
-        print(json.dumps(dataclasses.asdict(made)))
+        print(json.dumps(made.as_json()))
         return 0
     purposes = {"train": "to train on", "valid": "held out for validation", "test": "to test on"}
     counts = ", ".join(f"{count:,} {purposes[split]}" for split, count in made.counts.items())

@@ -20,13 +20,13 @@ def report(run: Path, *, out: Path | None = None, common: Common = Common()) -> 
     out
         The file to write; report.html in the run's folder unless given.
     """
-    from ..jobs.report import write_report
+    from ..jobs.report import report as report_job
     from ..show import terminal
 
-    path = write_report(run, out)
+    written = report_job(run, out)
     if common.json:
-        print(json.dumps({"report": str(path)}))
+        print(json.dumps(written.as_json()))
         return 0
     console, _ = terminal.consoles()
-    console.print(terminal.printable(str(path)))
+    console.print(terminal.printable(str(written.path)))
     return 0

@@ -19,26 +19,17 @@ def runs(folder: Path | None = None, *, common: Common = Common()) -> int:
         Where the runs are; runs/ unless given.
     """
     from ..runs import folder as folders
-    from ..runs.saved import SavedRun, list_runs
+    from ..runs.saved import Saved, list_runs
     from ..show import terminal
 
     console, error = terminal.consoles()
     found = list_runs(folder or folders.ROOT)
-    saved = [run for run in found if isinstance(run, SavedRun)]
-    damaged = [run for run in found if not isinstance(run, SavedRun)]
+    saved = [run for run in found if isinstance(run, Saved)]
+    damaged = [run for run in found if not isinstance(run, Saved)]
     for problem in damaged:
         error.print(terminal.printable(f"! {problem.message}"))
     if common.json:
-        rows = [
-            {
-                "run": str(run.folder),
-                "recipe": run.recipe.name,
-                "source": run.recipe.source,
-                "epochs": len(run.history),
-                **run.judgement,
-            }
-            for run in saved
-        ]
+        rows = [run.as_json() for run in saved]
         print(json.dumps({"runs": rows, "damaged": [problem.message for problem in damaged]}))
         return 0
     terminal.print_table(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -24,12 +23,12 @@ def verify(thing: Path, *, rerun: bool = False, common: Common = Common()) -> in
 
     console, error = terminal.consoles(quiet_stdout=common.json)
     with terminal.training(error, error) as observe:
-        checks = verify_job(thing, rerun=rerun, observe=observe)
-    passed = all(check.passed for check in checks)
+        verified = verify_job(thing, rerun=rerun, observe=observe)
+    code = 0 if verified.passed else 1
     if common.json:
-        print(json.dumps({"passed": passed, "checks": [dataclasses.asdict(check) for check in checks]}))
-        return 0 if passed else 1
+        print(json.dumps(verified.as_json()))
+        return code
     terminal.print_table(
-        console, ("what", "", "seen"), [(c.name, "ok" if c.passed else "WRONG", c.line) for c in checks]
+        console, ("what", "", "seen"), [(c.name, "ok" if c.passed else "WRONG", c.line) for c in verified]
     )
-    return 0 if passed else 1
+    return code

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from .flags import Common
-
-if TYPE_CHECKING:
-    from ..records.steps import Chain
 
 
 def xray(run: Path, *, start: bool = False, picture: int | None = None, common: Common = Common()) -> int:
@@ -25,14 +20,12 @@ def xray(run: Path, *, start: bool = False, picture: int | None = None, common: 
     picture
         Follow one picture of the batch (from 1) from its pixels to its loss and back to the gradient.
     """
-    from ..jobs.xray import look
+    from ..jobs.xray import xray as xray_job
     from ..show import terminal, terminal_steps
 
-    view = look(run, start=start, picture=picture)
+    view = xray_job(run, start=start, picture=picture)
     if common.json:
-        steps = [{"number": step.number, "name": step.name, "line": step.line} for step in view.xray.steps]
-        followed = {} if view.chain is None else {"picture": _as_json(view.chain)}
-        print(json.dumps({"run": str(view.folder), "steps": steps, **followed}))
+        print(json.dumps(view.as_json()))
         return 0
     console, _ = terminal.consoles()
     console.print(terminal.printable(f"{view.folder}, {view.place}"))
@@ -41,11 +34,3 @@ def xray(run: Path, *, start: bool = False, picture: int | None = None, common: 
     else:
         terminal_steps.print_chain(console, view.chain)
     return 0
-
-
-def _as_json(chain: Chain) -> dict[str, Any]:
-    """Every number of the chain, with arrays as lists."""
-    found = {known.name: getattr(chain, known.name) for known in dataclasses.fields(chain)}
-    found["layers"] = [{"layer": name, "shape": list(value.shape)} for name, value in chain.layers]
-    found["gradients"] = {name: gradient.tolist() for name, gradient in chain.gradients.items()}
-    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in found.items()}

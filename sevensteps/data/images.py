@@ -1,15 +1,13 @@
-"""Images: labelled pictures as one uint8 array, and Splits: the sets that a source gives.
+"""Images: labeled pictures as one uint8 array, and Splits: the training, validation and test pictures of a source.
 
-NumPy holds the bytes; torch tensors are views of the same memory, made when something first asks for them, so that
-rooms that do not train need no torch. Class *names* are the identity everywhere: a label is a place in `classes`.
+NumPy holds the bytes. Torch tensors are views of the same memory and are created on first use, so that code that does
+not train needs no torch. Classes are identified by *name* everywhere: a label is an index into `classes`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
-import numbers
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,43 +15,49 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
-from jaxtyping import Bool, Int64, Integer, UInt8
+from jaxtyping import Int64, UInt8
 
-from ..base.seeds import HOLD_OUT, seed_of
 from ..base.words import counted
-from ..errors import DataError, UsageError, nearest
+from ..errors import DataError, UsageError
 from ..records.audit import AuditResult, Corrected
 from .decode import Fit
+from .hold_out import held_out
+from .image_arrays import chosen_labels, fingerprint
 
 if TYPE_CHECKING:
     import torch
 
 
-_AS_THEY_COME = np.empty(0, dtype=np.int64)  # stands for rows 0, 1, 2, … until it is known how many
+_IN_ORDER = np.empty(0, dtype=np.int64)  # stands for rows 0, 1, 2, … until their number is known
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Labelled pictures of one size.
+    """Labeled pictures of one size.
 
-    `pixels` is `(n, channels, height, width)` uint8, `labels` is `(n,)` int64 and indexes `classes`. `rows` are the
-    places the pictures had in the source's own split `origin`; they survive choosing and splitting. `names` has a name
-    for each of these places, where the source's pictures have names (a folder's: their paths in it), `groups` a number
-    for each, where some belong together (the same person, say) and are to stay on one side of a split: -1 for a picture
-    in none. `fit` says how the pictures came to this size, where they had others; a model keeps it for those it is
-    given.
-    Indexing gives `(float tensor (c, h, w) in [0, 1], int label)`, so this is also a PyTorch dataset; a slice gives
-    the `Images` of it.
+    Indexing returns `(float tensor (c, h, w) in [0, 1], int label)`, so this is also a PyTorch dataset; a slice
+    returns `Images`.
+
+    Args:
+        pixels: `(n, channels, height, width)` uint8.
+        labels: `(n,)` int64, indices into `classes`.
+        classes: The names of the classes.
+        origin: The split of the source that the pictures come from.
+        rows: The rows that the pictures had in `origin`; they stay the same when pictures are chosen or split.
+        names: A name for each row of `origin`, if the source names its pictures: for a folder, their paths in it.
+        groups: A number for each row of `origin`, -1 for none. Pictures with the same number belong together (the same
+            person, for example) and must stay on one side of a split.
+        fit: How the pictures were brought to this size, if they were; a model keeps it for the pictures it predicts.
 
     Raises:
-        DataError: sizes that do not go together, a label that no class has, or a class named twice.
+        DataError: The sizes do not fit together, a label has no class, or a class is named twice.
     """
 
     pixels: UInt8[np.ndarray, "n channels height width"]
     labels: Int64[np.ndarray, " n"]
     classes: tuple[str, ...]
     origin: str = "train"
-    rows: Int64[np.ndarray, " n"] = field(default_factory=lambda: _AS_THEY_COME, repr=False)
+    rows: Int64[np.ndarray, " n"] = field(default_factory=lambda: _IN_ORDER, repr=False)
     names: Sequence[str] = field(default=(), repr=False)
     groups: Int64[np.ndarray, " places"] | None = field(default=None, repr=False)
     fit: Fit | None = field(default=None, repr=False)
@@ -85,7 +89,7 @@ class Images:
                     f"{len(self.classes)} classes, numbered 0 to {len(self.classes) - 1}.",
                     hint="Check the labels file, or give the names of all classes.",
                 )
-        if self.rows is _AS_THEY_COME:
+        if self.rows is _IN_ORDER:
             object.__setattr__(self, "rows", np.arange(len(self.labels), dtype=np.int64))
 
     def __len__(self) -> int:
@@ -102,10 +106,10 @@ class Images:
             row = operator.index(index)
         except TypeError as error:
             raise UsageError(
-                f"{index!r:.80} is no place of a picture.", hint="images[3], images[:3], or images.take(rows)."
+                f"{index!r:.80} is not the index of a picture.", hint="images[3], images[:3], or images.take(rows)."
             ) from error
         if not -len(self) <= row < len(self):
-            raise IndexError(f"There is no picture {row}: there are {len(self):,}, from 0.")
+            raise IndexError(f"There is no picture {row}: there are {len(self):,}, counted from 0.")
         return self.tensors[0][row].float() / 255, int(self.labels[row])
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, int]]:
@@ -124,48 +128,61 @@ class Images:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many pictures each class has, in the order of `classes`."""
+        """The number of pictures of each class, in the order of `classes`."""
         return dict(zip(self.classes, np.bincount(self.labels, minlength=len(self.classes)).tolist(), strict=True))
 
     @property
     def ids(self) -> Sequence[str]:
-        """A name for each picture that stays with it: its own, or the source's split and the row there."""
+        """A lasting name for each picture: its own, or the source's split and row, such as "train/7"."""
         return _Ids(self.origin, self.rows, self.names)
 
     @cached_property
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixels (uint8) and labels (int64) as torch tensors that share the arrays' memory."""
+        """Pixels (uint8) and labels (int64) as torch tensors that share the memory of the arrays."""
         import torch
 
         return torch.from_numpy(self.pixels), torch.from_numpy(self.labels)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over shape, class names, labels and pixels: the same pictures in the same order, and only those."""
+        """SHA-256 of shape, class names, labels and pixels: equal only for the same pictures in the same order."""
         return fingerprint(self.pixels, self.labels, self.classes)
 
     @cached_property
     def sums(self) -> tuple[list[int], list[int]]:
-        """Of each channel, the sum of its values and the sum of their squares."""
+        """For each channel, the sum of its values (0 to 255), and for each the sum of their squares."""
         totals, squares = ([0] * self.shape[0] for _ in range(2))
         at_once = max(1, (1 << 17) // max(math.prod(self.shape[1:]), 1))
         for start in range(0, len(self), at_once):
             for channel in range(self.shape[0]):
-                # As floats, which multiply fastest; whole numbers under 2^53 are exact in any order.
+                # Floats multiply fastest, and integers under 2^53 are exact in any order.
                 values = self.pixels[start : start + at_once, channel].ravel().astype(np.float64)
                 totals[channel] += int(values.sum())
                 squares[channel] += int(values @ values)
         return totals, squares
 
     def take(self, rows: Int64[np.ndarray, " m"]) -> Images:
-        """The pictures at these places, in this order."""
+        """Return the pictures at these places.
+
+        Args:
+            rows: Places in this set, in the order wanted.
+
+        Returns:
+            A copy of the pictures.
+        """
         return dataclasses.replace(self, pixels=self.pixels[rows], labels=self.labels[rows], rows=self.rows[rows])
 
     def choose(self, classes: Sequence[str]) -> Images:
-        """Only the pictures of these classes; the order given is the label.
+        """Return only the pictures of some classes.
+
+        Args:
+            classes: The names; a label becomes the index in this list.
+
+        Returns:
+            The pictures, in their old order.
 
         Raises:
-            DataError: a class that is not there, named twice, or fewer than two.
+            DataError: A class does not exist or is named twice, or there are fewer than two.
         """
         if len(classes) > 1 and tuple(classes) == self.classes:
             return self
@@ -175,13 +192,20 @@ class Images:
         return dataclasses.replace(taken, labels=labels[rows], classes=tuple(classes))
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Images, Images]:
-        """Two sets, the second with `fraction` of each class (rounded, at least one of a class that has two).
+        """Split the pictures into two sets, with the same share of each class.
 
-        The order of the pictures is kept; which go to the second set is a pure function of the seed. Those of a group
-        stay together, which can move the share of a class.
+        Pictures keep their order. Those of a group stay together, which can change the share of a class.
+
+        Args:
+            fraction: The share of each class in the second set, rounded, with at least one picture of each class that
+                has two.
+            seed: Decides which pictures go into the second set.
+
+        Returns:
+            The rest, and the fraction.
 
         Raises:
-            DataError: a fraction that is not between 0 and 1.
+            DataError: `fraction` is not between 0 and 1.
         """
         groups = None if self.groups is None else self.groups[self.rows]
         held = held_out(self.labels, len(self.classes), fraction, seed, groups)
@@ -189,7 +213,7 @@ class Images:
 
 
 class _Ids(Sequence[str]):
-    """The names, each made when it is asked for: those of a million pictures take a hundred megabytes."""
+    """The names of pictures, each created on demand: those of a million pictures take a hundred megabytes."""
 
     def __init__(self, origin: str, rows: Int64[np.ndarray, " n"], names: Sequence[str] = ()) -> None:
         self._origin, self._rows, self._names = origin, rows, names
@@ -211,6 +235,7 @@ class _Ids(Sequence[str]):
             yield from map(self._named, self._rows[first : first + 1024].tolist())
 
     def _named(self, row: int) -> str:
+        """Return the name of a row of the source's split."""
         return self._names[row] if self._names else f"{self._origin}/{row}"
 
     def __eq__(self, other: object) -> bool:
@@ -222,127 +247,21 @@ class _Ids(Sequence[str]):
         return repr(list(self))
 
 
-def fingerprint(
-    pixels: UInt8[np.ndarray, "n channels height width"], labels: Int64[np.ndarray, " n"], classes: tuple[str, ...]
-) -> str:
-    """SHA-256 over shape, class names, labels and pixels."""
-    digest = hashlib.sha256(repr((pixels.shape, classes)).encode())
-    digest.update(np.ascontiguousarray(labels).data)
-    digest.update(np.ascontiguousarray(pixels).data)
-    return digest.hexdigest()
-
-
-def value_counts(pixels: UInt8[np.ndarray, "n channels height width"]) -> Int64[np.ndarray, "channels 256"]:
-    """How often each channel has each of the 256 values."""
-    counts = np.zeros((pixels.shape[1], 256), dtype=np.int64)
-    for channel, of_one in enumerate(counts):
-        for start in range(0, len(pixels), 1024):  # counting makes wide copies, so not all at once
-            of_one += np.bincount(pixels[start : start + 1024, channel].ravel(), minlength=256)
-    return counts
-
-
-def chosen_labels(
-    labels: Integer[np.ndarray, " n"], known: Sequence[str], classes: Sequence[str]
-) -> Int64[np.ndarray, " n"]:
-    """Labels as places in `classes`, -1 for a class that is not among them.
-
-    Raises:
-        DataError: a class that is not known, named twice, or fewer than two.
-    """
-    for name in classes:
-        if name not in known:
-            raise DataError(f"There is no class {name!r} here.", hint=nearest(name, known))
-    if len(set(classes)) != len(classes):
-        raise DataError(f"A class is chosen twice: {', '.join(classes)}.", hint="Name each class once.")
-    if len(classes) < 2:
-        raise DataError(
-            f"A classifier needs two classes or more, and {len(classes)} was chosen.",
-            hint=f"Known: {', '.join(known)}.",
-        )
-    new_label = np.full(len(known), -1, dtype=np.int64)
-    new_label[[known.index(name) for name in classes]] = np.arange(len(classes))
-    found: np.ndarray = new_label[labels]
-    return found
-
-
-def held_out(
-    labels: Int64[np.ndarray, " n"],
-    classes: int,
-    fraction: float,
-    seed: int,
-    groups: Int64[np.ndarray, " n"] | None = None,
-) -> Bool[np.ndarray, " n"]:
-    """Which pictures are held out: the same share of each class, rounded, and at least one of a class that has two.
-
-    Pictures of the same group (a number from 0 on; -1 is none) are held out together or not at all. Groups are gone
-    through at random, and one is taken where it brings the classes nearer to their shares; what is missing then comes
-    from pictures in no group. No class is held out as a whole.
-
-    Raises:
-        DataError: a fraction that is not between 0 and 1.
-    """
-    given: Any = fraction
-    if not isinstance(given, numbers.Real) or not 0 < float(given) < 1:
-        raise DataError(f"hold_out is {fraction!r}, and must be between 0 and 1.", hint="Try hold_out = 0.1.")
-    random = np.random.default_rng(seed_of(seed, HOLD_OUT))
-    held = np.zeros(len(labels), dtype=bool)
-    counts = np.bincount(labels, minlength=classes)
-    wanted = np.array([min(max(round(count * fraction), 1), count - 1) for count in counts.tolist()])
-    in_group = np.zeros(len(labels), dtype=bool)
-    if groups is not None and (together := _together(groups)):
-        in_group[np.concatenate(together)] = True
-        held[_groups_held_out(together, labels, counts, wanted, random)] = True
-    for label in range(classes):
-        rows = np.flatnonzero((labels == label) & ~in_group)
-        count = min(int(wanted[label]) - int((held & (labels == label)).sum()), len(rows))
-        if count > 0:
-            random.shuffle(rows)  # in place: of a large set there may be no room for a second copy
-            held[rows[:count]] = True
-    return held
-
-
-def _groups_held_out(
-    together: Sequence[Int64[np.ndarray, " _"]],
-    labels: Int64[np.ndarray, " n"],
-    counts: Int64[np.ndarray, " classes"],
-    wanted: Int64[np.ndarray, " classes"],
-    random: np.random.Generator,
-) -> Int64[np.ndarray, " held"]:
-    """The rows of the groups that are held out. Where none brings the shares nearer, and all are in groups, the one
-    that brings them least far."""
-    taken, held = np.zeros_like(counts), [np.zeros(0, dtype=np.int64)]
-    least, excess = None, math.inf
-    for number in random.permutation(len(together)).tolist():
-        rows = together[number]
-        adds = np.bincount(labels[rows], minlength=len(counts))
-        if ((taken + adds >= counts) & (adds > 0)).any():  # nothing of a class would be left
-            continue
-        nearer = np.abs(wanted - taken).sum() - np.abs(wanted - taken - adds).sum()
-        if nearer > 0:
-            taken += adds
-            held.append(rows)
-        elif -nearer < excess:
-            least, excess = rows, -nearer
-    if len(held) == 1 and least is not None and sum(map(len, together)) == len(labels):
-        held.append(least)
-    return np.concatenate(held)
-
-
-def _together(groups: Int64[np.ndarray, " n"]) -> list[Int64[np.ndarray, " _"]]:
-    """The rows of each group that has several, in the order of their first rows."""
-    order = np.argsort(groups, kind="stable")
-    order = order[groups[order] >= 0]
-    begins = np.flatnonzero(np.diff(groups[order], prepend=-1))
-    several = [rows for rows in np.split(order, begins[1:]) if len(rows) > 1]
-    return sorted(several, key=lambda rows: int(rows[0]))
-
-
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """What a source gives: training pictures, and test and validation pictures where there are any.
+    """The pictures of a source: for training, and for test and validation if there are any.
 
-    `bad_files` are the ids of files that were left out, since they cannot be used, each with its reason. `corrected` is
-    what a corrections file has changed, `audited` what was found in the pictures when somebody looked.
+    Args:
+        train: The training pictures.
+        test: The test pictures.
+        valid: The validation pictures.
+        source: The name of the source.
+        bad_files: The ids of files that cannot be used and were left out, each with its reason.
+        corrected: What a corrections file has changed.
+        audited: What an audit has found in the pictures.
+
+    Raises:
+        DataError: The splits differ in their classes or the size of their pictures.
     """
 
     train: Images
@@ -364,41 +283,61 @@ class Splits:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names; a label is a place in them."""
+        """The names of the classes; a label is an index into them."""
         return self.train.classes
 
     def present(self) -> dict[str, Images]:
-        """The splits that there are, by name: train, valid, test."""
+        """Return the splits that exist, by name: train, valid, test."""
         named = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: images for name, images in named.items() if images is not None}
 
     def choose(self, classes: Sequence[str]) -> Splits:
-        """Only these classes, in every split; the order given is the label.
+        """Return only some classes, in every split.
+
+        Args:
+            classes: The names; a label becomes the index in this list.
+
+        Returns:
+            The pictures of these classes, without an audit.
 
         Raises:
-            DataError: see `Images.choose`.
+            DataError: A class does not exist or is named twice, or there are fewer than two.
         """
         chosen: dict[str, Any] = {name: images.choose(classes) for name, images in self.present().items()}
         return dataclasses.replace(self, **chosen, audited=None)
 
     def hold_out(self, fraction: float = 0.1, seed: int = 0) -> Splits:
-        """The same, with `.valid` taken from `.train`, the same share of every class.
+        """Take a validation split from the training pictures, the same share of every class.
+
+        Args:
+            fraction: The share, between 0 and 1.
+            seed: Decides which pictures.
+
+        Returns:
+            New splits with `.valid` and a smaller `.train`.
 
         Raises:
-            DataError: a validation split is there already, or the fraction is not between 0 and 1.
+            DataError: There is a validation split already, or `fraction` is not between 0 and 1.
         """
         if self.valid is not None:
-            raise DataError("There is a validation split already.", hint="Use .valid as it is.")
+            raise DataError("There is already a validation split.", hint="Use .valid as it is.")
         train, valid = self.train.split(fraction, seed)
         return dataclasses.replace(self, train=train, valid=valid)
 
 
 def mean_and_std(images: Images) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel in [0, 1], exactly."""
+    """Return the exact mean and standard deviation of each channel, for pixels in [0, 1].
+
+    Args:
+        images: The pictures.
+
+    Returns:
+        The means and the standard deviations, one number for each channel. A channel without contrast has 1.
+    """
     count = len(images) * math.prod(images.shape[1:])
     means, stds = [], []
     for total, squares in zip(*images.sums, strict=True):
         means.append(total / count / 255)
-        # A channel without any contrast stays as it is.
+        # Dividing by 1 leaves a channel without contrast as it is.
         stds.append(math.sqrt((count * squares - total**2) / count**2) / 255 or 1.0)
     return means, stds

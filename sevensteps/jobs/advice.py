@@ -13,7 +13,7 @@ from ..records.events import Finding
 from ..records.report import Mistakes
 from ..records.scores import Against, Imbalance, Score, few_in_words
 from ..runs.checkpoint import Checkpoint
-from ..runs.saved import mapping
+from ..runs.kept_files import mapping
 
 FEW = 100  # pictures to judge with, under which an interval is wide whatever the model does
 

@@ -4,22 +4,57 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RunError, UsageError
-from ..recipes.recipe import Recipe
-from ..recipes.settings import recorded_in
 from ..records.comparison import Comparison, Spread
 from ..records.scores import OUT_OF_FOLD
-from ..runs.saved import checkpoint_of, find, refuse_if_no_run, tables_of
+from ..runs.folder import AnyRun, find_run
+from ..runs.saved import Saved
 
 if TYPE_CHECKING:
     from ..trust.predictions import Predictions
 
 
-def compare(names: Sequence[str | Path], split: str | None = None) -> tuple[tuple[Comparison, ...], Spread | None, str]:
+@dataclass(frozen=True, repr=False)
+class Compared:
+    """Whether runs differ on the same pictures."""
+
+    comparisons: tuple[Comparison, ...]  # one for each pair of runs
+    spread: Spread | None  # over seeds, where these are all in which the runs differ
+    effect: str  # of looking often at the same test pictures, in words; "" where there is none
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `compare --json` prints."""
+        rows = [comparison.as_json() for comparison in self.comparisons]
+        result: dict[str, Any] = rows[0] if len(rows) == 1 else {"comparisons": rows}
+        return {**result, "spread": self.spread and self.spread.as_json(), "effect_of_looking": self.effect}
+
+    def __repr__(self) -> str:
+        lines = [comparison.verdict for comparison in self.comparisons]
+        return "\n".join(filter(None, [*lines, self.spread.line if self.spread else "", self.effect]))
+
+    def _repr_html_(self) -> str:
+        """Return the verdicts and a table of the differences, as a notebook shows them."""
+        from ..show import notebook
+
+        rows = [
+            [
+                f"{pair.names[1]} minus {pair.names[0]}",
+                f"{100 * pair.difference:+.2f} points",
+                f"{100 * pair.interval.low:+.2f} to {100 * pair.interval.high:+.2f}",
+                f"{pair.only_a:,} and {pair.only_b:,}",
+                f"{pair.adjusted_p_value:.3g}",
+            ]
+            for pair in self.comparisons
+        ]
+        titles = ("runs", "difference", "95 % interval", "right in one alone", "p")
+        return notebook.framed(notebook.paragraphs(repr(self)), notebook.grid(titles, rows))
+
+
+def compare(*runs: AnyRun, split: str | None = None) -> Compared:
     """Whether saved runs differ on the same pictures, pair by pair, and what choosing between them by these does.
 
     The second is how far seeds differ, where that is all in which the runs do. Unless a split is named it is that of
@@ -36,36 +71,33 @@ def compare(names: Sequence[str | Path], split: str | None = None) -> tuple[tupl
     from ..trust import ledger
     from ..trust.comparison import compare_all, over_seeds
 
-    if len(names) < 2:
-        first = shlex.quote(str(names[0])) if names else "RUN"
+    if len(runs) < 2:
+        first = shlex.quote(_name_of(runs[0])) if runs else "RUN"
         raise UsageError("compare takes two runs or more.", hint=f"sevensteps compare {first} ANOTHER-RUN")
     all_tables: dict[str, dict[str, Predictions]] = {}
-    folders, texts = [], []
-    for typed in names:
-        folder, name = find(Path(typed)), str(typed)
+    opened = []
+    for run in runs:
+        name = _name_of(run)
         while name in all_tables:  # the same run, which is no better than itself
             name += " again"
-        refuse_if_no_run(folder)
-        found = checkpoint_of(folder)
-        all_tables[name], _ = tables_of(folder, found)
-        folders.append(folder)
-        texts.append(found.recipe)
+        opened.append(Saved.open(run))
+        all_tables[name], _ = opened[-1].tables()
     if split is None:
         split = "test"
         if all(OUT_OF_FOLD in of_run and "test" not in of_run for of_run in all_tables.values()):
             split = OUT_OF_FOLD
     tables: dict[str, Predictions] = {}
     pictures = {}
-    recipes = [Recipe.from_toml(text) for text in texts]
-    for folder, text, (name, of_run) in zip(folders, texts, all_tables.items(), strict=True):
+    recipes = [saved.recipe for saved in opened]
+    for saved, (name, of_run) in zip(opened, all_tables.items(), strict=True):
         if split not in of_run:
             folds = f", and was judged by {OUT_OF_FOLD} ones" if OUT_OF_FOLD in of_run else ""
-            hint = f"sevensteps judge {folder} --split {split}"
+            hint = f"sevensteps judge {saved.folder} --split {split}"
             if folds:
                 hint = "Train both with --folds 5 and compare these, or both with --folds 1."
-            raise RunError(f"{folder} has no predictions of {split} pictures{folds}.", hint=hint)
+            raise RunError(f"{saved.folder} has no predictions of {split} pictures{folds}.", hint=hint)
         tables[name] = of_run[split]
-        data = recorded_in(text).get("data", {})
+        data = saved.recorded.get("data", {})
         pictures[name] = data.get({"test": "test", OUT_OF_FOLD: OUT_OF_FOLD}.get(split, "train"), "")
     first, *others = pictures
     for other in others:
@@ -91,7 +123,12 @@ def compare(names: Sequence[str | Path], split: str | None = None) -> tuple[tupl
             f"them may report up to {points:.2f} points of luck: choose on validation pictures (--split valid), or "
             "test the choice on new ones."
         )
-    return compare_all(tables), spread, effect
+    return Compared(compare_all(tables), spread, effect)
+
+
+def _name_of(run: AnyRun) -> str:
+    """Return the name of a run as it was given."""
+    return str(run) if isinstance(run, (str, Path)) else str(find_run(run))
 
 
 def _named_as(first: Predictions, other: Predictions) -> Predictions:

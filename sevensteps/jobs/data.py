@@ -3,15 +3,99 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..base.words import pictures, text_of
 from ..data.images import Splits
+from ..errors import UsageError
 from ..records.audit import AuditResult
 from ..records.events import Note
 
 if TYPE_CHECKING:
+    from ..data.corrections import Correction
     from ..records.events import Observe
+
+
+SHOWN = 12  # classes in a repr
+
+
+@dataclass(frozen=True, repr=False)
+class Audited:
+    """The pictures of a source, and everything that an audit found in them."""
+
+    splits: Splits
+    result: AuditResult
+    suggested: tuple[Correction, ...] | None = None  # None where no corrections were asked for
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `data --json` prints."""
+        channels, height, width = self.result.shape
+        count = sum(sum(counts.values()) for counts in self.result.counts.values())
+        return {
+            "source": self.splits.source,
+            "classes": self.result.classes,
+            "counts": self.result.counts,
+            "sizes": {f"{width}x{height}x{channels}": count},
+            "corrections": self.splits.corrected.as_json() if self.splits.corrected else None,
+            "suggested": None if self.suggested is None else len(self.suggested),
+            "bad_files": [{"picture": name, "reason": reason} for name, reason in self.splits.bad_files],
+            **self.result.as_json(),
+        }
+
+    def __repr__(self) -> str:
+        result = self.result
+        lines = [f"{self.splits.source}: {', '.join(text_of(name) for name in result.classes[:SHOWN])}"]
+        for split, counts in result.counts.items():
+            lines.append(f"  {split}: {pictures(sum(counts.values()))}")
+        lines.append(f"  in two splits: {len(result.leaks):,}; exact copies within a split: {len(result.duplicates):,}")
+        lines.append(f"  labels that look wrong: {len(result.suspects):,}; bad files: {len(self.splits.bad_files):,}")
+        return "\n".join(lines)
+
+
+def audit(
+    source: str | Path,
+    classes: Sequence[str] = (),
+    *,
+    fix: str = "",
+    suggest: str | Path | None = None,
+    fresh: bool = False,
+    observe: Observe = lambda event: None,
+    **settings: Any,
+) -> Audited:
+    """Audit the pictures of a source: counts, bad files, copies within and across splits, labels that look wrong.
+
+    Args:
+        source: As for `load`.
+        classes: Only these classes.
+        fix: A corrections file, which is applied first.
+        suggest: A file for the corrections that the audit proposes; it is not written if there are none.
+        fresh: Whether to decode every file again.
+        observe: Receives a note about what is slow, and about a folder.
+        settings: How to read picture files: the fields of `How`.
+
+    Returns:
+        The pictures and what was found.
+
+    Raises:
+        UsageError: `fix` and `suggest` are both given.
+        DataError: There is no such source, or its pictures cannot be used.
+        FileError: The file of corrections is in the way, or cannot be written.
+    """
+    from ..data import corrections
+    from ..trust.audit.suggest import suggested
+
+    if suggest is None:
+        return Audited(*data(source, classes, observe, fix=fix, fresh=fresh, **settings))
+    if fix:
+        raise UsageError("--fix and --suggest are two things.", hint="Type one of them, and then the other.")
+    corrections.refuse_if_in_the_way(Path(suggest), str(source))
+    splits, result = data(source, classes, observe, fresh=fresh, **settings)
+    rows = tuple(suggested(splits, result))
+    if rows:
+        corrections.save(rows, Path(suggest), str(source))
+    return Audited(splits, result, rows)
 
 
 def data(

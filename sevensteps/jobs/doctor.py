@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import RunError
-from ..runs import checkpoint
-from ..runs.saved import failure_of, find, open_run, refuse_if_no_run
+from ..records.events import Finding
+from ..runs.checkpoint import JUDGEMENT
+from ..runs.folder import AnyRun
+from ..runs.saved import Saved
 
 
-def doctor(run: str | Path) -> tuple[Path, int, list[Mapping[str, Any]]]:
-    """What the doctor found wrong with a saved run while it trained, as plain data; nothing is trained or read anew.
+@dataclass(frozen=True, repr=False)
+class Examined:
+    """What the doctor found wrong with a run while it trained."""
 
-    The first two are the run's folder and how many epochs it has trained.
+    folder: Path
+    epochs: int  # that the run has trained
+    findings: tuple[Finding, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `doctor --json` prints."""
+        return {"run": str(self.folder), "findings": [finding.as_json() for finding in self.findings]}
+
+    def __repr__(self) -> str:
+        if not self.findings:
+            return f"{self.folder}: nothing was found wrong in {self.epochs} epoch{'s' * (self.epochs != 1)}."
+        lines = [str(self.folder)]
+        for finding in self.findings:
+            lines += [f"  since epoch {finding.epoch}: {finding.message}", f"    {finding.fix}"]
+        return "\n".join(lines)
+
+
+def doctor(run: AnyRun) -> Examined:
+    """Return what the doctor found wrong with a saved run; nothing is trained, and no picture is read.
+
+    Args:
+        run: A run's folder, its name under `runs/`, or the run that `train` returned.
+
+    Returns:
+        The findings; none where nothing was wrong.
 
     Raises:
-        RunError: no such run, one that has not trained yet, or none of its checkpoints is whole.
+        RunError: There is no such run, it has not trained yet, or its files are damaged.
     """
-    folder = find(Path(run))
-    refuse_if_no_run(folder)
-    found, _ = checkpoint.load(folder)
-    failed = failure_of(folder)  # a run that diverged may have saved nothing but why, or only what was before
-    if found is None and not failed:
+    saved = Saved.open(run)
+    failure = saved.failure  # a run that diverged may have saved nothing but why, or only what was before
+    if saved.found is None and not failure:
         raise RunError(
-            f"{folder} has not trained yet: there is nothing to examine.", hint=f"sevensteps resume {folder}"
+            f"{saved.folder} has not trained yet: there is nothing to examine.",
+            hint=f"sevensteps resume {saved.folder}",
         )
-    findings = failed.get("findings") or [] if failed else found.findings if found else []
-    epochs = len(found.epochs if found else open_run(folder).history)
-    return folder, epochs, [finding for finding in findings if isinstance(finding, dict)]
+    findings = saved.findings
+    if failure:
+        try:
+            findings = [Finding.from_json(finding) for finding in failure.get("findings") or []]
+        except (TypeError, ValueError) as error:
+            path = saved.folder / JUDGEMENT
+            raise RunError(f"{path} is damaged: {error}.", hint="Train the run again.") from error
+    return Examined(saved.folder, len(saved.history), tuple(findings))

@@ -3,51 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..base import files
-from ..base.device import computing_with
+from ..base.words import pictures
 from ..errors import DataError
-from ..recipes.recipe import Recipe
-from ..recipes.settings import recorded_in
 from ..records.events import Note
 from ..records.scores import (
     OUT_OF_FOLD,
     Against,
     Calibration,
     Coverage,
+    Metric,
     Score,
     Scores,
 )
 from ..runs import checkpoint
-from ..runs.pictures import prepared
-from ..runs.recorded import refuse_other_pictures
-from ..runs.saved import (
-    SavedRun,
-    checkpoint_of,
-    corrections_of,
-    find,
-    findings_of,
-    mapping,
-    open_run,
-    reading_judgement,
-    tables_of,
-    take_up,
-)
+from ..runs.folder import AnyRun
+from ..runs.kept_files import mapping, reading_judgement
+from ..runs.saved import Saved
 
 if TYPE_CHECKING:
     from ..records.events import Observe
     from ..trust.predictions import Predictions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Judged:
     """Every figure of a saved run on one of its splits."""
 
-    saved: SavedRun
+    saved: Saved
     shares: str  # what the intervals of shares are from: "wilson" or "clopper-pearson"
     splits: Mapping[str, Score]  # each that it has been judged on
     scores: Scores
@@ -55,10 +44,75 @@ class Judged:
     coverage: Coverage | None  # None where every picture is answered, or that split's was not counted
     baselines: Mapping[str, Score]  # on the split that counts, which may be another
     against: Against | None  # the best of them, where they are of this split
+    seconds: float = 0.0  # that judging took
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.saved.folder
+
+    @property
+    def score(self) -> Score:
+        """The accuracy on the split, with its interval."""
+        return self.splits[self.scores.split]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `judge --json` prints."""
+        kept = {key: self.saved.judgement.get(key) for key in _KEPT}
+        scores = {split: score.as_json() for split, score in self.splits.items()}
+        crossed = scores.get(OUT_OF_FOLD)
+        return {
+            "run": str(self.folder),
+            **kept,
+            "test": scores.get("test"),
+            "valid": scores.get("valid"),
+            "cross_validation": crossed and {**crossed, "folds": self.saved.recipe.folds},
+            "baselines": {name: score.as_json() for name, score in self.baselines.items()},
+            "seconds": {"import": 0.0, "data": 0.0, "train": 0.0, "judge": round(self.seconds, 4)},
+            "scores": self.scores.as_json(),
+            "calibration": self.calibration.as_json(),
+            "coverage": self.coverage.as_json() if self.coverage else None,
+            "shares": self.shares,
+        }
+
+    def __repr__(self) -> str:
+        from ..show import sentences
+
+        lines = [f"Judged {self.folder} on {pictures(self.scores.n, self.scores.split)}"]
+        lines.append(f"  accuracy {sentences.in_words(self.score)}")
+        if self.against:
+            lines.append(f"  {sentences.against_in_words(self.against)}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the figures and those of each class, as a notebook shows them."""
+        from ..show import notebook
+
+        def share(metric: Metric) -> str:
+            interval = "" if metric.low is None else f" ({metric.low:.1%} to {metric.high:.1%})"
+            return metric.note if metric.value is None else f"{metric.value:.1%}{interval}"
+
+        rows = [[of.name, f"{of.n:,}", *map(share, (of.recall, of.precision, of.f1))] for of in self.scores.per_class]
+        classes = notebook.grid(("class", "pictures", "recall", "precision", "F1"), rows)
+        return notebook.framed(notebook.paragraphs(repr(self)), classes)
+
+
+# What a judgement holds that needs the pictures, and that is repeated as it was saved.
+_KEPT = (
+    "against_best_baseline",
+    "epochs",
+    "stopped_because",
+    "stopped_code",
+    "gradient",
+    "model",
+    "findings",
+    "imbalance",
+    "audit",
+)
 
 
 def judge(
-    run: str | Path,
+    run: AnyRun,
     split: str | None = None,
     *,
     clopper_pearson: bool = False,
@@ -80,40 +134,39 @@ def judge(
     from ..trust.calibration import calibration
     from ..trust.scores import score_of, score_table
 
-    folder = find(Path(run))
-    found = checkpoint_of(folder)
-    tables, damage = tables_of(folder, found)
+    began = time.perf_counter()
+    saved = Saved.open(run)
+    tables, damage = saved.tables()
     if damage:
         observe(Note(f"{damage} It is judged again."))
-    known, folds = set(tables), Recipe.from_toml(found.recipe).folds
+    known, folds = set(tables), saved.recipe.folds
     if split is None:
-        of_folds = "test" not in recorded_in(found.recipe).get("data", {}) and folds > 1
+        of_folds = "test" not in saved.recorded.get("data", {}) and folds > 1
         split = OUT_OF_FOLD if of_folds else "test"
     if split not in tables:
-        tables = _judged_again(folder, found, split, tables, observe)
-    saved = open_run(folder)
+        tables = _judged_again(saved, split, tables, observe)
     if split == "test" or "test" in tables.keys() - known:
-        pictures = recorded_in(found.recipe).get("data", {}).get("test", "")
-        _, problem = ledger.look(pictures, [checkpoint.digest(found.model_bytes())])
+        tested_on = saved.recorded.get("data", {}).get("test", "")
+        _, problem = ledger.look(tested_on, [checkpoint.digest(saved.checkpoint.model_bytes())])
         if problem:
             observe(Note(problem))
     shares = "clopper-pearson" if clopper_pearson else "wilson"
-    temperature = float(found.about.get("temperature") or 1.0)
-    table = tables[split]
+    table, judgement = tables[split], saved.judgement
     with reading_judgement():
-        coverage = Coverage.from_json(saved.judgement.get("coverage"))
-        answers = mapping(saved.judgement.get("baselines"))
+        coverage = Coverage.from_json(judgement.get("coverage"))
+        answers = mapping(judgement.get("baselines"))
         baselines = {name: Score.from_json(score, split) for name, score in answers.items()}
-        against = Against.from_json(saved.judgement.get("against_best_baseline"))
+        against = Against.from_json(judgement.get("against_best_baseline"))
     return Judged(
-        saved,
-        shares,
-        {name: _with_interval(score_of(of_split, folds), shares) for name, of_split in tables.items()},
-        score_table(table, shares=shares),
-        calibration(split, temperature, table.probabilities, table.labels, shares),
-        _of_shares(coverage, shares) if coverage and coverage.split == split else None,
-        {name: _with_interval(score, shares) for name, score in baselines.items()},
-        against if all(score.split == split for score in baselines.values()) else None,
+        saved=saved,
+        shares=shares,
+        splits={name: _with_interval(score_of(of_split, folds), shares) for name, of_split in tables.items()},
+        scores=score_table(table, shares=shares),
+        calibration=calibration(split, saved.temperature, table.probabilities, table.labels, shares),
+        coverage=_of_shares(coverage, shares) if coverage and coverage.split == split else None,
+        baselines={name: _with_interval(score, shares) for name, score in baselines.items()},
+        against=against if all(score.split == split for score in baselines.values()) else None,
+        seconds=time.perf_counter() - began,
     )
 
 
@@ -135,8 +188,7 @@ def _of_shares(coverage: Coverage, shares: str) -> Coverage:
 
 
 def _judged_again(
-    folder: Path,
-    found: checkpoint.Checkpoint,
+    saved: Saved,
     split: str,
     tables: Mapping[str, Predictions],
     observe: Observe,
@@ -150,9 +202,7 @@ def _judged_again(
         RunError: the pictures are others now, or another process has the run.
         DataError: there is no such split.
     """
-    recipe, recorded = Recipe.from_toml(found.recipe), recorded_in(found.recipe)
-    splits, recipe = prepared(recipe, {}, observe, corrections_of(folder, recipe, recorded))
-    refuse_other_pictures(folder, recipe, recorded, splits)
+    splits, recipe = saved.pictures(observe)
     named = {"test": splits.test, "valid": splits.valid, "train": splits.train}
     images = named.get(split)
     if images is None and not (split == OUT_OF_FOLD and recipe.folds > 1):
@@ -163,15 +213,19 @@ def _judged_again(
     from ..runs.run import Work
     from ..trust.doctor.doctor import Doctor
 
-    is_whole_run = recipe.test and found.stopped is not None
-    with computing_with(recipe.threads), files.locked(folder):
-        recipe = recipe.replace(test="test" in (split, recipe.validate_on, *tables) or is_whole_run)
-        learn = recipe.learner(splits)
-        take_up(learn, found, folder)
-        doctor = Doctor(learn)
-        doctor.findings = findings_of(found)
-        more = {} if images is None else {split: images}
-        run = judged(Work(folder, recipe, recorded, splits, learn, {}, doctor), more, observe)
-        checkpoint.rebuild(folder, found)
-        save_judgement(folder, run.judgement(), run.tables)
+    is_whole_run = recipe.test and saved.checkpoint.stopped is not None
+    recipe = recipe.replace(test="test" in (split, recipe.validate_on, *tables) or is_whole_run)
+    with files.locked(saved.folder), saved.learner(splits, recipe) as learn:
+        work = Work(
+            folder=saved.folder,
+            recipe=recipe,
+            recorded=saved.recorded,
+            splits=splits,
+            learn=learn,
+            seconds={},
+            doctor=Doctor(learn, saved.findings),
+        )
+        run = judged(work, {} if images is None else {split: images}, observe)
+        checkpoint.rebuild(saved.folder, saved.checkpoint)
+        save_judgement(saved.folder, run.judgement(), run.tables)
     return dict(run.tables)

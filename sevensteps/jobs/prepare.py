@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..data.files.how import AS_USUAL, How
 from ..errors import UsageError
 from ..records.events import Note, Portion
 from ..records.report import Prepared
+
+if TYPE_CHECKING:
+    from ..records.events import Observe
 
 
 def prepare(
@@ -19,17 +21,29 @@ def prepare(
     classes: Sequence[str] = (),
     hold_out: float = 0.1,
     seed: int = 0,
-    how: How = AS_USUAL,
-    observe: Callable[[Any], None] = lambda event: None,
+    observe: Observe = lambda event: None,
+    **settings: Any,
 ) -> Prepared:
-    """Write the pictures of a source into a store, which is trained on without being in memory.
+    """Write the pictures of a source into a store: one file, which `train` reads without holding it in memory.
 
-    It is `NAME.store` in this folder unless given.
+    Args:
+        source: As for `load`.
+        out: The file to write; `NAME.store` in this folder unless given.
+        classes: Only these classes; the order given is the label.
+        hold_out: The share of the training pictures that is held out for validation, 0 to 0.9.
+        seed: What decides the order of the pictures, and which are held out.
+        observe: Receives notes, and how far it is.
+        settings: How to read picture files: the fields of `How`.
+
+    Returns:
+        The store's file, its size in bytes, and its number of pictures for each split.
 
     Raises:
-        DataError: no such source, or pictures that cannot be used.
-        FileError: the store is there, the disk has not enough room, or cannot be written.
+        UsageError: `hold_out` is out of range.
+        DataError: There is no such source, or its pictures cannot be used.
+        FileError: The store exists already, the disk is full, or the file cannot be written.
     """
+    from ..data.files.how import How
     from ..data.sources.load import load_streams
     from ..data.store.prepare import prepare as write
 
@@ -41,7 +55,7 @@ def prepare(
 
     target = Path(out) if out else Path(f"{Path(source).absolute().name.removesuffix('.gz')}.store")
     header = write(
-        load_streams(source, say, classes=classes, how=how, hold_out=hold_out > 0),
+        load_streams(source, say, classes=classes, how=How(**settings), hold_out=hold_out > 0),
         target,
         classes=tuple(classes),
         hold_out=hold_out,

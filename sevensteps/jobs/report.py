@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,30 +13,22 @@ import numpy as np
 from ..base import files
 from ..data.folds import whole
 from ..errors import SevenstepsError
-from ..recipes.recipe import Recipe
-from ..recipes.settings import recorded_in, shipped_recipes
+from ..recipes.settings import shipped_recipes
 from ..records.report import Answered, Confused, Mistakes, Report
 from ..records.scores import OUT_OF_FOLD, Against, Coverage, Imbalance, Score
 from ..runs import checkpoint
 from ..runs.checkpoint import Checkpoint
-from ..runs.pictures import as_it_is, with_test
-from ..runs.recorded import same_pictures
-from ..runs.saved import (
-    checkpoint_of,
-    corrections_of,
-    find,
-    findings_of,
-    judgement_of,
-    mapping,
-    reading_judgement,
-    tables_in,
-)
+from ..runs.folder import AnyRun
+from ..runs.kept_files import mapping, reading_judgement
+from ..runs.saved import Saved
 from ..trust.audit.audit import audited, split_anew
 from .advice import doubts_of, following_of, verdict_of
 from .xray import view_with_a_mistake
 
 if TYPE_CHECKING:
     from ..data.images import Splits
+    from ..recipes.recipe import Recipe
+    from ..records.events import Event
     from ..trust.predictions import Predictions
 
 
@@ -45,7 +38,36 @@ _COUNTS = ("test", OUT_OF_FOLD, "valid")  # splits: the first that is there is t
 PAIRS, PICTURES_EACH, SUREST = 8, 6, 24  # kinds of mistakes, pictures of each, and surest mistakes that are shown
 
 
-def write_report(folder: Path, out: Path | None = None) -> Path:
+@dataclass(frozen=True)
+class ReportFile:
+    """The report of a run, as it was written."""
+
+    path: Path
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `report --json` prints."""
+        return {"report": str(self.path)}
+
+
+def report(run: AnyRun, out: str | Path | None = None) -> ReportFile:
+    """Write the report of a run as one HTML file: the same bytes for the same run.
+
+    Args:
+        run: A run's folder, its name under `runs/`, or the run that `train` returned.
+        out: The file to write; `report.html` in the run's folder unless given.
+
+    Returns:
+        Where it was written.
+
+    Raises:
+        RunError: There is no such run, nothing was saved in it yet, or its files are damaged.
+        RecipeError: Its recipe is damaged.
+        FileError: The file cannot be written.
+    """
+    return ReportFile(write_report(run, Path(out) if out else None))
+
+
+def write_report(folder: AnyRun, out: Path | None = None) -> Path:
     """Write the report of a run into its folder, or to `out`, and say where: the same bytes for the same run.
 
     Raises:
@@ -55,9 +77,9 @@ def write_report(folder: Path, out: Path | None = None) -> Path:
     """
     from ..show.report.report import page
 
-    folder = find(folder)
-    target = folder / checkpoint.REPORT if out is None else out
-    files.write(target, page(collect(folder)))
+    saved = Saved.open(folder)
+    target = saved.folder / checkpoint.REPORT if out is None else out
+    files.write(target, page(_collect(saved)))
     return target
 
 
@@ -70,19 +92,21 @@ def collect(folder: Path) -> Report:
         RunError: no such run, one in which nothing was saved yet, or one whose files are damaged.
         RecipeError: its recipe is damaged.
     """
+    return _collect(Saved.open(folder))
+
+
+def _collect(saved: Saved) -> Report:
+    """Return everything that the report of an opened run shows; see `collect`."""
     from ..show.report.audit import shown_in
 
-    folder = find(folder)
-    found = checkpoint_of(folder)
-    recipe = Recipe.from_toml(found.recipe)
-    recorded = recorded_in(found.recipe)
-    classes = tuple(found.about.get("classes") or recipe.classes)
-    judgement, problem = judgement_of(folder, found)
+    found, recipe = saved.checkpoint, saved.recipe
+    judgement, problem = saved.own_judgement()
     unjudged = f"{problem} sevensteps judge makes it again."
-    tables = tables_in(folder, classes) if judgement else {}
+    tables = saved.tables()[0]
     split = next((name for name in _COUNTS if name in tables), None)
     table = tables[split] if split else None
-    source, splits, gone = _pictures(folder, recipe, recorded)
+    source, pictures, gone = _pictures(saved)
+    splits = pictures[0] if pictures else None
     missing: dict[str, str] = {}
     figures = calibrated = mistakes = None
     scores: dict[str, Score] = {}
@@ -94,8 +118,7 @@ def collect(folder: Path) -> Report:
 
         figures = score_table(table)
         scores = {name: score_of(tables[name], recipe.folds) for name in _COUNTS if name in tables}
-        temperature = float(found.about.get("temperature") or 1.0)
-        calibrated = calibration(table.split, temperature, table.probabilities, table.labels)
+        calibrated = calibration(table.split, saved.temperature, table.probabilities, table.labels)
         mistakes = _mistakes(table, splits, gone)
     with reading_judgement():
         coverage = Coverage.from_json(judgement.get("coverage"))
@@ -109,18 +132,18 @@ def collect(folder: Path) -> Report:
         missing["curves"] = "no epoch is done yet."
     if splits is None:
         missing |= dict.fromkeys(("data", "steps"), gone)
-    view, problem = view_with_a_mistake(folder, found, recipe, splits) if splits else (None, "")
+    view, problem = view_with_a_mistake(saved, *pictures) if pictures else (None, "")
     if splits and view is None:
         missing["steps"] = problem
-    findings = findings_of(found)
+    findings = saved.findings
     audit = split_anew(audited(source), splits) if source and splits else None
-    name = folder.resolve().name
+    name = saved.folder.resolve().name
     return Report(
         run=name,
         verdict=verdict_of(found, scores, against),
         doubts=doubts_of(found, scores, findings, audit, judgement, imbalance),
         following=following_of(name, found, recipe, scores, findings, audit, mistakes, imbalance is not None),
-        classes=classes,
+        classes=saved.classes,
         scores=scores,
         baselines=baselines,
         history=found.epochs,
@@ -140,25 +163,24 @@ def collect(folder: Path) -> Report:
         chain=view.chain if view else None,
         place=view.place if view else "",
         recipe=found.recipe,
-        recorded=dict(_flat(recorded)),
+        recorded=dict(_flat(saved.recorded)),
         digests=_digests(found, judgement),
         repeat=f"sevensteps train --recipe {shlex.quote(name if name not in shipped_recipes() else f'./{name}')}",
         missing=missing,
     )
 
 
-def _pictures(folder: Path, recipe: Recipe, recorded: Mapping[str, Any]) -> tuple[Splits | None, Splits | None, str]:
-    """The pictures of the source, and as the run was trained on them; or why they cannot be had."""
+def _pictures(saved: Saved) -> tuple[Splits | None, tuple[Splits, Recipe] | None, str]:
+    """Return the source's pictures, and the run's with its settled recipe; or why they cannot be had."""
+
+    def observe(event: Event) -> None:
+        """A report is made without a word."""
+
     try:
-        fix = corrections_of(folder, recipe, recorded)
-        source = as_it_is(recipe, lambda event: None, fix)
-        splits = recipe.held_out(with_test(recipe, source, lambda event: None))
+        source = saved.source(observe)
+        return source, saved.pictures(observe, source=source), ""
     except SevenstepsError as error:
         return None, None, error.message
-    if not same_pictures(recorded, splits):
-        why = f"the pictures of {recipe.source} are others now than those that the run was trained on."
-        return None, None, why
-    return source, splits, ""
 
 
 def _pixels_of(splits: Splits, ids: Sequence[str]) -> dict[str, np.ndarray]:

@@ -6,19 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base import files
-from ..base.device import computing_with
 from ..base.interrupts import _interrupts_name
 from ..errors import RecipeError
-from ..recipes.recipe import Recipe
-from ..recipes.settings import read_recipe, recorded_in
 from ..records.events import Note
 from ..runs import checkpoint
 from ..runs import folder as folders
-from ..runs.pictures import prepared
-from ..runs.recorded import _say_differences, recorded, refuse_other_pictures
-from ..runs.saved import corrections_of, find, findings_of, has_corrections, refuse_if_no_run, take_up, with_timings
+from ..runs.kept_files import is_corrections_file, with_timings
+from ..runs.recorded import _say_differences, recorded
+from ..runs.saved import Saved
 
 if TYPE_CHECKING:
+    from ..recipes.recipe import Recipe
     from ..records.events import Observe
     from ..runs.run import Run
 
@@ -41,50 +39,38 @@ def resume(
             checkpoints is whole; with `exact`, one that was made with something else than is here.
         DataError, RecipeError, FileError, TrainingError: as `train`.
     """
-    folder = find(Path(run))
-    refuse_if_no_run(folder)
+    folder = folders.find_run(run)
+    folders.check_run(folder)
     with files.locked(folder), _interrupts_name(folder):
         files.remove_parts(folder)
-        found, problems = checkpoint.load(folder)
-        for problem in problems:
-            observe(Note(f"! {problem}"))
-        if problems:
-            checkpoint.promote(folder)
-        elif aside := checkpoint.put_damaged_aside(folder):
-            observe(Note(f"! {aside}"))
-        text = found.recipe if found else read_recipe(folder / checkpoint.RECIPE)
-        recipe, before = Recipe.from_toml(text, str(folder / checkpoint.RECIPE)), recorded_in(text)
-        if found:
-            for name in checkpoint.rebuild(folder, found):
-                gone = name in checkpoint.JUDGED
-                if gone and not found.stopped:
-                    continue  # it said how far an interrupted run was
-                how = "was of another model, or damaged: it is gone" if gone else "was made again from the checkpoint"
-                observe(Note(f"{folder / name} {how}."))
-        else:
-            observe(Note(f"Nothing was saved in {folder} yet: training begins at the start."))
-        if epochs is not None:
-            recipe = _extended(folder, recipe, found, epochs, observe)
+        saved = Saved.open(folder)
+        _repair(saved, observe)
+        recipe = saved.recipe if epochs is None else _extended(saved, epochs, observe)
         seconds: dict[str, float] = {}
-        splits, recipe = prepared(recipe, seconds, observe, corrections_of(folder, recipe, before))
+        splits, recipe = saved.pictures(observe, recipe, seconds=seconds)
         from ..runs.judged import count_look
         from ..runs.run import Work
         from ..runs.training import save, snapshot, to_the_end
         from ..trust.doctor.doctor import Doctor
 
-        with computing_with(recipe.threads):
-            now = recorded(splits, recipe, before.get("chosen", ""))
-            refuse_other_pictures(folder, recipe, before, splits)
-            if not has_corrections(folder / folders.CORRECTIONS, before):
-                folders.save_corrections(folder, splits.corrected)
-            _say_differences(before, now, exact, observe)
-            learn = recipe.learner(splits)
+        now = recorded(splits, recipe, saved.recorded.get("chosen", ""))
+        if not is_corrections_file(folder / folders.CORRECTIONS, saved.recorded):
+            folders.save_corrections(folder, splits.corrected)
+        _say_differences(saved.recorded, now, exact, observe)
+        with saved.learner(splits, recipe, at_start=True) as learn:
             recipe = recipe.replace(gradient=learn.gradient)
-            doctor = Doctor(learn)
-            if found:
-                take_up(learn, found, folder)
-                doctor.findings = findings_of(found)
-            work = Work(folder, recipe, now, splits, learn, seconds, doctor, plots)
+            doctor = Doctor(learn, saved.findings)  # which looks at the parameters as they started
+            saved.restore(learn)
+            work = Work(
+                folder=folder,
+                recipe=recipe,
+                recorded=now,
+                splits=splits,
+                learn=learn,
+                seconds=seconds,
+                doctor=doctor,
+                plots=plots,
+            )
             if epochs is not None:
                 learn.state.stopped = None
                 learn.temperature, learn.abstention = 1.0, None  # until the longer run is at its end
@@ -95,10 +81,28 @@ def resume(
             return count_look([to_the_end(work, observe)], now["data"].get("test", ""), observe)[0]
 
 
-def _extended(
-    folder: Path, recipe: Recipe, found: checkpoint.Checkpoint | None, epochs: int, observe: Observe
-) -> Recipe:
-    """The recipe of the same run with so many epochs more: trained from its start, it gives the same parameters.
+def _repair(saved: Saved, observe: Observe) -> None:
+    """Put damaged checkpoints aside and make the run's other files again from the one that is whole."""
+    folder = saved.folder
+    for problem in saved.problems:
+        observe(Note(f"! {problem}"))
+    if saved.problems:
+        checkpoint.promote(folder)
+    elif aside := checkpoint.put_damaged_aside(folder):
+        observe(Note(f"! {aside}"))
+    if saved.found is None:
+        observe(Note(f"Nothing was saved in {folder} yet: training begins at the start."))
+        return
+    for name in checkpoint.rebuild(folder, saved.found):
+        gone = name in checkpoint.JUDGED
+        if gone and not saved.found.stopped:
+            continue  # it said how far an interrupted run was
+        how = "was of another model, or damaged: it is gone" if gone else "was made again from the checkpoint"
+        observe(Note(f"{folder / name} {how}."))
+
+
+def _extended(saved: Saved, epochs: int, observe: Observe) -> Recipe:
+    """Return the run's recipe with this many epochs more: trained from its start, it gives the same parameters.
 
     Raises:
         RecipeError: no number of epochs.
@@ -107,8 +111,9 @@ def _extended(
 
     if epochs < 1:
         raise RecipeError(f"epochs is {epochs}, and must be 1 or more.", hint="sevensteps resume RUN --epochs 5")
+    recipe, found = saved.recipe, saved.found
     stopped = found.stopped if found else None
-    history, seconds = with_timings(folder, found.epochs if found else [])
+    history, seconds = with_timings(saved.folder, found.epochs if found else [])
     more = recipe.replace(epochs=(len(history) if stopped else recipe.epochs) + epochs)
     if recipe.schedule != "constant":
         more = more.replace(schedule_epochs=recipe.schedule_epochs or recipe.epochs)

@@ -158,8 +158,17 @@ def _trained(
                 stack.enter_context(_interrupts_name(folder))
                 folders.save_corrections(folder, splits.corrected)
                 folders.save_recipe(folder, recipe, now)
-            run = to_the_end(Work(folder, recipe, now, splits, learn, seconds, Doctor(learn), plots), observe)
-            return run, now["data"].get("test", "")
+            work = Work(
+                folder=folder,
+                recipe=recipe,
+                recorded=now,
+                splits=splits,
+                learn=learn,
+                seconds=seconds,
+                doctor=Doctor(learn),
+                plots=plots,
+            )
+            return to_the_end(work, observe), now["data"].get("test", "")
 
 
 def _recorded_with(recipe: str | Path | None) -> dict[str, Any]:

@@ -2,52 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.device import computing_with
 from ..errors import ModelError, RunError
-from ..recipes.recipe import Recipe
-from ..recipes.settings import recorded_in
 from ..records.events import Check, Portion
 from ..runs import checkpoint
 from ..runs import folder as folders
-from ..runs.pictures import prepared
+from ..runs.folder import AnyRun
+from ..runs.kept_files import is_corrections_file
 from ..runs.recorded import differences_between, recorded
-from ..runs.saved import corrections_of, find, has_corrections, refuse_if_no_run
+from ..runs.saved import Saved
 
 if TYPE_CHECKING:
     from ..records.events import Observe
 
 
-def verify(
-    thing: str | Path, *, rerun: bool = False, observe: Callable[[Any], None] = lambda event: None
-) -> list[Check]:
-    """Hold a run's folder, a model's file or a store against its checksums; with `rerun`, train again and compare.
+@dataclass(frozen=True, repr=False)
+class Verified:
+    """Whether a run, a model or a store is as its checksums say; its checks, one after the other."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    def __iter__(self) -> Iterator[Check]:
+        return iter(self.checks)
+
+    def __len__(self) -> int:
+        return len(self.checks)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `verify --json` prints."""
+        return {"passed": self.passed, "checks": [dataclasses.asdict(check) for check in self.checks]}
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{check.name}: {'ok' if check.passed else 'WRONG'}, {check.line}" for check in self.checks)
+
+
+def verify(thing: AnyRun, *, rerun: bool = False, observe: Observe = lambda event: None) -> Verified:
+    """Check a run's folder, a model's file or a store against its checksums.
+
+    Args:
+        thing: A run's folder, its name under `runs/`, the run that `train` returned, a `model.safetensors`, or a store.
+        rerun: Whether to train the run again from its recipe and compare byte for byte.
+        observe: Receives the events of training again.
+
+    Returns:
+        The checks.
 
     Raises:
-        RunError, ModelError: no such run or file.
-        DataError, RecipeError, TrainingError: the run cannot be trained again.
+        RunError, ModelError: There is no such run or file.
+        DataError, RecipeError, TrainingError: The run cannot be trained again.
     """
+    return Verified(tuple(_checks(thing, rerun, observe)))
+
+
+def _checks(thing: AnyRun, rerun: bool, observe: Observe) -> list[Check]:
+    """Return the checks of a run, a model or a store; see `verify`."""
     from ..data.store import store
 
-    path = Path(thing)
+    path = Path(thing) if isinstance(thing, (str, Path)) else folders.find_run(thing)
     if store.is_store(path):
         return store.verify_store(path, lambda done, total: observe(Portion(done, total)))
     if path.is_file():
         return [_checked_file(path)]
-    folder = find(path)
-    refuse_if_no_run(folder)
+    folder = folders.find_run(path)
+    folders.check_run(folder)
     checks = [_checked_file(folder / name) for name in checkpoint.BOTH if (folder / name).exists()]
     if not (folder / checkpoint.CHECKPOINT).exists():
         checks.insert(
             0, Check(checkpoint.CHECKPOINT, False, f"is not there; see what sevensteps resume {folder} can do")
         )
     try:
-        found, _ = checkpoint.load(folder)
-    except RunError:
-        found = None
+        saved = Saved.open(folder)
+    except RunError:  # the checks above say what is damaged
+        return checks
+    found = saved.found
     if found is None:
         return checks
     for name, wanted in checkpoint.derived(found).items():
@@ -55,8 +92,8 @@ def verify(
         line = "is not there" if there is None else "is not what the checkpoint says"
         repair = f"; sevensteps resume {folder} makes it again"
         checks.append(Check(name, there == wanted, "as the checkpoint says" if there == wanted else line + repair))
-    if "corrections" in (before := recorded_in(found.recipe)):
-        same = has_corrections(folder / folders.CORRECTIONS, before)
+    if "corrections" in saved.recorded:
+        same = is_corrections_file(folder / folders.CORRECTIONS, saved.recorded)
         line = (
             "as the recipe says" if same else f"is not what the recipe says; see what sevensteps resume {folder} can do"
         )
@@ -66,7 +103,7 @@ def verify(
         line = "of this model" if judged else f"missing, or of another model; sevensteps resume {folder} judges again"
         checks.append(Check(checkpoint.JUDGEMENT, judged, line))
     if rerun:
-        checks += _repeated(folder, found, observe)
+        checks += _repeated(saved, found, observe)
     return checks
 
 
@@ -91,28 +128,34 @@ def place_in_words(found: checkpoint.Checkpoint) -> str:
     )
 
 
-def _repeated(folder: Path, found: checkpoint.Checkpoint, observe: Observe) -> list[Check]:
-    """Train the run again, to the batch at which it stands, and compare what it gives byte for byte."""
+def _repeated(saved: Saved, found: checkpoint.Checkpoint, observe: Observe) -> list[Check]:
+    """Train the run again, up to the batch of its checkpoint, and compare the files byte for byte."""
     from ..runs.run import Work
     from ..runs.training import snapshot, to_the_end
     from ..runs.validation import learn_from_validation
     from ..trust.doctor.doctor import Doctor
 
-    before = recorded_in(found.recipe)
     # A clock does not repeat: what it ended is ended at the same place.
-    recipe = Recipe.from_toml(found.recipe).replace(stop_seconds=0.0)
-    splits, recipe = prepared(recipe, {}, observe, corrections_of(folder, recipe, before))
+    splits, recipe = saved.pictures(observe, saved.recipe.replace(stop_seconds=0.0), may_differ=True)
     now = recorded(splits, recipe)
-    with computing_with(recipe.threads):
-        learn = recipe.learner(splits)
+    with saved.learner(splits, recipe, at_start=True) as learn:
         place = int(found.facts["epoch"]), int(found.facts["position"])
-        work = Work(None, recipe, now, splits, learn, {}, Doctor(learn), until=place)
+        work = Work(
+            folder=None,
+            recipe=recipe,
+            recorded=now,
+            splits=splits,
+            learn=learn,
+            seconds={},
+            doctor=Doctor(learn),
+            until=place,
+        )
         if number := to_the_end(work, observe).interrupted:
             raise KeyboardInterrupt(number)  # nothing can be said of a run that was not trained as far again
         if found.stopped:  # `until` leaves before the end is said
             learn_from_validation(learn, splits, recipe)
         again = checkpoint.derived(snapshot(work))
-    wanted, differences = checkpoint.derived(found), differences_between(before, now)
+    wanted, differences = checkpoint.derived(found), differences_between(saved.recorded, now)
     checks = []
     for name in (checkpoint.HISTORY, checkpoint.MODEL):
         same = again[name] == wanted[name]

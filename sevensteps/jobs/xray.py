@@ -1,27 +1,26 @@
-"""Seeing: a saved run put up again where it was saved, and one batch of it through the seven steps."""
+"""`xray`: show one batch of a saved run in the seven steps."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..errors import SevenstepsError
-from ..recipes.recipe import Recipe
-from ..recipes.settings import read_recipe, recorded_in
 from ..records.steps import Chain, XRay
-from ..runs import checkpoint
-from ..runs.checkpoint import Checkpoint
-from ..runs.pictures import open_source
-from ..runs.recorded import refuse_other_pictures
-from ..runs.saved import checkpoint_of, corrections_of, learner_of, open_run
+from ..runs.folder import AnyRun
+from ..runs.saved import Saved
 
 if TYPE_CHECKING:
     from ..data.images import Splits
     from ..learner.learner import Learner
+    from ..recipes.recipe import Recipe
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class View:
     """The seven steps of one batch of a run, and perhaps one picture of it all the way; arrays are NumPy's."""
 
@@ -31,25 +30,45 @@ class View:
     chain: Chain | None
     classes: tuple[str, ...]
 
+    def as_json(self) -> dict[str, Any]:
+        """Return what `xray --json` prints."""
+        steps = [{"number": step.number, "name": step.name, "line": step.line} for step in self.xray.steps]
+        followed = {} if self.chain is None else {"picture": _chain_as_json(self.chain)}
+        return {"run": str(self.folder), "steps": steps, **followed}
 
-def look(run: Path, *, start: bool = False, picture: int | None = None) -> View:
-    """The seven steps of one batch of a saved run: the batch that would come next, or with `start` the first.
+    def __repr__(self) -> str:
+        return f"{self.folder}, {self.place}\n{self.xray}"
 
-    `picture` is the place in the batch, from 1, of one picture to follow all the way.
+    def _repr_html_(self) -> str:
+        """Return the seven steps with their pictures and numbers, as a notebook shows them."""
+        from ..show import notebook
+        from ..show.report.steps import steps_html
+
+        return notebook.framed(*steps_html(self.xray, self.place, self.classes, self.chain))
+
+
+def xray(run: AnyRun, *, start: bool = False, picture: int | None = None) -> View:
+    """Return the seven steps of one batch of a saved run: the batch that would come next.
+
+    Args:
+        run: A run's folder, its name under `runs/`, or the run that `train` returned.
+        start: Whether to show the run's first batch, with the parameters as they started.
+        picture: The place in the batch, from 1, of one picture to follow all the way.
+
+    Returns:
+        The steps, with arrays of NumPy.
 
     Raises:
-        RunError: no such run, one in which nothing was saved, or one whose pictures are others now.
-        DataError: its pictures cannot be found any more.
-        UsageError: the batch has no such picture.
+        RunError: There is no such run, nothing was saved in it, or its pictures have changed.
+        DataError: Its pictures cannot be found any more.
+        UsageError: The batch has no such picture.
     """
-    saved = open_run(run)
-    found = None if start else checkpoint_of(saved.folder, "or xray --start")
-    recipe = Recipe.from_toml(found.recipe) if found else saved.recipe
-    before = recorded_in(found.recipe if found else read_recipe(saved.folder / checkpoint.RECIPE))
-    fix = corrections_of(saved.folder, recipe, before)
-    splits = recipe.held_out(open_source(recipe, lambda event: None, fix))
-    refuse_other_pictures(saved.folder, recipe, before, splits)
-    with learner_of(saved.folder, found, recipe, splits) as learn:
+    saved = Saved.open(run)
+    saved.check_recipe_file()
+    if not start:
+        saved.need_checkpoint("or xray --start")
+    splits, recipe = saved.pictures(lambda event: None)
+    with saved.learner(splits, recipe, at_start=start) as learn:
         return _looked_at(saved.folder, learn, start, picture)
 
 
@@ -62,13 +81,13 @@ def _looked_at(folder: Path, learn: Learner, start: bool, picture: int | None) -
     return View(folder, "as it began" if start else place(learn), as_arrays(seen), followed, tuple(learn.classes or ()))
 
 
-def view_with_a_mistake(folder: Path, found: Checkpoint, recipe: Recipe, splits: Splits) -> tuple[View | None, str]:
+def view_with_a_mistake(saved: Saved, splits: Splits, recipe: Recipe) -> tuple[View | None, str]:
     """The batch that would come next, with its first wrong picture all the way; or why there is none."""
     from ..learner.xray import chain
 
     try:
-        with learner_of(folder, found, recipe, splits) as learn:
-            view = _looked_at(folder, learn, False, None)
+        with saved.learner(splits, recipe) as learn:
+            view = _looked_at(saved.folder, learn, False, None)
             values = view.xray[2].values
             targets = values["targets"]
             if targets.dtype.kind == "f":  # shares of the classes
@@ -79,3 +98,11 @@ def view_with_a_mistake(folder: Path, found: Checkpoint, recipe: Recipe, splits:
     except SevenstepsError as error:
         return None, error.message
     return View(view.folder, view.place, view.xray, followed, view.classes), ""
+
+
+def _chain_as_json(chain: Chain) -> dict[str, Any]:
+    """Return every number of the chain, with arrays as lists."""
+    values = {known.name: getattr(chain, known.name) for known in dataclasses.fields(chain)}
+    values["layers"] = [{"layer": name, "shape": list(value.shape)} for name, value in chain.layers]
+    values["gradients"] = {name: gradient.tolist() for name, gradient in chain.gradients.items()}
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}

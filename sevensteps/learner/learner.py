@@ -34,7 +34,7 @@ from ..steps.predict import predict
 from ..steps.repeat import batches_from, drawn_from, pair, stream
 from ..steps.state import State
 from ..steps.step import SGD, Schedule, clipped, constant, one_cycle, plain
-from ..steps.stop import StopRule, after, when_not_finite
+from ..steps.stop import Reason, StopRule, after, when_not_finite
 from . import saving
 from .arguments import (
     check_parts,
@@ -325,7 +325,7 @@ class Learner:
                     if interrupted():
                         raise KeyboardInterrupt
             except KeyboardInterrupt:
-                self.state.stopped = f"it was interrupted after batch {self.state.batch}"
+                self.state.stopped = Reason(f"it was interrupted after batch {self.state.batch}", "interrupted")
                 raise
             if interrupted():  # after the last event, when there was nothing left to stop
                 raise KeyboardInterrupt

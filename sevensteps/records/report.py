@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .audit import AuditResult
 from .events import Epoch, Finding
@@ -102,3 +102,7 @@ class Prepared:
     store: str
     bytes: int
     counts: Mapping[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `prepare --json` prints."""
+        return {"store": self.store, "bytes": self.bytes, "counts": dict(self.counts)}

@@ -7,10 +7,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from ..base import files
-from ..errors import RunError
+from ..errors import RunError, UsageError, nearest
 from ..recipes.recipe import Recipe
 from ..records.audit import Corrected
 from ..records.events import Epoch
@@ -130,3 +130,79 @@ def entries(folder: Path) -> list[Path]:
         return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
     return sorted(folder.iterdir(), key=numbers_as_numbers) if folder.is_dir() else []
+
+
+@runtime_checkable
+class HasFolder(Protocol):
+    """A run as `train` or `judge` returns it."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the run was saved; None where it was not."""
+
+
+AnyRun = str | Path | HasFolder  # how the verbs take a run: its folder, its name under `runs/`, or a record of it
+
+
+def find_run(run: AnyRun) -> Path:
+    """Return the folder of a run.
+
+    Args:
+        run: The path of a folder, the name of a folder under `runs/`, or a record that has a folder.
+
+    Returns:
+        The path itself where it is a folder, else `runs/NAME`.
+
+    Raises:
+        UsageError: The run was not saved.
+        RunError: There is no such folder; the hint names the nearest run.
+    """
+    if not isinstance(run, (str, Path)):
+        if run.folder is None:
+            raise UsageError("This run was not saved.", hint='Train it with save=True or out="FOLDER".')
+        run = run.folder
+    path = Path(run)
+    if path.is_dir():
+        return path
+    if len(path.parts) == 1 and (ROOT / path).is_dir():
+        return ROOT / path
+    if path.is_file():
+        raise RunError(f"{path} is a file, and a run is a folder.", hint=f"Name the folder: {path.parent}")
+    neighbors = path.parent if len(path.parts) > 1 else ROOT
+    names = [entry.name for entry in entries(neighbors) if (entry / RECIPE).is_file()]
+    raise RunError(
+        f"There is no run or path {str(path)!r}.", hint=nearest(path.name, names) or "sevensteps train makes one."
+    )
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder holds a recipe or a checkpoint.
+
+    Args:
+        folder: Any folder.
+
+    Returns:
+        True for a run's folder.
+
+    Raises:
+        RunError: The folder cannot be read.
+    """
+    try:
+        return any((folder / name).is_file() for name in (RECIPE, *checkpoint.BOTH))
+    except OSError as error:
+        raise RunError(f"{folder} cannot be read ({error.strerror}).", hint="Check its permissions.") from error
+
+
+def check_run(folder: Path) -> None:
+    """Raise an error if a folder is not a run's folder.
+
+    Args:
+        folder: Any folder.
+
+    Raises:
+        RunError: It holds neither a recipe nor a checkpoint, or it cannot be read.
+    """
+    if not is_run(folder):
+        inside = next((path for path in entries(folder) if path.is_dir() and is_run(path)), None)
+        hint = f"It holds runs: name one of them, such as {inside}." if inside else "sevensteps runs lists the runs."
+        raise RunError(f"{folder} is not a run's folder: it has no {RECIPE}.", hint=hint)

@@ -17,6 +17,7 @@ from ..records.events import Note, Observe
 from ..records.scores import OUT_OF_FOLD, Against, Calibration, Coverage, LeftOut, Score
 from ..ship import file as model_file
 from ..ship.abstention import Abstention
+from ..steps.stop import Reason
 from ..trust import ledger
 from ..trust.abstain import foreign_pictures, home_coverage, left_out
 from ..trust.audit.audit import at_hand
@@ -70,22 +71,22 @@ def _run(
         coverage = coverage or home_coverage(learn.abstention, images, table.probabilities, split)
         coverage = dataclasses.replace(coverage, foreign=_foreign(learn, learn.abstention, images, work.recipe.seed))
     return Run(
-        work.folder,
-        work.recipe,
-        learn,
-        score_of(tables["test"]) if "test" in tables else None,
-        score_of(tables["valid"]) if "valid" in tables else None,
-        baselines,
-        state.epoch,
-        state.best_epoch or state.epoch,
-        {name: round(value, 4) for name, value in work.seconds.items()},
-        state.stopped or f"it was interrupted {place(learn)}",
-        learn.gradient,
-        tuple(work.doctor.findings),
-        _against(table, answers, baselines) if table is not None else None,
-        tables,
-        checkpoint.digest(model_file.to_bytes(saving.model_arrays(learn), work.about_model)),
-        interrupted,
+        folder=work.folder,
+        recipe=work.recipe,
+        learn=learn,
+        test=score_of(tables["test"]) if "test" in tables else None,
+        valid=score_of(tables["valid"]) if "valid" in tables else None,
+        baselines=baselines,
+        epochs=state.epoch,
+        kept_epoch=state.best_epoch or state.epoch,
+        seconds={name: round(value, 4) for name, value in work.seconds.items()},
+        stopped_because=state.stopped or Reason(f"it was interrupted {place(learn)}", "interrupted"),
+        gradient=learn.gradient,
+        findings=tuple(work.doctor.findings),
+        against=_against(table, answers, baselines) if table is not None else None,
+        tables=tables,
+        digest=checkpoint.digest(model_file.to_bytes(saving.model_arrays(learn), work.about_model)),
+        interrupted=interrupted,
         calibration=calibration_of(learn, table) if table is not None else None,
         coverage=coverage,
         imbalance=imbalance_of(work.splits.train.counts),

@@ -25,9 +25,23 @@ if TYPE_CHECKING:
 
 
 def prepared(
-    recipe: Recipe, seconds: dict[str, float], observe: Observe, fix: str | None = None
+    recipe: Recipe,
+    seconds: dict[str, float],
+    observe: Observe,
+    fix: str | None = None,
+    source: Splits | None = None,
 ) -> tuple[Splits, Recipe]:
-    """The pictures, with some held out, and the recipe with every open choice made for them. `fix` as `open_source`.
+    """Return the pictures with some held out, and the recipe with every open choice made for them.
+
+    Args:
+        recipe: The recipe, which may leave choices open.
+        seconds: Receives the time that reading ("data") and importing ("import") take.
+        observe: Receives what there is to say while they are read.
+        fix: A corrections file in place of the recipe's.
+        source: The pictures where they were opened already.
+
+    Returns:
+        The splits, and the settled recipe.
 
     Raises:
         DataError, RecipeError: pictures or settings that cannot be used.
@@ -35,7 +49,7 @@ def prepared(
     began = time.perf_counter()
     if recipe.threads > cores():
         observe(Note(f"threads = {recipe.threads}: there {_are(cores())} here, and more threads wait for one another"))
-    splits = open_source(recipe, observe, fix)
+    splits = open_source(recipe, observe, fix) if source is None else with_test(recipe, source, observe)
     recipe = recipe.replace(folds=_folds(recipe, splits, observe))
     if kept := _what_groups_keep(splits, recipe.folds):
         observe(Note(f"! {kept} {SMALLER}"))

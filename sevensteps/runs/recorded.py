@@ -73,8 +73,8 @@ def refuse_other_pictures(folder: Path, recipe: Recipe, recorded: Mapping[str, A
     """
     if not same_pictures(recorded, splits):
         raise RunError(
-            f"The pictures of {recipe.source} are others than those that {folder} was trained on.",
-            hint=f"Bring those back, or train anew on these: sevensteps train --recipe {folder / checkpoint.RECIPE}",
+            f"The pictures of {recipe.source} have changed since {folder} was trained on them.",
+            hint=f"Bring those back, or train again on these: sevensteps train --recipe {folder / checkpoint.RECIPE}",
         )
 
 
@@ -86,7 +86,7 @@ def differences_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
         for name in sorted(named & before.keys())
         if before[name] != now[name]
     ]
-    return found + ["the pictures are others"] * (before.get("data", now["data"]) != now["data"])
+    return found + ["the pictures have changed"] * (before.get("data", now["data"]) != now["data"])
 
 
 def _fingerprints(splits: Splits) -> dict[str, str]:

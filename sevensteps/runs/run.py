@@ -18,11 +18,12 @@ from ..recipes.recipe import Recipe
 from ..records.audit import AuditResult
 from ..records.events import Finding
 from ..records.scores import FEW, OUT_OF_FOLD, Against, Calibration, Coverage, Imbalance, Score, few_as_json
+from ..steps.stop import code_of
 from ..trust.doctor.doctor import Doctor
 from ..trust.predictions import Predictions
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Work:
     """A run under way: where it is written, what it is made of, and how long each part of it took."""
 
@@ -53,9 +54,12 @@ class Work:
         return saving.about(self.learn)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Run:
-    """A finished (or interrupted) run: its scores, how it went, and the learner itself."""
+    """A finished (or interrupted) run: its scores, how it went, and the learner itself.
+
+    `score` is the one that counts. `test` is None where the run was cross-validated or left the test pictures unread.
+    """
 
     folder: Path | None
     recipe: Recipe
@@ -84,6 +88,11 @@ class Run:
     def score(self) -> Score | None:
         """The one that counts: on test pictures, else out of folds, else on validation pictures."""
         return self.test or self.cross_validation or self.valid
+
+    @property
+    def stopped_code(self) -> str | None:
+        """Why training ended, for programs: see `steps.stop.Reason`; None for a run saved before there were codes."""
+        return code_of(self.stopped_because) or None
 
     @property
     def fewest(self) -> int | None:
@@ -120,11 +129,40 @@ class Run:
             "epochs": self.epochs,
             "kept_epoch": self.kept_epoch,
             "stopped_because": self.stopped_because,
+            "stopped_code": self.stopped_code,
             "gradient": self.gradient,
             "model": {"name": self.recipe.model, "parameters": self.learn.parameter_count},
             "findings": [finding.as_json() for finding in self.findings],
             "validated_on_test": self.recipe.validate_on == "test",
         }
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name}: {words}" for name, words in self._facts().items())
+
+    def _repr_html_(self) -> str:
+        """Return the same facts as a table, as a notebook shows them."""
+        from ..show import notebook
+
+        return notebook.framed(notebook.facts(self._facts()))
+
+    def _facts(self) -> dict[str, str]:
+        """Return what there is to say first about the run, by name."""
+        from ..show import sentences
+
+        epochs = f"{self.epochs:,} epoch{'s' * (self.epochs != 1)}"
+        facts = {
+            "run": str(self.folder) if self.folder else "not saved",
+            "trained": f"{self.recipe.name} on {self.recipe.source}, {epochs}",
+            "stopped": f"because {self.stopped_because}",
+        }
+        if self.score is not None:
+            facts["score"] = sentences.in_words(self.score)
+        if self.against is not None:
+            facts["baseline"] = sentences.against_in_words(self.against)
+        for finding in self.findings:
+            if finding.recovered_at is None:
+                facts[f"warning, epoch {finding.epoch}"] = finding.message
+        return facts
 
 
 def place(learn: Learner) -> str:

@@ -1,33 +1,26 @@
-"""Open a saved run."""
+"""Open a saved run: the one place that goes from a folder to its recipe, pictures, predictions and learner."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.device import computing_with
-from ..base.files import regular
-from ..errors import RunError, SevenstepsError, nearest
+from ..errors import RunError, SevenstepsError
 from ..recipes.recipe import Recipe
-from ..records.events import Epoch, Finding
+from ..recipes.settings import read_recipe, recorded_in
+from ..records.events import Epoch, Finding, Observe
 from ..ship import abstention
-from . import checkpoint
-from .checkpoint import (
-    CHECKPOINT,
-    HISTORY,
-    JUDGEMENT,
-    MODEL,
-    PREDICTIONS,
-    RECIPE,
-    TIMINGS,
-    Checkpoint,
-)
-from .folder import CORRECTIONS, ROOT, entries
+from . import checkpoint as checkpoints
+from .checkpoint import CHECKPOINT, JUDGEMENT, MODEL, PREDICTIONS, RECIPE, Checkpoint
+from .folder import CORRECTIONS, ROOT, AnyRun, check_run, entries, find_run, is_run
+from .kept_files import is_corrections_file, mapping, read_history, read_judgement, read_tables, with_timings
+from .pictures import as_it_is, prepared
+from .recorded import refuse_other_pictures
 
 if TYPE_CHECKING:
     from ..data.images import Splits
@@ -35,326 +28,326 @@ if TYPE_CHECKING:
     from ..trust.predictions import Predictions
 
 
-def tables_of(folder: Path, found: checkpoint.Checkpoint) -> tuple[dict[str, Predictions], str]:
-    """The tables of predictions of a run's own model; none where they are missing, or damaged, which is said."""
-    _, problem = judgement_of(folder, found)
-    if not problem:
-        return tables_in(folder, found.about.get("classes") or ()), ""
-    is_new = not any((folder / name).exists() for name in (checkpoint.JUDGEMENT, checkpoint.PREDICTIONS))
-    return {}, "" if is_new or not found.stopped else f"{folder}: {problem}"
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """A saved run: its folder, its checkpoint, and everything that is read or rebuilt from them.
 
-
-def take_up(learn: Learner, found: checkpoint.Checkpoint, folder: Path) -> None:
-    """Put a learner where the checkpoint was saved.
-
-    Raises:
-        TrainingError: the checkpoint is of another model or optimizer than the recipe's.
+    Everything but the checkpoint is read when it is asked for.
     """
-    import torch
-
-    state = learn.state
-    state.restore({name: torch.from_numpy(array) for name, array in found.arrays.items()}, found.facts)
-    state.history, state.seconds = with_timings(folder, state.history)
-    learn.temperature = float(found.about.get("temperature") or 1.0)
-    _, learn.abstention = abstention.in_file(found.arrays, found.about, folder / checkpoint.CHECKPOINT)
-
-
-def tables_in(folder: Path, classes: Sequence[str]) -> dict[str, Predictions]:
-    """What the model said of each picture, by split.
-
-    Raises:
-        RunError: the file is damaged.
-    """
-    from ..trust.predictions import from_jsonl
-
-    return from_jsonl(folder / checkpoint.PREDICTIONS, classes)
-
-
-LARGEST = 1 << 28  # bytes of a file of lines; a history of a million epochs has some 150 MB
-
-
-@dataclass(frozen=True)
-class SavedRun:
-    """What a run's folder holds, without its model's tensors."""
 
     folder: Path
-    recipe: Recipe
-    history: Sequence[Epoch]
-    judgement: Mapping[str, Any]
-    is_done: bool = True
+    found: Checkpoint | None  # None: nothing has been saved yet
+    problems: Sequence[str] = ()  # what was wrong with its checkpoints, in words
+
+    @classmethod
+    def open(cls, run: AnyRun) -> Saved:
+        """Open a run.
+
+        Args:
+            run: Its folder, its name under `runs/`, or a record of it.
+
+        Returns:
+            The run, with its newest checkpoint that is not damaged.
+
+        Raises:
+            RunError: There is no such run, or all its checkpoints are damaged.
+        """
+        folder = find_run(run)
+        check_run(folder)
+        return cls(folder, *checkpoints.load(folder))
+
+    def need_checkpoint(self, alternative: str = "") -> Checkpoint:
+        """Return the checkpoint, or raise an error if nothing was saved yet.
+
+        Args:
+            alternative: What else the user can do then; it ends the hint.
+
+        Returns:
+            The checkpoint.
+
+        Raises:
+            RunError: Nothing was saved yet.
+        """
+        if self.found is not None:
+            return self.found
+        if failure := self.failure:
+            raise RunError(
+                f"Training in {self.folder} failed before anything was saved: {failure['stopped_because']}.",
+                hint=f"sevensteps doctor {self.folder} says what was wrong and what to type.",
+            )
+        hint = ", ".join(filter(None, [f"sevensteps resume {self.folder}", alternative]))
+        raise RunError(f"Nothing was saved in {self.folder} yet.", hint=hint)
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint; a `RunError` where nothing was saved yet."""
+        return self.need_checkpoint()
+
+    @cached_property
+    def recipe_text(self) -> str:
+        """The text of the recipe: the checkpoint's where there is one, else the file's."""
+        return self.found.recipe if self.found else read_recipe(self.folder / RECIPE)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe, with every choice made; a `RecipeError` where it is damaged."""
+        return Recipe.from_toml(self.recipe_text, str(self.folder / RECIPE))
+
+    @cached_property
+    def recorded(self) -> dict[str, Any]:
+        """Versions, fingerprints and the like at the time of training: the recipe's `[recorded]` table."""
+        return recorded_in(self.recipe_text, str(self.folder / RECIPE))
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the model's outputs."""
+        return tuple(self.checkpoint.about.get("classes") or self.recipe.classes)
 
     @property
-    def model_file(self) -> Path:
-        """The model of the run."""
-        return self.folder / MODEL
+    def temperature(self) -> float:
+        """What the logits are divided by; 1 where it was not fitted."""
+        return float(self.checkpoint.about.get("temperature") or 1.0)
+
+    @property
+    def history(self) -> Sequence[Epoch]:
+        """The epochs done; a `RunError` where there is only a damaged history.jsonl."""
+        return self.found.epochs if self.found else read_history(self.folder)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """The doctor's findings in the checkpoint; a `RunError` where they are damaged."""
+        try:
+            return list(map(Finding.from_json, self.found.findings if self.found else ()))
+        except ValueError as error:
+            raise RunError(f"{CHECKPOINT} is damaged: {error}.", hint="Train the run again.") from error
+
+    @property
+    def judgement(self) -> dict[str, Any]:
+        """What judgement.json says, whichever model it is of; a `RunError` where it is damaged."""
+        return read_judgement(self.folder)
+
+    @property
+    def failure(self) -> Mapping[str, Any]:
+        """Why training failed, as it was written then: the reason and the findings. Empty if it did not fail."""
+        with contextlib.suppress(RunError):
+            judgement = self.judgement
+            if judgement.get("stopped_because") and "files" not in judgement:  # which name the model that was judged
+                return judgement
+        return {}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether training came to its end."""
+        return bool(self.found.stopped) if self.found else bool(self.judgement)
 
     @property
     def stopped_because(self) -> str | None:
-        """Why it ended, in words; None where it did not get to its end."""
-        reason = str(self.judgement.get("stopped_because") or "")
+        """Why training ended, in words; None where it did not come to its end."""
+        judgement = self.judgement
+        reason = str(judgement.get("stopped_because") or "")
         # A judgement may be of before more epochs were asked for: the checkpoint knows whether training is at its end.
-        return (reason or None) if self.is_done or reason.startswith("it was interrupted") else None
+        return (reason or None) if self.is_done or _is_interrupted(judgement) else None
 
+    def own_judgement(self) -> tuple[dict[str, Any], str]:
+        """Return the judgement of this very model.
 
-def has_corrections(path: Path, recorded: Mapping[str, Any]) -> bool:
-    """Whether a file is the one that a run's pictures were corrected by, as far as it can be read."""
-    with contextlib.suppress(OSError), regular(path, LARGEST) as (file, _):
-        return bool(hashlib.sha256(file.read()).hexdigest() == recorded.get("corrections", {}).get("sha256"))
-    return False
+        Returns:
+            The judgement and an empty text; or an empty judgement and why there is none.
+        """
+        if not (self.folder / JUDGEMENT).is_file():
+            return {}, "the run has not been judged."
+        if not (self.folder / PREDICTIONS).is_file():
+            return {}, f"there is no {PREDICTIONS}."
+        if not checkpoints.is_judged(self.folder, self.checkpoint):
+            return {}, "the judgement is damaged, or of another model."
+        return self.judgement, ""
 
+    def tables(self) -> tuple[dict[str, Predictions], str]:
+        """Return the predictions of this very model.
 
-def corrections_of(folder: Path, recipe: Recipe, recorded: Mapping[str, Any]) -> str:
-    """The corrections file to open a run's pictures with: its own copy, or else the one that it was made of; "" for
-    none. Either has to be as it was.
+        Returns:
+            A table for each split, and an empty text; or no table, and what is damaged.
 
-    Raises:
-        RunError: neither is.
-    """
-    if not recipe.fix:
-        return ""
-    for path in (folder / CORRECTIONS, Path(recipe.fix)):
-        if has_corrections(path, recorded):
-            return str(path)
-    raise RunError(
-        f"The corrections of {folder} are lost: {CORRECTIONS} in it and {recipe.fix} are gone, or others now.",
-        hint=f"Bring one of them back, or train anew: sevensteps train --recipe {folder / RECIPE} --fix FILE",
-    )
+        Raises:
+            RunError: Nothing was saved yet.
+        """
+        _, problem = self.own_judgement()
+        if not problem:
+            return read_tables(self.folder, self.checkpoint.about.get("classes") or ()), ""
+        is_new = not any((self.folder / name).exists() for name in (JUDGEMENT, PREDICTIONS))
+        return {}, "" if is_new or not self.checkpoint.stopped else f"{self.folder}: {problem}"
 
+    @property
+    def corrections(self) -> str:
+        """The corrections file of its pictures: the run's copy, else the original if unchanged; "" for none.
 
-def with_timings(folder: Path, history: Sequence[Epoch]) -> tuple[list[Epoch], float]:
-    """The epochs with their seconds, and the seconds of all training, as far as the folder knows them."""
-    seconds: dict[int, float] = {}
-    total = 0.0
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError, RunError):
-        for line in _text(folder / TIMINGS).splitlines():
-            row = json.loads(line)
-            if "batch" in row:
-                total = max(float(row["seconds"]), 0.0)
-            else:
-                seconds[int(row["number"])] = float(row["seconds"])
-    return [replace(epoch, seconds=seconds.get(epoch.number, 0.0)) for epoch in history], total
-
-
-def find(run: Path) -> Path:
-    """The folder of a run: the path itself, or the folder of that name under `runs/`.
-
-    Raises:
-        RunError: there is none, with the nearest name there is.
-    """
-    if run.is_dir():
-        return run
-    if len(run.parts) == 1 and (ROOT / run).is_dir():
-        return ROOT / run
-    if run.is_file():
-        raise RunError(f"{run} is a file, and a run is a folder.", hint=f"Name the folder: {run.parent}")
-    beside = run.parent if len(run.parts) > 1 else ROOT
-    known = [path.name for path in entries(beside) if (path / RECIPE).is_file()]
-    raise RunError(
-        f"There is no run or path {str(run)!r}.", hint=nearest(run.name, known) or "sevensteps train makes one."
-    )
-
-
-def open_run(folder: Path) -> SavedRun:
-    """What a run's folder holds.
-
-    Raises:
-        RunError: no such folder, or not a run's, with the nearest name there is.
-        RecipeError: its recipe is damaged.
-    """
-    folder = find(folder)
-    refuse_if_no_run(folder)
-    judgement = _read_judgement(folder)
-    saved, _ = checkpoint.load(folder)  # which knows better than what is made of it, and may be all there is
-    history = saved.epochs if saved else _read_history(folder)
-    path = folder / RECIPE
-    recipe = Recipe.load(path) if path.is_file() or saved is None else Recipe.from_toml(saved.recipe, str(folder))
-    done = bool(saved.stopped) if saved else bool(judgement)
-    return SavedRun(folder, recipe, history, judgement, done)
-
-
-def judgement_of(folder: Path, found: checkpoint.Checkpoint) -> tuple[dict[str, Any], str]:
-    """How the run was judged; or why that is not known, in words."""
-    if not (folder / JUDGEMENT).is_file():
-        return {}, "the run has not been judged."
-    if not (folder / PREDICTIONS).is_file():
-        return {}, f"there is no {PREDICTIONS}."
-    if not checkpoint.is_judged(folder, found):
-        return {}, "the judgement is damaged, or of another model."
-    judgement = json.loads(_text(folder / JUDGEMENT))  # is_judged has read it
-    return judgement if isinstance(judgement, dict) else {}, ""
-
-
-def failure_of(folder: Path) -> Mapping[str, Any]:
-    """Why training in a folder failed, as it was written when it did: the reason and the findings; else nothing."""
-    with contextlib.suppress(RunError):
-        judgement = _read_judgement(folder)
-        if judgement.get("stopped_because") and "files" not in judgement:  # which name the model that was judged
-            return judgement
-    return {}
-
-
-def checkpoint_of(folder: Path, more: str = "") -> checkpoint.Checkpoint:
-    """The run's checkpoint, the one truth of its folder; `more` is what else can be done where there is none.
-
-    Raises:
-        RunError: no run's folder, nothing was saved in it yet, or nothing in it is whole.
-    """
-    refuse_if_no_run(folder)
-    found, _ = checkpoint.load(folder)
-    if found is None and (failed := failure_of(folder)):
+        A `RunError` where both are gone or have changed.
+        """
+        if not self.recipe.fix:
+            return ""
+        for path in (self.folder / CORRECTIONS, Path(self.recipe.fix)):
+            if is_corrections_file(path, self.recorded):
+                return str(path)
         raise RunError(
-            f"Training in {folder} failed before anything was saved: {failed['stopped_because']}.",
-            hint=f"sevensteps doctor {folder} says what was wrong and what to type.",
+            f"The corrections of {self.folder} are lost: {CORRECTIONS} in it and {self.recipe.fix} are gone, or "
+            "others now.",
+            hint=f"Bring one of them back, or train anew: sevensteps train --recipe {self.folder / RECIPE} --fix FILE",
         )
-    if found is None:
-        hint = ", ".join(filter(None, [f"sevensteps resume {folder}", more]))
-        raise RunError(f"Nothing was saved in {folder} yet.", hint=hint)
-    return found
+
+    def source(self, observe: Observe) -> Splits:
+        """Return the run's pictures as their source has them.
+
+        Args:
+            observe: Receives what there is to say while they are read.
+
+        Returns:
+            The splits, before anything is held out.
+
+        Raises:
+            DataError: The pictures cannot be found or used.
+            RunError: The corrections are lost.
+        """
+        return as_it_is(self.recipe, observe, self.corrections)
+
+    def pictures(
+        self,
+        observe: Observe,
+        recipe: Recipe | None = None,
+        *,
+        source: Splits | None = None,
+        seconds: dict[str, float] | None = None,
+        may_differ: bool = False,
+    ) -> tuple[Splits, Recipe]:
+        """Return the pictures that the run was trained on, and the recipe settled for them.
+
+        Args:
+            observe: Receives what there is to say while they are read.
+            recipe: A recipe in place of the run's, such as one with more epochs.
+            source: The run's pictures where they were opened already.
+            seconds: Receives the time that reading and importing take.
+            may_differ: Whether pictures that have changed since are given all the same.
+
+        Returns:
+            The splits with validation and test pictures held out, and the recipe.
+
+        Raises:
+            DataError: The pictures cannot be found or used.
+            RunError: They have changed since the run was trained, or the corrections are lost.
+        """
+        recipe = recipe or self.recipe
+        fix = "" if source is not None else self.corrections
+        splits, settled = prepared(recipe, {} if seconds is None else seconds, observe, fix, source)
+        if not may_differ:
+            refuse_other_pictures(self.folder, recipe, self.recorded, splits)
+        return splits, settled
+
+    @contextlib.contextmanager
+    def learner(self, splits: Splits, recipe: Recipe, *, at_start: bool = False) -> Iterator[Learner]:
+        """Give the run's learner at the place where it was saved; inside, compute with the recipe's threads.
+
+        Args:
+            splits: The run's pictures.
+            recipe: Its settled recipe.
+            at_start: Whether the learner stands at the run's beginning instead.
+
+        Raises:
+            TrainingError: The checkpoint is of another model or optimizer than the recipe's.
+        """
+        with computing_with(recipe.threads):
+            learn = recipe.learner(splits)
+            if not at_start:
+                self.restore(learn)
+            yield learn
+
+    def restore(self, learn: Learner) -> None:
+        """Put a learner where the run was saved; where nothing was saved it stays at the start.
+
+        Args:
+            learn: A learner made by the run's recipe.
+
+        Raises:
+            TrainingError: The checkpoint is of another model or optimizer than the learner's.
+        """
+        import torch
+
+        found = self.found
+        if found is None:
+            return
+        state = learn.state
+        state.restore({name: torch.from_numpy(array) for name, array in found.arrays.items()}, found.facts)
+        state.history, state.seconds = with_timings(self.folder, state.history)
+        learn.temperature = self.temperature
+        _, learn.abstention = abstention.in_file(found.arrays, found.about, self.folder / CHECKPOINT)
+
+    def check_recipe_file(self) -> None:
+        """Raise an error if recipe.toml is damaged, also where the checkpoint has the recipe.
+
+        Raises:
+            RecipeError: It is damaged.
+        """
+        if (self.folder / RECIPE).is_file():
+            Recipe.load(self.folder / RECIPE)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row of `sevensteps runs --json`.
+
+        Raises:
+            RunError, RecipeError: A file of the run is damaged.
+        """
+        return {
+            "run": str(self.folder),
+            "recipe": self.recipe.name,
+            "source": self.recipe.source,
+            "epochs": len(self.history),
+            **self.judgement,
+        }
 
 
-def refuse_if_no_model(folder: Path) -> None:
-    """Raise if a run has no model's file, saying how it is had again.
+def _is_interrupted(judgement: Mapping[str, Any]) -> bool:
+    """Return whether a judgement is of a run that was interrupted."""
+    if "stopped_code" in judgement:
+        return bool(judgement["stopped_code"] == "interrupted")
+    files = mapping(judgement.get("files"))  # before there were codes: nothing was predicted then
+    return MODEL in files and PREDICTIONS not in files
+
+
+def check_model(folder: Path) -> None:
+    """Raise an error if a run's folder has no model file, and say how to get it back.
+
+    Args:
+        folder: A run's folder; any other non-run folder that is empty passes.
 
     Raises:
-        RunError: it has none, or nothing was saved in it yet.
+        RunError: It has none, or nothing was saved in it yet.
     """
-    if (folder / MODEL).exists() or not (_is_run(folder) or entries(folder)):
+    if (folder / MODEL).exists() or not (is_run(folder) or entries(folder)):
         return
-    checkpoint_of(folder)
+    Saved.open(folder).need_checkpoint()
     raise RunError(f"{folder} has no {MODEL}.", hint=f"sevensteps resume {folder} makes it again from the checkpoint.")
 
 
-def refuse_if_no_run(folder: Path) -> None:
-    """Raise if a folder holds neither a recipe nor a checkpoint.
+def list_runs(root: Path = ROOT) -> list[Saved | RunError]:
+    """Return every run in a folder, sorted by name.
+
+    Args:
+        root: The folder that holds the runs' folders.
+
+    Returns:
+        The runs; an error in the place of one that cannot be read.
 
     Raises:
-        RunError: saying so.
-    """
-    if not _is_run(folder):
-        inside = next((path for path in entries(folder) if path.is_dir() and _is_run(path)), None)
-        hint = f"It holds runs: name one of them, such as {inside}." if inside else "sevensteps runs lists the runs."
-        raise RunError(f"{folder} is not a run's folder: it has no {RECIPE}.", hint=hint)
-
-
-def _is_run(folder: Path) -> bool:
-    """Whether a folder holds a recipe or a checkpoint.
-
-    Raises:
-        RunError: one may not look into it.
-    """
-    try:
-        return any((folder / name).is_file() for name in (RECIPE, *checkpoint.BOTH))
-    except OSError as error:
-        raise RunError(f"{folder} cannot be read ({error.strerror}).", hint="Check its permissions.") from error
-
-
-def list_runs(root: Path = ROOT) -> list[SavedRun | RunError]:
-    """Every run in a folder by name; one that cannot be read is given as its error.
-
-    Raises:
-        RunError: there is no such folder.
+        RunError: There is no such folder.
     """
     if not root.is_dir():
         raise RunError(f"There is no folder {root} with runs.", hint="sevensteps train makes the first.")
-    found: list[SavedRun | RunError] = []
+    runs: list[Saved | RunError] = []
     for folder in entries(root):
         try:
-            if folder.is_dir() and _is_run(folder):
-                found.append(open_run(folder))
+            if folder.is_dir() and is_run(folder):
+                run = Saved.open(folder)
+                run.check_recipe_file()
+                run.as_json()  # which reads everything that a list of runs shows
+                runs.append(run)
         except SevenstepsError as error:
-            found.append(RunError(f"{folder}: {error.message}", hint=error.hint))
-    return found
-
-
-def _read_history(folder: Path) -> list[Epoch]:
-    path = folder / HISTORY
-    if not path.is_file():
-        return []
-    try:
-        return [_epoch(json.loads(line)) for line in _text(path).splitlines()]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: {error}", hint=_REPAIR.format(folder)) from error
-
-
-def _read_judgement(folder: Path) -> dict[str, Any]:
-    path = folder / JUDGEMENT
-    if not path.is_file():
-        return {}
-    try:
-        judgement = json.loads(_text(path))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: {error}", hint=_REPAIR.format(folder)) from error
-    if not isinstance(judgement, dict) or not all(
-        _is_score(judgement.get(split)) for split in ("test", "cross_validation", "valid")
-    ):
-        raise RunError(f"{path} is damaged: it holds no scores.", hint=_REPAIR.format(folder))
-    return judgement
-
-
-@contextlib.contextmanager
-def reading_judgement() -> Iterator[None]:
-    """Inside, what is read from a judgement and is not as it was written raises an error that names the file.
-
-    Raises:
-        RunError: saying so.
-    """
-    try:
-        yield
-    except ValueError as error:
-        raise RunError(f"{JUDGEMENT} is damaged: {error}.", hint="sevensteps judge RUN") from error
-
-
-def findings_of(found: Checkpoint) -> list[Finding]:
-    """The doctor's findings that a checkpoint holds.
-
-    Raises:
-        RunError: it holds something else.
-    """
-    try:
-        return list(map(Finding.from_json, found.findings))
-    except ValueError as error:
-        raise RunError(f"{CHECKPOINT} is damaged: {error}.", hint="Train the run again.") from error
-
-
-def mapping(value: Any) -> dict[str, Any]:
-    """A table of a JSON file; an empty one where the file holds something else."""
-    return value if isinstance(value, dict) else {}
-
-
-_REPAIR = "sevensteps resume {} makes it again from the run's checkpoint."
-
-
-def _text(path: Path) -> str:
-    """The text of a file of ours, which is never so large that it fills the memory.
-
-    Raises:
-        RunError: it is larger than that, or no file.
-        OSError, UnicodeDecodeError: it cannot be read, or is no text.
-    """
-    if not path.is_file() or path.stat().st_size > LARGEST:
-        raise RunError(f"{path} is damaged: no file of at most {LARGEST:,} bytes.", hint=_REPAIR.format(path.parent))
-    return path.read_text("utf-8")
-
-
-def _is_score(score: Any) -> bool:
-    """Whether it is as `Score.as_json` gives it, or None for a split that is not there."""
-    numbers = ("accuracy", "low", "high", "n", "correct")
-    return score is None or (isinstance(score, dict) and all(isinstance(score.get(n), (int, float)) for n in numbers))
-
-
-def _epoch(row: dict[str, Any]) -> Epoch:
-    """The epoch that a line of the history tells of."""
-    valid_loss = None if row["valid_loss"] is None else float(row["valid_loss"])
-    metrics = {str(name): float(value) for name, value in row["metrics"].items()}
-    return Epoch(int(row["number"]), float(row["train_loss"]), valid_loss, metrics, float(row["lr"]))
-
-
-@contextlib.contextmanager
-def learner_of(folder: Path, found: Checkpoint | None, recipe: Recipe, splits: Splits) -> Iterator[Learner]:
-    """The run's learner where it was saved, or at its start; inside, with as many threads as it was trained with."""
-    recipe = recipe.settled(splits)
-    with computing_with(recipe.threads):
-        learn = recipe.learner(splits)
-        if found is not None:
-            take_up(learn, found, folder)
-        yield learn
+            runs.append(RunError(f"{folder}: {error.message}", hint=error.hint))
+    return runs

@@ -14,6 +14,7 @@ from ..errors import TrainingError
 from ..learner import saving
 from ..records.events import Baselines, Batch, Epoch, Observe, Opening, Ready
 from ..records.scores import Coverage
+from ..steps.stop import code_of
 from ..trust.predictions import Predictions
 from . import checkpoint
 from . import folder as folders
@@ -51,8 +52,8 @@ def to_the_end(work: Work, observe: Observe) -> Run:
         if work.folder and not _is_finite(learn):
             folders.save_history(work.folder, state.history)
             findings = [finding.as_json() for finding in work.doctor.findings]
-            ended = {"test": None, "valid": None, "stopped_because": state.stopped, "findings": findings}
-            folders.save_judgement(work.folder, ended)  # nothing to judge, and why
+            why = {"stopped_because": state.stopped, "stopped_code": code_of(state.stopped)}
+            folders.save_judgement(work.folder, {"test": None, "valid": None, **why, "findings": findings})
         _check_finite(work)
         if state.stopped and not done:
             try:

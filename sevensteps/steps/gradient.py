@@ -1,7 +1,7 @@
-"""Step 4, gradient: how the loss changes with each parameter, left in its `.grad`. By autograd, or by formula.
+"""Step 4, gradient: find how the loss changes with each parameter, by autograd or by formula, and put it in `.grad`.
 
-Autograd serves any model. A linear model under one of our losses has a gradient in closed form: the same numbers at a
-fraction of the time. Both begin by discarding the last gradient, so that after a batch `.grad` is that batch's.
+Autograd works for any model. A linear model under one of our losses has a gradient in closed form: the same numbers in
+a fraction of the time. Both discard the last gradient first, so that after a batch `.grad` holds that batch's gradient.
 """
 
 from __future__ import annotations
@@ -31,26 +31,34 @@ from .loss import (
 )
 from .predict import TORCHS, Normalize, misfit
 
-# Takes x, targets, predictions and loss of a batch, and leaves the gradient in the parameters.
+# Takes x, targets, predictions and loss of a batch, and puts the gradient into the parameters.
 CalculateGradient = Callable[[Tensor, Tensor, Tensor, Tensor], None]
 
 
 def autograd(model: nn.Module) -> CalculateGradient:
-    """The gradient by PyTorch's automatic differentiation, for any model and loss."""
-    # All, in case one is unfrozen between two batches.
+    """Return step 4 by PyTorch's automatic differentiation, for any model and loss.
+
+    Args:
+        model: The model to train.
+
+    Returns:
+        A function that puts the gradient of a batch's loss into the parameters.
+    """
+    # Frozen parameters too, in case one is unfrozen between two batches.
     return functools.partial(_by_autograd, list(model.parameters()))
 
 
 def _by_autograd(
     parameters: Sequence[nn.Parameter], x: Tensor, targets: Tensor, predictions: Tensor, loss: Tensor
 ) -> None:
+    """Discard the last gradient and let PyTorch calculate the next."""
     for parameter in parameters:
         parameter.grad = None
     loss.backward()  # type: ignore[no-untyped-call]
 
 
 class Formula:
-    """Steps 2 and 4 of a linear model in closed form; see `formula`. Called as a `CalculateGradient`."""
+    """Steps 2 and 4 of a linear model in closed form; see `formula`. Call it as a `CalculateGradient`."""
 
     def __init__(
         self,
@@ -63,14 +71,20 @@ class Formula:
     ) -> None:
         self._model, self._slope, self._normalize, self._layer = model, slope, normalize, layer
         self._flattens, self._scale = flattens, scale
-        self._seen: tuple[Any, ...] = ()  # which buffers, as they were when the two below were made of them
+        self._seen: tuple[Any, ...] = ()  # identity and version of the buffers that the next two were computed from
         self._shift = self._spread = torch.empty(0)
 
     def predict(self, x: Tensor) -> Float[Tensor, "batch scores"]:
-        """What the model says of pixels that are `scale` times as large as it takes them.
+        """Return the model's predictions for pixels that are `scale` times as large as the model expects.
+
+        Args:
+            x: Pictures `(b, c, h, w)`, or rows of pixels.
+
+        Returns:
+            Logits, one row for each picture.
 
         Raises:
-            ShapeError: the model cannot take the batch.
+            ShapeError: The model cannot take the batch.
         """
         weight, bias = self._layer.weight.detach(), self._layer.bias.detach()
         try:
@@ -85,7 +99,7 @@ class Formula:
             raise misfit(self._model, x, error) from error
 
     def __call__(self, x: Tensor, targets: Tensor, predictions: Tensor, loss: Tensor) -> None:
-        """Leave the gradient in the parameters."""
+        """Put the gradient into the parameters; the loss itself is not needed."""
         d = self._slope(predictions.detach(), targets)
         total = d.sum(0)
         gradient = d.t() @ x.flatten(1)
@@ -97,7 +111,7 @@ class Formula:
         self._layer.weight.grad, self._layer.bias.grad = gradient, total
 
     def _fold(self, normalize: Normalize, x: Tensor) -> None:
-        """Mean and standard deviation of each value of a row of x, as it comes."""
+        """Compute mean and standard deviation for each value of a row of x, unless the buffers are unchanged."""
         buffers = normalize.mean, normalize.std
         seen = *map(id, buffers), *(buffer._version for buffer in buffers), x.shape[1:]
         if seen != self._seen:
@@ -106,27 +120,41 @@ class Formula:
 
 
 def formula(model: nn.Module, loss_func: Any, scale: float = 1.0) -> Formula | None:
-    """The gradient in closed form, or None where it does not surely apply.
+    """Return the gradient in closed form, or None if it is not certain to apply.
 
-    It applies to `nn.Linear` with a bias, alone or after `Normalize` and `nn.Flatten`, all trainable, of these very
-    types and without hooks or parametrizations, under a loss of ours. With scores z = x W' + b and d = dloss/dz:
-    dloss/dW = d' x and dloss/db = sum d. Normalized pixels (x - m) / s give (d' x - m sum d) / s, without making them:
-    shift and scale are folded into the few parameters instead of applied to the many pixels. So is `scale`, the
-    number by which pixels are still to be divided: 255 for bytes.
+    It applies to `nn.Linear` with a bias, alone or after `Normalize` and `nn.Flatten`, all trainable, of exactly these
+    types and without hooks or parametrizations, under one of our losses. With logits z = x W' + b and d = dloss/dz:
+    dloss/dW = d' x and dloss/db = sum d. Normalized pixels (x - m) / s give (d' x - m sum d) / s, so they need not be
+    computed: shift and scale are applied to the few parameters instead of the many pixels.
+
+    Args:
+        model: The model to train.
+        loss_func: The loss.
+        scale: What pixels must still be divided by: 255 for bytes. It is applied to the parameters as well.
+
+    Returns:
+        Steps 2 and 4, or None.
     """
     slope = slope_of(loss_func)
-    found = _linear_parts(model)
-    if slope is None or found is None:
+    parts = _linear_parts(model)
+    if slope is None or parts is None:
         return None
-    return Formula(model, slope, *found, scale)
+    return Formula(model, slope, *parts, scale)
 
 
 def slope_of(loss_func: Any) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """How the loss changes with each score, for a loss known by identity; None for any other."""
-    known = settings_of(loss_func)
-    if known is None:
+    """Return the derivative of one of our losses with respect to each logit.
+
+    Args:
+        loss_func: A loss, recognized by identity, or a `functools.partial` of one.
+
+    Returns:
+        A function of predictions and targets that returns a tensor like the predictions; None for another loss.
+    """
+    named = settings_of(loss_func)
+    if named is None:
         return None
-    name, settings = known
+    name, settings = named
     slope = SLOPES.get(LOSSES[name])
     weight = settings.pop("weight", None)
     slope = functools.partial(slope, **settings) if slope and settings else slope
@@ -139,33 +167,38 @@ def _weighted_slope(
     predictions: Float[Tensor, "batch scores"],
     targets: Tensor,
 ) -> Float[Tensor, "batch scores"]:
-    found = slope(predictions, targets)
-    return found * weights_of(targets, weight, found)
+    """Multiply the slope of each picture by the weight of its class."""
+    unweighted = slope(predictions, targets)
+    return unweighted * weights_of(targets, weight, unweighted)
 
 
 def _sigmoid_l1_slope(predictions: Float[Tensor, "batch 1"], targets: Tensor) -> Float[Tensor, "batch 1"]:
+    """Return the slope of `sigmoid_l1_loss`."""
     after = torch.sigmoid(predictions)
-    # In the order in which autograd multiplies, so that both vanish at exactly the same scores.
+    # Multiplied in autograd's order, so that both vanish at exactly the same logits.
     slope = (1 - after) * (1 / predictions.shape[0]) * after
     return torch.where(column(predictions, targets) == 1, -slope, slope)
 
 
 def _binary_cross_entropy_slope(predictions: Float[Tensor, "batch 1"], targets: Tensor) -> Float[Tensor, "batch 1"]:
-    labels = column(predictions, targets).to(predictions.dtype)  # also double precision, and True and False
+    """Return the slope of `binary_cross_entropy_with_logits`."""
+    labels = column(predictions, targets).to(predictions.dtype)  # also for double precision and Booleans
     return (torch.sigmoid(predictions) - labels) / predictions.shape[0]
 
 
 def _cross_entropy_slope(
     predictions: Float[Tensor, "batch classes"], targets: Tensor, label_smoothing: float = 0.0
 ) -> Float[Tensor, "batch classes"]:
-    wanted = labels_or_shares(predictions, targets)
-    if not wanted.is_floating_point():
-        wanted = F.one_hot(wanted, predictions.shape[1]).to(predictions.dtype)
-    wanted = wanted * (1 - label_smoothing) + label_smoothing / predictions.shape[1]
-    return (F.softmax(predictions, dim=1) - wanted) / predictions.shape[0]
+    """Return the slope of `cross_entropy`."""
+    shares = labels_or_shares(predictions, targets)
+    if not shares.is_floating_point():
+        shares = F.one_hot(shares, predictions.shape[1]).to(predictions.dtype)
+    shares = shares * (1 - label_smoothing) + label_smoothing / predictions.shape[1]
+    return (F.softmax(predictions, dim=1) - shares) / predictions.shape[0]
 
 
 def _mse_slope(predictions: Float[Tensor, "batch scores"], targets: Tensor) -> Float[Tensor, "batch scores"]:
+    """Return the slope of `mse_loss`."""
     return (predictions - codes(predictions, targets)) * (2 / predictions.numel())
 
 
@@ -178,7 +211,7 @@ SLOPES: dict[Loss, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def _linear_parts(model: nn.Module) -> tuple[Normalize | None, nn.Linear, bool] | None:
-    """Normalization and the one linear layer of a model that is surely nothing else, and whether it flattens."""
+    """Return the normalization, the linear layer and whether pictures are flattened; None for any other model."""
     layers: list[nn.Module] = list(model) if type(model) is nn.Sequential else [model]
     if any(map(_is_altered, {model, *layers})):
         return None
@@ -189,7 +222,7 @@ def _linear_parts(model: nn.Module) -> tuple[Normalize | None, nn.Linear, bool] 
         layers.pop(0)
         flattens = True
     elif normalize is not None:
-        return None  # what the linear layer sees then is not one row a picture
+        return None  # the linear layer would not see one row for each picture
     if len(layers) != 1 or type(layers[0]) is not nn.Linear:
         return None
     layer = layers[0]
@@ -199,7 +232,7 @@ def _linear_parts(model: nn.Module) -> tuple[Normalize | None, nn.Linear, bool] 
 
 
 def _is_altered(module: nn.Module) -> bool:
-    """Whether calling the module does more, or other, than its class says."""
+    """Whether calling the module does anything that its class alone does not."""
     instance_forward = "forward" in vars(module) or hasattr(module, "parametrizations")
     hooked = any(getattr(module, f"_{kind}", None) or getattr(_modules, f"_global_{kind}") for kind in _HOOKS)
     tensor_hooked = any(
@@ -209,5 +242,5 @@ def _is_altered(module: nn.Module) -> bool:
     return instance_forward or hooked or tensor_hooked
 
 
-# As they are called in a module's attributes and, for hooks on all modules, in torch's own module of that name.
+# Their names in a module's attributes and, for hooks on all modules, in torch's own `module` file.
 _HOOKS = ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks")

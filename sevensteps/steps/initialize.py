@@ -1,7 +1,7 @@
-"""Step 1, initialize: how parameters start.
+"""Step 1, initialize: choose the values that parameters start from.
 
-An initializer takes the weight (and bias) of one layer and fills it in place. To add one, write it here and name it
-in `INITIALIZERS`.
+An initializer takes one layer and fills its weight (and bias) in place. To add one, write it here and add it to
+`INITIALIZERS`.
 """
 
 from __future__ import annotations
@@ -18,26 +18,46 @@ Initializer = Callable[[nn.Module, float], None]
 
 
 def default(layer: nn.Module, std: float) -> None:
-    """PyTorch's own: uniform within plus or minus 1/sqrt(inputs)."""
+    """Draw as PyTorch does: uniformly between -1/sqrt(inputs) and 1/sqrt(inputs). `std` is ignored.
+
+    Args:
+        layer: A layer with `reset_parameters`.
+        std: Ignored.
+    """
     layer.reset_parameters()  # type: ignore[operator]
 
 
 def normal(layer: nn.Module, std: float) -> None:
-    """Normal with standard deviation `std`, weights and bias alike: the walk-through's `randn * std`."""
+    """Draw weights and bias from a normal distribution: the walk-through's `randn * std`.
+
+    Args:
+        layer: A layer with parameters of its own.
+        std: The standard deviation.
+    """
     for parameter in layer.parameters(recurse=False):
         nn.init.normal_(parameter, std=std)
 
 
 def zeros(layer: nn.Module, std: float) -> None:
-    """All zero: fine for a single linear layer, useless for more, whose units would never come to differ."""
+    """Set everything to zero: fine for a single linear layer, useless for more, since all units would stay equal.
+
+    Args:
+        layer: A layer with parameters of its own.
+        std: Ignored.
+    """
     for parameter in layer.parameters(recurse=False):
         nn.init.zeros_(parameter)
 
 
 def kaiming(layer: nn.Module, std: float) -> None:
-    """Normal with variance 2/inputs, bias zero: keeps the spread through ReLU layers.
+    """Draw weights from a normal distribution of variance 2/inputs and set the bias to zero.
 
-    He, Zhang, Ren and Sun, "Delving deep into rectifiers" (2015).
+    This keeps the spread of the values from one ReLU layer to the next (He, Zhang, Ren and Sun, "Delving deep into
+    rectifiers", 2015).
+
+    Args:
+        layer: A layer with parameters of its own, the weight first.
+        std: Ignored.
     """
     weight, *bias = layer.parameters(recurse=False)
     nn.init.kaiming_normal_(weight, nonlinearity="relu")
@@ -49,10 +69,21 @@ INITIALIZERS: dict[str, Initializer] = {"default": default, "normal": normal, "z
 
 
 def initialize(model: nn.Module, how: str = "default", *, std: float = 1.0, seed: int = 0) -> nn.Module:
-    """Fill the linear and convolutional layers of `model` in place, as the seed says; torch's own state is left alone.
+    """Fill the linear and convolutional layers of a model in place.
+
+    Torch's global generator is left as it was.
+
+    Args:
+        model: The model to initialize.
+        how: A name in `INITIALIZERS`.
+        std: The standard deviation for "normal"; the others ignore it.
+        seed: Decides the numbers that are drawn.
+
+    Returns:
+        The same model.
 
     Raises:
-        UsageError: no initializer of this name, or a negative `std`.
+        UsageError: `how` is not a known initializer, or `std` is negative.
 
     >>> initialize(nn.Linear(2, 1), "zeros").weight
     Parameter containing:

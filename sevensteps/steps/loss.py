@@ -1,12 +1,12 @@
-"""Step 3, loss: one number that says how wrong the predictions are, smooth enough to have a useful slope.
+"""Step 3, loss: measure how wrong the predictions are, as one number that is smooth enough to have a useful slope.
 
-Each loss is `loss_func(predictions, targets)`: raw scores `(b, 1)` or `(b, classes)` and labels `(b,)` or `(b, 1)`, and
-gives the mean over the batch. Shapes that would broadcast silently raise. To add one, write it here and name it in
-`LOSSES`; an activation other than sigmoid or softmax goes into its attribute `activation`.
+Each loss is called as `loss_func(predictions, targets)`, with logits `(b, 1)` or `(b, classes)` and labels `(b,)` or
+`(b, 1)`, and returns the mean over the batch. Shapes that would broadcast silently raise an error. To add a loss, write
+it here and add it to `LOSSES`; an activation other than sigmoid or softmax goes into its attribute `activation`.
 
-Each takes `weight`, a number for each class by which the loss of its pictures is multiplied before the mean is taken.
-The mean is over the pictures of the batch and not, as PyTorch's, over their weights: so the gradient of a batch is, on
-average over batches, that of the whole weighted set, also where a batch has no picture of a small class.
+Each loss takes `weight`: one number for each class, by which the loss of its pictures is multiplied before averaging.
+The mean is over the pictures of the batch, not over their weights as in PyTorch. So the gradient of a batch is, on
+average over batches, the gradient of the whole weighted set, even if some batch has no picture of a small class.
 """
 
 from __future__ import annotations
@@ -30,12 +30,21 @@ def sigmoid_l1_loss(
     targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"],
     weight: Float[Tensor, " classes"] | None = None,
 ) -> Float[Tensor, ""]:
-    """The mean distance between the sigmoid of the score and the label: the walk-through's loss, for two classes.
+    """Return the mean distance between the sigmoid of the logit and the label: the walk-through's loss.
 
-    Its slope vanishes where the sigmoid saturates, so a bad start can take long or never recover.
+    It is for two classes. Its slope vanishes where the sigmoid is flat, so a run with a bad start can take long, or
+    never recover.
+
+    Args:
+        predictions: Logits of the second class, `(b, 1)`.
+        targets: Labels 0 and 1, `(b,)` or `(b, 1)`.
+        weight: A factor for the loss of each class.
+
+    Returns:
+        The mean over the batch, between 0 and 1 without weights.
 
     Raises:
-        ShapeError: more than one score a picture, or not as many targets as predictions.
+        ShapeError: There is more than one logit per picture, or the numbers of targets and predictions differ.
     """
     targets = column(predictions, targets)
     after = torch.sigmoid(predictions)
@@ -47,10 +56,18 @@ def binary_cross_entropy_with_logits(
     targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"],
     weight: Float[Tensor, " classes"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Minus the log probability of the right one of two classes, from raw scores; in nats.
+    """Return the mean of minus the log probability of the right one of two classes.
+
+    Args:
+        predictions: Logits of the second class, `(b, 1)`.
+        targets: Labels 0 and 1, or shares of the second class, `(b,)` or `(b, 1)`.
+        weight: A factor for the loss of each class.
+
+    Returns:
+        The mean over the batch, in nats.
 
     Raises:
-        ShapeError: more than one score a picture, or not as many targets as predictions.
+        ShapeError: There is more than one logit per picture, or the numbers of targets and predictions differ.
     """
     targets = column(predictions, targets).to(predictions.dtype)
     if weight is None:
@@ -64,19 +81,25 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     weight: Float[Tensor, " classes"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Minus the log probability of the right one of several classes, from raw scores; in nats.
+    """Return the mean of minus the log probability of the right one of several classes.
 
-    Targets are labels, or the share of each class: then it is the mean over the classes with these weights.
+    Args:
+        predictions: Logits, `(b, classes)`.
+        targets: Labels, `(b,)` or `(b, 1)`, or the share of each class, `(b, classes)`.
+        label_smoothing: The share of each target that is spread evenly over all classes (Szegedy et al., "Rethinking
+            the Inception architecture", 2016).
+        weight: A factor for the loss of each class. It is the factor of the picture's own class, even for the share
+            that smoothing gives to others.
 
-    With label smoothing the target gives that share to all classes alike (Szegedy et al., "Rethinking the Inception
-    architecture", 2016). A weight is that of the picture's own class, also for the share that smoothing gives others.
+    Returns:
+        The mean over the batch, in nats.
 
     Raises:
-        ShapeError: a single score a picture, or not as many targets as predictions.
+        ShapeError: There is a single logit per picture, or the numbers of targets and predictions differ.
     """
     if predictions.ndim == 2 and predictions.shape[1] == 1:
         raise ShapeError(
-            f"Cross-entropy takes a score for each class, and the predictions are {tuple(predictions.shape)}.",
+            f"Cross-entropy takes one score per class, but the predictions are {tuple(predictions.shape)}.",
             hint="For two classes with one score use binary_cross_entropy_with_logits.",
         )
     labels = labels_or_shares(predictions, targets)
@@ -91,29 +114,44 @@ def mse_loss(
     targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"] | Shaped[Tensor, "batch scores"],
     weight: Float[Tensor, " classes"] | None = None,
 ) -> Float[Tensor, ""]:
-    """The mean squared distance between scores and targets.
+    """Return the mean squared distance between scores and targets.
 
-    Targets of a floating type are taken as they are. Whole numbers are labels: the score of the right class should
-    be 1 and of a wrong one -1, so that one column still decides at 0 (as scikit-learn's RidgeClassifier codes them).
+    Args:
+        predictions: Scores, `(b, 1)` or `(b, classes)`.
+        targets: Floats are used as they are. Integers are labels: the right class should score 1 and the others -1,
+            so that a single column still decides at 0 (the coding of scikit-learn's RidgeClassifier).
+        weight: A factor for the loss of each class.
+
+    Returns:
+        The mean over the batch and the columns.
 
     Raises:
-        ShapeError: targets that do not fit the predictions, or weights of classes for targets that are numbers.
+        ShapeError: The targets do not fit the predictions, or class weights come with targets that are not labels.
     """
-    wanted = codes(predictions, targets)
+    coded = codes(predictions, targets)
     if weight is None:
-        return F.mse_loss(predictions, wanted)
-    return _mean(F.mse_loss(predictions, wanted, reduction="none"), targets, weight)
+        return F.mse_loss(predictions, coded)
+    return _mean(F.mse_loss(predictions, coded, reduction="none"), targets, weight)
 
 
 def weights_of(targets: Tensor, weight: Float[Tensor, " classes"], like: Tensor) -> Float[Tensor, "batch 1"]:
-    """The weight of each picture's class.
+    """Return the weight of each picture's class.
+
+    Args:
+        targets: Labels, `(b,)` or `(b, 1)`.
+        weight: The weight of each class, `(classes,)`.
+        like: A tensor with the type and device of the result.
+
+    Returns:
+        One weight for each picture, `(b, 1)`.
 
     Raises:
-        ShapeError: the targets are no labels, one a picture.
+        ShapeError: The targets are not one label per picture.
     """
     if targets.numel() != len(targets):
         raise ShapeError(
-            f"Weights are of classes, and the targets {tuple(targets.shape)} are numbers.", hint="Leave weight out."
+            f"Class weights need one label for each picture, but the targets have shape {tuple(targets.shape)}.",
+            hint="Leave weight out.",
         )
     return weight.to(like).index_select(0, targets.reshape(-1).long()).unsqueeze(1)
 
@@ -121,18 +159,18 @@ def weights_of(targets: Tensor, weight: Float[Tensor, " classes"], like: Tensor)
 def _mean(
     losses: Float[Tensor, "batch scores"], targets: Tensor, weight: Float[Tensor, " classes"] | None
 ) -> Float[Tensor, ""]:
-    """The mean over pictures, each with the weight of its class."""
+    """Average over the pictures, each multiplied by the weight of its class."""
     return losses.mean() if weight is None else (losses * weights_of(targets, weight, losses)).mean()
 
 
 def _clamped_share(predictions: Float[Tensor, "batch scores"]) -> Float[Tensor, "batch scores"]:
-    """Scores around -1 and 1 as probabilities, the largest score with the largest: the activation of `mse_loss`."""
+    """Turn scores around -1 and 1 into probabilities in the same order: the activation of `mse_loss`."""
     share = (predictions + 1) / 2
     if predictions.shape[1] == 1:
         return share.clamp(0, 1)
     share = share.clamp(min=0)
     total = share.sum(1, keepdim=True)
-    # Where every score is under -1 there is nothing to share out; the softmax keeps their order.
+    # If every score is under -1, no share is positive; the softmax keeps the order.
     return torch.where(total > 1e-6, share / total.clamp(min=1e-6), F.softmax(predictions, dim=1))
 
 
@@ -145,50 +183,79 @@ LOSSES: dict[str, Loss] = {
 
 
 def settings_of(loss_func: object) -> tuple[str, dict[str, Any]] | None:
-    """The name of a loss of ours and what was set in it; None for any other."""
+    """Return the name and the settings of one of our losses.
+
+    Args:
+        loss_func: A loss, or a `functools.partial` of one.
+
+    Returns:
+        The name in `LOSSES` and the keyword arguments of the partial; None if the loss is not one of ours.
+    """
     if isinstance(loss_func, functools.partial):
-        known, given = settings_of(loss_func.func), set(loss_func.keywords)
-        fits = given <= {"weight", "label_smoothing"} if loss_func.func is cross_entropy else given == {"weight"}
-        return (known[0], dict(loss_func.keywords)) if known and fits and not (known[1] or loss_func.args) else None
+        inner, keywords = settings_of(loss_func.func), set(loss_func.keywords)
+        fits = keywords <= {"weight", "label_smoothing"} if loss_func.func is cross_entropy else keywords == {"weight"}
+        return (inner[0], dict(loss_func.keywords)) if inner and fits and not (inner[1] or loss_func.args) else None
     name = getattr(loss_func, "__name__", "")
     return (name, {}) if name in LOSSES and LOSSES[name] is loss_func else None
 
 
 def column(predictions: Tensor, targets: Tensor) -> Shaped[Tensor, "batch 1"]:
-    """Targets as `(b, 1)` for predictions `(b, 1)`.
+    """Return targets as `(b, 1)`, for predictions `(b, 1)`.
+
+    Args:
+        predictions: One score for each picture, `(b, 1)`.
+        targets: One target for each picture, `(b,)` or `(b, 1)`.
+
+    Returns:
+        The targets as a column.
 
     Raises:
-        ShapeError: either has another shape; `(b, 1)` with `(b,)` would otherwise become `(b, b)` without a word.
+        ShapeError: Either has another shape. Without this check `(b, 1)` and `(b,)` would silently broadcast to
+            `(b, b)`.
     """
     if predictions.ndim != 2 or predictions.shape[1] != 1:
         raise ShapeError(
-            f"This loss takes one score a picture, (batch, 1), and the predictions are {tuple(predictions.shape)}.",
+            f"This loss takes one score per picture, (batch, 1), but the predictions are {tuple(predictions.shape)}.",
             hint="For more than two classes use cross_entropy.",
         )
     return row(predictions, targets).unsqueeze(1)
 
 
 def row(predictions: Tensor, targets: Tensor) -> Shaped[Tensor, " batch"]:
-    """Targets as `(b,)` for predictions of as many rows.
+    """Return targets as `(b,)`, one for each row of the predictions.
+
+    Args:
+        predictions: Scores, `(b, 1)` or `(b, classes)`.
+        targets: One target for each picture, `(b,)` or `(b, 1)`.
+
+    Returns:
+        The targets as a row.
 
     Raises:
-        ShapeError: targets of another shape or count.
+        ShapeError: The targets have another shape or count.
     """
     if targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
     if targets.ndim != 1 or predictions.ndim != 2 or targets.shape[0] != predictions.shape[0]:
         raise ShapeError(
-            f"Predictions {tuple(predictions.shape)} and targets {tuple(targets.shape)} do not go together.",
-            hint="Targets are (batch,) or (batch, 1), with one for each row of predictions.",
+            f"Predictions {tuple(predictions.shape)} and targets {tuple(targets.shape)} do not fit together.",
+            hint="Targets must be (batch,) or (batch, 1), with one target for each row of predictions.",
         )
     return targets
 
 
 def labels_or_shares(predictions: Tensor, targets: Tensor) -> Int64[Tensor, " batch"] | Float[Tensor, "batch classes"]:
-    """What cross-entropy takes: labels, or floats with the share of each class; of two classes the second's is enough.
+    """Return targets as cross-entropy takes them: labels, or the share of each class.
+
+    Args:
+        predictions: Logits, `(b, classes)`.
+        targets: Labels, or floats with the share of each class; for two classes the second share is enough.
+
+    Returns:
+        Labels `(b,)`, or shares `(b, classes)` with the type of the predictions.
 
     Raises:
-        ShapeError: targets that do not fit the predictions.
+        ShapeError: The targets do not fit the predictions.
     """
     if targets.is_floating_point() and targets.shape == predictions.shape:
         return targets.to(predictions.dtype)
@@ -199,10 +266,17 @@ def labels_or_shares(predictions: Tensor, targets: Tensor) -> Int64[Tensor, " ba
 
 
 def codes(predictions: Tensor, targets: Tensor) -> Float[Tensor, "batch scores"]:
-    """What the scores should be under `mse_loss`: floating targets as they are, labels as 1 and -1.
+    """Return what the scores should be under `mse_loss`.
+
+    Args:
+        predictions: Scores, `(b, 1)` or `(b, classes)`.
+        targets: Floats, which are used as they are, or labels, which become 1 and -1.
+
+    Returns:
+        Targets with the shape and type of the predictions.
 
     Raises:
-        ShapeError: targets that do not fit the predictions.
+        ShapeError: The targets do not fit the predictions.
     """
     if targets.is_floating_point():
         fitting = targets if targets.shape == predictions.shape else column(predictions, targets)

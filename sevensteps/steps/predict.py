@@ -1,8 +1,8 @@
-"""Step 2, predict: the models, from pictures to raw scores.
+"""Step 2, predict: the models, which turn pictures into logits.
 
-Each model takes pictures `(b, c, h, w)` of the shape it was made for and gives `(b, 1)` for two classes, the logit of
-the second, or `(b, classes)` logits. All are sequences of known layers (see `architecture.py`), so that a saved model
-is a list of layers and never code. To add one, write a function here and name it in `MODELS`.
+Each model takes pictures `(b, c, h, w)` of the shape it was built for. It returns `(b, 1)` for two classes, the logit
+of the second, or `(b, classes)` logits. All are sequences of known layers (see `ship/architecture.py`), so a saved
+model is a list of layers and never code. To add one, write a function here and add it to `MODELS`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ Shape = tuple[int, int, int]  # channels, height, width
 
 
 class Normalize(nn.Module):
-    """Subtract the mean and divide by the standard deviation of each channel; both travel with the model."""
+    """A layer that subtracts each channel's mean and divides by its standard deviation; both are saved with the model.
+
+    Args:
+        mean: The mean of each channel, for pixels in [0, 1].
+        std: The standard deviation of each channel.
+    """
 
     mean: Tensor
     std: Tensor
@@ -32,60 +37,86 @@ class Normalize(nn.Module):
         self.register_buffer("std", torch.tensor(list(std)).view(-1, 1, 1))
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
-        """The picture with each channel centered and scaled."""
-        return (x - self.mean).div_(self.std)  # in place: half the memory to go through
+        """Return the pictures with each channel centered and scaled."""
+        return (x - self.mean).div_(self.std)  # in place, which moves half the memory
 
     def extra_repr(self) -> str:
-        """What `print(model)` shows."""
+        """Return the settings that `print(model)` shows."""
         return f"mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"
 
 
 class MaxAndMeanPool(nn.Module):
-    """The largest and the mean value of each channel, side by side: how strongly and how widely a thing is seen."""
+    """A layer that returns each channel's maximum and mean: how strongly, and how widely, something is seen."""
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch twice_channels"]:
-        """Twice as many columns as channels."""
+        """Return the maxima of all channels, then their means: twice as many columns as channels."""
         return torch.cat([x.amax((2, 3)), x.mean((2, 3))], dim=1)
 
 
 class WithMirror(nn.Module):
-    """After training, each picture and then each picture's mirror image; in training, the pictures as they are."""
+    """A layer that adds the mirror image of every picture when predicting; while training it does nothing."""
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "more channels height width"]:
-        """Twice as many pictures, where the layer is not in training."""
+        """Return all pictures followed by all mirror images, or in training mode the pictures alone."""
         return x if self.training else torch.cat([x, x.flip(3)])
 
 
 class MeanWithMirror(nn.Module):
-    """What `WithMirror` began is ended: the mean of the scores of a picture and of its mirror image."""
+    """The counterpart of `WithMirror`: a layer that averages the scores of each picture and its mirror image."""
 
     def forward(self, x: Float[Tensor, "batch scores"]) -> Float[Tensor, "fewer scores"]:
-        """Half as many rows, where the layer is not in training."""
+        """Return the mean of the first and second half of the rows, or in training mode the rows as they are."""
         return x if self.training else (x[: len(x) // 2] + x[len(x) // 2 :]) / 2
 
 
 def mirrored(model: nn.Sequential) -> nn.Sequential:
-    """The model that answers with the mean of what it says of a picture and of its mirror image.
+    """Wrap a model so that it averages its scores for a picture and the mirror image.
 
-    Training is as before; an answer takes twice as long. (Test-time augmentation: Krizhevsky, Sutskever and Hinton,
-    "ImageNet classification with deep convolutional neural networks", 2012, section 4.1.)
+    Training does not change; a prediction takes twice as long. (Test-time augmentation: Krizhevsky, Sutskever and
+    Hinton, "ImageNet classification with deep convolutional neural networks", 2012, section 4.1.)
+
+    Args:
+        model: A model that takes pictures `(b, c, h, w)`.
+
+    Returns:
+        A new model that shares the layers.
     """
     return nn.Sequential(WithMirror(), *model, MeanWithMirror())
 
 
 def outputs(classes: int) -> int:
-    """Columns of raw scores: one for two classes, else one a class."""
+    """Return the number of logits per picture: one for two classes, otherwise one for each class."""
     return 1 if classes == 2 else classes
 
 
 def linear(shape: Shape, classes: int, normalize: Normalize | None = None, width: int = 0) -> nn.Sequential:
-    """A weighted sum of the pixels for each score: the model of the walk-through. It has no width."""
+    """Build the walk-through's model: each logit is a weighted sum of the pixels.
+
+    Args:
+        shape: Channels, height and width of the pictures.
+        classes: The number of classes.
+        normalize: A first layer, if pixels are to be normalized.
+        width: Ignored: a linear model has no hidden units.
+
+    Returns:
+        The model, as PyTorch initializes it.
+    """
     channels, height, wide = shape
     return nn.Sequential(*_first(normalize), nn.Flatten(), nn.Linear(channels * height * wide, outputs(classes)))
 
 
 def relu(shape: Shape, classes: int, normalize: Normalize | None = None, width: int = 30) -> nn.Sequential:
-    """One hidden layer of `width` units with a nonlinearity: two linear layers that do not collapse into one."""
+    """Build a model with one hidden layer; the ReLU keeps its two linear layers from collapsing into one.
+
+    Args:
+        shape: Channels, height and width of the pictures.
+        classes: The number of classes.
+        normalize: A first layer, if pixels are to be normalized.
+        width: The number of hidden units.
+
+    Returns:
+        The model, as PyTorch initializes it.
+    """
     channels, height, wide = shape
     return nn.Sequential(
         *_first(normalize),
@@ -97,11 +128,20 @@ def relu(shape: Shape, classes: int, normalize: Normalize | None = None, width: 
 
 
 def cnn(shape: Shape, classes: int, normalize: Normalize | None = None, width: int = 16) -> nn.Sequential:
-    """A small convolutional network: a strided stem of `width` channels, three 3x3 stages, max and mean pooling.
+    """Build a small convolutional network: a strided stem, three 3x3 stages, max and mean pooling.
 
-    Each stage doubles the channels up to four times `width` and, while the picture is larger than 3 pixels, halves
-    it. Pooling stands before the ReLU: the same function, and less to compute. Pictures under 8 pixels keep their
-    size in the stem.
+    Each stage doubles the channels, up to four times `width`, and halves the picture while it is larger than 3
+    pixels. Pooling comes before the ReLU: the same function with less computing. The stem does not shrink pictures
+    under 8 pixels.
+
+    Args:
+        shape: Channels, height and width of the pictures.
+        classes: The number of classes.
+        normalize: A first layer, if pixels are to be normalized.
+        width: The number of channels of the stem.
+
+    Returns:
+        The model, as PyTorch initializes it.
     """
     channels, height, wide = shape
     small = min(height, wide) < 8
@@ -116,12 +156,13 @@ def cnn(shape: Shape, classes: int, normalize: Normalize | None = None, width: i
         layers += [nn.BatchNorm2d(after), nn.ReLU()]
         before = after
     model = nn.Sequential(*layers, MaxAndMeanPool(), nn.Linear(2 * before, outputs(classes)))
-    # Faster on a CPU, with the same numbers but for rounding; torch's stubs do not know the argument.
+    # Faster on a CPU, with the same numbers up to rounding; torch's stubs lack the argument.
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
 
 def _first(normalize: Normalize | None) -> list[nn.Module]:
+    """Return the layers that a model begins with."""
     return [] if normalize is None else [normalize]
 
 
@@ -129,36 +170,52 @@ MODELS: dict[str, Callable[..., nn.Sequential]] = {"linear": linear, "relu": rel
 
 
 def usual_width(model: str) -> int:
-    """The width that a model of `MODELS` has unless it is given another; 0 for one that has none."""
+    """Return the default width of a model in `MODELS`; 0 for a model without one."""
     return int(inspect.signature(MODELS[model]).parameters["width"].default)
 
 
 def predict(model: nn.Module, x: Tensor) -> Tensor:
-    """What the model says of a batch.
+    """Return the model's predictions for a batch.
+
+    Args:
+        model: Any model.
+        x: A batch as the model takes it.
+
+    Returns:
+        What the model returns: for our models logits, `(b, 1)` or `(b, classes)`.
 
     Raises:
-        ShapeError: the model cannot take it, with its shape and type and what would fit.
+        ShapeError: The model cannot take the batch; the error names its shape and type, and what would fit.
     """
     try:
-        answer: Tensor = model(x)
+        predictions: Tensor = model(x)
     except TORCHS as error:
-        if type(error) not in TORCHS:  # out of memory, for one, or an error of ours
+        if type(error) not in TORCHS:  # a subclass, such as out of memory or one of our own errors
             raise
         raise misfit(model, x, error) from error
-    return answer
+    return predictions
 
 
-# What torch raises where tensors do not go together.
+# The errors that torch raises if tensors do not fit together.
 TORCHS = (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError)
 
 
 def misfit(model: nn.Module, x: Tensor, error: Exception) -> ShapeError:
-    """The error that says what was given and what would fit, as far as the model's first layer tells."""
-    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    """Return the error to raise if a model cannot take a batch: what was given and what the first layer needs.
+
+    Args:
+        model: The model.
+        x: The batch that it refused.
+        error: What torch raised.
+
+    Returns:
+        A `ShapeError` with a hint.
+    """
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     first = next((layer for layer in model.modules() if next(layer.parameters(recurse=False), None) is not None), model)
     kind = next((parameter.dtype for parameter in first.parameters()), torch.float32)
-    message = f"The model cannot take a batch of shape {tuple(x.shape)} and type {x.dtype}: {said:.200}"
-    if x.dtype != kind and "type" in said:
+    message = f"The model cannot take a batch of shape {tuple(x.shape)} and type {x.dtype}: {reason:.200}"
+    if x.dtype != kind and "type" in reason:
         scaled = " / 255" if x.dtype == torch.uint8 else ""
         wanted = {torch.float32: "x.float()", torch.float64: "x.double()"}.get(kind, f"x.to({kind})")
         return ShapeError(message, hint=f"Its parameters are {kind}: give it {wanted}{scaled}.")
@@ -175,23 +232,29 @@ def probabilities(
     activation: Callable[[Tensor], Tensor] | None = None,
     temperature: float = 1.0,
 ) -> Float[Tensor, "batch classes"]:
-    """Raw scores as probabilities, one column a class also where there are two, each row adding up to 1.
+    """Turn logits into probabilities, with one column for each class and rows that add up to 1.
 
-    Without an activation one column goes through the sigmoid and several through the softmax, divided by the
-    temperature. An activation that gives one column gives the probability of the second class.
+    Args:
+        predictions: Logits, `(b, 1)` for two classes or `(b, classes)`.
+        activation: Turns logits into probabilities; if it returns one column, that is the probability of the second
+            class. By default the sigmoid for one column and the softmax for several.
+        temperature: What the default activation divides the logits by.
+
+    Returns:
+        Probabilities `(b, classes)`, with two columns for two classes.
 
     Raises:
-        ModelError: predictions that are not one row a picture.
+        ModelError: The predictions do not have two dimensions.
     """
     if predictions.ndim != 2:
         raise ModelError(
-            f"Predictions have shape {tuple(predictions.shape)}, and must have one row a picture.",
+            f"Predictions have shape {tuple(predictions.shape)}; they must have one row for each picture.",
             hint="End the model with a linear layer.",
         )
     if activation is not None:
-        given = activation(predictions)
+        shares = activation(predictions)
     elif predictions.shape[1] == 1:
-        given = torch.sigmoid(predictions / temperature)
+        shares = torch.sigmoid(predictions / temperature)
     else:
-        given = F.softmax(predictions / temperature, dim=1)
-    return torch.cat([1 - given, given], dim=1) if given.shape[1] == 1 else given
+        shares = F.softmax(predictions / temperature, dim=1)
+    return torch.cat([1 - shares, shares], dim=1) if shares.shape[1] == 1 else shares

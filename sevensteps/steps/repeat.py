@@ -1,8 +1,8 @@
-"""Step 6, repeat: training as a stream of events, with all that it needs to go on in one `State` (state.py).
+"""Step 6, repeat: train as a stream of events, with everything that is needed to continue in one `State` (state.py).
 
-`stream` is the whole process: its loop goes through steps 2 to 5 once a batch. It yields a `Batch` after each and an
-`Epoch` after each pass; whoever consumes it decides what happens in between. It keeps nothing to itself: leave it at
-any yield, and a new stream over the same state goes on as if nothing had happened.
+`stream` is the whole process: its loop does steps 2 to 5 for each batch. It yields a `Batch` after each batch and an
+`Epoch` after each pass; the consumer decides what happens in between. It hides no state: leave it at any yield, and a
+new stream over the same state continues as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -41,15 +41,30 @@ def stream(
     batches_per_epoch: int | None,
     draws: bool = True,
 ) -> Iterator[Batch | Epoch]:
-    """Steps 2 to 5 for batch after batch, until `stop` gives a reason, which is then in `state.stopped`.
+    """Do steps 2 to 5 for batch after batch until `stop` gives a reason, which is then in `state.stopped`.
 
-    `batches(epoch, start)` gives the batches of an epoch from `start` on. No context is open across a yield. The
-    gradient in `.grad` after a batch is that batch's. By formula nothing is recorded for autograd, and no layer draws
-    at random: `draws` says whether one may.
+    After a batch, `.grad` holds that batch's gradient. No context (such as `no_grad`) is open across a yield.
+
+    Args:
+        state: The model, the optimizer and the position; it is updated in place.
+        batches: `batches(epoch, start)` returns the batches `(x, targets)` of an epoch from batch `start` on.
+        predict: Step 2, from `x` to logits.
+        loss_func: Step 3.
+        calculate_gradient: Step 4.
+        step: Step 5.
+        validate: Returns the validation loss and the metrics; called after each epoch.
+        stop: Step 7.
+        schedule: The factor of the learning rate for each batch.
+        batches_per_epoch: The number of batches in an epoch, if known.
+        draws: Whether autograd records and layers may draw random numbers; neither happens if the gradient comes from
+            a formula.
+
+    Yields:
+        A `Batch` after each batch and an `Epoch` after each epoch.
 
     Raises:
-        TrainingError: the loader has no batches, or none for a second epoch.
-        ShapeError: model and batch, or predictions and targets, do not go together.
+        TrainingError: The loader has no batches, or none for a second epoch.
+        ShapeError: Model and batch, or predictions and targets, do not fit together.
     """
     model, optimizer = state.model, state.optimizer
     total = stop.total(batches_per_epoch, state.fit_position)
@@ -80,8 +95,8 @@ def stream(
             upcoming = None
             if not state.seen and state.epoch:
                 raise TrainingError(
-                    f"The training loader is used up: epoch {state.epoch + 1} needs its batches once more.",
-                    hint="Give a DataLoader or a list of batches, which can be gone through again.",
+                    f"The training loader is exhausted: epoch {state.epoch + 1} needs its batches again.",
+                    hint="Give a DataLoader or a list of batches, which can be iterated more than once.",
                 )
             if not state.seen:
                 raise TrainingError("The training loader has no batches.", hint="Give it at least one (x, y).")
@@ -97,11 +112,24 @@ def stream(
 def batches_from(
     loader: Iterable[Any], seed: int, epoch: int, start: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of one epoch of any loader, from batch `start` on.
+    """Yield the batches of one epoch of any loader, from batch `start` on.
 
-    A loader with `epoch_batches(seed, epoch, start)`, as ours, enters the epoch there. Any other is iterated and its
-    first batches are dropped; what it draws from torch's global generator, or from one it was given, is drawn from
-    (seed, epoch, position), so that its order repeats exactly where it has no worker processes.
+    A loader with `epoch_batches(seed, epoch, start)`, such as `Batches`, starts there. Any other is iterated from its
+    beginning, and the batches before `start` are dropped. Random numbers that it draws from torch's global generator,
+    or from its own, depend only on (seed, epoch, position), so its order repeats exactly if it has no worker processes.
+
+    Args:
+        loader: Any iterable of `(x, y)`.
+        seed: The seed of the run.
+        epoch: The epoch, from 0.
+        start: The first batch to yield, from 0.
+        device: Where the tensors go.
+
+    Yields:
+        Pairs of tensors on the device.
+
+    Raises:
+        DataError: A batch is not a pair of tensors.
     """
     enter = getattr(loader, "epoch_batches", None)
     if enter is not None:
@@ -123,46 +151,60 @@ def batches_from(
 
 
 def pair(batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The x and y of a batch, on the device.
+    """Return the x and y of a batch, on the device.
+
+    Args:
+        batch: What a loader yields.
+        device: Where the tensors go.
+
+    Returns:
+        Two tensors.
 
     Raises:
-        DataError: it is no pair of tensors.
+        DataError: The batch is not a pair of tensors.
     """
     try:
         x, y = batch
         return x.to(device), y.to(device)
     except (TypeError, ValueError, AttributeError) as error:
-        many = len(batch) if isinstance(batch, (tuple, list)) else 0
-        what = f"has {many} parts" if many not in (0, 2) else f"is {_in_words(batch)}"
+        parts = len(batch) if isinstance(batch, (tuple, list)) else 0
+        what = f"has {parts} parts" if parts not in (0, 2) else f"is {_in_words(batch)}"
         raise DataError(
-            f"A batch {what}, and must be a pair of tensors (x, y).",
-            hint="A DataLoader over list(zip(x, y)) gives such; torch.from_numpy(array) makes a tensor of an array.",
+            f"A batch {what}; it must be a pair of tensors (x, y).",
+            hint="Use a DataLoader over list(zip(x, y)); torch.from_numpy(array) turns an array into a tensor.",
         ) from error
 
 
 def _in_words(batch: Any) -> str:
-    """What a batch is, by the types of its parts."""
+    """Name the type of a batch, or the types of its parts."""
     if isinstance(batch, (tuple, list)):
         return f"({', '.join(type(part).__name__ for part in batch)})"
     return type(batch).__name__
 
 
 def begin_epoch_anew_if_needed(loader: Iterable[Any], state: State) -> str | None:
-    """Take up a saved state that lies within an epoch of a loader; says what that costs, if anything.
+    """Prepare to resume a saved state in the middle of an epoch, and say what that costs.
 
-    Ours are entered at any batch. One without worker processes gives its first batches once more, to be dropped. What
-    worker processes or a stream would give cannot be given again: there the epoch begins anew, with the parameters as
-    they are.
+    Our own loaders can start at any batch. A loader without worker processes repeats its first batches, which are
+    dropped. Worker processes and streams cannot repeat what they gave: there the epoch starts over, and the parameters
+    stay as they are.
+
+    Args:
+        loader: The training loader.
+        state: The saved state; its position is set to 0 if the epoch starts over.
+
+    Returns:
+        A sentence about the cost, or None if there is none.
     """
     if not state.position or hasattr(loader, "epoch_batches"):
         return None
     dataset = getattr(loader, "dataset", None)
     if not getattr(loader, "num_workers", 0) and not isinstance(dataset, torch.utils.data.IterableDataset):
-        return f"The loader gives the {state.position:,} batches of this epoch that were done once more, to be dropped."
+        return f"The loader repeats the {state.position:,} batches of this epoch that are done, and they are dropped."
     state.position, state.seen, state.loss_sum = 0, 0, torch.zeros_like(state.loss_sum)
     return (
-        "The loader has worker processes, or is a stream, and cannot be entered within an epoch: "
-        f"epoch {state.epoch + 1} begins anew, with the parameters as they are."
+        "The loader has worker processes or is a stream, so it cannot start in the middle of an epoch: "
+        f"epoch {state.epoch + 1} starts over, and the parameters stay as they are."
     )
 
 
@@ -170,13 +212,22 @@ _AS_IT_IS = contextlib.nullcontext()
 
 
 def _drawn_at(state: State, device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Inside, random layers draw what they draw at this place of training."""
+    """Make random layers draw the numbers that belong to this batch of this epoch, inside the context."""
     return drawn_from(seed_of(state.seed, state.epoch, state.position, LAYERS), device)
 
 
 @contextlib.contextmanager
 def drawn_from(seed: int, device: torch.device, own: Sequence[torch.Generator] = ()) -> Iterator[None]:
-    """Inside, torch's global generators and those of `own` start at `seed`; outside, they are as they were."""
+    """Seed torch's global generators, and others, inside the context; restore them afterward.
+
+    Args:
+        seed: The seed.
+        device: An accelerator's own generator is seeded too.
+        own: More generators, each seeded from `seed` and its own initial seed.
+
+    Yields:
+        Nothing.
+    """
     before = [(generator, generator.get_state()) for generator in (torch.default_generator, *own)]
     torch.default_generator.manual_seed(seed)
     for generator in own:
@@ -188,15 +239,15 @@ def drawn_from(seed: int, device: torch.device, own: Sequence[torch.Generator] =
     try:
         yield
     finally:
-        for generator, was in before:
-            generator.set_state(was)
+        for generator, generator_before in before:
+            generator.set_state(generator_before)
         if accelerator is not None:
             accelerator.set_rng_state(accelerator_before)
 
 
 def _generators_of(loader: Any) -> list[torch.Generator]:
-    """The generators that PyTorch's DataLoader and its samplers draw from where they were given some."""
+    """Return the generators that a DataLoader and its samplers were given, each once."""
     batch_sampler = getattr(loader, "batch_sampler", None)
-    places = (loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None))
-    found = {id(g): g for place in places if isinstance(g := getattr(place, "generator", None), torch.Generator)}
-    return list(found.values())
+    owners = (loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None))
+    by_id = {id(g): g for owner in owners if isinstance(g := getattr(owner, "generator", None), torch.Generator)}
+    return list(by_id.values())

@@ -1,4 +1,4 @@
-"""State: everything a run is, in one object that can be written down and taken up again exactly."""
+"""State: everything that training changes, in one object that can be saved and resumed exactly."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from torch import Tensor, nn
 from ..errors import TrainingError
 from ..records import history
 from ..records.events import Epoch
-from .stop import Progress
+from .stop import Progress, Reason, code_of
 
 
 @dataclass
 class State:
-    """Everything a run is: parameters, optimizer, position, history, the figures under way, the best parameters so far.
+    """A run in progress: parameters, optimizer, position, history, running sums, and the best parameters so far.
 
-    `tensors()` and `facts()` give it as named tensors and as plain numbers and words; `restore` takes both back. What
-    grows with the run is a tensor, so that the facts stay small.
+    `tensors()` and `facts()` return it as named tensors and as plain numbers and words; `restore` reads both back.
+    Everything that grows with the run is a tensor, so that the facts stay small.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     seed: int
     lr: float
-    epoch: int = 0  # epochs done, which is also the number (from 0) of the one under way
-    position: int = 0  # batches done of the epoch under way
+    epoch: int = 0  # epochs done, which is also the index (from 0) of the current epoch
+    position: int = 0  # batches done in the current epoch
     batch: int = 0  # batches done in all
-    seen: int = 0  # pictures seen in the epoch under way
+    seen: int = 0  # pictures seen in the current epoch
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))  # over those pictures
     last_loss: Tensor | None = None
     history: list[Epoch] = field(default_factory=list)
     seconds: float = 0.0
-    fit_epoch: int = 0  # where the present fit began
+    fit_epoch: int = 0  # where the current fit began
     fit_position: int = 0
     fit_batch: int = 0
     fit_seconds: float = 0.0
-    stopped: str | None = None  # why the last fit ended; None while one is under way
+    stopped: str | None = None  # why the last fit ended, a `Reason`; None while one is under way
     changes: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0  # the epoch that `best` is of; 0: none was kept
+    best_epoch: int = 0  # the epoch that `best` comes from; 0 if none was kept
     best: dict[str, Tensor] = field(default_factory=dict)  # parameters and buffers by name
 
     def begin_fit(self) -> None:
-        """Count epochs, batches and seconds from here."""
+        """Start a fit: count its epochs, batches and seconds from here."""
         self.fit_epoch, self.fit_position, self.fit_batch = self.epoch, self.position, self.batch
         self.fit_seconds, self.stopped, self.last_loss = self.seconds, None, None
 
     def progress(self) -> Progress:
-        """What a stop rule may look at."""
+        """Return what a stop rule may look at, counted since the fit began."""
         return Progress(
             self.epoch - self.fit_epoch,
             self.batch - self.fit_batch,
@@ -62,15 +62,21 @@ class State:
         )
 
     def _read_last_loss(self) -> float | None:
+        """Return the loss of the last batch as a number, which waits for the device."""
         return None if self.last_loss is None else float(self.last_loss)
 
     @property
     def fit_history(self) -> list[Epoch]:
-        """The epochs of the present or last fit."""
+        """The epochs of the current or last fit."""
         return self.history[self.fit_epoch :]
 
     def count_batch(self, loss: Tensor, size: int) -> None:
-        """One more batch is done."""
+        """Record that one more batch is done.
+
+        Args:
+            loss: The mean loss of the batch, a scalar without a graph.
+            size: The number of its pictures.
+        """
         self.position += 1
         self.batch += 1
         self.seen += size
@@ -78,7 +84,17 @@ class State:
         self.last_loss = loss
 
     def count_epoch(self, valid_loss: float | None, metrics: Mapping[str, float], lr: float, seconds: float) -> Epoch:
-        """One more epoch is done; the figures of the next begin at zero."""
+        """Record that one more epoch is done, and reset the counts for the next.
+
+        Args:
+            valid_loss: The validation loss, if there is one.
+            metrics: The metrics by name.
+            lr: The learning rate of the last batch.
+            seconds: How long the epoch took, with its validation.
+
+        Returns:
+            The epoch, which is now the last of `history`.
+        """
         train_loss = float(self.loss_sum) / self.seen
         event = Epoch(self.epoch + 1, train_loss, valid_loss, dict(metrics), lr, seconds)
         self.history.append(event)
@@ -87,14 +103,18 @@ class State:
         return event
 
     def keep_if_best(self) -> None:
-        """Keep a copy of the parameters if the last epoch has the lowest validation loss so far."""
+        """Copy the parameters to `best` if the last epoch has the lowest validation loss so far."""
         losses = [math.inf if epoch.valid_loss is None else epoch.valid_loss for epoch in self.history]
         if losses and losses[-1] < (losses[self.best_epoch - 1] if self.best_epoch else math.inf):
             self.best_epoch = len(losses)
             self.best = copy.deepcopy(self.model.state_dict())
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor by a name: the model's, the best ones, the optimizer's, figures. Views, not copies."""
+        """Return every tensor by name: of the model, the best parameters, the optimizer and the history.
+
+        Returns:
+            Views, not copies.
+        """
         named = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             for name, value in state.items():
@@ -105,7 +125,7 @@ class State:
         return {**named, **{name: torch.from_numpy(array) for name, array in history.to_arrays(self.history).items()}}
 
     def facts(self) -> dict[str, Any]:
-        """All the rest, as numbers and words that JSON can hold."""
+        """Return everything else, as numbers and words that JSON can hold."""
         optimizer = self.optimizer.state_dict()
         plain = {
             f"{index}.{name}": value
@@ -116,16 +136,21 @@ class State:
         counts = {name: getattr(self, name) for name in _COUNTS}
         return {
             **counts,
+            "stopped_code": code_of(self.stopped),
             "metrics": history.metric_names(self.history),
             "changes": self.changes,
             "optimizer": {"name": type(self.optimizer).__name__, "groups": optimizer["param_groups"], "plain": plain},
         }
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Take the place of what `tensors` and `facts` describe, or stay as it is.
+        """Read back a saved state. If anything does not fit, nothing changes.
+
+        Args:
+            tensors: What `tensors()` returned.
+            facts: What `facts()` returned.
 
         Raises:
-            TrainingError: they belong to another model or optimizer, or to none.
+            TrainingError: They are damaged, or belong to another model or optimizer.
         """
         parameters, best = _without_prefix("model.", tensors), _without_prefix("best.", tensors)
         try:
@@ -139,11 +164,11 @@ class State:
             changes = [{"at_batch": int(c["at_batch"]), "lr": float(c["lr"])} for c in facts["changes"]]
             epochs = history.from_arrays(tensors, facts["metrics"])
             if len(epochs) != counts["epoch"] or not counts["best_epoch"] <= counts["epoch"]:
-                raise ValueError(f"there are {len(epochs)} epochs in its history and {counts['epoch']} were done")
+                raise ValueError(f"its history has {len(epochs)} epochs, but {counts['epoch']} were done")
             self.optimizer.load_state_dict(optimizer)
         except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
             raise TrainingError(
-                f"What was saved does not fit this learner: {error}",
+                f"The saved state does not fit this learner: {error}",
                 hint="Load it into a learner with the same model and optimizer.",
             ) from error
         self.model.load_state_dict(parameters)
@@ -151,13 +176,15 @@ class State:
         self.best = {name: tensor.to(device).clone() for name, tensor in best.items()}
         for name, value in counts.items():
             setattr(self, name, value)
+        if self.stopped is not None:
+            self.stopped = Reason(self.stopped, str(facts.get("stopped_code") or ""))
         self.loss_sum, self.last_loss, self.changes, self.history = loss_sum, None, changes, epochs
 
     def _optimizer_state(self, tensors: Mapping[str, Tensor], saved: Mapping[str, Any]) -> dict[str, Any]:
-        """The optimizer's state as `load_state_dict` takes it, held against what a step of this optimizer leaves.
+        """Return the saved optimizer's state for `load_state_dict`, after comparing it with a step of this optimizer.
 
         Raises:
-            ValueError: another optimizer, other settings, or tensors of other shapes.
+            ValueError: The optimizer, its settings, or the shapes of its tensors differ.
         """
         _refuse_difference("the optimizer", type(self.optimizer).__name__, saved["name"])
         groups = [{key: _from_json(value) for key, value in group.items()} for group in saved["groups"]]
@@ -172,17 +199,17 @@ class State:
         for parameter in model.parameters():
             parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
         trial.step()
-        wanted = trial.state_dict()["state"]
+        expected = trial.state_dict()["state"]
         for index, values in state.items():
             for key, value in values.items():
-                like = wanted.get(index, {}).get(key)
+                like = expected.get(index, {}).get(key)
                 fits = (
                     isinstance(value, Tensor) and value.shape == like.shape
                     if isinstance(like, Tensor)
                     else _kind(value) == _kind(like)
                 )
                 if not fits:
-                    raise ValueError(f"the optimizer's {key} of parameter {index} is not what it can be")
+                    raise ValueError(f"the optimizer's {key} of parameter {index} is not valid")
         return {"state": state, "param_groups": groups}
 
 
@@ -202,10 +229,10 @@ _COUNTS = (
 
 
 def _checked_count(name: str, value: Any) -> Any:
-    """A count from outside: no negative number, and words where the state has words.
+    """Return a count from a file if it has the right type and is not negative.
 
     Raises:
-        ValueError: something else.
+        ValueError: It does not.
     """
     if name == "stopped":
         fits = value is None or isinstance(value, str)
@@ -219,26 +246,28 @@ def _checked_count(name: str, value: Any) -> Any:
 
 
 def _kind(value: Any) -> str:
-    """A number, a truth value, nothing, or another type: what a setting from a file must share with the one here."""
+    """Return the kind of a setting, which must be the same in a file and here: "number", or the name of its type."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return "number" if is_number else type(value).__name__
 
 
 def _kinds(group: Mapping[str, Any]) -> dict[str, str]:
+    """Return the kind of each setting."""
     return {key: _kind(value) for key, value in group.items()}
 
 
 def _from_json(value: Any) -> Any:
-    """A setting of an optimizer as it was: JSON makes lists of tuples such as Adam's betas."""
+    """Restore a setting of an optimizer from JSON, which turns tuples such as Adam's betas into lists."""
     return tuple(value) if isinstance(value, list) and value and isinstance(value[0], float) else value
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _refuse_difference(what: str, own: Any, saved: Any) -> None:
-    """Raise the ValueError that `restore` puts in words."""
+    """Raise a ValueError, which `restore` reports, if the two values differ."""
     if own == saved:
         return
     if isinstance(own, dict):
@@ -248,4 +277,5 @@ def _refuse_difference(what: str, own: Any, saved: Any) -> None:
 
 
 def _without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names have this prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,7 +1,7 @@
-"""Step 5, step: move each parameter a little downhill. Optimizers, and schedules for the learning rate.
+"""Step 5, step: move each parameter a little downhill, with an optimizer and a schedule for its learning rate.
 
-`SGD` and `Muon` are written out here; any class of `torch.optim` that needs no closure serves too. A schedule is a pure
-function of how far training is, `(batch, total) -> factor of the learning rate`, and has no state of its own.
+`SGD` and `Muon` are written out here; any class of `torch.optim` that needs no closure works too. A schedule is a pure
+function `(batch, total) -> factor of the learning rate`: batches done and batches in all. It has no state of its own.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Schedule = Callable[[int, int | None], float]
 
 
 def _without_compiler(name: str) -> Any:
-    """A method of PyTorch's optimizers without the guard that imports a compiler when it is first called (0.6 s)."""
+    """Return a method of PyTorch's optimizers without the guard whose first call imports a compiler (0.6 s)."""
     method = getattr(torch.optim.Optimizer, name)
     return getattr(method, "__wrapped__", method)
 
 
 class _Optimizer(torch.optim.Optimizer):
-    """What ours have in common: PyTorch's methods without what is not needed."""
+    """The base of our optimizers: PyTorch's methods without the guards that they do not need."""
 
     add_param_group = _without_compiler("add_param_group")
     state_dict = _without_compiler("state_dict")
@@ -42,11 +42,18 @@ class SGD(_Optimizer):
     """Stochastic gradient descent: p = p - lr * gradient, with momentum, weight decay and Nesterov's look-ahead.
 
     With momentum the step is a velocity, v = momentum * v + gradient (Sutskever et al., "On the importance of
-    initialization and momentum in deep learning", 2013, in PyTorch's form). Weight decay adds weight_decay * p to
-    the gradient. The numbers are those of `torch.optim.SGD`.
+    initialization and momentum in deep learning", 2013, in PyTorch's form). The numbers equal those of
+    `torch.optim.SGD`.
+
+    Args:
+        params: The parameters, or groups of them, as PyTorch's optimizers take them.
+        lr: The learning rate.
+        momentum: The share of the velocity that stays from one batch to the next.
+        weight_decay: This number times the parameter is added to its gradient.
+        nesterov: Whether to look ahead: to use the gradient plus momentum times the new velocity.
 
     Raises:
-        UsageError: a negative setting, or Nesterov without momentum.
+        UsageError: A setting is negative, or Nesterov comes without momentum.
     """
 
     @instead_of(mom="Call it momentum.", wd="Call it weight_decay.")
@@ -61,25 +68,32 @@ class SGD(_Optimizer):
         for name, value in {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}.items():
             given: Any = value
             if not isinstance(given, numbers.Real) or not float(given) >= 0:
-                raise UsageError(f"{name} is {value!r}, and must be 0 or more.", hint="Try lr=0.1, momentum=0.9.")
+                raise UsageError(f"{name} is {value!r}; it must be 0 or more.", hint="Try lr=0.1, momentum=0.9.")
         if nesterov and not momentum:
             raise UsageError("nesterov needs momentum.", hint="Try momentum=0.9.")
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov})
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Move every parameter that has a gradient; a closure is called before, and what it gives is given back."""
+        """Move every parameter that has a gradient.
+
+        Args:
+            closure: Called first, if given, to calculate the loss and its gradient again.
+
+        Returns:
+            The loss that the closure returned, or None.
+        """
         loss = _loss_of(closure)
         for group in self.param_groups:
             lr, momentum, weight_decay = group["lr"], group["momentum"], group["weight_decay"]
-            for known in group["params"]:
-                if known.grad is None:
+            for original in group["params"]:
+                if original.grad is None:
                     continue
-                # The same memory without a record for autograd, at a tenth of what no_grad() takes.
-                parameter, gradient = known.detach(), known.grad.detach()
+                # The same memory, not recorded by autograd, in a tenth of the time of no_grad().
+                parameter, gradient = original.detach(), original.grad.detach()
                 if weight_decay:
                     gradient = gradient.add(parameter, alpha=weight_decay)
                 if momentum:
-                    state = self.state[known]
+                    state = self.state[original]
                     if "momentum_buffer" in state:
                         velocity = state["momentum_buffer"].mul_(momentum).add_(gradient)
                     else:
@@ -90,15 +104,23 @@ class SGD(_Optimizer):
 
 
 class Muon(_Optimizer):
-    """Momentum made orthogonal for the filters of convolutions, AdamW for all other parameters.
+    """Orthogonalized momentum for the filters of convolutions, AdamW for all other parameters.
 
-    A step of a filter bank moves every direction of its output alike, where the gradient alone would move a few
-    (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024). It is scaled to the size of
-    AdamW's, so that one rate and one weight decay serve both (Liu et al., "Muon is scalable for LLM training", 2025).
-    PyTorch's own takes matrices only.
+    A step moves a filter bank equally in every direction of its output, where the gradient alone would favor a few
+    (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024). Steps are scaled to the size of
+    AdamW's, so that one learning rate and one weight decay suit both (Liu et al., "Muon is scalable for LLM training",
+    2025). PyTorch's own Muon takes only matrices.
+
+    Args:
+        params: The parameters, or groups of them, as PyTorch's optimizers take them.
+        lr: The learning rate.
+        momentum: The share of the average gradient that stays from one batch to the next, for filters.
+        betas: The same for AdamW's averages of the gradient and of its square.
+        eps: Added to AdamW's divisor.
+        weight_decay: In each step, parameters shrink by the learning rate times this share.
 
     Raises:
-        UsageError: a setting out of its range.
+        UsageError: A setting is out of its range.
     """
 
     def __init__(
@@ -115,13 +137,20 @@ class Muon(_Optimizer):
             given: Any = value
             least = isinstance(given, numbers.Real) and float(given) >= 0
             if not least or (name in shares and not float(given) < 1):
-                limits = "at least 0 and under 1" if name in shares else "0 or more"
-                raise UsageError(f"{name} is {value!r}, and must be {limits}.", hint="Try lr=0.01, momentum=0.95.")
+                limits = "at least 0 and less than 1" if name in shares else "0 or more"
+                raise UsageError(f"{name} is {value!r}; it must be {limits}.", hint="Try lr=0.01, momentum=0.95.")
         settings = {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, settings)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Move every parameter that has a gradient; a closure is called before, and what it gives is given back."""
+        """Move every parameter that has a gradient.
+
+        Args:
+            closure: Called first, if given, to calculate the loss and its gradient again.
+
+        Returns:
+            The loss that the closure returned, or None.
+        """
         loss = _loss_of(closure)
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -133,7 +162,7 @@ class Muon(_Optimizer):
 
 
 def _loss_of(closure: Callable[[], Any] | None) -> Any:
-    """What PyTorch's closures are for: the loss, calculated again, with its gradient."""
+    """Call a closure, as PyTorch's optimizers do to calculate loss and gradient again; return its loss."""
     if closure is None:
         return None
     with torch.enable_grad():
@@ -141,7 +170,7 @@ def _loss_of(closure: Callable[[], Any] | None) -> Any:
 
 
 def _step_of_filters(filters: Tensor, gradient: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -> None:
-    """Nesterov's momentum, made orthogonal."""
+    """Move a filter bank by Nesterov's momentum, made orthogonal."""
     if "momentum_buffer" not in state:
         state["momentum_buffer"] = torch.zeros_like(filters)
     average = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
@@ -151,7 +180,7 @@ def _step_of_filters(filters: Tensor, gradient: Tensor, state: dict[str, Any], g
 
 
 def _step_of_adamw(parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: Mapping[str, Any]) -> None:
-    """Loshchilov and Hutter, "Decoupled weight decay regularization" (2019)."""
+    """Move a parameter as AdamW does (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019)."""
     if not state:
         state |= {"step": 0, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
     state["step"] += 1
@@ -164,9 +193,15 @@ def _step_of_adamw(parameter: Tensor, gradient: Tensor, state: dict[str, Any], g
 
 
 def orthogonal(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
-    """A matrix of the same directions, whose singular values are all near 1 (between 0.7 and 1.2, but tiny ones).
+    """Bring all singular values of a matrix near 1: between 0.7 and 1.2, except for tiny ones.
 
-    By a Newton-Schulz iteration of fifth order with Jordan's coefficients, which needs products of matrices only.
+    A Newton-Schulz iteration of fifth order with Jordan's coefficients needs only products of matrices.
+
+    Args:
+        matrix: Any matrix.
+
+    Returns:
+        A new matrix with the same singular directions.
     """
     x = matrix.t() if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / x.norm().clamp(min=1e-7)
@@ -177,19 +212,25 @@ def orthogonal(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows col
 
 
 def optimizer_named(name: str) -> Callable[..., torch.optim.Optimizer]:
-    """`SGD` or `Muon` of ours, or the class of `torch.optim` with this name.
+    """Return an optimizer by its name.
+
+    Args:
+        name: "SGD" or "Muon" for our own, otherwise a class of `torch.optim`.
+
+    Returns:
+        The class, to be called with parameters and `lr`.
 
     Raises:
-        UsageError: there is none, or it needs what training here does not give.
+        UsageError: No such optimizer exists, or it needs something that training does not provide.
     """
     if name in OURS:
         return OURS[name]
-    found = getattr(torch.optim, name, None)
-    if found is not None and name in UNFIT:
-        raise UsageError(f"{name} does not fit here: it {UNFIT[name]}.", hint="Use SGD or AdamW.")
-    if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
-        raise UsageError(f"There is no optimizer {name!r} for this.", hint=nearest(name, OPTIMIZERS))
-    return found
+    optimizer = getattr(torch.optim, name, None)
+    if optimizer is not None and name in UNFIT:
+        raise UsageError(f"{name} cannot be used here: it {UNFIT[name]}.", hint="Use SGD or AdamW.")
+    if not (isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer)):
+        raise UsageError(f"There is no optimizer named {name!r}.", hint=nearest(name, OPTIMIZERS))
+    return optimizer
 
 
 OURS: dict[str, Callable[..., torch.optim.Optimizer]] = {"SGD": SGD, "Muon": Muon}
@@ -207,11 +248,18 @@ OPTIMIZERS = ("SGD", "Muon", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RA
 
 
 def plain(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
-    """A step of the optimizer; of ours without the record that PyTorch keeps for its profiler, which takes as long.
+    """Return step 5: the optimizer's step as it is.
 
-    Hooks on a step are called all the same.
+    For our SGD it leaves out the record that PyTorch keeps for its profiler, which takes as long as the step itself.
+    Hooks on a step are still called.
+
+    Args:
+        optimizer: Any optimizer.
+
+    Returns:
+        A function without arguments.
     """
-    if type(optimizer) is not SGD or "step" in vars(optimizer):  # a scheduler of PyTorch's puts its own there
+    if type(optimizer) is not SGD or "step" in vars(optimizer):  # PyTorch's schedulers put their own step there
         return optimizer.step
     bare = functools.partial(getattr(SGD.step, "__wrapped__", SGD.step), optimizer)
     hooks = (
@@ -224,15 +272,23 @@ def plain(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
 
 
 def clipped(optimizer: torch.optim.Optimizer, model: nn.Module, clip: float) -> Callable[[], Any]:
-    """A step that first shortens the gradient, all parameters together, to a norm of at most `clip`.
+    """Return step 5 with gradient clipping: the gradient of all parameters together is shortened first.
 
     Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks" (2013).
 
+    Args:
+        optimizer: Any optimizer.
+        model: The model that it trains.
+        clip: The largest norm that the gradient may have.
+
+    Returns:
+        A function without arguments.
+
     Raises:
-        UsageError: a norm that is not positive.
+        UsageError: `clip` is not positive.
     """
     if not clip > 0:
-        raise UsageError(f"clip is {clip}, and must be more than 0.", hint="Try clip=1, or leave it out.")
+        raise UsageError(f"clip is {clip}; it must be more than 0.", hint="Try clip=1, or leave it out.")
     parameters = list(model.parameters())
 
     def step() -> None:
@@ -243,26 +299,42 @@ def clipped(optimizer: torch.optim.Optimizer, model: nn.Module, clip: float) -> 
 
 
 def constant(batch: int, total: int | None) -> float:
-    """The learning rate as it is, all the way."""
+    """Keep the learning rate as it is.
+
+    Args:
+        batch: Batches done.
+        total: Batches in all, if known.
+
+    Returns:
+        1.
+    """
     return 1.0
 
 
 def one_cycle(div: float = 25.0, div_final: float = 1e5, pct_start: float = 0.25) -> Schedule:
-    """Up from 1/div to 1 in the first `pct_start` of the batches, then down to 1/div_final, both as half a cosine.
+    """Return a schedule that rises to the full learning rate and falls again, each time along half a cosine.
 
-    Smith and Topin, "Super-convergence" (2017); the shape and the defaults are fastai's `fit_one_cycle`.
+    Smith and Topin, "Super-convergence" (2017); the shape and the defaults are those of fastai's `fit_one_cycle`.
+
+    Args:
+        div: Training starts at the learning rate divided by this.
+        div_final: Training ends at the learning rate divided by this.
+        pct_start: The share of the batches in which the rate rises.
+
+    Returns:
+        The schedule.
 
     Raises:
-        UsageError: divisors that are not positive, or a share that is not between 0 and 1.
+        UsageError: A divisor is not positive, or the share is not between 0 and 1.
     """
     if not (div > 0 and div_final > 0 and 0 <= pct_start <= 1):
         raise UsageError(
             f"one_cycle cannot have div={div}, div_final={div_final}, pct_start={pct_start}.",
-            hint="Divisors are positive, and pct_start is between 0 and 1.",
+            hint="div and div_final must be positive, and pct_start between 0 and 1.",
         )
 
     def factor(batch: int, total: int | None) -> float:
-        done = batch / max(_known(total) - 1, 1)
+        done = batch / max(_required(total) - 1, 1)
         if done < pct_start or pct_start == 1:
             return _half_cosine(1 / div, 1.0, done / pct_start)
         return _half_cosine(1.0, 1 / div_final, (done - pct_start) / (1 - pct_start))
@@ -271,21 +343,33 @@ def one_cycle(div: float = 25.0, div_final: float = 1e5, pct_start: float = 0.25
 
 
 def cosine(batch: int, total: int | None) -> float:
-    """From the full learning rate at the first batch down to zero after the last, as half a cosine.
+    """Lower the learning rate along half a cosine, from full at the first batch to zero after the last.
 
     Loshchilov and Hutter, "SGDR" (2017), without restarts.
+
+    Args:
+        batch: Batches done.
+        total: Batches in all.
+
+    Returns:
+        The factor of the learning rate, in [0, 1].
+
+    Raises:
+        UsageError: `total` is None.
     """
-    return _half_cosine(1.0, 0.0, batch / _known(total))
+    return _half_cosine(1.0, 0.0, batch / _required(total))
 
 
 SCHEDULES: dict[str, Schedule] = {"constant": constant, "one_cycle": one_cycle(), "cosine": cosine}
 
 
 def _half_cosine(start: float, end: float, done: float) -> float:
+    """Return the value between `start` and `end` after this share of half a cosine."""
     return end + (start - end) * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0))) / 2
 
 
-def _known(total: int | None) -> int:
+def _required(total: int | None) -> int:
+    """Return the number of batches, or raise a UsageError if nobody knows it."""
     if total is None:
         raise UsageError(
             "This schedule needs to know when training will end.",

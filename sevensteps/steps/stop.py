@@ -1,7 +1,7 @@
-"""Step 7, stop: when to stop, and why it stopped, in words.
+"""Step 7, stop: decide when to stop, and say why in words.
 
-A rule looks at how far training is and gives a reason to stop, or None. Rules are pure functions of what has happened,
-without a state of their own; they combine with `|` (the first that holds) and `&` (all must hold).
+A rule looks at the progress so far and returns a reason to stop, or None. Rules are pure functions of what has
+happened and have no state of their own. They combine with `|` (any of them stops) and `&` (all must agree).
 
     stop = after(epochs=15) | when_flat("valid_loss", patience=3)
 """
@@ -16,20 +16,48 @@ from ..errors import UsageError, nearest
 from ..records.events import Epoch
 
 
+class Reason(str):
+    """Why training ended: words for people, which carry a `code` for programs.
+
+    The code is "epochs", "batches", "seconds", "flat", "reached", "not_finite", "interrupted", or "rule" for a rule of
+    your own; `&` joins codes with "+". It is empty for a run that was saved before there were codes.
+    """
+
+    __slots__ = ("code",)
+    code: str
+
+    def __new__(cls, words: str, code: str = "rule") -> Reason:
+        reason = super().__new__(cls, words)
+        reason.code = code
+        return reason
+
+
+def code_of(reason: str | None) -> str | None:
+    """Return the code of a reason to stop.
+
+    Args:
+        reason: What a stop rule gave; None while training goes on.
+
+    Returns:
+        Its code; "rule" for plain words; None for None.
+    """
+    return None if reason is None else reason.code if isinstance(reason, Reason) else "rule"
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a fit is: what a stop rule may look at. All counts are since the fit began."""
+    """The progress of a fit, which is all that a stop rule may look at. All counts start when the fit begins."""
 
     epochs: int
     batches: int
     seconds: float
     history: Sequence[Epoch]
-    loss: Callable[[], float | None]  # of the last batch; calling it waits for the device
+    loss: Callable[[], float | None]  # the loss of the last batch; calling it waits for the device
 
 
 @dataclass(frozen=True)
 class StopRule:
-    """`reason(progress)` says why to stop now, or None; `epochs` and `batches` bound the fit where the rule does."""
+    """A rule: `reason(progress)` returns why to stop now, or None. `epochs` and `batches` are upper bounds, if any."""
 
     reason: Callable[[Progress], str | None]
     epochs: int | None = None
@@ -44,7 +72,7 @@ class StopRule:
     def __and__(self, other: StopRule) -> StopRule:
         def both(progress: Progress) -> str | None:
             first, second = self.reason(progress), other.reason(progress)
-            return f"{first}, and {second}" if first and second else None
+            return Reason(f"{first}, and {second}", f"{code_of(first)}+{code_of(second)}") if first and second else None
 
         bounded = [rule for rule in (self, other) if rule.epochs is None and rule.batches is None]
         if bounded:  # a rule that may never hold leaves both unbounded
@@ -52,7 +80,15 @@ class StopRule:
         return StopRule(both, _most(self.epochs, other.epochs), _most(self.batches, other.batches))
 
     def total(self, batches_per_epoch: int | None, done_in_first: int = 0) -> int | None:
-        """How many batches the fit has at most, where the rule and the loader say; the first epoch may be part done."""
+        """Return the largest number of batches that the fit can have.
+
+        Args:
+            batches_per_epoch: The number of batches in an epoch, if the loader knows it.
+            done_in_first: Batches of the first epoch that are done already.
+
+        Returns:
+            The number, or None if neither the rule nor the loader bounds it.
+        """
         bounds = [self.batches] if self.batches is not None else []
         if self.epochs is not None and batches_per_epoch is not None:
             bounds.append(self.epochs * batches_per_epoch - done_in_first)
@@ -60,10 +96,18 @@ class StopRule:
 
 
 def after(*, epochs: int | None = None, batches: int | None = None, seconds: float | None = None) -> StopRule:
-    """Stop after a number of epochs, batches or seconds of this fit, whichever is first.
+    """Stop after a number of epochs, batches or seconds of this fit, whichever comes first.
+
+    Args:
+        epochs: The number of epochs.
+        batches: The number of batches.
+        seconds: The time of training and validation, in seconds.
+
+    Returns:
+        The rule.
 
     Raises:
-        UsageError: nothing given, or a number that is negative.
+        UsageError: Nothing is given, or a number is negative.
     """
     given = {"epochs": epochs, "batches": batches, "seconds": seconds}
     if all(value is None for value in given.values()):
@@ -74,11 +118,12 @@ def after(*, epochs: int | None = None, batches: int | None = None, seconds: flo
 
     def reason(progress: Progress) -> str | None:
         if epochs is not None and progress.epochs >= epochs:
-            return f"{_count(epochs, 'epoch')} {'was' if epochs == 1 else 'were'} asked for and done"
+            return Reason(f"{_count(epochs, 'epoch')} {'was' if epochs == 1 else 'were'} asked for and done", "epochs")
         if batches is not None and progress.batches >= batches:
-            return f"{_count(batches, 'batch', 'batches')} {'was' if batches == 1 else 'were'} asked for and done"
+            count = f"{_count(batches, 'batch', 'batches')} {'was' if batches == 1 else 'were'}"
+            return Reason(f"{count} asked for and done", "batches")
         if seconds is not None and progress.seconds >= seconds:
-            return f"the {seconds:g} seconds it was given are over"
+            return Reason(f"the {seconds:g} seconds it was given are over", "seconds")
         return None
 
     return StopRule(reason, epochs, batches)
@@ -87,82 +132,116 @@ def after(*, epochs: int | None = None, batches: int | None = None, seconds: flo
 def when_flat(
     name: str = "valid_loss", patience: int = 3, min_delta: float = 0.0, *, lower_is_better: bool | None = None
 ) -> StopRule:
-    """Stop when a figure has not improved by more than `min_delta` for `patience` epochs, or is not a number.
+    """Stop when a figure has not improved for some epochs, or is not a number.
 
-    What is called a loss or an error improves downwards, anything else upwards, unless `lower_is_better` says so.
+    Args:
+        name: "train_loss", "valid_loss" or the name of a metric.
+        patience: The number of epochs without an improvement.
+        min_delta: What counts as an improvement must be larger than this.
+        lower_is_better: The direction of improvement. By default it is down for names that end in "loss", "error" or
+            "error_rate", and up for all others.
+
+    Returns:
+        The rule.
 
     Raises:
-        UsageError: patience under 1.
+        UsageError: `patience` is less than 1.
     """
     if patience < 1:
-        raise UsageError(f"patience is {patience}, and must be 1 or more.", hint="Try patience=3.")
+        raise UsageError(f"patience is {patience}; it must be 1 or more.", hint="Try patience=3.")
     sign = _sign(name, lower_is_better)
 
     def reason(progress: Progress) -> str | None:
         if progress.history and math.isnan(figure(progress.history[-1], name)):
-            return f"{name} is no longer a number (nan) after epoch {progress.history[-1].number}"
+            words = f"{name} is no longer a number (nan) after epoch {progress.history[-1].number}"
+            return Reason(words, "not_finite")
         values = [sign * figure(epoch, name) for epoch in progress.history]
         best, since = math.inf, 0
         for value in values:
             best, since = (value, 0) if value < best - min_delta else (best, since + 1)
         if since >= patience:
-            return f"{name} has not improved for {_count(since, 'epoch')}"
+            return Reason(f"{name} has not improved for {_count(since, 'epoch')}", "flat")
         return None
 
     return StopRule(reason)
 
 
 def when_reached(name: str, value: float, *, lower_is_better: bool | None = None) -> StopRule:
-    """Stop when a figure reaches `value`: losses and errors from above, anything else from below; see `when_flat`."""
+    """Stop when a figure reaches a value: losses and errors from above, everything else from below.
+
+    Args:
+        name: "train_loss", "valid_loss" or the name of a metric.
+        value: The value to reach.
+        lower_is_better: The direction, as in `when_flat`.
+
+    Returns:
+        The rule.
+    """
     sign = _sign(name, lower_is_better)
 
     def reason(progress: Progress) -> str | None:
         if progress.history and sign * figure(progress.history[-1], name) <= sign * value:
-            return f"{name} has reached {value:g}: it is {figure(progress.history[-1], name):.4f}"
+            words = f"{name} has reached {value:g}: it is {figure(progress.history[-1], name):.4f}"
+            return Reason(words, "reached")
         return None
 
     return StopRule(reason)
 
 
 def when_not_finite() -> StopRule:
-    """Stop when the loss of a batch is infinite or not a number: nothing after it would mean anything."""
+    """Stop when the loss of a batch is infinite or not a number: nothing after it would mean anything.
+
+    Returns:
+        The rule.
+    """
 
     def reason(progress: Progress) -> str | None:
         loss = progress.loss()
         if loss is not None and not math.isfinite(loss):
-            return f"the loss became {loss} at batch {progress.batches}; a lower learning rate or clipping may help"
+            words = f"the loss became {loss} at batch {progress.batches}; a lower learning rate or clipping may help"
+            return Reason(words, "not_finite")
         return None
 
     return StopRule(reason)
 
 
 def figure(epoch: Epoch, name: str) -> float:
-    """A loss or metric of an epoch by its name.
+    """Return a loss or metric of an epoch by its name.
+
+    Args:
+        epoch: The epoch.
+        name: "train_loss", "valid_loss" or the name of a metric.
+
+    Returns:
+        The value.
 
     Raises:
-        UsageError: the epoch has no such figure.
+        UsageError: The epoch has no such figure.
     """
     figures = {"train_loss": epoch.train_loss, "valid_loss": epoch.valid_loss, **epoch.metrics}
     value = figures.get(name)
     if value is None:
-        known = [known for known, number in figures.items() if number is not None]
-        raise UsageError(f"An epoch has no {name!r} to stop by.", hint=nearest(name, known))
+        present = [other for other, number in figures.items() if number is not None]
+        raise UsageError(f"There is no figure named {name!r} to stop by.", hint=nearest(name, present))
     return value
 
 
 def _sign(name: str, lower_is_better: bool | None) -> int:
-    """1 for a figure that improves downwards, -1 for one that improves upwards."""
+    """Return 1 for a figure that improves downward, -1 for one that improves upward."""
     falls = name.endswith(("loss", "error", "error_rate")) if lower_is_better is None else lower_is_better
     return 1 if falls else -1
 
 
 def _count(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun, in the singular or the plural."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _least(one: int | None, other: int | None) -> int | None:
+    """Return the smaller bound, where None does not bound."""
     return other if one is None else one if other is None else min(one, other)
 
 
 def _most(one: int | None, other: int | None) -> int | None:
+    """Return the larger bound, or None if either does not bound."""
     return None if one is None or other is None else max(one, other)

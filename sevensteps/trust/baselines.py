@@ -15,7 +15,8 @@ from jaxtyping import Int64
 from ..base import files
 from ..base.device import computing_with
 from ..base.user_folders import cache_folder
-from ..data.images import Images, held_out
+from ..data.hold_out import held_out
+from ..data.images import Images
 from ..errors import SevenstepsError
 from ..records.scores import Score
 from .intervals import score

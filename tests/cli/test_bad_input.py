@@ -134,9 +134,9 @@ def test_for_a_program_an_error_is_one_object(
     ("typed", "words"),
     [
         ("--optimizer AdamV", ["'AdamV'", "Did you mean 'Adam'?"]),
-        ("--optimizer LBFGS", ["LBFGS does not fit here: it needs a closure"]),
+        ("--optimizer LBFGS", ["LBFGS cannot be used here: it needs a closure"]),
         ("--optimizer Muon --nesterov --momentum 0.9", ["Muon has no nesterov", "Set --no-nesterov."]),
-        ("--optimizer Optimizer", ["Optimizer does not fit here: it is abstract"]),
+        ("--optimizer Optimizer", ["Optimizer cannot be used here: it is abstract"]),
         ("--optimizer Adagrad --momentum 0.9", ["Adagrad has no momentum", "Set --momentum 0."]),
         ("--optimizer AdamW --momentum 0.9 --nesterov", ["AdamW has no nesterov", "Set --no-nesterov."]),
         ("--device cuda", ["no device cuda", "Use --device auto."]),

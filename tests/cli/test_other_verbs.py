@@ -172,7 +172,7 @@ def test_xray_says_when_the_pictures_are_others(
     ss.train(source, epochs=1, out=tmp_path / "run")
     write_idx(source, "train", [0, 1, 2] * 20, side=9)
     (source / "t10k-images-idx3-ubyte").unlink()
-    refused(here("xray", "run", cwd=tmp_path, capsys=capsys), 1, "The pictures of ", "source", "are others")
+    refused(here("xray", "run", cwd=tmp_path, capsys=capsys), 1, "The pictures of ", "source", "have changed")
 
 
 def test_data_counts_and_finds_copies(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -190,7 +190,7 @@ def test_the_formula_of_a_weighted_loss_is_autograds(name: str) -> None:
 
 
 def test_weights_are_of_classes_and_not_of_numbers() -> None:
-    with unchecked(), pytest.raises(ShapeError, match="Weights are of classes"):
+    with unchecked(), pytest.raises(ShapeError, match="Class weights need one label"):
         mse_loss(torch.zeros((4, 2)), torch.zeros((4, 2)), weight=torch.ones(2))
 
 

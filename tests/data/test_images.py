@@ -87,7 +87,7 @@ def test_a_slice_gives_its_images() -> None:
 
 @pytest.mark.parametrize("index", ["train/3", 1.5, None, [0, 1], np.array([0, 1])])
 def test_what_is_no_place_is_no_index(index: object) -> None:
-    with unchecked(), pytest.raises(UsageError, match="no place of a picture") as caught:
+    with unchecked(), pytest.raises(UsageError, match="not the index of a picture") as caught:
         made([0, 1, 2])[index]  # type: ignore[call-overload]
     assert "take" in caught.value.hint
 

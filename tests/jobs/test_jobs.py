@@ -15,9 +15,9 @@ from typed import three_classes, write_idx
 import sevensteps as ss
 from sevensteps.data.images import Splits
 from sevensteps.errors import DataError, RecipeError, RunError, TrainingError, UsageError
-from sevensteps.jobs.xray import look
+from sevensteps.jobs.xray import xray as look
 from sevensteps.records.events import Baselines, Batch, Epoch, Finding, Opening, Ready
-from sevensteps.runs.saved import open_run
+from sevensteps.runs.saved import Saved
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_what_an_observer_raises_ends_the_run(three: Path) -> None:
 def test_the_best_epoch_is_kept_and_judged(three: Path) -> None:
     steady = {"schedule": "constant", "lr": 0.3}
     run = ss.train(three, epochs=60, stop_patience=3, out="kept", **steady)
-    losses = [epoch.valid_loss for epoch in open_run(Path("kept")).history]
+    losses = [epoch.valid_loss for epoch in Saved.open(Path("kept")).history]
     assert run.kept_epoch == 1 + int(np.argmin(losses))
     assert run.epochs == run.kept_epoch + 3 == len(losses) < 60
     as_far = ss.train(three, epochs=run.kept_epoch, **steady)
@@ -147,7 +147,7 @@ def test_the_last_epoch_is_kept_where_nothing_else_is_asked(three: Path) -> None
 
 def test_what_is_saved_is_what_was_given_back(three: Path) -> None:
     run = ss.train(three, epochs=2, out="run")
-    saved = open_run(Path("run"))
+    saved = Saved.open(Path("run"))
     assert saved.recipe == run.recipe
     assert saved.recipe.device != "auto"
     assert saved.recipe.loss == "cross_entropy"
@@ -174,9 +174,9 @@ def test_how_step_4_was_done_is_written_down_and_stays_when_the_run_goes_on(thre
     settings = {"model": model, "epochs": 2, "batch_size": 50, "checkpoint_every": "1 batch"}
     with pytest.raises(LookupError):
         ss.train(three, out="run", observe=leave, **settings)
-    assert open_run(Path("run")).recipe.gradient == done
+    assert Saved.open(Path("run")).recipe.gradient == done
     resumed = ss.resume("run")
-    assert (resumed.gradient, resumed.recipe.gradient, open_run(Path("run")).recipe.gradient) == (done, done, done)
+    assert (resumed.gradient, resumed.recipe.gradient, Saved.open(Path("run")).recipe.gradient) == (done, done, done)
     assert f"by {done}" in str(resumed.learn.xray())
     assert resumed.epochs == 2
 
@@ -251,7 +251,7 @@ def test_a_diverging_run_raises_and_keeps_its_recipe(three: Path) -> None:
     with pytest.raises(TrainingError, match="The loss became"):
         ss.train(three, loss="mse_loss", lr=1e6, out="run")
     assert not Path("run/model.safetensors").exists()
-    assert open_run(Path("run")).recipe.lr == 1e6
+    assert Saved.open(Path("run")).recipe.lr == 1e6
 
 
 def test_nothing_is_written_where_something_is_in_the_way(three: Path) -> None:

@@ -234,10 +234,10 @@ def test_other_pictures_are_refused(three: Path, tmp_path: Path) -> None:
     source = three_classes(tmp_path / "mine")
     folder = cut_off(source, Path("cut"), 3, epochs=2)
     write_idx(source, "train", [0, 1, 2] * 90)
-    with pytest.raises(RunError, match="are others"):
+    with pytest.raises(RunError, match="have changed"):
         ss.resume(folder)
     _, notes = lines_of(ss.train, recipe=folder, out="anew")
-    assert notes == ["The numbers may differ from those of the run before: the pictures are others."]
+    assert notes == ["The numbers may differ from those of the run before: the pictures have changed."]
 
 
 def with_recorded(folder: Path, before: str, after: str) -> None:

@@ -188,7 +188,7 @@ def test_fit_refuses_what_cannot_be_and_changes_nothing(arguments: dict[str, Any
         ({"loss_func": nn.MSELoss}, "the class MSELoss"),
         ({"activation": "sigmoid"}, "The activation is 'sigmoid'"),
         ({"activation": nn.Sigmoid}, "The activation is"),
-        ({"device": "gpu"}, "'gpu' is no device"),
+        ({"device": "gpu"}, "'gpu' is not a device"),
         ({"device": "cuda:99"}, "no device cuda:99 here"),
         ({"gradient": "hand"}, "gradient is 'hand'"),
         ({"dls": Splits(images(10))}, "The loaders are Splits"),

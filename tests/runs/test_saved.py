@@ -13,8 +13,9 @@ from sevensteps.errors import FileError, RecipeError, RunError
 from sevensteps.recipes.recipe import Recipe
 from sevensteps.records.events import Epoch
 from sevensteps.runs import checkpoint as runs
-from sevensteps.runs.folder import new_folder, save_history, save_judgement, save_recipe, save_timings
-from sevensteps.runs.saved import SavedRun, find, list_runs, open_run, with_timings
+from sevensteps.runs.folder import find_run, new_folder, save_history, save_judgement, save_recipe, save_timings
+from sevensteps.runs.kept_files import with_timings
+from sevensteps.runs.saved import Saved, list_runs
 from sevensteps.trust.intervals import score
 
 HISTORY = [
@@ -45,11 +46,11 @@ def made(recipe: Recipe, out: Path | None = None, *, force: bool = False) -> Pat
 
 
 def test_a_run_is_read_as_it_was_saved() -> None:
-    run = open_run(saved(Path("here")))
+    run = Saved.open(saved(Path("here")))
     assert run.recipe == Recipe(name="mine", epochs=3)
     assert list(run.history) == HISTORY
     assert {**run.judgement, **JUDGEMENT} == run.judgement
-    assert run.model_file == Path("here/model.safetensors")
+    assert run.folder == Path("here")
     assert run.stopped_because == "enough"
 
 
@@ -60,7 +61,7 @@ def test_numbers_that_are_not_finite_are_saved_as_json_that_anyone_reads() -> No
     rows = Path(saved(Path("here")), "history.jsonl").read_text().splitlines()
     assert [json.loads(row, parse_constant=refuse)["number"] for row in rows] == [1, 2, 3]
     save_history(Path("here"), [Epoch(1, math.nan, math.nan, {"accuracy": 0.5}, 0.1)])
-    (epoch,) = open_run(Path("here")).history
+    (epoch,) = Saved.open(Path("here")).history
     assert math.isnan(epoch.train_loss)
     assert epoch.valid_loss is not None
     assert math.isnan(epoch.valid_loss)
@@ -70,7 +71,7 @@ def test_seconds_are_kept_apart_from_what_repeats() -> None:
     folder = saved(Path("here"))
     save_timings(folder, HISTORY, 645, 1.75)
     assert "seconds" not in (folder / "history.jsonl").read_text()
-    read, total = with_timings(folder, open_run(folder).history)
+    read, total = with_timings(folder, Saved.open(folder).history)
     assert [epoch.seconds for epoch in read] == [1.25, 0.5, 0.0]
     assert (read, total) == (HISTORY, 1.75)
 
@@ -86,10 +87,10 @@ def test_seconds_that_cannot_be_read_stop_nothing(content: bytes | None) -> None
 def test_a_run_without_a_judgement_is_as_far_as_its_history() -> None:
     folder = saved(Path("here"))
     (folder / "judgement.json").unlink()
-    assert len(open_run(folder).history) == 3
-    assert open_run(folder).stopped_because is None
+    assert len(Saved.open(folder).history) == 3
+    assert Saved.open(folder).stopped_because is None
     (folder / "history.jsonl").unlink()
-    assert list(open_run(folder).history) == []
+    assert list(Saved.open(folder).history) == []
 
 
 def test_a_folder_belongs_to_one_process_at_a_time() -> None:
@@ -157,13 +158,13 @@ def test_a_file_in_the_way_is_never_replaced() -> None:
 
 def test_a_run_is_found_by_its_path_or_its_name() -> None:
     folder = saved(Path("runs/linear-1"))
-    assert find(folder) == find(Path("linear-1")) == folder
-    assert find(folder.resolve()) == folder.resolve()
+    assert find_run(folder) == find_run(Path("linear-1")) == folder
+    assert find_run(folder.resolve()) == folder.resolve()
     with pytest.raises(RunError) as caught:
-        find(Path("lineal-1"))
+        find_run(Path("lineal-1"))
     assert caught.value.hint == "Did you mean 'linear-1'?"
     with pytest.raises(RunError, match="is a file"):
-        find(folder / "recipe.toml")
+        find_run(folder / "recipe.toml")
 
 
 def test_runs_are_listed_by_number_and_a_damaged_one_stops_nothing() -> None:
@@ -172,7 +173,7 @@ def test_runs_are_listed_by_number_and_a_damaged_one_stops_nothing() -> None:
     Path("runs/no-run").mkdir()
     Path("runs/mine-2/history.jsonl").write_text("{")
     found = list_runs()
-    assert [run.folder.name if isinstance(run, SavedRun) else run.message[:11] for run in found] == [
+    assert [run.folder.name if isinstance(run, Saved) else run.message[:11] for run in found] == [
         "mine-1",
         "runs/mine-2",
         "mine-10",
@@ -204,17 +205,17 @@ def test_damage_is_said_with_the_file(name: str, content: bytes) -> None:
     folder = saved(Path("here"))
     (folder / name).write_bytes(content)
     if name == "judgement.json" and content.startswith(b'{"number"'):
-        assert open_run(folder).judgement["number"] == 1  # another table, in which no score is damaged
+        assert Saved.open(folder).judgement["number"] == 1  # another table, in which no score is damaged
         return
     with pytest.raises(RunError, match=name) as caught:
-        open_run(folder)
+        Saved.open(folder).as_json()
     assert caught.value.hint
 
 
 def test_a_folder_that_is_no_run_is_refused() -> None:
     Path("empty").mkdir()
     with pytest.raises(RunError, match="not a run's folder"):
-        open_run(Path("empty"))
+        Saved.open(Path("empty"))
     (Path("empty") / runs.RECIPE).write_text("epochs = 0")
     with pytest.raises(RecipeError, match="epochs is 0"):
-        open_run(Path("empty"))
+        Saved.open(Path("empty")).as_json()

@@ -140,7 +140,7 @@ def test_saving_at_any_yield_and_loading_into_a_fresh_learner_ends_the_same(
 
 
 class Endless(torch.utils.data.IterableDataset[tuple[Tensor, int]]):
-    """A stream of pictures, which cannot be entered in its middle."""
+    """A stream of pictures, which cannot start in its middle."""
 
     def __iter__(self) -> Iterator[tuple[Tensor, int]]:
         return iter(images(80))
@@ -160,9 +160,9 @@ def with_workers() -> Learner:
     ("make", "said_on_loading"),
     [
         (linear_with_momentum, ""),
-        (foreign_loader, "The loader gives the 3 batches of this epoch that were done once more, to be dropped.\n"),
-        (streaming, "epoch 2 begins anew, with the parameters as they are.\n"),
-        (with_workers, "epoch 2 begins anew, with the parameters as they are.\n"),
+        (foreign_loader, "The loader repeats the 3 batches of this epoch that are done, and they are dropped.\n"),
+        (streaming, "epoch 2 starts over, and the parameters stay as they are.\n"),
+        (with_workers, "epoch 2 starts over, and the parameters stay as they are.\n"),
     ],
 )
 def test_what_going_on_within_an_epoch_costs_is_said(
@@ -179,7 +179,7 @@ def test_what_going_on_within_an_epoch_costs_is_said(
     assert capsys.readouterr().out.endswith(said_on_loading)
     event = next(other.stream(stop=after(epochs=EPOCHS)))
     assert isinstance(event, Batch)
-    assert (event.epoch, event.number) == (2, 1 if "anew" in said_on_loading else 4)
+    assert (event.epoch, event.number) == (2, 1 if "starts over" in said_on_loading else 4)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from ...base import memory
 from ...base.words import counted, text_of
 from ...errors import DataError
 from ..decode import Seen, Shape, decode_and_look, look
-from ..images import Images, Splits, chosen_labels
+from ..image_arrays import chosen_labels
+from ..images import Images, Splits
 from ..near_copies import Passing, copies_in, joined, said_of
 from ..store.streams import Chunk, Stream, Streams
 from .catalog import OTHER, Bad, Catalog, File, Say, is_picture

@@ -29,7 +29,8 @@ from jaxtyping import Int64, UInt8, UInt32
 from ...base import files, growing_file
 from ...base.seeds import PREPARE, seed_of
 from ...errors import DataError, FileError
-from ..images import chosen_labels, held_out, value_counts
+from ..hold_out import held_out
+from ..image_arrays import chosen_labels, value_counts
 from .layout import SPLITS, Header, Named, Places, Section
 from .names import encoded
 from .store import Progress, in_words, remember_checked

@@ -27,7 +27,8 @@ from ...base import files, growing_file, memory
 from ...base.user_folders import cache_folder
 from ...errors import DataError, SevenstepsError
 from ...records.events import Check
-from ..images import Images, Splits, chosen_labels, fingerprint
+from ..image_arrays import chosen_labels, fingerprint
+from ..images import Images, Splits
 from .blocks import Blocks
 from .layout import LARGEST_HEADER, MAGIC, SPLITS, Header, parsed
 from .names import Names

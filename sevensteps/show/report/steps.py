@@ -24,15 +24,26 @@ SIGNS = "Blue is above zero, red below, white is zero."
 
 def steps_section(report: Report) -> list[Html]:
     """One batch through the seven steps, then one picture of it all the way."""
-    seen = report.xray
-    assert seen is not None
-    pieces = [tag("p", f"One batch of the run, {report.place}, with the numbers that training has.")]
-    pieces += [_step(step, seen, report.classes) for step in seen.steps]
-    if report.chain is not None:
-        pieces += [
-            tag("h3", f"One picture all the way: number {report.chain.number} of this batch"),
-            *_chain(report.chain),
-        ]
+    assert report.xray is not None
+    return steps_html(report.xray, report.place, report.classes, report.chain)
+
+
+def steps_html(seen: XRay, place: str, classes: Sequence[str], chain: Chain | None) -> list[Html]:
+    """Return one batch in the seven steps, then one picture of it, as pieces of a page.
+
+    Args:
+        seen: The seven steps, with arrays of NumPy.
+        place: Where in the run the batch is, in words.
+        classes: The names of the classes.
+        chain: The picture that is followed; None for none.
+
+    Returns:
+        The pieces, one after the other.
+    """
+    pieces = [tag("p", f"One batch of the run, {place}, with the numbers that training has.")]
+    pieces += [_step(step, seen, classes) for step in seen.steps]
+    if chain is not None:
+        pieces += [tag("h3", f"One picture all the way: number {chain.number} of this batch"), *_chain(chain)]
     return pieces
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ...learner.learner import Learner
@@ -83,9 +83,9 @@ class Doctor:
     with would lack: findings are plain data, and all else is seen anew.
     """
 
-    def __init__(self, learn: Learner) -> None:
+    def __init__(self, learn: Learner, findings: Iterable[Finding] = ()) -> None:
         self._learn, self._sampler = learn, Sampler(learn)
-        self.findings: list[Finding] = []
+        self.findings = list(findings)
         self._start = collect(learn, self._sampler, {}, 1) if learn.state.batch == 0 else None
 
     @property
