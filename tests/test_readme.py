@@ -44,6 +44,20 @@ def test_the_code_shown_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert names["docs/python.md"]["run"].test.accuracy > 0.96  # type: ignore[attr-defined]
 
 
+def test_the_start_of_the_readme_fits_one_screen() -> None:
+    start = TEXTS["README.md"].split("\n| page |")[0]
+    assert "sevensteps train" in start
+    assert start.index("CPU") < start.index("python -m venv .venv && ")
+    assert len(start.splitlines()) <= 40
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_pages_name_the_torch_that_the_constraints_install(page: str) -> None:
+    pinned = re.search(r"^torch==.*$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE)
+    assert pinned
+    assert f"`{pinned[0]}`" in EVERY_PAGE[page]
+
+
 @pytest.mark.parametrize("page", EVERY_PAGE)
 def test_every_link_leads_to_a_file(page: str) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)|src=\"([^\"]+)\"", EVERY_PAGE[page])
