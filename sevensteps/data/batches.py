@@ -1,7 +1,7 @@
-"""Shuffled mini-batches, gathered whole from one uint8 array, and DataLoaders: training and validation together.
+"""Shuffled mini-batches, each gathered at once from one uint8 array, and DataLoaders: training and validation together.
 
-There is no per-picture Python and there are no worker processes. The order of an epoch is a pure function of
-(seed, epoch), augmentation of (seed, epoch, position): an epoch can be entered at any batch.
+No Python code runs for single pictures, and there are no worker processes. The order of an epoch is a pure function of
+(seed, epoch), and augmentation of (seed, epoch, position), so training can start at any batch of an epoch.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 from ..base.device import device_named
 from ..base.fastai import instead_of
 from ..base.seeds import AUGMENT, ORDER, seed_of
+from ..base.words import counted
 from ..errors import DataError, UsageError
 from . import augment_names
 from .augment import Augment, augmentation, mixup
@@ -25,18 +26,27 @@ from .store.store import StoredImages
 
 
 class Batches:
-    """`Images` as mini-batches of float pixels in [0, 1] and int64 labels.
+    """`Images` as mini-batches: iterating yields pixels in [0, 1] and labels, as fresh tensors.
 
-    Pixels are `(b, c, h, w)`, or `(b, pixels)` with `flat=True`. Iterating gives fresh tensors, and a new order each
-    time where `shuffle` is set. `augment` is names joined with `+`, as a recipe has them, or a function
-    `augment(pixels, generator)` that takes and gives a whole uint8 batch. Under mixup targets are floats: the share of
-    the second of two classes, `(b,)`, or of each class, `(b, classes)`. With `balanced` an epoch has as many pictures
-    as ever, and the same number of each class; see `balance.balanced_rows`.
+    Pixels are float32 `(b, c, h, w)`, labels int64 `(b,)`. With mixup, targets are floats: the share of the second of
+    two classes, `(b,)`, or of each class, `(b, classes)`.
+
+    Args:
+        images: The pictures.
+        batch_size: Pictures in a batch; the last batch may be smaller.
+        shuffle: Whether each pass has a new order.
+        flat: Whether pixels are rows, `(b, pixels)`.
+        seed: Decides order and augmentation.
+        augment: Names joined with `+`, as in a recipe, or a function `augment(pixels, generator)` from one uint8 batch
+            to another.
+        balanced: Whether an epoch has the same number of pictures of each class, and as many in all as without; see
+            `balance.balanced_rows`.
+        device: Where the tensors are.
 
     Raises:
-        UsageError: a batch size that is none, an augmentation that there is not, or `balanced` without `shuffle` or for
-            a store.
-        DataError: there are no pictures.
+        UsageError: The batch size or the augmentation is not valid, or `balanced` comes without `shuffle` or with a
+            store.
+        DataError: There are no pictures.
     """
 
     def __init__(
@@ -53,13 +63,13 @@ class Batches:
     ) -> None:
         if balanced and (not shuffle or isinstance(images, StoredImages)):
             raise UsageError(
-                "Balanced batches draw single pictures: not in the order of the pictures, and not from a store.",
+                "Balanced batches draw single pictures at random: they need shuffle=True and cannot come from a store.",
                 hint="Weight the loss instead: functools.partial(cross_entropy, weight=...).",
             )
         if not isinstance(batch_size, int) or batch_size < 1:
-            raise UsageError(f"batch_size is {batch_size!r}, and must be 1 or more.", hint="256 is a good start.")
+            raise UsageError(f"batch_size is {batch_size!r}; it must be 1 or more.", hint="256 is a good start.")
         if not len(images):
-            raise DataError("There are no pictures to make batches of.", hint="Check the source and its classes.")
+            raise DataError("There are no pictures to make batches from.", hint="Check the source and its classes.")
         self.images, self.batch_size, self.shuffle, self.flat = images, batch_size, shuffle, flat
         self.mixup = False
         if isinstance(augment, str):
@@ -76,13 +86,43 @@ class Batches:
         self._passes += 1
         return self.epoch_batches(self.seed, self._passes - 1)
 
+    def __repr__(self) -> str:
+        return f"Batches({self._in_words()})"
+
+    def _repr_html_(self) -> str:
+        """Return the size of the batches and some pictures, as a notebook shows them."""
+        from ..show.notebook import paragraphs
+
+        return "".join(paragraphs(self._in_words())) + self.images._repr_html_()
+
+    def _in_words(self) -> str:
+        """Describe the batches: how many, of what, and in which order."""
+        channels, height, width = self.images.shape
+        what = (
+            f"rows of {math.prod(self.images.shape)} pixels"
+            if self.flat
+            else f"pictures of {width}x{height}x{channels}"
+        )
+        batches = counted(len(self), "batch", "batches")
+        named = {"shuffled": self.shuffle, "augmented": self.augment is not None, "balanced": self.balanced}
+        words = [f"{len(self.images):,} {what}", *(name for name, holds in named.items() if holds)]
+        return f"{batches} of {self.batch_size:,}; {', '.join(words)}"
+
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names; a label is a place in them."""
+        """The names of the classes; a label is an index into them."""
         return self.images.classes
 
     def order(self, seed: int, epoch: int) -> Tensor:
-        """The rows of `images` in the order of this epoch; balanced, some of them several times and others not."""
+        """Return the rows of `images` in the order of one epoch.
+
+        Args:
+            seed: The seed of the run.
+            epoch: The epoch, from 0.
+
+        Returns:
+            The rows, `(n,)` int64; with `balanced` some occur several times and others not at all.
+        """
         if isinstance(self.images, StoredImages):
             return torch.from_numpy(self.images.blocks.order((seed, epoch) if self.shuffle else None))
         count = len(self.images)
@@ -94,15 +134,32 @@ class Batches:
         return torch.from_numpy(balanced_rows(self.images.labels, len(self.classes), seed, epoch))[order]
 
     def epoch_batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of one epoch (from 0), beginning with batch `start`, as fresh tensors."""
+        """Yield the batches of one epoch, as fresh tensors.
+
+        Args:
+            seed: The seed of the run.
+            epoch: The epoch, from 0.
+            start: The first batch to yield, from 0.
+
+        Yields:
+            Pixels in [0, 1] and targets.
+        """
         for pixels, labels in self._gathered(seed, epoch, start):
             x = pixels.to(self.device, torch.float32).div_(255)
             yield x.flatten(1) if self.flat else x, labels
 
     def unscaled_batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same as floats from 0 to 255, in a buffer that the next batch overwrites.
+        """Yield the same batches as floats from 0 to 255, in a buffer that the next batch overwrites.
 
-        For what can divide something smaller than the pixels, and keeps none of them.
+        This is faster for a caller that can scale something smaller than the pixels and keeps none of them.
+
+        Args:
+            seed: The seed of the run.
+            epoch: The epoch, from 0.
+            start: The first batch to yield, from 0.
+
+        Yields:
+            Pixels from 0 to 255 and targets.
         """
         size = min(self.batch_size, len(self.images))
         buffer = torch.empty((size, *self.images.shape), device=self.device)
@@ -111,7 +168,7 @@ class Batches:
             yield x.flatten(1) if self.flat else x, labels
 
     def _gathered(self, seed: int, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Augmented bytes, of which the next batch may overwrite the memory, and labels on the device."""
+        """Yield augmented bytes, whose memory the next batch may overwrite, and labels on the device."""
         chosen = self._from_disk if isinstance(self.images, StoredImages) else self._from_memory
         for position, (pixels, labels) in enumerate(chosen(seed, epoch, start), start):
             if self.augment is not None or self.mixup:
@@ -122,10 +179,10 @@ class Batches:
             yield pixels, labels.to(self.device)
 
     def _from_memory(self, seed: int, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The bytes and labels of each batch from `start` on."""
+        """Yield the bytes and labels of each batch from `start` on."""
         pixels, labels = self.images.tensors
         size, count = self.batch_size, len(self.images)
-        # In their own order the bytes need no copy, unless somebody may change them.
+        # In their own order the bytes need no copy, unless an augmentation may change them.
         order = self.order(seed, epoch) if self.shuffle or self.augment else None
         if order is None:
             for low in range(start * size, count, size):
@@ -137,7 +194,7 @@ class Batches:
             yield torch.index_select(pixels, 0, rows, out=buffer[: len(rows)]), labels.index_select(0, rows)
 
     def _from_disk(self, seed: int, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same of a store."""
+        """Yield the same from a store."""
         assert isinstance(self.images, StoredImages)
         for pixels, labels in self.images.blocks.batches(
             self.batch_size, start, (seed, epoch) if self.shuffle else None
@@ -146,10 +203,15 @@ class Batches:
 
 
 class DataLoaders:
-    """A training and a validation loader: any iterables of `(x, y)`, or `Batches` with `from_images`.
+    """A training and a validation loader; `from_images` makes both from pictures.
+
+    Args:
+        train: Any iterable of batches `(x, y)`.
+        valid: The same for validation, if there is one.
+        splits: The pictures that the loaders were made from, if there are any.
 
     Raises:
-        UsageError: something that cannot be iterated.
+        UsageError: A loader cannot be iterated.
     """
 
     @instead_of(
@@ -164,7 +226,7 @@ class DataLoaders:
         for name, loader in (("training", train), ("validation", valid)):
             if loader is not None and not hasattr(loader, "__iter__") and not hasattr(loader, "__getitem__"):
                 raise UsageError(
-                    f"The {name} loader is {type(loader).__name__}, and gives no batches.",
+                    f"The {name} loader is of type {type(loader).__name__}, which cannot be iterated.",
                     hint="Pass loaders of (x, y), or for pictures: DataLoaders.from_images(splits).",
                 )
         self.train, self.valid, self.splits = train, valid, splits
@@ -173,9 +235,9 @@ class DataLoaders:
     @instead_of(
         bs="Call it batch_size.",
         val_bs="Validation batches are twice as large: nothing is kept for the gradient.",
-        shuffle="Training pictures always are, validation pictures never.",
-        shuffle_train="Training pictures always are, validation pictures never.",
-        num_workers="There are none: whole batches are gathered at once.",
+        shuffle="Training pictures are always shuffled, validation pictures never.",
+        shuffle_train="Training pictures are always shuffled, validation pictures never.",
+        num_workers="There are no workers: whole batches are gathered at once.",
         valid_pct="splits.hold_out(0.1)",
         item_tfms='augment="flip+crop+brightness" changes whole batches.',
         batch_tfms='augment="flip+crop+brightness" changes whole batches.',
@@ -192,24 +254,33 @@ class DataLoaders:
         balanced: bool = False,
         device: torch.device | str = "cpu",
     ) -> DataLoaders:
-        """Shuffled training batches and unshuffled validation batches, from `.valid` where there is one.
+        """Return shuffled training batches, and validation batches in the order of the pictures.
 
-        `valid="test"` validates on the test pictures, as the walk-through does: what is then chosen by looking at
-        them is no longer an honest test. `augment` ("flip+shift", or as `Batches` takes it) is of training pictures
-        alone. With `balanced` the training pictures of an epoch are of each class alike.
+        Args:
+            splits: The pictures; without a validation split there are no validation batches.
+            batch_size: Training pictures in a batch; validation batches have twice as many.
+            flat: Whether pixels are rows, `(b, pixels)`.
+            valid: "test" validates on the test pictures, as the walk-through does. If you then choose a setting by
+                looking at them, they are no longer an honest test.
+            seed: Decides order and augmentation.
+            augment: How training pictures are varied: "flip+shift", for example, or a function as in `Batches`.
+            balanced: Whether an epoch trains on the same number of pictures of each class.
+            device: Where the tensors are.
+
+        Returns:
+            The loaders.
 
         Raises:
-            UsageError: no splits, `valid` is neither "valid" nor "test", an augmentation that there is not, or
-                `balanced` for a store.
-            DataError: `valid="test"` and there is no test split.
+            UsageError: `splits` is not `Splits`, `valid` or `augment` is not valid, or `balanced` comes with a store.
+            DataError: `valid` is "test" and there is no test split.
         """
         if not isinstance(splits, Splits):
             raise UsageError(
-                f"from_images takes Splits, and was given {type(splits).__name__}.",
+                f"from_images needs Splits, but got {type(splits).__name__}.",
                 hint='splits = ss.load("pullover-dress"), or Splits(train, valid=valid) of Images.',
             )
         if valid not in ("valid", "test"):
-            raise UsageError(f"valid is {valid!r}, and must be 'valid' or 'test'.", hint="Leave it out.")
+            raise UsageError(f"valid is {valid!r}; it must be 'valid' or 'test'.", hint="Leave it out.")
         looked_at = splits.valid if valid == "valid" else splits.test
         if looked_at is None and valid == "test":
             raise DataError("There is no test split to validate on.", hint="Leave valid='test' out.")
@@ -230,25 +301,45 @@ class DataLoaders:
         )
 
     def __getitem__(self, index: int) -> Iterable[Any] | None:
-        """`dls[0]` is the training loader and `dls[1]` the validation loader, as in fastai."""
+        """Return the training loader for index 0 and the validation loader for 1, as in fastai."""
         return (self.train, self.valid)[index]
+
+    def __repr__(self) -> str:
+        return f"DataLoaders(\n  train={_shortly(self.train)},\n  valid={_shortly(self.valid)},\n)"
+
+    def _repr_html_(self) -> str:
+        """Return both loaders in words, and some training pictures if they are known, as a notebook shows them."""
+        from ..show import notebook
+
+        in_words = {
+            name: loader._in_words() if isinstance(loader, Batches) else _shortly(loader)
+            for name, loader in (("training", self.train), ("validation", self.valid))
+        }
+        pictures = self.train.images._repr_html_() if isinstance(self.train, Batches) else ""
+        return notebook.framed(notebook.facts(in_words)) + pictures
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """Class names, where the loaders know them."""
+        """The names of the classes, if the training loader knows them."""
         return getattr(self.train, "classes", None)
 
     def one_batch(self) -> tuple[Tensor, Tensor]:
-        """The first training batch of a fresh pass."""
+        """Return the first training batch of a new pass: `(x, y)`."""
         x, y = next(iter(self.train))
         return x, y
 
     @instead_of(nrows="max_n=9 says how many.", ncols="max_n=9 says how many.")
     def show_batch(self, max_n: int = 9) -> Any:
-        """A figure with the first pictures of a training batch and their labels.
+        """Draw the first pictures of a training batch with their labels.
+
+        Args:
+            max_n: The number of pictures.
+
+        Returns:
+            A Matplotlib figure.
 
         Raises:
-            DataError: the batches hold something other than pictures.
+            DataError: The batches do not hold pictures.
         """
         from ..show import figures
         from ..show.labels import label_of
@@ -256,7 +347,15 @@ class DataLoaders:
         x, y = self.one_batch()
         shape = self.train.images.shape if isinstance(self.train, Batches) else tuple(x.shape[1:])
         if len(shape) != 3:
-            raise DataError(f"A batch of shape {tuple(x.shape)} holds no pictures to show.", hint="Draw it yourself.")
+            raise DataError(
+                f"A batch of shape {tuple(x.shape)} does not hold pictures.",
+                hint="show_batch needs (batch, channels, height, width), or loaders from DataLoaders.from_images.",
+            )
         pixels = x[:max_n].reshape(-1, *shape).cpu().numpy()
         labels = [label_of(label, self.classes or ()) for label in y[:max_n].cpu().numpy()]
         return figures.grid(pixels, labels)
+
+
+def _shortly(loader: Iterable[Any] | None) -> str:
+    """Describe a loader without iterating it: other people's loaders by their type alone."""
+    return repr(loader) if loader is None or isinstance(loader, Batches) else f"<{type(loader).__name__}>"

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import torch
 
 
+_NAMED = 12  # classes that a short description names
+
 _IN_ORDER = np.empty(0, dtype=np.int64)  # stands for rows 0, 1, 2, … until their number is known
 
 
@@ -116,9 +118,22 @@ class Images:
         return (self[index] for index in range(len(self)))
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{count:,} {name}" for name, count in self.counts.items())
+        counts = [f"{count:,} {name}" for name, count in self.counts.items()]
+        if len(counts) > _NAMED:
+            counts = [*counts[:_NAMED], f"and {len(counts) - _NAMED:,} more classes"]
+        return f"Images({self.origin}: {len(self):,} pictures of {self._size}: {', '.join(counts)})"
+
+    def _repr_html_(self) -> str:
+        """Return the counts of the classes and some pictures, as a notebook shows them."""
+        from .notebook import images_html
+
+        return images_html(self)
+
+    @property
+    def _size(self) -> str:
+        """Width, height and channels: "28x28x1"."""
         channels, height, width = self.shape
-        return f"Images({self.origin}: {len(self):,} pictures of {width}x{height}x{channels}: {counts})"
+        return f"{width}x{height}x{channels}"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -280,6 +295,17 @@ class Splits:
                     f"training pictures {self.train.classes} and {self.train.shape}.",
                     hint="All splits need the same classes and picture size.",
                 )
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(images):,} {name}" for name, images in self.present().items())
+        named = [*self.classes[:_NAMED], "..."] if len(self.classes) > _NAMED else self.classes
+        return f"Splits({self.source}: {counts} pictures of {self.train._size}; {', '.join(named)})"
+
+    def _repr_html_(self) -> str:
+        """Return the counts of splits and classes and some pictures, as a notebook shows them."""
+        from .notebook import splits_html
+
+        return splits_html(self)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -1,0 +1,89 @@
+"""Show pictures in a notebook: how many each class and split has, and the first few of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..base.words import counted
+from ..show import notebook
+from ..show.pixels import colors_of, data_uri
+from ..show.report.html import Html, tag
+
+if TYPE_CHECKING:
+    from .images import Images, Splits
+
+CLASSES = 12  # that are shown; a page is no place for a thousand
+
+PICTURES = 8  # of each class
+
+
+def images_html(images: Images) -> str:
+    """Return a set of pictures as a notebook shows it.
+
+    Args:
+        images: The pictures.
+
+    Returns:
+        A title and a table: a row for each class with its count and its first pictures.
+    """
+    title = f"{counted(len(images), 'picture')} of {size_of(images)}"
+    return notebook.framed(tag("p", title), *_table({images.origin: images}))
+
+
+def splits_html(splits: Splits) -> str:
+    """Return the splits of a source as a notebook shows them.
+
+    Args:
+        splits: The splits.
+
+    Returns:
+        A title and a table: a row for each class with its count in each split and its first training pictures.
+    """
+    title = f"{splits.source or 'pictures'}: {in_words(splits.present())} pictures of {size_of(splits.train)}"
+    notes = []
+    if splits.corrected is not None:
+        notes.append(tag("p", f"Corrections: {splits.corrected.in_words}."))
+    if splits.bad_files:
+        notes.append(tag("p", f"Left out: {counted(len(splits.bad_files), 'file')} that cannot be used."))
+    return notebook.framed(tag("p", title), *_table(splits.present()), *notes)
+
+
+def in_words(splits: Mapping[str, Images]) -> str:
+    """Return how many pictures each split has: "12,000 train, 2,000 test"."""
+    return ", ".join(f"{len(images):,} {name}" for name, images in splits.items())
+
+
+def size_of(images: Images) -> str:
+    """Return the size of the pictures: "28x28, gray"."""
+    channels, height, width = images.shape
+    return f"{width}x{height}, " + {1: "gray", 3: "color"}.get(channels, f"{channels} channels")
+
+
+def _table(splits: Mapping[str, Images]) -> list[Html]:
+    """Return a row for each of the first classes, and a line about the others."""
+    first = next(iter(splits.values()))
+    counts = [images.counts for images in splits.values()]
+    rows = [
+        [name, *(f"{count[name]:,}" for count in counts), _strip(first, label)]
+        for label, name in enumerate(first.classes[:CLASSES])
+    ]
+    others = len(first.classes) - CLASSES
+    more = [tag("p", f"… and {counted(others, 'more class', 'more classes')}")] if others > 0 else []
+    return [notebook.grid(["class", *splits, "the first of them"], rows), *more]
+
+
+def _strip(images: Images, label: int) -> Sequence[Html]:
+    """Return the first pictures of a class side by side."""
+    return [
+        tag(
+            "img",
+            src=data_uri(colors_of(images.pixels[row])),
+            alt=images.classes[label],
+            title=images.ids[row],
+            style="display:inline;height:3em;margin:0 .1em;image-rendering:pixelated",
+        )
+        for row in np.flatnonzero(images.labels == label)[:PICTURES].tolist()
+    ]
