@@ -212,7 +212,7 @@ def test_an_empty_validation_split_is_refused_and_not_taken_for_a_loader() -> No
 
 @pytest.mark.parametrize("loaders", [(1, 2), ([], 2), (images(4), Splits(images(4)))])
 def test_what_cannot_be_iterated_is_no_loader(loaders: tuple[Any, Any]) -> None:
-    with unchecked(), pytest.raises(UsageError, match="gives no batches") as caught:
+    with unchecked(), pytest.raises(UsageError, match="which cannot be iterated") as caught:
         DataLoaders(*loaders)
     assert "from_images" in caught.value.hint
 
