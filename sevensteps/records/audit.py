@@ -123,6 +123,7 @@ class AuditResult:
             "train_against_test": self.told_apart and self.told_apart.as_json(),
             "imbalance": self.imbalance and self.imbalance.as_json(),
             "not_looked_for": list(self.not_looked_for),
+            "not_looked_for_because": dict(self.not_looked_for),
         }
 
     def in_numbers(self) -> dict[str, Any]:

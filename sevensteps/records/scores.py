@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 OUT_OF_FOLD = "out-of-fold"  # the split of pictures that are each answered by a model that was trained without them
+
+
+REFUSALS = ("not sure", "none of these")  # what a model says that does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,11 +299,20 @@ class Coverage:
     none_of_these: int  # left out since the picture is too far from those of training
     score: Score | None  # of those that are answered; None where there are none
     foreign: tuple[LeftOut, ...] = ()  # what becomes of pictures that are none of the classes
+    never_says: tuple[str, ...] = ()  # "not sure", "none of these": those that too few validation pictures switch off
 
     @property
     def share(self) -> float:
         """The share of pictures that are answered."""
         return self.answered / self.n
+
+    @property
+    def needed(self) -> int:
+        """The fewest validation pictures from which both limits can be learned.
+
+        Of n validation pictures, (1 - stated) (n + 1) may be left out; each limit takes one of them.
+        """
+        return math.ceil(2 / max(1 - self.stated, 1e-9) - 1 - 1e-6)
 
     def as_json(self) -> dict[str, Any]:
         """The coverage as `judge --json` gives it."""
@@ -315,6 +328,7 @@ class Coverage:
             "none_of_these": self.none_of_these,
             "of_answered": self.score and self.score.as_json(),
             "foreign": [of_one.as_json() for of_one in self.foreign],
+            "never_says": list(self.never_says),
         }
 
     @classmethod
@@ -332,7 +346,8 @@ class Coverage:
             left_out = int(saved["not_sure"]), int(saved["none_of_these"])
             score = saved["of_answered"] and Score.from_json(saved["of_answered"], str(saved["split"]))
             foreign = tuple(map(LeftOut.from_json, saved.get("foreign") or ()))
-            return cls(str(saved["split"]), n, stated, answered, interval, *left_out, score, foreign)
+            never_says = tuple(map(str, saved.get("never_says") or ()))
+            return cls(str(saved["split"]), n, stated, answered, interval, *left_out, score, foreign, never_says)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError("it holds no coverage") from error
 

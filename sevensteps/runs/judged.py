@@ -69,7 +69,11 @@ def _run(
     coverage = crossed if split == OUT_OF_FOLD else None
     if table is not None and images is not None and learn.abstention:
         coverage = coverage or home_coverage(learn.abstention, images, table.probabilities, split)
-        coverage = dataclasses.replace(coverage, foreign=_foreign(learn, learn.abstention, images, work.recipe.seed))
+        coverage = dataclasses.replace(
+            coverage,
+            foreign=_foreign(learn, learn.abstention, images, work.recipe.seed),
+            never_says=learn.abstention.never_says,  # of the model that is saved, not of those of the folds
+        )
     return Run(
         folder=work.folder,
         recipe=work.recipe,

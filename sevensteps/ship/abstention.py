@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, UInt8
 
 from ..errors import ModelError
+from ..records.scores import REFUSALS
 
 PREFIX = "abstain."  # of the tensors' names in a model's file and in a checkpoint
 
@@ -35,7 +36,10 @@ MOST_NUMBERS = 1 << 26  # of the directions of a file from anywhere
 AT_ONCE = 1 << 19  # numbers of a block of pictures; what is calculated with them takes ten times the memory
 
 
-NOT_SURE, NONE_OF_THESE = "not sure", "none of these"
+NOT_SURE, NONE_OF_THESE = REFUSALS
+
+
+NO_LIMIT = 1e300  # a distance that no picture exceeds; finite, because a file holds it as JSON
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,12 @@ class Abstention:
     means: Float32[np.ndarray, "classes values"]
     directions: Float32[np.ndarray, "classes most values"]
     precision: Float32[np.ndarray, " classes"]
+
+    @property
+    def never_says(self) -> tuple[str, ...]:
+        """Which of "not sure" and "none of these" this model can never say, because the limit lets everything pass."""
+        limits = {NOT_SURE: self.confidence <= 0, NONE_OF_THESE: self.distance >= NO_LIMIT}
+        return tuple(reason for reason, is_off in limits.items() if is_off)
 
     def distances(self, pixels: UInt8[np.ndarray, "n channels height width"]) -> Float64[np.ndarray, " n"]:
         """How far each picture is from the nearest class; about 1 for a picture like those of training."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..base.words import counted, pictures
 from ..records.audit import AuditResult, ToldApart
-from ..records.scores import Against, Coverage, Imbalance, Score
+from ..records.scores import REFUSALS, Against, Coverage, Imbalance, Score
 
 
 def told_apart_in_words(apart: ToldApart) -> str:
@@ -79,7 +79,16 @@ def coverage_in_words(coverage: Coverage) -> str:
     """How many pictures a model answers that may abstain, and how often it is right then."""
     right = f", {coverage.score.accuracy:.2%} of these correctly" if coverage.score is not None else ""
     sure = f"95 % interval {coverage.interval.low:.1%} to {coverage.interval.high:.1%}"
-    return f'predict answers {coverage.share:.1%} of them ({sure}){right}; else it says "not sure" or "none of these"'
+    said = " or ".join(f'"{reason}"' for reason in REFUSALS if reason not in coverage.never_says)
+    rest = [f"else it says {said}"] if said else []
+    rest += [never_in_words(coverage)] if coverage.never_says else []
+    return f"predict answers {coverage.share:.1%} of them ({sure}){right}; {'; '.join(rest)}"
+
+
+def never_in_words(coverage: Coverage) -> str:
+    """Say which refusals too few validation pictures have switched off, and how many pictures they need."""
+    never = " or ".join(f'"{reason}"' for reason in coverage.never_says)
+    return f"it never says {never}: fewer than {coverage.needed:,} validation pictures are too few to learn when to"
 
 
 def foreign_in_words(coverage: Coverage) -> str:

@@ -54,7 +54,7 @@ def _lines(found: AuditResult, with_splits: Named) -> list[str]:
         lines.append(f"{what}: {counted(len(alike), 'group')}{', the most alike first:' * bool(alike)}")
         lines += [f"  {score:.2f}  {_first(ids, named)}" for ids, score in alike[:SHOWN]]
     if why := found.not_looked_for.get("suspects"):
-        lines.append(f"labels that look wrong: not looked for; {why}")
+        lines.append(f"labels that look wrong: not judged; {why}")
     else:
         first = ", the likeliest first:" * bool(found.suspects)
         lines.append(f"labels that look wrong to a quick model, right or not: {len(found.suspects):,}{first}")

@@ -13,7 +13,7 @@ from ..base.seeds import ABSTAIN, seed_of
 from ..data.images import Images
 from ..errors import UsageError
 from ..records.scores import Coverage, LeftOut
-from ..ship.abstention import Abstention, reduced
+from ..ship.abstention import NO_LIMIT, Abstention, reduced
 from .intervals import score, wilson
 
 DIRECTIONS = 20  # of each class; 10 and 40 were measured, too: docs/decisions/0009-sure-unsure-none-of-these.md
@@ -69,7 +69,7 @@ def fit_abstention(
     distances = whole.distances(valid.pixels)
     left_out = math.floor((1 - coverage) * (len(valid) + 1) + 1e-9)
     far = left_out // 2
-    distance = _rounded_up(float(np.sort(distances)[-far])) if far else 1e300
+    distance = _rounded_up(float(np.sort(distances)[-far])) if far else NO_LIMIT
     unsure = np.sort(confidences[distances <= distance])[: left_out - far]
     confidence = math.floor(float(unsure[-1]) * 1e6) / 1e6 if len(unsure) else 0.0
     return Abstention(coverage, confidence, distance, means, directions, precision)
@@ -101,6 +101,7 @@ def home_coverage(
         len(images) - n - far,
         far,
         score(split, right, n) if n else None,
+        never_says=abstention.never_says,
     )
 
 

@@ -16,12 +16,14 @@ import sevensteps as ss
 from sevensteps.data.images import Images, Splits
 from sevensteps.errors import ModelError, UsageError
 from sevensteps.jobs.report import collect
+from sevensteps.records.scores import Coverage
 from sevensteps.runs import checkpoint
 from sevensteps.ship import abstention as room
 from sevensteps.ship import file as model_file
 from sevensteps.ship.abstention import NONE_OF_THESE, NOT_SURE, Abstention, reduced, reduced_size
 from sevensteps.ship.predict import load_model
 from sevensteps.show.report.report import page
+from sevensteps.show.sentences import coverage_in_words
 from sevensteps.trust.abstain import fit_abstention, home_coverage
 from sevensteps.trust.intervals import wilson
 
@@ -170,6 +172,23 @@ def test_too_few_pictures_leave_nothing_out() -> None:
     found, _ = fitted(5, 0.95)
     assert found.confidence == 0
     assert found.reasons(np.array([0.0]), np.array([1e200])) == [None]
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95, 0.99])
+def test_what_too_few_validation_pictures_switch_off_is_said(coverage: float) -> None:
+    """The count is Coverage's, the limits are `fit_abstention`'s: they agree at the boundary."""
+    found, valid = fitted(5, coverage)
+    shares = np.full((5, 2), 0.5)
+    needed = home_coverage(found, valid, shares, "test").needed
+    for n, never in ((needed, ()), (needed - 1, (NONE_OF_THESE,)), (3, (NOT_SURE, NONE_OF_THESE))):
+        said = home_coverage(fitted(n, coverage)[0], valid, shares, "test")
+        assert said.never_says == never
+        assert said.as_json()["never_says"] == list(never)
+        assert Coverage.from_json(said.as_json()) == said
+        words = coverage_in_words(said)
+        assert ("it never says" in words) == bool(never)
+        assert (f"fewer than {needed} validation pictures" in words) == bool(never)
+        assert ("else it says" in words) == (NOT_SURE not in never)
 
 
 def test_all_to_be_answered_needs_nothing() -> None:

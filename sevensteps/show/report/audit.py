@@ -81,7 +81,7 @@ def _near_copies(report: Report, found: AuditResult) -> list[Html]:
 
 def _suspects(report: Report, found: AuditResult) -> list[Html]:
     if why := found.not_looked_for.get("suspects"):
-        return [tag("p", f"Labels that look wrong were not looked for: {why}.")]
+        return [tag("p", f"No labels are listed as wrong: {why}.")]
     if not found.suspects:
         return [tag("p", "No label looks wrong to a quick model.")]
     items = [

@@ -8,6 +8,7 @@ from ...base.words import pictures
 from ...records.events import Epoch
 from ...records.report import Report
 from ...records.scores import OUT_OF_FOLD, Metric, Score, Scores
+from ..sentences import never_in_words
 from . import svg
 from .html import Html, Piece, name_of, plain, table, tag
 
@@ -171,6 +172,8 @@ def coverage_section(report: Report) -> list[Html]:
         f"from those of training. The limits of both were chosen on validation pictures, so that {found.stated:.1%} of "
         "pictures like these are answered. The best guess is given all the same."
     )
+    if found.never_says:
+        words += f" Of this model, {never_in_words(found)}."
     low, high, left_out = found.interval.low, found.interval.high, found.not_sure + found.none_of_these
     why = f'not answered: {found.not_sure:,} "not sure", {found.none_of_these:,} "none of these"'
     rows: list[Sequence[Piece]] = [

@@ -19,7 +19,7 @@ from ...errors import FileError
 from ...records.audit import AuditResult
 from .copies import audit
 
-VERSION = 1  # of what is found in the same pictures: raise it when that changes
+VERSION = 2  # of what is found in the same pictures: raise it when that changes
 
 
 MOST_KEPT = 250_000  # pictures; of more the names alone take long to tell apart
@@ -95,16 +95,14 @@ def _looked_at(splits: Splits) -> AuditResult:
         what = ["suspects", "outliers", *(["train_against_test"] if splits.test is not None else [])]
         reasons |= dict.fromkeys(what, f"there are more than {MOST:,} pictures")
         return dataclasses.replace(found, not_looked_for=reasons)
-    wrong, far, apart = suspects(pictures), outliers(pictures), told_apart(pictures)
-    if wrong is None:
-        reasons["suspects"] = "it takes two classes of ten pictures"
+    (wrong, why), far, apart = suspects(pictures), outliers(pictures), told_apart(pictures)
+    if why is not None:
+        reasons["suspects"] = why
     if far is None:
         reasons["outliers"] = "it takes ten pictures that are not of one color"
     if apart is None and splits.test is not None:
         reasons["train_against_test"] = "it takes twenty pictures of each"
-    return dataclasses.replace(
-        found, suspects=wrong or [], outliers=far or [], told_apart=apart, not_looked_for=reasons
-    )
+    return dataclasses.replace(found, suspects=wrong, outliers=far or [], told_apart=apart, not_looked_for=reasons)
 
 
 def _kept_at(splits: Splits) -> Path | None:

@@ -1,7 +1,8 @@
-"""Suspects: pictures whose labels look wrong, from what a fast model says of pictures that it has not learned from.
+"""Find pictures whose labels look wrong, from what a fast model says of pictures that it was not trained on.
 
-The model is the one of `quick`, in five folds. Then comes confident learning (Northcutt, Jiang and Chuang, "Confident
-learning: estimating uncertainty in dataset labels", Journal of Artificial Intelligence Research 70, 2021).
+The model is the one of `quick_model`, in five folds. Its probabilities go through confident learning (Northcutt, Jiang
+and Chuang, "Confident learning: estimating uncertainty in dataset labels", Journal of Artificial Intelligence Research
+70, 2021).
 """
 
 from __future__ import annotations
@@ -13,46 +14,71 @@ from ...data.folds import USUAL, folds_of
 from ...records.audit import Suspect
 from .quick_model import Pictures, Probabilities, out_of_fold
 
-FEWEST = 10  # pictures of a class, of which two are in each fold; those of smaller classes are not looked at
+FEWEST = 10  # pictures of a class: two in each fold; smaller classes are left out
 
 
-def suspects(pictures: Pictures) -> list[Suspect] | None:
-    """Pictures of any split whose labels look wrong, the likeliest first.
+WEAK = 0.5  # share of the labels: a model that agrees with fewer is more often wrong than the labels that it doubts
 
-    Copies, and pictures of one group, are in one fold, so that no wrong label is vouched for by its own copy. It is
-    None where nothing could be looked for: where fewer than two classes have ten pictures.
+
+TOO_FEW = "this needs two classes with ten pictures each"
+
+
+TOO_WEAK = "a rough model agrees with fewer than half of your labels: too weak to judge them"
+
+
+def suspects(pictures: Pictures) -> tuple[list[Suspect], str | None]:
+    """Find the pictures of all splits whose labels look wrong.
+
+    Copies of a picture, and pictures of one group, are kept in one fold: a copy with the same wrong label would
+    otherwise confirm it.
+
+    Args:
+        pictures: The pictures of all splits.
+
+    Returns:
+        The suspects, the likeliest first, and None; or an empty list and the reason why labels could not be judged.
     """
     labels = pictures.labels
     counts = np.bincount(labels, minlength=len(pictures.classes))
-    rows, known = np.flatnonzero(counts[labels] >= FEWEST), np.flatnonzero(counts >= FEWEST)
-    if len(known) < 2:
-        return None
-    of_known = np.searchsorted(known, labels[rows])
+    rows, classes = np.flatnonzero(counts[labels] >= FEWEST), np.flatnonzero(counts >= FEWEST)
+    if len(classes) < 2:
+        return [], TOO_FEW
+    own = np.searchsorted(classes, labels[rows])
     groups = None if pictures.groups is None else pictures.groups[rows]
-    folds = folds_of(of_known, len(known), USUAL, 0, groups)
-    probabilities = out_of_fold(pictures.pixels[rows], of_known, len(known), folds)
-    found, likely, scores = confident_learning(probabilities, of_known)
+    folds = folds_of(own, len(classes), USUAL, 0, groups)
+    probabilities = out_of_fold(pictures.pixels[rows], own, len(classes), folds)
+    if (probabilities.argmax(1) == own).mean() < WEAK:
+        return [], TOO_WEAK
+    doubted, likely, scores = confident_learning(probabilities, own)
     return [
-        Suspect(pictures.ids[row], pictures.classes[labels[row]], pictures.classes[known[other]], float(score))
-        for row, other, score in zip(rows[found].tolist(), likely.tolist(), scores.tolist(), strict=True)
-    ]
+        Suspect(pictures.ids[row], pictures.classes[labels[row]], pictures.classes[classes[other]], float(score))
+        for row, other, score in zip(rows[doubted].tolist(), likely.tolist(), scores.tolist(), strict=True)
+    ], None
 
 
 def confident_learning(
     probabilities: Probabilities, labels: Int64[np.ndarray, " n"]
-) -> tuple[Int64[np.ndarray, " found"], Int64[np.ndarray, " found"], Float32[np.ndarray, " found"]]:
-    """Rows whose labels look wrong, the likeliest first, the class that each looks like, and a score in [0, 1].
+) -> tuple[Int64[np.ndarray, " suspects"], Int64[np.ndarray, " suspects"], Float32[np.ndarray, " suspects"]]:
+    """Choose the rows whose labels look wrong.
 
-    A picture is counted for a class where its probability is at least the mean over the pictures that have that label,
-    and for the most probable of these. So many as are counted for another class than their label (off the diagonal of
-    the calibrated joint, equation 3 of the paper) are suspects: those whose labels have the lowest probabilities, of
-    the ones for which the model answers another class. Taking them by cleanlab's rules, which leave out others, found
-    no more of what was planted: bench/audit.py. The score is one less the label's probability.
+    A picture counts for a class if its probability is at least the mean over the pictures with that label; if several
+    classes qualify, for the most probable. The number of pictures that count for another class than their label (off
+    the diagonal of the calibrated joint, equation 3 of the paper) is the number of suspects. Those with the lowest
+    probability of their own label are taken, among pictures for which the model answers another class. Cleanlab's
+    rules choose differently, and found no more of what was planted: bench/audit.py.
+
+    Args:
+        probabilities: Out-of-fold probabilities, one row for each picture.
+        labels: The label of each picture.
+
+    Returns:
+        The rows, the likeliest first; the class that each looks like; and a score in [0, 1], which is 1 minus the
+        probability of the label.
     """
     classes = probabilities.shape[1]
     own = probabilities[np.arange(len(labels)), labels]
     counts = np.bincount(labels, minlength=classes)
-    # A class without labels has no mean, and nothing is counted for it.
+    # A class without labels has no mean, and no picture counts for it.
     thresholds = np.where(counts, np.bincount(labels, own, classes) / np.maximum(counts, 1), np.inf)
     confident = np.where(probabilities >= thresholds - 1e-6, probabilities, -1)
     is_counted = confident.max(1) >= 0
@@ -61,6 +87,6 @@ def confident_learning(
     np.fill_diagonal(joint, np.maximum(joint.diagonal(), 1))
     joint *= (counts / joint.sum(1))[:, None]
     likely = probabilities.argmax(1)
-    found = np.flatnonzero(likely != labels)
-    found = found[np.argsort(own[found], kind="stable")][: round(joint.sum() - joint.trace())]
-    return found, likely[found], 1 - own[found]
+    doubted = np.flatnonzero(likely != labels)
+    doubted = doubted[np.argsort(own[doubted], kind="stable")][: round(joint.sum() - joint.trace())]
+    return doubted, likely[doubted], 1 - own[doubted]

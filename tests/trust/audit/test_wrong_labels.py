@@ -29,7 +29,9 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 def suspects_of(splits: Splits, copies: Iterable[Sequence[str]] = ()) -> list[Suspect] | None:
     pictures = pictures_of(splits, copies)
     assert pictures is not None
-    return suspects(pictures)
+    found, why = suspects(pictures)
+    assert why is None or not found
+    return found if why is None else None
 
 
 def answers(pixels: np.ndarray, labels: np.ndarray, classes: int, groups: np.ndarray | None = None) -> np.ndarray:
@@ -139,6 +141,20 @@ def test_too_few_or_too_many_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) 
     assert pictures_of(Splits(Images(pixels, labels, tuple("0123456789")))) is None
 
 
+def test_a_model_that_agrees_with_fewer_than_half_of_the_labels_lists_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = three_classes(tmp_path / "noise")
+    write_idx(tmp_path / "labels", "train", np.random.default_rng(1).integers(0, 3, 300))
+    name = "train-labels-idx1-ubyte"
+    (source / name).write_bytes((tmp_path / "labels" / name).read_bytes())
+    found = json.loads(here("data", "noise", "--json", cwd=tmp_path, capsys=capsys).out)
+    assert found["suspects"] == []
+    assert "suspects" in found["not_looked_for"]
+    assert found["not_looked_for_because"]["suspects"].startswith("a rough model agrees with fewer than half")
+    assert "fewer than half of your labels: too weak" in here("data", "noise", cwd=tmp_path, capsys=capsys).out
+
+
 def test_the_command_gives_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = three_classes(tmp_path / "source")
     labels = np.arange(300) % 3
@@ -162,4 +178,4 @@ def test_the_command_gives_them(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "suspects",
         "train_against_test",
     ]
-    assert "labels that look wrong: not looked for" in here("data", "few", cwd=tmp_path, capsys=capsys).out
+    assert "labels that look wrong: not judged" in here("data", "few", cwd=tmp_path, capsys=capsys).out
