@@ -260,10 +260,10 @@ def test_a_stuck_start_is_said_with_its_reason_and_remedy(folder: Path) -> None:
     stuck = ["--recipe", "walkthrough-by-hand", "--seed", "0", "--epochs", "3", "--out", "stuck"]
     done = sevensteps("train", *stuck, cwd=folder)
     assert done.code == 0
-    assert "! Still at chance after epoch 2" in done.err
-    assert "The sigmoid is saturated" in done.err
+    assert "! After epoch 2 the model is no better than always answering" in done.err
+    assert "the flat end of the sigmoid" in done.err
     assert "sevensteps train --recipe linear" in done.err
-    assert "warning      Still at chance after epoch 2" in done.out
+    assert "warning      After epoch 2 the model is no better than always answering" in done.out
     assert "the test pictures were looked at after every epoch" in done.out
     judgement = json.loads((folder / "stuck/judgement.json").read_text())
     (finding,) = judgement["findings"]

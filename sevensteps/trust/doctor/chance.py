@@ -1,7 +1,7 @@
-"""Chance: a run that does no better than a guess, and why. And how far a model is from that.
+"""Chance: runs that do no better than always giving the same answer, and why.
 
-Each takes the evidence of a moment and gives a finding, or None. What the thresholds are, and what was measured to
-choose them, stands in docs/decisions/0003-saturation.md and 0008-doctor.md.
+Each check takes the evidence of one moment and returns a finding, or None. docs/decisions/0003-saturation.md and
+0008-doctor.md give the thresholds and the measurements behind them.
 """
 
 from __future__ import annotations
@@ -15,74 +15,72 @@ from ..intervals import wilson
 from .evidence import FALLING_FOR, Evidence
 from .probe import Look
 
-GIVEN_UP_AFTER = 2  # epochs; runs that are fine are above chance by then (docs/decisions/0003-saturation.md)
+FEW = 100  # validation pictures: with fewer, a finding says how few there are
 
 
-# Batches, and epochs of a run that learns: before, a model with batch norm may answer one class for all, because the
-# averages that it validates with are young.
+GIVEN_UP_AFTER = 2  # epochs; healthy runs are above chance by then (docs/decisions/0003-saturation.md)
+
+
+# Batches, and epochs of a run that learns. Before them a model with batch norm may answer one class for all, because
+# its running averages, with which it validates, are still young.
 STEPS_TO_SETTLE, SETTLED = 20, 5
 
 
-SATURATED = 0.001  # slope of the loss under which a picture hardly moves a parameter; a sigmoid's is at most 0.25
+SATURATED = 0.001  # slope of the loss below which a picture hardly moves a parameter; a sigmoid's is at most 0.25
 
 
-MOST, STILL = 0.5, 0.25  # of the wrong pictures: more are saturated to say so, and as many to stay with it
+MOST, STILL = 0.5, 0.25  # share of the wrong pictures that are saturated: to raise a finding; to keep it
 
 
-SURE, CALM = (
-    5.0,
-    1.1,
-)  # loss at the start, in losses of a guess, of a model that surely calls everything by one name; and the
-
-
-# steepness of its gradient: more, and it explodes
+# Of a model that starts out sure of one class for every picture: its loss, in losses of a guess; and the steepness of
+# its gradient, above which it explodes.
+SURE, CALM = 5.0, 1.1
 
 
 def saturated(e: Evidence) -> Finding | None:
-    """At chance, and the loss has so flat a slope for the pictures that are wrong that they hardly move a parameter.
+    """Find a run at chance whose loss is so flat for the wrong pictures that they hardly move a parameter.
 
-    A sigmoid alone is no reason: under cross-entropy what is surely wrong has the steepest slope of all.
+    A sigmoid alone is not the reason: with cross-entropy, the most wrong pictures have the steepest slope.
     """
     if not _is_given_up(e, "saturated") or _was_above_chance(e):
         return None
     if e.look is None or e.look.shares is None:
         return e.still("saturated")
     flat, stuck_share = flatness(e.look)
-    known = e.open.get("saturated")
-    if not stuck_share > (STILL if known else MOST):
+    standing = e.open.get("saturated")
+    if not stuck_share > (STILL if standing else MOST):
         return None
-    norms = [*((known.evidence or {}).get("gradients", []) if known else []), e.look.gradient]
+    norms = [*((standing.evidence or {}).get("gradients", []) if standing else []), e.look.gradient]
     return e.finding(
         "saturated",
-        f"Still {_where(e)} after epoch {e.epoch} ({e.chance()}). The sigmoid is saturated for "
-        f"{flat:.0%} of a batch, and for {stuck_share:.0%} of the pictures it gets wrong: there "
-        f"the slope of the loss is under {SATURATED:g}, so they hardly move a parameter (gradient norm "
-        f"{e.look.gradient:.2g}). "
-        "Such a run may take long to recover, or never.",
-        "Start with smaller parameters (--init normal --init-std 0.01), or use a loss whose gradient "
-        "does not vanish: sevensteps train --recipe linear",
+        f"After epoch {e.epoch} the model is {_standing(e)}. Its scores are so large that {stuck_share:.0%} of the "
+        "pictures it gets wrong lie on the flat end of the sigmoid, where they cannot change the weights.",
+        "It may recover late or never. Start with smaller weights (--init normal --init-std 0.01), or use a loss that "
+        "does not become flat: sevensteps train --recipe linear",
         gradients=norms[-FALLING_FOR - 1 :],
+        flat=flat,
+        flat_of_wrong=stuck_share,
     )
 
 
 def stuck(e: Evidence) -> Finding | None:
-    """Saturated, and the gradient has only become smaller."""
-    found = saturated(e)
-    norms = (found.evidence or {}).get("gradients", []) if found else []
-    if found is None or len(norms) <= FALLING_FOR or any(after > before for before, after in pairwise(norms)):
+    """Find a saturated run whose gradient has only become smaller."""
+    flat = saturated(e)
+    norms = (flat.evidence or {}).get("gradients", []) if flat else []
+    if flat is None or len(norms) <= FALLING_FOR or any(after > before for before, after in pairwise(norms)):
         return None
     return e.finding(
         "stuck",
-        f"Stuck {_where(e)} ({e.chance()}): the gradient has fallen for {FALLING_FOR} epochs, from {norms[0]:.2g} to "
-        f"{norms[-1]:.2g}. Waiting makes it smaller still.",
-        "Stop this run and start anew with smaller parameters (--init normal --init-std 0.01), another --seed, or a "
-        "loss whose gradient does not vanish: sevensteps train --recipe linear",
+        f"Stuck: after epoch {e.epoch} the model is still {_standing(e)}, and for {FALLING_FOR} epochs its gradient "
+        "has only become smaller.",
+        "Start again with smaller weights (--init normal --init-std 0.01), another --seed, or a loss that does not "
+        "become flat: sevensteps train --recipe linear",
         gradients=norms,
     )
 
 
 def one_class(e: Evidence) -> Finding | None:
-    """Every validation picture is taken for one and the same class."""
+    """Find a model that answers the same class for every validation picture."""
     if e.look is None or e.look.valid_shares is None or e.valid_counts is None:
         return e.still("one_class")
     answers = e.look.valid_shares.argmax(1)
@@ -92,56 +90,74 @@ def one_class(e: Evidence) -> Finding | None:
     surely = e.look.loss > SURE * e.guess and e.look.steepness < CALM
     if (not surely) if e.is_start else not (_is_given_up(e, "one_class") or "one_class" in e.open):
         return None
-    when = "before the first step" if e.is_start else f"after epoch {e.epoch}"
-    score = e.look.valid_shares[:, label].mean()
+    rate = "" if e.is_start else f"try another rate, such as {e.lower_rate()}, or "
+    advice = f"{rate}start with --init default, and check the bias of the last layer."
     return e.finding(
         "one_class",
-        f"One class is predicted for all: {when} the model calls each of {len(answers)} validation pictures "
-        f"{list(e.valid_counts)[label]}, with a mean probability of {float(score):.1%}.",
-        "Look at the last layer's bias and at how the parameters start (--init default), and see sevensteps xray RUN; "
-        f"then try another rate{'' if e.is_start else f', such as {e.lower_rate()}'}.",
+        f"{e.when.capitalize()} the model gives the same answer, {list(e.valid_counts)[label]}, for all "
+        f"{len(answers):,} validation pictures that were tried.",
+        f"{advice[0].upper()}{advice[1:]} To look inside: sevensteps xray RUN",
         label=label,
+        probability=float(e.look.valid_shares[:, label].mean()),
     )
 
 
 def at_chance(e: Evidence) -> Finding | None:
-    """No better than answering one class for all, and nothing says why."""
+    """Find a run that is no better than always giving one answer, and nothing shows why."""
     if not _is_given_up(e, "at_chance"):
         return None
     if e.look is None and e.sampler.batch is not None:
         return e.still("at_chance")
-    seen = f"; the gradient norm is {e.look.gradient:.2g}" if e.look else ""
     return e.finding(
         "at_chance",
-        f"Still {_where(e)} after epoch {e.epoch} ({e.chance()}){seen}.",
-        "Try another learning rate with --lr (in Python, learn.lr_find() suggests one), and check that the labels "
-        "fit the pictures.",
+        f"After epoch {e.epoch} the model is {_standing(e)}.",
+        "Try another learning rate (--lr), and check that the labels fit the pictures. In Python, learn.lr_find() "
+        "suggests a rate.",
+        gradient=e.look.gradient if e.look else None,
     )
 
 
 def flatness(seen: Look) -> tuple[float, float]:
-    """The share of pictures for which the loss has a flat slope; of all, and of those that are wrong."""
+    """Return the share of pictures for which the loss is flat.
+
+    Args:
+        seen: One batch of training pictures.
+
+    Returns:
+        The share of all pictures, and the share of those that the model gets wrong; both in [0, 1].
+    """
     if seen.shares is None or seen.slopes is None:
         return 0.0, 0.0
     slopes = seen.slopes
-    if seen.last in ("sigmoid", "softmax"):  # which is in the model, and flattens what is before it
+    if seen.last in ("sigmoid", "softmax"):  # it is part of the model, and flattens the slope before it
         slopes = slopes * (seen.shares * (1 - seen.shares)).amax(1)
     flat = slopes < SATURATED
     wrong = seen.shares.argmax(1) != seen.targets
     return float(flat.float().mean()), float(flat[wrong].float().mean()) if bool(wrong.any()) else 0.0
 
 
-def _where(e: Evidence) -> str:
-    """Where the accuracy stands to chance, in words."""
+def _standing(e: Evidence) -> str:
+    """Say how the accuracy compares with always giving the most frequent answer."""
     chance = e.chance()
-    return "below chance" if chance is not None and chance.interval.high < chance.share else "at chance"
+    if chance is None:
+        return "no better than guessing"
+    worse = "worse than" if chance.interval.high < chance.share else "no better than"
+    few = f", only {chance.n:,}, so hard to tell" if chance.n < FEW else ""
+    return (
+        f"{worse} always answering {chance.answer} ({chance.accuracy:.0%} of the validation pictures right{few}; "
+        f"{chance.share:.0%} are {chance.answer})"
+    )
 
 
 def is_early(e: Evidence, code: str) -> bool:
-    """Whether a run that is fine may be at chance yet.
+    """Return whether a healthy run may still be at chance.
 
-    It may be so for long where it answers its training pictures well, and validation waits for the averages of batch
-    norm; what the gradient shows to be flat is not waited for.
+    A run that answers its training pictures well may be at chance for longer, until the running averages of batch norm
+    have settled. A flat gradient needs no such patience.
+
+    Args:
+        e: The evidence of one epoch.
+        code: The check that asks.
     """
     if e.epoch < GIVEN_UP_AFTER or code not in ("one_class", "at_chance"):
         return e.epoch < GIVEN_UP_AFTER
@@ -149,7 +165,7 @@ def is_early(e: Evidence, code: str) -> bool:
 
 
 def _is_learning(e: Evidence) -> bool:
-    """Whether the training pictures that were looked at are answered better than by chance."""
+    """Return whether the model answers the sampled training pictures better than by chance."""
     if e.look is None or e.look.shares is None:
         return False
     right = int((e.look.shares.argmax(1) == e.look.targets).sum())
@@ -158,11 +174,11 @@ def _is_learning(e: Evidence) -> bool:
 
 
 def _is_given_up(e: Evidence, code: str) -> bool:
-    """Whether the run is at chance at a moment when one that is fine is above it; or at chance when it ends."""
+    """Return whether the run is at chance when a healthy one is above it, or when it ends."""
     return not e.is_start and (e.is_end or not is_early(e, code)) and e.is_at_chance
 
 
 def _was_above_chance(e: Evidence) -> bool:
-    """Whether the run was above chance by the epoch in which it would be given up."""
+    """Return whether the run was above chance by the epoch in which it would be given up."""
     first = (e.chance(number) for number in range(1, min(GIVEN_UP_AFTER, len(e.history)) + 1))
     return any(chance is not None and chance.is_above for chance in first)

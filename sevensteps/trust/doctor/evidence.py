@@ -1,7 +1,7 @@
-"""Evidence: what the doctor judges by. One function collects it, once an epoch and once before training begins.
+"""Evidence: what the doctor bases its findings on, collected once before training and at most once an epoch.
 
-All of it is a pure function of the learner as it stands (parameters, history, loaders) and of the findings that were
-raised before. So a run that is gone on with is judged as one that was never interrupted.
+It depends only on the learner's state (parameters, history, loaders) and on earlier findings, so a resumed run is
+judged like one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -20,27 +20,28 @@ from .neighbors import Neighbors
 from .probe import Look, look
 from .sampler import OFTEN, Sampler, is_round
 
-TRIED_UNTIL = 8  # epochs: later, steps are tried only while a finding that rests on them is open
+TRIED_UNTIL = 8  # epochs: after them, steps are tried only while a finding that needs them is open
 
 
-TRIED = {"oscillating", "rate_too_low"}  # rest on steps that are tried
+TRIED = {"oscillating", "rate_too_low"}  # findings that need steps to be tried
 
 
-FALLING_FOR = 5  # epochs in which the gradient of a run that is stuck never rose
+FALLING_FOR = 5  # epochs in which the gradient of a stuck run never rose
 
 
-# Times the learning rate of the steps that are tried: as it is, and rates that are far too high for a run that is fine.
+# Multiples of the learning rate at which steps are tried: the rate itself, and rates far too high for a healthy run.
 AS_IT_IS, FAR = 1.0, (300.0, 10_000.0)
 
 
 @dataclass(frozen=True)
 class Chance:
-    """The accuracy of an epoch, held against answering one class for all."""
+    """The accuracy of an epoch, compared with always answering the most frequent class."""
 
     accuracy: float
     n: int
-    share: float  # of the most frequent class
-    interval: Interval
+    answer: str  # the most frequent class
+    share: float  # of the pictures that are of that class
+    interval: Interval  # of the accuracy
 
     @property
     def is_above(self) -> bool:
@@ -49,23 +50,19 @@ class Chance:
 
     @property
     def holds(self) -> bool:
-        """Whether the accuracy is no better than chance, of so many pictures that they tell.
+        """Whether the accuracy is no better than chance, judged on enough pictures.
 
-        The interval includes chance, or is under it, and ends before what is halfway from chance to all right. That of
-        a few pictures goes on, and is no evidence of chance: three of four right are a guess's, and a good model's.
+        The interval includes chance or lies below it, and ends less than halfway from chance to 100 %. With a few
+        pictures it ends higher and shows nothing: a guess and a good model can both get three of four right.
         """
         return not self.is_above and self.interval.high < (1 + self.share) / 2
-
-    def __str__(self) -> str:
-        low, high = self.interval.low, self.interval.high
-        return f"{self.accuracy:.1%} of {self.n:,}, 95 % interval {low:.1%} to {high:.1%}, chance {self.share:.1%}"
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """One moment of a run. `look` is None where none was taken.
+    """One moment of a run. `look` is None if no batch was looked at.
 
-    Whether one is taken does not depend on where the run is to end: a run that is gone on with is judged as a long one.
+    Whether one is looked at does not depend on where the run ends, so a resumed run is judged like one long run.
     """
 
     epoch: int
@@ -74,11 +71,11 @@ class Evidence:
     is_end: bool  # the run ends with this epoch
     history: Sequence[Epoch]
     finite: bool
-    lr: float  # as it was set, before the schedule
+    lr: float  # as set, before the schedule changes it
     clip: float | None
     loss_name: str
     loss_takes: str  # "scores", "probabilities", "log probabilities" or "numbers"
-    frozen: Sequence[str] | None  # parameters that do not learn; None where it was not asked
+    frozen: Sequence[str] | None  # parameters that do not learn; None if this was not checked
     counts: Mapping[str, int] | None  # training pictures of each class
     valid_counts: Mapping[str, int] | None
     look: Look | None
@@ -86,12 +83,24 @@ class Evidence:
     open: Mapping[str, Finding] = field(default_factory=dict)
 
     @property
+    def when(self) -> str:
+        """This moment, in words."""
+        return "before the first step" if self.is_start else f"after epoch {self.epoch}"
+
+    @property
     def last(self) -> Epoch | None:
-        """The epoch that has just been done."""
+        """The epoch that has just ended."""
         return self.history[-1] if self.history else None
 
     def chance(self, number: int = 0) -> Chance | None:
-        """How an epoch (the last, unless numbered) stands to chance; None where it cannot be known."""
+        """Compare an epoch's accuracy with chance.
+
+        Args:
+            number: The epoch, counted from 1; 0 is the last one.
+
+        Returns:
+            The comparison, or None if there is no epoch or no accuracy.
+        """
         return chance_of(self.history[number - 1], self.sampler.chances) if self.history else None
 
     @functools.cached_property
@@ -102,41 +111,60 @@ class Evidence:
 
     @property
     def neighbors(self) -> Neighbors | None:
-        """What the nearest pictures say; reckoned when it is first asked for."""
+        """What the nearest neighbors show; computed when first used."""
         return self.sampler.near
 
     @property
     def guess(self) -> float:
-        """The loss of scores that are all zero: what a guess costs, and what losses are measured by. 0: not known."""
+        """The loss if all scores are zero, which is a guess; other losses are compared with it. 0 if unknown."""
         return self.sampler.guess
 
     def lower_rate(self) -> str:
-        """A lower rate as it is typed: one that works for a few steps from a new start, or a tenth."""
+        """Return a lower rate as it is typed: one that works for a few steps from a new start, or a tenth of this."""
         tenth = self.lr / 10
         return f"--lr {min(self.sampler.steady_rate or tenth, tenth):g}"
 
     def finding(self, code: str, message: str, fix: str, **evidence: Any) -> Finding:
-        """A finding of this moment."""
+        """Return a finding of this moment.
+
+        Args:
+            code: The name of the check.
+            message: What is wrong, in words for a beginner.
+            fix: What to do, with the command to type.
+            evidence: The numbers behind it; those that are not finite become None.
+        """
         plain = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in evidence.items()}
         return Finding(code, self.epoch, message, fix, None, plain)
 
     def still(self, code: str) -> Finding | None:
-        """What stands open, where this moment says nothing new of it."""
+        """Return the open finding with this code, for a moment that shows nothing new about it."""
         return self.open.get(code)
 
 
+def rounded(loss: float) -> str:
+    """Return a loss with the two digits that matter."""
+    return f"{loss:.2g}" if abs(loss) < 100 else f"{loss:,.0f}" if abs(loss) < 1e6 else f"{loss:.1g}"
+
+
 def collect(learn: Learner, sampler: Sampler, open_findings: Mapping[str, Finding], epoch: int) -> Evidence:
-    """The evidence of the learner as it stands: before its first batch, or after an epoch or batch."""
+    """Collect the evidence of a learner before its first batch, or after an epoch or a batch.
+
+    Args:
+        learn: The learner; it is not changed.
+        sampler: The pictures to look at it with.
+        open_findings: The findings that hold, by code.
+        epoch: The number of the epoch, counted from 1.
+    """
     state = learn.state
     is_start = state.batch == 0
     loss = state.last_loss
     finite = loss is None or math.isfinite(loss)
-    found = None
+    seen = None
     if finite and (is_start or is_looked_at(learn, sampler, open_findings, epoch)):
         current = state.history[-1].lr / state.lr if state.history and state.lr else AS_IT_IS
         is_tried = epoch <= TRIED_UNTIL or not TRIED.isdisjoint(open_findings)
         factors = (current, *FAR) if not is_start and is_round(epoch) and is_tried else ()
-        found = _looked(learn, sampler, factors)
+        seen = _looked(learn, sampler, factors)
     return Evidence(
         epoch,
         state.batch,
@@ -148,19 +176,19 @@ def collect(learn: Learner, sampler: Sampler, open_findings: Mapping[str, Findin
         learn.clip,
         learn.objective.name,
         _takes(learn),
-        None if found is None and epoch > OFTEN else _frozen(learn, found),
+        None if seen is None and epoch > OFTEN else _frozen(learn, seen),
         sampler.counts,
         sampler.valid_counts,
-        found,
+        seen,
         sampler,
         open_findings,
     )
 
 
-def _frozen(learn: Learner, found: Look | None) -> list[str]:
-    """Parameters without a gradient, unknown to the optimizer, or out of the loss's reach."""
+def _frozen(learn: Learner, seen: Look | None) -> list[str]:
+    """Return the parameters without a gradient, unknown to the optimizer, or unused by the loss."""
     held = {id(p) for group in learn.opt.param_groups for p in group["params"]}
-    missed = {part.name for part in found.parts if part.gradient is None} if found else set()
+    missed = {part.name for part in seen.parts if part.gradient is None} if seen else set()
     return [
         name
         for name, parameter in learn.model.named_parameters()
@@ -169,23 +197,30 @@ def _frozen(learn: Learner, found: Look | None) -> list[str]:
 
 
 def is_looked_at(learn: Learner, sampler: Sampler, open_findings: Mapping[str, Finding], epoch: int) -> bool:
-    """Whether a batch is looked at after this epoch: a pure function of history and findings."""
+    """Return whether a batch is looked at after this epoch, which depends only on the history and the findings.
+
+    Args:
+        learn: The learner.
+        sampler: The pictures to look at it with.
+        open_findings: The findings that hold, by code.
+        epoch: The number of the epoch, counted from 1.
+    """
     return sampler.is_due(epoch) or _is_telling(learn.state.history, sampler.chances, open_findings)
 
 
 def is_over(learn: Learner) -> bool:
-    """Whether the run ends where it stands."""
+    """Return whether the learner's stop condition ends the run here."""
     return learn.state.batch > 0 and learn.stop.reason(learn.state.progress()) is not None
 
 
 def _is_telling(
     history: Sequence[Epoch], counts: Mapping[str, int] | None, open_findings: Mapping[str, Finding]
 ) -> bool:
-    """Whether the last epoch has fallen to chance, or is one of the first few of a run that is saturated there."""
+    """Return whether the last epoch has fallen to chance, or is among the first few after a run saturated."""
     if not history:
         return False
-    known = open_findings.get("saturated")
-    if known is not None and history[-1].number <= known.epoch + 2 * FALLING_FOR:
+    saturated = open_findings.get("saturated")
+    if saturated is not None and history[-1].number <= saturated.epoch + 2 * FALLING_FOR:
         return True
     now = chance_of(history[-1], counts)
     if now is None or not now.holds:  # nearly every epoch of a run that learns
@@ -195,32 +230,42 @@ def _is_telling(
 
 
 def chance_of(epoch: Epoch, counts: Mapping[str, int] | None) -> Chance | None:
-    """How an epoch stands to chance; None where it cannot be known."""
+    """Compare an epoch's accuracy with always answering the most frequent class.
+
+    Args:
+        epoch: The epoch.
+        counts: Validation pictures of each class, or None if unknown.
+
+    Returns:
+        The comparison, or None without counts or an accuracy.
+    """
     accuracy = epoch.metrics.get("accuracy")
     if counts is None or accuracy is None or not 0 <= accuracy <= 1:
         return None
     n = sum(counts.values())
-    return Chance(accuracy, n, max(counts.values()) / n, wilson(round(accuracy * n), n))
+    answer = max(counts, key=counts.__getitem__)
+    return Chance(accuracy, n, answer, counts[answer] / n, wilson(round(accuracy * n), n))
 
 
 def _looked(learn: Learner, sampler: Sampler, factors: Sequence[float]) -> Look | None:
+    """Look at the sampled batch, or return None if there is none or a foreign model refuses it."""
     batch, valid = sampler.batch, sampler.valid
     if batch is None:
         return None
     try:
         return look(learn, batch, valid, factors)
-    except Exception:  # a model or loss from elsewhere may refuse our sample; it must not lose its run to an observer
+    except Exception:  # a foreign model or loss may refuse our sample; an observer must not end the run
         if sampler.images is not None:
             raise
         return None
 
 
 def _takes(learn: Learner) -> str:
-    """What the loss takes from the model: raw scores, unless it says otherwise."""
+    """Return what the loss expects from the model: "scores", "probabilities", "log probabilities" or "numbers"."""
     name = learn.objective.name
     if name in ("NLLLoss", "nll_loss"):
         return "log probabilities"
     if name in ("BCELoss", "binary_cross_entropy"):
         return "probabilities"
-    known = {"sigmoid_l1_loss", "binary_cross_entropy_with_logits", "cross_entropy"}
-    return "scores" if name in known | {"CrossEntropyLoss", "BCEWithLogitsLoss"} else "numbers"
+    ours = {"sigmoid_l1_loss", "binary_cross_entropy_with_logits", "cross_entropy"}
+    return "scores" if name in ours | {"CrossEntropyLoss", "BCEWithLogitsLoss"} else "numbers"

@@ -1,7 +1,7 @@
-"""Symptoms: what goes wrong while a run trains. Its rate, its gradients and activations, and when it ends.
+"""Symptoms: what goes wrong while a run trains: its learning rate, gradients, activations, and its end.
 
-Each takes the evidence of a moment and gives a finding, or None. What the thresholds are, and what was measured to
-choose them, stands in docs/decisions/0008-doctor.md.
+Each check takes the evidence of one moment and returns a finding, or None. docs/decisions/0008-doctor.md gives the
+thresholds and the measurements behind them.
 """
 
 from __future__ import annotations
@@ -10,60 +10,59 @@ import math
 
 from ...records.events import Finding
 from .chance import STEPS_TO_SETTLE, STILL, flatness
-from .evidence import FAR, Evidence
+from .evidence import FAR, Evidence, rounded
 
-WORSE = 1.5  # times the loss of a guess: training loss of a run that diverges
-
-
-WILD = 10.0  # the same, where the first epoch alone must tell; a start that is bad and passes has less
+WORSE = 1.5  # training loss of a run that diverges, as a multiple of a guess's loss
 
 
-RISEN, RISEN_BY = 1.25, 0.1  # times the lowest training loss of the epochs before; and of a guess's loss
+WILD = 10.0  # the same after the first epoch alone; a bad start that passes has less
 
 
-AMISS = 1.0  # of a guess's loss: how much one step at the rate raises the loss that it should lower
+RISEN, RISEN_BY = 1.25, 0.1  # multiple of the lowest earlier training loss; and rise, in losses of a guess
 
 
-UNFOLLOWED = 3.0  # guesses' losses: validation loss where the same pictures have a good one by statistics of their own
+AMISS = 1.0  # how much one step raises the loss that it should lower, in losses of a guess
 
 
-DEAD, REVIVED = 0.85, 0.6  # share of a layer's ReLUs that are zero for every picture
+UNFOLLOWED = 3.0  # validation loss in losses of a guess, where batch statistics give the same pictures a good one
 
 
-VANISHING, ARRIVING = 0.003, 0.03  # slope in the first layer, in the steepest layer's
+DEAD, REVIVED = 0.85, 0.6  # share of a layer's ReLUs that are zero for every picture: to raise a finding; to end it
 
 
-UNLEARNED = 0.3  # of a guess's loss: less, and the rate was high enough to learn
+VANISHING, ARRIVING = 0.003, 0.03  # slope of the first layer over the steepest one's: to raise a finding; to end it
 
 
-GAINED = 0.02  # share of the loss that is won by one step 300 or more times as long
+UNLEARNED = 0.3  # in losses of a guess: below this, the rate was high enough to learn
 
 
-SLOW = 0.15  # share of the training loss by which it falls in an epoch: less, and the rate may be too low
+GAINED = 0.02  # share by which one step 300 or more times as long lowers the loss
 
 
-MEMORIZED = 5.0  # times the training loss: validation loss of a run that overfits
+SLOW = 0.15  # share by which the training loss falls in an epoch: below this, the rate may be too low
 
 
-RISEN_VALID = 1.3  # times the lowest validation loss
+MEMORIZED = 5.0  # validation loss of a run that overfits, as a multiple of its training loss
 
 
-GAP = 0.2  # of a guess's loss, between training and validation
+RISEN_VALID = 1.3  # the same, as a multiple of its lowest validation loss
 
 
-IMPROVING, BY = 0.08, 0.015  # fall of the validation loss in the last epoch: as a share, and of a guess's loss
+GAP = 0.2  # between training and validation loss, in losses of a guess
+
+
+IMPROVING, BY = 0.08, 0.015  # fall of the validation loss in the last epoch: as a share; in losses of a guess
 
 
 PATIENCE = 3  # epochs
 
 
 def diverging(e: Evidence) -> Finding | None:
-    """The rate is so high that each step leads uphill, until the loss is no number any more."""
+    """Find a rate so high that the loss rises, until it is not a number."""
     if not e.finite or (e.look is not None and not math.isfinite(e.look.loss)):
         return e.finding(
             "diverging",
-            f"The learning rate {e.lr:g} is too high: in epoch {e.epoch} the loss became infinite or no number at "
-            "all, and nothing after that would mean anything.",
+            f"The learning rate {e.lr:g} is too high: in epoch {e.epoch} the loss became infinite or not a number.",
             _lower(e),
         )
     guess = e.guess
@@ -74,11 +73,10 @@ def diverging(e: Evidence) -> Finding | None:
     rising = loss > before[-1] if before else loss > WILD * guess or e.look.loss > WORSE * max(loss, guess)
     if not loss > WORSE * guess or not (rising or "diverging" in e.open):
         return None
-    rose = f", after {before[-1]:.3g} in the one before" if before else ""
     return e.finding(
         "diverging",
-        f"The learning rate {e.lr:g} is too high: the training loss was {loss:.3g} in epoch {e.epoch}{rose}, and a "
-        f"guess has {guess:.3g}. Training leads away from the answer.",
+        f"The learning rate {e.lr:g} is too high: in epoch {e.epoch} the model did worse than guessing (training loss "
+        f"{rounded(loss)}; a guess has {rounded(guess)}).",
         _lower(e),
         train_loss=loss,
         guess=guess,
@@ -86,47 +84,42 @@ def diverging(e: Evidence) -> Finding | None:
 
 
 def _lower(e: Evidence) -> str:
-    return f"Train with a lower rate ({e.lower_rate()}), or shorten the gradient (--clip 1)."
+    """Return what to do about a rate that is far too high."""
+    return f"Train with a lower rate ({e.lower_rate()}), or limit the gradient (--clip 1)."
 
 
 def oscillating(e: Evidence) -> Finding | None:
-    """The rate is so high that steps overshoot: to and fro across the valley, and not down into it."""
+    """Find a rate so high that steps overshoot: they jump across the valley instead of going down into it."""
     if e.last is None or e.look is None or e.lr == 0:
         return e.still("oscillating")
     guess, loss = max(e.guess, 1e-12), e.last.train_loss
     least = min((epoch.train_loss for epoch in e.history[:-1]), default=math.inf)
     tried = [losses for factor, losses in e.look.steps.items() if 0 < factor < FAR[0]]
     if loss > RISEN * least and loss - least > RISEN_BY * guess:
-        seen = f"the training loss has risen from {least:.3g} to {loss:.3g}"
+        seen = f"the training loss has risen from {rounded(least)} to {rounded(loss)}"
     elif tried and not tried[0][0] - e.look.loss <= AMISS * guess:
-        seen = (
-            f"one more step raises the loss of the very batch that it is made for from {e.look.loss:.3g} to "
-            f"{tried[0][0]:.3g}"
-        )
+        seen = "one more step would raise the loss of its own batch, which it should lower"
     elif e.look.valid_own is not None and (e.last.valid_loss or 0.0) > UNFOLLOWED * guess and e.look.valid_own < guess:
-        seen = (
-            f"the validation loss is {e.last.valid_loss:.3g} with the running averages of the model, and "
-            f"{e.look.valid_own:.3g} with averages of those pictures: parameters move too fast to be followed"
-        )
+        seen = "the weights move faster than the running averages of batch norm can follow"
     elif "oscillating" in e.open and not tried:
         return e.still("oscillating")
     else:
         return None
     return e.finding(
         "oscillating",
-        f"The learning rate {e.lr:g} is too high: after epoch {e.epoch} {seen}. Steps overshoot and training goes to "
-        "and fro.",
-        f"Train with a lower rate ({e.lower_rate()}), or let it fall (--schedule one_cycle); in Python, "
-        "learn.lr_find() suggests one.",
+        f"The learning rate {e.lr:g} is too high: after epoch {e.epoch} {seen}. The steps are so long that they "
+        "overshoot.",
+        f"Train with a lower rate ({e.lower_rate()}), or let it fall (--schedule one_cycle). In Python, "
+        "learn.lr_find() suggests a rate.",
         train_loss=loss,
         least=None if math.isinf(least) else least,
     )
 
 
 def rate_too_low(e: Evidence) -> Finding | None:
-    """The loss falls slowly, and one step many times as long would lower it, for pictures that it did not see, too.
+    """Find a loss that falls slowly, where one step many times as long would lower it, also on validation pictures.
 
-    As `lr_find`, but at one point and with one batch (Smith, "Cyclical learning rates", 2017).
+    Like `lr_find`, but at one point and with one batch (Smith, "Cyclical learning rates", 2017).
     """
     if e.lr == 0:
         return None if e.last is None else _no_rate(e)
@@ -136,20 +129,19 @@ def rate_too_low(e: Evidence) -> Finding | None:
     tried = {factor: e.look.steps[factor] for factor in FAR}
     won = {factor: (a, b) for factor, (a, b) in tried.items() if b is not None and a < most * loss and b < most * valid}
     before, now = e.history[-2].train_loss if len(e.history) > 1 else e.last.train_loss, e.last.train_loss
-    if len(e.history) == 1:  # the parameters at its end against those along it
+    if len(e.history) == 1:  # compares the parameters at the epoch's end with those during it
         now = now if e.last.valid_loss is None else e.last.valid_loss
     if not won or not now > (1 - SLOW) * before or not loss > UNLEARNED * e.guess:
         return None
-    if flatness(e.look)[1] > STILL:  # where the loss is flat, short steps are no matter of the rate
+    if flatness(e.look)[1] > STILL:  # where the loss is flat, steps are short at any rate
         return None
     times = min(won, key=lambda factor: won[factor][1])
     far, far_valid = won[times]
     return e.finding(
         "rate_too_low",
-        f"The learning rate {e.lr:g} is too low: after epoch {e.epoch} the loss of a batch is {loss:.3g} (a guess has "
-        f"{e.guess:.3g}), and one step {times:g} times as long would lower it to {far:.3g}, and that of validation "
-        f"pictures from {valid:.3g} to {far_valid:.3g}.",
-        f"Train with a higher rate (--lr {e.lr * times:.2g}); in Python, learn.lr_find() suggests one.",
+        f"The learning rate {e.lr:g} is too low: after epoch {e.epoch} the loss falls slowly, and one step {times:g} "
+        f"times as long would lower it from {rounded(valid)} to {rounded(far_valid)}.",
+        f"Train with a higher rate (--lr {e.lr * times:.2g}). In Python, learn.lr_find() suggests a rate.",
         loss=loss,
         far=far,
         times=times,
@@ -157,24 +149,24 @@ def rate_too_low(e: Evidence) -> Finding | None:
 
 
 def _no_rate(e: Evidence) -> Finding:
-    """Nothing is learned at a rate of 0."""
+    """Return the finding for a rate of 0, at which nothing is learned."""
     suggested = f", such as --lr {rate:g}" if (rate := e.sampler.steady_rate) else ""
     return e.finding(
         "rate_too_low",
-        f"The learning rate is 0: no step moves a parameter, and after epoch {e.epoch} the model is as it started.",
-        f"Leave --lr out, and the recipe's own rate is used; or give one above 0{suggested}.",
+        "The learning rate is 0, so no step changes the model.",
+        f"Leave --lr out to use the recipe's own rate, or give a rate above 0{suggested}.",
         times=None,
     )
 
 
 def dead_relus(e: Evidence) -> Finding | None:
-    """Most units of a layer give zero for every picture: no gradient passes them, so they stay as they are.
+    """Find a layer in which most units give zero for every picture: no gradient passes them, so they do not learn.
 
     Lu, Shin, Su and Karniadakis, "Dying ReLU and initialization" (2020).
     """
     if e.look is None:
         return e.still("dead_relus")
-    is_wild = len(e.history) == 1 and e.history[0].train_loss > WORSE * e.guess  # the next epoch tells why
+    is_wild = len(e.history) == 1 and e.history[0].train_loss > WORSE * e.guess  # the next epoch will show the cause
     if not e.look.dead or is_wild:
         return None
     worst = max(range(len(e.look.dead)), key=e.look.dead.__getitem__)
@@ -183,17 +175,16 @@ def dead_relus(e: Evidence) -> Finding | None:
         return None
     return e.finding(
         "dead_relus",
-        f"The ReLUs are dead: after epoch {e.epoch}, {share:.0%} of the units of ReLU {worst + 1} of "
-        f"{len(e.look.dead)} are zero for each of {len(e.look.targets)} pictures. No gradient passes them, so they "
-        "stay as they are.",
-        f"Start anew with --init kaiming and a lower rate ({e.lower_rate()}); in Python, nn.LeakyReLU lets a little "
-        "through.",
+        f"Dead ReLUs: after epoch {e.epoch}, {share:.0%} of the units of ReLU layer {worst + 1} (of "
+        f"{len(e.look.dead)}) give 0 for every picture. Such units no longer learn.",
+        f"Start again with --init kaiming and a lower rate ({e.lower_rate()}). In Python, nn.LeakyReLU keeps units "
+        "alive.",
         dead=list(e.look.dead),
     )
 
 
 def vanishing(e: Evidence) -> Finding | None:
-    """The gradient hardly reaches the first layer: each layer passes on a fraction of what it gets.
+    """Find a gradient that hardly reaches the first layer, because each layer passes on a fraction of what it gets.
 
     Hochreiter, "Untersuchungen zu dynamischen neuronalen Netzen" (1991); Glorot and Bengio (2010).
     """
@@ -208,16 +199,16 @@ def vanishing(e: Evidence) -> Finding | None:
         return None
     return e.finding(
         "vanishing",
-        f"The gradient vanishes: after epoch {e.epoch} a weight of the first layer ({weights[0].name}) gets "
-        f"{ratio:.2g} of what one of the steepest layer gets. The first layers hardly learn.",
-        "Use ReLU in place of sigmoid or tanh between layers, put nn.BatchNorm2d or nn.BatchNorm1d before it, start "
-        "with --init kaiming, or take layers away.",
+        f"The gradient vanishes: after epoch {e.epoch} so little of it reaches the first layer ({weights[0].name}) "
+        "that this layer hardly learns.",
+        "Use ReLU instead of sigmoid or tanh, add nn.BatchNorm2d or nn.BatchNorm1d, start with --init kaiming, or "
+        "remove layers.",
         ratio=ratio,
     )
 
 
 def overfitting(e: Evidence) -> Finding | None:
-    """Training pictures are learned by heart: their loss is small, and that of others is not."""
+    """Find a model that knows its training pictures by heart: their loss is small, that of others is not."""
     last = e.last
     if last is None or last.valid_loss is None or len(e.history) < PATIENCE or e.batches < STEPS_TO_SETTLE:
         return None
@@ -232,20 +223,21 @@ def overfitting(e: Evidence) -> Finding | None:
     risen = risen and last.train_loss < e.history[at - 1].train_loss and last.valid_loss - best > GAP * guess / 2
     if not apart or not (risen or last.valid_loss > MEMORIZED * last.train_loss):
         return None
-    rose = f", up from {best:.3g} after epoch {at}" if risen else ""
+    rose = f", up from {rounded(best)} after epoch {at}" if risen else ""
     return e.finding(
         "overfitting",
-        f"It overfits: after epoch {e.epoch} the loss is {last.train_loss:.3g} for training pictures and "
-        f"{last.valid_loss:.3g} for validation pictures{rose}. What is learned now does not serve other pictures.",
-        f"Keep the best epoch and stop there (--keep best --stop-patience {PATIENCE}), vary the pictures (--augment "
-        "flip+shift), pull parameters to zero (--weight-decay 0.01), or add pictures.",
+        f"The model overfits: by epoch {e.epoch} it knows its training pictures by heart (loss "
+        f"{rounded(last.train_loss)}), and is much worse on the validation pictures (loss "
+        f"{rounded(last.valid_loss)}{rose}).",
+        f"Keep the best epoch (--keep best --stop-patience {PATIENCE}), vary the pictures (--augment flip+shift), "
+        "keep the weights small (--weight-decay 0.01), or add pictures.",
         train_loss=last.train_loss,
         valid_loss=last.valid_loss,
     )
 
 
 def too_few_epochs(e: Evidence) -> Finding | None:
-    """The run ends while the loss of validation pictures still falls fast."""
+    """Find a run that ends while its validation loss still falls fast."""
     last = e.last
     if not e.is_end or last is None or last.valid_loss is None or not e.guess > 0:
         return None
@@ -259,9 +251,9 @@ def too_few_epochs(e: Evidence) -> Finding | None:
         return None
     return e.finding(
         "too_few_epochs",
-        f"Too few epochs: the run ends after epoch {e.epoch} while the validation loss still falls fast, from "
-        f"{earlier:.3g} to {last.valid_loss:.3g} in its last epoch.",
-        f"Go on with it: sevensteps resume RUN --epochs {max(e.epoch, 5)}; or train with --epochs "
+        f"Too few epochs: the validation loss was still falling fast in the last one, epoch {e.epoch} (from "
+        f"{rounded(earlier)} to {rounded(last.valid_loss)}).",
+        f"Continue the run: sevensteps resume RUN --epochs {max(e.epoch, 5)}; or train again with --epochs "
         f"{3 * max(e.epoch, 2)}.",
         fall=fall,
     )

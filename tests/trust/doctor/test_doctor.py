@@ -300,9 +300,10 @@ def test_a_saturated_run_is_said_once_with_its_evidence() -> None:
     assert after_epoch(learn, doctor, 0.5) == []  # too early to say
     (finding,) = after_epoch(learn, doctor, 0.5)
     assert (finding.code, finding.epoch, finding.recovered_at) == ("saturated", 2, None)
-    assert "saturated for 100% of a batch" in finding.message
-    assert "50.0% of 240" in finding.message
-    assert "may take long to recover, or never" in finding.message
+    assert "100% of the pictures it gets wrong lie on the flat end of the sigmoid" in finding.message
+    assert "no better than always answering" in finding.message
+    assert "50% of the validation pictures right" in finding.message
+    assert "may recover late or never" in finding.fix
     assert "--recipe linear" in finding.fix
     assert after_epoch(learn, doctor, 0.5) == []
     assert [(f.code, f.epoch, f.recovered_at) for f in doctor.findings] == [("saturated", 2, None)]
@@ -357,8 +358,8 @@ def test_at_chance_without_any_reason_is_said_to_be_so() -> None:
     assert after_epoch(learn, doctor, 0.5) == []
     (finding,) = after_epoch(learn, doctor, 0.1)  # worse than chance
     assert finding.code == "at_chance"
-    assert "gradient norm" in finding.message
-    assert "saturated" not in finding.message
+    assert (finding.evidence or {})["gradient"] > 0
+    assert "flat" not in finding.message
 
 
 def test_a_sigmoid_is_not_saturated_where_the_loss_is_steep() -> None:
@@ -376,7 +377,8 @@ def test_below_chance_is_said_to_be_so() -> None:
     doctor = Doctor(learn)
     after_epoch(learn, doctor, 0.128)
     (finding,) = after_epoch(learn, doctor, 0.128)
-    assert finding.message.startswith("Still below chance after epoch 2 (12.8%")
+    assert finding.message.startswith("After epoch 2 the model is worse than always answering")
+    assert "13% of the validation pictures right" in finding.message
 
 
 def test_at_chance_after_a_handful_of_batches_is_no_finding_until_the_run_ends() -> None:
