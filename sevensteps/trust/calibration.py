@@ -1,4 +1,4 @@
-"""Calibration: whether a model that says 80 % is right in 80 % of cases, and the one number that helps. No torch."""
+"""Calibration: whether answers with 80 % confidence are right in 80 % of cases; and temperature scaling. No torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..errors import UsageError
 from ..records.scores import Bootstrap, Calibration, Interval, ReliabilityBin
 from .intervals import SHARES, distinct, edge, resampled_weights
 
-COLDEST, WARMEST = 0.05, 20.0  # the temperatures that are looked among
+COLDEST, WARMEST = 0.05, 20.0  # the range of temperatures
 
 
-BINS = 15  # as in Guo et al. 2017 and most papers since
+BINS = 15  # as in Guo et al. 2017 and most later papers
 
 
-RESAMPLES = 2_000  # of the error, each of which weighs every picture anew
+RESAMPLES = 2_000  # of the calibration error
 
 
 LEVEL = 0.95
@@ -30,38 +30,45 @@ def fit_temperature(
     prior: float = 1.0,
     weights: Float[np.ndarray, " n"] | None = None,
 ) -> float:
-    """The temperature under which `softmax(logits / temperature)` makes these labels most likely.
+    """Find the temperature for which `softmax(logits / temperature)` makes the labels most likely.
 
-    One column of logits is that of the second of two classes. The class with the highest probability stays the same.
-    Guo et al., "On calibration of modern neural networks" (2017). What is looked for is the slope `1 / temperature`,
-    in which minus the log likelihood is convex, by halving the range: within 0.05 to 20.
+    The most probable class stays the same. Guo et al., "On calibration of modern neural networks" (2017). The negative
+    log likelihood is convex in the slope `1 / temperature`, which is found by bisection.
 
-    Few pictures, or many that are all answered right, would say that the model can be surer without end. `prior` is
-    the weight, in pictures, of what holds it at 1: `prior * (slope - log(slope))` is added, which is convex, too, and
-    moves nothing that some hundred pictures say. With `prior=0` it is the likelihood alone. `weights` say how much each
-    picture counts, which is 1 on average.
+    Few pictures, or many that are all answered right, would call for ever more confidence. So `prior * (slope -
+    log(slope))` is added, which is convex, too, pulls the temperature toward 1, and hardly matters beyond a hundred
+    pictures.
+
+    Args:
+        logits: The scores of the classes; one column is that of the second of two classes.
+        labels: The class of each picture.
+        prior: The weight of the pull toward 1, in pictures; 0 gives maximum likelihood.
+        weights: How much each picture counts, 1 on average.
+
+    Returns:
+        The temperature, from 0.05 to 20.
 
     >>> round(fit_temperature(np.array([[4.0], [4.0], [4.0], [-4.0]]), np.array([1, 1, 0, 0]), prior=0.0), 3)
     3.641
 
     Raises:
-        UsageError: no pictures, labels without a score, or scores that are not finite.
+        UsageError: If there are no pictures, a label has no score, or a score is not finite.
     """
     scores = _of_each_class(logits)
     _check(scores, labels)
     rows = np.arange(len(scores))
-    scores = scores - scores[rows, labels][:, None]  # so that the score of the right class is 0
+    scores = scores - scores[rows, labels][:, None]  # the score of the right class becomes 0
     top = scores.max(1, keepdims=True)
     counts = np.ones(len(scores)) if weights is None else weights
 
     def rise(slope: float) -> float:
-        """How the sum to be made small grows with the slope."""
+        """Return the derivative of the objective by the slope."""
         powers = np.exp((scores - top) * slope)
         expected = counts * ((powers * scores).sum(1) / powers.sum(1))
         return float(expected.sum()) + prior * (1 - 1 / slope)
 
     low, high = 1 / WARMEST, 1 / COLDEST
-    if rise(low) == rise(high) == 0:  # no score tells classes apart: every temperature says the same
+    if rise(low) == rise(high) == 0:  # all scores are equal: every temperature gives the same probabilities
         return 1.0
     if rise(low) >= 0 or rise(high) <= 0:
         return WARMEST if rise(low) >= 0 else COLDEST
@@ -78,20 +85,27 @@ def expected_calibration_error(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Bootstrap:
-    """How far confidence and accuracy are apart, on average over bins of equal width, with an interval of 95 %.
+    """Return how far confidence and accuracy differ, on average over bins of equal width, with a 95 % interval.
 
-    0 is the best. The value is a little above 0 for a perfect model, too, the more so the fewer pictures there are: in
-    each bin the accuracy of some pictures is off by chance (Naeini, Cooper and Hauskrecht, "Obtaining well calibrated
-    probabilities using Bayesian binning", 2015). The interval, which is of the error without that, knows of it; so the
-    value lies in its upper part, or is its upper end.
+    0 is best. Even a perfect model gets a value above 0, the more so the fewer pictures there are, because the accuracy
+    in each bin varies by chance (Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian
+    binning", 2015). The interval is for the error without that bias, so the value lies in its upper part or at its
+    upper end.
 
-    It is all errors that a test would not reject. Supposed is that bins are off as was seen, but all of them so many
-    times as much; what chance adds to that is what resampling the pictures adds. Carpenter, "Test inversion bootstrap
+    The interval contains the errors that a test would not reject. The test assumes that the gaps of all bins are the
+    observed ones times one factor, and that chance adds what resampling adds. Carpenter, "Test inversion bootstrap
     confidence intervals" (1999). It is approximate: in simulations it covers 90 to 99 %, where the usual bootstrap
     covers 0 to 84 % (docs/decisions/0007-statistics.md).
 
+    Args:
+        probabilities: The probability of each class.
+        labels: The class of each picture.
+        bins: The number of bins of confidence.
+        resamples: The number of bootstrap resamples.
+        seed: The seed of the resamples.
+
     Raises:
-        UsageError: no pictures, no bins, labels without a column, or numbers that are no probabilities.
+        UsageError: If there are no pictures or bins, a label has no column, or numbers are not probabilities.
     """
     confidence, correct, places = _binned(probabilities, labels, bins)
     n = len(labels)
@@ -106,20 +120,20 @@ def expected_calibration_error(
 
 
 def _sums(gaps: Float[np.ndarray, " rows"], places: Int64[np.ndarray, " rows"]) -> Callable[[Any], Any]:
-    """A function from how often each row is there to the sum of the gaps between confidence and correctness by bin."""
+    """Return a function from row weights to the sum, in each bin, of the gaps between confidence and correctness."""
     order = np.argsort(places, kind="stable")
     gaps, starts = gaps[order], np.unique(places[order], return_index=True)[1]
-    # Not by BLAS, whose last digits depend on the machine and its threads.
+    # Not with BLAS, whose last digits depend on the machine and its threads.
     return lambda weights: np.add.reduceat(weights[:, order] * gaps, starts, 1)
 
 
 def _interval(value: float, seen: Float[np.ndarray, " bins"], chance: Float[np.ndarray, "resamples bins"]) -> Interval:
-    """The errors from which one of `value` may come by chance; `seen` is how far each bin was off."""
+    """Return the range of true errors that could give `value` by chance; `seen` is the gap of each bin."""
     tail, rounding = (1 - LEVEL) / 2, 1e-12 * value
 
     def errors(times: float) -> Float[np.ndarray, " resamples"]:
-        found: np.ndarray = np.abs(times * seen + chance).sum(1)
-        return found
+        total: np.ndarray = np.abs(times * seen + chance).sum(1)
+        return total
 
     if value == 0:
         return Interval(0.0, float(np.quantile(errors(0.0), 1 - tail)))
@@ -130,9 +144,9 @@ def _interval(value: float, seen: Float[np.ndarray, " bins"], chance: Float[np.n
     def is_not_too_high(times: float) -> bool:
         return bool((errors(times) <= value + rounding).mean() >= tail)
 
-    most = 2 + 2 * float(errors(0.0).max()) / value  # at which every error is larger
+    most = 2 + 2 * float(errors(0.0).max()) / value  # a factor at which every error is larger
     low = edge(is_not_too_low, 1.0, 0.0)
-    high = edge(is_not_too_high, 1.0, most) if is_not_too_high(1.0) else 1.0  # the value itself is always in it
+    high = edge(is_not_too_high, 1.0, most) if is_not_too_high(1.0) else 1.0  # the value itself is always inside
     low, high = (round(times, 9) * value for times in (low, high))
     return Interval(min(low, value), min(high, 1.0))
 
@@ -143,12 +157,16 @@ def reliability(
     bins: int = BINS,
     shares: str = "wilson",
 ) -> tuple[ReliabilityBin, ...]:
-    """The bins of a reliability diagram in which there are pictures, the least confident first.
+    """Return the bins of a reliability diagram that have pictures, the least confident first.
 
-    `shares` names the interval of their accuracies.
+    Args:
+        probabilities: The probability of each class.
+        labels: The class of each picture.
+        bins: The number of bins of confidence.
+        shares: The interval of the accuracies: "wilson" or "clopper-pearson".
 
     Raises:
-        UsageError: as `expected_calibration_error`.
+        UsageError: As `expected_calibration_error`.
     """
     confidence, correct, places = _binned(probabilities, labels, bins)
     found = []
@@ -167,17 +185,24 @@ def calibration(
     labels: Int[np.ndarray, " n"],
     shares: str = "wilson",
 ) -> Calibration:
-    """How well the probabilities of a split's pictures hold: the error, and the bins that it is from.
+    """Return how well the probabilities of a split are calibrated: the error, and the bins behind it.
+
+    Args:
+        split: The name of the split.
+        temperature: The temperature by which the logits were divided.
+        probabilities: The probability of each class.
+        labels: The class of each picture.
+        shares: The interval of the accuracies: "wilson" or "clopper-pearson".
 
     Raises:
-        UsageError: as `expected_calibration_error`.
+        UsageError: As `expected_calibration_error`.
     """
     error = expected_calibration_error(probabilities, labels)
     return Calibration(split, len(labels), temperature, error, reliability(probabilities, labels, shares=shares))
 
 
 def _of_each_class(logits: Float[np.ndarray, "n scores"]) -> Float[np.ndarray, "n classes"]:
-    """A score for each class, in double precision: one column is the second class's, against 0."""
+    """Return a score for each class in double precision; one column is the second class, against 0."""
     scores = np.asarray(logits, dtype=np.float64)
     return np.concatenate([np.zeros_like(scores), scores], axis=1) if scores.shape[1] == 1 else scores
 
@@ -185,16 +210,17 @@ def _of_each_class(logits: Float[np.ndarray, "n scores"]) -> Float[np.ndarray, "
 def _binned(
     probabilities: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"], bins: int
 ) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
-    """The probability of each answer, whether it is right, and the bin of that probability, whose upper end is in it.
+    """Return the confidence of each answer, whether it is right, and the confidence's bin, upper end included.
 
     Raises:
-        UsageError: as `expected_calibration_error`.
+        UsageError: As `expected_calibration_error`.
     """
     shares = np.asarray(probabilities, dtype=np.float64)
     _check(shares, labels)
     if bins < 1 or shares.min() < 0 or shares.max() > 1:
         raise UsageError(
-            f"{bins} bins for numbers from {shares.min():g} to {shares.max():g} make no diagram.",
+            f"A diagram needs bins and probabilities: there are {bins} bins, and numbers from {shares.min():g} to "
+            f"{shares.max():g}.",
             hint="Give one bin or more, and probabilities between 0 and 1.",
         )
     confidence: np.ndarray = shares.max(1)
@@ -203,19 +229,20 @@ def _binned(
 
 
 def _check(columns: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, " n"]) -> None:
-    """Hold pictures, classes and labels against each other.
+    """Check that scores, labels and classes match.
 
     Raises:
-        UsageError: they do not go together.
+        UsageError: If they do not match, or a score is not finite.
     """
     if columns.ndim != 2 or not len(columns) or len(columns) != len(labels):
         raise UsageError(
-            f"There are {len(columns):,} rows of scores and {len(labels):,} labels.", hint="Give one each a picture."
+            f"There are {len(columns):,} rows of scores and {len(labels):,} labels.",
+            hint="Give one of each for every picture.",
         )
     if labels.min() < 0 or labels.max() >= columns.shape[1]:
         raise UsageError(
-            f"The labels go from {labels.min()} to {labels.max()}, and there are {columns.shape[1]} classes.",
+            f"The labels go from {labels.min()} to {labels.max()}, but there are {columns.shape[1]} classes.",
             hint="Number the classes from 0.",
         )
     if not np.isfinite(columns).all():
-        raise UsageError("There are scores that are not finite.", hint="Train with a lower learning rate.")
+        raise UsageError("Some scores are not finite.", hint="Train with a lower learning rate.")

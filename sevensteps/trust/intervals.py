@@ -1,4 +1,4 @@
-"""Confidence intervals: by formula for proportions, by the bootstrap for anything else. They need no torch."""
+"""Confidence intervals: by formula for proportions, by the bootstrap for everything else. Needs no torch."""
 
 from __future__ import annotations
 
@@ -16,30 +16,35 @@ from ..records.scores import Bootstrap, Interval, Score
 RESAMPLES = 10_000
 
 
-AT_ONCE = 1 << 18  # numbers of resamples made together: 2 MB, which stay in the processor's cache
+AT_ONCE = 1 << 18  # numbers drawn together: 2 MB, which stay in the processor's cache
 
 
-FEWEST = 100  # resamples in which a statistic must have a value for an interval to be read off them
+FEWEST = 100  # resamples in which a statistic needs a value before an interval is computed from them
 
 
-Weights = Float[np.ndarray, "resamples rows"]  # how often each row is there
+Weights = Float[np.ndarray, "resamples rows"]  # how often each row was drawn
 
 
-Statistic = Callable[..., Callable[[Any], Any]]  # of columns of rows: from weights to values (resamples,)
+Statistic = Callable[..., Callable[[Any], Any]]  # columns of rows -> (weights -> values, one for each resample)
 
 
 def wilson(correct: int, n: int, confidence: float = 0.95) -> Interval:
-    """Wilson's score interval for a proportion, defined also at 0 of n and n of n.
+    """Return Wilson's score interval for a proportion; it is also defined at 0 of n and n of n.
 
-    Wilson, "Probable inference, the law of succession, and statistical inference" (1927); its coverage is close to
-    what it says also for small n (Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", 2001).
+    Wilson, "Probable inference, the law of succession, and statistical inference" (1927). Its coverage is close to the
+    nominal one even for small n (Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", 2001).
+
+    Args:
+        correct: The number of successes.
+        n: The number of trials.
+        confidence: The nominal coverage, between 0 and 1.
 
     >>> interval = wilson(8, 10)
     >>> round(interval.low, 3), round(interval.high, 3)
     (0.49, 0.943)
 
     Raises:
-        UsageError: no trials, a count that is not among 0 to n, or a confidence that is not between 0 and 1.
+        UsageError: If there are no trials, the count is not in 0 to n, or the confidence is not between 0 and 1.
     """
     _check_proportion(correct, n, confidence)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
@@ -50,7 +55,7 @@ def wilson(correct: int, n: int, confidence: float = 0.95) -> Interval:
 
 
 def clopper_pearson(correct: int, n: int, confidence: float = 0.95) -> Interval:
-    """The exact interval for a proportion: it never covers the truth less often than it says, and so is wider.
+    """Return the exact interval for a proportion; it never covers the truth too rarely, and is wider for that.
 
     Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial" (1934).
 
@@ -58,8 +63,13 @@ def clopper_pearson(correct: int, n: int, confidence: float = 0.95) -> Interval:
     >>> round(interval.low, 3), round(interval.high, 3)
     (0.444, 0.975)
 
+    Args:
+        correct: The number of successes.
+        n: The number of trials.
+        confidence: The nominal coverage, between 0 and 1.
+
     Raises:
-        UsageError: as `wilson`.
+        UsageError: As `wilson`.
     """
     from scipy.special import betaincinv
 
@@ -74,21 +84,30 @@ SHARES: dict[str, Callable[[int, int], Interval]] = {"wilson": wilson, "clopper-
 
 
 def _check_proportion(correct: int, n: int, confidence: float) -> None:
+    """Raise a UsageError unless the numbers make a proportion and a confidence."""
     if not 0 <= correct <= n or n == 0:
-        raise UsageError(f"{correct} of {n} is no proportion.", hint="Give a count from 0 to n, and n of 1 or more.")
+        raise UsageError(
+            f"{correct} of {n} is not a proportion.", hint="Give a count from 0 to n, and an n of 1 or more."
+        )
     _check_confidence(confidence)
 
 
 def _check_confidence(confidence: float) -> None:
+    """Raise a UsageError unless the confidence is between 0 and 1."""
     if not 0 < confidence < 1:
         raise UsageError(f"A confidence of {confidence} is not between 0 and 1.", hint="0.95 is usual.")
 
 
 def score(split: str, correct: int, n: int) -> Score:
-    """A count of right answers with its 95 % interval.
+    """Return the accuracy of a split with its 95 % interval.
+
+    Args:
+        split: The name of the split.
+        correct: The number of right answers.
+        n: The number of pictures.
 
     Raises:
-        UsageError: as `wilson`.
+        UsageError: As `wilson`.
     """
     return Score(split, correct, n, wilson(correct, n))
 
@@ -102,19 +121,11 @@ def bootstrap(
     within: tuple[float, float] = (-math.inf, math.inf),
     leave_one_out: Callable[..., Any] | None = None,
 ) -> Bootstrap:
-    """A statistic of rows with its BCa interval from seeded resamples: the same for the same rows and seed.
+    """Compute a statistic of rows with its BCa interval from seeded resamples.
 
-    `statistic(*columns)` gets the rows and gives a function from how often each was drawn, `(resamples, rows)` floats,
-    to a value for each resample, NaN where it has none (a class was not drawn). It may not depend on the order of
-    rows: equal ones are handed over as one, which makes a resample of a proportion two numbers instead of n. Columns
-    are numbers, `(n,)` or `(n, k)`. `within` is the statistic's range, to which the interval is clipped.
-
-    `leave_one_out(*columns)` gives a function from how often each row is there, `(rows,)`, to the values with one of
-    each taken out, where a formula knows them; else they are calculated, which costs as much as one resample for each
-    row that is not equal to another.
-
-    Resamples without a value are left out and counted. There is no interval, and `reason` says so, for one row, for a
-    statistic without a value, and where fewer than 100 resamples have one. It always includes the value itself.
+    The same rows and seed give the same interval. It always includes the value itself. Resamples without a value are
+    left out and counted. There is no interval, and `reason` says why, if there is one row, if the statistic has no
+    value, or if fewer than 100 resamples have one.
 
     Efron, "Better bootstrap confidence intervals" (1987); DiCiccio and Efron, "Bootstrap confidence intervals" (1996).
 
@@ -123,14 +134,29 @@ def bootstrap(
     >>> round(found.value, 3), found.interval.low < found.value < found.interval.high
     (0.32, True)
 
+    Args:
+        statistic: `statistic(*columns)` returns a function from weights (resamples, rows), which say how often each row
+            was drawn, to one value for each resample, NaN if it has none (as when a class was not drawn). It must not
+            depend on the order of rows: equal rows are passed as one, so that a proportion has two rows instead of n.
+        *columns: Numbers, (n,) or (n, k).
+        resamples: How many resamples to draw.
+        seed: The seed of the draws.
+        confidence: The nominal coverage, between 0 and 1.
+        within: The range of the statistic, to which the interval is clipped.
+        leave_one_out: `leave_one_out(*columns)` returns a function from how often each row occurs, (rows,), to the
+            values with one of each row taken out. Without it they are calculated, which costs as much as one resample
+            for each distinct row.
+
     Raises:
-        UsageError: no columns, columns of different lengths or without rows, fewer than 100 resamples, or a confidence
-            that is not between 0 and 1.
+        UsageError: If there are no columns or rows, lengths differ, there are fewer than 100 resamples, or the
+            confidence is not between 0 and 1.
     """
     _check_confidence(confidence)
     if not columns or any(len(column) != len(columns[0]) for column in columns) or not len(columns[0]):
         lengths = ", ".join(f"{len(column):,}" for column in columns) or "none"
-        raise UsageError(f"There are no rows to resample: columns of {lengths}.", hint="Give columns of one length.")
+        raise UsageError(
+            f"There are no rows to resample: the columns have {lengths} rows.", hint="Give columns of the same length."
+        )
     if resamples < FEWEST:
         raise UsageError(f"{resamples} resamples are too few for an interval.", hint=f"Use {FEWEST} or more.")
     n = len(columns[0])
@@ -167,17 +193,23 @@ def bca(
     counts: Float[np.ndarray, " rows"],
     confidence: float = 0.95,
 ) -> tuple[float, float]:
-    """The ends of the bias-corrected and accelerated interval.
+    """Return the two ends of the bias-corrected and accelerated (BCa) interval.
 
-    `without_one` is the statistic with one of each row taken out, of which there are `counts`; NaN where it has no
-    value then. Where every resample lies on one side of the value, the correction is that of half a resample on the
-    other; where the acceleration is so large that the formula turns round, the end is the last resample.
+    If every resample lies on one side of the value, half a resample is counted on the other side. If the acceleration
+    is so large that the formula changes sign, the end is the last resample.
+
+    Args:
+        value: The statistic of all rows.
+        resampled: The statistic of each resample.
+        without_one: The statistic with one of each row taken out; NaN if it has no value then.
+        counts: How often each row occurs.
+        confidence: The nominal coverage, between 0 and 1.
     """
     if resampled.min() == resampled.max():
         return float(resampled[0]), float(resampled[0])
-    rounding = 1e-12 * max(abs(value), 1e-300)  # sums of the same rows in another order are equal, and count by half
+    rounding = 1e-12 * max(abs(value), 1e-300)  # equal sums in another order differ by rounding; equal ones count half
     below = ((resampled < value - rounding).mean() + (resampled <= value + rounding).mean()) / 2
-    normal = NormalDist()  # and not SciPy's, whose import takes longer than all resamples
+    normal = NormalDist()  # not SciPy's, whose import takes longer than all resamples
     bias = normal.inv_cdf(min(max(float(below), 0.5 / len(resampled)), 1 - 0.5 / len(resampled)))
     there = ~np.isnan(without_one)
     weights, left = counts[there], without_one[there]
@@ -194,47 +226,70 @@ def bca(
 
 
 def mean(values: Float[np.ndarray, " rows"]) -> Callable[[Weights], Any]:
-    """The mean of a column: a statistic for `bootstrap`.
+    """Return the mean of a column, as a statistic for `bootstrap`.
+
+    Args:
+        values: The column.
 
     >>> mean(np.array([1.0, 2.0]))(np.array([[1.0, 1.0], [0.0, 2.0]]))
     array([1.5, 2. ])
     """
-    # Not by BLAS, whose last digits depend on the machine and its threads.
+    # Not with BLAS, whose last digits depend on the machine and its threads.
     return lambda weights: np.einsum("ij,j->i", weights, values) / weights.sum(1)
 
 
 def means_without_one(values: Float[np.ndarray, " rows"]) -> Callable[[Float[np.ndarray, " rows"]], Any]:
-    """The means with one of each row taken out: `leave_one_out` for `mean`."""
+    """Return the means with one of each row taken out: `leave_one_out` for `mean`.
+
+    Args:
+        values: The column.
+    """
     return lambda weights: (weights @ values - values) / (weights.sum() - 1)
 
 
 def distinct(
     columns: tuple[Shaped[np.ndarray, "n ..."], ...],
 ) -> tuple[Float[np.ndarray, " rows"], tuple[np.ndarray, ...]]:
-    """How often each different row is there, and the columns of these rows."""
+    """Merge equal rows.
+
+    Args:
+        columns: Numbers, (n,) or (n, k).
+
+    Returns:
+        How often each distinct row occurs, and the columns of the distinct rows.
+    """
     table = np.column_stack([column.reshape(len(column), -1).astype(np.float64) for column in columns])
     _, first, counts = np.unique(table, axis=0, return_index=True, return_counts=True)
     return counts.astype(np.float64), tuple(column[first] for column in columns)
 
 
 def _calculated(from_weights: Callable[[Any], Any], weights: np.ndarray) -> np.ndarray:
-    """The values of a statistic, where a division by zero is no value and no warning."""
+    """Return the values of a statistic; a division by zero gives NaN without a warning."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(from_weights(weights), dtype=np.float64)
 
 
 def resampled_weights(counts: Float[np.ndarray, " rows"], n: int, resamples: int, seed: int) -> Any:
-    """How often each row is drawn in each resample, a block of resamples at a time.
+    """Yield how often each row is drawn in each resample, one block of resamples at a time.
 
-    A few kinds of rows are drawn as counts, from the multinomial distribution, which is the same as drawing n rows;
-    that costs some 60 ns a kind, and drawing a row 3 ns. The size of a block decides nothing but the memory.
+    If there are few distinct rows, their counts are drawn from the multinomial distribution, which is equivalent to
+    drawing n rows: a count takes about 60 ns, a row 3 ns. The block size affects only the memory.
+
+    Args:
+        counts: How often each distinct row occurs.
+        n: The number of rows, which is the sum of the counts.
+        resamples: How many resamples to draw.
+        seed: The seed of the draws.
+
+    Yields:
+        Weights (block, rows); the array is reused for the next block.
     """
     random = np.random.Generator(np.random.PCG64(seed))
     kinds = len(counts)
     as_counts = kinds * 20 < n
     kind_of = None if kinds == n else np.repeat(np.arange(kinds), counts.astype(np.int64))
     size = max(1, AT_ONCE // (kinds if as_counts else n))
-    weights = np.empty((min(size, resamples), kinds))  # the same for all blocks: new memory costs more than to fill it
+    weights = np.empty((min(size, resamples), kinds))  # reused for all blocks: allocating costs more than filling
     for start in range(0, resamples, size):
         block = weights[: resamples - start]
         if as_counts:
@@ -247,7 +302,7 @@ def resampled_weights(counts: Float[np.ndarray, " rows"], n: int, resamples: int
 
 
 def _without_one(from_weights: Callable[[Any], Any], counts: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
-    """The statistic with one of each row taken out."""
+    """Return the statistic with one of each row taken out."""
     kinds = len(counts)
     size = max(1, AT_ONCE // kinds)
     blocks = []
@@ -265,11 +320,18 @@ def linear_combination(
     highs: Float[np.ndarray, " groups"],
     weights: Float[np.ndarray, " groups"],
 ) -> Interval:
-    """The interval of a weighted sum of independent proportions from the interval of each, by squaring and adding.
+    """Return the interval of a weighted sum of independent proportions, from the interval of each.
 
-    It is defined where every proportion is 0 or 1, where the bootstrap sees no spread. Newcombe, "Interval estimation
+    The distances to the ends are squared and added. This also works if every proportion is 0 or 1, where the bootstrap
+    sees no spread. Newcombe, "Interval estimation
     for the difference between independent proportions" (1998), for any sum: Zou and Donner, "Construction of
     confidence limits about effect measures: a general approach" (2008).
+
+    Args:
+        shares: The proportions.
+        lows: The lower ends of their intervals.
+        highs: The upper ends of their intervals.
+        weights: The weight of each proportion in the sum.
     """
     value = float(weights @ shares)
     down = math.sqrt(float((weights**2) @ (shares - lows) ** 2))
@@ -278,18 +340,25 @@ def linear_combination(
 
 
 def newcombe_area(area: float, positives: int, negatives: int, confidence: float = 0.95) -> Interval:
-    """A score interval for the area under the ROC curve, defined also where the classes do not overlap.
+    """Return a score interval for the area under the ROC curve, also defined if the classes do not overlap.
 
     Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic. Part 2: asymptotic
     methods and evaluation" (2006), method 5.
 
+    Args:
+        area: The area, from 0 to 1.
+        positives: The number of pictures of the class.
+        negatives: The number of other pictures.
+        confidence: The nominal coverage, between 0 and 1.
+
     Raises:
-        UsageError: a class without pictures, an area outside 0 to 1, or a confidence that is not between 0 and 1.
+        UsageError: If a class has no pictures, the area is outside 0 to 1, or the confidence is not between 0 and 1.
     """
     _check_confidence(confidence)
     if positives < 1 or negatives < 1 or not 0 <= area <= 1:
         raise UsageError(
-            f"No area {area} under a curve of {positives} and {negatives} pictures.", hint="Give both classes."
+            f"An area of {area} under the ROC curve of {positives} and {negatives} pictures is not possible.",
+            hint="Give an area from 0 to 1, and pictures of both classes.",
         )
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     more = (positives + negatives) / 2 - 1
@@ -302,7 +371,16 @@ def newcombe_area(area: float, positives: int, negatives: int, confidence: float
 
 
 def edge(is_inside: Callable[[float], bool], inside: float, outside: float) -> float:
-    """Where what holds at `inside` ends on the way to `outside`, by halving; `outside` itself where it holds there."""
+    """Find by bisection where a condition ends.
+
+    Args:
+        is_inside: The condition.
+        inside: A number for which it holds.
+        outside: A number in the direction to search.
+
+    Returns:
+        The last number for which the condition holds; `outside` if it holds there.
+    """
     if is_inside(outside):
         return outside
     while (middle := (inside + outside) / 2) not in (inside, outside):

@@ -1,4 +1,4 @@
-"""Predictions of a split as one table, from which every figure is computed; written, and read back without torch."""
+"""The predictions of a split as one table, from which every metric is computed. Written and read without torch."""
 
 from __future__ import annotations
 
@@ -23,24 +23,27 @@ if TYPE_CHECKING:
     from ..learner.learner import Learner
 
 
-LARGEST = 1 << 30  # bytes of a file that is read; a million pictures of ten classes have some 500 MB
+LARGEST = 1 << 30  # bytes of a file; a million pictures of ten classes take about 500 MB
 
 
-LONGEST = 1 << 20  # bytes of a line; a picture of a thousand classes has some 50 KB
+LONGEST = 1 << 20  # bytes of a line; a picture of a thousand classes takes about 50 KB
 
 
-TOLERANCE = 1e-4  # by which probabilities may miss the sum of 1: single precision and a thousand classes
+TOLERANCE = 1e-4  # how far the sum of probabilities may be from 1: single precision, a thousand classes
 
 
-_VALUES = 1 << 18  # of the pictures that are predicted at once, at most
+_VALUES = 1 << 18  # pixel values that are predicted at once, at most
 
 
-_BLOCK = 4096  # rows that wait as Python's numbers, which take ten times the memory of NumPy's
+_BLOCK = 4096  # rows kept as Python numbers, which take ten times the memory of NumPy's
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """One row a picture: its id, its label, the raw scores and the probabilities of the classes."""
+    """One row for each picture: its id, its label, its logits, and the probabilities of the classes.
+
+    A model of two classes may have one column of logits, which is that of the second class.
+    """
 
     split: str
     ids: Sequence[str]
@@ -69,7 +72,7 @@ class Predictions:
         return score(self.split, int(self.right.sum()), len(self))
 
     def lines(self) -> Iterator[str]:
-        """A line of JSON a picture, with the numbers as they are."""
+        """Yield one line of JSON for each picture, with the numbers in full precision."""
         for first in range(0, len(self), _BLOCK):
             some = slice(first, first + _BLOCK)
             columns = (self.labels[some], self.logits[some], self.probabilities[some])
@@ -84,17 +87,17 @@ class Predictions:
                 yield json.dumps(row) + "\n"
 
     def to_jsonl(self) -> str:
-        """All lines."""
+        """Return all lines as one text."""
         return "".join(self.lines())
 
     def check(self) -> None:
-        """Raise if no figure can be made of this table: what is wrong, in which row, with which value.
+        """Raise if metrics cannot be computed from this table, with what is wrong, the row and the value.
 
         Raises:
-            DataError: sizes that do not go together, no pictures, a label that no class has, a number that is not
-                finite, probabilities that are none, or an id twice.
+            DataError: If sizes differ, there are no pictures, a label has no class, a number is not finite,
+                probabilities are not valid, or an id occurs twice.
         """
-        hint = "Judge the model again."
+        hint = "Run sevensteps judge on the model again."
         if wrong := _wrong_size(self):
             raise DataError(f"Predictions of {self.split}: {wrong}", hint=hint)
         for row, what in sorted(_wrong_rows(self), key=itemgetter(0))[:1]:
@@ -102,16 +105,19 @@ class Predictions:
 
 
 def from_jsonl(path: Path, classes: Sequence[str]) -> dict[str, Predictions]:
-    """The tables of a run's `predictions.jsonl`, by split; `classes` are the model's, in its order.
+    """Read the tables of a run's `predictions.jsonl`.
 
-    The file names the classes of labels only; which probability belongs to which class is what the model's file and
-    the recipe say (`classes`). Numbers come back as they were, in double precision.
+    Args:
+        path: The file. It names the classes of labels, but not of probabilities.
+        classes: The names of the model's classes, in the order of the probabilities.
+
+    Returns:
+        The table of each split, with all numbers in double precision.
 
     Raises:
-        RunError: no such file; one that is too large; or a row that is damaged, with its number, its picture and what
-            is wrong with it.
+        RunError: If the file is missing or too large, or a row is damaged: its number, its picture, what is wrong.
     """
-    hint = f"sevensteps judge {path.parent} writes it again."
+    hint = f"Write it again: sevensteps judge {path.parent}"
     index = {name: label for label, name in enumerate(classes)}
     splits: dict[str, _Rows] = {}
     try:
@@ -124,13 +130,19 @@ def from_jsonl(path: Path, classes: Sequence[str]) -> dict[str, Predictions]:
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}", hint=hint) from error
     if not tables:
-        raise RunError(f"{path} has no predictions.", hint=hint)
+        raise RunError(f"{path} contains no predictions.", hint=hint)
     return tables
 
 
 def predict_split(learn: Learner, images: Images, split: str) -> Predictions:
-    """What the learner says of every picture of a split."""
-    from ..data.batches import Batches  # here and not above: it imports torch, which reading a table does not need
+    """Predict every picture of a split.
+
+    Args:
+        learn: The learner.
+        images: The pictures.
+        split: The name of the split.
+    """
+    from ..data.batches import Batches  # imported here because it needs torch, and reading a table does not
 
     flat = bool(getattr(learn.dls.train, "flat", False))
     at_once = max(1, min(1000, _VALUES // math.prod(images.shape)))
@@ -140,33 +152,33 @@ def predict_split(learn: Learner, images: Images, split: str) -> Predictions:
 
 
 class _DamagedError(Exception):
-    """A row that cannot be read: where, and what is wrong."""
+    """A row that cannot be read: its number, and what is wrong."""
 
     def __init__(self, number: int, what: str, name: str = "") -> None:
         super().__init__(f"row {number}{f' ({said(name)})' if name else ''}: {what}")
 
 
 class _Rows:
-    """The rows of one split, as they are read."""
+    """The rows of one split while they are read."""
 
     def __init__(self, split: str, classes: tuple[str, ...]) -> None:
         self._split, self._classes = split, classes
         self._ids: list[str] = []
         self._labels: list[int] = []
-        self._numbers: list[int] = []  # each row's place in the file, from 1
+        self._numbers: list[int] = []  # each row's number in the file, from 1
         self._waiting: list[list[float]] = []
         self._blocks: list[np.ndarray] = []
-        self._scores = 0  # how many a picture has; the first row says it
+        self._scores = 0  # logits of a picture; the first row sets it
 
     def add(self, number: int, name: str, label: int, logits: list[float], probabilities: list[float]) -> None:
-        """Take in a row.
+        """Add a row.
 
         Raises:
-            _DamagedError: it has another number of scores than the rows before.
+            _DamagedError: If it does not have as many logits as the rows before.
         """
         self._scores = self._scores or len(logits)
         if len(logits) != self._scores:
-            raise _DamagedError(number, f"{len(logits)} logits, and {self._scores} in the rows before.", name)
+            raise _DamagedError(number, f"it has {len(logits)} logits, and the rows before have {self._scores}.", name)
         self._ids.append(name)
         self._labels.append(label)
         self._numbers.append(number)
@@ -175,14 +187,14 @@ class _Rows:
             self._pack()
 
     def table(self) -> Predictions:
-        """All rows, checked.
+        """Return all rows as a table.
 
         Raises:
-            _DamagedError: the first row that is wrong, and how.
+            _DamagedError: If a row is wrong; the first one, and what is wrong with it.
         """
         self._pack()
         numbers = np.concatenate(self._blocks)
-        found = Predictions(
+        table = Predictions(
             self._split,
             self._ids,
             self._classes,
@@ -190,101 +202,110 @@ class _Rows:
             numbers[:, : self._scores],
             numbers[:, self._scores :],
         )
-        for row, what in sorted(_wrong_rows(found), key=itemgetter(0))[:1]:
+        for row, what in sorted(_wrong_rows(table), key=itemgetter(0))[:1]:
             raise _DamagedError(self._numbers[row], what, self._ids[row])
-        return found
+        return table
 
     def _pack(self) -> None:
-        """Turn the rows that wait into an array."""
+        """Turn the rows that are kept as Python numbers into an array."""
         if self._waiting:
             self._blocks.append(np.array(self._waiting, dtype=np.float64))
             self._waiting = []
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """The lines of a file, none of which fills the memory.
+    """Yield the lines of a file, with a limit on the length of each.
 
     Raises:
-        OSError: it cannot be read, or is too large.
-        _DamagedError: a line is too long.
+        OSError: If the file cannot be read, or is too large.
+        _DamagedError: If a line is too long.
     """
     with files.regular(path, LARGEST) as (file, _):
         number = 0
         while line := file.readline(LONGEST + 1):
             number += 1
             if len(line) > LONGEST:
-                raise _DamagedError(number, f"a line of more than {LONGEST:,} bytes.")
+                raise _DamagedError(number, f"it is longer than {LONGEST:,} bytes.")
             yield line
 
 
 def _row(line: bytes, number: int, index: Mapping[str, int]) -> tuple[str, tuple[str, int, list[float], list[float]]]:
-    """The split of a line, and its id, label, logits and probabilities.
+    """Return the split of a line, and its id, label, logits and probabilities.
 
     Raises:
-        _DamagedError: it is none that `to_jsonl` writes.
+        _DamagedError: If it is not a line that `to_jsonl` writes.
     """
     try:
         row = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise _DamagedError(number, f"it is not JSON: {error}") from error
     if not isinstance(row, dict):
-        raise _DamagedError(number, f"it is {_short(row)}, and must be an object.")
+        raise _DamagedError(number, f"it is {_short(row)}, not a JSON object.")
     name = row["id"] if isinstance(row.get("id"), str) else ""
     for key in ("id", "split", "label"):
         if not isinstance(row.get(key), str) or not row[key]:
-            what = f"its {key} is {_short(row[key])}, and must be text." if key in row else f"it has no {key!r}."
+            what = f"its {key} is {_short(row[key])}, not text." if key in row else f"it has no {key!r}."
             raise _DamagedError(number, what, name)
     label = index.get(row["label"])
     if label is None:
         raise _DamagedError(
-            number, f"the model knows no class {_short(row['label'])}. {nearest(row['label'][:100], index)}", name
+            number,
+            f"its label {_short(row['label'])} is not a class of the model. {nearest(row['label'][:100], index)}",
+            name,
         )
     logits, probabilities = (_numbers(row, key, number) for key in ("logits", "probabilities"))
     if len(probabilities) != len(index):
-        raise _DamagedError(number, f"{len(probabilities)} probabilities for {len(index)} classes.", name)
+        raise _DamagedError(number, f"it has {len(probabilities)} probabilities for {len(index)} classes.", name)
     if len(logits) != len(index) and (len(logits) != 1 or len(index) != 2):
-        raise _DamagedError(number, f"{len(logits)} logits for {len(index)} classes.", name)
+        raise _DamagedError(number, f"it has {len(logits)} logits for {len(index)} classes.", name)
     return row["split"], (row["id"], label, logits, probabilities)
 
 
 def _numbers(row: Mapping[str, Any], key: str, number: int) -> list[float]:
-    """A row's list of numbers; NaN and infinity are still among them.
+    """Return a list of numbers of a row, which may contain NaN and infinity.
 
     Raises:
-        _DamagedError: it is another thing, or has an integer that no float holds.
+        _DamagedError: If it is not a list of numbers, or an integer is too large for a float.
     """
-    found = row.get(key)
-    if not isinstance(found, list) or not {*map(type, found)} <= {int, float}:
-        what = f"its {key} are {_short(found)}, and must be a list of numbers." if key in row else f"it has no {key!r}."
+    values = row.get(key)
+    if not isinstance(values, list) or not {*map(type, values)} <= {int, float}:
+        what = f"its {key} are {_short(values)}, not a list of numbers." if key in row else f"it has no {key!r}."
         raise _DamagedError(number, what, row["id"])
     try:
-        return [float(value) for value in found]
+        return [float(value) for value in values]
     except OverflowError:
-        raise _DamagedError(number, f"an integer among its {key} is too large.", row["id"]) from None
+        raise _DamagedError(number, f"an integer in its {key} is too large.", row["id"]) from None
 
 
 def said(name: str) -> str:
-    """An id as it can be printed: a file's name may hold bytes that are no text, and be long."""
+    """Return an id in a form that can be printed.
+
+    Args:
+        name: The id, which may be a file's name with bytes that are not text.
+
+    Returns:
+        At most 100 characters, in which such bytes are escaped.
+    """
     text = name.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _short(value: Any) -> str:
-    """What stands in a file, as JSON, cut where it is long."""
+    """Return a value of the file as JSON, shortened if it is long."""
     try:
         text = said(json.dumps(value, ensure_ascii=False))
     except RecursionError:
-        return "lists in lists"
+        return "deeply nested lists"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _wrong_size(table: Predictions) -> str:
-    """What does not go together in a table, in words; nothing where all does."""
+    """Say which sizes of a table do not match; return "" if all do."""
     n, classes = len(table.labels), len(table.classes)
     if not n:
         return "it has no pictures."
     if len(set(table.classes)) != classes:
-        return "a class is named twice."
+        return "a class name occurs twice."
     sizes = {"ids": len(table.ids), "logits": len(table.logits), "probabilities": len(table.probabilities)}
     for name, size in sizes.items():
         if size != n:
@@ -295,25 +316,25 @@ def _wrong_size(table: Predictions) -> str:
 
 
 def _wrong_rows(table: Predictions) -> Iterator[tuple[int, str]]:
-    """The rows of a table that no figure can be made of, with what is wrong: of each kind the first."""
+    """Yield rows from which no metric can be computed, with what is wrong: the first of each kind."""
     labels, shares = table.labels, table.probabilities
     if len(bad := np.flatnonzero((labels < 0) | (labels >= len(table.classes)))):
-        yield int(bad[0]), f"label {labels[bad[0]]}, and there are {len(table.classes)} classes."
+        yield int(bad[0]), f"label {labels[bad[0]]} is out of range for {len(table.classes)} classes."
     for name, numbers in (("logit", table.logits), ("probability", shares)):
         if len(places := np.argwhere(~np.isfinite(numbers))):
             row, column = map(int, places[0])
-            of = table.classes[column] if numbers.shape[1] == len(table.classes) else table.classes[-1]
-            yield row, f"the {name} of {of!r} is {numbers[row, column]}, and must be a number."
+            of_class = table.classes[column] if numbers.shape[1] == len(table.classes) else table.classes[-1]
+            yield row, f"the {name} of {of_class!r} is {numbers[row, column]}, not a finite number."
     if len(places := np.argwhere((shares < 0) | (shares > 1))):
         row, column = map(int, places[0])
         yield row, f"the probability of {table.classes[column]!r} is {shares[row, column]:g}, not between 0 and 1."
     sums = shares.sum(1, dtype=np.float64)
     if len(bad := np.flatnonzero(np.abs(sums - 1) > TOLERANCE)):
-        yield int(bad[0]), f"the probabilities add up to {sums[bad[0]]:g}, and must to 1."
+        yield int(bad[0]), f"the probabilities add up to {sums[bad[0]]:g} instead of 1."
     if len(set(table.ids)) != len(table.ids):
         seen: set[str] = set()
         for row, name in enumerate(table.ids):
             if name in seen:
-                yield row, "the same picture is in a row before."
+                yield row, "the same picture is in an earlier row."
                 return
             seen.add(name)

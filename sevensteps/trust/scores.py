@@ -1,4 +1,4 @@
-"""Every figure of a split with its interval, all from one table of predictions. Needs no pictures and no torch."""
+"""Compute every metric of a split, with its interval, from one table of predictions. Needs no pictures and no torch."""
 
 from __future__ import annotations
 
@@ -16,26 +16,32 @@ from .intervals import SHARES, Weights, bootstrap, linear_combination, mean, mea
 from .predictions import Predictions
 from .roc_area import against_rest, area_under_curve, areas_without_one, one_area
 
-RESAMPLES = 2_000  # an end of an interval then lies within 0.06 standard errors of that from endless resamples
+RESAMPLES = 2_000  # the ends of an interval then lie within 0.06 standard errors of their limits
 
 
-TOP = (2, 3, 5)  # answers among which the right one may be, where there are more classes than that
+TOP = (2, 3, 5)  # k of top-k accuracy, if there are more classes than that
 
 
 SMALLEST = float(np.finfo(np.float32).eps)  # a probability of 0 counts as this in the log loss, as in scikit-learn
 
 
 def score_table(table: Predictions, *, resamples: int = RESAMPLES, seed: int = 0, shares: str = "wilson") -> Scores:
-    """Accuracy, balanced accuracy, top-k accuracy, area under the ROC curve, log loss, Brier score, and each class.
+    """Compute accuracy, balanced and top-k accuracy, ROC area, log loss, Brier score, and the metrics of each class.
 
-    Shares have the interval that `shares` names, the rest the seeded bootstrap's; balanced accuracy and area have
-    Newcombe's where resampling sees no spread, as where all is right. Each says which in `method`. A class without
-    pictures in the split is named in `absent` and left out of what is a mean over classes; it keeps its place in
-    `per_class` and `confusion`. What has no value is None with a reason.
+    Proportions have the interval that `shares` names, the other metrics a seeded bootstrap's. If resampling sees no
+    spread, as when every answer is right, balanced accuracy and ROC area have Newcombe's interval. Each metric names
+    its `method`. Classes without pictures in the split are listed in `absent` and left out of means over classes; they
+    keep their place in `per_class` and `confusion`. A metric without a value is None, with a reason.
+
+    Args:
+        table: The predictions of a split.
+        resamples: The number of bootstrap resamples, at least 100.
+        seed: The seed of the resamples.
+        shares: The interval of proportions: "wilson" or "clopper-pearson".
 
     Raises:
-        DataError: the table holds something that no figure can be made of; see `Predictions.check`.
-        UsageError: fewer than 100 resamples.
+        DataError: If the table cannot be scored; see `Predictions.check`.
+        UsageError: If there are fewer than 100 resamples.
     """
     table.check()
     confusion = confusion_matrix(table.labels, table.predicted, len(table.classes))
@@ -64,7 +70,12 @@ def score_table(table: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
 
 
 def score_of(table: Predictions, folds: int = 1) -> Score:
-    """The accuracy of a split with its interval, and balanced accuracy with its own; noted if it is of folds."""
+    """Return accuracy and balanced accuracy of a split, each with its interval.
+
+    Args:
+        table: The predictions of the split.
+        folds: The number of folds, which is noted if the predictions are out-of-fold.
+    """
     note = f"{folds}-fold cross-validation" if table.split == OUT_OF_FOLD else ""
     confusion = confusion_matrix(table.labels, table.predicted, len(table.classes))
     return dataclasses.replace(table.score, note=note, balanced=_balanced_accuracy(table, confusion, "", RESAMPLES, 0))
@@ -73,7 +84,13 @@ def score_of(table: Predictions, folds: int = 1) -> Score:
 def confusion_matrix(
     labels: Int64[np.ndarray, " n"], predicted: Int64[np.ndarray, " n"], classes: int
 ) -> Int64[np.ndarray, "classes classes"]:
-    """How many pictures of each class (rows) got each class as their answer (columns)."""
+    """Count how many pictures of each class (row) got each answer (column).
+
+    Args:
+        labels: The class of each picture.
+        predicted: The answer to each picture.
+        classes: The number of classes.
+    """
     cells = np.bincount(labels * classes + predicted, minlength=classes * classes)
     return cells.reshape(classes, classes).astype(np.int64)
 
@@ -81,7 +98,12 @@ def confusion_matrix(
 def log_losses(
     labels: Int64[np.ndarray, " n"], probabilities: Float[np.ndarray, "n classes"]
 ) -> Float64[np.ndarray, " n"]:
-    """Each picture's log loss in nats: minus the logarithm of the probability of its class, at least 1.2e-7."""
+    """Return each picture's log loss in nats: minus the logarithm of the probability of its class.
+
+    Args:
+        labels: The class of each picture.
+        probabilities: The probability of each class; one below 1.2e-7 counts as that.
+    """
     own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     losses: np.ndarray = -np.log(np.clip(own, SMALLEST, 1.0))
     return losses + 0.0  # a probability of 1 gives 0, not -0
@@ -90,10 +112,14 @@ def log_losses(
 def brier_scores(
     labels: Int64[np.ndarray, " n"], probabilities: Float[np.ndarray, "n classes"]
 ) -> Float64[np.ndarray, " n"]:
-    """Each picture's squared distance from the truth: 0 to 1 for two classes, 0 to 2 (the sum over classes) for more.
+    """Return each picture's squared distance from the truth: 0 to 1 for two classes, 0 to 2 for more.
 
-    Brier, "Verification of forecasts expressed in terms of probability" (1950), whose sum is halved for two classes,
-    as is usual and as scikit-learn does.
+    Brier, "Verification of forecasts expressed in terms of probability" (1950). The sum over classes is halved for two
+    classes, as is usual and as scikit-learn does.
+
+    Args:
+        labels: The class of each picture.
+        probabilities: The probability of each class.
     """
     truth = np.eye(probabilities.shape[1])[labels]
     squares = (probabilities.astype(np.float64) - truth) ** 2
@@ -104,14 +130,19 @@ def brier_scores(
 def is_among_top(
     labels: Int64[np.ndarray, " n"], probabilities: Float[np.ndarray, "n classes"], k: int
 ) -> Bool[np.ndarray, " n"]:
-    """Whether each picture's class is among the k most probable; of equal ones the first counts as more probable.
+    """Return whether each picture's class is among the k most probable; of equal probabilities the first class wins.
+
+    Args:
+        labels: The class of each picture.
+        probabilities: The probability of each class.
+        k: How many classes count, from 1 to the number of classes.
 
     Raises:
-        UsageError: k is not among 1 to the number of classes.
+        UsageError: If k is out of range.
     """
     classes = probabilities.shape[1]
     if not 1 <= k <= classes:
-        raise UsageError(f"There are no {k} most probable of {classes} classes.", hint=f"Use 1 to {classes}.")
+        raise UsageError(f"Top-{k} accuracy is not possible with {classes} classes.", hint=f"Use 1 to {classes}.")
     own = probabilities[np.arange(len(labels)), labels][:, None]
     before = np.arange(classes) < labels[:, None]
     ahead = ((probabilities > own) | ((probabilities == own) & before)).sum(1)
@@ -119,7 +150,7 @@ def is_among_top(
 
 
 def _share(split: str, name: str, correct: int, n: int, method: str, nothing: str = "") -> Metric:
-    """A proportion with its interval by this method; None where it is of nothing, which `nothing` explains."""
+    """Return a proportion with its interval; without pictures it is None, with `nothing` as the reason."""
     if n == 0:
         return Metric(name, None, None, None, 0, split, "", nothing)
     interval = SHARES[method](correct, n)
@@ -127,10 +158,10 @@ def _share(split: str, name: str, correct: int, n: int, method: str, nothing: st
 
 
 def _of_class(table: Predictions, confusion: np.ndarray, label: int, method: str) -> ClassScores:
-    """One class: recall of its pictures, precision of the answers that name it, and F1 of both.
+    """Return the recall of a class, the precision of its answers, and the F1 of both.
 
-    F1 = 2J / (1 + J), where J is the share of right answers among all pictures that are of the class or answered so:
-    a proportion, whose interval becomes that of F1, since F1 only rises with J.
+    F1 = 2J / (1 + J), where J is the share of right answers among all pictures that are of the class or got it as their
+    answer. J is a proportion, and F1 rises with it, so J's interval gives that of F1.
     """
     split, name = table.split, table.classes[label]
     right, n, answers = (
@@ -153,7 +184,7 @@ def _of_class(table: Predictions, confusion: np.ndarray, label: int, method: str
 
 
 def _balanced_accuracy(table: Predictions, confusion: np.ndarray, note: str, resamples: int, seed: int) -> Metric:
-    """The mean of the recalls of the classes that have pictures."""
+    """Return the mean recall of the classes that have pictures."""
     found = bootstrap(
         mean_of_classes,
         table.labels,
@@ -175,19 +206,27 @@ def _balanced_accuracy(table: Predictions, confusion: np.ndarray, note: str, res
 def mean_of_classes(
     labels: Shaped[np.ndarray, " rows"], values: Float[np.ndarray, " rows"]
 ) -> Callable[[Weights], Any]:
-    """The mean over classes of the mean in each, NaN where one was not drawn: a statistic for `bootstrap`."""
+    """Return the mean over classes of the mean in each class, as a statistic for `bootstrap`.
+
+    Args:
+        labels: The class of each row.
+        values: The values to average.
+
+    Returns:
+        A function from weights (resamples, rows) to the means, NaN if a class was not drawn.
+    """
     of_class = (labels[:, None] == np.unique(labels)).astype(np.float64)
     return lambda weights: ((weights @ (of_class * values[:, None])) / (weights @ of_class)).mean(1)
 
 
 def _top(table: Predictions, k: int, method: str) -> Metric:
-    """How often the right class is among the k most probable."""
+    """Return how often the right class is among the k most probable."""
     right = int(is_among_top(table.labels, table.probabilities, k).sum())
     return _share(table.split, f"top_{k}", right, len(table), method)
 
 
 def _area(table: Predictions, note: str, resamples: int, seed: int) -> Metric:
-    """The area under the ROC curve: by the one logit of two classes, which does not saturate, else by probabilities."""
+    """Return the area under the ROC curve, from the logit of two classes, which does not saturate, or probabilities."""
     split, n = table.split, len(table)
     scores = (table.logits if table.logits.shape[1] == 1 else table.probabilities).astype(np.float64)
     if len(table.classes) == 2:
@@ -217,15 +256,15 @@ def _area(table: Predictions, note: str, resamples: int, seed: int) -> Metric:
 
 
 def _log_loss(table: Predictions, resamples: int, seed: int) -> Metric:
-    """The mean log loss in nats."""
+    """Return the mean log loss in nats."""
     losses = log_losses(table.labels, table.probabilities)
     none = int((table.probabilities[np.arange(len(table)), table.labels] < SMALLEST).sum())
-    note = f"a probability under {SMALLEST:.2g} for the right class counts as that ({none} of {len(table):,})"
+    note = f"a probability below {SMALLEST:.2g} for the right class counts as {SMALLEST:.2g} ({none} of {len(table):,})"
     return _mean("log_loss", table.split, losses, (0.0, math.inf), note if none else "", resamples, seed)
 
 
 def _brier(table: Predictions, resamples: int, seed: int) -> Metric:
-    """The mean Brier score."""
+    """Return the mean Brier score."""
     scores = brier_scores(table.labels, table.probabilities)
     return _mean("brier", table.split, scores, (0.0, 1.0 if len(table.classes) == 2 else 2.0), "", resamples, seed)
 
@@ -233,28 +272,28 @@ def _brier(table: Predictions, resamples: int, seed: int) -> Metric:
 def _mean(
     name: str, split: str, values: Any, within: tuple[float, float], note: str, resamples: int, seed: int
 ) -> Metric:
-    """The mean of a figure of each picture."""
+    """Return the mean of one value for each picture."""
     found = bootstrap(mean, values, resamples=resamples, seed=seed, within=within, leave_one_out=means_without_one)
     return _bootstrapped(name, split, found, note)
 
 
 def _not_resampled(name: str, table: Predictions, value: float, wide: Interval, note: str) -> Metric:
-    """A figure that is the same in every resample, as where all is right: how far that is luck, a formula says.
+    """Return a metric that is the same in every resample, as when every answer is right, with an interval by formula.
 
-    All right may be 0.9999999999999999 in a sum; the interval includes it, and no more than there can be.
+    A sum of right answers may be 0.9999999999999999; the interval includes that, and stays within 0 to 1.
     """
     low, high = min(max(wide.low, 0.0), value), max(min(wide.high, 1.0), value)
     return Metric(name, value, low, high, len(table), table.split, "newcombe", note)
 
 
 def _bootstrapped(name: str, split: str, found: Bootstrap, note: str) -> Metric:
-    """A figure as the bootstrap found it."""
+    """Return a metric with the interval of the bootstrap."""
     interval: Interval | None = found.interval
     notes = [note] if note else []
     if interval is None:
         notes.append(f"no interval: {found.reason}")
     elif found.excluded:
-        notes.append(f"{found.excluded:,} resamples without a picture of some class are left out of the interval")
+        notes.append(f"the interval leaves out {found.excluded:,} resamples in which a class has no pictures")
     return Metric(
         name,
         found.value,

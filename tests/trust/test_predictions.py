@@ -86,23 +86,23 @@ DAMAGED = {
     "sum": (dict(GOOD, id="b", probabilities=[0.25, 0.5]), "add up to 0.75"),
     "few probabilities": (dict(GOOD, id="b", probabilities=[1.0]), "1 probabilities for 2 classes"),
     "many logits": (dict(GOOD, id="b", logits=[1.0, 2.0, 3.0]), "3 logits for 2 classes"),
-    "other logits": (dict(GOOD, id="b", logits=[1.0, 2.0]), "2 logits, and 1 in the rows before"),
-    "label": (dict(GOOD, id="b", label="klass 1"), "no class \"klass 1\". Did you mean 'class 1'?"),
-    "label of another type": (dict(GOOD, id="b", label=1), "its label is 1, and must be text"),
+    "other logits": (dict(GOOD, id="b", logits=[1.0, 2.0]), "it has 2 logits, and the rows before have 1"),
+    "label": (dict(GOOD, id="b", label="klass 1"), "its label \"klass 1\" is not a class of the model. Did you mean 'class 1'?"),
+    "label of another type": (dict(GOOD, id="b", label=1), "its label is 1, not text"),
     "no label": ({"id": "b", "split": "test", "logits": [1.0]}, "it has no 'label'"),
     "no split": ({key: GOOD[key] for key in ("id", "label", "logits", "probabilities")}, "it has no 'split'"),
     "no probabilities": ({key: GOOD[key] for key in ("id", "label", "logits", "split")}, "it has no 'probabilities'"),
     "numbers as text": (dict(GOOD, id="b", probabilities=["0.5", "0.5"]), 'its probabilities are ["0.5", "0.5"]'),
     "truth as numbers": (dict(GOOD, id="b", probabilities=[True, False]), "its probabilities are [true, false]"),
-    "no list": (dict(GOOD, id="b", logits=3), "its logits are 3, and must be a list"),
-    "twice": (GOOD, "the same picture is in a row before"),
+    "no list": (dict(GOOD, id="b", logits=3), "its logits are 3, not a list"),
+    "twice": (GOOD, "the same picture is in an earlier row"),
     "id": (dict(GOOD, id=""), 'its id is ""'),
-    "a list": ([1, 2], "it is [1, 2], and must be an object"),
+    "a list": ([1, 2], "it is [1, 2], not a JSON object"),
     "no JSON": ('{"id": "b", ', "it is not JSON"),
     "empty line": ("", "it is not JSON"),
     "deep": ("[" * 100_000, "it is not JSON"),
     "deep in a field": (f'{{"id": {"[" * 400}{"]" * 400}}}', "its id is [[["),
-    "a long line": (f'{{"id": "{"x" * predictions.LONGEST}"}}', "a line of more than"),
+    "a long line": (f'{{"id": "{"x" * predictions.LONGEST}"}}', "it is longer than"),
 }
 
 
@@ -115,7 +115,7 @@ def test_a_damaged_row_is_refused_with_file_row_and_value(name: str, tmp_path: P
     assert caught.value.message.startswith(f"{path}, row 2")
     assert says in caught.value.message
     assert len(caught.value.message) < len(str(path)) + 250
-    assert caught.value.hint == f"sevensteps judge {tmp_path} writes it again."
+    assert caught.value.hint == f"Write it again: sevensteps judge {tmp_path}"
 
 
 def test_a_damaged_row_is_found_behind_thousands_and_among_two_splits(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_damaged_row_is_found_behind_thousands_and_among_two_splits(tmp_path: 
     with pytest.raises(RunError, match=r"row 10002 \(test/10001\): the probability of 'class 1' is nan"):
         from_jsonl(written(tmp_path, *rows), CLASSES)
     rows[10_001] = dict(rows[9_999], logits=[-(10**400)])
-    with pytest.raises(RunError, match=r"row 10002 \(test/9999\): an integer among its logits is too large"):
+    with pytest.raises(RunError, match=r"row 10002 \(test/9999\): an integer in its logits is too large"):
         from_jsonl(written(tmp_path, *rows), CLASSES)
 
 
@@ -190,11 +190,11 @@ def changed(array: np.ndarray, row: int, value: Any) -> np.ndarray:
     [
         (lambda one: {"probabilities": changed(one.probabilities, 2, [np.nan, 1])}, r"row 3 \(test/2\): .* is nan"),
         (lambda one: {"logits": changed(one.logits, 1, np.inf)}, r"row 2 \(test/1\): the logit of 'class 1' is inf"),
-        (lambda one: {"labels": changed(one.labels, 4, 2)}, r"row 5 \(test/4\): label 2, and there are 2"),
+        (lambda one: {"labels": changed(one.labels, 4, 2)}, r"row 5 \(test/4\): label 2 is out of range for 2"),
         (lambda one: {"labels": changed(one.labels, 4, -1)}, "label -1"),
         (lambda one: {"ids": [*one.ids[:4], "test/0"]}, r"row 5 \(test/0\): the same picture"),
         (lambda one: {"ids": one.ids[:4]}, "4 ids for 5 labels"),
-        (lambda one: {"classes": ("a", "a")}, "named twice"),
+        (lambda one: {"classes": ("a", "a")}, "occurs twice"),
         (lambda one: {"classes": ("a", "b", "c")}, "for 3 classes"),
         (lambda one: {"probabilities": one.probabilities / 2}, "row 1 .*add up to 0.5"),
     ],
