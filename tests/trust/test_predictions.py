@@ -87,7 +87,10 @@ DAMAGED = {
     "few probabilities": (dict(GOOD, id="b", probabilities=[1.0]), "1 probabilities for 2 classes"),
     "many logits": (dict(GOOD, id="b", logits=[1.0, 2.0, 3.0]), "3 logits for 2 classes"),
     "other logits": (dict(GOOD, id="b", logits=[1.0, 2.0]), "it has 2 logits, and the rows before have 1"),
-    "label": (dict(GOOD, id="b", label="klass 1"), "its label \"klass 1\" is not a class of the model. Did you mean 'class 1'?"),
+    "label": (
+        dict(GOOD, id="b", label="klass 1"),
+        "its label \"klass 1\" is not a class of the model. Did you mean 'class 1'?",
+    ),
     "label of another type": (dict(GOOD, id="b", label=1), "its label is 1, not text"),
     "no label": ({"id": "b", "split": "test", "logits": [1.0]}, "it has no 'label'"),
     "no split": ({key: GOOD[key] for key in ("id", "label", "logits", "probabilities")}, "it has no 'split'"),
