@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ..data.files.how import FILE_SETTINGS
-from ..recipes.recipe import Recipe, setting_types
+from ..recipes.recipe import Recipe
+from ..recipes.settings import setting_types
 
 
 @Parameter(name="*")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import SevenstepsError, UsageError
-from ..recipes.recipe import Recipe, setting_types
+from ..recipes.recipe import Recipe
 
 
 def program() -> str:
@@ -59,23 +58,21 @@ def from_here(source: str) -> str:
     return str(Path(source).relative_to(here)) if Path(source).is_relative_to(here) else source
 
 
-def as_flags(hint: str) -> str:
-    """A hint that speaks of a recipe's `key = value` as it is typed."""
-    return re.sub(_SETTING, _as_flag, hint)
+def as_flag(key: str, value: Any) -> str:
+    """Return a setting as it is typed.
 
+    Args:
+        key: The setting's name in a recipe.
+        value: Its value.
 
-_SETTING = re.compile(r"""\b([a-z_]+)\ =\ ("[^"]*"|\[[^]]*\]|[^\s,]*[^\s,.])""", re.VERBOSE)
-
-
-def _as_flag(setting: re.Match[str]) -> str:
-    """A recipe's `key = value` as it is typed."""
-    key, value = setting.groups()
+    Returns:
+        The flag with its value; `--no-KEY` for False.
+    """
     flag = f"--{key.replace('_', '-')}"
-    if key not in setting_types():
-        return setting[0]
-    if value in ("true", "false"):
-        return flag if value == "true" else f"--no-{flag[2:]}"
-    return f"{flag} {re.sub('[][,]', '', value)}"
+    if isinstance(value, bool):
+        return flag if value else f"--no-{flag[2:]}"
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return " ".join([flag, *(quoted(str(each)) for each in values)])
 
 
 @contextlib.contextmanager
@@ -90,8 +87,9 @@ def said_as_typed(verb: str, source: str | None, classes: Sequence[str]) -> Iter
     try:
         yield
     except SevenstepsError as error:
-        error.hint = as_flags(error.hint)
-        if source is None and error.message.startswith("There is no class ") and os.path.exists(classes[-1]):
+        if error.settings:
+            error.hint = error.hint_with(as_flag)
+        if source is None and error.kind == "class" and os.path.exists(classes[-1]):
             rest = " ".join(map(quoted, [classes[-1], "--classes", *classes[:-1]]))
             error.hint = f"If {classes[-1]} is the source, name it first: {program()} {verb} {rest}"
         raise

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from ..errors import SevenstepsError, UsageError
 from .flags import AS_THEY_ARE, PATHS, Common, Files, given
-from .hints import as_flags, program, quoted
+from .hints import as_flag, program, quoted
 
 
 def prepare(
@@ -62,7 +62,8 @@ def prepare(
                 **given(files),
             )
         except SevenstepsError as failure:
-            failure.hint = as_flags(failure.hint)
+            if failure.settings:
+                failure.hint = failure.hint_with(as_flag)
             raise
         except KeyboardInterrupt:
             error.print("What is done is kept: the same command goes on where it was.")

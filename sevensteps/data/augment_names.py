@@ -97,7 +97,11 @@ def in_order(augment: str) -> tuple[str, ...]:
         elif word in NAMES or word == AUTO or (word == NONE and len(words) == 1):
             chosen.add(word)
         elif word == NONE:
-            raise UsageError(f"augment is {augment!r}, and none goes with nothing else.", hint="augment = none")
+            raise UsageError(
+                f"augment is {augment!r}, and none goes with nothing else.",
+                hint="{augment}",
+                settings={"augment": "none"},
+            )
         else:
             called = _ELSEWHERE.get(word.lower())
             hint = f"Here it is called {called}." if called else nearest(word, [NONE, AUTO, *PRESETS, *NAMES])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -110,11 +112,22 @@ def why_kept_whole(images: Images) -> str:
     return f"the largest group has {largest:,} of {pictures(len(images))}"
 
 
-def nothing_held_out(images: Images, message: str, hint: str) -> DataError:
-    """The error that no picture could be held out: where groups are why, this is said instead, and what to do."""
+def nothing_held_out(images: Images, message: str, hint: str, settings: Mapping[str, Any] | None = None) -> DataError:
+    """Return the error that no picture could be held out; where groups are the reason, it says that instead.
+
+    Args:
+        images: The pictures to hold some out of.
+        message: What was wrong, where groups are not the reason.
+        hint: What to do.
+        settings: The values of the settings that the hint names.
+
+    Returns:
+        The error, to be raised.
+    """
     if not in_one_group(images):
-        return DataError(message, hint=hint)
-    return DataError(f"Groups leave no pictures to hold out: {why_kept_whole(images)}.", hint=f"{SMALLER} {hint}")
+        return DataError(message, hint=hint, settings=settings)
+    message = f"Groups leave no pictures to hold out: {why_kept_whole(images)}."
+    return DataError(message, hint=f"{SMALLER} {hint}", settings=settings)
 
 
 SHOWN = 3  # classes that are named

@@ -42,7 +42,11 @@ def held_out(
     """
     given: Any = fraction
     if not isinstance(given, numbers.Real) or not 0 < float(given) < 1:
-        raise DataError(f"hold_out is {fraction!r}; it must be between 0 and 1.", hint="Try hold_out = 0.1.")
+        raise DataError(
+            f"hold_out is {fraction!r}; it must be between 0 and 1.",
+            hint="Try {hold_out}.",
+            settings={"hold_out": 0.1},
+        )
     random = np.random.default_rng(seed_of(seed, HOLD_OUT))
     held = np.zeros(len(labels), dtype=bool)
     counts = np.bincount(labels, minlength=classes)

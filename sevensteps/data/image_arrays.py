@@ -64,7 +64,7 @@ def chosen_labels(
     """
     for name in classes:
         if name not in known:
-            raise DataError(f"There is no class {name!r} here.", hint=nearest(name, known))
+            raise DataError(f"There is no class {name!r} here.", hint=nearest(name, known), kind="class")
     if len(set(classes)) != len(classes):
         raise DataError(f"A class is chosen twice: {', '.join(classes)}.", hint="Name each class once.")
     if len(classes) < 2:

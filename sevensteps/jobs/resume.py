@@ -58,7 +58,6 @@ def resume(
             folders.save_corrections(folder, splits.corrected)
         _say_differences(saved.recorded, now, exact, observe)
         with saved.learner(splits, recipe, at_start=True) as learn:
-            recipe = recipe.replace(gradient=learn.gradient)
             doctor = Doctor(learn, saved.findings)  # which looks at the parameters as they started
             saved.restore(learn)
             work = Work(

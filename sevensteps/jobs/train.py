@@ -147,7 +147,6 @@ def _trained(
 
     with computing_with(recipe.threads):
         learn = recipe.learner(splits)
-        recipe = recipe.replace(gradient=learn.gradient)  # which is the model's to say
         learn.xray()  # what cannot be trained is refused before the folder is made, or an earlier run makes way for it
         now = recorded(splits, recipe, why)
         _say_differences(before, now, exact, observe)

@@ -1,15 +1,291 @@
-"""Every setting of a recipe, and the TOML files that hold them."""
+"""Every setting of a recipe, its type and limits, and the TOML files that hold them."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import math
+import re
 import tomllib
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
-from ..errors import RecipeError
+from ..base.setting import setting
+from ..data import augment_names
+from ..data.files.how import BadFiles, How, file_setting, file_settings
+from ..data.fit import Fit
+from ..errors import RecipeError, UsageError, nearest
+
+S = TypeVar("S", bound="Settings")
 
 LARGEST = 1 << 20  # characters of a recipe's file; a run's own has some 2,000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting of a run. 0 and "auto" leave a choice open; a run's own recipe has them filled in."""
+
+    name: str = setting("linear", "What the recipe is called.")
+    source: str = setting("pullover-dress", "Where the pictures come from: a name, or a path.")
+    classes: tuple[str, ...] = setting((), "Only these classes; the order given is the label. Empty: all.")
+    size: int = file_setting("size")
+    fit: Fit = file_setting("fit")
+    bad_files: BadFiles = file_setting("bad_files")
+    group: str = file_setting("group")
+    file_column: str = file_setting("file_column")
+    label_column: str = file_setting("label_column")
+    fix: str = setting("", "A corrections file: what pictures count as other classes, or not at all. Empty: none.")
+    hold_out: float = setting(0.1, "Share of the training pictures held out for validation.", least=0, most=0.9)
+    validate_on: Literal["valid", "test"] = setting("valid", "Pictures looked at after each epoch.")
+    batch_size: int = setting(256, "Pictures in a mini-batch.", least=1)
+    test: bool = setting(True, "Judge on the test pictures. false leaves them unread.")
+    folds: int = setting(
+        0,
+        "Folds of a cross-validation. 0: five where a fifth of the pictures is too few to test with, else none. "
+        "1: none.",
+        least=0,
+        most=20,
+    )
+    coverage: float = setting(
+        0.95,
+        "Share of pictures like these that predict answers; to the rest it says not sure, or none of these. 1: all.",
+        least=0.5,
+        most=1,
+    )
+    augment: str = setting("none", f"How training pictures are varied, anew in each epoch: {augment_names.CHOICES}")
+
+    balance: Literal["none", "loss", "sampling"] = setting(
+        "none", "How classes with few pictures are made to count as much as others: by the loss, or drawn more often."
+    )
+
+    model: Literal["linear", "relu", "cnn"] = setting("linear", "The network.")
+    width: int = setting(
+        0, "Hidden units of relu, first channels of cnn; linear has none. 0: the model's own.", least=0, most=65536
+    )
+    test_time_flip: bool = setting(
+        False, "Answer with the mean over a picture and its mirror image: better where mirrored pictures are alike."
+    )
+    normalize: bool = setting(True, "Center and scale the pixels by the training pictures' mean and spread.")
+    init: Literal["default", "normal", "zeros", "kaiming"] = setting("default", "How parameters start.")
+    init_std: float = setting(1.0, "Standard deviation for init = normal, and for no other.", least=0)
+
+    loss: Literal["auto", "sigmoid_l1_loss", "binary_cross_entropy_with_logits", "cross_entropy", "mse_loss"] = setting(
+        "auto", "The loss. auto: cross-entropy, of the kind that fits the number of classes."
+    )
+    label_smoothing: float = setting(0.0, "Share of the target given to all classes alike.", least=0, most=0.99)
+    gradient: Literal["auto", "formula", "autograd"] = setting("auto", "How step 4 is done.")
+
+    optimizer: str = setting("SGD", "SGD, Muon (for networks with convolutions), or a class of torch.optim.")
+    lr: float = setting(0.1, "Learning rate.", least=0)
+    momentum: float = setting(
+        0.0,
+        "Momentum; for Adam and its relatives, the first beta. 0: none.",
+        least=0,
+        most=0.9999,
+    )
+    nesterov: bool = setting(False, "Nesterov's look-ahead, for SGD with momentum.")
+    weight_decay: float = setting(0.0, "Pull of the parameters towards zero.", least=0)
+    schedule: Literal["constant", "one_cycle", "cosine"] = setting("constant", "How the learning rate changes.")
+    schedule_epochs: int = setting(
+        0, "Epochs that the schedule spans; after them its last rate stays. 0: as many as are trained.", least=0
+    )
+    clip: float = setting(0.0, "Largest norm of the gradient. 0: any.", least=0)
+
+    epochs: int = setting(15, "Passes over the training pictures, at most.", least=1)
+    stop_patience: int = setting(
+        0, "Stop when the validation loss has not improved for so many epochs. 0: go on.", least=0
+    )
+    stop_accuracy: float = setting(0.0, "Stop when the validation accuracy reaches this. 0: go on.", least=0, most=1)
+    stop_seconds: float = setting(0.0, "Stop after so many seconds of training. 0: go on.", least=0)
+    keep: Literal["auto", "last", "best"] = setting(
+        "auto", "The parameters kept: the last, or those of the epoch with the best validation loss."
+    )
+
+    seed: int = setting(0, "Decides start, order, augmentation and what is held out.", least=0, most=2**63 - 1)
+    device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "Where to compute.")
+    threads: int = setting(0, "Threads to compute with. 0: every core for cnn, else one.", least=0, most=1024)
+    checkpoint_every: str = setting(
+        "auto",
+        'When to save: "2 epochs", "500 batches", "60 seconds". auto: so that half a minute can be lost at most. '
+        "Changes no number.",
+    )
+
+    def __post_init__(self) -> None:
+        for key, value in vars(self).items():
+            _check(key, value)
+        self.saves_every()
+        try:
+            augment_names.in_order(self.augment)
+        except UsageError as error:
+            raise error.as_kind(RecipeError) from error
+        if self.validate_on == "test" and not self.test:
+            raise RecipeError(
+                "test is false, and validate_on = test reads the test pictures after each epoch.",
+                hint="Set {validate_on}.",
+                settings={"validate_on": "valid"},
+            )
+        if self.validate_on == "test" and self.folds > 1:
+            raise RecipeError(
+                "folds judge on pictures that a model has not looked at, and validate_on = test looks at them.",
+                hint="Set {validate_on}, or {folds}.",
+                settings={"validate_on": "valid", "folds": 1},
+            )
+        if self.nesterov and not self.momentum:
+            raise RecipeError(
+                "nesterov needs momentum.",
+                hint="Set {momentum}, or leave nesterov out.",
+                settings={"momentum": 0.9},
+            )
+        if self.width and self.model == "linear":
+            raise RecipeError(
+                "width belongs to relu and cnn, not to linear.",
+                hint="Set {width}, or {model}.",
+                settings={"width": 0, "model": "relu"},
+            )
+        if self.init_std != 1 and self.init != "normal":
+            raise RecipeError(
+                f"init_std belongs to init = normal, not to {self.init}.",
+                hint="Set {init}, or {init_std}.",
+                settings={"init": "normal", "init_std": 1},
+            )
+        if self.schedule_epochs and self.schedule == "constant":
+            raise RecipeError(
+                "schedule_epochs belongs to a schedule that changes the rate, not to constant.",
+                hint="Set {schedule_epochs}, or {schedule}.",
+                settings={"schedule_epochs": 0, "schedule": "one_cycle"},
+            )
+
+    @classmethod
+    def load(cls: type[S], recipe: str | Path) -> S:
+        """A recipe by the name of one that ships, or from a TOML file.
+
+        Raises:
+            RecipeError: no such recipe or file, damaged TOML, an unknown key, a wrong type or an impossible value.
+        """
+        shipped = shipped_recipes()
+        if str(recipe) in shipped:
+            return cls.from_toml(shipped[str(recipe)], f"recipe {recipe}")
+        path = Path(recipe)
+        if path.is_dir() and (path / "recipe.toml").is_file():
+            path = path / "recipe.toml"
+        if not path.is_file():
+            raise RecipeError(f"There is no recipe or file {str(recipe)!r}.", hint=nearest(str(recipe), shipped))
+        return cls.from_toml(read_recipe(path), str(path), path.stem)
+
+    def saves_every(self) -> tuple[int, str]:
+        """How often a run is saved: a number of "epochs", "batches" or "seconds"; 0 "auto" leaves it to the run.
+
+        Raises:
+            RecipeError: the setting says neither.
+        """
+        if self.checkpoint_every == "auto":
+            return 0, "auto"
+        found = re.fullmatch(r"([1-9][0-9]{0,8}) (epoch|batch|second)(?:e?s)?", self.checkpoint_every.strip())
+        if not found:
+            raise RecipeError(
+                f"checkpoint_every is {self.checkpoint_every!r:.80}, and must be epochs, batches or seconds.",
+                hint='{checkpoint_every}, "500 batches", "60 seconds", or "auto".',
+                settings={"checkpoint_every": "2 epochs"},
+            )
+        return int(found[1]), {"epoch": "epochs", "batch": "batches", "second": "seconds"}[found[2]]
+
+    @classmethod
+    def from_toml(cls: type[S], text: str, where: str = "the recipe", name: str = "own") -> S:
+        """A recipe from the text of a TOML file; `where` is named in errors, and `name` is its name if it has none.
+
+        Raises:
+            RecipeError: damaged TOML, an unknown key, a wrong type or an impossible value.
+        """
+        settings = _parsed(text, where)
+        settings.pop("recorded", None)
+        known = {known.name for known in fields(cls)}
+        for key in settings:
+            if key not in known:
+                hint = f"{nearest(key, sorted(known))} A newer version of sevensteps may have written it."
+                raise RecipeError(f"{where} has an unknown key {key!r}.", hint=hint)
+        try:
+            return cls(**{"name": name, **_with_tuples(settings)})
+        except RecipeError as error:
+            raise error.as_kind(RecipeError, f"{where}: {error.message}") from error
+
+    def replace(self: S, **settings: Any) -> S:
+        """The same with these settings changed.
+
+        Raises:
+            RecipeError: an unknown key, a wrong type or an impossible value.
+        """
+        known = [known.name for known in fields(self)]
+        for key in settings:
+            if key not in known:
+                raise RecipeError(f"A recipe has no setting {key!r}.", hint=nearest(key, known))
+        return dataclasses.replace(self, **_with_tuples(settings))
+
+    def to_toml(self, recorded: Mapping[str, Any] | None = None) -> str:
+        """The recipe as TOML that `load` reads, with what was observed under `[recorded]`."""
+        import tomli_w
+
+        settings = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+        return tomli_w.dumps({**settings, "recorded": dict(recorded)} if recorded else settings)
+
+    @property
+    def how(self) -> How:
+        """How to read the picture files of the source."""
+        return How(**file_settings(vars(self)))
+
+
+def _with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in which every list, or other sequence but text, is a tuple."""
+    return {
+        key: tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+        for key, value in settings.items()
+    }
+
+
+def _check(key: str, value: Any) -> None:
+    """Hold one setting against its type and range.
+
+    Raises:
+        RecipeError: a wrong type, a number out of range, or a word that is not among the choices.
+    """
+    kind = setting_types()[key]
+    rules = next(known.metadata for known in fields(Settings) if known.name == key)
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+        if value not in choices:
+            raise RecipeError(f"{key} is {value!r}.", hint=nearest(str(value), choices))
+        return
+    if kind == tuple[str, ...]:
+        if not isinstance(value, tuple) or not all(isinstance(part, str) for part in value):
+            raise RecipeError(
+                f"{key} is {value!r}, and must be a list of words.",
+                hint=f"{{{key}}}",
+                settings={key: ["Pullover", "Dress"]},
+            )
+        return
+    wanted = {int: "a whole number", float: "a number", str: "words", bool: "true or false"}[kind]
+    fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
+    if not fits or (isinstance(value, bool) and kind is not bool):
+        raise RecipeError(f"{key} is {value!r}, and must be {wanted}.", hint=rules["help"])
+    if kind is str and not value.isascii():
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise RecipeError(
+                f"{key} is {value!a}, whose bytes are no UTF-8, and a recipe cannot hold it.", hint="Rename it first."
+            ) from error
+    if kind in (int, float) and not (rules["least"] <= value <= rules["most"] and math.isfinite(value)):
+        bounds = f"{rules['least']} or more" if rules["most"] == math.inf else f"{rules['least']} to {rules['most']}"
+        raise RecipeError(f"{key} is {value}, and must be {bounds}.", hint=rules["help"])
+
+
+@functools.cache
+def setting_types() -> dict[str, Any]:
+    """Return the type of each setting by its name."""
+    return typing.get_type_hints(Settings)
 
 
 def read_recipe(path: Path) -> str:

@@ -119,7 +119,7 @@ def load(folder: Path) -> tuple[Checkpoint | None, list[str]]:
         try:
             found = read(folder / name)
         except UnreadableError as error:  # nothing says that it is damaged: the save before would be a step back
-            raise RunError(error.message, hint=error.hint) from error
+            raise error.as_kind(RunError) from error
         except ModelError as error:
             problems.append(error.message)
             continue
@@ -194,7 +194,7 @@ def put_damaged_aside(folder: Path) -> str | None:
     try:
         read(folder / PREVIOUS)
     except UnreadableError as error:
-        raise RunError(error.message, hint=error.hint) from error
+        raise error.as_kind(RunError) from error
     except ModelError as error:
         _refuse_folder(folder / PREVIOUS)
         files.rename(folder / PREVIOUS, DAMAGED)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.device import cores
-from ..base.words import counted, pictures, text_of
+from ..base.words import counted, text_of
 from ..data import augment_names
-from ..data.folds import FEWEST_TO_TEST, SHOWN, SMALLER, USUAL, in_one_group, nothing_held_out, why_kept_whole
+from ..data.folds import FEWEST_TO_TEST, SHOWN, SMALLER, in_one_group, nothing_held_out, why_kept_whole
 from ..data.images import Splits
 from ..data.near_copies import kept_together, said_of
 from ..data.store.store import StoredImages
 from ..errors import DataError, RecipeError
 from ..recipes.recipe import Recipe
+from ..recipes.settle import choose_folds
 from ..records.events import Note
 from ..trust.audit.audit import known
 
@@ -50,7 +50,10 @@ def prepared(
     if recipe.threads > cores():
         observe(Note(f"threads = {recipe.threads}: there {_are(cores())} here, and more threads wait for one another"))
     splits = open_source(recipe, observe, fix) if source is None else with_test(recipe, source, observe)
-    recipe = recipe.replace(folds=_folds(recipe, splits, observe))
+    folds, why = choose_folds(recipe, splits)
+    if why:
+        observe(Note(why))
+    recipe = recipe.replace(folds=folds)
     if kept := _what_groups_keep(splits, recipe.folds):
         observe(Note(f"! {kept} {SMALLER}"))
     splits = recipe.held_out(splits)
@@ -122,7 +125,11 @@ def with_test(recipe: Recipe, splits: Splits, observe: Observe) -> Splits:
         )
     splits = _copies_kept_together(recipe, splits, observe)
     if splits.test is None and recipe.validate_on == "test":
-        raise DataError(f"{recipe.source} has no test pictures to validate on.", hint="Set validate_on = valid.")
+        raise DataError(
+            f"{recipe.source} has no test pictures to validate on.",
+            hint="Set {validate_on}.",
+            settings={"validate_on": "valid"},
+        )
     if splits.test is None and recipe.folds < 2:
         train, test = splits.train.split(0.2, recipe.seed)
         if not len(test):
@@ -146,42 +153,6 @@ def _copies_kept_together(recipe: Recipe, splits: Splits, observe: Observe) -> S
     if copies:
         observe(Note(said_of(copies)))
     return dataclasses.replace(splits, train=train)
-
-
-def _folds(recipe: Recipe, splits: Splits, observe: Observe) -> int:
-    """The number of folds of a cross-validation; 1 for none. What made it so is said.
-
-    Raises:
-        RecipeError: more folds than a class has pictures.
-        DataError: a fold leaves nothing to hold out of the others.
-    """
-    most = max(splits.train.counts.values())
-    folds = recipe.folds or (min(USUAL, most) if splits.test is None else 1)
-    if folds == 1:
-        return 1
-    if folds > most:
-        raise RecipeError(
-            f"folds is {folds}, and no class has more than {most} training pictures.",
-            hint=f"Set folds = {min(most, USUAL)}, or add pictures.",
-        )
-    if splits.valid is None and recipe.hold_out and most - math.ceil(most / folds) < 2:
-        raise DataError(
-            "There are too few pictures to hold any out for validation: one of each class to train on.",
-            hint="Add pictures, or set hold_out = 0.",
-        )
-    if not recipe.folds:
-        n = len(splits.train)
-        few = f"A fifth of {pictures(n)} is too few to test with"
-        if n >= FEWEST_TO_TEST * 5 and splits.train.groups is not None:
-            why = why_kept_whole(splits.train)
-            few = f"Groups leave fewer than {FEWEST_TO_TEST} of {pictures(n)} to test with ({why})"
-        observe(
-            Note(
-                f"{few}: judged by {folds}-fold cross-validation, and the model learns from all; --folds 1 holds a "
-                "fifth out, as far as that goes."
-            )
-        )
-    return folds
 
 
 def _what_groups_keep(splits: Splits, folds: int) -> str:

@@ -39,6 +39,9 @@ class Work:
     saved_at: float = field(default_factory=time.monotonic)
     save_took: float = 0.0
 
+    def __post_init__(self) -> None:
+        self.recipe = self.recipe.replace(gradient=self.learn.gradient)  # the one choice that is the model's to make
+
     @property
     def judged_splits(self) -> dict[str, Images]:
         """The pictures that the run is judged on, by split; the first is what counts."""

@@ -349,5 +349,5 @@ def list_runs(root: Path = ROOT) -> list[Saved | RunError]:
                 run.as_json()  # which reads everything that a list of runs shows
                 runs.append(run)
         except SevenstepsError as error:
-            runs.append(RunError(f"{folder}: {error.message}", hint=error.hint))
+            runs.append(error.as_kind(RunError, f"{folder}: {error.message}"))
     return runs

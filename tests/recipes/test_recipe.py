@@ -20,8 +20,8 @@ from sevensteps.data.augment_names import NAMES, PRESETS
 from sevensteps.data.files.how import AS_USUAL, FILE_SETTINGS, How
 from sevensteps.data.images import Images, Splits, mean_and_std
 from sevensteps.errors import DataError, RecipeError
-from sevensteps.recipes.recipe import Recipe, setting_types
-from sevensteps.recipes.settings import shipped_recipes
+from sevensteps.recipes.recipe import Recipe
+from sevensteps.recipes.settings import setting_types, shipped_recipes
 
 TWO = Splits(images(80), images(20, seed=1), source="two")
 THREE = Splits(images(90, classes=3), images(30, classes=3, seed=1), source="three")
@@ -285,3 +285,8 @@ def test_each_setting_says_what_it_does() -> None:
 def test_every_way_of_reading_picture_files_is_a_setting_with_the_same_default() -> None:
     assert [known.name for known in dataclasses.fields(How)] == list(FILE_SETTINGS)
     assert {key: getattr(Recipe, key) for key in FILE_SETTINGS} == vars(AS_USUAL)
+
+
+@pytest.mark.parametrize("classes", [["1", "0"], ("1", "0")])
+def test_classes_are_any_sequence_of_words(classes: Any) -> None:
+    assert Recipe().replace(classes=classes).classes == ("1", "0")

@@ -46,7 +46,9 @@ class How:
     def __post_init__(self) -> None:
         if type(self.size) is not int or not 0 <= self.size <= LARGEST_SIDE:
             raise UsageError(
-                f"size is {self.size!r}, but must be a whole number from 0 to {LARGEST_SIDE}.", hint="size = 64"
+                f"size is {self.size!r}, but must be a whole number from 0 to {LARGEST_SIDE}.",
+                hint="{size}",
+                settings={"size": 64},
             )
         for key, choices in (("fit", FITS), ("bad_files", get_args(BadFiles))):
             if (value := getattr(self, key)) not in choices:
@@ -55,7 +57,9 @@ class How:
                 )
         for key in ("group", "file_column", "label_column"):
             if not isinstance(value := getattr(self, key), str):
-                raise UsageError(f"{key} is {value!r:.80}, but must be text.", hint=f"{key} = NAME")
+                raise UsageError(
+                    f"{key} is {value!r:.80}, but must be text.", hint=f"{{{key}}}", settings={key: "NAME"}
+                )
 
     def changed(self) -> dict[str, object]:
         """Return the settings, by name, that differ from their defaults."""

@@ -284,7 +284,8 @@ def _stop_or_skip(catalog: Catalog, bad: Sequence[Bad], how: How, say: Say) -> N
     if how.bad_files != "skip":
         raise DataError(
             f"{catalog.path}: {many}: {listed}{more}.",
-            hint="Mend or remove them; or go on without them: bad_files = skip",
+            hint="Mend or remove them; or go on without them: {bad_files}",
+            settings={"bad_files": "skip"},
         )
     say(f"{text_of(catalog.name)}: {many} left out: {listed}{more}")
 

@@ -50,7 +50,8 @@ def scan_parquet(source: Path, how: How) -> Catalog:
         if label is None:
             raise DataError(
                 f"{part}: which column gives the classes? It has {', '.join(columns)}.",
-                hint=f"label_column = {next(iter(columns), 'NAME')}",
+                hint="{label_column}",
+                settings={"label_column": next(iter(columns), "NAME")},
             )
         group = how.group if how.group in columns else None
         split = split_named(os.fspath(part.relative_to(base))) or "train"

@@ -131,7 +131,8 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, there: NamedFile
         if label is None:
             raise DataError(
                 f"{table.path}: which column gives the classes? It has {_columns(table)}.",
-                hint=f"label_column = {next((c for c in table.columns if c != files), 'NAME')}",
+                hint="{label_column}",
+                settings={"label_column": next((c for c in table.columns if c != files), "NAME")},
             )
         split = next((c for c in table.columns if c.lower() in _SPLIT and c not in (files, label)), None)
         split = split if split and _says_splits(table, split) else None
@@ -194,7 +195,8 @@ def _file_column(table: Table, how: How, there: NamedFiles) -> str:
     if not best or not holds[best]:
         raise DataError(
             f"{table.path}: which column names the files? It has {_columns(table)}.",
-            hint=f"file_column = {next(iter(table.columns), 'NAME')}",
+            hint="{file_column}",
+            settings={"file_column": next(iter(table.columns), "NAME")},
         )
     return best
 

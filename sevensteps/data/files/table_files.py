@@ -69,7 +69,8 @@ def about_missing(path: Path, column: str, base: Path, missing: Sequence[str], n
         raise DataError(
             f"{path}: none of {counted(named, 'file')} that the column {column} names is there ({first}); {where}.",
             hint="A path is whole, or from the folder in which the table lies. Where another column names the files: "
-            "file_column = NAME",
+            "{file_column}",
+            settings={"file_column": "NAME"},
         )
     return [
         f"of {counted(named, 'file')} that the column {column} names {len(missing):,} are missing ({first}); {where}"
