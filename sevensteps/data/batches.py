@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..base.device import device_named
-from ..base.fastai import instead_of
+from ..base.fastai import INSTEAD, instead_of
 from ..base.seeds import AUGMENT, ORDER, seed_of
 from ..base.words import counted
 from ..errors import DataError, UsageError
@@ -22,6 +22,7 @@ from . import augment_names
 from .augment import Augment, augmentation, mixup
 from .balance import balanced_rows
 from .images import Images, Splits
+from .loaders import Access, as_loader
 from .store.store import StoredImages
 
 
@@ -78,6 +79,13 @@ class Batches:
             augment = augmentation(augment)
         self.seed, self.augment, self.balanced, self.device = seed, augment, balanced, device_named(device)
         self._passes = 0
+
+    access = Access.ANY_BATCH
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """The number of batches in an epoch."""
+        return len(self)
 
     def __len__(self) -> int:
         return math.ceil(len(self.images) / self.batch_size)
@@ -214,12 +222,7 @@ class DataLoaders:
         UsageError: A loader cannot be iterated.
     """
 
-    @instead_of(
-        device="Learner(..., device=...)",
-        path="save, load and export of a Learner take the whole path.",
-        bs="The loaders have their own: DataLoader(pairs, batch_size=256).",
-        batch_size="The loaders have their own: DataLoader(pairs, batch_size=256).",
-    )
+    @instead_of(**INSTEAD["DataLoaders"])
     def __init__(
         self, train: Iterable[Any], valid: Iterable[Any] | None = None, *, splits: Splits | None = None
     ) -> None:
@@ -232,16 +235,7 @@ class DataLoaders:
         self.train, self.valid, self.splits = train, valid, splits
 
     @classmethod
-    @instead_of(
-        bs="Call it batch_size.",
-        val_bs="Validation batches are twice as large: nothing is kept for the gradient.",
-        shuffle="Training pictures are always shuffled, validation pictures never.",
-        shuffle_train="Training pictures are always shuffled, validation pictures never.",
-        num_workers="There are no workers: whole batches are gathered at once.",
-        valid_pct="splits.hold_out(0.1)",
-        item_tfms='augment="flip+crop+brightness" changes whole batches.',
-        batch_tfms='augment="flip+crop+brightness" changes whole batches.',
-    )
+    @instead_of(**INSTEAD["from_images"])
     def from_images(
         cls,
         splits: Splits,
@@ -321,14 +315,14 @@ class DataLoaders:
     @property
     def classes(self) -> tuple[str, ...] | None:
         """The names of the classes, if the training loader knows them."""
-        return getattr(self.train, "classes", None)
+        return as_loader(self.train).classes
 
     def one_batch(self) -> tuple[Tensor, Tensor]:
         """Return the first training batch of a new pass: `(x, y)`."""
         x, y = next(iter(self.train))
         return x, y
 
-    @instead_of(nrows="max_n=9 says how many.", ncols="max_n=9 says how many.")
+    @instead_of(**INSTEAD["show_batch"])
     def show_batch(self, max_n: int = 9) -> Any:
         """Draw the first pictures of a training batch with their labels.
 

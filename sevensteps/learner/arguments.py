@@ -16,6 +16,7 @@ from ..data.batches import DataLoaders
 from ..errors import ModelError, UsageError, nearest
 from ..steps.loss import LOSSES
 from ..steps.step import OURS, UNFIT
+from .objective import Metric
 
 
 def check_parts(dls: Any, model: Any, loss_func: Any, activation: Any) -> None:
@@ -137,6 +138,30 @@ def _checked(name: str, value: Any, hint: str) -> float:
     if not 0 <= number < math.inf:
         raise UsageError(f"{name} is {value!r}, and must be a number of 0 or more.", hint=hint)
     return number
+
+
+def checked_gradient(gradient: Any) -> str:
+    """Return how step 4 is to be done.
+
+    Raises:
+        UsageError: it is not one of the three words.
+    """
+    if gradient not in ("auto", "formula", "autograd"):
+        raise UsageError(f"gradient is {gradient!r}.", hint="Use 'auto', 'formula' or 'autograd'.")
+    return str(gradient)
+
+
+def checked_metrics(metrics: Any) -> list[Metric]:
+    """Return one metric, several or none as a list.
+
+    Raises:
+        UsageError: one is not a function.
+    """
+    listed = [metrics] if callable(metrics) or isinstance(metrics, str) else list(metrics or [])
+    for metric in listed:
+        if not callable(metric):
+            raise UsageError(f"{metric!r} is no metric.", hint="Pass the function: metrics=accuracy.")
+    return listed
 
 
 def refuse_callbacks(cbs: Any) -> None:

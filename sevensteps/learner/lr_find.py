@@ -11,24 +11,23 @@ from __future__ import annotations
 import copy
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
-from ..base.seeds import LAYERS, seed_of
+from ..data.loaders import batches_from
 from ..errors import UsageError
-from ..records.events import Batch
-from ..steps.repeat import batches_from, drawn_from
-from ..steps.stop import after
+from ..records.events import Batch, Epoch
+from ..steps.loss import Loss
+from ..steps.repeat import drawn_at
+from ..steps.state import State
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from .learner import Learner
 
 
 WINDOW = 2  # neighbors on each side whose median smooths the curve; a mean would smear the divergence over them
@@ -87,44 +86,46 @@ class LRFind:
         return figures.lr_find(self.lrs, self.losses, self.low, self.high)
 
 
-def lr_find(learn: Learner, start_lr: float, end_lr: float, num_it: int, stop_div: bool = True) -> LRFind:
-    """Train a copy of the learner for `num_it` batches, each with a higher rate.
+def check_sweep(start_lr: float, end_lr: float, num_it: int) -> None:
+    """Check the range of a sweep.
 
     Raises:
-        UsageError: rates that are not positive and rising, fewer than 10 batches, or a loader that is an iterator.
-        TrainingError: the loss is not a finite number to begin with.
+        UsageError: the rates are not positive and rising, or there are fewer than 10 batches.
     """
     if not 0 < start_lr < end_lr < math.inf or num_it < 10:
         raise UsageError(
             f"Cannot sweep from {start_lr} to {end_lr} in {num_it} steps.", hint="lr_find(1e-7, 10, num_it=100)"
         )
-    learn.refuse_iterator()
-    untouched, trial = copy.deepcopy(learn.model).train(), learn.copy()
-    trial.dls.valid = None
-    trial.state.begin_fit()
-    trial.set(lr=start_lr)
-    ratio = (end_lr / start_lr) ** (1 / (num_it - 1))
+
+
+def sweep(events: Iterable[Batch | Epoch], untouched: Iterator[float], stop_div: bool = True) -> LRFind | None:
+    """Follow a trial training whose learning rate rises with each batch, and choose a range.
+
+    Args:
+        events: of the trial.
+        untouched: the loss of the untouched model on the same batches.
+        stop_div: whether to end early where the loss diverges.
+
+    Returns:
+        The range, or None where the loss is not finite to begin with.
+    """
     rates: list[float] = []
     differences: list[float] = []
     starts: list[float] = []
-    upcoming = _upcoming(learn)
-    for event in trial.stream(after(batches=num_it), schedule=lambda batch, total: ratio**batch):
+    for event in events:
         if not isinstance(event, Batch):
             continue
         loss = float(event.loss)
         if not math.isfinite(loss):
             break
-        seed, x, targets = next(upcoming)
-        with torch.no_grad(), drawn_from(seed, x.device):
-            start = float(learn.objective.loss(untouched(x), targets))
+        start = next(untouched)
         rates.append(event.lr)
         starts.append(start)
         differences.append(loss - start)
         if stop_div and loss - start > (DIVERGED - 1) * abs(start):
             break
-    trial.close()
     if not rates:
-        trial.check_finite()
+        return None
     start = statistics.fmean(starts)
     losses = [
         start + statistics.median(differences[max(place - WINDOW, 0) : place + WINDOW + 1])
@@ -134,13 +135,23 @@ def lr_find(learn: Learner, start_lr: float, end_lr: float, num_it: int, stop_di
     return LRFind(low, high, tuple(rates), tuple(losses))
 
 
-def _upcoming(learn: Learner) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """The batches that a copy of the learner trains on, each with the seed of its random layers."""
-    state = learn.state
-    seed, epoch, position = state.seed, state.epoch, state.position
+def untouched_losses(model: nn.Module, loss_func: Loss, batches: Iterable[Any], state: State) -> Iterator[float]:
+    """Give the loss of the model as it stands on one batch after another, from the place of `state` on.
+
+    Args:
+        model: is copied, and its copy put into training mode.
+        loss_func: of predictions and targets.
+        batches: the training loader.
+        state: of training; it is not changed.
+    """
+    model = copy.deepcopy(model).train()
+    device = state.loss_sum.device
+    epoch, position = state.epoch, state.position
     while True:
-        for x, targets in batches_from(learn.dls.train, seed, epoch, position, learn.device):
-            yield seed_of(seed, epoch, position, LAYERS), x, targets
+        for x, targets in batches_from(batches, state.seed, epoch, position, device):
+            with torch.no_grad(), drawn_at(state.seed, epoch, position, x.device):
+                loss = float(loss_func(model(x), targets))
+            yield loss
             position += 1
         epoch, position = epoch + 1, 0
 

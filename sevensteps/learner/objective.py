@@ -7,6 +7,7 @@ the shape of its predictions, which is said once, and must give one number.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -189,9 +190,10 @@ class Objective:
             if not self._said_column:
                 self._said_column = True
                 shapes = ["(batch,)", "(batch, 1)"]
-                print(
+                warnings.warn(
                     f"Targets {shapes[targets.ndim - 1]} are given to your loss and metrics as "
-                    f"{shapes[predictions.ndim - 1]} floats, like the predictions."
+                    f"{shapes[predictions.ndim - 1]} floats, like the predictions.",
+                    stacklevel=2,
                 )
             return targets.reshape(predictions.shape).to(predictions.dtype)
         return targets

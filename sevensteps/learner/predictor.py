@@ -1,13 +1,412 @@
-"""Predict with a trained model."""
+"""Predictor: a model that answers, with what belongs to its answers. `Learner` adds training to it."""
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..base.fastai import INSTEAD, instead_of
+from ..base.seeds import LOADER, seed_of
+from ..data.decode import Fit
+from ..errors import DataError, ModelError, UsageError
+from ..ship import file as model_file
+from ..ship.abstention import Abstention
+from ..ship.facts import Facts
+from ..ship.predict import Answer, answer_of
+from ..steps.predict import predict
+from ..steps.repeat import drawn_from, pair
+from .growing_tensor import Gathered
+from .inputs import Inputs, not_finite
+from .objective import Metric, Objective, name_of
+from .saving import checked_suffix, facts_of, finite_arrays
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def _length(loader: Any) -> int | None:
-    """How many batches an epoch has, where the loader knows."""
-    try:
-        return len(loader)
-    except TypeError:
-        return None
+class NoTrainingError(DataError, AttributeError):
+    """Something was asked of a loaded model that only a learner with loaders can do."""
+
+
+# What a learner has and a loaded model has not: asking for it names the way to get it.
+TRAINING = frozenset(
+    {"batches_per_epoch", "check_finite", "clip", "close", "copy", "dls", "fit", "fit_one_cycle", "follow", "gradient"}
+    | {"interrupts_between_batches", "load", "loader", "lr", "lr_find", "opt", "opt_func", "plan", "recorder"}
+    | {"save", "schedule", "set", "state", "stop", "stopped_because", "stream", "total_batches"}
+    | {"wanted_gradient", "xray"}
+)
+
+
+class Predictor:
+    """A model that answers: what `load_learner(path)` gives, and what every `Learner` is.
+
+    Args:
+        model: from inputs to raw scores.
+        objective: the loss, and what makes probabilities of its scores.
+        inputs: what the model takes.
+        metrics: functions of (predictions, targets), for `validate`.
+        device: where the model is.
+        temperature: what scores are divided by before they become probabilities.
+        abstention: when the model gives no answer; None: it always answers.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        inputs: Inputs,
+        *,
+        metrics: Sequence[Metric] = (),
+        device: torch.device = torch.device("cpu"),  # noqa: B008
+        temperature: float = 1.0,
+        abstention: Abstention | None = None,
+    ) -> None:
+        self._model, self._inputs, self.objective = model, inputs, objective
+        self.metrics, self.device = list(metrics), device
+        self.temperature, self.abstention = temperature, abstention
+        self.interrupted: Callable[[], int] = lambda: 0  # whether somebody waits for this to stop; the signal
+
+    if not TYPE_CHECKING:  # a type checker should miss what is not there
+
+        def __getattr__(self, name: str) -> Any:
+            """Say how to get what only a learner has."""
+            if name in TRAINING and type(self) is Predictor:
+                raise NoTrainingError(
+                    f"A model that was loaded without loaders has no {name}: there are no training pictures.",
+                    hint="ss.load_learner(path, dls=dls)",
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def model(self) -> nn.Module:
+        """The model. A learner trains it in place."""
+        return self._model
+
+    @model.setter
+    def model(self, model: nn.Module) -> None:
+        raise UsageError(
+            "A learner keeps its model: its optimizer holds the parameters, and its history is theirs.",
+            hint="Make another: Learner(learn.dls, model, ...). Other weights: learn.model.load_state_dict(...).",
+        )
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the model takes."""
+        return self._inputs
+
+    @property
+    def seed(self) -> int:
+        """The seed of what random layers and loaders draw."""
+        return 0
+
+    @property
+    def loss_func(self) -> Any:
+        """The loss as it was given, or chosen."""
+        return self.objective.loss_func
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Class names, where they are known; a label is a place in them."""
+        return self.inputs.classes
+
+    @property
+    def flat(self) -> bool:
+        """Whether the model takes pictures as rows of pixels."""
+        return self.inputs.flat
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int] | None:
+        """Channels, height and width of the pictures, where the model takes pictures."""
+        return self.inputs.shape
+
+    @property
+    def picture_fit(self) -> Fit | None:
+        """How pictures of other sizes came to that shape, where there were some."""
+        return self.inputs.fit
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of parameters."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def trainable_count(self) -> int:
+        """The number of parameters that are not frozen."""
+        return sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)
+
+    @property
+    def metric_names(self) -> list[str]:
+        """The name of each metric, with a number where an earlier figure has that name already."""
+        taken = ["train_loss", "valid_loss", "lr"]  # stand beside the metrics in an epoch
+        for name in map(name_of, self.metrics):
+            numbered = (f"{name}_{number}" for number in itertools.count(2))
+            taken.append(next(free for free in itertools.chain([name], numbered) if free not in taken))
+        return taken[3:]
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[None]:
+        """Inside, the model is in evaluation mode without gradients; afterwards all is as before."""
+        modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+        try:
+            with torch.no_grad(), drawn_from(seed_of(self.seed, LOADER), self.device):
+                yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    @instead_of(**INSTEAD["validate"])
+    def validate(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> list[float]:
+        """Return the loss and each metric over a loader, as means over pictures; nothing is changed.
+
+        Args:
+            ds_idx: 0 for the training loader, 1 for the validation loader.
+            dl: a loader to use instead.
+
+        Returns:
+            The loss, then each metric in the order of `metrics`.
+
+        Raises:
+            DataError: there is no such loader, it is empty, or it holds numbers that are not finite.
+            ShapeError: model and batch, or predictions and targets, do not fit each other.
+            KeyboardInterrupt: training was asked to stop meanwhile.
+        """
+        loader = self._loader(ds_idx, dl)
+        functions: list[Metric] = [self.objective.loss, *map(self.objective.metric, self.metrics)]
+        sums, seen = [0.0] * len(functions), 0
+        with self.looking():
+            for place, batch in enumerate(loader, 1):
+                if number := self.interrupted():
+                    raise KeyboardInterrupt(number)
+                x, targets = pair(batch, self.device)
+                predictions = predict(self.model, x)
+                figures = [float(function(predictions, targets)) for function in functions]
+                where = f"batch {place} of the validation loader"
+                if not math.isfinite(figures[0]) and (problem := not_finite(x, targets, where)):
+                    raise DataError(problem, hint="Clean the data: no model can be measured on it.")
+                sums = [total + figure * len(x) for total, figure in zip(sums, figures, strict=True)]
+                seen += len(x)
+        if not seen:
+            raise DataError("The validation loader has no batches.", hint="Give it at least one (x, y).")
+        return [total / seen for total in sums]
+
+    def get_logits(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> tuple[Float[Tensor, "n ..."], Tensor]:
+        """Return raw scores and targets over a loader.
+
+        Args:
+            ds_idx: 0 for the training loader, 1 for the validation loader.
+            dl: a loader to use instead.
+
+        Returns:
+            The logits, one row a picture, and the targets, both on the CPU.
+
+        Raises:
+            DataError: there is no such loader, or it is empty.
+        """
+        scores, targets = Gathered(), Gathered()
+        with self.looking():
+            for batch in self._loader(ds_idx, dl):
+                x, y = pair(batch, self.device)
+                scores.add(predict(self.model, x).cpu())
+                targets.add(y.cpu())
+        if not scores.count:
+            raise DataError("The loader has no batches.", hint="Give it at least one (x, y).")
+        return scores.all(), targets.all()
+
+    @instead_of(**INSTEAD["get_preds"])
+    def get_preds(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> tuple[Float[Tensor, "n ..."], Tensor]:
+        """Return probabilities and targets over a loader; a regression model's predictions are returned as they are.
+
+        A model does regression where there are no class names and the loss is a distance, or a loss of your own with
+        float targets that are not all 0 and 1.
+
+        Args:
+            ds_idx: 0 for the training loader, 1 for the validation loader.
+            dl: a loader to use instead.
+
+        Returns:
+            The probabilities, one column a class (two columns for two classes), and the targets.
+
+        Raises:
+            DataError: there is no such loader, or it is empty.
+        """
+        scores, targets = self.get_logits(ds_idx, dl)
+        self.objective.look_at_targets(targets)
+        return scores if self.objective.is_regression else self.probabilities(scores), targets
+
+    def probabilities(self, logits: Float[Tensor, "n scores"]) -> Float[Tensor, "n classes"]:
+        """Return raw scores as probabilities, with the activation and the temperature of this model.
+
+        Args:
+            logits: one row a picture, as `get_logits` gives them.
+        """
+        return self.objective.probabilities(logits, self.temperature)
+
+    @instead_of(**INSTEAD["predict"])
+    def predict(self, picture: Any) -> tuple[Any, Any, Tensor]:
+        """Return (class name, class index, probabilities) for one picture.
+
+        A regression model returns its prediction three times. `answer` also says when the model is not sure.
+
+        Args:
+            picture: the path of a picture, its bytes, a PIL image, a uint8 array `(h, w)` or `(c, h, w)`, or a float
+                tensor in [0, 1]. A path or image is read as training pictures were, and resized to their size.
+
+        Raises:
+            DataError: the picture cannot be read, has another shape, or values that no training picture has.
+            ModelError: the model has another number of outputs than there are classes.
+        """
+        scores = self._scores_of(self.inputs.batch_of(picture))
+        if self.objective.is_regression:
+            return scores[0], scores[0], scores[0]
+        shares = self._shares_of(scores)
+        label = int(shares.argmax())
+        return (self.classes[label] if self.classes else str(label)), label, shares
+
+    def answer(self, picture: Any) -> Answer:
+        """Return what the model says of one picture, or why it gives no answer, as `sevensteps predict` does.
+
+        Args:
+            picture: as `predict` takes it.
+
+        Returns:
+            An answer with `best`, `probabilities` and `reason`: "not sure", "none of these", or None.
+
+        Raises:
+            DataError: as `predict`, or the model was not trained on pictures.
+            ModelError: the model has another number of outputs than there are classes.
+        """
+        x, shape = self.inputs.batch_of(picture), self.picture_shape
+        if shape is None or self.objective.is_regression:
+            raise DataError("This model does not classify pictures.", hint="Use learn.predict(x).")
+        shares = self._shares_of(self._scores_of(x)).tolist()
+        pixels = (x.reshape(1, *shape) * 255).round().to(torch.uint8).numpy()
+        classes = self.classes or tuple(map(str, range(len(shares))))
+        name = str(picture) if isinstance(picture, (str, Path)) else ""
+        return answer_of(name, classes, shares, pixels, self.abstention)
+
+    def _scores_of(self, x: Tensor) -> Tensor:
+        """Return the raw scores of one input."""
+        with self.looking():
+            return predict(self.model, x.to(self.device)).cpu()
+
+    def _shares_of(self, scores: Tensor) -> Tensor:
+        """Return the probabilities of one picture, of as many classes as there are names."""
+        shares = self.probabilities(scores)[0]
+        if self.classes and len(self.classes) != len(shares):
+            raise ModelError(
+                f"The model tells {len(shares)} classes apart, and there are {len(self.classes)}.",
+                hint="Give its last layer one output for two classes, or one a class.",
+            )
+        return shares
+
+    @instead_of(**INSTEAD["show_results"])
+    def show_results(self, ds_idx: int = 1, dl: Iterable[Any] | None = None, max_n: int = 9) -> Figure:
+        """Return a figure of the first pictures with their labels and predictions.
+
+        Args:
+            ds_idx: 0 for the training loader, 1 for the validation loader.
+            dl: a loader to use instead.
+            max_n: the number of pictures, at most.
+
+        Raises:
+            DataError: the loader holds no pictures.
+        """
+        from ..show import figures
+
+        x, y = pair(next(iter(self._loader(ds_idx, dl))), self.device)
+        shape = self.picture_shape
+        if shape is None:
+            raise DataError("The loaders hold no pictures to show.", hint="Use learn.get_preds().")
+        shares = self.probabilities(self._scores_of(x[:max_n]))
+        names = self.classes or tuple(map(str, range(shares.shape[1])))
+        pixels = x[:max_n].reshape(-1, *shape).cpu().numpy()
+        return figures.results(pixels, y[:max_n].flatten().tolist(), shares.numpy(), names)
+
+    def summary(self) -> str:
+        """Return the model layer by layer, with parameters and loss, as text to print."""
+        lines = [f"{'layer':<34}{'parameters':>12}"]
+        for name, module in self.model.named_modules():
+            if not any(True for _ in module.children()):
+                count = sum(parameter.numel() for parameter in module.parameters())
+                lines.append(f"{(name + ' ' if name else '') + str(module):<34.80}{count:>12,}")
+        lines += [
+            f"{self.parameter_count:,} parameters, {self.trainable_count:,} of them trainable",
+            f"loss: {self.objective.name}",
+        ]
+        return "\n".join(lines)
+
+    def facts(self) -> Facts:
+        """Return what an exported file says beside the tensors."""
+        return facts_of(self.model, self.objective, self.inputs, self.temperature, self.abstention)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what an exported file holds: the model's tensors, and what it needs to abstain.
+
+        Raises:
+            ModelError: there are numbers that are not finite.
+        """
+        more = self.abstention.arrays() if self.abstention else {}
+        return {**finite_arrays(self.model.state_dict()), **more}
+
+    @instead_of(**INSTEAD["export"])
+    def export(self, path: str | Path | None = None) -> Path:
+        """Save the model alone, with class names, picture shape and what turns scores into probabilities.
+
+        Args:
+            path: of the safetensors file.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            UsageError: there is no path, or it has the suffix of another format.
+            FileError: the file cannot be written.
+            ModelError: there are numbers that are not finite.
+        """
+        if path is None:
+            raise UsageError("export() needs the path of a file.", hint='learn.export("model.safetensors")')
+        path = checked_suffix(Path(path))
+        model_file.write(path, self.arrays(), self.facts().as_json())
+        return path
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        width = max(len(name) for name, _ in rows)
+        return "\n".join([type(self).__name__, *(f"  {name:<{width}}  {value}" for name, value in rows)])
+
+    def _repr_html_(self) -> str:
+        """Return a small table for a notebook."""
+        from ..show.notebook import facts, framed
+
+        return framed(type(self).__name__, facts(dict(self._rows())))
+
+    def _rows(self) -> list[tuple[str, str]]:
+        """Return what a notebook shows: names and values."""
+        rows = [("model", f"{type(self.model).__name__}, {self.parameter_count:,} parameters")]
+        if self.classes:
+            names = ", ".join(self.classes[:10]) + (", …" if len(self.classes) > 10 else "")
+            rows.append(("classes", f"{len(self.classes)}: {names}"))
+        if self.picture_shape is not None:
+            channels, height, width = self.picture_shape
+            rows.append(("pictures", f"{width}x{height} pixels, {channels} channel{'s' * (channels > 1)}"))
+        rows.append(("loss", self.objective.name))
+        return rows
+
+    def _loader(self, ds_idx: int, dl: Iterable[Any] | None) -> Iterable[Any]:
+        """Return the loader to go through."""
+        if dl is None:
+            raise DataError(
+                "A loaded model has no validation loader, and no training pictures.",
+                hint="Pass a loader, dl=..., or load with loaders: ss.load_learner(path, dls=dls)",
+            )
+        return dl

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ..records.events import Batch, Epoch
+from ..steps.state import State
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from .learner import Learner
 
 
 class Recorder:
@@ -21,8 +21,8 @@ class Recorder:
     `fit` gives it every event. A loop of your own over `learn.stream()` does it with `learn.recorder.observe(event)`.
     """
 
-    def __init__(self, learn: Learner) -> None:
-        self._learn = learn
+    def __init__(self, state: State, names: Callable[[], Sequence[str]]) -> None:
+        self._state, self._names = state, names
         self.clear()
 
     def clear(self) -> None:
@@ -47,15 +47,14 @@ class Recorder:
     @property
     def metric_names(self) -> list[str]:
         """What the columns of `values` are."""
-        valid = [] if self._learn.dls.valid is None else ["valid_loss", *self._learn.metric_names]
-        return ["train_loss", *valid]
+        return ["train_loss", *self._names()]
 
     @property
     def values(self) -> list[list[float]]:
         """A row an epoch of the last fit: train loss, and validation loss and metrics where there are any."""
         return [
             [epoch.train_loss, *([] if epoch.valid_loss is None else [epoch.valid_loss]), *epoch.metrics.values()]
-            for epoch in self._learn.state.fit_history
+            for epoch in self._state.fit_history
         ]
 
     def plot_loss(self, skip_start: int = 5, with_valid: bool = True) -> Figure:
@@ -67,7 +66,7 @@ class Recorder:
 
         if not self._losses and self.values:
             return figures.metrics(self.metric_names[:2], [row[:2] for row in self.values])
-        if not self._losses and self._learn.state.batch > self._learn.state.fit_batch:
+        if not self._losses and self._state.batch > self._state.fit_batch:
             return drawing.message("No losses were recorded: give events to learn.recorder.observe(event).")
         validated = self._validated if with_valid else []
         return figures.losses(

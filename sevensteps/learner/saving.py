@@ -1,160 +1,127 @@
-"""A learner as a file, and back: whole with `save` and `load`, the model alone with `export` and `load_learner`."""
+"""What goes into files: the state of training for `save` and `load`, and the facts of a model for `export`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..data.decode import FITS, Fit
-from ..errors import DataError, ModelError
-from ..ship import abstention, architecture
+from ..errors import ModelError, UsageError
+from ..ship import architecture
 from ..ship import file as model_file
-from ..steps.loss import LOSSES, settings_of
-from ..steps.repeat import begin_epoch_anew_if_needed
+from ..ship.abstention import Abstention
+from ..ship.facts import Facts
+from ..steps.loss import settings_of
+from ..steps.state import State
+from .inputs import Inputs
+from .objective import Objective
 
-if TYPE_CHECKING:
-    from .learner import Learner
+SUFFIX = ".safetensors"
 
 
-def save(learn: Learner, path: Path) -> Path:
+# A file with such a name promises a format that is not written here.
+OTHER_FORMATS = {".bin", ".ckpt", ".h5", ".joblib", ".keras", ".onnx", ".pickle", ".pkl", ".pt", ".pth", ".tflite"}
+
+
+def save(path: Path, state: State) -> Path:
     """Write weights, optimizer, history and position; `.safetensors` is added to the name if it is missing.
 
+    Args:
+        path: where to write.
+        state: of the learner.
+
+    Returns:
+        The path of the file.
+
     Raises:
-        FileError: it cannot be written.
-        ModelError: there are numbers that are not finite.
+        FileError: the file cannot be written.
+        ModelError: the state holds numbers that are not finite.
     """
     path = _named(path)
-    model_file.write(path, finite_arrays(learn.state.tensors()), {"state": learn.state.facts()})
+    model_file.write(path, finite_arrays(state.tensors()), {"state": state.facts()})
     return path
 
 
-def load(learn: Learner, path: Path) -> None:
-    """Give the learner what `save` wrote.
+def load(path: Path, state: State) -> None:
+    """Restore what `save` wrote into the state of a learner with the same model and optimizer.
+
+    Args:
+        path: of the file; `.safetensors` is added to the name if it is missing.
+        state: of the learner.
 
     Raises:
-        ModelError: no such file, a damaged one, or one of another kind.
-        TrainingError: it belongs to another model or optimizer.
+        ModelError: the file is missing, damaged, or of another kind.
+        TrainingError: the file belongs to another model or optimizer.
     """
     path = _named(path)
     arrays, about = model_file.read(path)
     if "state" not in about:
         raise ModelError(f"{path} holds an exported model and no optimizer.", hint="Use ss.load_learner(path).")
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    learn.state.restore(tensors, about["state"])
-    learn.temperature, learn.abstention = 1.0, None  # which were of other parameters
-    if cost := begin_epoch_anew_if_needed(learn.dls.train, learn.state):
-        print(cost)
+    state.restore({name: torch.from_numpy(array) for name, array in arrays.items()}, about["state"])
 
 
-def export(learn: Learner, path: Path) -> Path:
-    """Write the model alone, with class names, picture shape and what turns scores into probabilities.
+def facts_of(
+    model: nn.Module, objective: Objective, inputs: Inputs, temperature: float, abstention: Abstention | None
+) -> Facts:
+    """Return what an exported file says beside the tensors.
+
+    Args:
+        model: from inputs to raw scores.
+        objective: the loss, and what makes probabilities of its scores.
+        inputs: what the model takes.
+        temperature: what scores are divided by.
+        abstention: when the model gives no answer.
+    """
+    name, settings = settings_of(objective.loss_func) or (None, {})
+    return Facts(
+        model=architecture.describe(model),
+        kind=type(model).__name__,
+        classes=inputs.classes,
+        shape=inputs.shape,
+        fit=inputs.fit,
+        flat=inputs.flat,
+        loss=name,
+        label_smoothing=settings.get("label_smoothing"),
+        class_weights=tuple(settings["weight"].tolist()) if "weight" in settings else None,
+        activation_is_own=objective.activation_is_own,
+        temperature=temperature,
+        abstention=abstention.facts() if abstention else None,
+    )
+
+
+def checked_suffix(path: Path) -> Path:
+    """Return the path of a model's file.
 
     Raises:
-        FileError: it cannot be written.
-        ModelError: there are numbers that are not finite.
+        UsageError: it has the suffix of another format, which would be a promise that is not kept.
     """
-    model_file.write(path, model_arrays(learn), about(learn))
+    if path.suffix.lower() in OTHER_FORMATS:
+        raise UsageError(
+            f"export() writes a safetensors file, and {path.suffix} is the suffix of another format.",
+            hint=f'learn.export("{path.with_suffix(SUFFIX)}")',
+        )
     return path
 
 
-def model_arrays(learn: Learner) -> dict[str, np.ndarray]:
-    """What an exported file holds: the model's tensors, and what it needs to abstain.
-
-    Raises:
-        ModelError: there are numbers that are not finite.
-    """
-    more = learn.abstention.arrays() if learn.abstention else {}
-    return {**finite_arrays(learn.model.state_dict()), **more}
-
-
-def about(learn: Learner) -> dict[str, Any]:
-    """What an exported file says beside the tensors."""
-    known = settings_of(learn.loss_func)
-    return {
-        "model": architecture.describe(learn.model),
-        "class": type(learn.model).__name__,
-        "classes": list(learn.classes) if learn.classes else None,
-        "shape": list(learn.picture_shape) if learn.picture_shape else None,
-        **({"fit": learn.picture_fit} if learn.picture_fit else {}),
-        "flat": learn.flat,
-        "loss": known[0] if known else None,
-        "label_smoothing": known[1].get("label_smoothing") if known else None,
-        **({"class_weights": known[1]["weight"].tolist()} if known and "weight" in known[1] else {}),
-        "activation": "own" if learn.objective.activation_is_own else None,
-        "temperature": learn.temperature,
-        abstention.KEY: learn.abstention.facts() if learn.abstention else None,
-    }
-
-
-def _check_about(about: Mapping[str, Any], path: str | Path) -> None:
-    """Hold what a file says of itself against what `about` can say.
-
-    Raises:
-        ModelError: naming the first thing that cannot be.
-    """
-
-    def words(value: Any) -> bool:
-        return isinstance(value, list) and all(isinstance(word, str) for word in value)
-
-    def shape(value: Any) -> bool:
-        return isinstance(value, list) and len(value) == 3 and all(type(n) is int and n > 0 for n in value)
-
-    def temperature(value: Any) -> bool:
-        return isinstance(value, (int, float)) and 0 < value < math.inf
-
-    def weights(value: Any) -> bool:
-        is_list = isinstance(value, list) and all(isinstance(w, float) and 0 < w < math.inf for w in value)
-        return is_list and about.get("loss") in LOSSES and len(value) == len(about.get("classes") or ())
-
-    fits: dict[str, Callable[[Any], bool]] = {
-        "classes": words,
-        "shape": shape,
-        "fit": lambda value: value in FITS,
-        "flat": lambda value: isinstance(value, bool),
-        "loss": lambda value: isinstance(value, str),
-        "label_smoothing": lambda value: isinstance(value, float) and about.get("loss") == "cross_entropy",
-        "class_weights": weights,
-        "activation": lambda value: value == "own",
-        "temperature": temperature,
-    }
-    for name, fit in fits.items():
-        value = about.get(name)
-        if value is not None and not fit(value):
-            raise ModelError(f"{path} is damaged: its {name} is {value!r:.80}.", hint="Export the model again.")
-
-
 def finite_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Tensors as arrays for a file, which is read back only if every number is finite.
+    """Return tensors as arrays for a file, which is read back only if every number is finite.
+
+    Args:
+        tensors: by name; a name that begins with "history." may hold infinite numbers.
 
     Raises:
-        ModelError: one that is not.
+        ModelError: naming the first tensor with a number that is not finite.
     """
     for name, tensor in tensors.items():
-        # A run's history may hold a figure that is infinite; so says model_file, too.
-        if not name.startswith("history.") and not bool(torch.isfinite(tensor).all()):
+        # A run's history may hold a figure that is infinite; `file.read` makes the same exception.
+        if not name.startswith(model_file.MAY_BE_INFINITE) and not bool(torch.isfinite(tensor).all()):
             raise ModelError(f"{name} holds numbers that are not finite.", hint="Train with a lower learning rate.")
     return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
 
 
-class _NoPictures:
-    """Stands where a training loader would in a learner that only predicts: class names, a shape and a fit."""
-
-    def __init__(
-        self, classes: tuple[str, ...] | None, shape: Sequence[int] | None, flat: bool | None, fit: Fit | None
-    ) -> None:
-        self.classes, self.flat, self.fit = classes, bool(flat), fit
-        self.images = self if shape else None
-        self.shape = tuple(shape or ())
-
-    def __iter__(self) -> Iterator[Any]:
-        raise DataError("A loaded learner has no training pictures.", hint="ss.load_learner(path, dls=dls)")
-
-
 def _named(path: Path) -> Path:
-    return path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")
+    """Add the suffix where it is missing."""
+    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)

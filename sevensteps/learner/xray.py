@@ -3,29 +3,78 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..base.seeds import LAYERS, seed_of
-from ..errors import UsageError
+from ..errors import DataError, UsageError
 from ..records.steps import Chain, StepView, XRay
 from ..steps import gradient
+from ..steps.one_batch import Place, one_batch, slopes_of
 from ..steps.predict import Normalize, predict
-from ..steps.repeat import drawn_from
 from ..steps.step import clipped
+from .objective import Objective
+from .predictor import Predictor
 
-if TYPE_CHECKING:
-    from .learner import Learner
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Moment:
+    """What an X-ray shows of training beside the model: how steps 4 to 7 are done at this place."""
+
+    place: Place
+    optimizer: torch.optim.Optimizer
+    lr: float  # of this batch, by the schedule
+    clip: float | None
+    gradient: str  # "formula" or "autograd"
+    scale: float  # how many times as large as the model takes them pixels are in training by formula
+    batches_per_epoch: int | None
+    total_batches: int | None
+    stopped: str | None  # why the last fit ended
+
+    @property
+    def stop_in_words(self) -> str:
+        """When training ends, or why it did."""
+        if self.stopped:
+            return f"it stopped because {self.stopped}"
+        total = self.total_batches
+        return f"after {total:,} batches at most" if total else "when you leave the loop, or the loss is not finite"
 
 
-def chain(learn: Learner, seen: XRay, number: int) -> Chain:
-    """How the picture `number` (from 1) of the batch that `seen = learn.xray()` shows goes through steps 2 to 4.
+def next_batch(
+    batches: Callable[[int, int], Iterator[tuple[Tensor, Tensor]]], place: Place
+) -> tuple[Place, tuple[Tensor, Tensor]]:
+    """Return the batch that comes next, and its place.
 
-    It goes with its batch, so that batch norm sees what it sees in training, and random layers draw what they draw
-    there. Nothing is changed.
+    Args:
+        batches: gives the batches of an epoch from a position on.
+        place: how far training is.
+
+    Raises:
+        DataError: the loader has no batches.
+    """
+    batch = next(batches(place.epoch, place.position), None)
+    if batch is None:  # the epoch under way has no batch left
+        place = Place(place.seed, place.epoch + 1, 0)
+        batch = next(batches(place.epoch, place.position), None)
+    if batch is None:
+        raise DataError("The training loader has no batches.", hint="Give it at least one (x, y).")
+    return place, batch
+
+
+def chain(learn: Predictor, seen: XRay, number: int) -> Chain:
+    """Follow one picture of a batch, with its batch, through steps 2 to 4; nothing is changed.
+
+    So batch norm sees what it sees in training, and random layers draw what they draw there.
+
+    Args:
+        learn: the learner.
+        seen: what `learn.xray()` shows.
+        number: of the picture in the batch, from 1.
 
     Raises:
         UsageError: the batch has no such picture, or is not of numbers that have a gradient.
@@ -40,14 +89,19 @@ def chain(learn: Learner, seen: XRay, number: int) -> Chain:
     model = copy.deepcopy(learn.model).train()
     pixels = x.detach().clone().requires_grad_()
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    epoch, position = seen[6].values["epoch"] - 1, seen[6].values["batch"] - 1
+    place = Place(learn.seed, seen[6].values["epoch"] - 1, seen[6].values["batch"] - 1)
     at = slice(number - 1, number)
-    with drawn_from(seed_of(learn.state.seed, epoch, position, LAYERS), x.device), torch.enable_grad():
-        layers = _through(model, pixels)
-        predictions = layers[-1][1]
-        loss = learn.objective.loss(predictions[at], y[at])
-        wanted = [predictions, pixels, *parameters.values()]
-        slopes, on_pixels, *gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
+    layers: list[tuple[str, Tensor]] = []
+
+    def predict_by_layers(x: Tensor) -> Tensor:
+        layers.extend(_through(model, x))
+        return layers[-1][1]
+
+    def loss_of_picture(predictions: Tensor, targets: Tensor) -> Tensor:
+        return learn.objective.loss(predictions[at], targets[at])
+
+    slopes = slopes_of(predict_by_layers, loss_of_picture, pixels, y, parameters, place)
+    predictions = slopes.predictions
     probabilities = None
     if predictions.ndim == 2 and not learn.objective.is_regression:
         # As the loss has them: a temperature is fitted after training.
@@ -60,9 +114,8 @@ def chain(learn: Learner, seen: XRay, number: int) -> Chain:
         bias = None if linear.bias is None else _array(linear.bias)
     target = y[number - 1]
     label = _array(target) if target.numel() > 1 else target.item() if y.is_floating_point() else int(target)
-    kind = getattr(learn.objective.activation, "__name__", "activation").strip("_").replace("_", " ")
-    usual = "sigmoid" if predictions.shape[-1] == 1 else "softmax"
-    zero = torch.zeros(())
+    on_predictions = torch.zeros_like(predictions) if slopes.on_predictions is None else slopes.on_predictions
+    on_x = torch.zeros_like(x) if slopes.on_x is None else slopes.on_x
     return Chain(
         number,
         len(x),
@@ -74,13 +127,20 @@ def chain(learn: Learner, seen: XRay, number: int) -> Chain:
         bias,
         _array(predictions[number - 1].flatten()),
         probabilities,
-        usual if learn.objective.activation is None else kind,
-        float(loss.detach()),
+        _activation_name(learn.objective, predictions.shape[-1]),
+        float(slopes.loss.detach()),
         learn.objective.name,
-        _array((zero if slopes is None else slopes[number - 1]).flatten()),
-        {name: _array(g) for name, g in zip(parameters, gradients, strict=True) if g is not None},
-        _array(torch.zeros_like(x[number - 1]) if on_pixels is None else on_pixels[number - 1]),
+        _array(on_predictions[number - 1].flatten()),
+        {name: _array(gradient) for name, gradient in slopes.gradients.items() if gradient is not None},
+        _array(on_x[number - 1]),
     )
+
+
+def _activation_name(objective: Objective, scores: int) -> str:
+    """Name what makes probabilities of this many scores."""
+    if objective.activation is None:
+        return "sigmoid" if scores == 1 else "softmax"
+    return getattr(objective.activation, "__name__", "activation").strip("_").replace("_", " ")
 
 
 def as_arrays(seen: XRay) -> XRay:
@@ -117,38 +177,40 @@ def _array(tensor: Tensor) -> np.ndarray:
     return found
 
 
-def xray(learn: Learner, x: Tensor, y: Tensor, epoch: int, position: int, scale: float) -> XRay:
-    """What the batch `x, y` does to the learner as it stands: seven steps, each a line in words and its numbers.
+def xray(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> XRay:
+    """Take the batch `x, y` through the seven steps on a copy: each step a line in words, and its numbers.
 
-    `epoch` and `position`, from 0, are the place at which the batch is taken; random layers draw what they draw there.
-    By formula training has pixels `scale` times as large, and so has this: its numbers are training's to the last bit.
+    By formula training has pixels `moment.scale` times as large, and so has this: its numbers are training's to the
+    last bit.
+
+    Args:
+        learn: the learner; it is not changed.
+        x: the batch's inputs.
+        y: the batch's targets.
+        moment: where training stands.
     """
-    model, optimizer = copy.deepcopy((learn.model, learn.opt))  # together, so that the one's parameters are the other's
+    # Together, so that the copied optimizer holds the copied parameters.
+    model, optimizer = copy.deepcopy((learn.model, moment.optimizer))
     model.train()
-    state = learn.state
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    by_formula = gradient.formula(model, learn.loss_func, scale) if learn.gradient == "formula" else None
-    calculate = by_formula or gradient.autograd(model)
-    taken = (x * scale).round() if by_formula and scale != 1 else x
-    total = learn.batches_per_epoch
-    if state.stopped is None:
-        factor = learn.schedule(state.batch - state.fit_batch, learn.total_batches)
-    else:  # the next batch begins a fit of its own
-        stop, schedule = learn.plan
-        factor = schedule(0, stop.total(total, state.position))
+    by_formula = gradient.formula(model, learn.loss_func, moment.scale) if moment.gradient == "formula" else None
     for group in optimizer.param_groups:
-        group["lr"] = state.lr * factor
-    with drawn_from(seed_of(state.seed, epoch, position, LAYERS), x.device):
-        with torch.set_grad_enabled(by_formula is None):
-            predictions = by_formula.predict(taken) if by_formula else predict(model, taken)
-            loss = learn.objective.loss(predictions, y)
-        calculate(taken, y, predictions, loss)
+        group["lr"] = moment.lr
+    predictions, loss = one_batch(
+        by_formula.predict if by_formula else functools.partial(predict, model),
+        learn.objective.loss,
+        by_formula or gradient.autograd(model),
+        (x * moment.scale).round() if by_formula and moment.scale != 1 else x,
+        y,
+        moment.place,
+        records=by_formula is None,
+    )
     gradients = {
         name: parameter.grad.detach().clone()
         for name, parameter in model.named_parameters()
         if parameter.grad is not None
     }
-    (clipped(optimizer, model, learn.clip) if learn.clip else optimizer.step)()
+    (clipped(optimizer, model, moment.clip) if moment.clip else optimizer.step)()
     after = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     predictions, loss = predictions.detach(), loss.detach()
     values = {"x": x, "targets": y, "logits": predictions}
@@ -163,7 +225,9 @@ def xray(learn: Learner, x: Tensor, y: Tensor, epoch: int, position: int, scale:
     short = _short_names(list(before))
     names = [f"{short[name]} {_shape(parameter)}" for name, parameter in before.items()]
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    total = moment.batches_per_epoch
     batches = f" of {total}" if total else ""
+    epoch, position = moment.place.epoch, moment.place.position
     lr = optimizer.param_groups[0]["lr"]
     return XRay(
         (
@@ -187,7 +251,7 @@ def xray(learn: Learner, x: Tensor, y: Tensor, epoch: int, position: int, scale:
             StepView(
                 4,
                 "gradient",
-                f"by {learn.gradient}, norm {_number(all_gradients.norm())}; largest "
+                f"by {moment.gradient}, norm {_number(all_gradients.norm())}; largest "
                 f"{_number(all_gradients.abs().max())} in {short[largest]}",
                 {"gradients": gradients},
             ),
@@ -204,7 +268,7 @@ def xray(learn: Learner, x: Tensor, y: Tensor, epoch: int, position: int, scale:
                 f"this is batch {position + 1}{batches} of epoch {epoch + 1}",
                 {"epoch": epoch + 1, "batch": position + 1, "total": total},
             ),
-            StepView(7, "stop", _stop_in_words(learn), {"stopped": state.stopped}),
+            StepView(7, "stop", moment.stop_in_words, {"stopped": moment.stopped}),
         )
     )
 
@@ -213,13 +277,6 @@ def _short_names(names: list[str]) -> dict[str, str]:
     """Parameters without the number of their layer, where a single layer has any: `weight` and not `2.weight`."""
     layers = {name.rpartition(".")[0] for name in names}
     return {name: name.rpartition(".")[2] if len(layers) == 1 else name for name in names}
-
-
-def _stop_in_words(learn: Learner) -> str:
-    if learn.stopped_because:
-        return f"it stopped because {learn.stopped_because}"
-    total = learn.total_batches
-    return f"after {total:,} batches at most" if total else "when you leave the loop, or the loss is not finite"
 
 
 def _shape(tensor: Tensor) -> str:

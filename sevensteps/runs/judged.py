@@ -11,7 +11,6 @@ from typing import Any
 from ..base import files, memory
 from ..data.balance import imbalance_of
 from ..data.images import Images
-from ..learner import saving
 from ..learner.learner import Learner
 from ..records.events import Note, Observe
 from ..records.scores import OUT_OF_FOLD, Against, Calibration, Coverage, LeftOut, Score
@@ -89,7 +88,7 @@ def _run(
         findings=tuple(work.doctor.findings),
         against=_against(table, answers, baselines) if table is not None else None,
         tables=tables,
-        digest=checkpoint.digest(model_file.to_bytes(saving.model_arrays(learn), work.about_model)),
+        digest=checkpoint.digest(model_file.to_bytes(learn.arrays(), work.about_model)),
         interrupted=interrupted,
         calibration=calibration_of(learn, table) if table is not None else None,
         coverage=coverage,

@@ -12,7 +12,7 @@ import torch
 
 from ..data.folds import whole
 from ..data.images import Images, Splits
-from ..learner import saving
+from ..data.loaders import as_loader
 from ..learner.learner import Learner
 from ..recipes.recipe import Recipe
 from ..records.audit import AuditResult
@@ -54,7 +54,7 @@ class Work:
     @property
     def about_model(self) -> dict[str, Any]:
         """What the model's file says beside its tensors."""
-        return saving.about(self.learn)
+        return self.learn.facts().as_json()
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -100,8 +100,8 @@ class Run:
     @property
     def fewest(self) -> int | None:
         """Pictures to train on of the class that has the fewest of them, where these are few."""
-        images = getattr(self.learn.dls.train, "images", None)
-        counts = [count for count in images.counts.values() if count] if isinstance(images, Images) else []
+        images = as_loader(self.learn.dls.train).images
+        counts = [count for count in images.counts.values() if count] if images is not None else []
         return min(counts) if counts and min(counts) < FEW else None
 
     def as_json(self) -> dict[str, Any]:

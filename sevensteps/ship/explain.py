@@ -19,7 +19,8 @@ from ..data.decode import Fit
 from ..errors import ModelError, UsageError, nearest
 from . import file as model_file
 from .abstention import in_file
-from .predict import Bound, bound_layers, learner_from, load_model, numpy_layers
+from .facts import Facts
+from .predict import Bound, bound_layers, load_model, numpy_layers
 
 FEWEST_STEPS, MOST_STEPS = 32, 1024  # from black to the picture
 
@@ -122,9 +123,10 @@ def load_explainer(path: Path) -> Explainer:
     model = load_model(path)  # which holds all that the file says against each other
     arrays, about = model_file.read(path)
     arrays, _ = in_file(arrays, about, path)
-    layers = numpy_layers(about.get("model"), model.shape, about.get("flat") is True)
+    facts = Facts.from_json(about, path)
+    layers = numpy_layers(facts.model, model.shape, facts.flat)
     if layers is None:
-        return Explainer(model.classes, model.shape, False, _with_torch(path, model.shape), model.fit)
+        return Explainer(model.classes, model.shape, False, _with_torch(arrays, facts, path), model.fit)
     bound = bound_layers(layers, {name: array.astype(np.float64) for name, array in arrays.items()}, path)
     is_linear = all(layer != "ReLU" for layer, _, _ in bound)
     return Explainer(model.classes, model.shape, is_linear, _with_numpy(bound), model.fit)
@@ -161,21 +163,22 @@ def _with_numpy(layers: list[Bound]) -> Slopes:
     return slopes
 
 
-def _with_torch(path: Path, shape: tuple[int, int, int]) -> Slopes:
+def _with_torch(arrays: dict[str, np.ndarray], facts: Facts, path: Path) -> Slopes:
     """Scores and slopes of any model, by autograd.
 
     Raises:
-        ModelError: as `learner_from`.
+        ModelError: as `load_torch_model`.
     """
     import torch
 
-    learn = learner_from(path, shape)
+    from .torch_model import load_torch_model
+
+    model = load_torch_model(arrays, facts, path)
 
     def slopes(x: np.ndarray, column: int) -> tuple[np.ndarray, np.ndarray]:
         pixels = torch.from_numpy(x).float().requires_grad_()
-        with learn.looking(), torch.enable_grad():
-            scores = learn.model(pixels.flatten(1) if learn.flat else pixels)
-            (found,) = torch.autograd.grad(scores[:, column].sum(), pixels)
-        return scores.detach().double().numpy(), found.double().numpy()
+        scores = model.scores(pixels)
+        (gradient,) = torch.autograd.grad(scores[:, column].sum(), pixels)
+        return scores.detach().double().numpy(), gradient.double().numpy()
 
     return slopes

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from ..data.decode import FITS, Fit, read_picture
+from ..data.decode import Fit, read_picture
 from ..errors import DataError, ModelError
 from . import file as model_file
 from .abstention import NONE_OF_THESE, Abstention, in_file
-
-if TYPE_CHECKING:
-    from ..learner.learner import Learner
-
+from .facts import EXPORT_AGAIN, Facts
 
 Bound = tuple[str, Any, Any]  # "Normalize", mean, std; "Linear", weight, bias; or "ReLU" and nothing
-
-
-MOST_VALUES = 1 << 25  # of the pictures that a model takes: 3 x 3,344 x 3,344
 
 
 @dataclass(frozen=True)
@@ -90,15 +84,34 @@ class Model:
             except DataError as error:
                 yield Answer(str(path), error=error.message)
                 continue
-            shares = self.probabilities(pixels[None])[0].tolist()
-            if not all(map(math.isfinite, shares)):  # which JSON cannot hold, and nobody can use
-                yield Answer(str(path), error=f"{path}: the model's scores of this picture are no numbers.")
-                continue
-            reason, distance = None, None
-            if self.abstention is not None:
-                distance = float(self.abstention.distances(pixels[None])[0])
-                (reason,) = self.abstention.reasons(np.array([max(shares)]), np.array([distance]))
-            yield Answer(str(path), dict(zip(self.classes, shares, strict=True)), None, reason, distance)
+            yield answer_of(
+                str(path), self.classes, self.probabilities(pixels[None])[0].tolist(), pixels[None], self.abstention
+            )
+
+
+def answer_of(
+    file: str,
+    classes: Sequence[str],
+    shares: Sequence[float],
+    pixels: UInt8[np.ndarray, "1 channels height width"],
+    abstention: Abstention | None,
+) -> Answer:
+    """Return the answer for one picture, with the reason to doubt it where there is one.
+
+    Args:
+        file: the name of the picture.
+        classes: names, in the order of `shares`.
+        shares: the probability of each class.
+        pixels: the picture, for its distance from those of training.
+        abstention: when the model gives no answer; None: it always answers.
+    """
+    if not all(map(math.isfinite, shares)):  # which JSON cannot hold, and nobody can use
+        return Answer(file, error=f"{file}: the model's scores of this picture are no numbers.")
+    reason, distance = None, None
+    if abstention is not None:
+        distance = float(abstention.distances(pixels)[0])
+        (reason,) = abstention.reasons(np.array([max(shares)]), np.array([distance]))
+    return Answer(file, dict(zip(classes, shares, strict=True)), None, reason, distance)
 
 
 def load_model(path: Path) -> Model:
@@ -110,15 +123,21 @@ def load_model(path: Path) -> Model:
     """
     path = path / "model.safetensors" if path.is_dir() else path
     arrays, about = model_file.read(path)
-    classes, shape, temperature = checked_facts(about, path)
-    fit: Fit = about.get("fit") or "squash"
+    facts = Facts.from_json(about, path)
+    classes, shape = facts.pictures(path)
     arrays, abstention = in_file(arrays, about, path)
-    layers = numpy_layers(about.get("model"), shape, about.get("flat") is True)
-    if layers is not None and about.get("loss") != "mse_loss" and about.get("activation") is None:
-        bound = bound_layers(layers, arrays, path)
-        model = Model(classes, shape, lambda pixels: _shares(_scores(bound, pixels) / temperature), abstention, fit)
+    layers = numpy_layers(facts.model, shape, facts.flat)
+    if layers is not None and facts.loss != "mse_loss" and not facts.activation_is_own:
+        bound, temperature = bound_layers(layers, arrays, path), facts.temperature
+        model = Model(
+            classes,
+            shape,
+            lambda pixels: _shares(_scores(bound, pixels) / temperature),
+            abstention,
+            facts.fit or "squash",
+        )
     else:
-        model = Model(classes, shape, _with_torch(learner_from(path, shape)), abstention, fit)
+        model = Model(classes, shape, _with_torch(arrays, facts, path), abstention, facts.fit or "squash")
     try:
         shares = model.probabilities(np.zeros((1, *shape), dtype=np.uint8))
     except ModelError:
@@ -126,74 +145,29 @@ def load_model(path: Path) -> Model:
     except Exception as error:  # layers raise whatever the tensors of a foreign file run into
         raise ModelError(
             f"{path}: its description, its tensors and its pictures do not go together ({error!s:.200}).",
-            hint=_DAMAGED,
+            hint=EXPORT_AGAIN,
         ) from error
     if shares.shape[1] != len(classes):
-        raise ModelError(f"{path}: it tells {shares.shape[1]} classes apart, and names {len(classes)}.", hint=_DAMAGED)
+        raise ModelError(
+            f"{path}: it tells {shares.shape[1]} classes apart, and names {len(classes)}.", hint=EXPORT_AGAIN
+        )
     if not np.isfinite(shares).all():
-        raise ModelError(f"{path}: its scores of a black picture are no numbers.", hint=_DAMAGED)
+        raise ModelError(f"{path}: its scores of a black picture are no numbers.", hint=EXPORT_AGAIN)
     return model
 
 
-_DAMAGED = "Export the model again."
-
-
-def checked_facts(about: dict[str, Any], path: Path) -> tuple[tuple[str, ...], tuple[int, int, int], float]:
-    """Class names, picture shape and temperature, as a file from anywhere has them.
-
-    Raises:
-        ModelError: not there, or not what they can be.
-    """
-    classes, shape, temperature = about.get("classes"), about.get("shape"), about.get("temperature", 1.0)
-    if classes is None or shape is None:
-        raise ModelError(f"{path} does not say which pictures it takes.", hint="Export a model trained on pictures.")
-    fits = {
-        "classes": isinstance(classes, list)
-        and len(set(map(str, classes))) == len(classes) > 1
-        and all(isinstance(name, str) for name in classes),
-        "shape": isinstance(shape, list)
-        and len(shape) == 3
-        and all(type(size) is int and size > 0 for size in shape)
-        and shape[0] in (1, 3)
-        and math.prod(shape) <= MOST_VALUES,
-        # The smallest that do not divide a score to infinity, or all scores to one.
-        "flat": about.get("flat") is None or isinstance(about["flat"], bool),
-        "fit": about.get("fit") in (None, *FITS),
-        "loss": about.get("loss") is None or isinstance(about["loss"], str),
-        "temperature": type(temperature) in (int, float) and 1e-6 <= temperature <= 1e6,
-    }
-    for name, fit in fits.items():
-        if not fit:
-            raise ModelError(f"{path}: its {name} cannot be {about.get(name)!r:.80}.", hint=_DAMAGED)
-    return tuple(classes), tuple(shape), float(temperature)
-
-
-def learner_from(path: Path, shape: tuple[int, int, int]) -> Learner:
-    """The learner of any saved model.
-
-    Raises:
-        ModelError: as `load_learner` and `check_work`.
-    """
-    from ..learner.load import load_learner
-    from .architecture import check_work
-
-    learn = load_learner(path)
-    try:
-        check_work(learn.model, (math.prod(shape),) if learn.flat else shape)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error.message}", hint=error.hint) from error
-    return learn
-
-
-def _with_torch(learn: Learner) -> Callable[[np.ndarray], np.ndarray]:
-    """Probabilities of uint8 pictures, by a learner."""
+def _with_torch(arrays: dict[str, np.ndarray], facts: Facts, path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Probabilities of uint8 pictures, by PyTorch."""
     import torch
+
+    from .torch_model import load_torch_model
+
+    model = load_torch_model(arrays, facts, path)
 
     def shares(pixels: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(np.array(pixels)).float() / 255  # a copy: decoded pixels are read-only
-        with learn.looking():
-            found: np.ndarray = learn.probabilities(learn.model(x.flatten(1) if learn.flat else x)).numpy()
-        return found
+        probabilities: np.ndarray = model.probabilities(x).numpy()
+        return probabilities
 
     return shares
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..base.seeds import LAYERS, LOADER, seed_of
+from ..base.seeds import LAYERS, seed_of
 from ..errors import DataError, TrainingError
 from ..records.events import Batch, Epoch
 from .gradient import CalculateGradient
@@ -82,7 +82,8 @@ def stream(
             lr = state.lr * schedule(state.batch - state.fit_batch, total)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            with torch.set_grad_enabled(draws), _drawn_at(state, x.device) if draws else _AS_IT_IS:
+            drawing = drawn_at(state.seed, state.epoch, state.position, x.device) if draws else _AS_IT_IS
+            with torch.set_grad_enabled(draws), drawing:
                 predictions = predict(x)  # step 2
                 loss = loss_func(predictions, targets)  # step 3
                 calculate_gradient(x, targets, predictions, loss)  # step 4
@@ -107,47 +108,6 @@ def stream(
             epoch_began = state.seconds
         yield event
     state.stopped = reason  # step 7
-
-
-def batches_from(
-    loader: Iterable[Any], seed: int, epoch: int, start: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the batches of one epoch of any loader, from batch `start` on.
-
-    A loader with `epoch_batches(seed, epoch, start)`, such as `Batches`, starts there. Any other is iterated from its
-    beginning, and the batches before `start` are dropped. Random numbers that it draws from torch's global generator,
-    or from its own, depend only on (seed, epoch, position), so its order repeats exactly if it has no worker processes.
-
-    Args:
-        loader: Any iterable of `(x, y)`.
-        seed: The seed of the run.
-        epoch: The epoch, from 0.
-        start: The first batch to yield, from 0.
-        device: Where the tensors go.
-
-    Yields:
-        Pairs of tensors on the device.
-
-    Raises:
-        DataError: A batch is not a pair of tensors.
-    """
-    enter = getattr(loader, "epoch_batches", None)
-    if enter is not None:
-        for batch in enter(seed, epoch, start):
-            yield pair(batch, device)
-        return
-    own = _generators_of(loader)
-    with drawn_from(seed_of(seed, epoch, LOADER), device, own):
-        iterator = iter(loader)
-    position = 0
-    while True:
-        with drawn_from(seed_of(seed, epoch, position, LOADER), device, own):
-            batch = next(iterator, None)
-        if batch is None:
-            return
-        if position >= start:
-            yield pair(batch, device)
-        position += 1
 
 
 def pair(batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -182,38 +142,22 @@ def _in_words(batch: Any) -> str:
     return type(batch).__name__
 
 
-def begin_epoch_anew_if_needed(loader: Iterable[Any], state: State) -> str | None:
-    """Prepare to resume a saved state in the middle of an epoch, and say what that costs.
-
-    Our own loaders can start at any batch. A loader without worker processes repeats its first batches, which are
-    dropped. Worker processes and streams cannot repeat what they gave: there the epoch starts over, and the parameters
-    stay as they are.
-
-    Args:
-        loader: The training loader.
-        state: The saved state; its position is set to 0 if the epoch starts over.
-
-    Returns:
-        A sentence about the cost, or None if there is none.
-    """
-    if not state.position or hasattr(loader, "epoch_batches"):
-        return None
-    dataset = getattr(loader, "dataset", None)
-    if not getattr(loader, "num_workers", 0) and not isinstance(dataset, torch.utils.data.IterableDataset):
-        return f"The loader repeats the {state.position:,} batches of this epoch that are done, and they are dropped."
-    state.position, state.seen, state.loss_sum = 0, 0, torch.zeros_like(state.loss_sum)
-    return (
-        "The loader has worker processes or is a stream, so it cannot start in the middle of an epoch: "
-        f"epoch {state.epoch + 1} starts over, and the parameters stay as they are."
-    )
-
-
 _AS_IT_IS = contextlib.nullcontext()
 
 
-def _drawn_at(state: State, device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Make random layers draw the numbers that belong to this batch of this epoch, inside the context."""
-    return drawn_from(seed_of(state.seed, state.epoch, state.position, LAYERS), device)
+def drawn_at(seed: int, epoch: int, position: int, device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """Make random layers draw the numbers that belong to one batch of one epoch in training, inside the context.
+
+    Args:
+        seed: The seed of the run.
+        epoch: The epoch, from 0.
+        position: The batch in the epoch, from 0.
+        device: Where the model is.
+
+    Returns:
+        A context manager.
+    """
+    return drawn_from(seed_of(seed, epoch, position, LAYERS), device)
 
 
 @contextlib.contextmanager
@@ -243,11 +187,3 @@ def drawn_from(seed: int, device: torch.device, own: Sequence[torch.Generator] =
             generator.set_state(generator_before)
         if accelerator is not None:
             accelerator.set_rng_state(accelerator_before)
-
-
-def _generators_of(loader: Any) -> list[torch.Generator]:
-    """Return the generators that a DataLoader and its samplers were given, each once."""
-    batch_sampler = getattr(loader, "batch_sampler", None)
-    owners = (loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None))
-    by_id = {id(g): g for owner in owners if isinstance(g := getattr(owner, "generator", None), torch.Generator)}
-    return list(by_id.values())

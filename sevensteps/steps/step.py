@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import optimizer as _optimizers
 
-from ..base.fastai import instead_of
+from ..base.fastai import INSTEAD, instead_of
 from ..errors import UsageError, nearest
 
 Schedule = Callable[[int, int | None], float]
@@ -56,7 +56,7 @@ class SGD(_Optimizer):
         UsageError: A setting is negative, or Nesterov comes without momentum.
     """
 
-    @instead_of(mom="Call it momentum.", wd="Call it weight_decay.")
+    @instead_of(**INSTEAD["SGD"])
     def __init__(
         self,
         params: Iterable[Any],

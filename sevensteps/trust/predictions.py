@@ -144,9 +144,8 @@ def predict_split(learn: Learner, images: Images, split: str) -> Predictions:
     """
     from ..data.batches import Batches  # imported here because it needs torch, and reading a table does not
 
-    flat = bool(getattr(learn.dls.train, "flat", False))
     at_once = max(1, min(1000, _VALUES // math.prod(images.shape)))
-    logits, _ = learn.get_logits(dl=Batches(images, at_once, flat=flat))
+    logits, _ = learn.get_logits(dl=Batches(images, at_once, flat=learn.flat))
     shares = learn.probabilities(logits)
     return Predictions(split, images.ids, images.classes, images.labels, logits.numpy(), shares.numpy())
 

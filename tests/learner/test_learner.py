@@ -28,13 +28,20 @@ from sevensteps.errors import DataError, ModelError, ShapeError, TrainingError, 
 from sevensteps.learner.learner import Learner
 from sevensteps.learner.load import load_learner
 from sevensteps.learner.metrics import accuracy
-from sevensteps.learner.saving import about, finite_arrays
+from sevensteps.learner.predictor import TRAINING, Predictor
+from sevensteps.learner.saving import finite_arrays
+from sevensteps.recipes.recipe import Recipe
 from sevensteps.records.events import Batch
+from sevensteps.runs.validation import learn_from_validation
+from sevensteps.ship.abstention import NONE_OF_THESE
 from sevensteps.steps.initialize import initialize
 from sevensteps.steps.loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, sigmoid_l1_loss
 from sevensteps.steps.predict import MODELS, Normalize
 from sevensteps.steps.step import SGD, optimizer_named
 from sevensteps.steps.stop import Progress, StopRule, after, when_reached
+
+# A loss or metric of the user's own is told the shape of its targets, once a learner.
+pytestmark = pytest.mark.filterwarnings("ignore:Targets .batch")
 
 
 @pytest.fixture(scope="module")
@@ -276,9 +283,7 @@ def test_an_optimizer_that_does_not_fit_is_refused(opt_func: Any) -> None:
         Learner(loaders(), nn.Linear(64, 1), opt_func=opt_func)
 
 
-def test_a_foreign_loss_and_metric_get_columns_of_floats_and_that_is_said_once(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_foreign_loss_and_metric_get_columns_of_floats_and_that_is_said_once() -> None:
     shapes = set()
 
     def own_loss(predictions: Tensor, targets: Tensor) -> Tensor:
@@ -291,12 +296,82 @@ def test_a_foreign_loss_and_metric_get_columns_of_floats_and_that_is_said_once(
         return ((predictions.sigmoid() > 0.5) == targets).float().mean()
 
     own = learner("linear", None, own_loss, metrics=batch_accuracy)
-    own.fit(3, show=False)
+    with pytest.warns(UserWarning, match=r"\(batch, 1\) floats") as caught:
+        own.fit(3, show=False)
     assert shapes == {((1,), (1,), torch.float32)}
-    assert capsys.readouterr().out.count("(batch, 1) floats") == 1
+    assert len(caught) == 1
     ours = learner("linear", None, sigmoid_l1_loss, gradient="autograd")
     ours.fit(3, show=False)
     assert own.recorder.values == ours.recorder.values
+
+
+def test_names_of_other_formats_are_refused(tmp_path: Path) -> None:
+    for name in ("model.onnx", "model.pt", "model.pkl", "model.PTH"):
+        with pytest.raises(UsageError, match="suffix of another format") as caught:
+            learner().export(tmp_path / name)
+        assert "model.safetensors" in caught.value.hint
+        assert not (tmp_path / name).exists()
+
+
+def test_a_loaded_model_says_how_to_train_it(tmp_path: Path) -> None:
+    path = learner().export(tmp_path / "model.safetensors")
+    loaded: Any = load_learner(path)
+    assert isinstance(loaded, Predictor)
+    assert not isinstance(loaded, Learner)
+    assert isinstance(load_learner(path, dls=loaders()), Learner)
+    for name in TRAINING:
+        with pytest.raises(DataError, match=f"no {name}: there are no training pictures") as caught:
+            getattr(loaded, name)
+        assert caught.value.hint == "ss.load_learner(path, dls=dls)"
+        assert not hasattr(loaded, name)
+    with pytest.raises(AttributeError, match="no attribute 'fitt'"):
+        loaded.fitt  # noqa: B018
+    with pytest.raises(DataError, match="no training pictures"):
+        loaded.validate()
+    public = {name for name in {*dir(learner()), *vars(learner())} if not name.startswith("_")}
+    assert public - {*dir(loaded), *vars(loaded)} == TRAINING
+
+
+def test_an_answer_has_its_reason_where_the_model_may_abstain(splits: Splits, tmp_path: Path) -> None:
+    recipe = Recipe.load("linear").replace(epochs=2)
+    learn = recipe.learner(splits.hold_out(0.1))
+    learn.fit(2, show=False)
+    held_out = learn.dls.valid.images  # type: ignore[union-attr]
+    assert learn.answer(held_out.pixels[0]).reason is None
+    learn_from_validation(learn, splits.hold_out(0.1), recipe)
+    white = np.full((28, 28), 255, dtype=np.uint8)
+    Image.fromarray(white).save(tmp_path / "white.png")
+    loaded = load_learner(learn.export(tmp_path / "model.safetensors"))
+    for model in (learn, loaded):
+        answer = model.answer(white)
+        assert answer.reason == NONE_OF_THESE
+        assert model.predict(white)[0] == answer.best
+        from_file = model.answer(tmp_path / "white.png")
+        assert from_file.file.endswith("white.png")
+        assert from_file.probabilities == answer.probabilities
+        assert model.answer(held_out.pixels[0]).reason != NONE_OF_THESE
+
+
+def test_a_notebook_shows_what_a_learner_is(tmp_path: Path) -> None:
+    learn = learner("relu", loaders(classes=3), metrics=accuracy)
+    assert "0 epochs" in repr(learn)
+    learn.fit(1, show=False)
+    loaded = load_learner(learn.export(tmp_path / "model.safetensors"))
+    for model, name in ((learn, "Learner"), (loaded, "Predictor")):
+        text, page = repr(model), model._repr_html_()
+        assert text.startswith(name + "\n")
+        assert " at 0x" not in text
+        for word in (name, f"{model.parameter_count:,} parameters", "class 0, class 1, class 2", "8x8 pixels"):
+            assert word in text
+            assert word in page
+    assert f"accuracy {learn.state.history[0].metrics['accuracy']:.4f}" in repr(learn)
+    assert "<b>" not in learner(dls=named_loaders("<b>"))._repr_html_()
+
+
+def named_loaders(name: str) -> DataLoaders:
+    """Loaders of two classes, one with this name."""
+    some = images(20)
+    return DataLoaders.from_images(Splits(Images(some.pixels, some.labels, (name, "other"))))
 
 
 @pytest.mark.parametrize("loss_func", [F.binary_cross_entropy_with_logits, nn.BCEWithLogitsLoss(), F.mse_loss])
@@ -802,7 +877,7 @@ def test_a_file_with_a_damaged_header_is_refused_or_the_same(tmp_path: Path) -> 
 )
 def test_a_hostile_file_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
     learn = learner("relu")
-    facts = {"format": 1, **about(learn), **change}
+    facts = {"format": 1, **learn.facts().as_json(), **change}
     path = tmp_path / "hostile.safetensors"
     path.write_bytes(
         to_safetensors(finite_arrays(learn.model.state_dict()), metadata={"sevensteps": json.dumps(facts)})

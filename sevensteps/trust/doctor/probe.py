@@ -5,6 +5,7 @@ Nothing is changed by looking: buffers are copies, gradients never reach `.grad`
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
-from ...base.seeds import LAYERS, seed_of
 from ...learner.learner import Learner
-from ...steps.repeat import drawn_from
+from ...steps.one_batch import Place, one_batch, slopes_of
 
 Pair = tuple[Tensor, Tensor]
 
@@ -82,11 +82,13 @@ def look(learn: Learner, batch: Pair, valid: Pair | None, factors: Sequence[floa
         valid_scores = model(valid[0]) if valid is not None else None
         model.train()
         watching = _Watching(named.values())
-        with torch.enable_grad():
+
+        def watched(x: Tensor) -> Tensor:
             with watching:
-                scores = _scores(learn, x, {})
-            loss = objective.loss(scores, targets)
-            gradients, slopes = _gradients(loss, named, scores)
+                return _forward(learn, x, {})
+
+        slopes = slopes_of(watched, objective.loss, x, targets, named, _place(learn))
+        scores, loss, gradients = slopes.predictions, slopes.loss, slopes.gradients
         own_loss = float(loss)
         valid_loss = None
         if valid is not None and valid_scores is not None:
@@ -105,7 +107,7 @@ def look(learn: Learner, batch: Pair, valid: Pair | None, factors: Sequence[floa
             torch.stack(watching.dead).tolist() if watching.dead else [],
             scores,
             targets.flatten(),
-            None if slopes is None else slopes.flatten(1).abs().amax(1) * len(scores),  # the loss is the mean
+            _steepest(slopes.on_predictions),
             learn.probabilities(scores) if is_classes else None,
             learn.probabilities(valid_scores) if is_classes and valid_scores is not None else None,
             steps,
@@ -139,25 +141,25 @@ class _Watching(TorchFunctionMode):
         return result
 
 
-def _scores(learn: Learner, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-    """What the model says, with other parameters where given, as the batch after this place in training would draw."""
+def _place(learn: Learner) -> Place:
+    """The place in training of the batch that comes next."""
+    return Place(learn.state.seed, learn.state.epoch, learn.state.position)
+
+
+def _steepest(slopes: Tensor | None) -> Tensor | None:
+    """For each picture, how much its own loss changes with a score, at most."""
+    # The loss is the mean over pictures.
+    return None if slopes is None else slopes.flatten(1).abs().amax(1) * len(slopes)
+
+
+def _forward(learn: Learner, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+    """Predict with copies of the buffers, and with other parameters where given."""
     buffers = {name: buffer.clone() for name, buffer in learn.model.named_buffers()}
-    state = learn.state
-    with drawn_from(seed_of(state.seed, state.epoch, state.position, LAYERS), x.device):
-        if not buffers and not parameters:
-            plain: Tensor = learn.model(x)
-            return plain
-        replaced: Tensor = functional_call(learn.model, {**parameters, **buffers}, (x,))
-        return replaced
-
-
-def _gradients(loss: Tensor, named: Mapping[str, nn.Parameter], scores: Tensor) -> tuple[Gradients, Tensor | None]:
-    """The slopes of the loss: by parameter, and for each score."""
-    trained = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
-    if not trained or not loss.requires_grad or not scores.requires_grad:
-        return dict.fromkeys(named), None
-    slopes, *found = torch.autograd.grad(loss, [scores, *trained.values()], allow_unused=True)
-    return {**dict.fromkeys(named), **dict(zip(trained, found, strict=True))}, slopes
+    if not buffers and not parameters:
+        scores: Tensor = learn.model(x)
+        return scores
+    replaced: Tensor = functional_call(learn.model, {**parameters, **buffers}, (x,))
+    return replaced
 
 
 def _parts(named: Mapping[str, nn.Parameter], gradients: Gradients) -> list[Part]:
@@ -215,4 +217,12 @@ def _tried(
 
 
 def _loss_in_training(learn: Learner, pair: Pair, moved: Mapping[str, Tensor]) -> float:
-    return float(learn.objective.loss(_scores(learn, pair[0], moved), pair[1]))
+    """Return the loss in training mode, with moved parameters where given; nothing is recorded."""
+    x, targets = pair
+    forward = functools.partial(_forward, learn, parameters=moved)
+    _, loss = one_batch(forward, learn.objective.loss, _no_gradient, x, targets, _place(learn), records=False)
+    return float(loss)
+
+
+def _no_gradient(x: Tensor, targets: Tensor, predictions: Tensor, loss: Tensor) -> None:
+    """Leave step 4 out."""

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, IterableDataset
 
 from ...data.images import Images
+from ...data.loaders import Access, as_loader, batches_from
 from ...learner.learner import Learner
 from ...steps.loss import settings_of
-from ...steps.repeat import batches_from
 from .neighbors import Neighbors, neighbors, spread
 from .probe import Pair
 from .steady_rate import steady_rate
@@ -61,7 +60,7 @@ class Sampler:
         """Whether classes are made to count alike: then accuracy may be under the share of the largest one."""
         known = settings_of(self._learn.loss_func)
         weighted = known is not None and "weight" in known[1]
-        return weighted or bool(getattr(self._learn.dls.train, "balanced", False))
+        return weighted or as_loader(self._learn.dls.train).balanced
 
     @functools.cached_property
     def chances(self) -> Mapping[str, int] | None:
@@ -122,7 +121,8 @@ class Sampler:
             pixels, labels = images.tensors
             x = pixels[order].to(self._learn.device, torch.float32).div_(255)
             return x.flatten(1) if self._learn.flat else x, labels[order].to(self._learn.device)
-        if not _may_be_read_again(loader):
+        # A batch is not taken from training, and no processes are started.
+        if as_loader(loader).access not in (Access.ANY_BATCH, Access.FROM_START):
             return None
         found = next(batches_from(loader, self._learn.state.seed, 0, 0, self._learn.device), None)
         return found and (found[0][:SAMPLE], found[1][:SAMPLE])
@@ -134,12 +134,5 @@ def is_round(epoch: int) -> bool:
 
 
 def _images_of(loader: Any) -> Images | None:
-    images = getattr(loader, "images", None)
-    return images if isinstance(images, Images) and len(images) else None
-
-
-def _may_be_read_again(loader: Any) -> bool:
-    """Whether a batch can be had without taking it from training, or starting processes."""
-    if isinstance(loader, DataLoader):
-        return loader.num_workers == 0 and not isinstance(loader.dataset, IterableDataset)
-    return isinstance(loader, (list, tuple)) or hasattr(loader, "epoch_batches")
+    images = None if loader is None else as_loader(loader).images
+    return images if images is not None and len(images) else None

@@ -1,0 +1,199 @@
+"""Loaders: what training asks of one, and the adapter that gives it for any iterable of `(x, y)` from elsewhere.
+
+`as_loader` is the only place that looks at what a loader from elsewhere has. Everyone else reads the properties.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from ..base.seeds import LOADER, seed_of
+from ..errors import UsageError
+from ..steps.repeat import drawn_from, pair
+from ..steps.state import State
+from .images import Images
+
+EpochBatches = Callable[[int, int, int], Iterator[tuple[Tensor, Tensor]]]  # of (seed, epoch, start)
+
+
+class Access(enum.Enum):
+    """How the batches of an epoch can be had a second time."""
+
+    ANY_BATCH = "an epoch can be entered at any batch"
+    FROM_START = "the first batches are given again"
+    UNKNOWN = "an iterable of an unknown kind; it is asked for its first batches again"
+    NEW_EPOCH = "worker processes or a stream: an epoch can only be started over"
+    ONCE = "an iterator: each batch is given once"
+
+
+@runtime_checkable
+class Loader(Protocol):
+    """What training, prediction and the doctor ask of a loader. `Batches` is one; `as_loader` adapts any other."""
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Class names; None where the loader does not know them."""
+
+    @property
+    def images(self) -> Images | None:
+        """The pictures; None where the loader does not hold `Images`."""
+
+    @property
+    def flat(self) -> bool:
+        """Whether pictures come as rows of pixels."""
+
+    @property
+    def seed(self) -> int:
+        """The seed of its order and augmentation."""
+
+    @property
+    def mixup(self) -> bool:
+        """Whether targets are shares of classes."""
+
+    @property
+    def balanced(self) -> bool:
+        """Whether an epoch has the same number of pictures of each class."""
+
+    @property
+    def access(self) -> Access:
+        """How batches can be had a second time."""
+
+    @property
+    def batches_per_epoch(self) -> int | None:
+        """The number of batches in an epoch; None where it is not known."""
+
+    @property
+    def unscaled_batches(self) -> EpochBatches | None:
+        """The batches as floats from 0 to 255, which training by formula takes; None where there are no such."""
+
+    def epoch_batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give the batches of one epoch (from 0), beginning with batch `start`."""
+
+
+class ForeignLoader:
+    """Any iterable of `(x, y)` as a `Loader`.
+
+    One that has `epoch_batches(seed, epoch, start)` is entered there. Any other is iterated and its first batches are
+    dropped; what it draws from torch's global generator, or from one it was given, is drawn from (seed, epoch,
+    position), so that its order repeats exactly where it has no worker processes.
+    """
+
+    def __init__(self, batches: Iterable[Any], device: torch.device) -> None:
+        def optional(name: str, default: Any = None) -> Any:
+            return getattr(batches, name, default)
+
+        self._batches, self._device = batches, device
+        self._enter: EpochBatches | None = optional("epoch_batches")
+        self.unscaled_batches: EpochBatches | None = optional("unscaled_batches")
+        self.classes: tuple[str, ...] | None = optional("classes")
+        images = optional("images")
+        self.images: Images | None = images if isinstance(images, Images) else None
+        self.flat, self.mixup, self.balanced = (bool(optional(name)) for name in ("flat", "mixup", "balanced"))
+        self.seed = int(optional("seed") or 0)
+        # The generators that PyTorch's DataLoader and its samplers draw from, where they were given some.
+        batch_sampler = optional("batch_sampler")
+        owners = (batches, optional("sampler"), batch_sampler, getattr(batch_sampler, "sampler", None))
+        generators = (getattr(owner, "generator", None) for owner in owners)
+        self._generators = list({id(g): g for g in generators if isinstance(g, torch.Generator)}.values())
+        self.access = self._access(bool(optional("num_workers")), optional("dataset"))
+
+    def _access(self, has_workers: bool, dataset: Any) -> Access:
+        """Say how batches can be had a second time."""
+        if self._enter is not None:
+            return Access.ANY_BATCH
+        if has_workers or isinstance(dataset, IterableDataset):
+            return Access.NEW_EPOCH
+        if isinstance(self._batches, Iterator):
+            return Access.ONCE
+        return Access.FROM_START if isinstance(self._batches, (DataLoader, list, tuple)) else Access.UNKNOWN
+
+    @property
+    def batches_per_epoch(self) -> int | None:
+        """The number of batches in an epoch; None where the iterable has no length."""
+        try:
+            return len(self._batches)  # type: ignore[arg-type]
+        except TypeError:
+            return None
+
+    def epoch_batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give the batches of one epoch (from 0), beginning with batch `start`."""
+        if self._enter is not None:
+            yield from self._enter(seed, epoch, start)
+            return
+        with drawn_from(seed_of(seed, epoch, LOADER), self._device, self._generators):
+            iterator = iter(self._batches)
+        position = 0
+        while True:
+            with drawn_from(seed_of(seed, epoch, position, LOADER), self._device, self._generators):
+                batch = next(iterator, None)
+            if batch is None:
+                return
+            if position >= start:
+                yield batch
+            position += 1
+
+
+def as_loader(batches: Iterable[Any], device: torch.device = torch.device("cpu")) -> Loader:  # noqa: B008
+    """Return a loader for any iterable of `(x, y)`; one of ours is returned as it is.
+
+    Args:
+        batches: `Batches`, a PyTorch DataLoader, a list of batches, or any other iterable.
+        device: the device whose random numbers a loader from elsewhere may draw.
+    """
+    return batches if isinstance(batches, Loader) else ForeignLoader(batches, device)
+
+
+def batches_from(
+    batches: Iterable[Any], seed: int, epoch: int, start: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give the batches of one epoch of any loader, on the device.
+
+    Args:
+        batches: any iterable of `(x, y)`.
+        seed: with `epoch`, decides what the loader draws at random.
+        epoch: the number of the epoch, from 0.
+        start: the batch to begin with, from 0.
+        device: where the tensors go.
+
+    Raises:
+        DataError: a batch is not a pair of tensors.
+    """
+    for batch in as_loader(batches, device).epoch_batches(seed, epoch, start):
+        yield pair(batch, device)
+
+
+def refuse_iterator(loader: Loader) -> None:
+    """Raise if a look at the batches to come would take them from training.
+
+    Raises:
+        UsageError: the loader is an iterator.
+    """
+    if loader.access is Access.ONCE:
+        raise UsageError(
+            "The training loader gives each batch once, and looking at one would take it from training.",
+            hint="Give a DataLoader, or a list of batches.",
+        )
+
+
+def enter_epoch(loader: Loader, state: State) -> str | None:
+    """Prepare to go on within an epoch of a loader; return a sentence about what that costs, if anything.
+
+    Our loaders are entered at any batch. One without worker processes gives its first batches again, to be dropped.
+    What worker processes or a stream would give cannot be had again: there the epoch starts over, with the parameters
+    as they are, and `state` is put at its start.
+    """
+    if not state.position or loader.access is Access.ANY_BATCH:
+        return None
+    if loader.access is not Access.NEW_EPOCH:
+        return f"The loader repeats the {state.position:,} batches of this epoch that are done, and they are dropped."
+    state.position, state.seen, state.loss_sum = 0, 0, torch.zeros_like(state.loss_sum)
+    return (
+        "The loader has worker processes or is a stream, so it cannot start in the middle of an epoch: "
+        f"epoch {state.epoch + 1} starts over, and the parameters stay as they are."
+    )

@@ -1,0 +1,80 @@
+"""Inputs: what a model takes, and how a picture of any kind becomes a batch of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.decode import Fit, as_pixels
+from ..data.loaders import Loader
+from ..errors import DataError
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model takes: pictures of some classes, shape and fit, or anything else, of which nothing is known."""
+
+    classes: tuple[str, ...] | None = None
+    shape: tuple[int, int, int] | None = None  # channels, height, width
+    fit: Fit | None = None  # how pictures of other sizes came to that shape
+    flat: bool = False  # whether pictures come as rows of pixels
+
+    @classmethod
+    def of(cls, loader: Loader) -> Inputs:
+        """Return what a loader gives."""
+        images = loader.images
+        if images is None:
+            return cls(loader.classes, flat=loader.flat)
+        return cls(loader.classes, images.shape, images.fit, loader.flat)
+
+    def batch_of(self, picture: Any) -> Tensor:
+        """Return a picture of any kind as a batch of one, shaped as the loaders shape theirs.
+
+        Args:
+            picture: as `Predictor.predict` takes it.
+
+        Raises:
+            DataError: the picture cannot be read, has another shape, or values that no training picture has.
+        """
+        picture = picture[0] if isinstance(picture, tuple) else picture  # (picture, label), as Images gives
+        shape = self.shape
+        if isinstance(picture, np.ndarray) and picture.dtype.kind == "f":
+            picture = torch.from_numpy(np.array(picture))  # a copy: it may be read-only, or a reversed view
+        is_float = isinstance(picture, Tensor) and picture.is_floating_point()
+        if shape is None:
+            if not is_float:
+                raise DataError("This learner was not trained on pictures.", hint="Give it a float tensor.")
+            x: Tensor = picture.float().unsqueeze(0)
+            return x
+        if is_float:
+            x = picture.float()
+        else:
+            x = torch.from_numpy(np.array(as_pixels(picture, shape, self.fit or "squash"))).float() / 255
+        if tuple(x.shape) not in {shape, (1, *shape), shape[1:] if shape[0] == 1 else shape, (math.prod(shape),)}:
+            raise DataError(f"The picture is {tuple(x.shape)}, and the model takes {shape}.", hint="Resize it.")
+        if not bool(((x >= 0) & (x <= 1)).all()):
+            raise DataError("The picture has values outside [0, 1].", hint="Divide by 255, or give a uint8 array.")
+        return x.reshape(1, -1) if self.flat else x.reshape(1, *shape)
+
+
+def not_finite(x: Tensor, targets: Tensor, where: str) -> str | None:
+    """Return a sentence about the first row of a batch that holds NaN or infinity; None where no row does.
+
+    Args:
+        x: the batch's inputs.
+        targets: the batch's targets.
+        where: the batch, in words.
+    """
+    for what, tensor in (("input", x), ("target", targets)):
+        bad = (~torch.isfinite(tensor.reshape(len(tensor), -1))).any(1).nonzero().flatten().tolist()
+        if bad:
+            return (
+                f"The {what} itself is not finite: row {bad[0]} of {where} holds NaN or infinity "
+                f"({len(bad)} of {len(tensor)} rows do)."
+            )
+    return None

@@ -1,0 +1,262 @@
+"""Trainer: a predictor with loaders, an optimizer and a state, trained as a stream. `Learner` adds fastai's verbs."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import signal
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import GeneratorType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..base import memory
+from ..base.interrupts import interrupts_between_batches
+from ..data.batches import DataLoaders
+from ..data.loaders import Loader, as_loader, batches_from
+from ..errors import DataError, TrainingError, UsageError
+from ..records.events import Batch, Epoch
+from ..steps import gradient
+from ..steps.predict import predict
+from ..steps.repeat import stream
+from ..steps.state import State
+from ..steps.step import Schedule, clipped, constant, plain
+from ..steps.stop import StopRule, when_not_finite
+from .arguments import checked_rate
+from .inputs import Inputs, not_finite
+from .objective import Metric, Objective
+from .predictor import Predictor
+from .recorder import Recorder
+
+
+class Trainer(Predictor):
+    """What trains, one batch after another; its parts are checked already.
+
+    Args:
+        dls: the training and validation loaders.
+        objective: the loss, and what makes probabilities of its scores.
+        state: model, optimizer, seed and learning rate.
+        metrics: functions of (predictions, targets), for the validation loader.
+        device: where the model is.
+        gradient: "auto" (by formula where it surely applies), "formula" or "autograd".
+        clip: the largest norm of the gradient; None: any.
+    """
+
+    def __init__(
+        self,
+        dls: DataLoaders,
+        objective: Objective,
+        state: State,
+        *,
+        metrics: Sequence[Metric],
+        device: torch.device,
+        gradient: str,
+        clip: float | None,
+    ) -> None:
+        inputs = Inputs.of(as_loader(dls.train, device))
+        super().__init__(state.model, objective, inputs, metrics=metrics, device=device)
+        self.dls, self.state, self.wanted_gradient, self.clip = dls, state, gradient, clip
+        kind = torch.float32 if device.type == "mps" else torch.float64  # which mps does not have
+        state.loss_sum = torch.zeros((), dtype=kind, device=device)
+        self.follow(when_not_finite(), constant)
+        self.recorder = Recorder(state, self._figure_names)
+        self._stream: Any = None  # a weak reference to the open stream, if any
+
+    @property
+    def opt(self) -> torch.optim.Optimizer:
+        """The optimizer, by fastai's name."""
+        return self.state.optimizer
+
+    @property
+    def seed(self) -> int:
+        """The seed of order, augmentation and random layers."""
+        return self.state.seed
+
+    @property
+    def loader(self) -> Loader:
+        """The training loader, as training asks it."""
+        return as_loader(self.dls.train, self.device)
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the training loader gives."""
+        return Inputs.of(self.loader)
+
+    @property
+    def gradient(self) -> str:
+        """How step 4 is done: "formula" or "autograd".
+
+        Raises:
+            UsageError: the formula was asked for and does not apply.
+        """
+        if self.wanted_gradient == "autograd":
+            return "autograd"
+        if gradient.formula(self.model, self.loss_func) is not None:
+            return "formula"
+        if self.wanted_gradient == "formula":
+            raise UsageError(
+                "The formula applies to a plain linear model under a loss of ours, and this is another.",
+                hint="Use gradient='auto'.",
+            )
+        return "autograd"
+
+    @property
+    def batches_per_epoch(self) -> int | None:
+        """The number of batches in an epoch, where the loader knows it."""
+        return self.loader.batches_per_epoch
+
+    @property
+    def total_batches(self) -> int | None:
+        """The number of batches the fit has at most, where stop rule and loader say it."""
+        return self.stop.total(self.batches_per_epoch, self.state.fit_position)
+
+    @property
+    def stopped_because(self) -> str | None:
+        """Why the last fit ended, in words; None before and during one."""
+        return self.state.stopped
+
+    def follow(self, stop: StopRule, schedule: Schedule) -> None:
+        """Make this the plan of `fit()` and `stream()` without arguments.
+
+        Args:
+            stop: when training ends.
+            schedule: how the learning rate changes.
+        """
+        self.plan = self.stop, self.schedule = stop, schedule
+
+    def stream(self, stop: StopRule | None = None, *, schedule: Schedule | None = None) -> Iterator[Batch | Epoch]:
+        """Train as a generator: give a `Batch` after each mini-batch and an `Epoch` after each pass.
+
+        Leave the loop whenever you like, even within an epoch: a later `stream` goes on exactly there. After a fit has
+        ended, a stream begins a new one, and `stop` counts from there. A new fit follows the recipe that made this
+        learner, or goes on until you leave it or the loss is no longer finite.
+
+            for event in learn.stream(stop=after(epochs=15) | when_flat("valid_loss", patience=3)):
+                ...
+
+        Args:
+            stop: when training ends; within a fit it stays as it is until it is given again.
+            schedule: how the learning rate changes; it stays likewise.
+
+        Raises:
+            TrainingError: another stream of this learner is open.
+        """
+        self._refuse_second_stream()
+        memory.keep_freed()
+        if self.state.stopped is not None:
+            self.state.begin_fit()
+            self.recorder.clear()
+            self.stop, self.schedule = self.plan
+        self.stop = stop | when_not_finite() if stop is not None else self.stop
+        self.schedule = schedule or self.schedule
+        self.temperature, self.abstention = 1.0, None  # they belong to the parameters as they were
+        batches, by_formula = self._batches, None
+        if self.gradient == "formula":
+            by_formula = gradient.formula(self.model, self.loss_func, self._scale_by_formula)
+            if (unscaled := self.loader.unscaled_batches) is not None:
+                batches = functools.partial(unscaled, self.state.seed)
+        generator = stream(
+            self.state,
+            batches,
+            by_formula.predict if by_formula else functools.partial(predict, self.model),
+            self.objective.loss,
+            by_formula or gradient.autograd(self.model),
+            clipped(self.opt, self.model, self.clip) if self.clip else plain(self.opt),
+            self._validate_epoch,
+            self.stop,
+            self.schedule,
+            batches_per_epoch=self.batches_per_epoch,
+            draws=by_formula is None,
+        )
+        assert isinstance(generator, GeneratorType)
+        self._stream = weakref.ref(generator)
+        return generator
+
+    def close(self) -> None:
+        """Close the open stream, if there is one; what it has learned stays."""
+        if self._stream is not None and (open_stream := self._stream()) is not None:
+            open_stream.close()
+
+    @contextlib.contextmanager
+    def interrupts_between_batches(self, *numbers: signal.Signals) -> Iterator[Callable[[], int]]:
+        """As `interrupts.interrupts_between_batches`; a look at the validation pictures is broken off, too."""
+        with interrupts_between_batches(*numbers) as self.interrupted:
+            try:
+                yield self.interrupted
+            finally:
+                self.interrupted = lambda: 0
+
+    def check_finite(self) -> None:
+        """Raise if the last batch's loss was not a finite number, and say where it came from.
+
+        Raises:
+            TrainingError: naming the batch, and the picture where the input itself is not finite.
+        """
+        loss, state = self.state.last_loss, self.state
+        if loss is None or math.isfinite(float(loss)):
+            return
+        where = f"epoch {state.epoch + 1}, batch {state.position}"
+        batch = next(self._batches(state.epoch, state.position - 1), None)
+        if batch is not None and (problem := not_finite(*batch, where)):
+            raise TrainingError(problem, hint="Clean the data; training cannot repair it.")
+        raise TrainingError(
+            f"The loss became {float(loss)} at {where}, with learning rate {self.opt.param_groups[0]['lr']:g}.",
+            hint=f"Try a lower learning rate, such as {state.lr / 10:g}, or clip the gradient at 1 (clip).",
+        )
+
+    def set(self, *, lr: float) -> None:
+        """Change the learning rate between two batches; the change and its place are kept in `state.changes`.
+
+        Raises:
+            UsageError: the rate is not a number of 0 or more.
+        """
+        lr = checked_rate(lr)
+        if lr != self.state.lr:
+            if self.state.batch > self.state.fit_batch and self.state.stopped is None:
+                self.state.changes.append({"at_batch": self.state.batch, "lr": lr})
+            self.state.lr = lr
+
+    def _refuse_second_stream(self) -> None:
+        """Raise if a stream is open."""
+        open_stream = self._stream() if self._stream is not None else None
+        if open_stream is not None and open_stream.gi_frame is not None:
+            raise TrainingError(
+                "A stream of this learner is open already, and two would train the same parameters.",
+                hint="Finish it, or close it with learn.close().",
+            )
+
+    @property
+    def _scale_by_formula(self) -> float:
+        """How many times as large as the model takes them pixels are in training by formula: bytes from our loaders."""
+        return 1.0 if self.loader.unscaled_batches is None else 255.0
+
+    def _batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give the training batches of one epoch, from `start` on."""
+        return batches_from(self.dls.train, self.state.seed, epoch, start, self.device)
+
+    def _figure_names(self) -> list[str]:
+        """Return the names of what is measured on the validation loader after each epoch."""
+        return [] if self.dls.valid is None else ["valid_loss", *self.metric_names]
+
+    def _validate_epoch(self) -> tuple[float | None, Mapping[str, float]]:
+        """Return the validation loss and the metrics; None and nothing without a validation loader."""
+        if self.dls.valid is None:
+            return None, {}
+        loss, *metrics = self.validate()
+        return loss, dict(zip(self.metric_names, metrics, strict=True))
+
+    def _loader(self, ds_idx: int, dl: Iterable[Any] | None) -> Iterable[Any]:
+        """Return the loader to go through."""
+        if dl is None and ds_idx not in (0, 1):
+            raise UsageError(f"There is no loader {ds_idx}.", hint="0 is the training loader, 1 the validation loader.")
+        loader = dl if dl is not None else self.dls[ds_idx]
+        if loader is None:
+            raise DataError(
+                "There is no validation loader.",
+                hint="Hold pictures out with splits.hold_out(0.1), or pass a loader: dl=...",
+            )
+        return loader

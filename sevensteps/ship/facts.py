@@ -1,0 +1,141 @@
+"""Facts: what a model's file says beside its tensors, written and checked in one place. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.decode import FITS, Fit
+from ..errors import ModelError
+from .abstention import KEY
+
+MOST_VALUES = 1 << 25  # of the pictures that a model takes: 3 x 3,344 x 3,344
+
+
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-6, 1e6  # beyond, scores become infinite, or all the same
+
+
+EXPORT_AGAIN = "Export the model again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a model's file says: how to build the model, what it takes, and what makes probabilities of its scores."""
+
+    model: Any = None  # the layers, as `architecture.describe` gives them; None: the file needs an instance
+    kind: str | None = None  # the name of the model's class
+    classes: tuple[str, ...] | None = None
+    shape: tuple[int, int, int] | None = None  # channels, height, width
+    fit: Fit | None = None  # how pictures of other sizes came to that shape
+    flat: bool = False  # whether the model takes pictures as rows of pixels
+    loss: str | None = None  # the name of a loss of ours
+    label_smoothing: float | None = None
+    class_weights: tuple[float, ...] | None = None
+    activation_is_own: bool = False  # neither sigmoid, nor softmax, nor that of the loss
+    temperature: float = 1.0
+    abstention: Mapping[str, float] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the facts under the keys of the file, which also files of earlier versions have."""
+        return {
+            "model": self.model,
+            "class": self.kind,
+            "classes": list(self.classes) if self.classes else None,
+            "shape": list(self.shape) if self.shape else None,
+            **({"fit": self.fit} if self.fit else {}),
+            "flat": self.flat,
+            "loss": self.loss,
+            "label_smoothing": self.label_smoothing,
+            **({"class_weights": list(self.class_weights)} if self.class_weights is not None else {}),
+            "activation": "own" if self.activation_is_own else None,
+            "temperature": self.temperature,
+            KEY: self.abstention,
+        }
+
+    @classmethod
+    def from_json(cls, about: Mapping[str, Any], where: str | Path) -> Facts:
+        """Read the facts of a file, which anyone may have written.
+
+        The model's description and the abstention are checked where they are used: `architecture.build` and
+        `abstention.in_file`.
+
+        Args:
+            about: the facts as `file.read` gives them.
+            where: the file, for errors.
+
+        Raises:
+            ModelError: naming the first fact that is not valid.
+        """
+        for name, is_valid in _CHECKS.items():
+            value = about.get(name)
+            if value is not None and not is_valid(value):
+                raise ModelError(f"{where}: its {name} cannot be {value!r:.80}.", hint=EXPORT_AGAIN)
+        classes, shape, weights = about.get("classes"), about.get("shape"), about.get("class_weights")
+        smoothing = about.get("label_smoothing")
+        if (smoothing is not None and about.get("loss") != "cross_entropy") or (
+            weights is not None and len(weights) != len(classes or ())
+        ):
+            raise ModelError(f"{where}: its loss, its classes and their weights do not fit.", hint=EXPORT_AGAIN)
+        return cls(
+            model=about.get("model"),
+            kind=about.get("class"),
+            classes=tuple(classes) if classes else None,
+            shape=(shape[0], shape[1], shape[2]) if shape else None,
+            fit=about.get("fit"),
+            flat=bool(about.get("flat")),
+            loss=about.get("loss"),
+            label_smoothing=smoothing,
+            class_weights=tuple(weights) if weights is not None else None,
+            activation_is_own=about.get("activation") is not None,
+            temperature=1.0 if about.get("temperature") is None else float(about["temperature"]),
+            abstention=about.get(KEY),
+        )
+
+    def pictures(self, where: str | Path) -> tuple[tuple[str, ...], tuple[int, int, int]]:
+        """Return class names and picture shape of a model that classifies picture files.
+
+        Raises:
+            ModelError: the file does not say them, or no picture file has such channels.
+        """
+        if self.classes is None or self.shape is None:
+            raise ModelError(
+                f"{where} does not say which pictures it takes.", hint="Export a model trained on pictures."
+            )
+        if len(self.classes) < 2:
+            raise ModelError(f"{where}: its classes cannot be {list(self.classes)!r:.80}.", hint=EXPORT_AGAIN)
+        if self.shape[0] not in (1, 3):
+            raise ModelError(f"{where}: its shape cannot be {list(self.shape)}.", hint=EXPORT_AGAIN)
+        return self.classes, self.shape
+
+
+def _are_classes(value: Any) -> bool:
+    """Whether these are names, each once."""
+    return isinstance(value, list) and all(isinstance(name, str) for name in value) and len(set(value)) == len(value)
+
+
+def _is_shape(value: Any) -> bool:
+    """Whether this is the shape of a picture that fits into memory."""
+    is_whole = isinstance(value, list) and len(value) == 3 and all(type(size) is int and size > 0 for size in value)
+    return is_whole and math.prod(value) <= MOST_VALUES
+
+
+def _are_weights(value: Any) -> bool:
+    """Whether these are positive numbers."""
+    return isinstance(value, list) and all(type(weight) is float and 0 < weight < math.inf for weight in value)
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "class": lambda value: isinstance(value, str),
+    "classes": _are_classes,
+    "shape": _is_shape,
+    "fit": lambda value: value in FITS,
+    "flat": lambda value: type(value) is bool,
+    "loss": lambda value: isinstance(value, str),
+    "label_smoothing": lambda value: type(value) is float,
+    "class_weights": _are_weights,
+    "activation": lambda value: value == "own",
+    "temperature": lambda value: type(value) in (int, float) and LOWEST_TEMPERATURE <= value <= HIGHEST_TEMPERATURE,
+}
