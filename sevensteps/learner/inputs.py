@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..base.words import counted
 from ..data.decode import Fit, as_pixels
 from ..data.loaders import Loader
 from ..errors import DataError
@@ -31,6 +32,17 @@ class Inputs:
         if images is None:
             return cls(loader.classes, flat=loader.flat)
         return cls(loader.classes, images.shape, images.fit, loader.flat)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return names and values for a notebook."""
+        rows = []
+        if self.classes:
+            names = ", ".join(self.classes[:10]) + (", …" if len(self.classes) > 10 else "")
+            rows.append(("classes", f"{len(self.classes)}: {names}"))
+        if self.shape is not None:
+            channels, height, width = self.shape
+            rows.append(("pictures", f"{width}x{height} pixels, {counted(channels, 'channel')}"))
+        return rows
 
     def batch_of(self, picture: Any) -> Tensor:
         """Return a picture of any kind as a batch of one, shaped as the loaders shape theirs.

@@ -7,8 +7,9 @@ the shape of its predictions, which is said once, and must give one number.
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -212,6 +213,19 @@ def name_of(function: Any) -> str:
     """What a loss or metric is called; a partial is called as its function."""
     function = _function(function)
     return str(getattr(function, "__name__", type(function).__name__))
+
+
+def names_of(metrics: Iterable[Metric]) -> list[str]:
+    """Return the name of each metric, with a number where an earlier figure has that name already.
+
+    Args:
+        metrics: Functions of (predictions, targets).
+    """
+    taken = ["train_loss", "valid_loss", "lr"]  # stand beside the metrics in an epoch
+    for name in map(name_of, metrics):
+        numbered = (f"{name}_{number}" for number in itertools.count(2))
+        taken.append(next(free for free in itertools.chain([name], numbered) if free not in taken))
+    return taken[3:]
 
 
 def _function(function: Any) -> Any:

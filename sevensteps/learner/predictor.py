@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from ..steps.predict import predict
 from ..steps.repeat import drawn_from, pair
 from .growing_tensor import Gathered
 from .inputs import Inputs, not_finite
-from .objective import Metric, Objective, name_of
+from .objective import Metric, Objective, names_of
 from .saving import checked_suffix, facts_of, finite_arrays
 
 if TYPE_CHECKING:
@@ -146,11 +145,7 @@ class Predictor:
     @property
     def metric_names(self) -> list[str]:
         """The name of each metric, with a number where an earlier figure has that name already."""
-        taken = ["train_loss", "valid_loss", "lr"]  # stand beside the metrics in an epoch
-        for name in map(name_of, self.metrics):
-            numbered = (f"{name}_{number}" for number in itertools.count(2))
-            taken.append(next(free for free in itertools.chain([name], numbered) if free not in taken))
-        return taken[3:]
+        return names_of(self.metrics)
 
     @contextlib.contextmanager
     def looking(self) -> Iterator[None]:
@@ -392,15 +387,8 @@ class Predictor:
 
     def _rows(self) -> list[tuple[str, str]]:
         """Return what a notebook shows: names and values."""
-        rows = [("model", f"{type(self.model).__name__}, {self.parameter_count:,} parameters")]
-        if self.classes:
-            names = ", ".join(self.classes[:10]) + (", …" if len(self.classes) > 10 else "")
-            rows.append(("classes", f"{len(self.classes)}: {names}"))
-        if self.picture_shape is not None:
-            channels, height, width = self.picture_shape
-            rows.append(("pictures", f"{width}x{height} pixels, {channels} channel{'s' * (channels > 1)}"))
-        rows.append(("loss", self.objective.name))
-        return rows
+        model = f"{type(self.model).__name__}, {self.parameter_count:,} parameters"
+        return [("model", model), *self.inputs.rows(), ("loss", self.objective.name)]
 
     def _loader(self, ds_idx: int, dl: Iterable[Any] | None) -> Iterable[Any]:
         """Return the loader to go through."""

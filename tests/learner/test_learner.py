@@ -40,9 +40,6 @@ from sevensteps.steps.predict import MODELS, Normalize
 from sevensteps.steps.step import SGD, optimizer_named
 from sevensteps.steps.stop import Progress, StopRule, after, when_reached
 
-# A loss or metric of the user's own is told the shape of its targets, once a learner.
-pytestmark = pytest.mark.filterwarnings("ignore:Targets .batch")
-
 
 @pytest.fixture(scope="module")
 def walk_through(splits: Splits) -> DataLoaders:
@@ -196,7 +193,7 @@ def test_fit_refuses_what_cannot_be_and_changes_nothing(arguments: dict[str, Any
         ({"activation": "sigmoid"}, "The activation is 'sigmoid'"),
         ({"activation": nn.Sigmoid}, "The activation is"),
         ({"device": "gpu"}, "'gpu' is not a device"),
-        ({"device": "cuda:99"}, "no device cuda:99 here"),
+        ({"device": "cuda:99"}, "cuda:99 is not available"),
         ({"gradient": "hand"}, "gradient is 'hand'"),
         ({"dls": Splits(images(10))}, "The loaders are Splits"),
         ({"dls": (1, 2)}, "The loaders are tuple"),

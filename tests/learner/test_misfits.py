@@ -16,9 +16,6 @@ from sevensteps.data.images import Splits
 from sevensteps.errors import DataError, SevenstepsError, ShapeError, TrainingError, UsageError
 from sevensteps.learner.learner import Learner
 
-# A loss or metric of the user's own is told the shape of its targets, once a learner.
-pytestmark = pytest.mark.filterwarnings("ignore:Targets .batch")
-
 X, Y = torch.rand(8, 4), torch.arange(8) % 2
 
 

@@ -19,9 +19,6 @@ from sevensteps.learner.load import load_learner
 from sevensteps.learner.metrics import accuracy
 from sevensteps.steps.loss import cross_entropy, mse_loss
 
-# A loss or metric of the user's own is told the shape of its targets, once a learner.
-pytestmark = pytest.mark.filterwarnings("ignore:Targets .batch")
-
 
 def numbers() -> tuple[DataLoaders, Tensor, Tensor]:
     """A plane without noise: y = x1 + 2 x2 + 3 x3."""

@@ -22,9 +22,6 @@ from sevensteps.records.steps import XRay
 from sevensteps.steps.step import SGD, cosine, one_cycle
 from sevensteps.steps.stop import after
 
-# A loss or metric of the user's own is told the shape of its targets, once a learner.
-pytestmark = pytest.mark.filterwarnings("ignore:Targets .batch")
-
 with_momentum = functools.partial(SGD, momentum=0.9)
 
 

@@ -26,9 +26,6 @@ from sevensteps.steps.loss import binary_cross_entropy_with_logits
 from sevensteps.steps.step import SGD, cosine, one_cycle
 from sevensteps.steps.stop import after, when_flat
 
-# A loss or metric of the user's own is told the shape of its targets, once a learner.
-pytestmark = pytest.mark.filterwarnings("ignore:Targets .batch")
-
 EPOCHS = 3
 with_momentum = functools.partial(SGD, momentum=0.9, weight_decay=0.01)
 
