@@ -115,7 +115,7 @@ def test_an_error_of_the_models_own_kind_stays_what_it_is() -> None:
 
 def test_a_loader_that_is_used_up_is_said() -> None:
     learn = Learner(DataLoaders(batch for batch in [(X, Y)]), nn.Linear(4, 1))
-    with pytest.raises(TrainingError, match=r"used up: epoch 2") as caught:
+    with pytest.raises(TrainingError, match=r"exhausted: epoch 2") as caught:
         learn.fit(2, show=False)
     assert "list" in caught.value.hint
 
