@@ -1,6 +1,6 @@
-"""Augmentation of whole uint8 batches: each function is drawn from the generator it is given and nothing else.
+"""Augment whole uint8 batches: each function draws random numbers only from the generator that it is given.
 
-`augmentation("flip+shift")` makes one function of several. How strong each is stands in `presets`.
+`augmentation("flip+shift")` combines several into one function. How strong each is: see `augment_names`.
 """
 
 from __future__ import annotations
@@ -22,62 +22,96 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 Pixels = UInt8[Tensor, "batch channels height width"]
 
 
-Matrices = Float[Tensor, "batch 3 3"]  # from a place in the new picture to one in the old, in pixels from the middle
+# Maps a place in the new picture to one in the old picture, in pixels from the middle.
+Matrices = Float[Tensor, "batch 3 3"]
 
 
 Warp = Callable[[Pixels, torch.Generator], Matrices]
 
 
 def augmentation(names: str) -> Augment | None:
-    """All of these, joined with `+`, as one function of a batch and a generator; None for "none".
+    """Return several augmentations as one function.
 
-    Crop, rotation and scale are one sampling, so that a picture is blurred once. Mixup is not a part of it: it changes
-    labels, too.
+    Crop, rotation and scale share one sampling, so that a picture is blurred only once. Mixup is not included, because
+    it changes labels too.
+
+    Args:
+        names: Names or presets of `augment_names`, joined with `+`.
+
+    Returns:
+        A function from a uint8 batch and a generator to a uint8 batch; None if nothing changes pixels alone.
 
     Raises:
-        UsageError: a name that there is not.
+        UsageError: A name is not valid.
     """
     steps: list[Augment] = []
-    wanted = [name for name in in_order(names) if name in AUGMENTATIONS]
-    warps = [name for name in wanted if name in WARPS]
-    for name in wanted:
+    chosen = [name for name in in_order(names) if name in AUGMENTATIONS]
+    warps = [name for name in chosen if name in WARPS]
+    for name in chosen:
         if name not in warps:
             steps.append(AUGMENTATIONS[name])
         elif name == warps[0]:
-            steps.append(functools.partial(warped, [WARPS[one] for one in warps]))
+            steps.append(functools.partial(warped, [WARPS[warp_name] for warp_name in warps]))
     return functools.partial(_one_after_the_other, steps) if len(steps) > 1 else next(iter(steps), None)
 
 
 def _one_after_the_other(steps: Sequence[Augment], pixels: Pixels, generator: torch.Generator) -> Pixels:
+    """Apply the steps in their order."""
     for step in steps:
         pixels = step(pixels, generator)
     return pixels
 
 
 def flip(pixels: Pixels, generator: torch.Generator) -> Pixels:
-    """Mirror half of the pictures, drawn at random, left to right."""
+    """Mirror a random half of the pictures left to right.
+
+    Args:
+        pixels: A batch.
+        generator: The source of random numbers.
+
+    Returns:
+        A new batch.
+    """
     return _turned(pixels, 3, generator)
 
 
 def flip_vertical(pixels: Pixels, generator: torch.Generator) -> Pixels:
-    """Turn half of the pictures, drawn at random, upside down."""
+    """Turn a random half of the pictures upside down.
+
+    Args:
+        pixels: A batch.
+        generator: The source of random numbers.
+
+    Returns:
+        A new batch.
+    """
     return _turned(pixels, 2, generator)
 
 
 def _turned(pixels: Pixels, axis: int, generator: torch.Generator) -> Pixels:
+    """Reverse an axis of a random half of the pictures."""
     chosen = torch.rand(len(pixels), generator=generator) < 0.5
     both = torch.cat([pixels, pixels.flip(axis)])
-    return both.index_select(0, torch.arange(len(pixels)) + len(pixels) * chosen)  # a third of the time of torch.where
+    return both.index_select(0, torch.arange(len(pixels)) + len(pixels) * chosen)  # three times as fast as torch.where
 
 
 def shift(pixels: Pixels, generator: torch.Generator, by: int | None = None) -> Pixels:
-    """Move each picture by up to `by` pixels each way (None: a share of its size), filling with black."""
+    """Move each picture at random, and fill with black.
+
+    Args:
+        pixels: A batch.
+        generator: The source of random numbers.
+        by: The largest move in each direction, in pixels; by default a share of the shorter side.
+
+    Returns:
+        A new batch.
+    """
     batch, channels, height, width = pixels.shape
     by = pixels_shifted(height, width) if by is None else by
     rows, columns = torch.randint(0, 2 * by + 1, (2, batch), generator=generator)[:, :, None, None]
     padded = F.pad(pixels, (by, by, by, by))
     high, wide = height + 2 * by, width + 2 * by
-    # Every run of `width` bytes, wherever it begins, is a row of this view: one lookup moves all lines of all pictures.
+    # Every run of `width` bytes, wherever it begins, is a row of this view, so one lookup moves every row of pixels.
     runs = padded.as_strided((padded.numel() - width + 1, width), (1, 1))
     planes = torch.arange(batch * channels).view(batch, channels, 1)
     starts = (planes * high + rows + torch.arange(height)) * wide + columns
@@ -85,70 +119,136 @@ def shift(pixels: Pixels, generator: torch.Generator, by: int | None = None) -> 
 
 
 def crop(pixels: Pixels, generator: torch.Generator) -> Pixels:
-    """A part of each picture, somewhere, made as large as the whole (Szegedy et al., "Going deeper with convolutions",
-    2015; torchvision's RandomResizedCrop)."""
+    """Enlarge a random part of each picture to the size of the whole.
+
+    Szegedy et al., "Going deeper with convolutions" (2015); torchvision calls it RandomResizedCrop.
+
+    Args:
+        pixels: A batch.
+        generator: The source of random numbers.
+
+    Returns:
+        A new batch.
+    """
     return warped([crops], pixels, generator)
 
 
 def rotate(pixels: Pixels, generator: torch.Generator) -> Pixels:
-    """Turn each picture about its middle, filling with black."""
+    """Rotate each picture about its middle, and fill with black.
+
+    Args:
+        pixels: A batch.
+        generator: The source of random numbers.
+
+    Returns:
+        A new batch.
+    """
     return warped([rotations], pixels, generator)
 
 
 def scale(pixels: Pixels, generator: torch.Generator) -> Pixels:
-    """Make what each picture shows larger or smaller, filling with black."""
+    """Zoom each picture in or out, and fill with black.
+
+    Args:
+        pixels: A batch.
+        generator: The source of random numbers.
+
+    Returns:
+        A new batch.
+    """
     return warped([scales], pixels, generator)
 
 
 def crops(pixels: Pixels, generator: torch.Generator) -> Matrices:
-    """Where the parts are: their area drawn evenly, the ratio of their sides evenly on a logarithmic scale."""
+    """Draw the parts for `crop`: the area uniformly, and the ratio of the sides uniformly on a logarithmic scale.
+
+    Args:
+        pixels: A batch.
+        generator: The source of random numbers.
+
+    Returns:
+        One matrix for each picture.
+    """
     batch, _, height, width = pixels.shape
     area, ratio, down, right = torch.rand((4, batch), generator=generator)
     area = LEAST_AREA + (1 - LEAST_AREA) * area
     ratio = torch.exp((2 * ratio - 1) * -math.log(LEAST_RATIO))
-    # Shares of each side; a part that would be longer than the picture is as long as it.
+    # As shares of each side; a part that would be longer than the picture is cut to its length.
     wide, high = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
-    found = _identities(batch)
-    found[:, 0, 0], found[:, 0, 2] = wide, (2 * right - 1) * (1 - wide) * width / 2
-    found[:, 1, 1], found[:, 1, 2] = high, (2 * down - 1) * (1 - high) * height / 2
-    return found
+    matrices = _identities(batch)
+    matrices[:, 0, 0], matrices[:, 0, 2] = wide, (2 * right - 1) * (1 - wide) * width / 2
+    matrices[:, 1, 1], matrices[:, 1, 2] = high, (2 * down - 1) * (1 - high) * height / 2
+    return matrices
 
 
 def rotations(pixels: Pixels, generator: torch.Generator) -> Matrices:
-    """Turns by angles drawn evenly."""
+    """Draw the angles for `rotate`, uniformly.
+
+    Args:
+        pixels: A batch.
+        generator: The source of random numbers.
+
+    Returns:
+        One matrix for each picture.
+    """
     angles = (2 * torch.rand(len(pixels), generator=generator) - 1) * math.radians(DEGREES)
-    found = _identities(len(pixels))
-    found[:, 0, 0] = found[:, 1, 1] = torch.cos(angles)
-    found[:, 1, 0] = torch.sin(angles)
-    found[:, 0, 1] = -found[:, 1, 0]
-    return found
+    matrices = _identities(len(pixels))
+    matrices[:, 0, 0] = matrices[:, 1, 1] = torch.cos(angles)
+    matrices[:, 1, 0] = torch.sin(angles)
+    matrices[:, 0, 1] = -matrices[:, 1, 0]
+    return matrices
 
 
 def scales(pixels: Pixels, generator: torch.Generator) -> Matrices:
-    """Zooms by factors drawn evenly."""
+    """Draw the factors for `scale`, uniformly.
+
+    Args:
+        pixels: A batch.
+        generator: The source of random numbers.
+
+    Returns:
+        One matrix for each picture.
+    """
     factors = 1 + ZOOM * (2 * torch.rand(len(pixels), generator=generator) - 1)
-    found = _identities(len(pixels))
-    found[:, 0, 0] = found[:, 1, 1] = 1 / factors
-    return found
+    matrices = _identities(len(pixels))
+    matrices[:, 0, 0] = matrices[:, 1, 1] = 1 / factors
+    return matrices
 
 
 def _identities(batch: int) -> Matrices:
+    """Return one matrix that changes nothing for each picture."""
     return torch.eye(3).repeat(batch, 1, 1)
 
 
 def warped(warps: Sequence[Warp], pixels: Pixels, generator: torch.Generator) -> Pixels:
-    """The pictures after these warps, the first first, in one bilinear sampling."""
+    """Apply several warps in one bilinear sampling.
+
+    Args:
+        warps: Functions that draw matrices, in the order in which they apply.
+        pixels: A batch.
+        generator: The source of random numbers.
+
+    Returns:
+        A new batch.
+    """
     return warp(pixels, functools.reduce(torch.matmul, [draw(pixels, generator) for draw in warps]))
 
 
 def warp(pixels: Pixels, matrices: Matrices) -> Pixels:
-    """Each pixel as it is at the place that the matrix says, between four pixels; black outside of the picture.
+    """Sample each picture at the places that its matrix gives.
 
-    As Pillow's `Image.transform` does it, beyond the outermost pixels' middles the picture goes on with these to its
-    edge.
+    A place between four pixels gets their weighted mean, and one outside the picture is black. As in Pillow's
+    `Image.transform`, the outermost pixels extend from their middle to the edge of the picture.
+
+    Args:
+        pixels: A batch.
+        matrices: One matrix for each picture, from a place in the new picture to one in the old.
+
+    Returns:
+        A new batch.
     """
     batch, _, height, width = pixels.shape
-    grid = torch.empty((batch, height, width, 2))  # as F.affine_grid makes it, in a fifth of the time
+    grid = torch.empty((batch, height, width, 2))  # what F.affine_grid returns, five times as fast
     columns, rows = (2 * torch.arange(side) + 1 - side for side in (width, height))
     for axis, side in enumerate((width, height)):
         of_column, of_row, offset = (matrices[:, axis] / side).unbind(1)
@@ -161,12 +261,28 @@ def warp(pixels: Pixels, matrices: Matrices) -> Pixels:
 
 
 def brightness(pixels: Pixels, generator: torch.Generator) -> Pixels:
-    """Multiply each picture's pixels by a number of its own."""
+    """Multiply the pixels of each picture by a random factor.
+
+    Args:
+        pixels: A batch.
+        generator: The source of random numbers.
+
+    Returns:
+        A new batch.
+    """
     return _bytes(pixels * _light(pixels, generator))
 
 
 def contrast(pixels: Pixels, generator: torch.Generator) -> Pixels:
-    """Move each picture's pixels away from its mean luminance, or towards it (ITU-R BT.601, as Pillow has it)."""
+    """Move the pixels of each picture away from its mean luminance or toward it (ITU-R BT.601, as in Pillow).
+
+    Args:
+        pixels: A batch.
+        generator: The source of random numbers.
+
+    Returns:
+        A new batch.
+    """
     factors = _light(pixels, generator)
     means = pixels.float().mean((2, 3))
     if pixels.shape[1] == 3:
@@ -176,16 +292,28 @@ def contrast(pixels: Pixels, generator: torch.Generator) -> Pixels:
 
 
 def _light(pixels: Pixels, generator: torch.Generator) -> Float[Tensor, "batch 1 1 1"]:
+    """Draw a factor around 1 for each picture."""
     return 1 + LIGHT * (2 * torch.rand((len(pixels), 1, 1, 1), generator=generator) - 1)
 
 
 def _bytes(values: Float[Tensor, "batch channels height width"]) -> Pixels:
+    """Round values to bytes, in place where possible."""
     return values.clamp_(0, 255).round_().to(torch.uint8)
 
 
 def cutout(pixels: Pixels, generator: torch.Generator) -> Pixels:
-    """Hide a square of each picture; its middle is anywhere in it, so that less than all of the square may hide some
-    (DeVries and Taylor, "Improved regularization of convolutional neural networks with cutout", 2017)."""
+    """Hide a square of each picture.
+
+    The middle of the square can be anywhere in the picture, so part of the square may lie outside (DeVries and Taylor,
+    "Improved regularization of convolutional neural networks with cutout", 2017).
+
+    Args:
+        pixels: A batch.
+        generator: The source of random numbers.
+
+    Returns:
+        A new batch.
+    """
     batch, _, height, width = pixels.shape
     side = max(round(HOLE * min(height, width)), 1)
     down, right = torch.rand((2, batch, 1), generator=generator)
@@ -200,11 +328,20 @@ def cutout(pixels: Pixels, generator: torch.Generator) -> Pixels:
 def mixup(
     pixels: Pixels, labels: Int64[Tensor, " batch"], classes: int, generator: torch.Generator
 ) -> tuple[Pixels, Float[Tensor, " batch"] | Float[Tensor, "batch classes"]]:
-    """Mix each picture with another of its batch, and give the share of each class as the target.
+    """Mix each picture with another of its batch, and return the share of each class as the target.
 
-    A share is drawn from Beta(1/2, 1/2), and each picture keeps the larger part of itself. Of two classes the target is
-    the share of the second, else one number a class. (Zhang et al., "mixup: Beyond empirical risk minimization", 2018,
-    who draw from Beta(1/5, 1/5) to Beta(1, 1).)
+    The share is drawn from Beta(1/2, 1/2), and each picture keeps the larger part of itself. (Zhang et al., "mixup:
+    Beyond empirical risk minimization", 2018, draw from Beta(1/5, 1/5) to Beta(1, 1).)
+
+    Args:
+        pixels: A batch.
+        labels: Its labels.
+        classes: The number of classes.
+        generator: The source of random numbers.
+
+    Returns:
+        The mixed pictures and their targets: for two classes the share of the second, `(batch,)`, otherwise the share
+        of each class, `(batch, classes)`.
     """
     other = torch.randperm(len(pixels), generator=generator)
     # The arcsine law is Beta(1/2, 1/2).

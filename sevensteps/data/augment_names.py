@@ -1,7 +1,7 @@
-"""What augmentations there are and how strong each is, presets of them, and what the labels of pictures allow.
+"""The names and strengths of augmentations, presets of them, and which of them the names of classes rule out.
 
-Names only, and no torch: `augment` has the functions, `batches` uses them. The strengths are here and nowhere else,
-fixed at what is usual for small pictures: who wants another passes a function to `DataLoaders.from_images`.
+Only names, and no torch: the functions are in `augment`, and `batches` uses them. The strengths are only here, at
+values that are usual for small pictures. For another strength pass a function to `DataLoaders.from_images`.
 """
 
 from __future__ import annotations
@@ -11,25 +11,20 @@ from collections.abc import Sequence
 
 from ..errors import UsageError, nearest
 
-LEAST_AREA, LEAST_RATIO = 0.5, 3 / 4  # of a crop: its share of the picture, and of its sides to each other
+LEAST_AREA, LEAST_RATIO = 0.5, 3 / 4  # the smallest crop: its share of the picture, and the ratio of its sides
 
+DEGREES = 10.0  # the largest rotation, in either direction
 
-DEGREES = 10.0  # that a picture is turned by at most, each way
+ZOOM = 0.1  # the largest zoom, in or out, as a share
 
+# The largest move in each direction: one pixel for each 14 of the shorter side, but at most 4.
+SHIFT, MOST_SHIFTED = 14, 4
 
-ZOOM = 0.1  # share that it is made larger or smaller by at most
+LIGHT = 0.2  # the largest change of brightness and of contrast, up or down, as a share
 
+HOLE = 1 / 3  # the side of cutout's square, as a share of the picture's shorter side
 
-SHIFT, MOST_SHIFTED = 14, 4  # it is moved by a pixel for each 14 of its shorter side, 4 at most, each way
-
-
-LIGHT = 0.2  # share that brightness and contrast are raised or lowered by at most
-
-
-HOLE = 1 / 3  # side of what cutout hides, as a share of the picture's shorter side
-
-
-# In the order in which they are done; in a recipe their order does not matter.
+# In the order in which they are applied; their order in a recipe does not matter.
 NAMES = {
     "flip": "mirrored left to right, half of the pictures",
     "flip_vertical": "upside down, half of the pictures",
@@ -57,14 +52,14 @@ NONE, AUTO = "none", "auto"
 CHOICES = (
     f"none, or any of {', '.join(NAMES)}, joined with +; or presets: "
     + ", ".join(f"{name} ({'+'.join(of)})" for name, of in PRESETS.items())
-    + ". auto: the preset that suits the pictures, without mirror images where the classes' names speak against them."
+    + ". auto: the preset that suits the pictures, without mirror images if the names of the classes rule them out."
 )
 
 
-MIRRORING = {"flip"}  # what training must not do where left and right matter, nor an answer
+MIRRORING = {"flip"}  # what neither training nor predicting may do if left and right matter
 
 
-_ELSEWHERE = {  # what others call them
+_ELSEWHERE = {  # their names in other libraries
     "hflip": "flip", "fliplr": "flip", "flip_lr": "flip", "horizontal_flip": "flip", "mirror": "flip",
     "vflip": "flip_vertical", "flip_vert": "flip_vertical", "flipud": "flip_vertical", "vertical_flip": "flip_vertical",
     "random_resized_crop": "crop", "randomresizedcrop": "crop", "rotation": "rotate", "zoom": "scale",
@@ -79,15 +74,19 @@ _SIDES = {"left", "right", "leftward", "rightward", "leftwards", "rightwards", "
 
 
 def in_order(augment: str) -> tuple[str, ...]:
-    """The names and presets that `augment` joins with `+`: each once, in the order in which they are done.
+    """Return the names in a setting, each once, in the order in which they are applied.
 
-    A preset stands for its names. `auto` stays, and comes first.
+    Args:
+        augment: Names and presets, joined with `+`.
+
+    Returns:
+        The names, with presets replaced by theirs; "auto" stays and comes first. Empty for "none".
+
+    Raises:
+        UsageError: A name is not valid, or "none" comes with another.
 
     >>> in_order("cutout+digits+shift")
     ('rotate', 'scale', 'shift', 'cutout')
-
-    Raises:
-        UsageError: a name that there is not, or `none` beside another.
     """
     words = [word.strip() for word in augment.split("+")]
     chosen: set[str] = set()
@@ -98,22 +97,30 @@ def in_order(augment: str) -> tuple[str, ...]:
             chosen.add(word)
         elif word == NONE:
             raise UsageError(
-                f"augment is {augment!r}, and none goes with nothing else.",
+                f"augment is {augment!r}, but none cannot be combined with others.",
                 hint="{augment}",
                 settings={"augment": "none"},
             )
         else:
-            called = _ELSEWHERE.get(word.lower())
-            hint = f"Here it is called {called}." if called else nearest(word, [NONE, AUTO, *PRESETS, *NAMES])
-            raise UsageError(f"augment is {augment!r:.80}, and there is no {word!r:.40}.", hint=hint)
+            own_name = _ELSEWHERE.get(word.lower())
+            hint = f"Here it is called {own_name}." if own_name else nearest(word, [NONE, AUTO, *PRESETS, *NAMES])
+            raise UsageError(f"augment is {augment!r:.80}, but there is no {word!r:.40}.", hint=hint)
     return tuple(name for name in (AUTO, *NAMES) if name in chosen)
 
 
 def settled(augment: str, classes: Sequence[str], shape: tuple[int, int, int]) -> str:
-    """The same with presets and `auto` written out as names, in the order in which they are done; `none` for none.
+    """Replace presets and `auto` in a setting by names.
+
+    Args:
+        augment: Names and presets, joined with `+`.
+        classes: The names of the classes.
+        shape: Channels, height and width of the pictures.
+
+    Returns:
+        Names joined with `+`, in the order in which they are applied, or "none".
 
     Raises:
-        UsageError: as `in_order`.
+        UsageError: A name is not valid, or "none" comes with another.
     """
     names = in_order(augment)
     if AUTO in names:
@@ -122,7 +129,15 @@ def settled(augment: str, classes: Sequence[str], shape: tuple[int, int, int]) -
 
 
 def suited(classes: Sequence[str], shape: tuple[int, int, int]) -> tuple[str, ...]:
-    """What `auto` stands for: the preset that suits pictures of this shape, less what their classes' names forbid."""
+    """Return what `auto` stands for: the preset that suits the pictures, without what their classes rule out.
+
+    Args:
+        classes: The names of the classes.
+        shape: Channels, height and width of the pictures.
+
+    Returns:
+        Names of augmentations.
+    """
     characters = _are_characters(classes)
     names = PRESETS["digits" if characters else "clothes" if shape[0] == 1 else "photos"]
     without = MIRRORING if against_mirrors(classes) else set()
@@ -131,36 +146,62 @@ def suited(classes: Sequence[str], shape: tuple[int, int, int]) -> tuple[str, ..
 
 
 def pixels_shifted(height: int, width: int) -> int:
-    """By how many pixels `shift` moves pictures of this size at most: 2 of 28."""
+    """Return by how many pixels `shift` moves pictures of this size at most: 2 for 28 x 28.
+
+    Args:
+        height: The height in pixels.
+        width: The width in pixels.
+    """
     return min(max(min(height, width) // SHIFT, 1), MOST_SHIFTED)
 
 
 def is_tiny(shape: tuple[int, int, int]) -> bool:
-    """Whether one pixel is more of a picture than `shift` is to move it by: it costs more than it gives then."""
+    """Return whether pictures are so small that moving them by one pixel does more harm than good.
+
+    Args:
+        shape: Channels, height and width of the pictures.
+    """
     return min(shape[1:]) < SHIFT
 
 
 def against_mirrors(classes: Sequence[str]) -> str:
-    """Why a mirror image of these classes may be of another class, or of none; empty where nothing says so."""
+    """Return why a mirror image may belong to another class, or to none.
+
+    Args:
+        classes: The names of the classes.
+
+    Returns:
+        The reason in words, or "" if nothing speaks against mirror images.
+    """
     if _are_characters(classes):
         return "the classes are characters or numbers"
     words = {name: _words(name) for name in classes}
-    found = next((name for name in classes if words[name] & _SIDES), None)
-    if found is None and any("l" in of_one for of_one in words.values()):
-        # foot_L beside foot_R
-        found = next((name for name in classes if "r" in words[name]), None)
-    return f"{found} speaks of a side" if found else ""
+    sided = next((name for name in classes if words[name] & _SIDES), None)
+    if sided is None and any("l" in words_of_class for words_of_class in words.values()):
+        # foot_L and foot_R
+        sided = next((name for name in classes if "r" in words[name]), None)
+    return f"{sided} names a side" if sided else ""
 
 
 def in_words(augment: str, settled: str, classes: Sequence[str], shape: tuple[int, int, int]) -> list[str]:
-    """What `auto` came to for these pictures, in a line; none where it was not asked for."""
+    """Return what `auto` stands for in words.
+
+    Args:
+        augment: The setting.
+        settled: The same without presets and `auto`.
+        classes: The names of the classes.
+        shape: Channels, height and width of the pictures.
+
+    Returns:
+        One line, or none if the setting does not contain `auto`.
+    """
     if AUTO not in in_order(augment):
         return []
     why = against_mirrors(classes)
-    line = f"augment = {augment}: {settled}" + (f"; not mirrored, since {why}" if why else "")
+    line = f"augment = {augment}: {settled}" + (f"; not mirrored, because {why}" if why else "")
     moved = shape[0] == 1 or _are_characters(classes)  # as the preset has it
     if moved and is_tiny(shape) and "shift" not in settled.split("+"):
-        line += f"; not shifted, since a pixel is more than a {SHIFT}th of a picture"
+        line += f"; not shifted, because one pixel is more than a {SHIFT}th of a picture"
     return [line]
 
 
@@ -170,8 +211,7 @@ def _are_characters(classes: Sequence[str]) -> bool:
 
 
 def _words(name: str) -> set[str]:
-    """The words of a class's name, which may be written turn_left or TurnLeft.
-
+    """Return the words of a class's name, which may be written turn_left or TurnLeft.
     >>> sorted(_words("TurnLeft")), sorted(_words("foot_L"))
     (['left', 'turn'], ['foot', 'l'])
     """

@@ -1,4 +1,4 @@
-"""Balance: how far classes are from being equally frequent, and what makes them count alike. No torch."""
+"""Balance: how far classes are from being equally frequent, and how to make them count equally. No torch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from jaxtyping import Float64, Int64
 from ..base.seeds import BALANCE, seed_of
 from ..records.scores import Imbalance
 
-# Times as many pictures of the largest class as of the smallest, above which it is said. Of two classes at 2 to 1,
-# accuracy and balanced accuracy are apart by a sixth of what the two recalls are; at 9 to 1 by two fifths.
+# The ratio of the largest class to the smallest above which it is reported. For two classes at 2 to 1, accuracy and
+# balanced accuracy differ by a sixth of the difference between the two recalls; at 9 to 1 by two fifths.
 LOPSIDED = 2.0
 
 
@@ -21,56 +21,76 @@ VERY_LOPSIDED = 9.0
 
 
 def imbalance_of(counts: Mapping[str, int]) -> Imbalance | None:
-    """The largest and the smallest class, where one has more than twice the pictures of the other; else None.
+    """Return the largest and the smallest class if one has more than twice the pictures of the other.
 
-    A class without pictures is left out: nothing can be learned of it, and it is no question of balance.
+    A class without pictures does not count: nothing can be learned about it, which is not a question of balance.
+
+    Args:
+        counts: The number of pictures of each class.
+
+    Returns:
+        The two classes with their counts, or None.
 
     >>> imbalance_of({"cat": 90, "dog": 30, "cow": 0}).ratio
     3.0
     """
-    there = {name: count for name, count in counts.items() if count}
-    if not there:
+    present = {name: count for name, count in counts.items() if count}
+    if not present:
         return None
-    largest, smallest = max(there, key=there.__getitem__), min(there, key=there.__getitem__)
-    if there[largest] <= LOPSIDED * there[smallest]:
+    largest, smallest = max(present, key=present.__getitem__), min(present, key=present.__getitem__)
+    if present[largest] <= LOPSIDED * present[smallest]:
         return None
-    return Imbalance(largest, there[largest], smallest, there[smallest])
+    return Imbalance(largest, present[largest], smallest, present[smallest])
 
 
 def class_weights(counts: Int64[np.ndarray, " classes"]) -> Float64[np.ndarray, " classes"]:
-    """A weight for each class, inversely proportional to its pictures, with a mean of 1 over all pictures.
+    """Return a weight for each class, inversely proportional to its number of pictures.
 
-    A class without pictures has 1. (King and Zeng, "Logistic regression in rare events data", 2001; scikit-learn's
-    "balanced".)
+    King and Zeng, "Logistic regression in rare events data" (2001); scikit-learn calls it "balanced".
+
+    Args:
+        counts: The number of pictures of each class.
+
+    Returns:
+        The weights, whose mean over all pictures is 1. A class without pictures has 1.
 
     >>> class_weights(np.array([90, 10])).round(3).tolist()
     [0.556, 5.0]
     """
-    there = counts > 0
+    present = counts > 0
     weights = np.ones(len(counts))
-    weights[there] = counts.sum() / (there.sum() * counts[there])
+    weights[present] = counts.sum() / (present.sum() * counts[present])
     return weights
 
 
 def balanced_rows(labels: Int64[np.ndarray, " n"], classes: int, seed: int, epoch: int) -> Int64[np.ndarray, " n"]:
-    """As many rows as there are pictures, the same number of each class (give or take one): what an epoch is made of.
+    """Choose the pictures of an epoch with the same number of each class, give or take one.
 
-    The pictures of a class take turns: over epochs, each comes as often as any other of its class, give or take one. So
-    an epoch has some of a large class, without one twice, and each of a small class several times. It is a pure
-    function of (seed, epoch): an epoch begins where the one before ended in a row without end, in which all pictures
-    of the class come in a new order each turn.
+    The pictures of a class take turns: over many epochs, each occurs as often as any other of its class, give or take
+    one. So an epoch has some pictures of a large class, none of them twice, and every picture of a small class several
+    times. The pictures of a class form an endless sequence with a new order in each turn, and every epoch continues
+    where the one before ended. So the choice is a pure function of (seed, epoch).
+
+    Args:
+        labels: The label of each picture.
+        classes: The number of classes.
+        seed: The seed of the run.
+        epoch: The epoch, from 0.
+
+    Returns:
+        As many rows as there are pictures, sorted by class.
     """
-    there = np.flatnonzero(np.bincount(labels, minlength=classes))
-    size, more = divmod(len(labels), max(len(there), 1))
+    present = np.flatnonzero(np.bincount(labels, minlength=classes))
+    size, more = divmod(len(labels), max(len(present), 1))
     chosen = [np.empty(0, dtype=np.int64)]
-    for place, label in enumerate(there.tolist()):
+    for place, label in enumerate(present.tolist()):
         rows, count = np.flatnonzero(labels == label), size + (place < more)
         chosen.append(_in_turns(rows, epoch * count, (epoch + 1) * count, seed_of(seed, label)))
     return np.concatenate(chosen)
 
 
 def _in_turns(rows: Int64[np.ndarray, " rows"], first: int, last: int, seed: int) -> Int64[np.ndarray, " some"]:
-    """The places from `first` to before `last` of the row without end; of whole turns the order does not matter."""
+    """Return part of the endless sequence, from `first` to before `last`; whole turns need no order."""
     (turn, begin), (end_turn, end) = divmod(first, len(rows)), divmod(last, len(rows))
 
     def in_order(turn: int) -> Int64[np.ndarray, " rows"]:

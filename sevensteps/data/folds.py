@@ -1,4 +1,4 @@
-"""Folds: pictures dealt into parts of which each is held out once, for sets that are too small for a test split."""
+"""Folds: divide pictures into parts, each of which is held out once, for sets that are too small for a test split."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from ..base.words import pictures, text_of
 from ..errors import DataError
 from .images import Images, Splits
 
-USUAL = 5  # folds: each model learns from four fifths, and there are five times as many to train
+USUAL = 5  # folds: each model learns from four fifths, and training takes five times as long
 
-
-# Pictures to test with, below which folds are made instead: of 100 that are answered right in 90 %, the interval is 12
-# points wide, which is what small sets are wanted to tell apart; of 500 in folds it is 5.
+# With fewer test pictures than this, folds are used instead. For 100 pictures of which 90 % are right, the interval is
+# 12 points wide, too wide for the differences that matter; with folds, all 500 count and it is 5 points wide.
 FEWEST_TO_TEST = 100
 
 
@@ -29,31 +28,40 @@ def folds_of(
     seed: int,
     groups: Int64[np.ndarray, " n"] | None = None,
 ) -> Int64[np.ndarray, " n"]:
-    """The fold of each picture, from 0: of each class as many in every fold as can be, and folds of a size.
+    """Assign each picture to a fold, so that folds have the same size and the same share of each class.
 
-    Pictures of the same group (a number from 0 on; -1 is none) are in the same fold. Groups are dealt first, the
-    largest first, each to the fold that has least of its classes, then the smallest; so are single pictures. Which goes
-    where among equals is a pure function of the seed.
+    Pictures of a group are in the same fold. Groups are assigned first, from the largest to the smallest, each to the
+    fold that has the fewest pictures of its classes, and among those to the smallest fold; then single pictures.
+
+    Args:
+        labels: The label of each picture.
+        classes: The number of classes.
+        folds: The number of folds.
+        seed: Decides between equal choices.
+        groups: The group of each picture, -1 for none; None if there are no groups.
+
+    Returns:
+        The fold of each picture, from 0.
     """
     counts = np.maximum(np.bincount(labels, minlength=classes), 1)
     together = _items(len(labels), groups)
     random = np.random.default_rng(seed_of(seed, FOLDS))
     shuffled = random.permutation(len(together)).tolist()
-    found = np.empty(len(labels), dtype=np.int64)
+    assigned = np.empty(len(labels), dtype=np.int64)
     held, sizes = np.zeros((classes, folds), dtype=np.int64), np.zeros(folds, dtype=np.int64)
     for item in sorted(shuffled, key=lambda item: -len(together[item])):
         rows = together[item]
         adds = np.bincount(labels[rows], minlength=classes)
         load = np.round((adds / counts) @ held, 9)
         fold = int(np.lexsort((sizes, load))[0])
-        found[rows] = fold
+        assigned[rows] = fold
         held[:, fold] += adds
         sizes[fold] += len(rows)
-    return found
+    return assigned
 
 
 def _items(n: int, groups: Int64[np.ndarray, " n"] | None) -> list[Int64[np.ndarray, " _"]]:
-    """The rows that are dealt together, in the order of their first rows."""
+    """Return the rows that are assigned together, sorted by their first rows."""
     if groups is None or not n:
         return list(np.arange(n)[:, None])
     numbers = np.where(groups < 0, groups.max() + 1 + np.arange(n), groups)
@@ -64,12 +72,23 @@ def _items(n: int, groups: Int64[np.ndarray, " n"] | None) -> list[Int64[np.ndar
 
 
 def is_held_out(splits: Splits) -> bool:
-    """Whether the validation pictures were taken from the training pictures."""
+    """Return whether the validation pictures were taken from the training pictures.
+
+    Args:
+        splits: The pictures.
+    """
     return splits.valid is not None and splits.valid.origin == splits.train.origin
 
 
 def whole(splits: Splits) -> Images:
-    """The training pictures with those that were held out of them for validation, in the source's order."""
+    """Return the training pictures together with those that were held out of them for validation.
+
+    Args:
+        splits: The pictures.
+
+    Returns:
+        The pictures in the order of the source.
+    """
     train, valid = splits.train, splits.valid
     if valid is None or not is_held_out(splits):
         return train
@@ -84,7 +103,16 @@ def whole(splits: Splits) -> Images:
 
 
 def folds_in(images: Images, folds: int, seed: int) -> list[tuple[Images, Images]]:
-    """For each fold, the pictures to train on and those that are out of it for this model."""
+    """Return the pictures to train on and the pictures to hold out, for each fold.
+
+    Args:
+        images: All pictures.
+        folds: The number of folds.
+        seed: Decides which picture is in which fold.
+
+    Returns:
+        A pair for each fold that has pictures.
+    """
     groups = None if images.groups is None else images.groups[images.rows]
     numbers = folds_of(images.labels, len(images.classes), folds, seed, groups)
     parts = [(np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)) for fold in range(folds)]
@@ -92,16 +120,30 @@ def folds_in(images: Images, folds: int, seed: int) -> list[tuple[Images, Images
 
 
 def in_one_group(images: Images) -> tuple[str, ...]:
-    """The classes of several pictures which are all in one group: no split has some of these on both sides."""
+    """Return the classes that cannot be split, because all their pictures are in one group.
+
+    Args:
+        images: The pictures.
+
+    Returns:
+        The names of these classes; a class with a single picture is not among them.
+    """
     if images.groups is None:
         return ()
     groups = images.groups[images.rows]
     of_class = [(name, groups[images.labels == label]) for label, name in enumerate(images.classes)]
-    return tuple(name for name, of in of_class if len(of) > 1 and of[0] >= 0 and (of == of[0]).all())
+    return tuple(name for name, own in of_class if len(own) > 1 and own[0] >= 0 and (own == own[0]).all())
 
 
 def why_kept_whole(images: Images) -> str:
-    """What groups keep together, in words: classes that are one group, else the share of the largest group."""
+    """Return what groups keep together, in words.
+
+    Args:
+        images: The pictures.
+
+    Returns:
+        The classes that are one group each, or else the size of the largest group.
+    """
     if names := in_one_group(images):
         counts, shown = images.counts, names[:SHOWN]
         each = ", ".join(f"all {pictures(counts[name])} of {text_of(name)}" for name in shown)
@@ -113,16 +155,16 @@ def why_kept_whole(images: Images) -> str:
 
 
 def nothing_held_out(images: Images, message: str, hint: str, settings: Mapping[str, Any] | None = None) -> DataError:
-    """Return the error that no picture could be held out; where groups are the reason, it says that instead.
+    """Return the error to raise if no picture can be held out.
 
     Args:
-        images: The pictures to hold some out of.
-        message: What was wrong, where groups are not the reason.
+        images: The pictures.
+        message: What was wrong, unless groups are the reason.
         hint: What to do.
         settings: The values of the settings that the hint names.
 
     Returns:
-        The error, to be raised.
+        An error that names groups if they are the reason.
     """
     if not in_one_group(images):
         return DataError(message, hint=hint, settings=settings)
@@ -130,7 +172,6 @@ def nothing_held_out(images: Images, message: str, hint: str, settings: Mapping[
     return DataError(message, hint=f"{SMALLER} {hint}", settings=settings)
 
 
-SHOWN = 3  # classes that are named
+SHOWN = 3  # how many classes are named
 
-
-SMALLER = "Let group find smaller groups, or leave it out."
+SMALLER = "Set group so that the groups are smaller, or leave it out."
