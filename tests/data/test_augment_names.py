@@ -113,7 +113,7 @@ def test_what_auto_leaves_out_of_tiny_pictures_is_said() -> None:
     def said(augment: str, classes: tuple[str, ...], shape: tuple[int, int, int]) -> str:
         return "".join(augment_names.in_words(augment, augment_names.settled(augment, classes, shape), classes, shape))
 
-    left_out = "not shifted, since a pixel is more than a 14th of a picture"
+    left_out = "not shifted, because one pixel is more than a 14th of a picture"
     assert left_out in said("auto", ("0", "1"), (1, 8, 8))
     assert left_out in said("auto", ("0", "1"), (3, 8, 8))
     for augment, classes, shape in (

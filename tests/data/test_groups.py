@@ -39,7 +39,7 @@ def test_nothing_can_be_held_out_where_each_class_is_one_group(
     assert done.code == 1
     assert "Groups leave no pictures to hold out: all 12 pictures of cat, all 9 pictures of dog" in done.err
     assert "in one group each, or copies of one another" in done.err
-    assert "Let group find smaller groups, or leave it out." in done.err
+    assert "Set group so that the groups are smaller, or leave it out." in done.err
     assert "too few" not in done.err
 
 

@@ -84,7 +84,7 @@ def test_the_command_saves_a_figure_of_training_pictures(digits: Path, capsys: p
     assert done.out == (
         "auto.png: 6 pictures as they are, and as the first 7 epochs of training see them: rotate+scale\n"
     )
-    assert "augment = auto: rotate+scale; not mirrored, since the classes are characters or numbers" in done.err
+    assert "augment = auto: rotate+scale; not mirrored, because the classes are characters or numbers" in done.err
     typed = ("data", "digits", "--show-augmented", "asked.png", "--augment", "flip", "--json")
     found: dict[str, Any] = json.loads(here(*typed, cwd=digits, capsys=capsys).out)
     assert (found["file"], found["augment"], found["epochs"]) == ("asked.png", "flip", 7)
