@@ -1,12 +1,12 @@
-"""Blocks: the pictures of a store as batches, read from the disk as they are needed, a window ahead in one thread.
+"""Blocks: the pictures of a store as batches, read from the disk as they are needed, one window ahead in a thread.
 
-A shuffled epoch takes the blocks in a random order; so many of them as make up a window of 4 MiB are read together,
-and the window's rows are mixed. Two windows are in memory: one is given out while the other is read. The order is a
-pure function of (seed, epoch), and an epoch can be entered at any batch: what lies before is not read. `prepare` has
-put the rows of the whole set into a random order before, so that each block is a fair sample of all.
+A shuffled epoch takes the blocks in random order. The blocks of a window of 4 MiB are read together, and the rows of
+the window are shuffled. Two windows are in memory: one is used while the other is read. The order is a pure function
+of (seed, epoch), and an epoch can start at any batch without reading what comes before. `prepare` has already put the
+whole set into random order, so that each block is a fair sample of all pictures.
 
-Every block is held against its checksum the first time that it is read by a process, in the thread that reads. That
-thread asks for Python's lock as seldom as it can, since the one that trains holds it: with each call that reads.
+Every block is compared with its checksum the first time that a process reads it, in the reading thread. That thread
+needs Python's lock, which the training thread holds, only once for each call that reads.
 """
 
 from __future__ import annotations
@@ -28,45 +28,70 @@ from ...base import growing_file
 from ...base.seeds import ORDER, seed_of
 from ...errors import DataError
 
-WINDOW = 4 << 20  # bytes; two are in memory
+WINDOW = 4 << 20  # bytes; two windows are in memory
 
-
-Shuffled = tuple[int, int]  # (seed, epoch) that an order is made of; none for the order in the file
+Shuffled = tuple[int, int]  # the (seed, epoch) of an order; None stands for the order in the file
 
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Pictures in a file, one after the other: where they are, and what each block of them must be."""
+    """Pictures in a file, one after the other.
+
+    Args:
+        path: The file.
+        offset: Where the first pixel is, in bytes.
+        shape: Channels, height and width of the pictures.
+        labels: The label of each picture.
+        rows: The pictures in a block; the last block may have fewer.
+        checksums: The CRC-32 of each block.
+        window: The bytes that are read together.
+        checked: The blocks whose checksum was compared in this process.
+    """
 
     path: Path
-    offset: int  # of the first pixel in the file
+    offset: int
     shape: tuple[int, int, int]
     labels: Int64[np.ndarray, " n"]
-    rows: int  # of a block; the last one may have fewer
-    checksums: UInt32[np.ndarray, " blocks"]  # CRC-32
+    rows: int
+    checksums: UInt32[np.ndarray, " blocks"]
     window: int = WINDOW
-    checked: set[int] = field(default_factory=set)  # blocks that were read before
+    checked: set[int] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def order(self, shuffled: Shuffled | None) -> Int64[np.ndarray, " n"]:
-        """The rows in the order in which `batches` gives them."""
+        """Return the rows in the order in which `batches` yields them.
+
+        Args:
+            shuffled: The (seed, epoch) of a random order; None for the order in the file.
+
+        Returns:
+            The rows.
+        """
         if not len(self):
             return np.empty(0, dtype=np.int64)
-        found = []
+        ordered = []
         for window, blocks in enumerate(self._windows(shuffled)):
             rows = np.concatenate([np.arange(*self._range(block)) for block in blocks.tolist()])
-            found.append(rows if shuffled is None else rows[_mixed(shuffled, window, len(rows))])
-        return np.concatenate(found)
+            ordered.append(rows if shuffled is None else rows[_mixed(shuffled, window, len(rows))])
+        return np.concatenate(ordered)
 
     def batches(
         self, size: int, start: int = 0, shuffled: Shuffled | None = None
     ) -> Iterator[tuple[UInt8[np.ndarray, "batch channels height width"], Int64[np.ndarray, " batch"]]]:
-        """Batches of `size` pictures from batch `start` on; the next one overwrites the pixels of the one before.
+        """Yield batches of pictures and labels.
+
+        Args:
+            size: Pictures in a batch; the last batch may be smaller.
+            start: The first batch to yield, from 0.
+            shuffled: The (seed, epoch) of a random order; None for the order in the file.
+
+        Yields:
+            Pixels, which the next batch overwrites, and labels.
 
         Raises:
-            DataError: a block is damaged, or the file has become shorter.
+            DataError: A block is damaged, or the file has become shorter.
         """
         windows = self._windows(shuffled)
         counts = [sum(stop - first for first, stop in map(self._range, blocks.tolist())) for blocks in windows]
@@ -78,11 +103,11 @@ class Blocks:
         values = math.prod(self.shape)
         out = np.empty((min(size, len(self)), values), dtype=np.uint8)
         pixels = [_memory(max(counts), values) for _ in range(min(2, len(windows)))]
-        # Closed with the generator, also by an interrupt: the read under way is waited for, and no other begins.
+        # Both are closed with the generator, also by an interrupt: the current read is awaited, and no other begins.
         with self.path.open("rb", buffering=0) as file, ThreadPoolExecutor(1, "sevensteps-blocks") as thread:
 
             def read_ahead(window: int) -> Future[Int64[np.ndarray, " rows"]]:
-                for block in windows[window].tolist():  # told of all at once, the system reads them at once
+                for block in windows[window].tolist():  # if it is told of all blocks, the system reads them together
                     first, stop = self._range(block)
                     growing_file.will_need(file, self.offset + first * values, (stop - first) * values)
                 return thread.submit(self._read, file, windows[window], pixels[window % 2])
@@ -109,7 +134,14 @@ class Blocks:
                     return
 
     def damaged(self, file: io.FileIO) -> Iterator[tuple[int, bool]]:
-        """Each block's size in bytes, and whether it is not what it must be; in the order of the file."""
+        """Check each block against its checksum.
+
+        Args:
+            file: The open file.
+
+        Yields:
+            For each block, in the order of the file, its size in bytes and whether it is damaged.
+        """
         size = math.prod(self.shape)
         buffer = np.empty(self.rows * size, dtype=np.uint8)
         for block, checksum in enumerate(self.checksums.tolist()):
@@ -121,23 +153,23 @@ class Blocks:
             )
 
     def _windows(self, shuffled: Shuffled | None) -> list[Int64[np.ndarray, " blocks"]]:
-        """The blocks of each window."""
+        """Return the blocks of each window."""
         count = len(self.checksums)
         order = np.arange(count) if shuffled is None else _random(*shuffled).permutation(count)
         at_once = max(1, self.window // (self.rows * math.prod(self.shape)))
         return [order[first : first + at_once] for first in range(0, count, at_once)]
 
     def _range(self, block: int) -> tuple[int, int]:
-        """The first row of a block, and the one after its last."""
+        """Return the first row of a block, and the row after its last."""
         return block * self.rows, min((block + 1) * self.rows, len(self))
 
     def _read(
         self, file: io.FileIO, blocks: Int64[np.ndarray, " blocks"], pixels: UInt8[np.ndarray, "most values"]
     ) -> Int64[np.ndarray, " rows"]:
-        """Fill a window's memory, and give its labels.
+        """Fill a window's memory and return its labels.
 
         Raises:
-            DataError: a block is damaged, or not there.
+            DataError: A block is damaged or missing.
         """
         size, filled, labels = pixels.shape[1], 0, []
         for block in blocks.tolist():
@@ -148,7 +180,7 @@ class Blocks:
                 raise DataError(
                     f"{self.path}: pictures {first:,} to {stop - 1:,} of a split are damaged"
                     f"{'' if whole else ': the file has become shorter'}.",
-                    hint=f"Copy it again, or prepare it again. What else is damaged: sevensteps verify {self.path}",
+                    hint=f"Copy the file or prepare it again. To see all damage: sevensteps verify {self.path}",
                 )
             self.checked.add(block)
             labels.append(self.labels[first:stop])
@@ -157,15 +189,16 @@ class Blocks:
 
 
 def _memory(rows: int, values: int) -> UInt8[np.ndarray, "rows values"]:
-    """Memory for a window, which goes back to the system with it; what Python's allocator is given once it keeps."""
+    """Return memory for a window that is returned to the system afterward; Python's allocator would keep it."""
     flags = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix" else {}
     return np.frombuffer(mmap.mmap(-1, rows * values, **flags), dtype=np.uint8).reshape(rows, values)
 
 
 def _random(*parts: int) -> np.random.Generator:
+    """Return a generator that depends on these numbers alone."""
     return np.random.Generator(np.random.PCG64(seed_of(*parts, ORDER)))
 
 
 def _mixed(shuffled: Shuffled, window: int, count: int) -> Int64[np.ndarray, " count"]:
-    """The rows of a window in the order in which they are given out."""
+    """Return the rows of a window in their random order."""
     return _random(*shuffled, window).permutation(count)

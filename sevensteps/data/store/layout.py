@@ -1,11 +1,11 @@
-"""Layout: what the header of a store says, and where by that everything else is.
+"""Layout: the header of a store, and where everything else in the file is.
 
-The file begins with 8 bytes that say what it is, the length of the header as a little-endian number of 64 bits, and the
-header: canonical JSON with sorted keys. Everything else has its place by the counts in the header, from the next
-multiple of 4096 on: for each split, in the order test, valid, train, its tables (labels and rows of the source as
-64-bit numbers, how often each channel has each of the 256 values, a CRC-32 for each block of pixels), then for each
-split of the source whose pictures have names, these (see `names`), then for each split its pixels, one uint8 picture
-after the other, from a multiple of 4096 on.
+The file begins with 8 bytes that identify it, the length of the header as a little-endian 64-bit integer, and the
+header: canonical JSON with sorted keys. The counts in the header determine the place of everything else. Each part
+begins at a multiple of 4096. First come the tables of each split, in the order test, valid, train: labels and rows of
+the source as 64-bit integers, how often each channel has each of the 256 values, and a CRC-32 for each block of pixels.
+Then come the names of each split of the source whose pictures have names (see `names`), and then the pixels of each
+split, one uint8 picture after the other.
 """
 
 from __future__ import annotations
@@ -29,28 +29,27 @@ FORMAT = 1
 PAGE = 4096
 
 
-BLOCK = 1 << 20  # bytes of pixels under one checksum
+BLOCK = 1 << 20  # bytes of pixels that share a checksum
 
 
-LARGEST_HEADER = 1 << 24  # bytes; a thousand classes with long names have some 50 KB
+LARGEST_HEADER = 1 << 24  # bytes; a thousand classes with long names need about 50 KB
 
-
-SPLITS = ("test", "valid", "train")  # in the order of the file: training, which is put together last, is at its end
+SPLITS = ("test", "valid", "train")  # in the order of the file: training comes last because it is completed last
 
 
 @dataclass(frozen=True)
 class Section:
-    """What the header says of a split."""
+    """The header's entry for a split."""
 
-    origin: str  # the source's split that the pictures are from
-    count: int
-    fingerprint: str  # as `Images.fingerprint`
-    tables: str  # SHA-256
+    origin: str  # the split of the source that the pictures come from
+    count: int  # of pictures
+    fingerprint: str  # as in `Images.fingerprint`
+    tables: str  # SHA-256 of the tables
 
 
 @dataclass(frozen=True)
 class Named:
-    """What the header says of the names that the pictures of a split of the source have."""
+    """The header's entry for the names of one split of the source."""
 
     count: int
     bytes: int
@@ -59,7 +58,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Header:
-    """What a store holds, and what it was made of."""
+    """The header of a store: what it contains, and what it was made from."""
 
     shape: tuple[int, int, int]
     classes: tuple[str, ...]
@@ -67,21 +66,21 @@ class Header:
     hold_out: float
     seed: int
     splits: Mapping[str, Section]
-    fit: Fit | None = None  # as of `Images`; not in the file where there is none
-    names: Mapping[str, Named] = field(default_factory=dict)  # by the source's split; neither
+    fit: Fit | None = None  # as in `Images`; absent from the file if None
+    names: Mapping[str, Named] = field(default_factory=dict)  # by split of the source; absent from the file if empty
 
     @property
     def picture(self) -> int:
-        """Bytes of a picture."""
+        """The size of a picture, in bytes."""
         return math.prod(self.shape)
 
     @property
     def block(self) -> int:
-        """Pictures of a block."""
+        """The number of pictures in a block."""
         return max(1, BLOCK // self.picture)
 
     def to_bytes(self) -> bytes:
-        """The beginning of the file."""
+        """Return the beginning of the file, with the checksum of the header."""
         facts: dict[str, Any] = {**vars(self), "format": FORMAT}
         facts["splits"] = {name: vars(section) for name, section in self.splits.items()}
         if self.fit is None:
@@ -94,7 +93,7 @@ class Header:
         return MAGIC + len(text).to_bytes(8, "little") + text
 
     def places(self) -> Places:
-        """Where everything is."""
+        """Return where everything is in the file."""
         at, tables, names, pixels = _paged(len(self.to_bytes())), {}, {}, {}
         for name, section in self.splits.items():
             blocks = -(-section.count // self.block)
@@ -112,24 +111,33 @@ class Header:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the parts of a store begin: each split's tables with their sizes, names, and pixels; and how long it is."""
+    """Where the parts of a store begin, in bytes from the beginning of the file."""
 
-    tables: Mapping[str, tuple[int, tuple[int, int, int, int]]]
-    names: Mapping[str, tuple[int, int]]
-    pixels: Mapping[str, int]
-    size: int
+    tables: Mapping[str, tuple[int, tuple[int, int, int, int]]]  # by split, with the sizes of the four tables
+    names: Mapping[str, tuple[int, int]]  # by split of the source, with the size
+    pixels: Mapping[str, int]  # by split
+    size: int  # of the file
 
 
 def _canonical(facts: Mapping[str, Any]) -> bytes:
+    """Return JSON that is always the same for the same facts."""
     return json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
 
 
 def _paged(at: int) -> int:
+    """Return the next multiple of the page size."""
     return -(-at // PAGE) * PAGE
 
 
 def parsed(text: bytes) -> Header | None:
-    """The header, if it is one that can be: its own checksum, and every type and range, whoever wrote it."""
+    """Read a header and check its checksum and every type and range, since anyone may have written the file.
+
+    Args:
+        text: The bytes after the length.
+
+    Returns:
+        The header, or None if it is not valid.
+    """
     try:
         facts = json.loads(text)
         claimed = facts.pop("sha256")
@@ -143,7 +151,7 @@ def parsed(text: bytes) -> Header | None:
         return None
     sizes = [*shape, *(section.count for section in splits.values())]
     sizes += [size for named in names.values() for size in (named.count, named.bytes)]
-    words = [*classes, header.source, *(w for s in splits.values() for w in (s.origin, s.fingerprint, s.tables))]
+    words = [*classes, header.source, *(word for s in splits.values() for word in (s.origin, s.fingerprint, s.tables))]
     words += [named.sha256 for named in names.values()]
     if not all(type(size) is int and 0 <= size < 1 << 40 for size in sizes) or len(shape) != 3 or 0 in shape:
         return None

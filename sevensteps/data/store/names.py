@@ -1,7 +1,7 @@
-"""Names: those of many pictures in one block of bytes, each made text when it is asked for.
+"""Names: the names of many pictures in one block of bytes, each decoded on demand.
 
-The block is one offset more than there are names, as little-endian numbers of 64 bits, and then the names in UTF-8, one
-after the other: the name in row i goes from offset i to offset i + 1. So a name may hold whatever text can.
+The block begins with one offset more than there are names, as little-endian 64-bit integers. Then come the names in
+UTF-8, one after the other: the name in row i goes from offset i to offset i + 1. So a name may contain any text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from jaxtyping import UInt8
 
 
 def encoded(names: Sequence[str]) -> bytes:
-    """The block of these names.
+    """Return the block of some names.
+
+    Args:
+        names: The names.
+
+    Returns:
+        The block.
 
     >>> list(Names(np.frombuffer(encoded(["cat/1.png", "a\\nb"]), np.uint8), 2))
     ['cat/1.png', 'a\\nb']
@@ -25,12 +31,21 @@ def encoded(names: Sequence[str]) -> bytes:
 
 
 def offsets_size(count: int) -> int:
-    """Bytes that so many names have before their text."""
+    """Return the number of bytes before the text of this many names.
+
+    Args:
+        count: The number of names.
+    """
     return 8 * (count + 1)
 
 
 class Names(Sequence[str]):
-    """The names in a block, which may be a file that is mapped into memory."""
+    """The names in a block, which may be part of a memory-mapped file.
+
+    Args:
+        block: The block.
+        count: The number of names.
+    """
 
     def __init__(self, block: UInt8[np.ndarray, " bytes"], count: int) -> None:
         self._offsets = block[: offsets_size(count)].view("<i8")

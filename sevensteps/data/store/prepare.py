@@ -1,14 +1,13 @@
 """Prepare: write the pictures of a source into a store, in two passes over the disk and never all in memory.
 
-The store's training pictures are in a random order, so that any block of them is a fair sample, also where the source
-is sorted by class. The shuffle is one for large files: the first pass throws each picture into the bucket that the seed
-gives it, the second puts each bucket into its own order. Buckets lie in the file as they end up, moved back by the size
-of the largest: so the second pass reads a bucket from where no picture of the end's order has been written yet, and
-takes no second file. The other splits are in the order of the source.
+The store's training pictures are in random order, so that any block is a fair sample even if the source is sorted by
+class. The shuffle is one for large files: the first pass puts each picture into a random bucket, and the second pass
+shuffles each bucket. Buckets are in the file in their final order, but moved back by the size of the largest bucket.
+So the second pass reads each bucket from a place that has not been overwritten yet, and needs no second file. The
+other splits keep the order of the source.
 
-Every write goes where the seed says, whatever was written before. What is done is noted beside the file after each
-chunk or bucket, once that has reached the disk; a `prepare` that was broken off goes on from there, and comes to the
-same bytes.
+Where a picture is written depends only on the seed. After each chunk or bucket has reached the disk, a small file
+records the progress. A `prepare` that was interrupted continues from there and produces the same bytes.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from jaxtyping import Int64, UInt8, UInt32
 
 from ...base import files, growing_file
 from ...base.seeds import PREPARE, seed_of
+from ...base.words import counted
 from ...errors import DataError, FileError
 from ..hold_out import held_out
 from ..image_arrays import chosen_labels, value_counts
@@ -36,12 +36,12 @@ from .names import encoded
 from .store import Progress, in_words, remember_checked
 from .streams import Streams
 
-# Bytes of a chunk of the source, and about of a bucket: so many that what a chunk throws into a bucket is some 64 KiB,
-# which disks write well; 12 MB for a set of 2 GB, 80 MB for one of 100 GB. Prepare takes three times as much memory.
+# The bytes of a chunk of the source, which are about those of a bucket. They are chosen so that each chunk adds about
+# 64 KiB to a bucket, which disks write well: 12 MB for a set of 2 GB, 80 MB for one of 100 GB. Prepare needs three
+# times as much memory.
 PIECE, LEAST_AT_ONCE, MOST_AT_ONCE = 1 << 16, 4 << 20, 128 << 20
 
-
-TEST_SHARE = 0.2  # of the training pictures, where a source has none to test with
+TEST_SHARE = 0.2  # the share of the training pictures to test with, if a source has no test pictures
 
 
 _DROPPED = 255  # stands for a picture of a class that was not chosen
@@ -55,22 +55,22 @@ class _Plan:
     """Where every picture of the source goes."""
 
     header: Header  # without its digests
-    labels: dict[str, Int64[np.ndarray, " _"]]  # of each split of the source
-    goes_to: dict[str, UInt8[np.ndarray, " _"]]  # for each picture of a split of the source, a place in SPLITS
-    buckets: UInt32[np.ndarray, " _"]  # for each picture of the source's training split
-    sizes: Int64[np.ndarray, " buckets"]  # pictures of each
+    labels: dict[str, Int64[np.ndarray, " _"]]  # by split of the source
+    goes_to: dict[str, UInt8[np.ndarray, " _"]]  # by split of the source: for each picture an index into SPLITS
+    buckets: UInt32[np.ndarray, " _"]  # the bucket of each picture of the source's training split
+    sizes: Int64[np.ndarray, " buckets"]  # the pictures in each bucket
     chunks: list[tuple[str, int]]  # of the source: the split, and the first picture
     at_once: int  # pictures of a chunk
-    names: dict[str, bytes]  # of each split of the source whose pictures have some: the block of them
+    names: dict[str, bytes]  # by split of the source, if its pictures have names: the block of them
 
     @property
     def gap(self) -> int:
-        """Pictures by which buckets are moved back until they are in their order."""
+        """By how many pictures buckets are moved back until they are shuffled."""
         return int(self.sizes.max())
 
     @property
     def size(self) -> int:
-        """The most bytes that the file has on the way."""
+        """The largest size of the file while it is written, in bytes."""
         return self.header.places().size + self.gap * self.header.picture
 
 
@@ -85,18 +85,31 @@ def prepare(
     progress: Progress = lambda done, total: None,
     at_once: int | None = None,
 ) -> Header:
-    """Write a store of these pictures to `target`, or go on where an earlier call with the same was broken off.
+    """Write a store, or continue where an earlier call with the same arguments was interrupted.
 
-    What a recipe would hold out is held out here, by the same rule: test pictures where the source has none, then the
-    share `hold_out` for validation where it has none of these. `progress` hears how many bytes are worked through.
+    Pictures are held out by the same rule as in a recipe: for testing if the source has no test pictures, and then for
+    validation if it has no validation pictures.
+
+    Args:
+        streams: The pictures.
+        target: The file to write.
+        classes: The classes to use; all if empty.
+        hold_out: The share of the training pictures to hold out for validation.
+        seed: Decides the order, and what is held out.
+        say: Called with a line about what happens.
+        progress: Called with the bytes that are done, and the bytes in all.
+        at_once: The bytes of a chunk; by default they depend on the size of the source.
+
+    Returns:
+        The header of the store.
 
     Raises:
-        DataError: a class that is not there, too few pictures, or a source that is damaged.
-        FileError: `target` is there, the disk has not enough room, or cannot be written.
+        DataError: A class does not exist, there are too few pictures, or the source is damaged.
+        FileError: `target` exists already, the disk has not enough space, or it cannot be written.
     """
     if target.exists():
         raise FileError(
-            f"{target} is there already; nothing was changed.",
+            f"{target} already exists; nothing was changed.",
             hint=f"Train on it, remove it, or choose another file with --out. sevensteps train {target}",
         )
     if at_once is None:
@@ -105,15 +118,15 @@ def prepare(
     needed = plan.size - growing_file.size_under_way(target)
     if needed > (free := files.free_space(target.parent)):
         raise FileError(
-            f"{target} needs {in_words(plan.size)}, and {in_words(free)} are free in {target.parent.absolute()}.",
+            f"{target} needs {in_words(plan.size)}, but only {in_words(free)} are free in {target.parent.absolute()}.",
             hint="Free some space, or write elsewhere with --out.",
         )
     with growing_file.under_way(target) as part:
         journal = _Journal(target, part.number, _digest_of(plan, streams))
         if journal.chunks:
-            say(f"Going on with {target}, where it was broken off.")
+            say(f"Continuing {target}, which was interrupted.")
         else:
-            part.clear()  # of what was begun for something else
+            part.clear()  # it may have been begun with other arguments
         counts = {name: section.count for name, section in plan.header.splits.items()}
         total = streams.size + (sum(counts.values()) + counts["train"]) * plan.header.picture
         work = _Work(streams, plan, part, journal, lambda done: progress(done, total))
@@ -131,7 +144,7 @@ def _planned(streams: Streams, classes: tuple[str, ...], hold_out: float, seed: 
     """Decide where every picture goes: a pure function of the labels, the settings and the seed.
 
     Raises:
-        DataError: a class that is not there, or too few pictures.
+        DataError: A class does not exist, or there are too few pictures.
     """
     chosen = classes or streams.present
     labels = {
@@ -155,14 +168,14 @@ def _planned(streams: Streams, classes: tuple[str, ...], hold_out: float, seed: 
     present = np.bincount(labels["train"][trained_on], minlength=len(chosen)) > 0
     if present.sum() < 2:
         raise DataError(
-            f"{streams.source}: the training pictures are of {int(present.sum())} class, and it takes two.",
-            hint="A classifier needs pictures of two classes or more.",
+            f"{streams.source}: the training pictures have {counted(int(present.sum()), 'class', 'classes')}.",
+            hint="A classifier needs pictures of at least two classes.",
         )
     picture = math.prod(streams.shape)
     rows = max(1, at_once // picture)
     random = np.random.Generator(np.random.PCG64(seed_of(seed, PREPARE)))
-    many = -(-counts["train"] // rows)
-    buckets = random.integers(0, many, len(labels["train"]), dtype=np.uint32)
+    bucket_count = -(-counts["train"] // rows)
+    buckets = random.integers(0, bucket_count, len(labels["train"]), dtype=np.uint32)
     sections = {
         split: Section("train" if split not in labels else split, counts[split], _UNKNOWN, _UNKNOWN)
         for split in SPLITS
@@ -174,7 +187,7 @@ def _planned(streams: Streams, classes: tuple[str, ...], hold_out: float, seed: 
         for split, block in names.items()
     }
     header = Header(streams.shape, chosen, streams.source, float(hold_out), seed, sections, streams.fit, named)
-    sizes = np.bincount(buckets[trained_on], minlength=many)
+    sizes = np.bincount(buckets[trained_on], minlength=bucket_count)
     chunks = [(split, first) for split in streams.splits for first in range(0, len(labels[split]), rows)]
     return _Plan(header, labels, goes_to, buckets, sizes, chunks, rows, names)
 
@@ -188,23 +201,23 @@ def _hold_out(
     share: float,
     seed: int,
 ) -> None:
-    """Send a share of the training pictures elsewhere, as `Images.split` would.
+    """Move a share of the training pictures to another split, as `Images.split` would.
 
     Raises:
-        DataError: there are too few.
+        DataError: There are too few.
     """
     left = np.flatnonzero(goes_to == SPLITS.index("train"))
     held = left[held_out(labels[left], classes, share, seed, None if groups is None else groups[left])]
     if not len(held):
         raise DataError(
-            f"There are too few pictures to hold any out for {split}: one of each class.",
-            hint="Add pictures: four of each class or more.",
+            f"There are too few pictures to hold any out for {split}: one for each class.",
+            hint="Add pictures: at least four for each class.",
         )
     goes_to[held] = SPLITS.index(split)
 
 
 def _digest_of(plan: _Plan, streams: Streams) -> str:
-    """What a `prepare` that goes on must have in common with the one that was broken off."""
+    """Return a digest that is the same only if an interrupted `prepare` can be continued with this plan."""
     digest = hashlib.sha256(plan.header.to_bytes())
     digest.update(repr((streams.files, plan.at_once, list(streams.splits))).encode())
     for labels in plan.labels.values():
@@ -213,30 +226,30 @@ def _digest_of(plan: _Plan, streams: Streams) -> str:
 
 
 class _Journal:
-    """What is done, in a small file beside the one under way."""
+    """The progress, in a small file in the same folder as the unfinished one."""
 
     def __init__(self, target: Path, file: int, plan: str) -> None:
-        self._path, self._of = target.with_name(f".{target.name}.json"), {"plan": plan, "file": file}
+        self._path, self._identity = target.with_name(f".{target.name}.json"), {"plan": plan, "file": file}
         self.chunks = self.buckets = 0
         with contextlib.suppress(OSError, ValueError, RecursionError, TypeError, KeyError):
-            found = json.loads(self._path.read_text("utf-8"))
-            if {**found, **self._of} == found:
-                self.chunks, self.buckets = int(found["chunks"]), int(found["buckets"])
+            saved = json.loads(self._path.read_text("utf-8"))
+            if {**saved, **self._identity} == saved:
+                self.chunks, self.buckets = int(saved["chunks"]), int(saved["buckets"])
 
     def save(self) -> None:
-        """Write it: of two orders of a power cut and this, both are safe."""
-        facts = {**self._of, "chunks": self.chunks, "buckets": self.buckets}
+        """Write the progress. A power cut is safe before and after this."""
+        facts = {**self._identity, "chunks": self.chunks, "buckets": self.buckets}
         files.write(self._path, json.dumps(facts))
 
     def remove(self) -> None:
-        """The file it speaks of is done."""
+        """Remove the small file, because the store is complete."""
         files.remove(self._path)
         files.remove_parts_of(self._path)
 
 
 @dataclass(eq=False)
 class _Work:
-    """The passes: over the source, over the buckets, and over what they made."""
+    """The passes: over the source, over the buckets, and over the result."""
 
     streams: Streams
     plan: _Plan
@@ -247,16 +260,16 @@ class _Work:
 
     @property
     def places(self) -> Places:
-        """Where everything is in the file."""
+        """The place of everything in the file."""
         return self.plan.header.places()
 
     def scatter(self) -> None:
-        """The first pass: each picture of the source goes to its split, and those to train on into their buckets."""
+        """Do the first pass: write each picture to its split, and training pictures into their buckets."""
         plan, journal = self.plan, self.journal
         picture = plan.header.picture
         begins = np.concatenate([[0], np.cumsum(plan.sizes)])[:-1] + plan.gap
         filled = np.zeros(len(plan.sizes), dtype=np.int64)
-        elsewhere = dict.fromkeys(SPLITS, 0)  # pictures that are there
+        written = dict.fromkeys(SPLITS, 0)  # pictures in each split but the training split
         for at, (split, pixels) in enumerate(self._source()):
             first = plan.chunks[at][1]
             rows = slice(first, min(first + plan.at_once, len(plan.labels[split])))
@@ -264,9 +277,9 @@ class _Work:
             for place, name in enumerate(SPLITS[:-1]):
                 here = np.flatnonzero(goes_to == place)
                 if pixels is not None and len(here):
-                    where = self.places.pixels[name] + elsewhere[name] * picture
+                    where = self.places.pixels[name] + written[name] * picture
                     self.part.write(where, np.ascontiguousarray(pixels[here]))
-                elsewhere[name] += len(here)
+                written[name] += len(here)
             if split == "train":
                 here = np.flatnonzero(goes_to == SPLITS.index("train"))
                 buckets = plan.buckets[rows][here]
@@ -287,10 +300,10 @@ class _Work:
             self.tell(self.done)
 
     def _source(self) -> Iterator[tuple[str, Any]]:
-        """The chunks of the source, with their split; None for those that were done by an earlier call."""
+        """Yield the chunks of the source with their split; None instead of chunks that an earlier call has done."""
         done, at = self.journal.chunks, 0
         for split, stream in self.streams.splits.items():
-            firsts = [first for of, first in self.plan.chunks if of == split]
+            firsts = [first for chunk_split, first in self.plan.chunks if chunk_split == split]
             skipped = min(max(done - at, 0), len(firsts))
             yield from ((split, None) for _ in range(skipped))
             at += len(firsts)
@@ -298,7 +311,7 @@ class _Work:
                 yield from ((split, pixels) for pixels in stream.chunks(self.plan.at_once, firsts[skipped]))
 
     def settle(self) -> None:
-        """The second pass: each bucket into its own order, to where it belongs."""
+        """Do the second pass: shuffle each bucket and move it to its final place."""
         plan, journal, picture = self.plan, self.journal, self.plan.header.picture
         at = self.places.pixels["train"]
         begin = 0
@@ -307,7 +320,8 @@ class _Work:
                 pixels = np.empty((count, picture), dtype=np.uint8)
                 self.part.read_into(at + (begin + plan.gap) * picture, pixels)
                 self.part.write(at + begin * picture, pixels[self._order(bucket, count)])
-                # On the disk before it is noted, and noted before the next bucket is written over what this one was.
+                # The bucket must reach the disk before it is recorded, and be recorded before the next one overwrites
+                # its old place.
                 self.part.sync()
                 journal.buckets = bucket + 1
                 journal.save()
@@ -316,12 +330,12 @@ class _Work:
             self.tell(self.done)
 
     def _order(self, bucket: int, count: int) -> Int64[np.ndarray, " count"]:
-        """The order of a bucket's pictures; they come in that of the source."""
+        """Return the random order of a bucket's pictures, which are in the order of the source."""
         seed = seed_of(self.plan.header.seed, bucket, PREPARE)
         return np.random.Generator(np.random.PCG64(seed)).permutation(count)
 
     def sum_up(self) -> Header:
-        """Read what was written once more, and write the tables; the header with all its digests."""
+        """Read all pixels again, write the tables and names, and return the header with all its digests."""
         header = self.plan.header
         sections = {}
         for name, section in header.splits.items():
@@ -349,7 +363,7 @@ class _Work:
         return replace(header, splits=sections)
 
     def _labels_and_rows(self, name: str) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
-        """Of the pictures of a split in the order of the store: their labels, and their places in the source."""
+        """Return the labels of a split's pictures and their rows in the source, in the order of the store."""
         plan, origin = self.plan, self.plan.header.splits[name].origin
         rows = np.flatnonzero(plan.goes_to[origin] == SPLITS.index(name))
         if name == "train":

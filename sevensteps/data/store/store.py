@@ -1,10 +1,8 @@
-"""Store: prepared pictures in one flat file, for sets larger than memory. How it is opened, and how it is checked.
+"""Store: open and check prepared pictures in one flat file, for sets larger than memory.
 
-What is where in the file is said in `layout`.
-
-What can be damaged and how that is found: the header and the size of the file whenever it is opened; the tables
-and names, too, by their SHA-256; the pixels by their CRC-32, once on opening where this very file (its place, size
-and time of change) was not checked on this machine before, and block by block whenever training reads them.
+`layout` describes the file. Damage is found as follows. The header, the size of the file, and the SHA-256 of tables
+and names are checked whenever the file is opened. The CRC-32 of the pixels is checked when a file is opened for the
+first time on this machine (same place, size and time of change), and block by block whenever training reads it.
 """
 
 from __future__ import annotations
@@ -36,15 +34,15 @@ from .names import Names
 _AT_ONCE = 1 << 24  # bytes read at once to check tables and fingerprints
 
 
-Progress = Callable[[int, int], None]  # takes the bytes that are done, and those of all
+Progress = Callable[[int, int], None]  # called with the bytes that are done, and the bytes in all
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StoredImages(Images):
     """A split of a store: `Images` whose arrays are the file itself, read where they are touched.
 
-    A slice of neighboring pictures is a view of the file. What would copy many of them into memory is refused where
-    they do not fit.
+    A slice of neighboring pictures is a view of the file. A copy of pictures that would not fit into memory is
+    refused.
     """
 
     blocks: Blocks = field(kw_only=True, repr=False)
@@ -53,20 +51,26 @@ class StoredImages(Images):
 
     @cached_property
     def fingerprint(self) -> str:
-        """As of the same pictures in memory; it was computed when the store was made, and `verify` does it again."""
+        """The same as for pictures in memory, as it was computed when the store was made; `verify` recomputes it."""
         return self.known_fingerprint
 
     @cached_property
     def sums(self) -> tuple[list[int], list[int]]:
-        """Of each channel, the sum of its values and the sum of their squares; counted when the store was made."""
+        """For each channel, the sum of its values, and of their squares, as counted when the store was made."""
         values = np.arange(256)
         return (self.known_values @ values).tolist(), (self.known_values @ values**2).tolist()
 
     def take(self, rows: Int64[np.ndarray, " m"]) -> Images:
-        """The pictures at these places, in this order: neighbors as a view of the file, others as a copy in memory.
+        """Return the pictures at these places.
+
+        Args:
+            rows: Places in this split, in the order wanted.
+
+        Returns:
+            A view of the file if the places are consecutive, otherwise a copy in memory.
 
         Raises:
-            DataError: the copy would not fit.
+            DataError: The copy would not fit into memory.
         """
         if len(rows) and (np.diff(rows) == 1).all():
             where: Any = slice(int(rows[0]), int(rows[-1]) + 1)
@@ -74,18 +78,24 @@ class StoredImages(Images):
             where, size = rows, len(rows) * math.prod(self.shape)
             if size > memory.available() // 2:
                 raise DataError(
-                    f"{len(rows):,} pictures of {self.blocks.path} are {in_words(size)}, and do not fit into memory.",
-                    hint="Choose classes, and what is held out, when the store is made: sevensteps prepare --help",
+                    f"{len(rows):,} pictures of {self.blocks.path} are {in_words(size)} and do not fit into memory.",
+                    hint="Choose classes and held-out pictures when you make the store: sevensteps prepare --help",
                 )
         rows = self.rows[where]
         labels = self.labels[where]
         return Images(self.pixels[where], labels, self.classes, self.origin, rows, names=self.names, fit=self.fit)
 
     def choose(self, classes: Any) -> Images:
-        """As `Images.choose`; the copy must fit into memory.
+        """Return only the pictures of some classes, as a copy in memory.
+
+        Args:
+            classes: The names; a label becomes the index in this list.
+
+        Returns:
+            The pictures, in their old order.
 
         Raises:
-            DataError: it does not, or no such class.
+            DataError: The copy would not fit into memory, or a class does not exist.
         """
         if len(classes) > 1 and tuple(classes) == self.classes:
             return self
@@ -96,7 +106,11 @@ class StoredImages(Images):
 
 
 def is_store(path: Path) -> bool:
-    """Whether a path is a store, or was one before it was damaged."""
+    """Return whether a path is a store, or was one before it was damaged.
+
+    Args:
+        path: Any path.
+    """
     if not path.is_file():
         return False
     if path.suffix == ".store":
@@ -109,21 +123,28 @@ def is_store(path: Path) -> bool:
 
 
 def open_store(path: Path, say: Callable[[str], None] = lambda line: None) -> Splits:
-    """The splits of a store. Nothing is read into memory; `say` gets a line where all of it is checked first.
+    """Open a store without reading its pictures into memory.
+
+    Args:
+        path: The file.
+        say: Called with a line if all of it is checked first.
+
+    Returns:
+        The splits, as views of the file.
 
     Raises:
-        DataError: no store, of another version, damaged or cut off.
+        DataError: The file is not a store, has another version, is damaged, or is cut off.
     """
     header, status = _header(path)
     with _open(path) as file:
         damage = [check for check in _checked_tables(file, header) if not check.passed]
         if damage:
             raise DataError(f"{path}: {damage[0].name} {damage[0].line}.", hint=_HINT)
-        known = _known(path, header, status)
-        if not known:
-            say(f"Checking {path} once, since it is new here: {in_words(status.st_size)}")
+        was_checked = _was_checked(path, header, status)
+        if not was_checked:
+            say(f"Checking {path}, because it is new on this machine: {in_words(status.st_size)}")
         splits = _splits(path, file, header)
-    if not known:
+    if not was_checked:
         for check in _checked_pixels(path, splits, lambda done, total: None):
             if not check.passed:
                 raise DataError(f"{path}: {check.name} {check.line}.", hint=_HINT)
@@ -132,7 +153,15 @@ def open_store(path: Path, say: Callable[[str], None] = lambda line: None) -> Sp
 
 
 def verify_store(path: Path, progress: Progress = lambda done, total: None) -> list[Check]:
-    """Hold a whole store against its checksums: header, tables and every block of pixels."""
+    """Check a whole store against its checksums: the header, the tables and every block of pixels.
+
+    Args:
+        path: The file.
+        progress: Called with the bytes that are done, and the bytes in all.
+
+    Returns:
+        What was checked, and whether it is intact.
+    """
     try:
         header, _ = _header(path)
     except DataError as error:
@@ -140,26 +169,38 @@ def verify_store(path: Path, progress: Progress = lambda done, total: None) -> l
     checks = [Check("header and size", True, f"{in_words(header.places().size)}, {', '.join(_counts(header))}")]
     with _open(path) as file:
         checks += _checked_tables(file, header)
-        if not all(check.passed for check in checks):  # the checksums of the pixels are among what is damaged
+        if not all(check.passed for check in checks):  # the checksums of the pixels may be damaged too
             return checks
         splits = _splits(path, file, header)
     checks += _checked_pixels(path, splits, progress)
     if all(check.passed for check in checks):
         for name, images in _named(splits):
             same = fingerprint(images.pixels, images.labels, images.classes) == images.fingerprint
-            checks.append(Check(f"fingerprint of {name}", same, "the same" if same else "is another"))
+            checks.append(Check(f"fingerprint of {name}", same, "the same" if same else "differs"))
     return checks
 
 
 def remember_checked(path: Path) -> None:
-    """Note that this very file is whole, so that opening it need not read it all; where that is not possible, it is."""
+    """Record that this file is intact, so that opening it need not read all of it.
+
+    If the record cannot be written, the file is checked again next time.
+
+    Args:
+        path: The store.
+    """
     header, status = _header(path)
     with contextlib.suppress(SevenstepsError):
         files.write(_note(path), json.dumps(_identity(header, status)))
 
 
 def in_words(size: int) -> str:
-    """A number of bytes for a person.
+    """Return a number of bytes in words.
+
+    Args:
+        size: The number.
+
+    Returns:
+        The number in the unit that suits it.
 
     >>> in_words(2_100_000_000)
     '2.1 GB'
@@ -174,16 +215,16 @@ _HINT = "Copy the file again, or prepare it again from its pictures: sevensteps 
 
 
 def _header(path: Path) -> tuple[Header, os.stat_result]:
-    """The header of a store, checked against itself and the size of the file.
+    """Return the header of a store, checked against its checksum and the size of the file.
 
     Raises:
-        DataError: it is none, is damaged, or the file is cut off.
+        DataError: The file is not a store, is damaged, or is cut off.
     """
     try:
         with files.regular(path, 1 << 60) as (file, size):
             status = os.fstat(file.fileno())
             if file.read(len(MAGIC)) != MAGIC:
-                raise DataError(f"{path}: this is no store of pictures, or its beginning is damaged.", hint=_HINT)
+                raise DataError(f"{path}: this is not a store, or its beginning is damaged.", hint=_HINT)
             length = int.from_bytes(file.read(8), "little")
             text = file.read(length) if length <= min(LARGEST_HEADER, size) else b""
     except OSError as error:
@@ -192,20 +233,20 @@ def _header(path: Path) -> tuple[Header, os.stat_result]:
         ) from error
     header = parsed(text)
     if header is None:
-        raise DataError(f"{path}: its header is damaged, or of another version of sevensteps.", hint=_HINT)
+        raise DataError(f"{path}: its header is damaged, or from another version of sevensteps.", hint=_HINT)
     expected = header.places().size
     if size != expected:
         what = "cut off" if size < expected else "too long"
-        raise DataError(f"{path}: it is {what}: {size:,} bytes, and {expected:,} were written.", hint=_HINT)
+        raise DataError(f"{path}: it is {what}: {size:,} bytes, but {expected:,} were written.", hint=_HINT)
     return header, status
 
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[Any]:
-    """The file, unbuffered.
+    """Open a file without a buffer.
 
     Raises:
-        DataError: it cannot be opened.
+        DataError: It cannot be opened or read.
     """
     try:
         with path.open("rb", buffering=0) as file:
@@ -217,10 +258,10 @@ def _open(path: Path) -> Iterator[Any]:
 
 
 def _checked_tables(file: Any, header: Header) -> list[Check]:
-    """Whether each split's labels, rows, counts and checksums, and its names, are what was written."""
+    """Check the tables (labels, rows, counts, checksums) of each split, and all names."""
     checks, places = [], header.places()
     tables = [
-        (f"labels of {name}", at, sum(sizes), header.splits[name].tables, "are damaged, or their checksums")
+        (f"labels of {name}", at, sum(sizes), header.splits[name].tables, "or their checksums are damaged")
         for name, (at, sizes) in places.tables.items()
     ]
     tables += [
@@ -234,12 +275,12 @@ def _checked_tables(file: Any, header: Header) -> list[Check]:
             digest.update(piece)
             left -= len(piece)
         same = digest.hexdigest() == claimed
-        checks.append(Check(what, same, "whole" if same else damaged))
+        checks.append(Check(what, same, "intact" if same else damaged))
     return checks
 
 
 def _checked_pixels(path: Path, splits: Splits, progress: Progress) -> list[Check]:
-    """Whether each block of pixels is what was written."""
+    """Check each block of pixels."""
     named = _named(splits)
     total, done, checks = sum(images.pixels.size for _, images in named), 0, []
     for name, images in named:
@@ -250,16 +291,16 @@ def _checked_pixels(path: Path, splits: Splits, progress: Progress) -> list[Chec
                 done += size
                 progress(done, total)
         first = damaged[0] * images.blocks.rows if damaged else 0
-        many = f"{len(damaged):,} of {len(images.blocks.checksums):,} blocks, the first at picture {first:,}"
-        checks.append(Check(f"pixels of {name}", not damaged, f"are damaged: {many}" if damaged else "whole"))
+        blocks = f"{len(damaged):,} of {len(images.blocks.checksums):,} blocks, the first at picture {first:,}"
+        checks.append(Check(f"pixels of {name}", not damaged, f"are damaged: {blocks}" if damaged else "intact"))
     return checks
 
 
 def _splits(path: Path, file: Any, header: Header) -> Splits:
-    """The splits as views of the file.
+    """Return the splits as views of the file.
 
     Raises:
-        DataError: labels that no class has, or rows that no name has.
+        DataError: A label has no class, or a row has no name.
     """
     places, whole = header.places(), growing_file.mapped(file)
     names = {
@@ -276,8 +317,8 @@ def _splits(path: Path, file: Any, header: Header) -> Splits:
             )
         )
         pixels = np.frombuffer(whole, np.uint8, section.count * header.picture, places.pixels[name])
-        of_source = names.get(section.origin, ())
-        if len(of_source) and not 0 <= int(rows.min(initial=0)) <= int(rows.max(initial=0)) < len(of_source):
+        own_names = names.get(section.origin, ())
+        if len(own_names) and not 0 <= int(rows.min(initial=0)) <= int(rows.max(initial=0)) < len(own_names):
             raise DataError(f"{path}: pictures of {name} have no names.", hint=_HINT)
         images[name] = StoredImages(
             pixels.reshape(section.count, *header.shape),
@@ -285,7 +326,7 @@ def _splits(path: Path, file: Any, header: Header) -> Splits:
             header.classes,
             section.origin,
             rows,
-            names=of_source,
+            names=own_names,
             fit=header.fit,
             blocks=Blocks(path, places.pixels[name], header.shape, labels, header.block, checksums),
             known_fingerprint=section.fingerprint,
@@ -295,21 +336,23 @@ def _splits(path: Path, file: Any, header: Header) -> Splits:
 
 
 def _named(splits: Splits) -> list[tuple[str, StoredImages]]:
+    """Return the splits with their names, in the order of the file."""
     return [(name, images) for name in SPLITS if isinstance(images := getattr(splits, name), StoredImages)]
 
 
 def _counts(header: Header) -> list[str]:
+    """Return the number of pictures of each split in words."""
     return [f"{section.count:,} {name}" for name, section in reversed([*header.splits.items()])]
 
 
 def _identity(header: Header, status: os.stat_result) -> dict[str, Any]:
-    """What tells this very file from another, and from itself after a change."""
+    """Return what tells this file from any other, and from itself after a change."""
     digest = hashlib.sha256(header.to_bytes()).hexdigest()
     return {"header": digest, "size": status.st_size, "changed": status.st_mtime_ns, "file": status.st_ino}
 
 
-def _known(path: Path, header: Header, status: os.stat_result) -> bool:
-    """Whether this very file was checked here before."""
+def _was_checked(path: Path, header: Header, status: os.stat_result) -> bool:
+    """Whether exactly this file was checked on this machine before."""
     try:
         return bool(json.loads(_note(path).read_text("utf-8")) == _identity(header, status))
     except (OSError, ValueError, RecursionError):
@@ -317,5 +360,6 @@ def _known(path: Path, header: Header, status: os.stat_result) -> bool:
 
 
 def _note(path: Path) -> Path:
+    """Return where it is recorded that a store was checked."""
     name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
     return cache_folder() / "stores" / "checked" / f"{name}.json"

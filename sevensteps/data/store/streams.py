@@ -1,6 +1,4 @@
-"""Streams: the pictures of a source as they come, so many at a time, with all labels known before; for sets that are
-never in memory as a whole.
-"""
+"""Streams: the pictures of a source in chunks, with all labels known in advance, for sets larger than memory."""
 
 from __future__ import annotations
 
@@ -19,34 +17,58 @@ Chunk = UInt8[np.ndarray, "chunk channels height width"]
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """The pictures of a split of a source: `chunks(at_once, start)` gives them from number `start` on."""
+    """The pictures of one split of a source.
+
+    Args:
+        labels: The label of each picture.
+        chunks: `chunks(at_once, start)` yields `at_once` pictures at a time, from number `start` on.
+        groups: The group of each picture, -1 for none, as in `Images`; None if there are no groups.
+        names: The name of each picture, if they have names.
+    """
 
     labels: Integer[np.ndarray, " n"]
     chunks: Callable[[int, int], Iterator[Chunk]]
-    groups: Int64[np.ndarray, " n"] | None = None  # as of `Images`
-    names: Sequence[str] = ()  # of each picture, where they have some
+    groups: Int64[np.ndarray, " n"] | None = None
+    names: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Streams:
-    """The splits of a source that goes by."""
+    """The splits of a source that is read in chunks.
+
+    Args:
+        splits: The splits by name.
+        classes: All classes; labels are indices into them.
+        present: The classes that are used unless others are chosen.
+        shape: Channels, height and width of the pictures.
+        source: The name of the source.
+        files: What changes if the files of the source change.
+        fit: How the pictures were brought to this size, as in `Images`.
+    """
 
     splits: Mapping[str, Stream]
-    classes: tuple[str, ...]  # that the labels are places in
-    present: tuple[str, ...]  # those that are used unless others are chosen
+    classes: tuple[str, ...]
+    present: tuple[str, ...]
     shape: tuple[int, int, int]
     source: str
-    files: tuple[Any, ...]  # what tells the source's files from changed ones
-    fit: Fit | None = None  # as of `Images`
+    files: tuple[Any, ...]
+    fit: Fit | None = None
 
     @property
     def size(self) -> int:
-        """Bytes of all pixels."""
+        """The size of all pixels, in bytes."""
         return sum(len(stream.labels) for stream in self.splits.values()) * int(np.prod(self.shape))
 
 
 def of_splits(splits: Splits) -> Streams:
-    """The streams of a set that is in memory, or mapped into it."""
+    """Return the streams of pictures that are in memory, or mapped into it.
+
+    Args:
+        splits: The pictures.
+
+    Returns:
+        One stream for each split.
+    """
     named = {name: images for name in ("train", "test", "valid") if (images := getattr(splits, name)) is not None}
     streams = {
         name: Stream(images.labels, _chunks_of(images), _groups_of(images), images.ids if images.names else ())
@@ -56,10 +78,13 @@ def of_splits(splits: Splits) -> Streams:
 
 
 def _groups_of(images: Images) -> Int64[np.ndarray, " n"] | None:
+    """Return the group of each picture."""
     return None if images.groups is None else images.groups[images.rows]
 
 
 def _chunks_of(images: Images) -> Callable[[int, int], Iterator[Chunk]]:
+    """Return a function that yields the pictures in chunks."""
+
     def chunks(at_once: int, start: int) -> Iterator[Chunk]:
         for first in range(start, len(images), at_once):
             yield images.pixels[first : first + at_once]
