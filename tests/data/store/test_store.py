@@ -521,7 +521,7 @@ def test_a_full_disk_is_said_before_and_what_is_written_is_gone_on_with(tmp_path
     with mounted(tmp_path / "small", 1000) as small:
         with pytest.raises(FileError) as caught:
             prepare(made, small / "x.store", at_once=100_000)
-        assert "needs 2.6 MB, and 1.0 MB are free in" in caught.value.message
+        assert "needs 2.6 MB, and only 1.0 MB are free in" in caught.value.message
         assert not list(small.iterdir())
     with mounted(tmp_path / "other", 4000) as other:
 
