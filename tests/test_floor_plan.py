@@ -111,6 +111,7 @@ WITHOUT_TORCH = [
     "recipes/recipe",
     "recipes/settings",
     "records/audit",
+    "records/calibration",
     "records/comparison",
     "records/events",
     "records/history",

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from ..base import files
 from ..base.words import pictures
 from ..errors import DataError
+from ..records.calibration import Calibration
 from ..records.events import Note
 from ..records.scores import (
     OUT_OF_FOLD,
     Against,
-    Calibration,
     Coverage,
     Metric,
     Score,

@@ -1,6 +1,7 @@
-"""The plain records that travel between the rooms: data, how it is written and read, and no other behavior."""
+"""Plain records that travel between the rooms: data, and how it is written and read."""
 
 from .audit import AuditResult, Copies, Corrected, Outlier, Suspect, ToldApart
+from .calibration import Calibration, ReliabilityBin
 from .comparison import Comparison, Spread
 from .events import Baselines, Batch, Check, Epoch, Event, Finding, Note, Observe, Opening, Portion, Ready
 from .report import Answered, Confused, Mistakes, Prepared, Report, Varied
@@ -9,14 +10,12 @@ from .scores import (
     OUT_OF_FOLD,
     Against,
     Bootstrap,
-    Calibration,
     ClassScores,
     Coverage,
     Imbalance,
     Interval,
     LeftOut,
     Metric,
-    ReliabilityBin,
     Score,
     Scores,
     few_as_json,

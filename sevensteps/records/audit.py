@@ -1,4 +1,4 @@
-"""What an audit of pictures found."""
+"""The results of an audit of pictures."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ class Corrected:
     elsewhere: int = 0  # rows for pictures of classes that were not chosen
 
     def as_json(self) -> dict[str, Any]:
-        """As recipes and `data --json` give it: without the bytes."""
-        made = {"relabeled": self.relabeled, "excluded": self.excluded, "sha256": self.sha256}
-        return made | ({"elsewhere": self.elsewhere} if self.elsewhere else {})
+        """Return the corrections as recipes and `data --json` hold them, without the bytes."""
+        facts = {"relabeled": self.relabeled, "excluded": self.excluded, "sha256": self.sha256}
+        return facts | ({"elsewhere": self.elsewhere} if self.elsewhere else {})
 
     @property
     def in_words(self) -> str:
-        """Such as "3 relabeled, 5 left out; 1 row is of classes that were not chosen"."""
+        """A summary, such as "3 relabeled, 5 left out; 1 row is for classes that were not chosen"."""
         rows = counted(self.elsewhere, "row is", "rows are")
-        more = f"; {rows} of classes that were not chosen" if self.elsewhere else ""
+        more = f"; {rows} for classes that were not chosen" if self.elsewhere else ""
         return f"{self.relabeled:,} relabeled, {self.excluded:,} left out{more}"
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A picture whose label looks wrong to a model that has not learned from it."""
+    """A picture whose label looks wrong to a model that was not trained on it."""
 
     id: str
     label: str
     likely: str  # the class that it looks like
-    score: float  # one less the probability of the label, in [0, 1]
+    score: float  # one minus the probability of the label, in [0, 1]
 
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
-    """A picture that is unlike all others."""
+    """A picture that differs from all others."""
 
     id: str
     label: str
-    score: float | None  # robust standard deviations above what is usual in its class; None of a picture of one color
+    score: float | None  # robust standard deviations above the usual in its class; None for a picture of one color
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,15 @@ class ToldApart:
 
     area: float
     interval: Interval
-    n: int  # pictures of both that it was judged on
+    n: int  # test and training pictures that it was tested on
 
     @property
     def is_told(self) -> bool:
-        """Whether chance does not explain it, and it is enough to matter."""
+        """Whether the difference is more than chance, and large enough to matter."""
         return self.interval.low > 0.5 and self.area >= 0.55
 
     def as_json(self) -> dict[str, Any]:
-        """As `data --json` gives it."""
+        """Return the area as `data --json` prints it."""
         return {"auc": self.area, "low": self.interval.low, "high": self.interval.high, "n": self.n}
 
 
@@ -75,23 +75,23 @@ Copies = tuple[Sequence[str], float]  # ids of pictures that are near-copies, an
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """What was found in pictures before anybody trained on them; of what was not looked for, the reason.
+    """What an audit found in pictures, and why it did not search for the rest.
 
-    Copies are groups of picture ids: `leaks` are in more than one split. Scores of near-copies are in [0.5, 1].
+    Copies are groups of picture ids; `leaks` are copies in more than one split. Scores of near-copies are in [0.5, 1].
     """
 
     shape: tuple[int, int, int]
-    counts: Mapping[str, Mapping[str, int]]  # of each split, of each class
+    counts: Mapping[str, Mapping[str, int]]  # by split, and then by class
     duplicates: Sequence[Sequence[str]]
     leaks: Sequence[Sequence[str]]
     near_duplicates: Sequence[Copies] = ()
     near_leaks: Sequence[Copies] = ()
-    suspects: Sequence[Suspect] = ()  # the likeliest first; see judge/suspects
-    outliers: Sequence[Outlier] = ()  # the most unlike first; see judge/outliers
-    told_apart: ToldApart | None = None  # train from test; None also of a source without test pictures
+    suspects: Sequence[Suspect] = ()  # the most suspicious first; see trust/audit/wrong_labels
+    outliers: Sequence[Outlier] = ()  # the most unusual first; see trust/audit/outliers
+    told_apart: ToldApart | None = None  # train from test; None also for a source without test pictures
     imbalance: Imbalance | None = None  # of the training pictures
-    conflicts: Sequence[Sequence[str]] = ()  # those exact copies that have several labels
-    not_looked_for: Mapping[str, str] = field(default_factory=dict)
+    conflicts: Sequence[Sequence[str]] = ()  # exact copies with different labels
+    not_looked_for: Mapping[str, str] = field(default_factory=dict)  # what was skipped, each with the reason
 
     @property
     def classes(self) -> list[str]:
@@ -100,13 +100,13 @@ class AuditResult:
 
     @property
     def alone(self) -> dict[str, list[str]]:
-        """Classes of which all pictures are in one of several splits, by split."""
+        """By split, the classes whose pictures are all in that one split, if there are several splits."""
         splits = {name: [split for split, counts in self.counts.items() if counts.get(name)] for name in self.classes}
-        found = {split: [name for name, there in splits.items() if there == [split]] for split in self.counts}
-        return {split: names for split, names in found.items() if names} if len(self.counts) > 1 else {}
+        alone = {split: [name for name, present in splits.items() if present == [split]] for split in self.counts}
+        return {split: names for split, names in alone.items() if names} if len(self.counts) > 1 else {}
 
     def as_json(self) -> dict[str, Any]:
-        """The keys that `data --json` promises."""
+        """Return the audit as `data --json` prints it."""
 
         def scored(exact: Sequence[Sequence[str]], near: Sequence[Copies]) -> list[dict[str, Any]]:
             same = [{"pictures": list(ids), "score": 1.0} for ids in exact]
@@ -127,8 +127,8 @@ class AuditResult:
         }
 
     def in_numbers(self) -> dict[str, Any]:
-        """How much of each was found, as `train --json` gives it; None of what was not looked for."""
-        found = {
+        """Return how much of each was found, as `train --json` prints it; None for what was not searched for."""
+        optional = {
             "near-duplicates": {
                 "near_duplicates": len(self.near_duplicates), "near_leaks": len(self.near_leaks),
             },
@@ -136,16 +136,22 @@ class AuditResult:
             "outliers": {"outliers": len(self.outliers)},
         }  # fmt: skip
         numbers: dict[str, Any] = {"duplicates": len(self.duplicates), "leaks": len(self.leaks)}
-        for what, counts in found.items():
+        for what, counts in optional.items():
             numbers |= dict.fromkeys(counts) if what in self.not_looked_for else counts
         return numbers
 
     @classmethod
     def from_json(cls, saved: Any) -> AuditResult:
-        """Read an audit as it was kept, field by field.
+        """Read an audit that was saved field by field.
+
+        Args:
+            saved: What JSON holds.
+
+        Returns:
+            The audit.
 
         Raises:
-            ValueError: it is not an audit.
+            ValueError: `saved` is not an audit.
         """
 
         def near(groups: Any) -> list[Copies]:
@@ -161,12 +167,12 @@ class AuditResult:
                 saved["leaks"],
                 near(saved["near_duplicates"]),
                 near(saved["near_leaks"]),
-                [Suspect(**one) for one in saved["suspects"]],
-                [Outlier(**one) for one in saved["outliers"]],
+                [Suspect(**suspect) for suspect in saved["suspects"]],
+                [Outlier(**outlier) for outlier in saved["outliers"]],
                 apart and ToldApart(float(apart["area"]), Interval(**apart["interval"]), int(apart["n"])),
                 imbalance and Imbalance(**imbalance),
                 saved["conflicts"],
                 saved["not_looked_for"],
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError("it holds no audit") from error
+            raise ValueError("it does not hold an audit") from error

@@ -1,4 +1,4 @@
-"""Two models on the same pictures, and runs that differ in their seed only."""
+"""Comparisons: two models on the same pictures, and runs that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from .scores import Interval
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two models on the same pictures. A difference is the second's accuracy minus the first's, in shares."""
+    """Two models on the same pictures; a difference is the second accuracy minus the first, as a share."""
 
     names: tuple[str, str]
     split: str
     n: int
     correct: tuple[int, int]
-    only_a: int  # pictures that the first alone has right
-    only_b: int
+    only_a: int  # pictures that only the first classifies correctly
+    only_b: int  # pictures that only the second classifies correctly
     difference: float
     interval: Interval  # of the difference
-    p_value: float  # mid-p McNemar
-    adjusted_p_value: float  # by Holm, where more than one pair is compared; else the same
-    comparisons: int  # how many pairs were compared with it, itself included
-    more_pictures: int | None  # how many it would take to tell; None where it is told, or no number would
+    p_value: float  # of McNemar's test, mid-p
+    adjusted_p_value: float  # by Holm if more than one pair is compared, otherwise the same
+    comparisons: int  # the number of pairs that are compared together
+    more_pictures: int | None  # how many more would show which is better; None if that is known, or no number would
     verdict: str
 
     @property
     def is_told(self) -> bool:
-        """Whether one of the two is better, tested at 5 % (for all comparisons that were made with it)."""
+        """Whether one of the two is better, tested at 5 % over all pairs that are compared together."""
         return self.adjusted_p_value < 0.05
 
     def as_json(self) -> dict[str, Any]:
-        """The keys that `compare --json` promises, and more."""
+        """Return the comparison as `compare --json` prints it."""
         return {
             "difference": self.difference,
             "low": self.interval.low,
@@ -55,19 +55,19 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Runs that differ in their seed only: how far seeds differ, and apart from it how far other pictures might."""
+    """Runs that differ only in their seed: the spread over seeds and, separately, the interval over pictures."""
 
     split: str
-    n: int  # pictures that each was judged on
+    n: int  # pictures that each run was tested on
     accuracies: tuple[float, ...]  # of each run
     mean: float
-    deviation: float | None  # standard deviation over seeds, of a sample; None for one run
-    pictures: Interval | None  # of the mean, over other pictures of the same kind; None where runs have their own
-    method: str  # what that interval is from: "wilson" or "bootstrap"; "" without one
+    deviation: float | None  # sample standard deviation over seeds; None for a single run
+    pictures: Interval | None  # of the mean, over other pictures of the same kind; None if runs have different pictures
+    method: str  # of that interval: "wilson" or "bootstrap"; "" without an interval
     line: str  # both in words
 
     def as_json(self) -> dict[str, Any]:
-        """The spread as `train --seeds N --json` gives it."""
+        """Return the spread as `train --seeds N --json` prints it."""
         over = self.pictures and {"low": self.pictures.low, "high": self.pictures.high, "method": self.method}
         return {
             "split": self.split,

@@ -1,4 +1,4 @@
-"""What happens while a command works: the events that observers receive."""
+"""The events that observers receive while a command works."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """One mini-batch has been through steps 2 to 5.
+    """One mini-batch has gone through steps 2 to 5.
 
-    `loss` is a detached scalar tensor; reading it as a number (`float(event.loss)`) is what waits for the device.
+    `loss` is a detached scalar tensor. Only reading it as a number (`float(event.loss)`) waits for the device.
     """
 
-    epoch: int  # the epoch under way, from 1
-    number: int  # this batch within the epoch, from 1
-    total: int | None  # batches in an epoch, where the loader knows
+    epoch: int  # the current epoch, from 1
+    number: int  # the batch within the epoch, from 1
+    total: int | None  # batches in an epoch, if the loader knows
     size: int  # pictures in this batch
     loss: torch.Tensor
     lr: float
@@ -30,10 +30,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One pass over the training pictures is done, and the validation pictures have been looked at."""
+    """One pass over the training pictures is done, and so is its validation."""
 
-    number: int  # from 1, counted over the learner's whole life
-    train_loss: float  # mean over this epoch's pictures, each at the parameters of its own batch
+    number: int  # from 1, counted over all fits of the learner
+    train_loss: float  # mean over this epoch's pictures, each with the parameters of its own batch
     valid_loss: float | None
     metrics: Mapping[str, float]
     lr: float  # of the last step
@@ -42,17 +42,17 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something is wrong with a run: what, since which epoch, and the command that fixes it."""
+    """Something is wrong with a run: what it is, since which epoch, and the command that fixes it."""
 
     code: str
     epoch: int
     message: str
     fix: str
     recovered_at: int | None = None
-    evidence: Mapping[str, Any] | None = field(default=None, hash=False)  # the numbers, as they last were; plain data
+    evidence: Mapping[str, Any] | None = field(default=None, hash=False)  # the latest numbers, as plain data
 
     def as_json(self) -> dict[str, Any]:
-        """The keys that `train --json` promises."""
+        """Return the finding as `train --json` prints it."""
         return {
             "code": self.code,
             "epoch": self.epoch,
@@ -64,27 +64,33 @@ class Finding:
 
     @classmethod
     def from_json(cls, saved: Any) -> Finding:
-        """Read a finding as `as_json` wrote it.
+        """Read a finding that `as_json` wrote.
+
+        Args:
+            saved: What JSON holds.
+
+        Returns:
+            The finding.
 
         Raises:
-            ValueError: it is not a finding.
+            ValueError: `saved` is not a finding.
         """
         kinds = {"code": str, "epoch": int, "message": str, "fix": str, "recovered_at": (int, type(None))}
         if not isinstance(saved, Mapping) or not all(isinstance(saved.get(name), kinds[name]) for name in kinds):  # type: ignore[arg-type]
-            raise ValueError("it holds a finding that is none")
-        return cls(**{known.name: saved.get(known.name) for known in fields(cls)})  # type: ignore[arg-type]
+            raise ValueError("it does not hold a valid finding")
+        return cls(**{own.name: saved.get(own.name) for own in fields(cls)})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A line for a person about something that takes long."""
+    """A line for the user about something that takes long."""
 
     line: str
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Whether one thing of a run or model is as it must be, and what was seen."""
+    """One check of a run, a model or a store: whether it passed, and what was seen."""
 
     name: str
     passed: bool
@@ -93,12 +99,12 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a run begins with: how many pictures each split has of each class, and the recipe's name."""
+    """The start of a run: the number of pictures of each split and class, and the name of the recipe."""
 
     source: str
     recipe: str
     counts: Mapping[str, Mapping[str, int]]
-    origins: Mapping[str, str]  # the source's own split that each was taken from
+    origins: Mapping[str, str]  # for each split, the split of the source that it was taken from
     shape: tuple[int, int, int]
     epochs: int
     imbalance: Imbalance | None = None
@@ -106,25 +112,25 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Baselines:
-    """What the result will have to beat."""
+    """The scores that the result should beat."""
 
     scores: Mapping[str, Score]
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model stands at its start, or where it was left: the seven steps of the batch that comes next."""
+    """The model is ready to train, at its start or where it stopped: the seven steps of the next batch."""
 
     xray: XRay
     epochs: int
     batches_per_epoch: int
     batches_done: int = 0
-    stopped: bool = False  # nothing is left to train
+    stopped: bool = False  # whether training is finished
 
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """How far something that takes long is: so many bytes of so many."""
+    """The progress of something that takes long, in bytes."""
 
     done: int
     total: int

@@ -1,4 +1,4 @@
-"""A run's history as arrays, in which a checkpoint keeps it, and back."""
+"""Convert a run's history to arrays, as a checkpoint holds it, and back."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ import numpy as np
 
 from .events import Epoch
 
-_FIGURES = ("train_loss", "valid_loss", "lr")  # of each epoch, before its metrics
+_FIGURES = ("train_loss", "valid_loss", "lr")  # the first columns; metrics follow
 
 
 def to_arrays(history: Sequence[Epoch]) -> dict[str, np.ndarray]:
-    """A row an epoch: its losses, rate and metrics, and beside it which of these there are. Seconds are no part of it.
+    """Return a history as two arrays, with one row for each epoch. Seconds are not included.
 
-    Names begin with `history.`, where a model's file allows figures that are not finite.
+    Args:
+        history: The epochs, from the first on.
+
+    Returns:
+        "history.figures" with losses, learning rate and metrics, and "history.present", which says which of them
+        exist. Model files allow values that are not finite only in names that begin with "history.".
     """
     metrics = metric_names(history)
     rows = [[epoch.train_loss, epoch.valid_loss, epoch.lr, *map(epoch.metrics.get, metrics)] for epoch in history]
@@ -29,10 +34,17 @@ def to_arrays(history: Sequence[Epoch]) -> dict[str, np.ndarray]:
 
 
 def from_arrays(arrays: Mapping[str, Any], metrics: Sequence[str]) -> list[Epoch]:
-    """The epochs that `to_arrays` made these of (arrays or tensors); `metrics` names the further columns.
+    """Return the epochs from the arrays of `to_arrays`.
+
+    Args:
+        arrays: The two arrays, or tensors.
+        metrics: The names of the metrics, in the order of the columns.
+
+    Returns:
+        The epochs, with 0 seconds each.
 
     Raises:
-        ValueError, KeyError, TypeError: they do not go together.
+        ValueError, KeyError, TypeError: The arrays and the names do not fit together.
     """
     if not isinstance(metrics, list) or not all(isinstance(name, str) for name in metrics):
         raise ValueError(f"metrics are {metrics!r:.80}")
@@ -40,12 +52,16 @@ def from_arrays(arrays: Mapping[str, Any], metrics: Sequence[str]) -> list[Epoch
     history = []
     rows = zip(arrays["history.figures"].tolist(), arrays["history.present"].tolist(), strict=True)
     for number, (row, present) in enumerate(rows, 1):
-        of = {name: float(figure) for name, figure, there in zip(names, row, present, strict=True) if there}
-        train_loss, valid_loss, lr = of.pop("train_loss"), of.pop("valid_loss", None), of.pop("lr")
-        history.append(Epoch(number, train_loss, valid_loss, of, lr))
+        figures = {name: float(figure) for name, figure, exists in zip(names, row, present, strict=True) if exists}
+        train_loss, valid_loss, lr = figures.pop("train_loss"), figures.pop("valid_loss", None), figures.pop("lr")
+        history.append(Epoch(number, train_loss, valid_loss, figures, lr))
     return history
 
 
 def metric_names(history: Sequence[Epoch]) -> list[str]:
-    """Every metric that some epoch has, in the order in which they came up."""
+    """Return the names of all metrics, in the order of their first epoch.
+
+    Args:
+        history: The epochs.
+    """
     return list(dict.fromkeys(name for epoch in history for name in epoch.metrics))

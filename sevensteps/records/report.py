@@ -1,4 +1,4 @@
-"""Everything that a report shows."""
+"""The contents of a report, and of two other results."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .audit import AuditResult
+from .calibration import Calibration
 from .events import Epoch, Finding
-from .scores import Calibration, Coverage, Interval, Score, Scores
+from .scores import Coverage, Interval, Score, Scores
 from .steps import Chain, XRay
 
 if TYPE_CHECKING:
@@ -17,53 +18,53 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answered:
-    """One picture with its label and what the model said of it."""
+    """One picture with its label and the model's answer."""
 
     id: str
     label: str
     answer: str
     probability: float  # of the answer
-    pixels: np.ndarray | None  # uint8 (c, h, w); None where the pictures cannot be had any more
+    pixels: np.ndarray | None  # uint8 (c, h, w); None if the picture is no longer available
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Confused:
-    """How many pictures of one class were taken for another, and some of them, the surest first."""
+    """How many pictures of one class were classified as another, and some of them, the most confident first."""
 
     label: str
     answer: str
     count: int
     n: int  # pictures of the class
-    interval: Interval  # of their share
+    interval: Interval  # of the share that was confused
     pictures: Sequence[Answered]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mistakes:
-    """What the model gets wrong in one split."""
+    """The pictures of one split that the model gets wrong."""
 
     split: str
     n: int
     wrong: int
     pairs: Sequence[Confused]  # the most frequent first
-    pairs_in_all: int
+    pairs_in_all: int  # with those that are not listed
     surest: Sequence[Answered]  # the wrong answers with the highest probability
-    without_pictures: str = ""  # why none are shown
+    without_pictures: str = ""  # why no pictures are shown
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """Everything that the report of a run shows. What is None was not measured, and `missing` says why, by name."""
+    """Everything that the report of a run shows. None stands for what was not measured; `missing` says why."""
 
     run: str
     verdict: str  # one sentence
-    doubts: Sequence[str]  # what speaks against relying on it
-    following: Sequence[tuple[str, str]]  # what to do next, and the command for it ("" where there is none)
+    doubts: Sequence[str]  # reasons not to rely on the result
+    following: Sequence[tuple[str, str]]  # what to do next, and the command for it ("" if there is none)
     classes: Sequence[str]
     scores: Mapping[str, Score]  # by split
     baselines: Mapping[str, Score]
     history: Sequence[Epoch]
-    validated_on: str  # "validation", or "test" where the test pictures were looked at after each epoch
+    validated_on: str  # "validation", or "test" if the test pictures were used after each epoch
     kept_epoch: int
     stopped_because: str
     mistakes: Mistakes | None
@@ -72,36 +73,36 @@ class Report:
     coverage: Coverage | None
     audit: AuditResult | None
     source: str
-    origins: Mapping[str, str]  # the source's own split that each split was taken from
-    looked_at: Mapping[str, np.ndarray]  # pixels of the pictures that the audit names first, by id
+    origins: Mapping[str, str]  # for each split, the split of the source that it was taken from
+    looked_at: Mapping[str, np.ndarray]  # the pixels, by id, of the first pictures that the audit names
     findings: Sequence[Finding]
-    xray: XRay | None  # with NumPy's arrays
+    xray: XRay | None  # with NumPy arrays
     chain: Chain | None
-    place: str  # the batch that they are of, in words
+    place: str  # the batch that xray and chain come from, in words
     recipe: str  # the text of recipe.toml
-    recorded: Mapping[str, str]  # what it was made with
-    digests: Mapping[str, str]  # of the run's files
+    recorded: Mapping[str, str]  # versions, hardware and the like
+    digests: Mapping[str, str]  # SHA-256 of the run's files
     repeat: str  # the command that trains it again
-    missing: Mapping[str, str]
+    missing: Mapping[str, str]  # by field, why it was not measured
 
 
 @dataclass(frozen=True, slots=True)
 class Varied:
-    """A figure of pictures as training sees them: its file, what varies them, which they are, and how many epochs."""
+    """A figure of pictures as training sees them."""
 
     file: str
-    augment: str
-    pictures: tuple[str, ...]
+    augment: str  # how they are varied
+    pictures: tuple[str, ...]  # their ids
     epochs: int
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A store that was made: its file, its size, and how many pictures of each split it has."""
+    """A store that was prepared."""
 
-    store: str
-    bytes: int
-    counts: Mapping[str, int]
+    store: str  # the path of the file
+    bytes: int  # its size
+    counts: Mapping[str, int]  # pictures in each split
 
     def as_json(self) -> dict[str, Any]:
         """Return what `prepare --json` prints."""

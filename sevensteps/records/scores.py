@@ -1,4 +1,4 @@
-"""Figures with their uncertainty."""
+"""Figures together with their uncertainty."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-OUT_OF_FOLD = "out-of-fold"  # the split of pictures that are each answered by a model that was trained without them
+OUT_OF_FOLD = "out-of-fold"  # the "split" in which each picture is classified by a model that was trained without it
 
 
-REFUSALS = ("not sure", "none of these")  # what a model says that does not answer
+REFUSALS = ("not sure", "none of these")  # what a model says instead of a class
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +26,14 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How many of `n` pictures of a split are classified correctly, with the interval of that share."""
+    """How many of the `n` pictures of a split are classified correctly, with the interval of that share."""
 
     split: str
     correct: int
     n: int
     interval: Interval
-    note: str = ""  # what must be known of how it came about
-    balanced: Metric | None = None  # the mean of the classes' recalls, where it was computed
+    note: str = ""  # what one must know about how it was measured
+    balanced: Metric | None = None  # the mean recall of the classes, if it was computed
 
     @property
     def accuracy(self) -> float:
@@ -41,33 +41,40 @@ class Score:
         return self.correct / self.n
 
     def as_json(self) -> dict[str, Any]:
-        """The keys that `train --json` and `judge --json` promise, and more."""
+        """Return the score as `train --json` and `judge --json` print it."""
         low, high = self.interval.low, self.interval.high
-        found = {"accuracy": self.accuracy, "low": low, "high": high, "n": self.n, "correct": self.correct}
+        facts = {"accuracy": self.accuracy, "low": low, "high": high, "n": self.n, "correct": self.correct}
         balanced = {"balanced_accuracy": self.balanced.as_json()} if self.balanced else {}
-        return {**found, "split": self.split, **balanced, **({"note": self.note} if self.note else {})}
+        return {**facts, "split": self.split, **balanced, **({"note": self.note} if self.note else {})}
 
     @classmethod
     def from_json(cls, saved: Any, split: str) -> Score:
-        """Read a score as `as_json` wrote it; `split` is its split unless it names another.
+        """Read a score that `as_json` wrote.
+
+        Args:
+            saved: What JSON holds.
+            split: The split, if `saved` does not name one.
+
+        Returns:
+            The score, without its balanced accuracy.
 
         Raises:
-            ValueError: it is not a score.
+            ValueError: `saved` is not a score.
         """
         try:
             interval = Interval(float(saved["low"]), float(saved["high"]))
             correct, n = int(saved["correct"]), int(saved["n"])
             score = cls(str(saved.get("split") or split), correct, n, interval, str(saved.get("note") or ""))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError("it holds no scores") from error
+            raise ValueError("it does not hold a score") from error
         if score.n < 1:
-            raise ValueError("a score of no pictures")
+            raise ValueError("its score is about no pictures")
         return score
 
 
 @dataclass(frozen=True, slots=True)
 class Imbalance:
-    """The class with the most training pictures and the one with the fewest, which are far apart."""
+    """The classes with the most and the fewest training pictures, if these numbers differ much."""
 
     largest: str
     most: int
@@ -76,44 +83,50 @@ class Imbalance:
 
     @property
     def ratio(self) -> float:
-        """How many times as many pictures the largest class has."""
+        """The ratio of the largest class to the smallest."""
         return self.most / self.fewest
 
     def as_json(self) -> dict[str, Any]:
-        """The imbalance as `train --json` gives it."""
-        found = {"largest": self.largest, "most": self.most, "smallest": self.smallest, "fewest": self.fewest}
-        return {**found, "ratio": self.ratio}
+        """Return the imbalance as `train --json` prints it."""
+        facts = {"largest": self.largest, "most": self.most, "smallest": self.smallest, "fewest": self.fewest}
+        return {**facts, "ratio": self.ratio}
 
     @classmethod
     def from_json(cls, saved: Any) -> Imbalance | None:
-        """Read an imbalance as `as_json` wrote it; None where there is none.
+        """Read an imbalance that `as_json` wrote.
+
+        Args:
+            saved: What JSON holds.
+
+        Returns:
+            The imbalance, or None if there is none.
 
         Raises:
-            ValueError: it is not an imbalance.
+            ValueError: `saved` is not an imbalance.
         """
         if not saved:
             return None
         try:
             return cls(str(saved["largest"]), int(saved["most"]), str(saved["smallest"]), int(saved["fewest"]))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError("it holds no imbalance") from error
+            raise ValueError("it does not hold an imbalance") from error
 
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """What resampling says of a statistic; without an interval, or without a value, `reason` says why."""
+    """A statistic with its bootstrap interval; if the value or the interval is missing, `reason` says why."""
 
     value: float | None
     interval: Interval | None
-    n: int  # rows
-    resamples: int  # that have a value, from which the interval is
+    n: int  # rows that are resampled
+    resamples: int  # resamples with a value, which give the interval
     excluded: int  # resamples in which the statistic has no value
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure of a split with its 95 % interval; where one of them is missing, `note` says why."""
+    """One figure of a split with its 95 % interval; if either is missing, `note` says why."""
 
     name: str
     value: float | None
@@ -121,35 +134,35 @@ class Metric:
     high: float | None
     n: int  # pictures that it is a share or a mean of
     split: str
-    method: str  # what the interval is from: "wilson", "clopper-pearson", "newcombe", "bootstrap"; "" without
+    method: str  # of the interval: "wilson", "clopper-pearson", "newcombe" or "bootstrap"; "" without an interval
     note: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The figure as `judge --json` gives it."""
-        found = {"value": self.value, "low": self.low, "high": self.high}
-        return {**found, "n": self.n, "split": self.split, "method": self.method, "note": self.note}
+        """Return the figure as `judge --json` prints it."""
+        facts = {"value": self.value, "low": self.low, "high": self.high}
+        return {**facts, "n": self.n, "split": self.split, "method": self.method, "note": self.note}
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
-    """How one class fares: of its pictures, how many are found; of the answers that name it, how many are right."""
+    """The scores of one class: recall, precision and F1."""
 
     name: str
     n: int  # pictures of the class
-    answers: int  # pictures for which it was the answer
+    answers: int  # pictures that were classified as this class
     recall: Metric
     precision: Metric
     f1: Metric
 
     def as_json(self) -> dict[str, Any]:
-        """The class as `judge --json` gives it."""
+        """Return the class as `judge --json` prints it."""
         figures = {metric.name: metric.as_json() for metric in (self.recall, self.precision, self.f1)}
         return {"class": self.name, "n": self.n, "answers": self.answers, **figures}
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Every figure of one split, from its table of predictions."""
+    """Every figure of one split, computed from its table of predictions."""
 
     split: str
     n: int
@@ -157,16 +170,16 @@ class Scores:
     absent: tuple[str, ...]  # classes without pictures in this split
     metrics: Mapping[str, Metric]  # accuracy, balanced_accuracy, top_2 ..., roc_auc, log_loss, brier
     per_class: tuple[ClassScores, ...]  # one for each of `classes`, in their order
-    confusion: tuple[tuple[int, ...], ...]  # a row for each label, a column for each answer
+    confusion: tuple[tuple[int, ...], ...]  # a row for each label, a column for each predicted class
     resamples: int
     seed: int
 
     def __getitem__(self, name: str) -> Metric:
-        """The figure of a name."""
+        """Return the figure with this name."""
         return self.metrics[name]
 
     def as_json(self) -> dict[str, Any]:
-        """The figures as `judge --json` gives them."""
+        """Return the figures as `judge --json` prints them."""
         return {
             "split": self.split,
             "n": self.n,
@@ -182,7 +195,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Against:
-    """A result against the best baseline on the same pictures: the difference of their accuracies, in shares."""
+    """A result compared with the best baseline on the same pictures: the difference in accuracy, as a share."""
 
     baseline: str
     difference: float
@@ -191,16 +204,22 @@ class Against:
     split: str
 
     def as_json(self) -> dict[str, Any]:
-        """The difference as `train --json` and `judge --json` give it."""
-        found = {"baseline": self.baseline, "difference": self.difference, "n": self.n, "split": self.split}
-        return {**found, "low": self.interval.low, "high": self.interval.high}
+        """Return the difference as `train --json` and `judge --json` print it."""
+        facts = {"baseline": self.baseline, "difference": self.difference, "n": self.n, "split": self.split}
+        return {**facts, "low": self.interval.low, "high": self.interval.high}
 
     @classmethod
     def from_json(cls, saved: Any) -> Against | None:
-        """Read a difference from a baseline as `as_json` wrote it; None where there was no baseline.
+        """Read a difference that `as_json` wrote.
+
+        Args:
+            saved: What JSON holds.
+
+        Returns:
+            The difference, or None if there was no baseline.
 
         Raises:
-            ValueError: it is not such a difference.
+            ValueError: `saved` is not such a difference.
         """
         if not saved:
             return None
@@ -209,96 +228,59 @@ class Against:
             baseline, split = str(saved["baseline"]), str(saved.get("split") or "")
             return cls(baseline, float(saved["difference"]), interval, int(saved["n"]), split)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError("it holds no difference from a baseline") from error
-
-
-@dataclass(frozen=True, slots=True)
-class ReliabilityBin:
-    """The pictures of which the model is about equally confident, and how often it is right."""
-
-    low: float  # the confidences are above this
-    high: float  # and at most this
-    n: int
-    correct: int
-    confidence: float  # their mean
-    interval: Interval  # of the accuracy
-
-    @property
-    def accuracy(self) -> float:
-        """The share of correct answers, which should be the confidence."""
-        return self.correct / self.n
-
-    def as_json(self) -> dict[str, float | int]:
-        """The bin as `judge --json` gives it; `low` and `high` are of the accuracy's interval."""
-        low, high = self.interval.low, self.interval.high
-        found = {"above": self.low, "up_to": self.high, "confidence": self.confidence, "accuracy": self.accuracy}
-        return {**found, "low": low, "high": high, "n": self.n, "correct": self.correct}
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """How well the probabilities of a split's pictures hold, after the temperature."""
-
-    split: str
-    n: int
-    temperature: float  # 1 where none was fitted
-    error: Bootstrap  # the expected calibration error
-    bins: tuple[ReliabilityBin, ...]  # that have pictures, the least confident first
-
-    def as_json(self) -> dict[str, Any]:
-        """The calibration as `judge --json` gives it."""
-        interval = self.error.interval
-        return {
-            "split": self.split,
-            "n": self.n,
-            "temperature": self.temperature,
-            "error": self.error.value,
-            "low": interval.low if interval else None,
-            "high": interval.high if interval else None,
-            "bins": [one.as_json() for one in self.bins],
-        }
+            raise ValueError("it does not hold a difference from a baseline") from error
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """How many of some made-up pictures, which are none of the classes, a model does not answer."""
+    """How many artificial pictures, which belong to no class, a model refuses to classify."""
 
-    pictures: str  # what they are
-    left_out: int
+    pictures: str  # what they show
+    left_out: int  # how many are refused
     n: int
-    interval: Interval  # of the share that is left out
+    interval: Interval  # of the share that is refused
 
     @property
     def share(self) -> float:
-        """The share that is not answered."""
+        """The share that is refused."""
         return self.left_out / self.n
 
     def as_json(self) -> dict[str, Any]:
-        """The share as `judge --json` gives it."""
+        """Return the share as `judge --json` prints it."""
         low, high = self.interval.low, self.interval.high
-        found = {"pictures": self.pictures, "left_out": self.left_out, "n": self.n}
-        return {**found, "share": self.share, "low": low, "high": high}
+        facts = {"pictures": self.pictures, "left_out": self.left_out, "n": self.n}
+        return {**facts, "share": self.share, "low": low, "high": high}
 
     @classmethod
     def from_json(cls, saved: Any) -> LeftOut:
-        """Read what `as_json` wrote; a part of `Coverage.from_json`."""
+        """Read what `as_json` wrote.
+
+        Args:
+            saved: What JSON holds.
+
+        Returns:
+            The record.
+
+        Raises:
+            KeyError, TypeError, ValueError: `saved` is something else; `Coverage.from_json` handles it.
+        """
         interval = Interval(float(saved["low"]), float(saved["high"]))
         return cls(str(saved["pictures"]), int(saved["left_out"]), int(saved["n"]), interval)
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many pictures of a split a model answers that may abstain, and how many of these correctly."""
+    """How many pictures of a split a model answers if it may abstain, and how many of these answers are right."""
 
     split: str
     n: int
-    stated: float  # the share to be answered for which its limits were chosen
+    stated: float  # the share that should be answered, for which the limits were chosen
     answered: int
     interval: Interval  # of the share that is answered
-    not_sure: int  # left out since the confidence is too low
-    none_of_these: int  # left out since the picture is too far from those of training
-    score: Score | None  # of those that are answered; None where there are none
-    foreign: tuple[LeftOut, ...] = ()  # what becomes of pictures that are none of the classes
+    not_sure: int  # refused because the confidence is too low
+    none_of_these: int  # refused because the picture is too far from those of training
+    score: Score | None  # on the answered pictures; None if there are none
+    foreign: tuple[LeftOut, ...] = ()  # what happens to pictures that belong to no class
     never_says: tuple[str, ...] = ()  # "not sure", "none of these": those that too few validation pictures switch off
 
     @property
@@ -315,7 +297,7 @@ class Coverage:
         return math.ceil(2 / max(1 - self.stated, 1e-9) - 1 - 1e-6)
 
     def as_json(self) -> dict[str, Any]:
-        """The coverage as `judge --json` gives it."""
+        """Return the coverage as `judge --json` prints it."""
         return {
             "split": self.split,
             "stated": self.stated,
@@ -327,16 +309,22 @@ class Coverage:
             "not_sure": self.not_sure,
             "none_of_these": self.none_of_these,
             "of_answered": self.score and self.score.as_json(),
-            "foreign": [of_one.as_json() for of_one in self.foreign],
+            "foreign": [refused.as_json() for refused in self.foreign],
             "never_says": list(self.never_says),
         }
 
     @classmethod
     def from_json(cls, saved: Any) -> Coverage | None:
-        """Read a coverage as `as_json` wrote it; None for a model that answers every picture.
+        """Read a coverage that `as_json` wrote.
+
+        Args:
+            saved: What JSON holds.
+
+        Returns:
+            The coverage, or None for a model that answers every picture.
 
         Raises:
-            ValueError: it is not a coverage.
+            ValueError: `saved` is not a coverage.
         """
         if not saved:
             return None
@@ -349,19 +337,33 @@ class Coverage:
             never_says = tuple(map(str, saved.get("never_says") or ()))
             return cls(str(saved["split"]), n, stated, answered, interval, *left_out, score, foreign, never_says)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError("it holds no coverage") from error
+            raise ValueError("it does not hold a coverage") from error
 
 
-FEW = 200  # pictures of a class to train on, below which that there are so few says more than any setting
+FEW = 200  # below this many training pictures of a class, their number matters more than any setting
 
 
 def few_in_words(fewest: int) -> str:
-    """What so few training pictures of a class mean for the result."""
+    """Return what few training pictures of a class mean for the result.
+
+    Args:
+        fewest: The number of training pictures of the smallest class.
+
+    Returns:
+        A clause in words.
+    """
     return f"a class has {fewest:,} to train on: below {FEW} the interval is wide, and {_HELPS}"
 
 
 def few_as_json(fewest: int | None) -> dict[str, Any] | None:
-    """The same for programs; None where no class has few."""
+    """Return the same for programs.
+
+    Args:
+        fewest: The number of training pictures of the smallest class; None if it has enough.
+
+    Returns:
+        Facts for JSON, or None.
+    """
     return None if fewest is None else {"fewest": fewest, "below": FEW, "advice": _HELPS}
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """One of the seven steps as it went for one batch: its name, a line in words, and its numbers."""
+    """One of the seven steps for one batch: its name, a line in words, and its numbers."""
 
     number: int
     name: str
@@ -30,7 +30,7 @@ class XRay:
     steps: tuple[StepView, ...]
 
     def __getitem__(self, number: int) -> StepView:
-        """The step by its number, from 1."""
+        """Return the step with this number, from 1."""
         return self.steps[number - 1]
 
     def __str__(self) -> str:
@@ -41,41 +41,50 @@ class XRay:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chain:
-    """One picture of a batch all the way: pixels, score, probability, loss, slope, gradient. Arrays are NumPy's.
+    """One picture of a batch through all steps, from its pixels to its gradient. All arrays are NumPy arrays.
 
-    `slopes` says for each score what the loss of this picture would change by for one more of it; `gradients` are
-    those of this picture's own loss, of which the batch's are the mean.
+    The batch's gradient is the mean of such gradients over its pictures.
     """
 
-    number: int  # its place in the batch, from 1
+    number: int  # the place in the batch, from 1
     size: int  # of the batch
     classes: tuple[str, ...]
-    label: int | float | np.ndarray  # its class, or its shares of the classes; a number for a model that fits numbers
-    pixels: np.ndarray  # (c, h, w), or (pixels,) where pictures are flat
-    layers: Sequence[tuple[str, np.ndarray]]  # what each layer makes of it, the first first
-    contributions: np.ndarray | None  # (scores, *pixels): weight times pixel, of a linear model, which add up to ...
-    bias: np.ndarray | None  # ... the score less this
+    label: int | float | np.ndarray  # the class, the shares of the classes, or the target of a regression model
+    pixels: np.ndarray  # (c, h, w), or (pixels,) if pictures are flat
+    layers: Sequence[tuple[str, np.ndarray]]  # the output of each layer, in order
+    contributions: np.ndarray | None  # (scores, *pixels): for a linear model, weight times pixel
+    bias: np.ndarray | None  # (scores,): what the contributions and this add up to is the score
     scores: np.ndarray  # (scores,)
     probabilities: np.ndarray | None  # (classes,)
-    activation: str  # what makes probabilities of scores
+    activation: str  # what turns scores into probabilities
     loss: float
     loss_name: str
-    slopes: np.ndarray  # (scores,)
-    gradients: Mapping[str, np.ndarray]  # of the parameters
-    on_pixels: np.ndarray  # in the shape of the pixels: what the loss would change by for one more of each
+    slopes: np.ndarray  # (scores,): the derivative of this picture's loss with respect to each score
+    gradients: Mapping[str, np.ndarray]  # by parameter: the gradient of this picture's loss
+    on_pixels: np.ndarray  # in the shape of the pixels: the derivative of the loss with respect to each pixel
 
 
 def largest_moves(
     before: Mapping[str, Any], gradients: Mapping[str, Any], after: Mapping[str, Any], count: int = 3
 ) -> list[tuple[str, float, float, float]]:
-    """The numbers with the largest gradient: the name of each, what it was, its gradient, and what it is."""
+    """Return the parameters with the largest gradients.
+
+    Args:
+        before: The parameters before the step, by name.
+        gradients: Their gradients.
+        after: The parameters after the step.
+        count: How many to return.
+
+    Returns:
+        Name and index, value before, gradient and value after, the largest gradient first.
+    """
     import numpy as np
 
-    found = []
+    moves = []
     for name, gradient in gradients.items():
         flat = np.abs(np.nan_to_num(gradient.flatten()))
         for at in np.argsort(-flat, kind="stable")[:count].tolist():
             place = ",".join(map(str, np.unravel_index(at, gradient.shape)))
             was, slope, now = (float(array.flatten()[at]) for array in (before[name], gradient, after[name]))
-            found.append((f"{name}[{place}]", was, slope, now))
-    return sorted(found, key=lambda one: -abs(one[2]))[:count]
+            moves.append((f"{name}[{place}]", was, slope, now))
+    return sorted(moves, key=lambda move: -abs(move[2]))[:count]

@@ -12,8 +12,9 @@ from ..base import files, memory
 from ..data.balance import imbalance_of
 from ..data.images import Images
 from ..learner.learner import Learner
+from ..records.calibration import Calibration
 from ..records.events import Note, Observe
-from ..records.scores import OUT_OF_FOLD, Against, Calibration, Coverage, LeftOut, Score
+from ..records.scores import OUT_OF_FOLD, Against, Coverage, LeftOut, Score
 from ..ship import file as model_file
 from ..ship.abstention import Abstention
 from ..steps.stop import Reason

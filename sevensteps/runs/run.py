@@ -16,8 +16,9 @@ from ..data.loaders import as_loader
 from ..learner.learner import Learner
 from ..recipes.recipe import Recipe
 from ..records.audit import AuditResult
+from ..records.calibration import Calibration
 from ..records.events import Finding
-from ..records.scores import FEW, OUT_OF_FOLD, Against, Calibration, Coverage, Imbalance, Score, few_as_json
+from ..records.scores import FEW, OUT_OF_FOLD, Against, Coverage, Imbalance, Score, few_as_json
 from ..steps.stop import code_of
 from ..trust.doctor.doctor import Doctor
 from ..trust.predictions import Predictions

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int64
 
 from ..errors import UsageError
-from ..records.scores import Bootstrap, Calibration, Interval, ReliabilityBin
+from ..records.calibration import Calibration, ReliabilityBin
+from ..records.scores import Bootstrap, Interval
 from .intervals import SHARES, distinct, edge, resampled_weights
 
 COLDEST, WARMEST = 0.05, 20.0  # the range of temperatures
