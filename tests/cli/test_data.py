@@ -105,7 +105,7 @@ def test_corrections_of_a_whole_set_go_with_some_of_its_classes(
         words = (verb, str(clothes), "--classes", "Dress", "Pullover", "--fix", "fix.csv", *more)
         done = here(*words, cwd=tmp_path, capsys=capsys)
         assert done.code == 0, done.err
-        assert f"2 relabeled, 1 left out; {len(rows)} rows are of classes that were not chosen" in done.err + done.out
+        assert f"2 relabeled, 1 left out; {len(rows)} rows are for classes that were not chosen" in done.err + done.out
         assert "2 class folders" in done.err + done.out
     refused(
         here("data", str(clothes), "--classes", "Dress", "Pullover", "--fix", "other.csv", cwd=tmp_path, capsys=capsys),
