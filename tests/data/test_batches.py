@@ -218,7 +218,7 @@ def test_what_cannot_be_iterated_is_no_loader(loaders: tuple[Any, Any]) -> None:
 
 
 def test_batches_are_made_of_splits() -> None:
-    with unchecked(), pytest.raises(UsageError, match="was given Images") as caught:
+    with unchecked(), pytest.raises(UsageError, match="but got Images") as caught:
         DataLoaders.from_images(images(4))  # type: ignore[arg-type]
     assert "Splits" in caught.value.hint
 
@@ -241,5 +241,5 @@ def test_a_batch_can_be_shown(splits: Splits, flat: bool) -> None:
 
 
 def test_a_batch_without_pictures_cannot_be_shown() -> None:
-    with pytest.raises(DataError, match="no pictures to show"):
+    with pytest.raises(DataError, match="does not hold pictures"):
         DataLoaders([(torch.zeros(2, 5), torch.zeros(2, dtype=torch.int64))]).show_batch()

@@ -239,7 +239,7 @@ def test_prepare_goes_on_where_it_was_killed_and_comes_to_the_same_bytes(source:
     if not target.exists():
         told: list[str] = []
         prepare(load_streams(source), target, at_once=4000, say=told.append)
-        assert "Going on" in told[0]
+        assert "Continuing" in told[0]
     assert target.read_bytes() == whole.read_bytes()
     assert [file.name for file in target.parent.iterdir()] == ["x.store"]
 
@@ -456,7 +456,7 @@ def test_a_store_is_a_source_for_every_verb(source: Path, tmp_path: Path, capsys
         "bytes": (tmp_path / "three.store").stat().st_size,
         "counts": {"train": 270, "valid": 30, "test": 60},
     }
-    refused(typed("prepare", str(source)), 1, "three.store is there already")
+    refused(typed("prepare", str(source)), 1, "three.store already exists")
     trained = json.loads(typed("train", "three.store", "--json").out)
     assert trained["test"]["n"] == 60
     assert typed("train", "three.store", "--seed", "3", "--out", "other").code == 0
@@ -521,7 +521,7 @@ def test_a_full_disk_is_said_before_and_what_is_written_is_gone_on_with(tmp_path
     with mounted(tmp_path / "small", 1000) as small:
         with pytest.raises(FileError) as caught:
             prepare(made, small / "x.store", at_once=100_000)
-        assert "needs 2.6 MB, and only 1.0 MB are free in" in caught.value.message
+        assert "needs 2.6 MB, but only 1.0 MB are free in" in caught.value.message
         assert not list(small.iterdir())
     with mounted(tmp_path / "other", 4000) as other:
 
@@ -535,7 +535,7 @@ def test_a_full_disk_is_said_before_and_what_is_written_is_gone_on_with(tmp_path
         (other / "filler").unlink()
         told: list[str] = []
         prepare(made, other / "x.store", at_once=100_000, say=told.append)
-        assert "Going on" in told[0]
+        assert "Continuing" in told[0]
         prepare(made, tmp_path / "y.store", at_once=100_000)
         assert (other / "x.store").read_bytes() == (tmp_path / "y.store").read_bytes()
 
