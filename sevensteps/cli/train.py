@@ -13,7 +13,8 @@ from cyclopts import Parameter
 from ..recipes.choose import choose
 from ..recipes.recipe import Recipe
 from ..recipes.settings import shipped_recipes
-from ..show.terminal import _notes_to
+from ..records.events import Note
+from ..records.scores import MANY_LOOKS
 from .errors import say_error
 from .flags import Common, Source, flags_of, whole_number
 from .hints import from_here, said_as_typed, source_of
@@ -38,6 +39,7 @@ def train(
     out: Path | None = None,
     force: bool = False,
     plots: bool = False,
+    numbers: bool = False,
     exact: bool = False,
     seeds: Annotated[int | None, Parameter(converter=whole_number)] = None,
     settings: Settings = NOTHING_GIVEN,  # type: ignore[valid-type]
@@ -57,6 +59,8 @@ def train(
         Replace the run that is in the folder.
     plots
         Draw figures into the run's folder.
+    numbers
+        Print every number: shapes, norms, all baselines with their intervals, every epoch.
     exact
         Where the recipe is a run's: refuse if its numbers cannot be repeated here.
     seeds
@@ -76,18 +80,19 @@ def train(
         chosen = suited.with_given(given).replace(**({"source": source} if source else {}))
         from ..jobs.train import train as train_job
         from ..show import terminal
+        from ..show.training import training
 
         console, error = terminal.consoles(quiet_stdout=common.json)
-        if suited.why:
+        if suited.why and numbers:
             error.print(terminal.printable(suited.why))
         if seeds is not None:
-            return train_seeds(seeds, chosen, out, force, common, _interrupted)
+            return train_seeds(seeds, chosen, out, force, numbers, common, _interrupted)
         # A recipe that was changed on the way here is no longer the one that was recorded with the run.
         which: Any = suited.recipe if chosen == loaded else chosen
-        with terminal.training(console, error) as observe:
+        with training(console, error, numbers=numbers) as observe:
             written: dict[str, Any] = {"out": out, "save": True, "force": force, "plots": plots}
             run = train_job(recipe=which, **written, exact=exact, why=suited.why, observe=observe)
-    return _shown(run, chosen, common)
+    return _shown(run, chosen, numbers, plots, common)
 
 
 def resume(
@@ -96,6 +101,7 @@ def resume(
     epochs: Annotated[int | None, Parameter(converter=whole_number)] = None,
     exact: bool = False,
     plots: bool = False,
+    numbers: bool = False,
     common: Common = Common(),
 ) -> int:
     """Go on with a run from its last save, to the very end that it would have had.
@@ -110,34 +116,36 @@ def resume(
         Refuse if the same numbers cannot be promised here.
     plots
         Draw figures into the run's folder.
+    numbers
+        Print every number, as train --numbers does.
     """
     from ..jobs.resume import resume as resume_job
     from ..show import terminal
+    from ..show.training import training
 
     console, error = terminal.consoles(quiet_stdout=common.json)
-    with terminal.training(console, error) as observe:
+    with training(console, error, numbers=numbers) as observe:
         done = resume_job(run, epochs=epochs, exact=exact, plots=plots, observe=observe)
     folds = done.recipe.folds if done.recipe.folds > 1 else 0  # 1 is what was found to do
-    return _shown(done, done.recipe.replace(folds=folds), common)
+    return _shown(done, done.recipe.replace(folds=folds), numbers, plots, common)
 
 
-def _shown(run: Run, chosen: Recipe, common: Common) -> int:
-    """Print what a run came to, and what to type next; gives the exit code."""
+def _shown(run: Run, chosen: Recipe, numbers: bool, plots: bool, common: Common) -> int:
+    """Print the run's result and what to type next; return the exit code."""
     from ..show import terminal
-    from ..show.sentences import audit_in_words
+    from ..show.result import Outcome, print_numbers, print_result
 
     if run.interrupted:
         return _interrupted(run, common)
     console, _ = terminal.consoles(quiet_stdout=common.json)
-    kept = f"; the parameters kept are those of epoch {run.kept_epoch}" if run.recipe.keep == "best" else ""
     names = {"run": run.folder, "source": from_here(run.recipe.source)}
-    findings = [dataclasses.replace(finding, fix=with_names(finding.fix, names)) for finding in run.findings]
-    terminal.print_result(
-        console,
+    folder = str(run.folder)
+    outcome = Outcome(
         score=run.score,
         stopped_because=run.stopped_because,
-        kept=kept,
-        findings=findings,
+        is_early=run.epochs < run.recipe.epochs,
+        kept_epoch=run.kept_epoch if run.recipe.keep == "best" else None,
+        findings=[dataclasses.replace(finding, fix=with_names(finding.fix, names)) for finding in run.findings],
         validated_on_test=run.recipe.validate_on == "test",
         baselines=run.baselines,
         against=run.against,
@@ -146,15 +154,18 @@ def _shown(run: Run, chosen: Recipe, common: Common) -> int:
         fewest=run.fewest,
         imbalance=run.imbalance,
         balance=run.recipe.balance,
-        audit=audit_in_words(run.audit, f"{_program()} data {source_of(chosen)}") if run.audit else None,
+        audit=run.audit,
+        program=_program(),
+        folder=folder,
+        source=source_of(chosen),
+        has_figures=plots,
+        following=[
+            f"{_program()} report {_quoted(folder)}",
+            f"{_program()} predict {_quoted(folder)} PICTURE.png",
+            _worth_trying(chosen),
+        ],
     )
-    folder = str(run.folder)
-    following = [
-        f"{_program()} report {_quoted(folder)}",
-        f"{_program()} predict {_quoted(folder)} PICTURE.png",
-        _worth_trying(chosen),
-    ]
-    terminal.print_next(console, folder, following)
+    (print_numbers if numbers else print_result)(console, outcome)
     if common.json:
         print(json.dumps(run.as_json()))
     return 0
@@ -168,17 +179,18 @@ def _interrupted(run: Run, common: Common) -> int:
 
 
 def _worth_trying(recipe: Recipe) -> str:
-    """A third command that teaches something: the next rung up, on the same pictures."""
+    """Return a third command: the next stronger recipe on the same pictures, or after the strongest, other starts."""
     following = {
-        "walkthrough-by-hand": "walkthrough-learner",
-        "walkthrough-learner": "linear",
-        "linear": "relu",
-        "relu": "cnn",
+        "walkthrough-by-hand": "--recipe walkthrough-learner",
+        "walkthrough-learner": "--recipe linear",
+        "linear": "--recipe relu",
+        "relu": "--recipe cnn",
     }
     source = f" {source_of(recipe)}".removesuffix(" pullover-dress")  # which is what train takes unless told
     source += f" --folds {recipe.folds}" if recipe.folds else ""
     source += "" if recipe.balance == "none" else f" --balance {recipe.balance}"
-    return f"{_program()} train{source} --recipe {following.get(recipe.name, 'linear')} --plots"
+    stronger = following.get(recipe.name) or f"--recipe cnn --epochs {2 * recipe.epochs}"
+    return f"{_program()} train{source} {stronger} --plots"
 
 
 def train_seeds(
@@ -186,39 +198,51 @@ def train_seeds(
     recipe: Recipe,
     out: Path | None,
     force: bool,
+    numbers: bool,
     common: Common,
     interrupted: Callable[[Run, Common], int],
 ) -> int:
-    """`sevensteps train --seeds N`: a line a run with what was found wrong with it, then both spreads."""
+    """`sevensteps train --seeds N`: a line for each run, then how many learned and how far they differ."""
     from ..jobs.train import train_seeds as train_seeds_job
-    from ..show import sentences, terminal
+    from ..show import seeds, sentences, terminal
+    from ..show.findings import print_finding
 
     console, error = terminal.consoles(quiet_stdout=common.json)
 
+    def note(event: object) -> None:
+        if isinstance(event, Note) and (numbers or not event.detail):
+            error.print(terminal.printable(event.line))
+
     def show(run: Run) -> None:
         score = run.score
-        line = f"seed {run.recipe.seed:<4} {sentences.in_words(score) if score else run.stopped_because}"
-        console.print(terminal.printable(f"{line}  {run.folder}"))
-        for finding in run.findings:
+        if numbers:
+            line = f"seed {run.recipe.seed:<4} {sentences.in_words(score) if score else run.stopped_because}"
+            console.print(terminal.printable(f"{line}  {run.folder}"))
+        else:
+            right = f"{terminal.percent(score.accuracy)} right" if score else run.stopped_because
+            failed = "" if score is None or seeds.has_learned(score, run.baselines) else ", did not learn"
+            terminal.paragraph(console, f"seed {run.recipe.seed}", f"{right}{failed}: {run.folder}")
+        for finding in run.findings if numbers else ():
             if finding.recovered_at is None:
-                terminal.print_finding(console, finding)
+                print_finding(console, finding)
 
-    done, spread = train_seeds_job(
-        count, recipe, out=out, save=True, force=force, observe=_notes_to(error.print), done=show
-    )
-    if done[-1].interrupted:
-        return interrupted(done[-1], common)
-    if spread is not None:
+    runs, spread = train_seeds_job(count, recipe, out=out, save=True, force=force, observe=note, done=show)
+    if runs[-1].interrupted:
+        return interrupted(runs[-1], common)
+    first, scores = runs[0], [run.score for run in runs if run.score is not None]
+    if scores and len(scores) == len(runs):
+        learned = [seeds.has_learned(run.score, run.baselines) for run in runs if run.score is not None]
+        terminal.sentence(console, seeds.starts_in_words(scores, learned), style="bold green")
+    if spread is not None and numbers:
         console.print(terminal.printable(spread.line))
-    first = done[0]
-    if first.baselines:
+    if first.baselines and numbers:
         best, score = max(first.baselines.items(), key=lambda named: named[1].accuracy)
         console.print(
             terminal.printable(f"The best baseline of seed {first.recipe.seed}, {best}: {sentences.in_words(score)}")
         )
-    if first.looks is not None:
-        console.print(terminal.printable(sentences.looks_in_words(first.looks)))
+    if first.looks is not None and (numbers or first.looks >= MANY_LOOKS):
+        terminal.sentence(console, sentences.looks_in_words(first.looks), style="dim")
     if common.json:
-        runs = [run.as_json() for run in done]
-        print(json.dumps({**runs[0], "runs": runs, "spread": spread.as_json() if spread else None}))
+        as_json = [run.as_json() for run in runs]
+        print(json.dumps({**as_json[0], "runs": as_json, "spread": spread.as_json() if spread else None}))
     return 0

@@ -20,9 +20,10 @@ def verify(thing: Path, *, rerun: bool = False, common: Common = Common()) -> in
     """
     from ..jobs.verify import verify as verify_job
     from ..show import terminal
+    from ..show.training import training
 
     console, error = terminal.consoles(quiet_stdout=common.json)
-    with terminal.training(error, error) as observe:
+    with training(error, error) as observe:
         verified = verify_job(thing, rerun=rerun, observe=observe)
     code = 0 if verified.passed else 1
     if common.json:

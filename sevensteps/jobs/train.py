@@ -66,7 +66,7 @@ def train(
         chosen = choose(source, settings, recipe or ("linear" if "model" in settings else None))
         recipe, why = chosen.with_given(settings), chosen.why
         if why:
-            observe(Note(why))
+            observe(Note(why, detail=True))
     recipe = recipe.replace(**settings, **({"source": str(source)} if source else {}))
     from ..runs.judged import count_look
 

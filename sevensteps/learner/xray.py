@@ -213,11 +213,12 @@ def xray(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> XRay:
     (clipped(optimizer, model, moment.clip) if moment.clip else optimizer.step)()
     after = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     predictions, loss = predictions.detach(), loss.detach()
-    values = {"x": x, "targets": y, "logits": predictions}
+    values: dict[str, Any] = {"x": x, "targets": y, "logits": predictions}
     right = None
     if predictions.ndim == 2:
         values["probabilities"] = found = learn.probabilities(predictions)
         right = int((found.argmax(1) == y.flatten()).sum()) if not y.is_floating_point() else None
+        values["right"] = right
     weights = torch.cat([parameter.flatten() for parameter in before.values()])
     all_gradients = torch.cat([g.flatten() for g in gradients.values()])
     moved = torch.cat([(after[name] - before[name]).flatten() for name in before])

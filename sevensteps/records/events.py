@@ -83,9 +83,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A line for the user about something that takes long."""
+    """A line for the user. A `detail` says how the work goes; the user must not miss any other line."""
 
     line: str
+    detail: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The start of a run: the number of pictures of each split and class, and the name of the recipe."""
+    """The start of a run: the number of pictures of each split and class, and the recipe's name and settings."""
 
     source: str
     recipe: str
@@ -108,6 +109,9 @@ class Opening:
     shape: tuple[int, int, int]
     epochs: int
     imbalance: Imbalance | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the recipe, by name
+    bad_files: int = 0  # files that cannot be read and are left out
+    corrected: str = ""  # what a corrections file changed
 
 
 @dataclass(frozen=True, slots=True)

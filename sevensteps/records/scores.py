@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+MANY_LOOKS = 5  # models tested on the same pictures, from which on the best of them is partly luck
+
+
 OUT_OF_FOLD = "out-of-fold"  # the "split" in which each picture is classified by a model that was trained without it
 
 

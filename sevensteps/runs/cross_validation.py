@@ -61,7 +61,8 @@ def cross_validate(
         found = home_coverage(abstention, out, table.probabilities, OUT_OF_FOLD) if abstention else None
         coverages.append(found)
         right = int(table.right.sum())
-        observe(Note(f"fold {number} of {len(parts)}: {right:,} of {len(table):,} right ({right / len(table):.1%})"))
+        line = f"fold {number} of {len(parts)}: {right:,} of {len(table):,} right ({right / len(table):.1%})"
+        observe(Note(line, detail=True))
     return _pooled(tables, [out for _, out in parts]), _summed(coverages, tables)
 
 

@@ -52,7 +52,7 @@ def prepared(
     splits = open_source(recipe, observe, fix) if source is None else with_test(recipe, source, observe)
     folds, why = choose_folds(recipe, splits)
     if why:
-        observe(Note(why))
+        observe(Note(why, detail=True))
     recipe = recipe.replace(folds=folds)
     if kept := _what_groups_keep(splits, recipe.folds):
         observe(Note(f"! {kept} {SMALLER}"))
@@ -60,7 +60,7 @@ def prepared(
     data = time.perf_counter()
     settled = recipe.settled(splits)  # before training is imported, so that what does not fit is answered at once
     for line in augment_names.in_words(recipe.augment, settled.augment, splits.classes, splits.train.shape):
-        observe(Note(line))
+        observe(Note(line, detail=True))
     if recipe.test_time_flip and not settled.test_time_flip:
         why = augment_names.against_mirrors(splits.classes)
         observe(Note(f"test_time_flip = true: answers leave mirror images out, since {why}"))
@@ -101,7 +101,7 @@ def as_it_is(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits
         recipe.classes or None,
         recipe.how,
         fix=recipe.fix if fix is None else fix,
-        say=lambda line: observe(Note(line)),
+        say=lambda line: observe(Note(line, detail=True)),
     )
 
 
@@ -151,7 +151,7 @@ def _copies_kept_together(recipe: Recipe, splits: Splits, observe: Observe) -> S
         return splits
     train, copies = kept_together(splits.train)
     if copies:
-        observe(Note(said_of(copies)))
+        observe(Note(said_of(copies), detail=True))
     return dataclasses.replace(splits, train=train)
 
 

@@ -133,7 +133,20 @@ def _open(work: Work, observe: Observe) -> None:
     counts, origins = ({name: getattr(images, of) for name, images in named.items()} for of in ("counts", "origin"))
     source = splits.source or recipe.source  # the recipe's may be a long path
     imbalance = imbalance_of(splits.train.counts)
-    observe(Opening(source, recipe.name, counts, origins, splits.train.shape, recipe.epochs, imbalance))
+    observe(
+        Opening(
+            source,
+            recipe.name,
+            counts,
+            origins,
+            splits.train.shape,
+            recipe.epochs,
+            imbalance,
+            vars(recipe),
+            len(splits.bad_files),
+            splits.corrected.in_words if splits.corrected else "",
+        )
+    )
 
 
 def _train(work: Work, observe: Observe, interrupted: Callable[[], int]) -> None:

@@ -7,77 +7,109 @@ from typing import Any
 
 from ..base.words import counted, pictures
 from ..records.audit import AuditResult, ToldApart
-from ..records.scores import REFUSALS, Against, Coverage, Imbalance, Score
+from ..records.scores import MANY_LOOKS, OUT_OF_FOLD, REFUSALS, Against, Coverage, Imbalance, Score
+
+# What each baseline does.
+_BASELINES = {
+    "most frequent class": "always giving the most common answer",
+    "pixel similarity": "comparing with the average picture",
+    "nearest neighbor": "comparing with the most similar picture",
+    "logistic regression": "a logistic regression on the pixels",
+}
+
+
+def in_plain_words(score: Score) -> str:
+    """Return a score with its 95 % interval, as a beginner reads it."""
+    low, high = 100 * score.interval.low, 100 * score.interval.high
+    which = pictures(score.n, "" if score.split == OUT_OF_FOLD else score.split)
+    return f"{100 * score.accuracy:.1f} % of {which} right (between {low:.1f} and {high:.1f})"
+
+
+def against_in_plain_words(against: Against, score: Score) -> str:
+    """Return how a score compares with the best baseline: better, worse, or as good as far as the pictures tell."""
+    is_even = 0.0 in against.interval
+    compared = "as good as" if is_even else "better than" if against.difference > 0 else "worse than"
+    theirs = 100 * (score.accuracy - against.difference)
+    return f"{compared} {_BASELINES.get(against.baseline, against.baseline)} ({theirs:.1f} %)"
 
 
 def told_apart_in_words(apart: ToldApart) -> str:
-    """Whether train and test differ, and what that means."""
+    """Return whether train and test differ, and what that means."""
     low, high = apart.interval.low, apart.interval.high
     figure = f"AUC {apart.area:.3f} on {pictures(apart.n)} (95 % interval {low:.3f} to {high:.3f}; 0.5 is chance)"
     if not apart.is_told:
         return f"a quick model cannot tell them apart, {figure}"
-    return f"a quick model tells them apart, {figure}: a result on the test pictures is one on another kind of pictures"
+    return f"a quick model tells them apart, {figure}: the test pictures are of another kind than the training pictures"
 
 
-def audit_in_words(found: AuditResult, look: str) -> str:
-    """What was found, in a line; `look` is the command that shows which, and looks for what was not looked for."""
+def found_in_words(audit: AuditResult) -> list[str]:
+    """Return each kind of problem that an audit found, with how many there are."""
     counts = [
-        (len(found.leaks), "picture in two splits", "pictures in two splits"),
-        (len(found.duplicates), "group of exact copies", "groups of exact copies"),
-        (len(found.near_leaks), "group of near-copies in two splits", "groups of near-copies in two splits"),
-        (len(found.near_duplicates), "group of near-copies", "groups of near-copies"),
-        (len(found.suspects), "label that looks wrong", "labels that look wrong"),
-        (len(found.outliers), "picture unlike all others", "pictures unlike all others"),
+        (len(audit.leaks), "picture in two splits", "pictures in two splits"),
+        (len(audit.duplicates), "group of exact copies", "groups of exact copies"),
+        (len(audit.near_leaks), "group of near-copies in two splits", "groups of near-copies in two splits"),
+        (len(audit.near_duplicates), "group of near-copies", "groups of near-copies"),
+        (len(audit.suspects), "label that looks wrong", "labels that look wrong"),
+        (len(audit.outliers), "picture unlike all others", "pictures unlike all others"),
     ]
-    said = [counted(n, one, several) for n, one, several in counts if n] or ["no exact copies"]
-    if found.told_apart is not None and found.told_apart.is_told:
-        said.append("test pictures of another kind than those to train on")
+    problems = [counted(n, one, several) for n, one, several in counts if n]
+    if audit.told_apart is not None and audit.told_apart.is_told:
+        problems.append("test pictures of another kind than the training pictures")
+    return problems
+
+
+def audit_in_words(audit: AuditResult, look: str) -> str:
+    """Return what an audit found, in a line; the command `look` shows which pictures, and checks the rest."""
     words = {"near-duplicates": "near-copies", "suspects": "wrong labels", "outliers": "outliers"}
-    missing = [word for what, word in words.items() if what in found.not_looked_for]
-    more = f"; not looked for: {', '.join(missing)}" if missing else ""
-    return f"{', '.join(said)}{more} ({look})"
+    missing = [word for what, word in words.items() if what in audit.not_looked_for]
+    more = f"; not checked yet: {', '.join(missing)}" if missing else ""
+    return f"{', '.join(found_in_words(audit) or ['no exact copies'])}{more} ({look})"
 
 
 def copies_in_words(counts: Mapping[str, Any], look: str) -> str:
-    """The exact copies that a judgement counts, and the command that looks for more."""
+    """Return the exact copies that a judgement counts, and the command that looks for more."""
     leaks, duplicates = counts.get("leaks"), counts.get("duplicates")
-    return f"exact copies: {leaks} in two splits, {duplicates} within a split; what else may be amiss: {look}"
+    if not leaks and not duplicates:
+        return f"no exact copies between or within splits; for a full audit: {look}"
+    return f"exact copies: {leaks} between splits, {duplicates} within a split; for a full audit: {look}"
 
 
 def in_words(score: Score) -> str:
-    """A score with its interval, its count and its split."""
+    """Return a score with its interval, its count and its split."""
     low, high = score.interval.low, score.interval.high
     note = f", {score.note}" if score.note else ""
     return f"{score.accuracy:.2%} of {pictures(score.n, score.split)} (95 % interval {low:.2%} to {high:.2%}){note}"
 
 
 def looks_in_words(looks: int) -> str:
-    """How many models have been judged on the same test pictures."""
-    return f"these test pictures have judged {looks:,} model{'s' * (looks != 1)} on this machine"
+    """Return how many models have been tested on the same pictures, and from five on what that means."""
+    if looks < MANY_LOOKS:
+        return f"{counted(looks, 'model has', 'models have')} been tested on these pictures on this machine"
+    return f"You have tried {looks:,} models on the same test pictures; the best of them is partly luck."
 
 
 def imbalance_in_words(imbalance: Imbalance) -> str:
-    """How many times as many training pictures the largest class has."""
+    """Return how many times as many training pictures the largest class has."""
     return (
-        f"out of balance: {imbalance.most:,} to train on of {imbalance.largest}, {imbalance.fewest:,} of "
-        f"{imbalance.smallest}, {imbalance.ratio:,.1f} to 1"
+        f"classes of very different size: {imbalance.most:,} training pictures of {imbalance.largest}, "
+        f"{imbalance.fewest:,} of {imbalance.smallest} ({imbalance.ratio:,.1f} to 1)"
     )
 
 
 def balanced_in_words(score: Score, imbalance: Imbalance, baselines: Mapping[str, Score]) -> str:
-    """Balanced accuracy with its interval, beside what always answering the largest class has."""
-    found = score.balanced
-    if found is None or found.value is None:
+    """Return balanced accuracy with its interval, beside the accuracy of always answering the largest class."""
+    balanced = score.balanced
+    if balanced is None or balanced.value is None:
         return "unknown"
-    interval = "" if found.low is None else f" (95 % interval {found.low:.2%} to {found.high:.2%})"
+    interval = "" if balanced.low is None else f" (95 % interval {balanced.low:.2%} to {balanced.high:.2%})"
     always = baselines.get("most frequent class")
     guess = f"; always answering {imbalance.largest} has an accuracy of {always.accuracy:.2%}" if always else ""
-    return f"{found.value:.2%}, the mean of the classes' recalls{interval}{guess}"
+    return f"{balanced.value:.2%}, the mean of the classes' recalls{interval}{guess}"
 
 
 def coverage_in_words(coverage: Coverage) -> str:
-    """How many pictures a model answers that may abstain, and how often it is right then."""
-    right = f", {coverage.score.accuracy:.2%} of these correctly" if coverage.score is not None else ""
+    """Return how many pictures a model answers that may abstain, and how often it is right on them."""
+    right = f"; {coverage.score.accuracy:.2%} of these answers are right" if coverage.score is not None else ""
     sure = f"95 % interval {coverage.interval.low:.1%} to {coverage.interval.high:.1%}"
     said = " or ".join(f'"{reason}"' for reason in REFUSALS if reason not in coverage.never_says)
     rest = [f"else it says {said}"] if said else []
@@ -92,16 +124,16 @@ def never_in_words(coverage: Coverage) -> str:
 
 
 def foreign_in_words(coverage: Coverage) -> str:
-    """What becomes of pictures that are none of the classes."""
-    found = ", ".join(f"{of.share:.1%} of {of.pictures}" for of in coverage.foreign)
+    """Return what becomes of pictures that belong to none of the classes."""
+    shares = ", ".join(f"{kind.share:.1%} of {kind.pictures}" for kind in coverage.foreign)
     each = pictures(coverage.foreign[0].n)
-    return f"of made-up pictures of none of its classes it leaves out {found} ({each} each); of what looks alike, fewer"
+    return f"of made-up pictures of no class it refuses {shares} ({each} each); of look-alikes it refuses fewer"
 
 
 def against_in_words(against: Against) -> str:
-    """A result against the best baseline, and whether so many pictures can tell the two apart."""
+    """Return a result beside the best baseline, and whether this number of pictures can tell the two apart."""
     points, low, high = (100 * share for share in (against.difference, against.interval.low, against.interval.high))
     side = "above" if points >= 0 else "below"
-    told = "" if 0.0 not in against.interval else f": no difference that {pictures(against.n)} can tell"
+    told = "" if 0.0 not in against.interval else f": {pictures(against.n)} are too few to tell the two apart"
     interval = f"95 % interval {low:+.2f} to {high:+.2f}"
     return f"{abs(points):.2f} points {side} the best baseline, {against.baseline} ({interval}){told}"

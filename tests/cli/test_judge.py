@@ -284,14 +284,19 @@ def test_test_pictures_that_were_left_unread_are_read_by_judge_and_counted(
 
 
 def test_seeds_are_one_look_and_both_spreads_are_said(folder: Path, tmp_path: Path) -> None:
-    typed = ["train", str(folder / "three"), "--epochs", "2", "--seeds", "3", "--out", "many"]
+    typed = ["train", str(folder / "three"), "--epochs", "2", "--seeds", "3", "--out", "many", "--numbers"]
     state = {"SEVENSTEPS_STATE": str(tmp_path / "state")}
     done = sevensteps(*typed, cwd=tmp_path, **state)
     assert done.code == 0
     lines = [line for line in done.out.splitlines() if line[:2] not in ("! ", "  ")]  # without findings
     assert [line.split()[:2] for line in lines[:3]] == [["seed", "0"], ["seed", "1"], ["seed", "2"]]
-    assert "over 3 seeds" in lines[3]
-    assert done.out.count("best baseline of seed 0, ") == done.out.count("have judged 1 model on this machine") == 1
+    assert "3 starts learned" in lines[3]
+    assert "over 3 seeds" in done.out
+    assert (
+        done.out.count("best baseline of seed 0, ")
+        == done.out.count("1 model has been tested on these pictures on this machine")
+        == 1
+    )
     assert sorted(path.name for path in (tmp_path / "many").iterdir()) == ["seed-0", "seed-1", "seed-2"]
     (looks,) = json.loads((tmp_path / "state/looks.json").read_text()).values()
     assert [len(together) for together in looks] == [3]

@@ -56,6 +56,7 @@ def trained(lopsided: Path, folder: Path, capsys: pytest.CaptureFixture[str], *a
         str(lopsided),
         *(() if "--out" in arguments else ("--out", "run")),
         *arguments,
+        "--numbers",
         cwd=folder,
         capsys=capsys,
     )
@@ -98,7 +99,7 @@ def test_a_lopsided_set_is_said_to_be_so_with_what_its_accuracy_is_worth(
     lopsided: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = trained(lopsided, tmp_path, capsys)
-    assert "out of balance: 900 to train on of 0, 45 of 1, 20.0 to 1" in done.out
+    assert "classes of very different size: 900 training pictures of 0, 45 of 1 (20.0 to 1)" in done.out
     (line,) = (line for line in done.out.splitlines() if line.startswith("balanced "))
     assert "the mean of the classes' recalls (95 % interval" in line
     assert line.endswith("always answering 0 has an accuracy of 95.24%")

@@ -117,7 +117,7 @@ def test_what_an_audit_found_is_written_looked_through_and_applied(
 def test_a_run_keeps_its_corrections(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, file = digest(digits), wrong(digits)
     run, copy = tmp_path / "run", tmp_path / "run/corrections.csv"
-    quick = ["--recipe", "linear", "--epochs", "2"]
+    quick = ["--recipe", "linear", "--epochs", "2", "--numbers"]
     done = sevensteps("train", "digits", "--fix", file.name, *quick, "--out", str(run), cwd=digits.parent)
     assert done.code == 0, done.err
     assert "corrected by wrong.csv: 2 relabeled, 0 left out" in done.err + done.out

@@ -114,7 +114,7 @@ def test_what_was_held_out_comes_back_to_its_place(splits: Splits) -> None:
 def test_a_small_set_is_judged_by_folds_and_learned_from_whole(
     few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = said(tmp_path, capsys, "train", str(few), "--recipe", "linear", "--epochs", "3", "--out", "run")
+    done = said(tmp_path, capsys, "train", str(few), "--recipe", "linear", "--epochs", "3", "--numbers", "--out", "run")
     assert "judged by 5-fold cross-validation, and the model learns from all" in done.err
     folds = [line for line in done.err.splitlines() if line.startswith("fold ")]
     assert [line[:11] for line in folds] == [f"fold {number} of 5" for number in range(1, 6)]

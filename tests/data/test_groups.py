@@ -29,7 +29,7 @@ def filmed(folder: Path, videos: Mapping[str, int]) -> Path:
 def train(tmp_path: Path, capsys: pytest.CaptureFixture[str], videos: Mapping[str, int], *flags: str) -> Done:
     filmed(tmp_path / "films", videos)
     arguments = ("--recipe", "linear", "--epochs", "1", "--group", r"\w+/video\d+", *flags)
-    return here("train", "films", *arguments, cwd=tmp_path, capsys=capsys)
+    return here("train", "films", "--numbers", *arguments, cwd=tmp_path, capsys=capsys)
 
 
 def test_nothing_can_be_held_out_where_each_class_is_one_group(

@@ -149,7 +149,20 @@ def test_what_was_chosen_and_why_stands_in_the_run_and_is_said_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     digits_in(tmp_path / "digits")
-    done = here("train", "digits", "--classes", "0", "1", "--epochs", "2", "--out", "run", cwd=tmp_path, capsys=capsys)
+    done = here(
+        "train",
+        "digits",
+        "--classes",
+        "0",
+        "1",
+        "--epochs",
+        "2",
+        "--numbers",
+        "--out",
+        "run",
+        cwd=tmp_path,
+        capsys=capsys,
+    )
     assert done.code == 0, done.err
     line = "Without --recipe these 360 pictures to train on are for cnn with width = 16, batch_size = 32, epochs = 40"
     assert done.err.count("Without --recipe") == 1
@@ -160,5 +173,18 @@ def test_what_was_chosen_and_why_stands_in_the_run_and_is_said_once(
     before = (tmp_path / "run/recipe.toml").read_bytes()
     assert here("resume", "run", cwd=tmp_path, capsys=capsys).code == 0
     assert (tmp_path / "run/recipe.toml").read_bytes() == before
-    done = here("train", "digits", "--classes", "0", "1", "--epochs", "1", "--seeds", "2", cwd=tmp_path, capsys=capsys)
+    done = here(
+        "train",
+        "digits",
+        "--classes",
+        "0",
+        "1",
+        "--epochs",
+        "1",
+        "--numbers",
+        "--seeds",
+        "2",
+        cwd=tmp_path,
+        capsys=capsys,
+    )
     assert (done.code, done.err.count("Without --recipe")) == (0, 1), done.err

@@ -64,6 +64,7 @@ def diverging(e: Evidence) -> Finding | None:
             "diverging",
             f"The learning rate {e.lr:g} is too high: in epoch {e.epoch} the loss became infinite or not a number.",
             _lower(e),
+            flags=e.lower_rate(),
         )
     guess = e.guess
     if e.last is None or e.look is None or guess <= 0 or e.lr == 0:
@@ -80,6 +81,7 @@ def diverging(e: Evidence) -> Finding | None:
         _lower(e),
         train_loss=loss,
         guess=guess,
+        flags=e.lower_rate(),
     )
 
 
@@ -113,6 +115,7 @@ def oscillating(e: Evidence) -> Finding | None:
         "learn.lr_find() suggests a rate.",
         train_loss=loss,
         least=None if math.isinf(least) else least,
+        flags=e.lower_rate(),
     )
 
 
@@ -145,6 +148,7 @@ def rate_too_low(e: Evidence) -> Finding | None:
         loss=loss,
         far=far,
         times=times,
+        flags=f"--lr {e.lr * times:.2g}",
     )
 
 
@@ -156,6 +160,7 @@ def _no_rate(e: Evidence) -> Finding:
         "The learning rate is 0, so no step changes the model.",
         f"Leave --lr out to use the recipe's own rate, or give a rate above 0{suggested}.",
         times=None,
+        flags=f"--lr {rate:g}" if rate else None,
     )
 
 

@@ -382,7 +382,7 @@ def test_bad_files_stop_training_and_are_left_out_on_request(
     assert (done.code, done.out) == (1, "")
     assert "pets: 1 bad file: dog/a\\x1b[2Jb.png is not a picture" in done.err
     assert done.err.endswith("or go on without them: --bad-files skip\n")
-    done = here("train", "pets", "--bad-files", "skip", "--epochs", "1", cwd=tmp_path, capsys=capsys)
+    done = here("train", "pets", "--bad-files", "skip", "--epochs", "1", "--numbers", cwd=tmp_path, capsys=capsys)
     assert done.code == 0
     assert "1 bad file left out: dog/a\\x1b[2Jb.png" in shown(done)
     assert "few pictures a class has 8 to train on: below 200 the interval is wide" in done.out

@@ -1,0 +1,135 @@
+"""The end of a run: its result beside the baseline that matters, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from ..base.words import pictures
+from ..records.audit import AuditResult
+from ..records.events import Finding
+from ..records.scores import MANY_LOOKS, Against, Coverage, Imbalance, Score, few_in_words
+from .findings import in_short
+from .sentences import (
+    against_in_plain_words,
+    against_in_words,
+    audit_in_words,
+    balanced_in_words,
+    coverage_in_words,
+    found_in_words,
+    in_plain_words,
+    in_words,
+    looks_in_words,
+)
+from .terminal import command, pair, paragraph, percent, print_next, sentence
+
+MOST_WARNINGS = 2  # that are printed at the end; `doctor` has all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a run came to, and what can be typed next."""
+
+    score: Score | None
+    stopped_because: str
+    is_early: bool  # it stopped before the last epoch of its recipe
+    kept_epoch: int | None  # whose parameters are kept, where the recipe asks for the best
+    findings: Sequence[Finding]
+    validated_on_test: bool
+    baselines: Mapping[str, Score]
+    against: Against | None
+    looks: int | None
+    coverage: Coverage | None
+    fewest: int | None  # training pictures of the smallest class, where these are few
+    imbalance: Imbalance | None
+    balance: str
+    audit: AuditResult | None
+    program: str  # how this program is called here
+    folder: str
+    source: str  # the pictures, as they are typed after a verb
+    has_figures: bool
+    following: Sequence[str]  # commands
+
+    @property
+    def open(self) -> list[Finding]:
+        """The findings that still hold."""
+        return [finding for finding in self.findings if finding.recovered_at is None]
+
+
+def print_result(out: Console, outcome: Outcome) -> None:
+    """Print the result in a sentence, what to know about it in a line each, and what to type next."""
+    if outcome.is_early:
+        paragraph(out, "stopped", f"{outcome.stopped_because}{_kept(outcome)}")
+    if outcome.score is not None:
+        compared = against_in_plain_words(outcome.against, outcome.score) if outcome.against else ""
+        sentence(out, f"{in_plain_words(outcome.score)}{', ' if compared else ''}{compared}", style="bold green")
+    if outcome.validated_on_test:
+        sentence(out, "The test pictures were looked at after every epoch: this is too good.", style="dim")
+    if outcome.score is not None and outcome.score.balanced is not None and outcome.imbalance is not None:
+        share = outcome.score.balanced.value
+        advice = " (--balance loss)" if outcome.balance == "none" else ""
+        if share is not None:
+            paragraph(out, "balanced", f"{percent(share)} if classes count alike{advice}")
+    if outcome.looks is not None and outcome.looks >= MANY_LOOKS:
+        sentence(out, looks_in_words(outcome.looks), style="dim")
+    if outcome.fewest is not None and outcome.imbalance is None:  # which names the smallest class
+        paragraph(out, "few", f"only {pictures(outcome.fewest, 'training')} in a class: add more")
+    if outcome.audit is not None and (problems := found_in_words(outcome.audit)):
+        paragraph(out, "check", f"{', '.join(problems)}: {outcome.program} data {outcome.source}")
+    warnings = list(
+        dict.fromkeys(in_short(finding, outcome.program, outcome.folder, outcome.source) for finding in outcome.open)
+    )
+    for warning in warnings[:MOST_WARNINGS]:
+        paragraph(out, "warning", warning, style="yellow")
+    if len(warnings) > MOST_WARNINGS:
+        paragraph(out, "", f"for more: {outcome.program} doctor {outcome.folder}", style="yellow")
+    figures = ", with figures" if outcome.has_figures else ""
+    out.print(pair("saved", f"{outcome.folder}{figures}"))
+    for typed in outcome.following:
+        command(out, typed)
+
+
+def print_numbers(out: Console, outcome: Outcome) -> None:
+    """Print everything: why it stopped, each figure with its interval, and every warning in full."""
+    out.print(pair("stopped", f"because {outcome.stopped_because}{_kept(outcome)}"))
+    score, imbalance = outcome.score, outcome.imbalance
+    if score is not None:
+        out.print(pair("accuracy", in_words(score), style="bold green"))
+    if score is not None and imbalance is not None:
+        out.print(pair("balanced", balanced_in_words(score, imbalance, outcome.baselines)))
+        out.print(pair("", _BALANCES[outcome.balance], style="dim"))
+    if outcome.against is not None:
+        out.print(pair("", against_in_words(outcome.against)))
+    if outcome.coverage is not None:
+        out.print(pair("", coverage_in_words(outcome.coverage), style="dim"))
+    if outcome.looks is not None:
+        out.print(pair("", looks_in_words(outcome.looks), style="dim"))
+    if outcome.audit is not None:
+        look = f"{outcome.program} data {outcome.source}"
+        out.print(pair("audit", audit_in_words(outcome.audit, look), style="dim"))
+    if outcome.fewest is not None:
+        out.print(pair("few pictures", few_in_words(outcome.fewest), style="dim"))
+    for finding in outcome.findings:
+        passed = "" if finding.recovered_at is None else f" It recovered at epoch {finding.recovered_at}."
+        out.print(pair("warning", finding.message + passed, style="yellow"))
+        if finding.recovered_at is None:
+            out.print(pair("", finding.fix))
+    if outcome.validated_on_test:
+        note = "the test pictures were looked at after every epoch, so this is not an untouched test"
+        out.print(pair("note", note))
+    print_next(out, outcome.folder, outcome.following)
+
+
+def _kept(outcome: Outcome) -> str:
+    if outcome.kept_epoch is None:
+        return ""
+    return f"; the parameters kept are those of epoch {outcome.kept_epoch}"
+
+
+_BALANCES = {
+    "none": "--balance loss makes small classes count as much as large ones; so does --balance sampling",
+    "loss": "the loss was weighted: probabilities are as if each class came equally often",
+    "sampling": "each class was drawn equally often: probabilities are as if each class came equally often",
+}

@@ -1,0 +1,68 @@
+"""The seven steps of a run in words that a beginner understands: one line each, with one number at most."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..base.words import counted
+from ..records.events import Ready
+
+
+def steps_in_words(ready: Ready, settings: Mapping[str, Any], classes: Sequence[str]) -> list[tuple[str, str]]:
+    """Return what each step does, as (number and name, sentence).
+
+    Args:
+        ready: The start of training, with the seven steps of the batch that comes next.
+        settings: The recipe's settings by name.
+        classes: The names of the classes, in the order of their labels.
+    """
+    is_new = not ready.batches_done
+    sentences = (
+        _initialize(ready, settings, len(classes), is_new),
+        _predict(ready, classes, is_new),
+        f"how wrong the scores are, in one number: {ready.xray[3].values['loss']:.2f}",
+        "which way to move each weight to lower the loss",
+        _step(settings) if is_new else f"move each weight a little (learning rate {ready.xray[5].values['lr']:.2g})",
+        f"with the next batch; {counted(ready.batches_per_epoch, 'batch makes', 'batches make')} an epoch",
+        f"after {counted(ready.epochs, 'epoch')}{_sooner(settings)}",
+    )
+    return [(f"{step.number} {step.name}", line) for step, line in zip(ready.xray.steps, sentences, strict=True)]
+
+
+def _initialize(ready: Ready, settings: Mapping[str, Any], classes: int, is_new: bool) -> str:
+    count = sum(math.prod(parameter.shape) for parameter in ready.xray[1].values["parameters"].values())
+    model = settings.get("model", "linear")
+    if not is_new:
+        return f"{count:,} weights go on from where they were"
+    if settings.get("init") == "zeros":
+        return f"{count:,} weights start at zero"
+    if model == "linear":
+        return f"{count:,} random weights, one per pixel{' and class' * (classes > 2)}"
+    kind = {"relu": "a network with a hidden layer", "cnn": "a convolutional network"}.get(model, "a network")
+    return f"{kind}: {count:,} random weights"
+
+
+def _predict(ready: Ready, classes: Sequence[str], is_new: bool) -> str:
+    values = ready.xray[2].values
+    rule = f"a score above 0 is {classes[1]}" if len(classes) == 2 else "the highest score wins"
+    if values.get("right") is None:
+        return rule
+    share = f"{100 * values['right'] / len(values['x']):.0f} %"
+    return f"{rule}; {share} right{', by luck' if is_new else ' now'}"
+
+
+def _step(settings: Mapping[str, Any]) -> str:
+    """The learning rate as it was typed, and how it changes."""
+    rate = f"{settings.get('lr', 0):g}"
+    changes = {
+        "one_cycle": f"the learning rate climbs to {rate}, then falls",
+        "cosine": f"the learning rate falls from {rate} to 0",
+    }
+    return changes.get(settings.get("schedule", ""), f"move each weight a little (learning rate {rate})")
+
+
+def _sooner(settings: Mapping[str, Any]) -> str:
+    rules = ("stop_patience", "stop_accuracy", "stop_seconds")
+    return ", or sooner" if any(settings.get(rule) for rule in rules) else ""
