@@ -310,7 +310,7 @@ def test_seeds_are_one_look_and_both_spreads_are_said(folder: Path, tmp_path: Pa
 def test_seeds_that_were_judged_on_pictures_of_their_own_are_judged_all_the_same(tmp_path: Path) -> None:
     state = {"SEVENSTEPS_STATE": str(tmp_path / "state")}
     untested = write_idx(tmp_path / "untested", "train", np.arange(300) % 3)
-    typed = ["train", str(untested), "--epochs", "1", "--folds", "1", "--seeds", "2", "--json"]
+    typed = ["train", str(untested), "--epochs", "1", "--folds", "1", "--seeds", "2", "--numbers", "--json"]
     found = json.loads(sevensteps(*typed, "--no-test", cwd=tmp_path, **state).out)
     assert (found["spread"]["split"], found["spread"]["over_pictures"]) == ("valid", None)
     drawn = sevensteps(*typed, cwd=tmp_path, **state)
