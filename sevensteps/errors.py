@@ -29,7 +29,7 @@ class SevenstepsError(Exception):
         message: What was wrong: the file, the row, the value.
         hint: What to do next.
         settings: The values of the settings that the hint names.
-        kind: What kind of error of this class it is, for programs; "" where that makes no difference.
+        kind: What kind of error of this class it is, for programs; "" if that makes no difference.
     """
 
     code = "error"
@@ -162,9 +162,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     >>> nearest("Pulover", ["Pullover", "Dress"])
     "Did you mean 'Pullover'?"
     """
-    known = list(known)
-    by_lower = {name.lower(): name for name in known}
+    names = list(known)
+    by_lower = {name.lower(): name for name in names}
     close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     if close:
         return f"Did you mean {by_lower[close[0]]!r}?"
-    return f"Known: {', '.join(known)}." if known else ""
+    return f"Known: {', '.join(names)}." if names else ""

@@ -1,1 +1,1 @@
-"""Pictures in, batches out."""
+"""Pictures in, batches out: read, check and split pictures, and make batches."""

@@ -15,8 +15,8 @@ from ..records.scores import Imbalance
 LOPSIDED = 2.0
 
 
-# From here on the doctor calls it the cause of a bad result: whoever always answers the larger of two classes is right
-# for 90 %.
+# From this ratio on, the doctor calls imbalance the cause of a bad result: always answering the larger of two classes is
+# right in 90 % of cases.
 VERY_LOPSIDED = 9.0
 
 

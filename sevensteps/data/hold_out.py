@@ -40,8 +40,8 @@ def held_out(
     Raises:
         DataError: `fraction` is not between 0 and 1.
     """
-    given: Any = fraction
-    if not isinstance(given, numbers.Real) or not 0 < float(given) < 1:
+    value: Any = fraction
+    if not isinstance(value, numbers.Real) or not 0 < float(value) < 1:
         raise DataError(
             f"hold_out is {fraction!r}; it must be between 0 and 1.",
             hint="Try {hold_out}.",
@@ -50,14 +50,14 @@ def held_out(
     random = np.random.default_rng(seed_of(seed, HOLD_OUT))
     held = np.zeros(len(labels), dtype=bool)
     counts = np.bincount(labels, minlength=classes)
-    wanted = np.array([min(max(round(count * fraction), 1), count - 1) for count in counts.tolist()])
+    quotas = np.array([min(max(round(count * fraction), 1), count - 1) for count in counts.tolist()])
     in_group = np.zeros(len(labels), dtype=bool)
     if groups is not None and (together := _together(groups)):
         in_group[np.concatenate(together)] = True
-        held[_groups_held_out(together, labels, counts, wanted, random)] = True
+        held[_groups_held_out(together, labels, counts, quotas, random)] = True
     for label in range(classes):
         rows = np.flatnonzero((labels == label) & ~in_group)
-        count = min(int(wanted[label]) - int((held & (labels == label)).sum()), len(rows))
+        count = min(int(quotas[label]) - int((held & (labels == label)).sum()), len(rows))
         if count > 0:
             random.shuffle(rows)  # in place: a second copy of a large set may not fit into memory
             held[rows[:count]] = True
@@ -68,7 +68,7 @@ def _groups_held_out(
     together: Sequence[Int64[np.ndarray, " _"]],
     labels: Int64[np.ndarray, " n"],
     counts: Int64[np.ndarray, " classes"],
-    wanted: Int64[np.ndarray, " classes"],
+    quotas: Int64[np.ndarray, " classes"],
     random: np.random.Generator,
 ) -> Int64[np.ndarray, " held"]:
     """Return the rows of the groups to hold out.
@@ -83,7 +83,7 @@ def _groups_held_out(
         adds = np.bincount(labels[rows], minlength=len(counts))
         if ((taken + adds >= counts) & (adds > 0)).any():  # no picture of a class would be left
             continue
-        nearer = np.abs(wanted - taken).sum() - np.abs(wanted - taken - adds).sum()
+        nearer = np.abs(quotas - taken).sum() - np.abs(quotas - taken - adds).sum()
         if nearer > 0:
             taken += adds
             held.append(rows)

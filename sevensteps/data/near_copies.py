@@ -121,12 +121,20 @@ def joined(pairs: Pairs, own: Int64[np.ndarray, " count"] | None, count: int) ->
 
 
 def copies_in(pairs: Pairs) -> int:
-    """Return the number of pictures that are a near-copy of another."""
+    """Return the number of pictures that are a near-copy of another.
+
+    Args:
+        pairs: The near-copies.
+    """
     return len(np.unique([pairs.first, pairs.second]))
 
 
 def said_of(copies: int) -> str:
-    """Return a sentence about what happens to near-copies."""
+    """Return a sentence about what happens to near-copies.
+
+    Args:
+        copies: The number of pictures that are near-copies.
+    """
     return f"{copies:,} pictures are exact or near copies of others: copies always stay on the same side of a split."
 
 
@@ -148,7 +156,11 @@ class Passing:
         self._done = self._waiting = 0
 
     def add(self, pixels: UInt8[np.ndarray, "channels height width"]) -> None:
-        """Add the next picture."""
+        """Add the next picture.
+
+        Args:
+            pixels: The picture, of the shape that was announced.
+        """
         if self.is_in_reach:
             self._block[self._waiting] = pixels
             self._waiting += 1

@@ -75,7 +75,7 @@ def near_pairs(pixels: Pixels) -> Pairs:
     rows = np.flatnonzero(_contrast(small) >= _FLAT)
     residuals: dict[tuple[int, int], float] = {}
     if len(rows) > 1 and min(small.shape[2:]) > 2:
-        small = small if len(rows) == len(small) else small[rows]  # no copy of the array where it would be the same
+        small = small if len(rows) == len(small) else small[rows]  # copy a large array only if it changes
         for first, second, shift in _candidates(small):
             unexplained = _unexplained(small[first], small[second], shift)
             for place in np.flatnonzero(unexplained <= LARGEST).tolist():
@@ -257,8 +257,8 @@ def _residual(a: np.ndarray, b: np.ndarray) -> Float64[np.ndarray, " n"]:
     along = padded[:, :, :-2, 1:-1], padded[:, :, 2:, 1:-1]
     terms = np.stack([part.reshape(n, -1) for part in (a, *across, *along)], 1)
     terms = terms - terms.mean(2, keepdims=True)
-    wanted = b.reshape(n, -1)
-    target = wanted - wanted.mean(1, keepdims=True)
+    values = b.reshape(n, -1)
+    target = values - values.mean(1, keepdims=True)
     products = (terms @ terms.transpose(0, 2, 1)).astype(np.float64)
     with_target = (terms @ target[:, :, None])[..., 0].astype(np.float64)
     # Adding a little of each pixel's own energy keeps the weights small where all neighbors are alike.
@@ -268,7 +268,7 @@ def _residual(a: np.ndarray, b: np.ndarray) -> Float64[np.ndarray, " n"]:
     rest = ((target - (weights[:, None, :].astype(np.float32) @ terms)[:, 0]) ** 2).sum(1, dtype=np.float64)
     gain = weights.sum(1)
     same = (gain >= _GAIN) & (gain <= 1 / _GAIN)
-    same &= np.abs(wanted.mean(1) - a.reshape(n, -1).mean(1)) <= _OFFSET
+    same &= np.abs(values.mean(1) - a.reshape(n, -1).mean(1)) <= _OFFSET
     return np.where(same, rest / _energy(b), np.inf)
 
 

@@ -15,9 +15,9 @@ from ..show.report.html import Html, tag
 if TYPE_CHECKING:
     from .images import Images, Splits
 
-CLASSES = 12  # that are shown; a page is no place for a thousand
+CLASSES = 12  # how many are shown: a thousand would fill the page
 
-PICTURES = 8  # of each class
+PICTURES = 8  # how many of each class are shown
 
 
 def images_html(images: Images) -> str:
@@ -52,12 +52,20 @@ def splits_html(splits: Splits) -> str:
 
 
 def in_words(splits: Mapping[str, Images]) -> str:
-    """Return how many pictures each split has: "12,000 train, 2,000 test"."""
+    """Return how many pictures each split has: "12,000 train, 2,000 test".
+
+    Args:
+        splits: The pictures of each split.
+    """
     return ", ".join(f"{len(images):,} {name}" for name, images in splits.items())
 
 
 def size_of(images: Images) -> str:
-    """Return the size of the pictures: "28x28, gray"."""
+    """Return the size of the pictures: "28x28, gray".
+
+    Args:
+        images: The pictures.
+    """
     channels, height, width = images.shape
     return f"{width}x{height}, " + {1: "gray", 3: "color"}.get(channels, f"{channels} channels")
 

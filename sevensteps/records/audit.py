@@ -112,14 +112,16 @@ class AuditResult:
             same = [{"pictures": list(ids), "score": 1.0} for ids in exact]
             return same + [{"pictures": list(ids), "score": round(min(score, 0.99), 3)} for ids, score in near]
 
-        suspects = [(one.id, one.label, one.likely, round(one.score, 4)) for one in self.suspects]
-        outliers = [(one.id, one.label, one.score and round(one.score, 2)) for one in self.outliers]
+        suspects = [
+            {"picture": s.id, "label": s.label, "likely": s.likely, "score": round(s.score, 4)} for s in self.suspects
+        ]
+        outliers = [{"picture": o.id, "label": o.label, "score": o.score and round(o.score, 2)} for o in self.outliers]
         return {
             "duplicates": scored(self.duplicates, self.near_duplicates),
             "leaks": scored(self.leaks, self.near_leaks),
             "conflicts": [list(ids) for ids in self.conflicts],
-            "suspects": [dict(zip(("picture", "label", "likely", "score"), one, strict=True)) for one in suspects],
-            "outliers": [dict(zip(("picture", "label", "score"), one, strict=True)) for one in outliers],
+            "suspects": suspects,
+            "outliers": outliers,
             "train_against_test": self.told_apart and self.told_apart.as_json(),
             "imbalance": self.imbalance and self.imbalance.as_json(),
             "not_looked_for": list(self.not_looked_for),

@@ -92,7 +92,7 @@ def initialize(model: nn.Module, how: str = "default", *, std: float = 1.0, seed
     if how not in INITIALIZERS:
         raise UsageError(f"There is no initializer {how!r}.", hint=nearest(how, INITIALIZERS))
     if not std >= 0:
-        raise UsageError(f"std is {std}, and must be 0 or more.", hint="Try std=0.01.")
+        raise UsageError(f"std is {std}; it must be 0 or more.", hint="Try std=0.01.")
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.default_generator.manual_seed(seed_of(seed, INITIALIZE))
         for layer in model.modules():

@@ -85,7 +85,11 @@ def mirrored(model: nn.Sequential) -> nn.Sequential:
 
 
 def outputs(classes: int) -> int:
-    """Return the number of logits per picture: one for two classes, otherwise one for each class."""
+    """Return the number of logits per picture: one for two classes, otherwise one for each class.
+
+    Args:
+        classes: The number of classes.
+    """
     return 1 if classes == 2 else classes
 
 
@@ -170,7 +174,11 @@ MODELS: dict[str, Callable[..., nn.Sequential]] = {"linear": linear, "relu": rel
 
 
 def usual_width(model: str) -> int:
-    """Return the default width of a model in `MODELS`; 0 for a model without one."""
+    """Return the default width of a model; 0 for a model without hidden units.
+
+    Args:
+        model: A name in `MODELS`.
+    """
     return int(inspect.signature(MODELS[model]).parameters["width"].default)
 
 
@@ -217,8 +225,8 @@ def misfit(model: nn.Module, x: Tensor, error: Exception) -> ShapeError:
     message = f"The model cannot take a batch of shape {tuple(x.shape)} and type {x.dtype}: {reason:.200}"
     if x.dtype != kind and "type" in reason:
         scaled = " / 255" if x.dtype == torch.uint8 else ""
-        wanted = {torch.float32: "x.float()", torch.float64: "x.double()"}.get(kind, f"x.to({kind})")
-        return ShapeError(message, hint=f"Its parameters are {kind}: give it {wanted}{scaled}.")
+        converted = {torch.float32: "x.float()", torch.float64: "x.double()"}.get(kind, f"x.to({kind})")
+        return ShapeError(message, hint=f"Its parameters are {kind}: give it {converted}{scaled}.")
     if isinstance(first, nn.Linear) and x.ndim > 2 and x[0].numel() == first.in_features:
         return ShapeError(
             message,
