@@ -42,6 +42,8 @@ def cells(surroundings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
         "learn.recorder.plot_loss()",
         "found = learn.lr_find(num_it=20); assert found.low < found.high",
         "assert not plt.get_fignums()",
+        "dls.splits",
+        "dls",
     ]
     notebook = new_notebook(cells=[new_code_cell(code) for code in codes])
     folder = tmp_path_factory.mktemp("notebook")
@@ -167,3 +169,11 @@ def test_the_stop_button_raises_in_the_cell_and_the_learner_goes_on(kernel: tupl
     published, reply = run("learn.recorder.plot_loss()")
     (result,) = [message["content"]["data"] for message in published if message["msg_type"] == "execute_result"]
     assert len(result["image/png"]) > 5000
+
+
+@pytest.mark.parametrize("code", ["dls.splits", "dls"])
+def test_pictures_and_loaders_show_themselves(cells: dict[str, list[Any]], code: str) -> None:
+    (output,) = cells[code]
+    assert output.output_type == "execute_result"
+    assert output.data["text/html"].count("data:image/png;base64,") == 16
+    assert len(output.data["text/plain"]) < 300
