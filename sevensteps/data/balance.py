@@ -15,8 +15,8 @@ from ..records.scores import Imbalance
 LOPSIDED = 2.0
 
 
-# From this ratio on, the doctor calls imbalance the cause of a bad result: a model that always answers the larger of two
-# classes is right for 90 % of the pictures.
+# From this ratio on, the doctor calls imbalance the cause of a bad result: a model that always answers the larger of
+# two classes is right for 90 % of the pictures.
 VERY_LOPSIDED = 9.0
 
 
