@@ -305,7 +305,7 @@ class Splits:
         """Return the counts of splits and classes and some pictures, as a notebook shows them."""
         from .notebook import splits_html
 
-        return splits_html(self)
+        return splits_html(self.source, self.present(), self.corrected, self.bad_files)
 
     @property
     def classes(self) -> tuple[str, ...]:
