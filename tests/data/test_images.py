@@ -1,4 +1,4 @@
-"""Images: what a picture is, how classes are chosen, how pictures are held out."""
+"""Images: what a picture is, how classes are chosen, and how pictures are held out."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ORIGINAL = {
 
 
 def made(labels: list[int], classes: tuple[str, ...] = ("a", "b", "c"), seed: int = 0) -> Images:
-    """Small pictures of noise with these labels."""
+    """Return small pictures of noise with these labels."""
     pixels = np.random.default_rng(seed).integers(0, 256, (len(labels), 1, 3, 4), dtype=np.uint8)
     return Images(pixels, np.array(labels, dtype=np.int64), classes)
 
