@@ -1,7 +1,7 @@
-"""Doctor: says what is wrong with a run while it trains, with the evidence and the command that fixes it.
+"""The doctor says what is wrong with a run while it trains, with the evidence and the command that fixes it.
 
-It observes the events of the stream and cannot change training. A finding describes the present: it is marked
-`recovered_at` when it passes. What it looks for is the table `CHECKS`, causes before their symptoms.
+It observes the events of the stream and cannot change training. A finding describes the present; when it no longer
+holds, `recovered_at` says since when. The table `CHECKS` lists what it looks for, causes before their symptoms.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .sampler import Sampler
 
 @dataclass(frozen=True)
 class Check:
-    """One thing to look for. It is not raised while a finding that explains it stands open, or is raised with it."""
+    """One thing to look for. It is not reported while a finding that explains it is open."""
 
     look_for: Callable[[Evidence], Finding | None]
     explained_by: frozenset[str] = frozenset()
     at_start: bool = False  # also before the first step
-    at_end: bool = False  # a finding is of the run's end, and is void where the run goes on
+    at_end: bool = False  # only at the end of the run; dropped if the run is resumed
 
     @property
     def code(self) -> str:
