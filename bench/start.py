@@ -51,7 +51,7 @@ def printed(script: str, repeats: int = 5) -> float:
 def measure(command: list[str], folder: Path, repeats: int = 5, *, anew: bool = False) -> tuple[float, float]:
     """Return the median seconds of a command and its peak resident memory in MB, after a warm-up.
 
-    With `anew`, each begins with an empty cache of its own, as on the day that it was installed.
+    With `anew`, each run starts with an empty cache, as right after installation.
     """
     seconds, memory = [], 0.0
     for repeat in range(repeats + 1):

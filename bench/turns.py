@@ -75,7 +75,7 @@ class Row:
         """Run it once.
 
         Raises:
-            ChildProcessError: it failed.
+            ChildProcessError: If it failed.
         """
         if self.side.command:
             return spent([part.format(python=self.python, pictures=self.data) for part in self.side.command])[1]
@@ -88,7 +88,7 @@ def clocked(
     """What `peers/clock.py` measured of a script, a record for each of the settings.
 
     Raises:
-        ChildProcessError: the script failed; with the last line that it said.
+        ChildProcessError: If the script failed; with its last line of output.
     """
     asked = json.dumps([dict(one) for one in settings])
     command = [python, "-W", "ignore", str(PEERS / "clock.py"), script, str(data), asked, "--seeds", str(seeds)]
@@ -100,7 +100,7 @@ def spent(command: Sequence[str], threads: int = 0) -> tuple[str, dict[str, floa
     """Run a command in an empty folder; return its output, its seconds, and its peak memory in MB.
 
     Raises:
-        ChildProcessError: it failed; with the last line that it said.
+        ChildProcessError: If it failed; with its last line of output.
     """
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     if threads:
@@ -123,7 +123,7 @@ def spent(command: Sequence[str], threads: int = 0) -> tuple[str, dict[str, floa
 def ready(case: Case, threads: int, envs: Path, pictures: Callable[[str], str | None]) -> list[Row]:
     """The rows that can be run here, warmed up, each with the threads that suit it; the first is ours once more.
 
-    One that cannot be run is left out, and it is said why.
+    A row that cannot be run is skipped, and the reason is printed.
     """
     rows: list[Row] = []
     for side in case.sides:
