@@ -1,11 +1,11 @@
-"""When a model says "not sure" or "none of these": how often at home, and how often to pictures from elsewhere.
+"""Measure how often a model says "not sure" or "none of these" to test pictures, and to pictures of other things.
 
     python bench/abstaining.py linear cnn
     python bench/abstaining.py linear relu cnn --ways
 
-Home is the test split. From elsewhere: the other classes of Fashion-MNIST where they are there, scikit-learn's digits
-at 28x28, noise, and pictures of home with their pixels shuffled, inverted or turned. `--ways` compares ways to measure
-how far a picture is, each with the limit that leaves out 2.5 % of the validation pictures.
+"Home" is the test split. Foreign pictures are the other classes of Fashion-MNIST if available, scikit-learn's digits at
+28x28, noise, and test pictures with their pixels shuffled, inverted or turned. `--ways` compares ways to measure the
+distance of a picture, each with the limit that refuses 2.5 % of the validation pictures.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sevensteps.ship.abstention import NONE_OF_THESE, NOT_SURE, reduced
 
 
 def main() -> None:
-    """Print home and elsewhere for each recipe."""
+    """Print the shares of home and foreign pictures that each recipe refuses."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipes", nargs="*", default=["linear", "relu", "cnn"])
     parser.add_argument("--seed", type=int, default=0)
@@ -66,7 +66,7 @@ def home(name: str, run: Run) -> None:
 
 
 def rejected(run: Run, foreign: dict[str, np.ndarray]) -> None:
-    """Print what is said of pictures from elsewhere."""
+    """Print what the model says about foreign pictures."""
     abstention = run.learn.abstention
     assert abstention is not None
     print(f"  {'pictures':<22}{'n':>6}{'none of these':>15}{'not sure':>10}{'left out':>10}")
@@ -78,7 +78,7 @@ def rejected(run: Run, foreign: dict[str, np.ndarray]) -> None:
 
 
 def elsewhere(home: np.ndarray, classes: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Pictures from elsewhere, by name."""
+    """Return the foreign pictures, by name."""
     from sklearn.datasets import load_digits
 
     random = np.random.default_rng(0)
@@ -101,7 +101,7 @@ def elsewhere(home: np.ndarray, classes: tuple[str, ...]) -> dict[str, np.ndarra
 
 
 def scores_and_features(run: Run, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A score for each class, divided by the temperature, and what the last linear layer sees."""
+    """Return a score for each class, divided by the temperature, and the inputs of the last linear layer."""
     learn, seen = run.learn, []
     last = [layer for layer in learn.model.modules() if isinstance(layer, nn.Linear)][-1]
     hook = last.register_forward_pre_hook(lambda layer, given: seen.append(given[0].detach().double()))
@@ -114,13 +114,13 @@ def scores_and_features(run: Run, pixels: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
-    """Probabilities."""
+    """Return the probabilities of scores."""
     powers = np.exp(scores - scores.max(1, keepdims=True))
     return np.asarray(powers / powers.sum(1, keepdims=True))
 
 
 def mahalanobis(x: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """The distance from the nearest class under one covariance for all: Lee et al. 2018."""
+    """Return the distance from the nearest class, with one covariance for all (Lee et al. 2018)."""
     means = [x[labels == label].mean(0) for label in np.unique(labels)]
     rest = np.concatenate([x[labels == label] - mean for label, mean in zip(np.unique(labels), means, strict=True)])
     covariance = rest.T @ rest / len(rest)
@@ -129,7 +129,7 @@ def mahalanobis(x: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.
 
 
 def components(x: np.ndarray, labels: np.ndarray, k: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The distance under probabilistic principal components of all classes together, or with labels of each."""
+    """Return the distance under probabilistic principal components of all classes together, or of each class."""
     parts = []
     for label in np.unique(labels):
         mine = x[labels == label]
@@ -147,7 +147,7 @@ def components(x: np.ndarray, labels: np.ndarray, k: int) -> Callable[[np.ndarra
 
 
 def ways(run: Run, splits: ss.Splits, foreign: dict[str, np.ndarray]) -> None:
-    """Print what share of each set from elsewhere is left out by each way to measure."""
+    """Print the share of each foreign set that each way to measure refuses."""
     train, valid, test = splits.train, splits.valid, splits.test
     assert valid is not None
     assert test is not None
@@ -176,7 +176,7 @@ def ways(run: Run, splits: ss.Splits, foreign: dict[str, np.ndarray]) -> None:
 
 
 def _all(distance: Callable[[np.ndarray], np.ndarray], sets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The distances of every set."""
+    """Return the distances of every set."""
     return {name: distance(x) for name, x in sets.items()}
 
 

@@ -1,9 +1,9 @@
-"""Test accuracy of a recipe over seeds: mean and spread, and the seconds of training.
+"""Measure the test accuracy of a recipe over seeds, with its spread, and the seconds of training.
 
     python bench/accuracy.py linear --seeds 20
 
-Each seed decides start, order, augmentation and what is held out. Settings were chosen on held-out training pictures
-(`--held-out` prints those figures and does not touch the test pictures).
+The seed decides the starting weights, the order, augmentation and which pictures are held out. Settings were chosen on
+held-out training pictures; `--held-out` prints that accuracy and does not use the test pictures.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ import sevensteps as ss
 
 @dataclass(frozen=True)
 class Trained:
-    """What training with one seed came to."""
+    """The result of training with one seed."""
 
-    accuracy: float  # a share, of the test pictures or of those held out
-    seconds: float  # of training, with what is looked at after each epoch
+    accuracy: float  # from 0 to 1, on the test or held-out pictures
+    seconds: float  # of training, including validation
     parameters: int
 
 
 def trained(recipe: ss.Recipe, seeds: Sequence[int], held_out: bool = False) -> Iterator[Trained]:
-    """Train once a seed. With `held_out` the test pictures are not touched."""
+    """Train once for each seed; with `held_out`, the test pictures are not used."""
     for seed in seeds:
         seeded = recipe.replace(seed=seed)
         if held_out:
@@ -51,7 +51,7 @@ def trained(recipe: ss.Recipe, seeds: Sequence[int], held_out: bool = False) -> 
 
 
 def changed(recipe: ss.Recipe, pairs: Sequence[str]) -> ss.Recipe:
-    """The recipe with settings in place of its own, each as `KEY=VALUE` with a value as TOML has it."""
+    """Return the recipe with some settings replaced, each given as `KEY=VALUE` with a TOML value."""
     settings = tomllib.loads("\n".join(pairs))
     return recipe.replace(
         **{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
@@ -59,7 +59,7 @@ def changed(recipe: ss.Recipe, pairs: Sequence[str]) -> ss.Recipe:
 
 
 def main() -> None:
-    """Print a line a seed, then the summary."""
+    """Print a line for each seed, then the summary."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe")
     parser.add_argument("--seeds", type=int, default=5)

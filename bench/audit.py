@@ -1,9 +1,9 @@
-"""Planted near-copies and wrong labels and how many are found, with what is found besides; and the seconds of it.
+"""Plant near-copies, wrong labels and outliers, and measure how many an audit finds, what else it finds, and its time.
 
 python bench/audit.py            scikit-learn's digits, and Fashion-MNIST's training and test pictures together (70,000)
-python bench/audit.py labels     wrong labels alone; cleanlab (extra dev-full) ranks by the same probabilities
+python bench/audit.py labels     only wrong labels; cleanlab (extra dev-full) ranks by the same probabilities
 python bench/audit.py outliers   noise, inverted, shuffled, turned and foreign pictures planted; and train against test
-python bench/audit.py pairs FILE.png   a figure of near-copies that Fashion-MNIST has of its own, to be looked at
+python bench/audit.py pairs FILE.png   a figure of near-copies that Fashion-MNIST itself contains
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ DIRECTIONS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (d
 
 
 def jpeg(picture: np.ndarray) -> np.ndarray:
-    """Written as a JPEG of quality 80, and read."""
+    """Write a picture as a JPEG of quality 80, and read it."""
     content = io.BytesIO()
     Image.fromarray(picture).save(content, "JPEG", quality=80)
     return np.asarray(Image.open(content))
 
 
 def resized(picture: np.ndarray, share: float) -> np.ndarray:
-    """Resized (bicubic), and brought back to its size as pictures of a folder are."""
+    """Resize a picture (bicubic), and bring it back to its size as pictures of a folder are."""
     height, width = picture.shape
     other = Image.fromarray(picture).resize((round(width * share), round(height * share)), Image.Resampling.BICUBIC)
     return np.asarray(other.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def shifted(picture: np.ndarray, number: int) -> np.ndarray:
-    """Moved by a pixel in one of eight directions, with black where nothing is."""
+    """Shift a picture by a pixel in one of eight directions, and fill the edge with black."""
     down, right = DIRECTIONS[number % 8]
     padded = np.pad(picture, 1)
     return padded[1 - down : 1 - down + len(picture), 1 - right : 1 - right + picture.shape[1]]
@@ -60,7 +60,7 @@ KINDS = {
 
 
 def planted(name: str, pictures: np.ndarray, count: int) -> None:
-    """Plant so many near-copies of each kind, and print how many are found, and what else is."""
+    """Plant near-copies of each kind, and print how many are found, and what else is found."""
     random = np.random.default_rng(0)
     made, of, kinds = [pictures], [np.arange(len(pictures))], np.array(["own"] * len(pictures), dtype=object)
     for kind, change in KINDS.items():
@@ -81,11 +81,11 @@ def planted(name: str, pictures: np.ndarray, count: int) -> None:
     others = int((source[first] != source[second]).sum())
     own = int(((kinds[first] == "own") & (kinds[second] == "own")).sum())
     print(f"  pairs of different pictures: {others:,} of {len(first):,} ({others / len(first):.2%})")
-    print(f"    of which two that nobody planted: {own:,} (Fashion-MNIST has real ones)", flush=True)
+    print(f"    pairs that were not planted: {own:,} (Fashion-MNIST has real ones)", flush=True)
 
 
 def own_pairs(pixels: np.ndarray, file: str) -> None:
-    """Save the near-copies that a set has, the least alike first: one, the other, and how far they differ."""
+    """Save a figure of a set's own near-copies, the least similar first: both pictures, and their difference."""
     pairs = near_pairs(pixels)
     order = np.argsort(pairs.scores, kind="stable")
     both = pixels[pairs.first[order], 0], pixels[pairs.second[order], 0]
@@ -97,7 +97,7 @@ def own_pairs(pixels: np.ndarray, file: str) -> None:
 
 
 def wrong_labels(name: str, pixels: np.ndarray, labels: np.ndarray) -> None:
-    """Plant 3 % wrong labels, three times, and print how many of the first suspects they are, ours and cleanlab's."""
+    """Plant 3 % wrong labels, three times, and print their share among the first suspects, ours and cleanlab's."""
     from cleanlab.filter import find_label_issues
 
     classes, count = int(labels.max()) + 1, round(0.03 * len(labels))
@@ -132,7 +132,7 @@ def wrong_labels(name: str, pixels: np.ndarray, labels: np.ndarray) -> None:
 
 
 def planted_outliers(name: str, pictures: np.ndarray, labels: np.ndarray, others: np.ndarray) -> None:
-    """Plant ten of each kind, five times, and print how they are ranked, ours and by peers, and how many are named."""
+    """Plant ten outliers of each kind, five times, and print how we and peers rank them, and how many we name."""
     from sklearn.ensemble import IsolationForest
     from sklearn.metrics import roc_auc_score
     from sklearn.neighbors import LocalOutlierFactor
@@ -168,7 +168,7 @@ def planted_outliers(name: str, pictures: np.ndarray, labels: np.ndarray, others
 
 
 def dealt(images: Images) -> None:
-    """Deal training pictures into two parts 200 times, and print how often they are told apart."""
+    """Divide training pictures at random 200 times, and print how often the parts are told apart."""
     found = []
     for seed in range(200):
         rows = np.random.default_rng(seed).permutation(len(images))[:3000]
@@ -179,12 +179,12 @@ def dealt(images: Images) -> None:
         found.append(apart)
     covers = np.mean([one.interval.low <= 0.5 <= one.interval.high for one in found])
     told, area = np.mean([one.is_told for one in found]), np.mean([one.area for one in found])
-    print(f"Train against test, 3,000 pullovers and dresses dealt at random 200 times: {covers:.1%} of the intervals")
-    print(f"  hold 0.5; told apart in {told:.1%}, mean area {area:.3f}")
+    print(f"Train against test, 3,000 pullovers and dresses divided 200 times: {covers:.1%} of the intervals")
+    print(f"  contain 0.5; told apart in {told:.1%}, mean area {area:.3f}")
 
 
 def main() -> None:
-    """Print the tables, and the seconds of the whole audit."""
+    """Print the tables, and how long the whole audit takes."""
     from sklearn.datasets import load_digits
 
     print(describe())

@@ -1,11 +1,11 @@
-"""Augmentation: how many pictures a second each kind varies, and what it does to accuracy on held-out pictures.
+"""Measure the speed of each kind of augmentation, and its effect on the accuracy on held-out pictures.
 
     python bench/augmenting.py
     python bench/augmenting.py --seeds 5
 
-Speed is of one thread, batches of 256 pictures of 28x28 in one channel. Accuracy is of a quarter of scikit-learn's
-digits, read as a folder of class folders and trained on as is the default there, and of 10,000 of Fashion-MNIST's
-training pictures, for `fashion-10` in three epochs. No test picture is answered.
+Speed is measured with one thread and batches of 256 grayscale pictures of 28x28. Accuracy is measured on a quarter of
+scikit-learn's digits, read as class folders and trained with the defaults, and on 10,000 of Fashion-MNIST's training
+pictures with three epochs of `fashion-10`. No test pictures are used.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from sevensteps.data.augment_names import NAMES, PRESETS
 from sevensteps.recipes.choose import choose
 from sevensteps.trust.predictions import predict_split
 
-BATCH, TIMES, SECONDS = 256, 7, 0.1  # pictures; measurements, of which the median counts, and how long each takes
+BATCH, TIMES, SECONDS = 256, 7, 0.1  # pictures; measurements (the median counts); seconds of each
 WARPS = ("crop", "rotate", "scale")
 
 
 def main() -> None:
-    """Print a line for each kind, and for each set and what varies it."""
+    """Print a line for each kind, and for each set with each augmentation."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=2)
     arguments = parser.parse_args()
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def print_speeds(pixels: torch.Tensor, labels: torch.Tensor) -> None:
-    """Pictures a second of each kind and preset, and of warps done in one sampling or in several."""
+    """Print the speed of each kind and preset, and of warps in one sampling or in several."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     mixed = functools.partial(mixup, pixels, labels.long(), 10, generator)
@@ -68,13 +68,13 @@ def print_speeds(pixels: torch.Tensor, labels: torch.Tensor) -> None:
         made[name] = functools.partial(function, pixels, generator) if function else mixed
     apart = [augmentation(name) for name in WARPS]
     made[", then ".join(WARPS)] = lambda: [one(pixels, generator) for one in apart if one]
-    print(f"\n{'augment':<32}{'pictures a second':>18}")
+    print(f"\n{'augment':<32}{'pictures/second':>18}")
     for name, run in made.items():
         print(f"{name:<32}{speed(run):>18,.0f}", flush=True)
 
 
 def speed(run: Callable[[], Any]) -> float:
-    """Pictures a second, the median of several measurements after one that is not counted."""
+    """Return pictures per second: the median of several measurements after a warm-up."""
     found = []
     for _ in range(TIMES + 1):
         batches, start = 0, time.perf_counter()
@@ -86,7 +86,7 @@ def speed(run: Callable[[], Any]) -> float:
 
 
 def save_digits(folder: Path) -> None:
-    """Scikit-learn's digits as PNG files, a folder for each class."""
+    """Write scikit-learn's digits as PNG files, in a folder for each class."""
     found = load_digits()
     for row, (pixels, label) in enumerate(zip(found.images, found.target, strict=True)):
         (folder / str(label)).mkdir(exist_ok=True)
@@ -96,7 +96,7 @@ def save_digits(folder: Path) -> None:
 def print_accuracies(
     name: str, recipe: ss.Recipe, train: ss.Images, share: float, kinds: tuple[str, ...], seeds: int
 ) -> None:
-    """A line for each kind: the accuracy on a share of the training pictures, for each seed another."""
+    """Print for each kind the accuracy on held-out training pictures, which differ with the seed."""
     for augment in kinds:
         accuracies = []
         for seed in range(seeds):

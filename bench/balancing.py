@@ -1,11 +1,10 @@
-"""Classes out of balance: what a weighted loss and balanced sampling do to accuracy, balanced accuracy and recall.
+"""Measure how a weighted loss and balanced sampling change accuracy and recall when classes are out of balance.
 
     python bench/balancing.py
     python bench/balancing.py linear cnn --ratio 50 --seeds 5
 
-Fashion-MNIST's coats and shirts, of which one in `--ratio` shirts is kept to train on. All test pictures are answered,
-so that the recall of the small class is known well; accuracy is that of pictures as lopsided as the training pictures,
-from the recalls.
+Trains on Fashion-MNIST's coats and one in `--ratio` of its shirts; all test pictures are used, so the recall of the
+small class is known well; accuracy is computed from the recalls, for pictures as imbalanced as the training pictures.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from sevensteps.trust.scores import confusion_matrix
 
 
 def main() -> None:
-    """Print a line for each recipe and way."""
+    """Print a line for each recipe and way of balancing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipes", nargs="*", default=["linear", "cnn"])
     parser.add_argument("--classes", nargs=2, default=["Coat", "Shirt"])
@@ -49,7 +48,7 @@ def main() -> None:
 
 
 def figures(splits: ss.Splits, name: str, balance: str, seed: int) -> tuple[float, float, float]:
-    """Accuracy as the training pictures are, balanced accuracy, and the smaller of the recalls."""
+    """Return accuracy for the shares of the training pictures, balanced accuracy, and the smallest recall."""
     recipe = ss.Recipe.load(name).replace(balance=balance, seed=seed)
     torch.set_num_threads(recipe.settled(splits).threads)
     learn = recipe.learner(splits)

@@ -1,4 +1,4 @@
-"""What the temperature does: accuracy, log loss and calibration error on the test pictures, before and after it.
+"""Measure what temperature scaling changes: accuracy, log loss and calibration error on the test pictures.
 
     python bench/calibration.py linear relu cnn --seeds 5
 
@@ -23,7 +23,7 @@ from sevensteps.trust.calibration import expected_calibration_error
 
 
 def main() -> None:
-    """Print a line a seed, then the means of each recipe."""
+    """Print a line for each seed, then the means of each recipe."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipes", nargs="*", default=["linear", "relu", "cnn"])
     parser.add_argument("--seeds", type=int, default=5)
@@ -55,13 +55,13 @@ def main() -> None:
 
 
 def loss(labels: np.ndarray, shares: np.ndarray) -> float:
-    """The mean of minus the logarithm of the right class's probability."""
+    """Return the mean log loss."""
     right = shares.astype(np.float64)[np.arange(len(labels)), labels]
     return float(-np.log(right.clip(1e-12)).mean())
 
 
 def error(labels: np.ndarray, shares: np.ndarray) -> float:
-    """The expected calibration error."""
+    """Return the expected calibration error."""
     return expected_calibration_error(shares, labels, resamples=100).value or 0.0
 
 

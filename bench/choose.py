@@ -1,10 +1,10 @@
-"""The grid that the peers' settings for the linear job were chosen from: accuracy on held-out training pictures.
+"""Choose the peers' settings for the linear job from a grid, by accuracy on held-out training pictures.
 
     python bench/choose.py torch_bare      (or sklearn_logistic, sklearn_sgd, ours_job)
 
-Prints a line a setting, the fastest first: the seconds of a job, and the mean accuracy on the tenth of the training
-pictures that was held out, over several ways to hold one out. The test pictures are not looked at. What was chosen
-stands in `speed.py`.
+Prints a line for each setting, the fastest first: the seconds of a job, and the mean accuracy on a held-out tenth of
+the training pictures, over several choices of that tenth. The test pictures are not used. `speed.py` has the chosen
+settings.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ GRIDS: dict[str, tuple[str, dict[str, list[Any]]]] = {
 
 
 def seconds(tried: Sequence[dict[str, Any]]) -> float:
-    """The median seconds of a job with a setting, which comes first, over the ways that it was tried."""
+    """Return the median seconds of a job with one setting."""
     return float(statistics.median(one["seconds"] for one in tried[1:]))
 
 

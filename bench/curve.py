@@ -1,12 +1,12 @@
-"""Test accuracy against training time, all ten classes of Fashion-MNIST; and a tutorial's loop on the same way.
+"""Measure test accuracy against training time on the ten classes of Fashion-MNIST, beside a tutorial's loop.
 
     python bench/curve.py                      as Markdown
-    python bench/curve.py --json curve.json    keeps each training, and goes on with those that the file has
+    python bench/curve.py --json curve.json    saves each training, and continues from the file
 
-Each point of ours is trained to the end of its own schedule. The loop that a tutorial has (`peers/torch_tutorial.py`)
-trains the same network at a constant rate, the best of five on held-out training pictures, and is looked at after
-each epoch: the time that counts is its first at which the mean over seeds is what ours has. Looking is not timed.
-Wants an otherwise idle machine, for forty minutes.
+Each of our points is trained to the end of its own schedule. The tutorial's loop (`peers/torch_tutorial.py`) trains the
+same network at a constant rate, the best of five on held-out training pictures, and is tested after each epoch, which
+is not timed. Its time is that of the first epoch at which the mean over seeds reaches our accuracy.
+Needs an otherwise idle machine for forty minutes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from accuracy import changed, trained  # first: it says how threads wait, before torch is imported
+from accuracy import changed, trained  # first, because it sets how threads wait, before torch is imported
 from machine import describe
 
 import sevensteps as ss
@@ -32,7 +32,7 @@ from sevensteps.base import files
 
 sys.path.append(str(Path(__file__).parent / "peers"))
 
-# Seeds, recipe and what is changed of it. Chosen on held-out training pictures (bench/accuracy.py --held-out).
+# Seeds, recipe and changed settings. Chosen on held-out training pictures (bench/accuracy.py --held-out).
 POINTS = [
     (3, "fashion-10", ("epochs=3",)),
     (3, "fashion-10", ("epochs=6",)),
@@ -49,12 +49,12 @@ TUTORIAL_SEEDS = 3
 
 # Measuring
 
-Kept = dict[str, list[dict[str, Any]]]  # of each row, a record a seed
+Kept = dict[str, list[dict[str, Any]]]  # for each row, one record per seed
 Keep = Callable[[], None]
 
 
 def measure_points(kept: Kept, keep: Keep) -> None:
-    """Train every point over its seeds, but for those that are there."""
+    """Train every point over its seeds, except those already measured."""
     for seeds, name, pairs in POINTS:
         records = kept.setdefault(" ".join((name, *pairs)), [])
         for one in trained(changed(ss.Recipe.load(name), pairs), range(len(records), seeds)):
@@ -63,7 +63,7 @@ def measure_points(kept: Kept, keep: Keep) -> None:
 
 
 def measure_tutorial(kept: Kept, keep: Keep) -> None:
-    """Choose the tutorial's rate on held-out pictures, then train over seeds and look at the test pictures."""
+    """Choose the tutorial's rate on held-out pictures, then train over seeds and test."""
     splits = ss.load("fashion-mnist")
     held_out = splits.hold_out(0.1, 0)
     assert held_out.valid is not None
@@ -80,7 +80,7 @@ def measure_tutorial(kept: Kept, keep: Keep) -> None:
 
 
 def followed(train: ss.Images, test: ss.Images, lr: float, seed: int, count: int) -> dict[str, list[float]]:
-    """The tutorial's accuracy after each of so many epochs, and the seconds of training up to there."""
+    """Return the tutorial's accuracy after each epoch, and the seconds of training until then."""
     import torch
     import torch_tutorial
     from turns import CORES
@@ -99,11 +99,11 @@ def followed(train: ss.Images, test: ss.Images, lr: float, seed: int, count: int
     return {"accuracies": accuracies, "seconds": list(itertools.accumulate(took))}
 
 
-# Telling
+# Reporting
 
 
 def points_as_markdown(kept: Kept) -> str:
-    """A row a point: settings, parameters, mean accuracy with its spread, seconds."""
+    """Return a row for each point: settings, parameters, mean accuracy with its spread, seconds."""
     lines = [["recipe", "parameters", "seeds", "test accuracy: mean ± deviation", "training s"], ["---", *["---:"] * 4]]
     for name, records in points_of(kept):
         found = [record["accuracy"] for record in records]
@@ -114,7 +114,7 @@ def points_as_markdown(kept: Kept) -> str:
 
 
 def tutorial_as_markdown(kept: Kept) -> str:
-    """A row a point of ours with that network: its accuracy, its time, and the tutorial's time to the same."""
+    """Return a row for each of our points with that network: accuracy, time, and the tutorial's time to it."""
     records = kept["tutorial"]
     means = [statistics.mean(each) for each in zip(*(record["accuracies"] for record in records), strict=True)]
     times = [statistics.median(each) for each in zip(*(record["seconds"] for record in records), strict=True)]
@@ -138,19 +138,19 @@ def tutorial_as_markdown(kept: Kept) -> str:
 
 
 def points_of(kept: Kept) -> Iterator[tuple[str, Sequence[Mapping[str, Any]]]]:
-    """The rows of ours, with their records."""
+    """Return our rows with their records."""
     for _, name, pairs in POINTS:
         title = " ".join((name, *pairs))
         yield title, kept[title]
 
 
 def seconds_of(records: Sequence[Mapping[str, Any]]) -> float:
-    """The median over seeds."""
+    """Return the median over seeds."""
     return statistics.median(record["seconds"] for record in records)
 
 
 def main() -> None:
-    """Measure what is not there yet, and print both tables."""
+    """Measure what is missing, and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="where each training is kept")
     arguments = parser.parse_args()

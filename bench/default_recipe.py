@@ -1,11 +1,11 @@
-"""How the default recipes were chosen, on training pictures of which some are held out. No test picture is answered.
+"""Choose the default recipes on held-out training pictures. No test pictures are used.
 
     python bench/default_recipe.py             the rate and the epochs of the first job
     python bench/default_recipe.py pictures    the model and the settings of picture files, by their count and size
 
-The second prints, for real sets of many counts and sizes: what the default was before it was chosen by count, what it
-is, the accuracy on held-out pictures (the mean over seeds, each with others held out and others trained on), and the
-seconds that training took. In both columns augmentation is as it is now.
+The second prints, for real sets of many counts and sizes, the default before it was chosen by count and the one now,
+each with the mean accuracy on held-out pictures (which differ with the seed) and the seconds of training. Both columns
+use today's augmentation.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Parts = Callable[[int], tuple[ss.Images, ss.Images]]  # of a seed: pictures to t
 
 
 def main() -> None:
-    """Print what was asked for."""
+    """Print the chosen comparison."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("first-job", "pictures"), nargs="?", default="first-job")
     parser.add_argument("--seeds", type=int, default=3, help="of pictures")
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def first_job() -> None:
-    """Print mean and deviation over ten seeds for each setting: 2,000 training pictures play the unread test set."""
+    """Print mean and deviation over ten seeds for each setting, with 2,000 training pictures as the test set."""
     torch.set_num_threads(1)
     train, judged = ss.load("pullover-dress").train.split(1 / 6, seed=123)
     for settings in SETTINGS:
@@ -80,7 +80,7 @@ def first_job() -> None:
 
 
 def for_pictures(sets: list[str], seeds: int) -> None:
-    """Print a row for each set: the default before, and now."""
+    """Print a row for each set: the earlier default, and today's."""
     print("| set | pictures | size | before | accuracy | s | now | accuracy | s |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name in sets:
@@ -100,7 +100,7 @@ def for_pictures(sets: list[str], seeds: int) -> None:
 
 
 def accuracy_and_seconds(recipe: ss.Recipe, train: ss.Images, judged: ss.Images) -> tuple[float, float]:
-    """How many of the judged pictures a model has right that was trained on the others, and how long that took."""
+    """Return the accuracy of a model on the judged pictures, and the seconds of training on the others."""
     splits = ss.Splits(train, judged)
     torch.set_num_threads(recipe.settled(splits).threads)
     began = time.perf_counter()
@@ -111,7 +111,7 @@ def accuracy_and_seconds(recipe: ss.Recipe, train: ss.Images, judged: ss.Images)
 
 
 def few_of(images: ss.Images, count: int, seed: int) -> ss.Images:
-    """So many pictures of each class, drawn at random."""
+    """Return `count` pictures of each class, drawn at random."""
     random = np.random.default_rng(seed)
     of_class = [np.flatnonzero(images.labels == label) for label in range(len(images.classes))]
     return images.take(np.sort(np.concatenate([random.permutation(rows)[:count] for rows in of_class])))

@@ -1,10 +1,10 @@
-"""The doctor held against faults that are injected, and against runs that are fine. Prints Markdown, or JSON.
+"""Test the doctor on runs with injected faults and on healthy runs. Prints Markdown or JSON.
 
 python bench/doctor.py [--tune] [--json]
 
-A fault counts as named where the first finding of the run is its own; a run is left there. A run that is fine counts as
-a false alarm where it has any finding. Thresholds were chosen with --tune (pullover and dress, seeds 0 to 39); without
-it the doctor is held against what it was not chosen on: seeds 100 to 139, other classes, and scikit-learn's digits.
+A fault counts as named if the first finding of the run names it; the run ends there. A healthy run with a finding is a
+false alarm. Thresholds were chosen with --tune (pullover and dress, seeds 0 to 39). Without it, the doctor is tested on
+other data: seeds 100 to 139, other classes, and scikit-learn's digits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAIRS = ("Sneaker/Ankle boot", "Coat/Bag")
 
 @dataclass(frozen=True)
 class Row:
-    """Of so many runs, those that were judged right, and what was said of the others."""
+    """A number of runs, how many of them were judged correctly, and the findings of the others."""
 
     pictures: str
     what: str
@@ -46,7 +46,7 @@ class Row:
 
 
 def first_finding(case: Case) -> Finding | None:
-    """The first that the doctor says of a run; training ends there."""
+    """Return the doctor's first finding; training ends there."""
     learn = case.learner()
     doctor = Doctor(learn)
     for event in learn.stream():
@@ -56,7 +56,7 @@ def first_finding(case: Case) -> Finding | None:
 
 
 def counted(name: str, what: str, model: str, codes: Sequence[str], cases: Sequence[Case]) -> Row:
-    """How many of the runs have a first finding of these codes; none, where there are no codes."""
+    """Count the runs whose first finding has one of these codes, or that have no finding if there are no codes."""
     said = [found.code if (found := first_finding(case)) else "nothing" for case in cases]
     wanted = codes or ("nothing",)
     other = sorted({code for code in said if code not in wanted})
@@ -93,7 +93,7 @@ def rows(name: str, first_seed: int, faulty: int, fine: int, say: Callable[[str]
 
 
 def as_shipped(first_seed: int, fine: int) -> list[Row]:
-    """Recipes that ship, on all pullovers and dresses."""
+    """Test shipped recipes on all pullovers and dresses."""
     splits = pictures("Pullover/Dress")
     return [
         counted("all 12,000", "healthy", name, (), [shipped(splits, name, first_seed + seed) for seed in range(fine)])
@@ -102,7 +102,7 @@ def as_shipped(first_seed: int, fine: int) -> list[Row]:
 
 
 def cost(case: Case, seconds: float = 5.2) -> float:
-    """The doctor's share of the processor time of a run of so many seconds."""
+    """Return the doctor's share of a run's processor time."""
     learn = case.learner()
     clock = time.process_time
     began = clock()
@@ -110,7 +110,7 @@ def cost(case: Case, seconds: float = 5.2) -> float:
     spent, batches = clock() - began, 0
     example = None
     for event in learn.stream(after(epochs=10**6)):
-        if isinstance(event, Batch):  # too short to be timed one by one
+        if isinstance(event, Batch):  # too short to be timed individually
             doctor.observe(event)
             batches, example = batches + 1, event
         else:
@@ -128,7 +128,7 @@ def cost(case: Case, seconds: float = 5.2) -> float:
 
 
 def costs() -> dict[str, float]:
-    """Runs of 5 s: recipes that ship on all pictures, and small models on few."""
+    """Measure runs of 5 s: shipped recipes on all pictures, and small models on few."""
     splits = pictures("Pullover/Dress")
     runs = {f"{name}, 10,800 pictures": shipped(splits, name, 0) for name in ("linear", "relu", "cnn")}
     runs |= {f"{name}, 1,200 pictures": healthy(splits, name, 0) for name in ("linear", "relu", "cnn")}
@@ -136,7 +136,7 @@ def costs() -> dict[str, float]:
 
 
 def markdown(found: Sequence[Row], shares: dict[str, float]) -> str:
-    """The tables, what misses the target marked."""
+    """Return the tables, with missed targets marked."""
     lines = ["| pictures | fault | " + " | ".join(("model", "named first", "else said")) + " |", "|---" * 5 + "|"]
     faults = [row for row in found if row.what != "healthy"]
     for row in faults:
@@ -175,7 +175,7 @@ def markdown(found: Sequence[Row], shares: dict[str, float]) -> str:
 
 
 def main() -> None:
-    """Hold the doctor against everything."""
+    """Run all tests of the doctor and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tune", action="store_true", help="on what thresholds are chosen on")
     parser.add_argument("--json", action="store_true")

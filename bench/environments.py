@@ -1,4 +1,4 @@
-"""The virtual environments that the peers of `speed.py` run in: made when first needed, kept between runs."""
+"""The virtual environments in which the peers of `speed.py` run: created when first needed, kept between runs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 TORCH = "torch==2.13.0"
 NUMPY = "numpy==2.4.6"
-# What pip is asked for, by the name of an environment. Where pip looks, and whether it takes PyTorch's CPU build, is
-# for pip's own settings to say (pip.conf, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS); the bench hides every
-# accelerator from whatever it takes. fastai imports torchvision, which goes with one release of torch only.
+# What pip installs, by the name of an environment. Pip's own settings (pip.conf, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL,
+# PIP_FIND_LINKS) decide where it looks, and whether it takes PyTorch's CPU build; the bench hides every accelerator.
+# fastai imports torchvision, which fits one release of torch only.
 PINS = {
     "scikit-learn": ("scikit-learn==1.9.1", NUMPY),
     "skorch": ("skorch==1.4.0", "scikit-learn==1.9.1", TORCH, NUMPY),
@@ -25,16 +25,16 @@ OURS = ""  # the environment that the bench itself runs in
 
 
 def python_of(environment: str, folder: Path) -> str | None:
-    """The interpreter of an environment under `folder`, which is made if needed; None if pip cannot, and says why."""
+    """Return the interpreter of an environment below `folder`, creating it if needed; None if pip fails."""
     if environment == OURS:
         return sys.executable
     pins = PINS[environment]
     digest = hashlib.sha256("\n".join((sys.version, *pins)).encode()).hexdigest()[:8]
     home = folder / f"{environment}-{digest}"
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    finished = home / "finished"  # written last, so that what was broken off is made anew
+    finished = home / "finished"  # written last, so that an unfinished environment is created again
     if not finished.exists():
-        print(f"making the environment of {environment} in {home}", file=sys.stderr, flush=True)
+        print(f"creating the environment of {environment} in {home}", file=sys.stderr, flush=True)
         shutil.rmtree(home, ignore_errors=True)
         for command in (
             [sys.executable, "-m", "venv", str(home)],
@@ -43,7 +43,7 @@ def python_of(environment: str, folder: Path) -> str | None:
             done = subprocess.run(command, check=False, capture_output=True, text=True)
             if done.returncode:
                 errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["no reason given"]
-                print(f"{environment} is left out: {', '.join(pins)}: {errors[-1]}", file=sys.stderr, flush=True)
+                print(f"skipping {environment}: {', '.join(pins)}: {errors[-1]}", file=sys.stderr, flush=True)
                 return None
         finished.write_text("\n".join(pins) + "\n")
     return str(python)

@@ -1,4 +1,4 @@
-"""Faults to inject into runs, and the runs to inject them into: what bench/doctor.py counts on."""
+"""The faults that bench/doctor.py injects, and the runs into which it injects them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sevensteps.recipes.recipe import Recipe
 from sevensteps.steps.initialize import initialize
 from sevensteps.steps.predict import Normalize, outputs
 
-# Healthy settings, chosen on pullover and dress, seeds 0-39: none of them gets a finding because of itself.
+# Healthy settings, chosen on pullover and dress, seeds 0-39: none of them causes a finding.
 SGD: dict[str, Any] = {"optimizer": "SGD", "momentum": 0.9, "schedule": "one_cycle", "batch_size": 64}
 RECIPES = {
     "linear": Recipe(name="linear", model="linear", lr=0.01, epochs=12, **SGD),
@@ -27,7 +27,7 @@ RECIPES = {
     "deep": Recipe(name="deep", lr=0.02, weight_decay=0.003, epochs=12, **SGD),
     "conv": Recipe(name="conv", lr=0.01, epochs=10, **SGD),
 }
-# Digits have 64 pixels and not 784, so that rates are higher; a digit that is flipped is another, or none.
+# Digits have 64 pixels instead of 784, so rates are higher; a flipped digit is a different one, or none.
 FOR_DIGITS: dict[str, dict[str, Any]] = {
     "linear": {"lr": 0.1},
     "relu": {"lr": 0.1},
@@ -40,7 +40,7 @@ WIDE = 32
 
 @dataclass(frozen=True)
 class Case:
-    """A run to be: its pictures, its settings, and what makes and alters its model."""
+    """A planned run: its pictures, its settings, and functions that create and change its model."""
 
     splits: Splits
     recipe: Recipe
@@ -50,7 +50,7 @@ class Case:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def learner(self) -> Learner:
-        """What trains."""
+        """Return the learner that trains."""
         recipe, splits = self.recipe, self.splits
         learn = recipe.learner(splits)
         model = self._own_model() if self.model in ("deep", "conv") else learn.model
@@ -71,7 +71,7 @@ class Case:
         return made
 
     def _own_model(self) -> nn.Sequential:
-        """Models that are deeper than those that ship, without batch norm."""
+        """Return models deeper than the shipped ones, without batch norm."""
         channels, height, width = self.splits.train.shape
         ends = outputs(len(self.splits.classes))
         normalize = Normalize(*mean_and_std(self.splits.train))
@@ -95,13 +95,13 @@ class Case:
 
 
 def small(splits: Splits, seed: int, train: int = 1200, valid: int = 400) -> Splits:
-    """So many pictures of each, other ones for each seed."""
+    """Return some pictures of each split, which differ with the seed."""
     order = np.random.default_rng(seed).permutation(len(splits.train))
     return Splits(splits.train.take(order[:train]), valid=splits.train.take(order[train : train + valid]))
 
 
 def healthy(splits: Splits, model: str, seed: int) -> Case:
-    """A run without a fault."""
+    """Return a run without a fault."""
     recipe = RECIPES[model].replace(seed=seed, **(FOR_DIGITS[model] if len(splits.classes) > 2 else {}))
     if len(splits.train) < 1600:
         return Case(splits.hold_out(0.25, seed), recipe, model)
@@ -109,7 +109,7 @@ def healthy(splits: Splits, model: str, seed: int) -> Case:
 
 
 def shipped(splits: Splits, name: str, seed: int) -> Case:
-    """A recipe that ships, on all pictures."""
+    """Return a run of a shipped recipe on all pictures."""
     recipe = Recipe.load(name).replace(seed=seed, threads=1)
     return Case(recipe.held_out(splits), recipe, name)
 
@@ -152,7 +152,7 @@ def other_valid(case: Case) -> Case:
 
 
 def few_pictures(case: Case) -> Case:
-    """Twenty pictures of each class, a fifth of them with wrong labels, to be learned by heart."""
+    """Keep twenty pictures of each class, a fifth of them with wrong labels, which the model will memorize."""
     recipe = case.recipe.replace(
         augment="none",
         schedule="constant",
@@ -169,7 +169,7 @@ def few_pictures(case: Case) -> Case:
 
 
 def too_short(case: Case) -> Case:
-    """Three passes in large batches, a handful of steps; with batch norm, whose averages need more, in small steps."""
+    """Train three epochs with few steps in large batches; with batch norm, whose averages need more, in small ones."""
     slower = {"linear": 1, "relu": 3, "cnn": 10}[case.model]
     settings = {"lr": case.recipe.lr / slower} | ({} if case.model == "cnn" else {"batch_size": 600})
     return replace(case, recipe=case.recipe.replace(epochs=3, schedule="constant", **settings))
@@ -188,7 +188,7 @@ def _last(model: nn.Module) -> Any:
 
 
 def _sunk(model: nn.Sequential) -> nn.Module:
-    """Push what goes into every ReLU far below zero."""
+    """Push the input of every ReLU far below zero."""
     layers = list(model)
     for place, layer in enumerate(layers):
         if isinstance(layer, nn.ReLU):
@@ -220,7 +220,7 @@ def _squashed_twice(model: nn.Sequential) -> nn.Module:
 
 
 def _pushed(model: nn.Sequential) -> nn.Module:
-    """Scores so far from zero that the sigmoid is flat."""
+    """Make scores so large that the sigmoid is flat."""
     _last(model).weight.mul_(0.1)
     _last(model).bias.fill_(60.0)
     return model
@@ -231,7 +231,7 @@ def saturated(case: Case) -> Case:
 
 
 def squashing(case: Case) -> Case:
-    """Sigmoids where ReLUs stand."""
+    """Replace ReLUs by sigmoids."""
     return replace(case, activation=nn.Sigmoid, settings={"init": "default"})
 
 
@@ -243,7 +243,7 @@ def exploding(case: Case) -> Case:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to a healthy run, the findings that name it, and the models on which it can be done."""
+    """A change to a healthy run, the findings that name it, and the models to which it applies."""
 
     codes: tuple[str, ...]
     inject: Callable[[Case], Case]

@@ -1,12 +1,12 @@
-"""How fast a folder of pictures becomes a set: beside what Pillow alone can decode, and the second time.
+"""Measure how fast a folder of pictures is loaded, the first and the second time, compared with Pillow alone.
 
     python bench/folders.py --files 100000 --kind png
 
-Writes JPEG files of 96x72 color pixels, cut from scikit-learn's two photographs, or PNG files of Fashion-MNIST's
-pictures (after all of them from the first again, with one pixel changed), into class folders. Pillow alone opens,
-decodes and resizes each file on as many threads as there are cores, and does nothing else. `load` finds the files,
-tells bad ones, makes ids, labels and one array. The second start takes what was kept of the first; then one file in a
-hundred is touched. Each is a process of its own; the files are in the system's memory. Wants an otherwise idle machine.
+Writes class folders of JPEG files (96x72 color pixels, cut from scikit-learn's two photographs) or PNG files
+(Fashion-MNIST's pictures, repeated with one pixel changed). Pillow alone opens, decodes and resizes each file on one
+thread per core. `load` finds the files, reports bad ones, and makes ids, labels and one array. The second start uses
+the cache of the first; then one file in a hundred is touched. Each is a process of its own; the files are in the
+system's memory. Needs an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ print(took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, splits.tr
 
 
 def write(folder: Path, count: int) -> None:
-    """JPEG files in ten class folders."""
+    """Write JPEG files into ten class folders."""
     import numpy as np
     from PIL import Image
     from sklearn.datasets import load_sample_images
@@ -72,7 +72,7 @@ def write(folder: Path, count: int) -> None:
 
 
 def write_png(folder: Path, count: int) -> None:
-    """PNG files of 28x28 grey pixels in class folders."""
+    """Write PNG files of 28x28 gray pixels into class folders."""
     from PIL import Image
 
     from sevensteps.data.sources.fashion import load_fashion
@@ -88,7 +88,7 @@ def write_png(folder: Path, count: int) -> None:
 
 
 def ran(code: str, folder: Path, cache: Path) -> list[float]:
-    """What a script printed."""
+    """Return what a script printed."""
     environment = {**os.environ, "SEVENSTEPS_CACHE": str(cache)}
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder)], env=environment, capture_output=True, text=True, check=True
@@ -122,12 +122,12 @@ def main() -> None:
             rows["load, one file in a hundred touched"].append(ran(OURS, folder, cache)[0])
     what = "JPEG files of 96x72" if arguments.kind == "jpeg" else "PNG files of 28x28"
     print(f"\n{arguments.files:,} {what}; medians of {arguments.rounds} rounds\n")
-    print("| | seconds | files a second | speed against Pillow alone |\n|---|---:|---:|---:|")
+    print("| | seconds | files/second | speed relative to Pillow alone |\n|---|---:|---:|---:|")
     for name, seconds_of in rows.items():
         took = statistics.median(seconds_of)
         ratio = statistics.median(a / b for a, b in zip(rows["Pillow alone"], seconds_of, strict=True))
         print(f"| {name} | {took:.2f} | {arguments.files / took:,.0f} | {ratio:.2f} |")
-    print(f"\nThe first load took {memory:,.0f} MB at most, of which the pictures are {size:,.0f} MB.")
+    print(f"\nThe first load used at most {memory:,.0f} MB, {size:,.0f} MB of them for the pictures.")
     if arguments.json:
         arguments.json.write_text(json.dumps({"files": arguments.files, "seconds": rows}, indent=1) + "\n")
 

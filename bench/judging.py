@@ -1,4 +1,4 @@
-"""What judging costs, and how often its intervals cover the truth.
+"""Measure the time and memory of judging, and how often its intervals contain the truth.
 
 python bench/judging.py            seconds and memory: bootstrap, scores and comparison of 10,000 pictures
 python bench/judging.py calibration   the same of the calibration error's interval alone
@@ -32,7 +32,7 @@ PICTURES, RESAMPLES, REPEATS = 10_000, 10_000, 3
 
 
 def made_up(classes: int, seed: int = 0) -> Predictions:
-    """What a model that is right in some 90 percent might say."""
+    """Return predictions of a model that is right in about 90 % of cases."""
     random = np.random.default_rng(seed)
     labels = np.random.default_rng(0).integers(0, classes, PICTURES)
     logits = (random.normal(size=(PICTURES, classes)) + 3 * np.eye(classes)[labels]).astype(np.float32)
@@ -42,7 +42,7 @@ def made_up(classes: int, seed: int = 0) -> Predictions:
 
 
 def measured(title: str, work: Callable[[], Any]) -> None:
-    """Print the median seconds of some repeats, their spread, and the most memory that NumPy and Python held."""
+    """Print the median seconds of some repeats, their spread, and the peak memory of NumPy and Python."""
     seconds = []
     for _ in range(REPEATS):
         began = time.perf_counter()
@@ -57,7 +57,7 @@ def measured(title: str, work: Callable[[], Any]) -> None:
 
 
 def costs() -> None:
-    """Print what each part costs."""
+    """Print time and memory of each part."""
     print(f"{PICTURES:,} pictures, median of {REPEATS}")
     two, ten = made_up(2), made_up(10)
     right = two.right.astype(np.float64)
@@ -84,14 +84,14 @@ def costs() -> None:
 
 
 def covered(title: str, truth: float, intervals: list[tuple[float, float]]) -> None:
-    """Print how often the truth is inside, and how wide the intervals are in the median."""
+    """Print how often the intervals contain the truth, and their median width."""
     share = statistics.mean(low <= truth <= high for low, high in intervals)
     width = statistics.median(high - low for low, high in intervals)
     print(f"{title:<76} {share:6.1%}  width {width:.4f}", flush=True)
 
 
 def coverage(simulations: int = 2000) -> None:
-    """Print the coverage of the intervals that were chosen and of those that were not."""
+    """Print the coverage of the chosen intervals and of the alternatives."""
     random = np.random.default_rng(0)
     print(f"{simulations:,} simulations: one standard error is {math.sqrt(0.05 * 0.95 / simulations):.1%}")
 
@@ -133,7 +133,7 @@ def coverage(simulations: int = 2000) -> None:
 
 
 def calibrations(simulations: int = 500) -> None:
-    """Print the coverage of the calibration error's interval, for models that are off in different ways."""
+    """Print the coverage of the calibration error's interval, for models with different errors."""
     random = np.random.default_rng(0)
     ways: dict[str, Callable[[Any, float], Any]] = {
         "surer than right": lambda sure, off: sure - off,
@@ -142,7 +142,7 @@ def calibrations(simulations: int = 500) -> None:
     }
 
     def drawn(n: int) -> Any:
-        return 1 - random.beta(0.35, 2.0, n) / 2  # most are sure, as of a model that is right in 93 percent
+        return 1 - random.beta(0.35, 2.0, n) / 2  # mostly confident, as for a model that is right in 93 % of cases
 
     def bins(values: Any, sure: Any) -> Any:
         return np.abs(np.bincount(np.ceil(sure * BINS).astype(int), values)).sum() / len(sure)

@@ -1,10 +1,10 @@
-"""A set eight times larger than the memory that training may use: how much it uses, and how fast it is.
+"""Train on a set eight times larger than the allowed memory: measure memory and speed.
 
 python bench/larger_than_memory.py [--gib 2]
 
-Pictures are made up (28x28, two classes, sorted by class, each with its number in its first pixels) and written as IDX
-files; `sevensteps prepare` and `sevensteps train` run in a control group whose memory is limited to an eighth, where
-this machine lets one be made. Times are of cold files: the system is told to forget them before each.
+Artificial pictures (28x28, two classes, sorted by class, each with its number in its first pixels) are written as IDX
+files. `sevensteps prepare` and `sevensteps train` run in a control group whose memory is limited to an eighth, if this
+machine allows that. Files are cold: the system is told to forget them before each measurement.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ READER_TARGET, TRAINING_TARGET = 0.8, 0.9
 
 
 def make_idx(folder: Path, count: int) -> None:
-    """IDX files of so many pictures to train on, sorted by class, and some to test with."""
+    """Write IDX files of training pictures, sorted by class, and some test pictures."""
     random = np.random.default_rng(0)
     folder.mkdir()
     patterns = random.integers(0, 128, (2, SIDE * SIDE), dtype=np.uint8)
@@ -53,7 +53,7 @@ def make_idx(folder: Path, count: int) -> None:
 
 @contextlib.contextmanager
 def limited_to(size: int) -> Iterator[Path | None]:
-    """A control group with so much memory, of version 2 or 1; None where this machine does not let one be made."""
+    """Create a control group (version 2 or 1) with limited memory; yield None if this machine does not allow it."""
     for root, limit in ((Path("/sys/fs/cgroup"), "memory.max"), (_of_version_1(), "memory.limit_in_bytes")):
         group = root / f"sevensteps-bench-{os.getpid()}"
         try:
@@ -61,7 +61,7 @@ def limited_to(size: int) -> Iterator[Path | None]:
         except OSError:
             continue
         try:
-            if not (group / limit).exists():  # a folder like any other
+            if not (group / limit).exists():  # an ordinary folder
                 raise FileNotFoundError(group / limit)
             (group / limit).write_text(str(size))
         except OSError:
@@ -70,7 +70,7 @@ def limited_to(size: int) -> Iterator[Path | None]:
         try:
             yield group
         finally:
-            time.sleep(0.2)  # until the last process is gone
+            time.sleep(0.2)  # until the last process has ended
             with contextlib.suppress(OSError):
                 group.rmdir()
         return
@@ -78,7 +78,7 @@ def limited_to(size: int) -> Iterator[Path | None]:
 
 
 def _of_version_1() -> Path:
-    """This process's own group, below which one can be made."""
+    """Return this process's own group, below which one can be created."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, place = line.split(":", 2)
         if "memory" in controllers.split(","):
@@ -87,7 +87,7 @@ def _of_version_1() -> Path:
 
 
 def watched(command: Sequence[str | Path], group: Path | None, folder: Path) -> tuple[int, float, str]:
-    """Run a command in a group: the most anonymous memory that it had, its seconds, and its output."""
+    """Run a command in a group, and return its peak anonymous memory, its seconds, and its output."""
 
     if group is not None:
         command = ["sh", "-c", 'echo 0 > "$0"; exec "$@"', group / "cgroup.procs", *command]
@@ -108,13 +108,13 @@ def watched(command: Sequence[str | Path], group: Path | None, folder: Path) -> 
 
 
 def forget(path: Path) -> None:
-    """Have the system drop what it keeps of a file."""
+    """Make the system drop a file from its cache."""
     with path.open("rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def read_through(path: Path) -> float:
-    """Seconds of a cold read from the first byte to the last."""
+    """Return the seconds of a cold read of a whole file."""
     forget(path)
     buffer = bytearray(1 << 20)
     began = time.perf_counter()
@@ -125,7 +125,7 @@ def read_through(path: Path) -> float:
 
 
 def timed_epochs(path: Path) -> dict[str, float]:
-    """Seconds a picture, each the median of epochs that take turns: a cold read, the reader, training on either."""
+    """Return seconds per picture, medians of epochs in turns: a cold read, the reader, training with either."""
     import torch
 
     from sevensteps.data.images import Images, Splits
@@ -171,7 +171,7 @@ def timed_epochs(path: Path) -> dict[str, float]:
 
 
 def every_picture_once(path: Path, count: int) -> bool:
-    """Whether an epoch, with what is held out, has every number once; and another epoch another order."""
+    """Return whether an epoch and the held-out pictures contain every number once, and the next epoch differs."""
     from sevensteps.data.batches import Batches
     from sevensteps.data.sources.load import load
 
@@ -209,7 +209,7 @@ def main() -> None:
 
 
 def measure(home: Path, gib: float) -> None:
-    """Make the sets, and hold every figure against what is aimed at."""
+    """Make the sets, and compare every measurement with its target."""
     print(describe())
     python, size = sys.executable, int(gib * 2**30)
     limit = size // 8
@@ -240,7 +240,7 @@ def measure(home: Path, gib: float) -> None:
     each = json.loads(out)
     speed = {name: SIDE**2 / seconds / 2**30 for name, seconds in each.items()}
     slower = max(each["reader"], each["in memory"])
-    print("\n| what | reached | aim | |\n|---|---|---|---|")
+    print("\n| what | measured | target | |\n|---|---|---|---|")
     over = max(rows) - alone
     reader, training = each["cold read"] / each["reader"], slower / each["training"]
     flat = max(rows) / min(rows)

@@ -1,4 +1,4 @@
-"""What a measurement was made with, in a line. Imports nothing heavy, which would be counted as a child's memory."""
+"""Describe the machine and versions of a measurement in a line. Imports little, to add no memory to children."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 
 def describe() -> str:
-    """Versions and cores."""
+    """Return the versions and the number of cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     packages = ", ".join(f"{name} {version(name)}" for name in ("sevensteps", "torch", "numpy"))
     return f"{packages}, Python {platform.python_version()}, {platform.system()} {platform.machine()}, {cores} cores"

@@ -1,4 +1,4 @@
-"""What it costs to save a run as it goes, and to go on within an epoch.
+"""Measure the time to save a run during training, and to resume within an epoch.
 
 python bench/saving.py
 """
@@ -27,7 +27,7 @@ REPEATS = 15
 
 
 def saving(name: str) -> None:
-    """Seconds of a save of a recipe's run, with its optimizer's state, and the share of the time between two saves."""
+    """Print the seconds of a save, with the optimizer's state, and its share of the time between two saves."""
     splits = load("pullover-dress")
     recipe = Recipe.load(name).replace(source="pullover-dress", loss="auto", label_smoothing=0.0)
     splits = recipe.held_out(splits)
@@ -59,7 +59,7 @@ def saving(name: str) -> None:
 
 
 def entering(count: int) -> None:
-    """Seconds to the first batch of an epoch of `count` rows, entered at its start and at 99 % of it."""
+    """Print the seconds to the first batch of an epoch of `count` rows, entered at its start and at 99 %."""
     rows = np.zeros((count, 1, 1, 1), dtype=np.uint8)
     batches = Batches(Images(rows, np.arange(count, dtype=np.int64) % 2, ("a", "b")), 256, shuffle=True)
     for share in (0.0, 0.99):

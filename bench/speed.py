@@ -1,13 +1,13 @@
-"""How fast ours is beside its peers: the same bytes, the same machine, in turns.
+"""Compare our speed with that of peers: the same bytes, the same machine, in turns.
 
     python bench/speed.py                       every case, as Markdown
-    python bench/speed.py --case linear         one of them
-    python bench/speed.py --json figures.json   the figures as JSON besides
+    python bench/speed.py --case linear         only one case
+    python bench/speed.py --json figures.json   also write the measurements as JSON
 
-Each peer is a small script in `peers/`, run in an environment of its own that is made when first needed (several GB in
-all; `--envs` says where). One process runs at a time. In every round each row of a table is run once; ratios are taken
-within a round, so that a machine that changes its speed changes both sides. The first row measures ours against ours.
-Wants an otherwise idle machine.
+Each peer is a small script in `peers/`, run in its own environment, which is created when first needed (several GB in
+all; `--envs` says where). One process runs at a time. Every round runs each row of a table once; ratios are taken
+within a round, so that changes in the machine's speed affect both sides. The first row compares ours with itself.
+Needs an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import sevensteps as ss
 ENVIRONMENTS = user_cache_path("sevensteps-bench", appauthor=False)
 
 
-# What is measured
+# Cases
 
 # Chosen by bench/choose.py: what reaches 97.60 % on held-out training pictures, as our recipe does, in the least time.
 # There the bare loop got 97.67 %, LogisticRegression 97.60 and averaged SGD, in one epoch, 97.73; on the test pictures,
@@ -197,13 +197,13 @@ def cases(name: str) -> dict[str, Case]:
 
 
 def numbers_of(recipe: ss.Recipe) -> dict[str, Any]:
-    """What another's loop needs to know of a recipe."""
+    """Return the settings of a recipe that a peer's loop needs."""
     keys = ("model", "lr", "momentum", "weight_decay", "batch_size", "label_smoothing", "width")
     return {**{key: getattr(recipe, key) for key in keys}, "recipe_epochs": recipe.epochs}
 
 
 def epoch_sides(title: str, recipe: ss.Recipe, repeats: int, *gradients: str) -> list[Side]:
-    """Ours with and without validation, and the bare loop, for one model."""
+    """Return the rows of ours with and without validation and of the bare loop, for one model."""
     bare = f"{title}: bare loop, autograd"
     ours = [
         Side(
@@ -224,11 +224,11 @@ def epoch_sides(title: str, recipe: ss.Recipe, repeats: int, *gradients: str) ->
     return [*ours, Side(bare, "torch_epochs", {**numbers_of(recipe), "epochs": repeats}, against=bare)]
 
 
-# The pictures
+# Pictures
 
 
 def export(path: Path, train: Any, test: Any) -> Path:
-    """Write two `Images` as the raw bytes that every script reads."""
+    """Write two `Images` as raw bytes that every script can read."""
     import numpy as np
 
     arrays = {"train_pixels": train.pixels[:, 0], "train_labels": train.labels}
@@ -239,7 +239,7 @@ def export(path: Path, train: Any, test: Any) -> Path:
 
 @functools.cache
 def pictures(name: str, folder: Path) -> str | None:
-    """Where the pictures with this name are, for a script to read; None where this machine has none."""
+    """Return the file of the named pictures, or None if this machine has none."""
     if name.isdigit() or not name:
         return name
     if name == "torchvision":  # Fashion-MNIST as it is distributed, where torchvision looks for it
@@ -254,13 +254,13 @@ def pictures(name: str, folder: Path) -> str | None:
     try:
         splits = ss.load(name)
     except ss.SevenstepsError as error:
-        print(f"{name} is not here, so pictures are made up: {error}", file=sys.stderr)
+        print(f"{name} is not available; using artificial pictures: {error}", file=sys.stderr)
         return "60000"
     return str(export(folder / f"{name}.npz", splits.train, splits.test))
 
 
 def main() -> None:
-    """Measure the cases, and print each table when it is done."""
+    """Measure the cases, and print each table as soon as it is complete."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", choices=cases("linear"), action="append", help="one case; may be repeated")
     parser.add_argument("--rounds", type=int, default=7)
@@ -289,10 +289,10 @@ def main() -> None:
             rows = ready(case, arguments.threads, arguments.envs, find)
             take_turns(rows, arguments.rounds)
             if case.accuracy and arguments.seeds:
-                find_accuracies(rows[1:], arguments.seeds)  # the first is the second once more
+                find_accuracies(rows[1:], arguments.seeds)  # the first row repeats the second
             records[name] = as_record(case, rows)
             print(as_markdown(name, case, records[name]), flush=True)
-            if arguments.json:  # after each case, so that one that fails loses no other
+            if arguments.json:  # after each case, so that a failing case loses no others
                 arguments.json.write_text(json.dumps({**started, "cases": records}, indent=1) + "\n")
     versions = {
         f"{package} {version}"
@@ -304,7 +304,7 @@ def main() -> None:
 
 
 def cpu() -> str:
-    """The processor's name, where the system says it."""
+    """Return the processor's name, if the system tells it."""
     said = Path("/proc/cpuinfo")
     lines = said.read_text().splitlines() if said.exists() else []
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

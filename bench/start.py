@@ -1,4 +1,4 @@
-"""Whole commands from typed to done: seconds (median of several) and peak memory.
+"""Measure whole commands: median seconds and peak memory.
 
 python bench/start.py
 """
@@ -42,16 +42,16 @@ print(time.perf_counter() - imported)
 
 
 def printed(script: str, repeats: int = 5) -> float:
-    """The median of the seconds that a script prints, each time in a new process, after one that warms up."""
+    """Return the median of the seconds that a script prints, in new processes, after a warm-up."""
     command = [sys.executable, "-c", script]
     runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(repeats + 1)]
     return statistics.median(float(run.stdout) for run in runs[1:])
 
 
 def measure(command: list[str], folder: Path, repeats: int = 5, *, anew: bool = False) -> tuple[float, float]:
-    """Median seconds and the largest resident memory in MB of a command, after one run that warms the file cache.
+    """Return the median seconds of a command and its peak resident memory in MB, after a warm-up.
 
-    With `anew`, each begins with an empty cache of its own, as on the day that it was installed.
+    With `anew`, each run starts with an empty cache, as right after installation.
     """
     seconds, memory = [], 0.0
     for repeat in range(repeats + 1):
@@ -70,7 +70,7 @@ def measure(command: list[str], folder: Path, repeats: int = 5, *, anew: bool = 
 
 
 def main() -> None:
-    """Print a line a command."""
+    """Print a line for each command."""
     print(describe())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

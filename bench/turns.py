@@ -1,4 +1,4 @@
-"""Commands run in turns, one at a time, and what they took told as a table: the machinery of `speed.py`."""
+"""Run commands in turns, one at a time, and report their times as a table: the machinery of `speed.py`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from environments import OURS, python_of
 
 PEERS = Path(__file__).parent / "peers"
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-EITHER = 0  # threads: one, or one a core, whichever is faster
+EITHER = 0  # threads: one, or one per core, whichever is faster
 HEADINGS = {
     "import": "import s",
     "data": "data s",
@@ -41,26 +41,26 @@ class Side:
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: str = OURS
     threads: int = EITHER  # a command has its own
-    pictures: str = ""  # others than the case's
-    against: str = ""  # the title of the row that its figures are divided by; the first row's unless given
-    command: tuple[str, ...] = ()  # in place of a script; {python} and {pictures} are filled in
+    pictures: str = ""  # instead of the case's
+    against: str = ""  # the title of the row to compare with; the first row unless given
+    command: tuple[str, ...] = ()  # instead of a script; {python} and {pictures} are replaced
 
 
 @dataclass(frozen=True)
 class Case:
-    """A table: what it shows, of which pictures, and its rows, the first of which is ours."""
+    """A table: its title, its pictures, and its rows, of which the first is ours."""
 
     about: str
     pictures: str
-    figures: Mapping[str, str]  # of a measurement, and how each is printed
-    ratios: Sequence[str]  # the figures that are compared
+    figures: Mapping[str, str]  # the measured values, and the format of each
+    ratios: Sequence[str]  # the values to compare
     sides: Sequence[Side]
     accuracy: bool = False
 
 
 @dataclass(eq=False)
 class Row:
-    """A side under measurement: what it is started with, and a record for each round."""
+    """A row that is measured: how it is started, and a record for each round."""
 
     title: str
     side: Side
@@ -75,7 +75,7 @@ class Row:
         """Run it once.
 
         Raises:
-            ChildProcessError: it failed.
+            ChildProcessError: If it failed.
         """
         if self.side.command:
             return spent([part.format(python=self.python, pictures=self.data) for part in self.side.command])[1]
@@ -88,7 +88,7 @@ def clocked(
     """What `peers/clock.py` measured of a script, a record for each of the settings.
 
     Raises:
-        ChildProcessError: the script failed; with the last line that it said.
+        ChildProcessError: If the script failed; with its last line of output.
     """
     asked = json.dumps([dict(one) for one in settings])
     command = [python, "-W", "ignore", str(PEERS / "clock.py"), script, str(data), asked, "--seeds", str(seeds)]
@@ -97,10 +97,10 @@ def clocked(
 
 
 def spent(command: Sequence[str], threads: int = 0) -> tuple[str, dict[str, float]]:
-    """Run a command in an empty folder: what it printed, its seconds from start to end, its largest memory in MB.
+    """Run a command in an empty folder; return its output, its seconds, and its peak memory in MB.
 
     Raises:
-        ChildProcessError: it failed; with the last line that it said.
+        ChildProcessError: If it failed; with its last line of output.
     """
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     if threads:
@@ -123,19 +123,19 @@ def spent(command: Sequence[str], threads: int = 0) -> tuple[str, dict[str, floa
 def ready(case: Case, threads: int, envs: Path, pictures: Callable[[str], str | None]) -> list[Row]:
     """The rows that can be run here, warmed up, each with the threads that suit it; the first is ours once more.
 
-    One that cannot be run is left out, and it is said why.
+    A row that cannot be run is skipped, and the reason is printed.
     """
     rows: list[Row] = []
     for side in case.sides:
         python, data = python_of(side.environment, envs), pictures(side.pictures or case.pictures)
         if python is None or data is None:
-            continue  # which has been said
+            continue  # the reason was printed
         choice = (0,) if side.command else (threads or side.threads,) if threads or side.threads else (1, CORES)
         row = Row(side.title, side, python, data, 0)
         try:
             tried = {n: row.measure(n)[case.ratios[0]] for n in choice}
         except ChildProcessError as error:
-            print(f"{side.title} is left out: {error}", file=sys.stderr, flush=True)
+            print(f"skipping {side.title}: {error}", file=sys.stderr, flush=True)
             continue
         row.threads = min(tried, key=lambda n: tried[n])
         rows.append(row)
@@ -148,7 +148,7 @@ def ready(case: Case, threads: int, envs: Path, pictures: Callable[[str], str | 
 
 
 def take_turns(rows: Sequence[Row], rounds: int) -> None:
-    """Run every row once a round; each round begins with another, so that none always follows the same."""
+    """Run every row once per round; each round begins with a different row, so that no order repeats."""
     for number in range(rounds):
         first = number % len(rows)
         for row in (*rows[first:], *rows[:first]):
@@ -157,7 +157,7 @@ def take_turns(rows: Sequence[Row], rounds: int) -> None:
 
 
 def find_accuracies(rows: Sequence[Row], seeds: int) -> None:
-    """Train each over seeds, which is not timed."""
+    """Train each row over seeds, without timing."""
     for row in rows:
         row.accuracies = clocked(row.python, row.side.script, row.data, [row.side.settings], row.threads, seeds)[0][
             "accuracies"
@@ -165,7 +165,7 @@ def find_accuracies(rows: Sequence[Row], seeds: int) -> None:
 
 
 def as_record(case: Case, rows: Sequence[Row]) -> dict[str, Any]:
-    """Medians, all that was measured, and ratios taken round by round."""
+    """Return medians, all measurements, and ratios within each round."""
     return {
         "about": " ".join(case.about.split()),
         "rounds": len(rows[0].records),
@@ -187,17 +187,17 @@ def as_record(case: Case, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def ratios(row: Row, other: Row, key: str) -> list[float]:
-    """A figure of a row divided by that of another, round by round: a machine that slows down slows both."""
+    """Return a value of one row divided by that of another in each round; a slow machine slows both."""
     return [mine[key] / theirs[key] for mine, theirs in zip(row.records, other.records, strict=True)]
 
 
 def told(each: list[float]) -> dict[str, Any]:
-    """Figures with their median, lowest and highest."""
+    """Return values with their median, lowest and highest."""
     return {"median": statistics.median(each), "low": min(each), "high": max(each), "each": each}
 
 
 def as_markdown(name: str, case: Case, record: Mapping[str, Any]) -> str:
-    """A case's record as a section with a table."""
+    """Return a case's record as a section with a table."""
     many = len(case.ratios) > 1
     heads = ["", "threads", *(HEADINGS.get(key, key) for key in case.figures)]
     heads += [f"ratio, {key}" if many else "ratio" for key in case.ratios]

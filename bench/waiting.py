@@ -1,4 +1,4 @@
-"""A training step with two threads while another program is busy: threads that spin, that wait, and between.
+"""Measure a training step with two threads while another program is busy: threads that spin, wait, or do both.
 
 python bench/waiting.py
 """
@@ -36,7 +36,7 @@ POLICIES = {
 
 
 def step(policy: str) -> float:
-    """The median seconds of a step under a wait policy."""
+    """Return the median seconds of a step under a wait policy."""
     done = subprocess.run(
         [sys.executable, "-c", STEP],
         env={**os.environ, **POLICIES[policy]},
@@ -54,7 +54,7 @@ def main() -> None:
         other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
         try:
             for policy in POLICIES:
-                print(f"{title:<22} {policy:<17} {step(policy):.3f} s a step", flush=True)
+                print(f"{title:<22} {policy:<17} {step(policy):.3f} s per step", flush=True)
         finally:
             if other is not None:
                 other.kill()

@@ -1,4 +1,4 @@
-"""The walk-through's by-hand recipe over 40 seeds: which start saturated, which recover, where the others end.
+"""Train the walk-through's by-hand recipe over 40 seeds: which start saturated, which recover, how the others end.
 
 python bench/walkthrough.py
 """
@@ -43,11 +43,13 @@ def main() -> None:
             f"seed {seed:3}: above chance from epoch {above[0] if above else '-'}, ends at {accuracies[-1]:.2%}",
             flush=True,
         )
-    print(f"at chance after 2 epochs: {len(at_chance_early)} of {arguments.seeds} seeds; told so: {told}")
+    print(
+        f"at chance after 2 epochs: {len(at_chance_early)} of {arguments.seeds} seeds; reported by the doctor: {told}"
+    )
     print(
         f"of these recover: {len(recovered)}, at epochs {sorted(recovered)}; never in 30 epochs: {len(never)} ({never})"
     )
-    print(f"above chance by epoch 2 and yet accused: {wrongly}")
+    print(f"above chance by epoch 2, and yet reported: {wrongly}")
     print(
         f"the {len(others)} that are above chance at the end: {min(others):.2%} to {max(others):.2%}, "
         f"median {statistics.median(others):.2%}"

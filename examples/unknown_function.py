@@ -9,19 +9,19 @@ from sevensteps.all import *
 
 
 def make_points():
-    """Twenty noisy points of the function to be found."""
+    """Return twenty noisy points of the unknown function."""
     torch.manual_seed(42)
     x = torch.linspace(-2, 2, 20)
     return x, 3 * x**2 + 2 * x + 1 + torch.randn(20) * 0.5
 
 
 def quadratic(x, a, b, c):
-    """The kind of curve that is looked for."""
+    """Return the value of a quadratic function, the kind of curve to fit."""
     return a * x**2 + b * x + c
 
 
 def fit_by_hand(x, y, steps=200, lr=0.02):
-    """Steps 1 to 7 in plain tensors; returns a, b, c and the loss after each step."""
+    """Go through steps 1 to 7 with plain tensors; return a, b, c and the loss after each step."""
     abc = torch.ones(3, requires_grad=True)  # 1 initialize
     losses = []
     for _ in range(steps):  # 6 repeat, 7 stop
@@ -36,7 +36,7 @@ def fit_by_hand(x, y, steps=200, lr=0.02):
 
 
 class Quadratic(nn.Module):
-    """The same curve as a module, with its three numbers as parameters."""
+    """The same curve as a module, with a, b and c as parameters."""
 
     def __init__(self):
         super().__init__()
@@ -47,7 +47,7 @@ class Quadratic(nn.Module):
 
 
 def fit_by_learner(x, y, epochs=200, lr=0.02):
-    """The same with a DataLoader and a Learner, on all points at once."""
+    """Do the same with a DataLoader and a Learner, with all points in one batch."""
     points = DataLoader(list(zip(x, y, strict=True)), batch_size=len(x))
     learn = Learner(DataLoaders(points, points), Quadratic(), loss_func=F.mse_loss, opt_func=SGD)
     learn.fit(epochs, lr=lr, show=False)

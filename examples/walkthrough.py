@@ -1,4 +1,4 @@
-"""The walk-through as its readers have it, after one line that changes: from sevensteps.all import *
+"""The walk-through as its readers type it, with one changed line: from sevensteps.all import *
 
     python examples/walkthrough.py
 

@@ -1,7 +1,7 @@
-"""Try to lose a run, in every way we know: `python -m reliability`, or some parts of it by name.
+"""Try to lose a run in every way we know: `python -m reliability`, or name some of its parts.
 
-One JSON object of counts on stdout, what is going on on stderr, exit code 1 if anything was lost. Without --full each
-part takes a share of its points, and all together a few minutes.
+Prints one JSON object of counts to stdout and progress to stderr; exits with 1 if anything was lost. Without --full,
+each part tries a share of its points, and everything takes a few minutes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Before torch is imported: as in the command.
+# Must be set before torch is imported, as the command does.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from . import children, damage, determinism, faults, fuzz, kill, power
@@ -38,17 +38,17 @@ PARTS: dict[str, Part] = {
 
 
 def of_hostile(found: dict[str, Any]) -> dict[str, Any]:
-    """The counts of the kinds of files together."""
+    """Combine the counts of all kinds of files."""
     failed = [f"{kind}: {failure}" for kind, counts in found.items() for failure in counts["failures"]]
     cases = {kind: counts["cases"] for kind, counts in found.items()}
     return {"cases": sum(cases.values()), "failed": failed, "by_kind": found}
 
 
 def main() -> int:
-    """Run the parts that were asked for."""
+    """Run the chosen parts and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m reliability", description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--full", action="store_true", help="every point, and not a share of them")
+    parser.add_argument("--full", action="store_true", help="try every point instead of a share of them")
     asked = parser.parse_args()
     children.prepare()
     results: dict[str, Any] = {}
@@ -67,12 +67,12 @@ def main() -> int:
 
 
 def failures(counts: dict[str, Any]) -> list[str]:
-    """What must not be, of a part: every list that it counts."""
+    """Return the failures of a part: the entries of every list in its counts."""
     return [one for value in counts.values() if isinstance(value, list) for one in value]
 
 
 def in_short(counts: dict[str, Any]) -> str:
-    """The counts of a part in a line: of what must not be, how often it was."""
+    """Return the counts of a part as one line; of failures, their number."""
     numbers = {name: len(value) if isinstance(value, list) else value for name, value in counts.items()}
     return ", ".join(f"{name} {value}" for name, value in numbers.items() if not isinstance(value, dict))
 

@@ -1,4 +1,4 @@
-"""The three runs that everything is tried on, small enough to be done a thousand times."""
+"""The three runs on which everything is tried, small enough to be repeated a thousand times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Case:
-    """A run by name, and the flags that make it."""
+    """A run: its name, and the flags that produce it."""
 
     name: str
     flags: tuple[str, ...]
@@ -32,12 +32,12 @@ BATCH = ("--batch-size", "16")
 
 
 def flags_of(case: Case) -> tuple[str, ...]:
-    """All flags of `sevensteps train` for a case."""
+    """Return all flags of `sevensteps train` for a case."""
     return (*case.flags, *BATCH)
 
 
 def make_source(folder: Path) -> Path:
-    """IDX files of three classes: a pattern for each, and noise over it."""
+    """Write IDX files of three classes, each a pattern covered with noise."""
     folder.mkdir(parents=True)
     patterns = np.random.default_rng(0).integers(0, 256, (3, 12, 12))
     for number, (split, count) in enumerate({"train": 200, "t10k": 60}.items()):

@@ -1,4 +1,4 @@
-"""Commands typed in forked children of a process that has imported PyTorch once, and never computes with it itself."""
+"""Run commands in forked children of a process that has imported PyTorch once and never computes with it itself."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LONGEST = 120.0  # seconds; whatever takes longer hangs
+LONGEST = 120.0  # seconds; a child that takes longer counts as hung
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended: its exit code (negative: the signal that killed it), what it printed, and what it gave."""
+    """How a child ended: its exit code (negative: the signal that killed it), its output, and what it returned."""
 
     code: int
     out: str
@@ -30,7 +30,7 @@ class Ended:
 
 
 def prepare() -> None:
-    """Import all that a run needs, so that a child has it at once."""
+    """Import everything that a run needs, so that children start with it."""
     for name in (
         "cli.app",
         "jobs.train",
@@ -42,14 +42,19 @@ def prepare() -> None:
         "data.augment",
     ):
         importlib.import_module(f"sevensteps.{name}")
-    for name in ("filelock", "safetensors.numpy", "torch._dynamo"):  # making an optimizer imports the last
+    for name in ("filelock", "safetensors.numpy", "torch._dynamo"):  # creating an optimizer imports the last one
         importlib.import_module(name)
 
 
 def typed(*arguments: str, inside: Callable[[], contextlib.AbstractContextManager[Any]] | None = None) -> Ended:
-    """Run `sevensteps` with these arguments in a child, within the context that `inside` makes there.
+    """Run `sevensteps` in a child.
 
-    How many calls a disk of that context has seen comes back as `Ended.given`.
+    Args:
+        *arguments: The command's arguments.
+        inside: Creates the context, a watched disk, in which the command runs.
+
+    Returns:
+        How it ended; `given` is the number of calls that the watched disk has seen.
     """
     return in_child(lambda: _command(arguments, inside))
 
@@ -66,7 +71,7 @@ def _command(
 
 
 def in_child(work: Callable[[], tuple[int, Any]], kill_after: float | None = None) -> Ended:
-    """Do some work in a forked child; with `kill_after` it is killed so many seconds later, if it is still there."""
+    """Call `work` in a forked child, which is killed after `kill_after` seconds if it still runs."""
     sys.stdout.flush()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -106,7 +111,7 @@ def _text_of(file: Any) -> str:
 
 
 def _until_it_ends(reading: int, child: int, kill_after: float | None) -> bytes:
-    """What the child writes until it closes its end; a child that hangs, or whose time has come, is killed."""
+    """Return what the child writes until it closes its end; kill it if it hangs or its time is over."""
     content, began = b"", time.monotonic()
     limit = LONGEST if kill_after is None else kill_after
     while True:
@@ -123,6 +128,6 @@ def _until_it_ends(reading: int, child: int, kill_after: float | None) -> bytes:
 
 
 def final(folder: Path) -> dict[str, bytes]:
-    """What two runs must share, byte for byte: every file but the seconds, the save before, and the lock."""
+    """Return the files that two equal runs share byte for byte: all but timings, earlier saves and the lock."""
     apart = {"timings.jsonl", "checkpoint.previous.safetensors", "checkpoint.damaged.safetensors", ".lock"}
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name not in apart}

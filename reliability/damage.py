@@ -1,4 +1,4 @@
-"""Every truncation and many flipped bits of a checkpoint: each is seen, and the save before takes its place."""
+"""Truncate a checkpoint at every length and flip many bits: each damage is noticed, and the previous save is used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .kill import uninterrupted
 
 
 def damage(place: Path, source: Path, flips: int, seed: int = 0) -> dict[str, Any]:
-    """Cut a small checkpoint at every length; flip every bit of its header's bytes once over, and `flips` in all."""
+    """Cut a small checkpoint at every length, and flip `flips` bits, one in each byte of its header among them."""
     chance = random.Random(seed)
     case = CASES[0]
     folder = place / "damaged"

@@ -1,4 +1,4 @@
-"""The same recipe gives the same bytes, whatever the hash seed, the language, the time zone or the folder."""
+"""Check that a recipe gives the same bytes, whatever the hash seed, locale, time zone or folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ZONES = ("UTC", "Asia/Kathmandu", "America/St_Johns", "Pacific/Kiritimati")
 
 
 def determinism(place: Path, source: Path, runs: int) -> dict[str, Any]:
-    """`runs` runs of each case, each in surroundings of its own: how many different results there are of each."""
+    """Run each case `runs` times, each time in a different environment, and count the different results."""
     hashes: dict[str, list[str]] = {}
     for case in CASES:
         found = set()

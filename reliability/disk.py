@@ -1,7 +1,7 @@
-"""A disk that fails on purpose: each call that changes files is counted, recorded, refused, or is the process's last.
+"""A disk that fails on purpose: each call that changes files can be counted, recorded, refused, or end the process.
 
 `sevensteps.base.files` makes every such call through the `os` module, so replacing its functions is enough;
-`tests/test_reliability.py` holds that against what strace sees.
+`tests/test_reliability.py` compares that with what strace sees.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FAULTS: dict[str, int | None] = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EACC
 
 @dataclass
 class Call:
-    """One call that changes the disk: its name, the paths it is about, and the bytes of a write that were taken."""
+    """One call that changes the disk: its name, its paths, and the bytes of a write that were accepted."""
 
     name: str
     paths: tuple[str, ...]
@@ -37,7 +37,7 @@ class Disk:
     open_files: dict[int, str] = field(default_factory=dict)
 
     def is_here(self, path: Any) -> bool:
-        """Whether a path is that folder or in it."""
+        """Return whether a path is the root folder or inside it."""
         absolute = os.path.abspath(os.fsdecode(path))
         return absolute == self.root or absolute.startswith(self.root + os.sep)
 
@@ -46,9 +46,15 @@ class Disk:
 def watched(
     root: Path, before: Callable[[int, Call], int | None], after: Callable[[int, Call], None]
 ) -> Iterator[Disk]:
-    """Inside, `before` and `after` are told of each call below `root` with its number, from 0.
+    """Call `before` and `after` around each call below `root`, with its number, counted from 0.
 
-    `before` may raise, or give how many bytes a write may take.
+    Args:
+        root: The folder to watch.
+        before: May raise an error, or return how many bytes a write accepts.
+        after: Is called even if the call was refused.
+
+    Yields:
+        The disk, which records the calls.
     """
     disk = Disk(str(root.resolve()))
     real: dict[str, Any] = {name: getattr(os, name) for name in (*CALLS, "close")}
@@ -61,7 +67,7 @@ def watched(
             this.content = content[:limit]
         try:
             return do(limit)
-        finally:  # also after a call that was refused, such as the removal of what is not there
+        finally:  # even after a refused call, such as removing a missing file
             after(number, this)
 
     def open_(path: Any, flags: int, *rest: Any, **named: Any) -> int:
@@ -114,12 +120,12 @@ def watched(
 
 
 def counting(root: Path) -> contextlib.AbstractContextManager[Disk]:
-    """Calls are counted and recorded, and nothing else."""
+    """Count and record calls, and do nothing else."""
     return watched(root, lambda number, call: None, lambda number, call: None)
 
 
 def dying(root: Path, at: int, when: str) -> contextlib.AbstractContextManager[Disk]:
-    """The process is killed "before" or "after" call number `at`."""
+    """Kill the process "before" or "after" call number `at`."""
 
     def die(this: str) -> Callable[[int, Call], None]:
         def perhaps(number: int, call: Call) -> None:
@@ -132,7 +138,7 @@ def dying(root: Path, at: int, when: str) -> contextlib.AbstractContextManager[D
 
 
 def failing(root: Path, at: int, fault: str) -> contextlib.AbstractContextManager[Disk]:
-    """Call number `at` fails as `FAULTS` says; a short write takes one byte, and the next call goes on."""
+    """Let call number `at` fail with one of `FAULTS`; a short write accepts one byte."""
 
     def fail(number: int, call: Call) -> int | None:
         if number != at:

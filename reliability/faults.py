@@ -1,4 +1,4 @@
-"""A disk that is full, broken or closed at each call, and a real one that is full: words, no loss, and on it goes."""
+"""Let the disk be full, broken or read-only at each call: the error is explained, nothing is lost, the run resumes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .kill import command, end_of, fresh, uninterrupted
 
 
 def at_every_call(place: Path, source: Path, every: int = 1) -> dict[str, Any]:
-    """Each call of each case's run fails in each way: the last save loads, it is said in words, the next run heals."""
+    """Let each call of each case fail in each way: the last save loads, the error is explained, and a new run works."""
     counts: dict[str, Any] = {"points": 0, "said": 0, "went on": 0, "differ": [], "unsaid": [], "lost": []}
     for case in CASES:
         whole, calls = uninterrupted(place, source, case)
@@ -64,7 +64,7 @@ cp -r $mounted/run $results/run
 
 
 def full_disk(place: Path, source: Path, sizes: tuple[int, ...] = (8, 20, 36)) -> dict[str, Any]:
-    """A real disk of so many kilobytes: the run ends in words; on a larger one it goes on, and ends as it would."""
+    """Fill a real disk of a few kilobytes: the error is explained, and on a larger disk the run ends as it should."""
     case = CASES[1]
     whole, _ = uninterrupted(place, source, case)
     counts: dict[str, Any] = {"disks": 0, "unsaid": [], "differ": []}
@@ -81,7 +81,7 @@ def full_disk(place: Path, source: Path, sizes: tuple[int, ...] = (8, 20, 36)) -
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         if not (results / "code").exists():
-            return {**counts, "skipped": f"no disk could be mounted here: {done.stderr.strip()}"}
+            return {**counts, "skipped": f"no disk can be mounted here: {done.stderr.strip()}"}
         counts["disks"] += 1
         said = (results / "err").read_text()
         if (results / "code").read_text().strip() != "1" or "the disk is full" not in said or "Traceback" in said:

@@ -1,10 +1,10 @@
-"""Damaged and hostile files: a reader answers with what is in them or with an error of our family, soon.
+"""Damaged and hostile files: a reader returns their content or one of our errors, and does so in time.
 
     python -m reliability.fuzz --count 20000 --out FOLDER
 
 Real small files of every kind are mutated, and as many cases are read. A case ends well with a result or with a
-`SevenstepsError`; whatever else happens (another exception, a crash, more than a second, much memory) is a failure,
-and its bytes are kept. Case n of a seed is always the same, so that a failure can be had again. The cases run in a
+`SevenstepsError`; anything else (another exception, a crash, more than a second, much memory) is a failure,
+and its bytes are kept. Case n of a seed is always the same, so that a failure can be repeated. The cases run in a
 child, which may crash, hang or run out of memory without taking the count with it; so this needs POSIX.
 """
 
@@ -44,12 +44,12 @@ from sevensteps.runs import checkpoint
 from sevensteps.runs.saved import Saved, list_runs
 from sevensteps.ship import file as model_file
 
-Parts = tuple[dict[str, np.ndarray], dict[str, Any]]  # of a model's file
+Parts = tuple[dict[str, np.ndarray], dict[str, Any]]  # the tensors and facts of a model's file
 
 
 @dataclass(frozen=True)
 class Target:
-    """Something that reads: how case n is made, and what is done with its bytes."""
+    """A reader to test: how case n is made, and what reads its bytes."""
 
     name: str
     make: Callable[[Random], bytes]
@@ -58,12 +58,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a case may take."""
+    """The time and memory that a case may use."""
 
     seconds: float = 1.0
-    patience: float = 20.0  # seconds after which it hangs
-    memory: int = 1 << 30  # bytes by which the reader may grow; decoding 100 million pixels takes half of it
-    addresses: int = 6 << 30  # bytes of addresses, used or not, by which it may grow
+    patience: float = 20.0  # seconds, after which it counts as hung
+    memory: int = 1 << 30  # bytes of growth; decoding 100 million pixels takes half of it
+    addresses: int = 6 << 30  # bytes of growth in address space, used or not
 
 
 LIMITS = Limits()
@@ -100,13 +100,13 @@ NUMBERS += ((1 << 24) - 1, 1 << 24, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 
 
 
 def mutated(random: Random, content: bytes, others: list[bytes]) -> bytes:
-    """One to four changes: bits, bytes, numbers; what is cut off, put in, doubled, or taken from another file."""
+    """Make one to four changes: change bits, bytes or numbers; cut, insert, double, or copy from another file."""
     changed = bytearray(content)
     for _ in range(random.choice((1, 1, 1, 2, 3, 4))):
         size = len(changed)
         if not size:
             break
-        # Headers stand at the beginning, where most that matters does.
+        # Most of what matters is at the beginning, in the header.
         place = random.randrange(min(size, random.choice((16, 64, 512, size, size))))
         length = min(random.choice((1, 2, 4, 8, 16, 64, 256)), size - place)
         match random.randrange(11):
@@ -145,17 +145,17 @@ ODD += ({"layer": "ReLU"},)
 
 
 def _odd(random: Random) -> Any:
-    """A value that nobody expects."""
+    """Return an unexpected value."""
     deep: Any = []
     for _ in range(random.choice((5, 50, 90, 500))):
         deep = random.choice(([deep], {"x": deep}))
     found = random.choice((*ODD, deep, random.choice(NUMBERS)))
-    # A copy, since it is put into what is changed further.
+    # A copy, because the container will be changed again.
     return json.loads(json.dumps(found)) if isinstance(found, (list, dict)) else found
 
 
 def restructured(random: Random, value: Any) -> Any:
-    """A copy of something read from JSON with one to three of its parts changed, gone, doubled, moved or added."""
+    """Copy a JSON value with one to three parts changed, removed, doubled, moved or added."""
     whole = [json.loads(json.dumps(value))]
     for _ in range(random.choice((1, 1, 2, 3))):
         places: list[tuple[Any, Any]] = []
@@ -175,7 +175,7 @@ def restructured(random: Random, value: Any) -> Any:
             case 3:
                 del part[key]
             case 4 if isinstance(part, list):
-                # Many of a number only: lists of lists would fill the memory here, and not where they are read.
+                # Only numbers are repeated: nested lists would fill the memory here instead of in the reader.
                 times = 2 if isinstance(part[key], (dict, list, str)) else random.choice((1, 2, 2000))
                 part[key:key] = [part[key]] * times
             case 4:
@@ -190,7 +190,7 @@ def restructured(random: Random, value: Any) -> Any:
 
 
 def _other_arrays(random: Random, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors with one renamed, gone, added, of another shape or type, or of other numbers."""
+    """Return the tensors with one renamed, removed, added, or given another shape, type or values."""
     arrays = dict(arrays)
     name = random.choice(sorted(arrays) or ["x"])
     array = arrays.get(name, np.zeros(1))
@@ -213,11 +213,11 @@ def _other_arrays(random: Random, arrays: dict[str, np.ndarray]) -> dict[str, np
     return arrays
 
 
-# What is read
+# Readers
 
 
 def _model_target(name: str, originals: list[bytes], read: Callable[[bytes], object]) -> Target:
-    """Files of safetensors: bytes changed, headers changed, and well-formed ones of other facts and tensors.
+    """Make safetensors files: changed bytes, changed headers, and valid files with changed facts and tensors.
 
     The last have a digest that is right, as an attacker can compute it; so what lies behind the digest is reached.
     """
@@ -240,14 +240,14 @@ def _model_target(name: str, originals: list[bytes], read: Callable[[bytes], obj
             arrays = _other_arrays(random, arrays)
         try:
             return model_file.to_bytes(arrays, about)
-        except (SevenstepsError, TypeError):  # it cannot be said in such a file
+        except (SevenstepsError, TypeError):  # such a file cannot express it
             return mutated(random, content, originals)
 
     return Target(name, make, read)
 
 
 def _other_header(random: Random, content: bytes) -> bytes:
-    """The header changed in its structure or text, the lengths put right."""
+    """Change the structure or text of a header, and correct the lengths."""
     size = struct.unpack("<Q", content[:8])[0]
     header = content[8 : 8 + size]
     if random.random() < 0.5:
@@ -261,7 +261,7 @@ def _other_header(random: Random, content: bytes) -> bytes:
 
 
 def _written(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], object]:
-    """What reads bytes through a file at this path."""
+    """Return a function that writes bytes to a path and reads them from there."""
 
     def through(content: bytes) -> object:
         path.write_bytes(content)
@@ -309,7 +309,7 @@ def _pictures(folder: Path) -> Target:
 
 
 def _with_checksums(png: bytes) -> bytes:
-    """A PNG whose chunks have their checksums put right, as far as they can be told apart."""
+    """Correct the checksums of a PNG's chunks, as far as the chunks can be recognized."""
     fixed, place = bytearray(png), 8
     while place + 12 <= len(png):
         size = struct.unpack(">I", png[place : place + 4])[0]
@@ -322,7 +322,7 @@ def _with_checksums(png: bytes) -> bytes:
 
 
 def small_pictures() -> list[bytes]:
-    """Files of every format that is read, in every way that Pillow writes it, and some by hand."""
+    """Make files of every format that is read, in every way that Pillow writes it, and some by hand."""
     from PIL import Image, PngImagePlugin, TiffImagePlugin
 
     random = np.random.default_rng(0)
@@ -360,7 +360,7 @@ def small_pictures() -> list[bytes]:
         *((images["1"], "TIFF", {"compression": kind}) for kind in ("group3", "group4", "tiff_ccitt")),
         (deep, "TIFF", {"compression": "tiff_lzw"}),
         (deep.convert("F"), "TIFF", {}),
-        (Image.merge("LAB", color.split()), "TIFF", {}),  # converted, it would carry a profile with the time of day
+        (Image.merge("LAB", color.split()), "TIFF", {}),  # a conversion would add a profile with the time of day
         (smooth, "TIFF", {"save_all": True, "append_images": [color], "exif": exif, "big_tiff": True}),
         *((image, "WEBP", how) for image in (color, see_through) for how in ({}, {"lossless": True}, {"exif": exif})),
         (color, "WEBP", {"save_all": True, "append_images": [smooth.convert("RGB").resize((14, 9))]}),
@@ -371,11 +371,11 @@ def small_pictures() -> list[bytes]:
     files = []
     for image, kind, how in wanted:
         content = io.BytesIO()
-        with contextlib.suppress(OSError, KeyError):  # a build of Pillow's libraries that lacks this compression
+        with contextlib.suppress(OSError, KeyError):  # this build of Pillow's libraries may lack the compression
             image.save(content, kind, **how)
             files.append(content.getvalue())
     palette = bytes(range(256)) * 4
-    for bits, coding in ((8, 1), (4, 2)):  # run lengths: a run, an end of line, a jump, bytes as they are, an end
+    for bits, coding in ((8, 1), (4, 2)):  # run lengths: a run, an end of line, a jump, plain bytes, an end
         lengths = b"\5\x21\0\0\3\x11\0\2\2\1\0\4abcd\0\0" * 3 + b"\0\1"
         head = struct.pack("<2sIHHI", b"BM", 0, 0, 0, 54 + len(palette))
         info = struct.pack("<IiiHHIIiiII", 40, 14, 9, 1, bits, coding, len(lengths), 0, 0, 256, 0)
@@ -407,7 +407,7 @@ def _idx(folder: Path) -> Target:
         return gzip.compress(content, 1, mtime=0) if share < 0.7 else content
 
     def read(content: bytes) -> None:
-        # As a part of a source, of which the other one is whole: what is an array may still not be pictures.
+        # As part of a source whose other part is intact: a valid array may still not be valid pictures.
         name = "train-images-idx3-ubyte" if content[-1:] < b"\x80" else "train-labels-idx1-ubyte"
         whole = (source / name).read_bytes()
         (source / name).write_bytes(content)
@@ -428,7 +428,7 @@ WORDS += ('"number": 1', "  " * 99, "1" * 4000, "[0, " * 50)
 
 
 def _text_target(name: str, originals: list[bytes], read: Callable[[bytes], object]) -> Target:
-    """Text: bytes changed, and words put in the place of words."""
+    """Change text: replace bytes, and words by other words."""
 
     def make(random: Random) -> bytes:
         content = random.choice(originals)
@@ -470,7 +470,7 @@ def _runs(folder: Path) -> Target:
     texts = _text_target("runs", [content for contents in originals.values() for content in contents], lambda _: None)
 
     def read(content: bytes) -> None:
-        for name in names:  # a mutated judgement is no history, and that too must be said in words
+        for name in names:  # a mutated judgement is not a history, which must be explained, too
             (run / name).write_bytes(content if name != "judgement.json" or content[:1] == b"{" else b"{}")
             (run / names[name == names[0]]).unlink(missing_ok=True)
             for found in list_runs(root):
@@ -493,7 +493,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
 
 
 def make_originals(folder: Path) -> None:
-    """Small runs, whose files are what is mutated: a linear model, and a network of convolutions."""
+    """Train small runs of three models, whose files are mutated."""
     import torch
 
     import sevensteps as ss
@@ -517,9 +517,9 @@ def make_originals(folder: Path) -> None:
 
 
 def fuzz(name: str, count: int, seed: int = 0, folder: Path | None = None, out: Path | None = None) -> dict[str, Any]:
-    """Read so many cases of a target, and count how they end; the bytes of failures go to `out`.
+    """Read cases of a target, and count how they end; the bytes of failures go to `out`.
 
-    `folder` has what `make_originals` made; without it they are made.
+    `folder` holds the files of `make_originals`; without it they are made first.
     """
     with contextlib.ExitStack() as stack:
         place = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(dir=memory_disk())))
@@ -531,9 +531,10 @@ def fuzz(name: str, count: int, seed: int = 0, folder: Path | None = None, out: 
 def count_cases(
     target: Target, count: int, seed: int = 0, out: Path | None = None, limits: Limits = LIMITS
 ) -> dict[str, Any]:
-    """The same for a target that is there: cases, how they ended, failures, the slowest, growth, seconds.
+    """Count for a given target: cases, how they ended, failures, the slowest, memory growth, seconds.
 
-    Each failure has its case's number, and what happened. A child that dies is one, and the next goes on behind it.
+    Each failure has the number of its case, and what happened. A child that dies counts as one, and the next child
+    continues after it.
     """
     start = time.perf_counter()
     ends: Counter[str] = Counter()
@@ -560,13 +561,13 @@ def count_cases(
 
 
 def case_of(target: Target, seed: int, number: int) -> bytes:
-    """The bytes of a case, the same each time."""
+    """Return the bytes of a case, which are always the same."""
     return target.make(Random(f"{target.name}/{seed}/{number}"))
 
 
 def _in_child(target: Target, seed: int, cases: range, limits: Limits) -> tuple[int, dict[str, Any]]:
-    """Read cases in a child until they are done or it dies: the case to go on with, and what was found."""
-    progress = mmap.mmap(-1, 8)  # shared with the child: which case it is at
+    """Read cases in a child until all are read or it dies; return the case to continue with, and the counts."""
+    progress = mmap.mmap(-1, 8)  # shared with the child: the number of its case
     with tempfile.TemporaryFile() as report:
         sys.stdout.flush()
         pid = os.fork()
@@ -574,7 +575,7 @@ def _in_child(target: Target, seed: int, cases: range, limits: Limits) -> tuple[
             code = 1
             try:
                 signal.signal(signal.SIGALRM, signal.SIG_DFL)
-                with open(os.devnull, "wb") as nowhere:  # where libtiff tells of each bad code word
+                with open(os.devnull, "wb") as nowhere:  # libtiff prints every bad code word to stderr
                     os.dup2(nowhere.fileno(), 2)
                 _limit_addresses(limits.addresses)
                 found: dict[str, Any] = {"ends": Counter(), "failures": [], "slowest": 0.0, "grown": 0}
@@ -582,10 +583,10 @@ def _in_child(target: Target, seed: int, cases: range, limits: Limits) -> tuple[
                     progress[:] = struct.pack("<Q", number)
                     _read_case(target, seed, number, limits, found)
                     if found["failures"] or number % 500 == 499 or number == cases[-1]:
-                        report.seek(0)  # what was found must outlive a crash
+                        report.seek(0)  # the counts must survive a crash
                         report.write(json.dumps(found).encode() + b"\n")
                         report.flush()
-                        if found["failures"]:  # go on in a child that has grown no more than this one had
+                        if found["failures"]:  # continue in a child that has not grown
                             break
                         progress[:] = struct.pack("<Q", number + 1)
                 code = 0
@@ -601,7 +602,7 @@ def _in_child(target: Target, seed: int, cases: range, limits: Limits) -> tuple[
         what = signal.Signals(-signal_number).name if signal_number < 0 else f"exit {signal_number}"
         said["failures"].append({"case": at, "what": "hangs" if what == "SIGALRM" else f"the reader dies: {what}"})
         ended = sum(said["ends"].values())
-        said["ends"]["uncounted"] = at - cases[0] - ended  # before the death, and after the last report
+        said["ends"]["uncounted"] = at - cases[0] - ended  # read after the last report and before the child died
     return at + bool(said["failures"]), said
 
 
@@ -609,7 +610,7 @@ def _read_case(target: Target, seed: int, number: int, limits: Limits, found: di
     content = case_of(target, seed, number)
     before = _peak()
     took, tries = math.inf, 0
-    while took > limits.seconds and tries < 3:  # the machine is shared with others; what is slow is slow each time
+    while took > limits.seconds and tries < 3:  # the machine may be busy; a truly slow case is slow each time
         start = time.perf_counter()
         end, what = _ended(target, content, limits.patience)
         took, tries = time.perf_counter() - start, tries + 1
@@ -625,8 +626,8 @@ def _read_case(target: Target, seed: int, number: int, limits: Limits, found: di
 
 
 def _ended(target: Target, content: bytes, patience: float) -> tuple[str, str]:
-    """How reading a case ended, and what was wrong with that, if anything."""
-    signal.setitimer(signal.ITIMER_REAL, patience)  # whose signal ends the child, wherever it is
+    """Read a case; return how it ended, and what was wrong, if anything."""
+    signal.setitimer(signal.ITIMER_REAL, patience)  # its signal ends the child, whatever it is doing
     try:
         target.read(content)
     except SevenstepsError as error:
@@ -642,7 +643,7 @@ def _ended(target: Target, content: bytes, patience: float) -> tuple[str, str]:
 
 
 def _peak() -> int:
-    """The most memory that this process has had, in bytes."""
+    """Return the peak memory of this process in bytes."""
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -650,7 +651,7 @@ def _peak() -> int:
 
 
 def _limit_addresses(more: int) -> None:
-    """Let this process grow by so many bytes at most, where the system can say how many it has."""
+    """Limit the growth of this process's address space, if the system tells its size."""
     import resource
 
     with contextlib.suppress(OSError, ValueError):
@@ -660,7 +661,7 @@ def _limit_addresses(more: int) -> None:
 
 
 def memory_disk() -> str | None:
-    """A place for files that need no disk."""
+    """Return a folder for files, in memory if possible."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
@@ -674,7 +675,7 @@ def _originals() -> Iterator[Path]:
 def damage(
     content: bytes, read: Callable[[Path], object], case: Path, flips: int = 1000, seed: int = 0
 ) -> dict[str, Any]:
-    """Cut a safetensors file at every length, and flip bits, one in each byte of its header among them.
+    """Cut a safetensors file at every length, and flip bits, including one in each byte of its header.
 
     It is read at the path `case`. All must be seen: what is read nevertheless, or ends in another exception, is a
     failure.
@@ -702,22 +703,22 @@ def damage(
     return {"cases": len(content) + len(bits), "cut": len(content), "flipped": len(bits), "failures": failures}
 
 
-# Those that the reliability suite counts: of each, how many for a count of 20,000
+# The targets of the reliability suite, and the number of cases of each for a count of 20,000
 
 
 def fuzz_model_files(count: int, seed: int = 0, folder: Path | None = None, out: Path | None = None) -> dict[str, Any]:
-    """Model files and checkpoints, three to one."""
+    """Test model files and checkpoints, three to one."""
     models = fuzz("models", count - count // 4, seed, folder, out)
     return {"models": models, "checkpoints": fuzz("checkpoints", count // 4, seed, folder, out)}
 
 
 def fuzz_pictures(count: int, seed: int = 0, folder: Path | None = None, out: Path | None = None) -> dict[str, Any]:
-    """Pictures of every format."""
+    """Test pictures of every format."""
     return {"pictures": fuzz("pictures", count, seed, folder, out)}
 
 
 def fuzz_settings(count: int, seed: int = 0, folder: Path | None = None, out: Path | None = None) -> dict[str, Any]:
-    """IDX, TOML and JSON, a third each."""
+    """Test IDX, TOML and JSON, a third each."""
     third = count // 3
     return {
         "idx": fuzz("idx", count - 2 * third, seed, folder, out),
@@ -737,7 +738,7 @@ def damage_saved(count: int, seed: int, folder: Path) -> dict[str, Any]:
 
 
 def hostile(count: int, seed: int = 0, out: Path | None = None) -> dict[str, Any]:
-    """So many model files, a quarter as many pictures and as many of the other kinds, and every byte of two damaged."""
+    """Test model files, a quarter as many pictures, as many of the other kinds, and two files damaged in every byte."""
     with _originals() as folder:
         return {
             **fuzz_model_files(count, seed, folder, out),
@@ -748,7 +749,7 @@ def hostile(count: int, seed: int = 0, out: Path | None = None) -> dict[str, Any
 
 
 def main() -> int:
-    """Count all, print one JSON object; 1 if anything failed."""
+    """Run all targets and print one JSON object; return 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="python -m reliability.fuzz", description=__doc__)
     parser.add_argument("--count", type=int, default=20_000, help="model files; a quarter as many of each other kind")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""Kill a run before and after each call that changes its folder, or at any moment, and go on: nothing may differ."""
+"""Kill a run before and after each call that changes its folder, or at any moment, and resume it: nothing differs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .children import Ended, final, in_child, typed
 
 
 def at_every_write(place: Path, source: Path, every: int = 1) -> dict[str, Any]:
-    """SIGKILL before and after each call of each case's run; `every` takes only each so-many-th point."""
+    """Kill each case's run before and after each call; with `every`, only at every such point."""
     counts: dict[str, Any] = {"points": 0, "differ": [], "by_case": {}}
     for case in CASES:
         whole, calls = uninterrupted(place, source, case)
@@ -34,7 +34,7 @@ def at_every_write(place: Path, source: Path, every: int = 1) -> dict[str, Any]:
 
 
 def at_random(place: Path, source: Path, alone: int, chained: int, seed: int = 0) -> dict[str, Any]:
-    """SIGKILL at random moments: `alone` runs are killed once, and others two to five times, `chained` kills in all."""
+    """Kill runs at random moments: `alone` runs once, others two to five times until `chained` kills are reached."""
     chance = random.Random(seed)
     counts: dict[str, Any] = {"runs": 0, "kills_alone": 0, "kills_in_chains": 0, "differ": []}
     ends = [(*uninterrupted(place, source, case), case, seconds_of(source, case, place)) for case in CASES]
@@ -46,7 +46,7 @@ def at_random(place: Path, source: Path, alone: int, chained: int, seed: int = 0
         while kills < wanted:
             arguments = going_on(folder) if is_run(folder) else command(source, case, folder)
             ended = in_child(functools.partial(_typed_here, arguments), kill_after=chance.uniform(0, seconds))
-            if ended.code != -9:  # it was done before its time came
+            if ended.code != -9:  # it finished first
                 break
             kills += 1
         counts["runs"] += 1
@@ -56,7 +56,7 @@ def at_random(place: Path, source: Path, alone: int, chained: int, seed: int = 0
 
 
 def from_outside(place: Path, source: Path, count: int, seed: int = 0) -> dict[str, Any]:
-    """The same with the real program, typed, in a process of its own."""
+    """Kill the real program at random moments, in a process of its own."""
     chance = random.Random(seed)
     counts: dict[str, Any] = {"runs": count, "kills": 0, "differ": []}
     case = CASES[1]
@@ -81,7 +81,7 @@ def from_outside(place: Path, source: Path, count: int, seed: int = 0) -> dict[s
 
 
 def uninterrupted(place: Path, source: Path, case: Case) -> tuple[dict[str, bytes], int]:
-    """The folder of a whole run, and how many calls changed it. Kept from one part of the suite to the next."""
+    """Return the files of an uninterrupted run and how many calls changed them; later parts reuse the run."""
     folder = place / case.name.replace(" ", "-").replace(",", "")
     counted = folder.with_suffix(".calls")
     if not counted.exists():
@@ -93,14 +93,14 @@ def uninterrupted(place: Path, source: Path, case: Case) -> tuple[dict[str, byte
 
 
 def seconds_of(source: Path, case: Case, place: Path) -> float:
-    """How long a whole run takes in a child."""
+    """Return how many seconds a whole run takes in a child."""
     began = time.monotonic()
     typed(*command(source, case, fresh(place / "timed")))
     return time.monotonic() - began
 
 
 def command(source: Path, case: Case, folder: Path) -> tuple[str, ...]:
-    """What is typed to begin a case's run."""
+    """Return the arguments that start a case's run."""
     return ("train", str(source), *flags_of(case), "--out", str(folder))
 
 

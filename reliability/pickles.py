@@ -1,4 +1,4 @@
-"""No pickle, nowhere: what Python says when one is read, and what a file looks like that is one or holds one.
+"""Check that no pickle is read or written: watch what Python loads, and recognize files that are or contain one.
 
 Nothing that sevensteps writes or reads can run code. `watch` sees a pickle while it is read, by whatever library;
 `scan` sees one in a file, whatever its name: by its first bytes, in archives as PyTorch and NumPy write them, and
@@ -23,22 +23,25 @@ from typing import Any
 
 import numpy as np
 
-MOST = 256 << 20  # bytes that are looked at of what was compressed
-DEEPEST = 4  # archives within each other
+MOST = 256 << 20  # bytes of decompressed data that are examined
+DEEPEST = 4  # levels of archives inside archives
 
 
 @dataclass(frozen=True)
 class Offender:
-    """A file that is code for whoever loads it, or holds some."""
+    """A file that is code to the program that loads it, or contains such code."""
 
     path: Path
     why: str
 
 
 def watch() -> list[str]:
-    """From now on, keep a line for every class that a pickle asks for and all bytecode loaded other than by import.
+    """Record from now on every class that a pickle requests, and all bytecode that is not loaded by import.
 
-    The list that is given back grows. Python has no way to take such a hook away again: use a process of its own.
+    Python cannot remove such a hook, so use a process of its own.
+
+    Returns:
+        The records, a list that keeps growing.
     """
     seen: list[str] = []
 
@@ -53,7 +56,7 @@ def watch() -> list[str]:
 
 
 def _caller() -> str:
-    """The file and line of whoever caused an event; the import system's own are called `<frozen …>`."""
+    """Return the file and line that caused an event; those of the import system are called `<frozen …>`."""
     frame: FrameType | None = sys._getframe(2)
     while frame and Path(frame.f_code.co_filename).name in ("pickle.py", "pickles.py"):
         frame = frame.f_back
@@ -61,7 +64,7 @@ def _caller() -> str:
 
 
 def scan(folder: Path) -> list[Offender]:
-    """The files in a folder, and in those within it, that are pickles or bytecode or hold some."""
+    """Return the files below a folder that are, or contain, pickles or bytecode."""
     return [
         Offender(path, why)
         for path in sorted(folder.rglob("*"))
@@ -70,7 +73,7 @@ def scan(folder: Path) -> list[Offender]:
 
 
 def looks_like_code(content: bytes, depth: int = DEEPEST) -> str:
-    """What in a file's bytes would be run by whoever loads them, in words; empty if nothing."""
+    """Say what in a file's bytes would be executed when loaded; return "" if nothing would."""
     if content.startswith(MAGIC_NUMBER):
         return "Python's bytecode"
     if why := _is_pickle(content) or _has_objects(content):
@@ -114,7 +117,7 @@ def _has_objects(content: bytes) -> str:
 
 
 def _members(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """What is in a zip archive, as torch.save and np.savez write it."""
+    """Yield the members of a zip archive, as torch.save and np.savez write it."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for member in archive.infolist():
@@ -125,7 +128,7 @@ def _members(content: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _unpacked(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """What is in compressed data, as far as a few hundred megabytes go."""
+    """Yield decompressed data, up to a few hundred megabytes."""
     kinds: dict[bytes, tuple[str, Callable[[], Any]]] = {
         b"\x1f\x8b": ("gzip", lambda: zlib.decompressobj(31)),
         b"\x78": ("zlib", zlib.decompressobj),

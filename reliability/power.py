@@ -1,9 +1,9 @@
-"""Power loss: the calls of a run replayed on a disk that forgets what was not synced, in many ways.
+"""Power loss: replay the calls of a run on a disk that forgets what was not synced, in many ways.
 
-The disk is one that promises what POSIX does and no more. The bytes of a file last from its fsync on; before that they
-may be missing, zero, or there in part. A new name, a rename or a removal lasts from the fsync of its folder on; before
-that each may be undone, whatever came after it. (Pillai et al., "All file systems are not created equal", OSDI 2014,
-found each of these on a file system in use.)
+The disk promises what POSIX promises, and no more. The bytes of a file are safe after its fsync; before, they may be
+missing, zero, or partly written. A new name, a rename or a removal is safe after the fsync of its folder; before, each
+may be undone, whatever came after it. Pillai et al., "All file systems are not created equal" (OSDI 2014), found each
+of these on a file system in use.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from .children import final, in_child, typed
 from .disk import Call
 from .kill import command, fresh, going_on, is_run, uninterrupted
 
-SECTOR = 512  # bytes that a disk writes at once
+SECTOR = 512  # bytes that a disk writes as a unit
 
 
 def loss(place: Path, source: Path, states: int, resumed: int, seed: int = 0) -> dict[str, Any]:
-    """`states` states of the folder after a power cut, each read; `resumed` of them gone on with to the end."""
+    """Read `states` states of the folder after a power cut, and resume `resumed` of them to the end."""
     chance = random.Random(seed)
     counts: dict[str, Any] = {"states": 0, "resumed": 0, "lost": [], "unloadable": [], "differ": []}
     runs = []
     for case in CASES:
         whole, _ = uninterrupted(place, source, case)
-        fresh(place / "recorded").mkdir()  # stands for all that was on the disk before
+        fresh(place / "recorded").mkdir()  # represents everything that was on the disk before
         folder, log = place / "recorded" / "run", place / "calls.json"
         ended = in_child(functools.partial(_recorded, command(source, case, folder), folder, log))
         if ended.code:
@@ -70,19 +70,19 @@ def loss(place: Path, source: Path, states: int, resumed: int, seed: int = 0) ->
 
 
 def acknowledged(calls: Sequence[Call]) -> list[int]:
-    """After how many calls each save of a checkpoint was acknowledged: the run went on to write another file."""
-    found, renamed = [], False
+    """Return after how many calls each save of a checkpoint was acknowledged: the run went on to another file."""
+    saves, renamed = [], False
     for number, call in enumerate(calls, 1):
         if call.name == "replace" and call.paths[1].endswith("/" + checkpoint.CHECKPOINT):
             renamed = True
         elif renamed and call.name == "open":
-            found.append(number - 1)
+            saves.append(number - 1)
             renamed = False
-    return found
+    return saves
 
 
 def number_of(found: checkpoint.Checkpoint, name: str, runs: Sequence[Any]) -> int:
-    """Which save of its run a checkpoint is, from 1, by its bytes."""
+    """Return which save of its run a checkpoint is, counted from 1, by its bytes."""
     calls = next(calls for case, _, calls, _, _ in runs if case.name == name)
     written: dict[str, bytes] = {}
     saves = []
@@ -96,7 +96,7 @@ def number_of(found: checkpoint.Checkpoint, name: str, runs: Sequence[Any]) -> i
 
 @dataclass
 class Entry:
-    """A file on that disk: the bytes that last, and those written since."""
+    """A file on the disk: the bytes that are safe, and all that were written."""
 
     lasting: bytes = b""
     written: bytes = b""
@@ -104,14 +104,14 @@ class Entry:
 
 @dataclass
 class State:
-    """Names and files as they last, and what has been done to names since their folder was synced."""
+    """The names and files that are safe, and the changes of names since their folder was synced."""
 
     names: dict[str, Entry | None] = field(default_factory=dict)  # None: a folder
     pending: list[tuple[str, tuple[str, ...], Entry | None]] = field(default_factory=list)
 
 
 def after_power_cut(calls: Sequence[Call], chance: random.Random) -> dict[str, bytes | None]:
-    """What is on the disk after these calls and a power cut: the bytes of each file, None for a folder."""
+    """Return what is on the disk after these calls and a power cut: the bytes of each file, None for a folder."""
     state, live = State(), dict[str, Entry | None]()
     for call in calls:
         path = call.paths[0]
@@ -136,7 +136,7 @@ def after_power_cut(calls: Sequence[Call], chance: random.Random) -> dict[str, b
             entry = live[path]
             assert entry is not None
             entry.lasting = entry.written
-        else:  # fsync of a folder: what was done to its names lasts
+        else:  # fsync of a folder: the changes of its names are safe
             lasting = [one for one in state.pending if os.path.dirname(one[1][-1]) == path]
             state.pending = [one for one in state.pending if one not in lasting]
             for one in lasting:
@@ -150,7 +150,7 @@ def after_power_cut(calls: Sequence[Call], chance: random.Random) -> dict[str, b
 
 
 def apply(names: dict[str, Entry | None], done: tuple[str, tuple[str, ...], Entry | None]) -> None:
-    """Let a change of names last. A rename carries the file, also where the name it had was never written down."""
+    """Make a change of names permanent; a rename moves the file even if its old name was never synced."""
     what, paths, entry = done
     if what == "unlink":
         names.pop(paths[0], None)
@@ -161,7 +161,7 @@ def apply(names: dict[str, Entry | None], done: tuple[str, tuple[str, ...], Entr
 
 
 def damaged(entry: Entry, how: str, chance: random.Random) -> bytes:
-    """What is left of a file whose last bytes were not synced."""
+    """Return what is left of a file whose last bytes were not synced."""
     unsynced = entry.written[len(entry.lasting) :]
     if how == "dropped" or not unsynced:
         return entry.lasting
@@ -174,7 +174,7 @@ def damaged(entry: Entry, how: str, chance: random.Random) -> bytes:
 
 
 def build(content: dict[str, bytes | None], root: str, cut: Path) -> None:
-    """Make a folder of what was on that disk below `root`. What lies in a folder whose name was lost is lost, too."""
+    """Write to a folder what is on the disk below `root`; files in a folder whose name was lost are lost, too."""
     if content.get(root, b"") is not None:  # the run's own folder
         return
     cut.mkdir(parents=True)

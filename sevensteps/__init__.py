@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .learner.load import load_learner
     from .learner.lr_find import LRFind
     from .learner.metrics import accuracy
+    from .learner.predictor import Predictor
     from .recipes.recipe import Recipe
     from .records.events import Batch, Epoch, Finding
     from .records.scores import Interval, Score
@@ -57,6 +58,7 @@ __all__ = [
     "LRFind",
     "Learner",
     "Muon",
+    "Predictor",
     "Recipe",
     "Run",
     "Score",
@@ -110,6 +112,7 @@ _ROOMS = {
     "learner.load": ("load_learner",),
     "learner.lr_find": ("LRFind",),
     "learner.metrics": ("accuracy",),
+    "learner.predictor": ("Predictor",),
     "recipes.recipe": ("Recipe",),
     "records": ("Batch", "Epoch", "Finding", "Interval", "Score", "XRay"),
     "runs.run": ("Run",),

@@ -68,7 +68,7 @@ def test_rows_are_run_in_turns_and_one_that_fails_is_left_out(
     case = turns.Case("", "", {"epoch": "{:.1f}"}, ["epoch"], sides)
     rows = turns.ready(case, 0, tmp_path, lambda name: name)
     assert [row.title for row in rows] == ["ours, a second time", "ours", "theirs"]
-    assert "broken is left out: there is no such thing" in capsys.readouterr().err
+    assert "skipping broken: there is no such thing" in capsys.readouterr().err
     run.clear()
     turns.take_turns(rows, 2)
     assert run == ["ours", "ours", "theirs", "ours", "theirs", "ours"]

@@ -72,6 +72,15 @@ def test_every_python_file_named_exists(page: str) -> None:
         assert (ROOT / name).exists() or (ROOT / "sevensteps" / name).exists(), f"{page}: {name}"
 
 
+def test_the_tables_that_contributing_names_are_in_its_files() -> None:
+    rows = re.findall(r"^\| .* \|$", OTHERS["CONTRIBUTING.md"], re.MULTILINE)[2:]
+    for row in rows:
+        files = [ROOT / "sevensteps" / name for name in re.findall(r"`([a-z_/]+\.py)`", row)]
+        text = "".join(file.read_text("utf-8") for file in files)
+        for name in re.findall(r"`([A-Z]+)`", row):
+            assert re.search(rf"^{name}\b", text, re.MULTILINE), row
+
+
 def typed_commands(text: str) -> list[list[str]]:
     """Return the words of every `sevensteps VERB …` in a page's blocks and code spans, without comments."""
     code = re.findall(r"^(sevensteps [a-z].*)$", text, re.MULTILINE) + re.findall(r"`(sevensteps [a-z][^`]*)`", text)

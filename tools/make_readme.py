@@ -23,6 +23,7 @@ from sevensteps.jobs.report import write_report
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(<!-- output: (?P<command>[^>]*) -->\n```\n)(?P<output>.*?)(```\n<!-- end -->)", re.DOTALL)
+SECONDS = re.compile(r"\d+\.\d\d s\b")
 
 
 def output_of(command: str) -> str:
@@ -48,8 +49,14 @@ def output_of(command: str) -> str:
 
 
 def filled(page: str) -> str:
-    """Return a page with the output of every block written again."""
-    return BLOCK.sub(lambda block: block[1] + output_of(block["command"]) + block[4], page)
+    """Return a page with the output of every block written again, unless only times have changed."""
+
+    def written(block: re.Match[str]) -> str:
+        output = output_of(block["command"])
+        is_same = SECONDS.sub("", output) == SECONDS.sub("", block["output"])
+        return block[0] if is_same else block[1] + output + block[4]
+
+    return BLOCK.sub(written, page)
 
 
 def make_figures() -> None:

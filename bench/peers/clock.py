@@ -1,4 +1,4 @@
-"""Run one script of this folder, and print what it took as JSON, a line for each of the settings.
+"""Run one script of this folder, and print its times as JSON, one line for each of the settings.
 
 `../speed.py` starts it, in the environment that the script needs.
 
@@ -22,7 +22,7 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
-AGAIN = 5  # how often a job is repeated in the same process, at most,
+AGAIN = 5  # how often a job is repeated in the same process at most,
 AGAIN_SECONDS = 2.0  # and for how long
 PACKAGES = {"sklearn": "scikit-learn"} | {
     name: name for name in ("sevensteps", "torch", "numpy", "fastai", "lightning", "keras", "skorch")
@@ -30,7 +30,7 @@ PACKAGES = {"sklearn": "scikit-learn"} | {
 
 
 def main() -> None:
-    """Measure, and print the line."""
+    """Measure, and print a line for each of the settings."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name")
     parser.add_argument("pictures", help="an .npz of pixels and labels, or a number of made-up pictures")
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def read(path: str) -> dict[str, Any]:
-    """The arrays that `speed.py` wrote."""
+    """Read the arrays that `speed.py` wrote."""
     import numpy as np
 
     with np.load(path, allow_pickle=False) as file:  # noqa: TID251 - scripts of other frameworks have no other reader
@@ -59,7 +59,7 @@ def read(path: str) -> dict[str, Any]:
 
 
 def made_up(count: int) -> dict[str, Any]:
-    """Noise of the pictures' shape."""
+    """Return noise of the pictures' shape."""
     import numpy as np
 
     random = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def made_up(count: int) -> dict[str, Any]:
 
 
 def job(script: ModuleType, pictures: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, float]:
-    """Seconds from raw pictures to a trained model: the first time in this process, and again."""
+    """Return the seconds from raw pictures to a trained model, for the first job in this process and for later ones."""
     times = []
     while len(times) <= AGAIN and sum(sum(both) for both in times[1:]) < AGAIN_SECONDS:
         began = time.perf_counter()
@@ -86,7 +86,7 @@ def job(script: ModuleType, pictures: Mapping[str, Any], settings: Mapping[str, 
 
 
 def passes(script: ModuleType, pictures: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, float]:
-    """Seconds of a pass, the median of `settings["epochs"]` after one that warms up; the same by pictures."""
+    """Return the seconds of a pass, the median of `settings["epochs"]` after a warm-up, and the same per picture."""
     times = []
     running = script.epochs(pictures, settings)
     for _ in range(settings["epochs"] + 1):
@@ -101,7 +101,7 @@ def passes(script: ModuleType, pictures: Mapping[str, Any], settings: Mapping[st
 def over_seeds(
     script: ModuleType, pictures: Mapping[str, Any], settings: Mapping[str, Any], seeds: int
 ) -> dict[str, Any]:
-    """For each seed the share of test pictures that the trained model names right; seconds of a job, for choosing."""
+    """Return the test accuracy for each seed, and the seconds of each job."""
     accuracies, times = [], []
     for seed in range(seeds):
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Lightning: a Trainer with everything off that can be (barebones), over DataLoader(TensorDataset)."""
+"""Lightning: a Trainer with everything optional switched off (barebones), over DataLoader(TensorDataset)."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Ours: epochs as `fit` trains them, metrics and history included."""
+"""Ours: epochs as `fit` trains them, including metrics and history."""
 
 import math
 

@@ -4,7 +4,7 @@ import torch
 
 from sevensteps import DataLoaders, Images, Learner, Recipe, Splits
 
-NEEDED = DataLoaders, Learner  # names load what they stand for when first used: that is importing, and not training
+NEEDED = DataLoaders, Learner  # using the names imports their modules, which is not training time
 
 
 def prepare(pictures, settings):

@@ -1,4 +1,4 @@
-"""Ours: passes over the training loader alone."""
+"""Ours: passes over the training loader only."""
 
 from sevensteps import DataLoaders, Images, Splits
 

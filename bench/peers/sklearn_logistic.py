@@ -13,7 +13,7 @@ def prepare(pictures, settings):
 
 
 def train(data, settings, seed):
-    # Told to stop after `max_iter` it warns that it has not converged, which is what was asked for (-W ignore).
+    # It warns that it has not converged after `max_iter`, which is intended (-W ignore).
     return LogisticRegression(C=settings["C"], max_iter=settings["max_iter"]).fit(*data)
 
 

@@ -6,11 +6,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from torch_network import network
 
-BY = 2  # pixels that a picture is moved, at most
+BY = 2  # pixels by which a picture is shifted at most
 
 
 def flip_and_shift(x):
-    """Mirror half of the pictures, and move each by up to two pixels each way: the same work as in ours."""
+    """Flip half of the pictures, and shift each by up to two pixels: the same work as in ours."""
     count, _, height, width = x.shape
     x = torch.where((torch.rand(count) < 0.5)[:, None, None, None], x.flip(3), x)
     windows = F.pad(x, (BY,) * 4).unfold(2, height, 1).unfold(3, width, 1)

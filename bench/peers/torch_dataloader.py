@@ -13,7 +13,7 @@ def scaled(pixels):
 def prepare(pictures, settings):
     y = torch.from_numpy(pictures["train_labels"]).float()[:, None]
     dataset = TensorDataset(scaled(pictures["train_pixels"]), y)
-    if settings.get("whole_batches"):  # as PyTorch's manual shows for data that is indexed by many rows at once
+    if settings.get("whole_batches"):  # as PyTorch's manual shows for data that returns many rows at once
         rows = BatchSampler(RandomSampler(dataset), settings["batch_size"], drop_last=False)
         return DataLoader(dataset, sampler=rows, batch_size=None)
     return DataLoader(dataset, settings["batch_size"], shuffle=True)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 import cyclopts
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from ..base.version import __version__
 from ..errors import RecipeError, SevenstepsError, UsageError
@@ -18,26 +18,54 @@ from . import compare, data, doctor, judge, predict, prepare, report, runs, trai
 from .errors import give_up_stdout, say_error
 from .usage import usage_in_words, with_names
 
+
+def _shown(default: object) -> str | None:
+    """Return a default as help shows it; None for a flag that is off or empty."""
+    return None if default is None or default is False or default in ("", ()) else str(default)
+
+
 app = App(
     name="sevensteps",
     help="Train an image classifier in seven steps you can see, trust the result, and ship the model.",
     version=__version__,
     help_format="plaintext",
-    default_parameter=Parameter(negative=()),
+    default_parameter=Parameter(negative=(), show_default=_shown),
 )
 
 
-for verb in (
-    train.train, train.resume, runs.runs, xray.xray, judge.judge, compare.compare, doctor.doctor, report.report,
-    verify.verify, data.data, prepare.prepare, predict.predict,
-):  # fmt: skip
-    app.command(verb)
+# The verbs in groups, each with examples for the end of its help.
+_EXAMPLES = {
+    train.train: (
+        "train",
+        "train photos --epochs 20 --augment photos",
+        "train --recipe relu --lr 0.03 --plots",
+        "train fashion-mnist --classes Sneaker Bag",
+        "train --seeds 5",
+    ),
+    data.data: ("data photos", "data photos --suggest fix.csv", "data photos --show-augmented varied.png"),
+    predict.predict: (
+        "predict runs/photos-cnn-1 cat.jpg dog.jpg",
+        "predict runs/photos-cnn-1 cat.jpg --explain why",
+    ),
+}
+
+
+for group, verbs in {
+    Group("Pictures", sort_key=1): (data.data, prepare.prepare),
+    Group("Training", sort_key=2): (train.train, train.resume, runs.runs),
+    Group("Understanding", sort_key=3): (xray.xray, doctor.doctor),
+    Group("Judging", sort_key=4): (judge.judge, compare.compare, report.report, verify.verify),
+    Group("Using the model", sort_key=5): (predict.predict,),
+}.items():
+    for verb in verbs:
+        examples = [f"  sevensteps {typed}" for typed in _EXAMPLES.get(verb, ())]
+        app.command(verb, group=group, help_epilogue="\n\n".join(["Examples:", *examples]) if examples else None)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line and give its exit code; errors are said in words. An interrupt is the caller's to say."""
+    """Run a command line and return its exit code; errors are printed in words. The caller reports an interrupt."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name that the terminal's encoding lacks is no reason to fail: Windows' pipes know few letters.
+        # A name that the terminal cannot spell must not fail: Windows' pipes know few letters.
         sys.stdout.reconfigure(errors="backslashreplace")
     code = _run(arguments)
     try:

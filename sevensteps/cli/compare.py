@@ -18,7 +18,7 @@ def compare(
     split: Split | None = None,
     common: Common = Common(),
 ) -> int:
-    """Test whether runs differ on the same pictures: by how much, how sure, and how many more pictures it would take.
+    """Test whether runs differ on the same pictures, and by how much.
 
     Parameters
     ----------

@@ -11,38 +11,38 @@ from cyclopts import Parameter
 
 from ..base.words import counted, pictures
 from ..errors import UsageError
-from .flags import AS_THEY_ARE, Common, Files, Source, given
+from .flags import AS_THEY_ARE, FIRST, PICTURES, Common, Files, Source, given
 from .hints import program, quoted, said_as_typed, typed
 
 
 def data(
     source: Source = None,
     *,
-    classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
-    fix: str = "",
-    suggest: Path | None = None,
-    fresh: bool = False,
-    show_augmented: Path | None = None,
-    augment: str | None = None,
+    classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None), group=FIRST)] = (),
+    fix: Annotated[str, Parameter(group=FIRST)] = "",
+    suggest: Annotated[Path | None, Parameter(group=FIRST)] = None,
+    fresh: Annotated[bool, Parameter(group=PICTURES)] = False,
+    show_augmented: Annotated[Path | None, Parameter(group=FIRST)] = None,
+    augment: Annotated[str | None, Parameter(group=FIRST)] = None,
     files: Files = AS_THEY_ARE,
     common: Common = Common(),
 ) -> int:
-    """Show what a source holds: counts, sizes, bad files, copies within and across splits, and labels that look wrong.
+    """Check pictures: counts, bad files, copies, and labels that look wrong.
 
     Parameters
     ----------
     classes
         Only these classes.
     fix
-        A corrections file (CSV: picture,now,was,why): show the pictures as they are with it. No picture is changed.
+        A corrections file (CSV: picture,now,was,why) to apply first. It changes no picture file.
     suggest
-        A file to write corrections into that what was found proposes: to be looked through, then used with --fix.
+        Write proposed corrections into this file. Look through it, then use it with --fix.
     fresh
-        Decode every file again, also those whose size and times are what they were.
+        Decode every file again, even if it has not changed.
     show_augmented
-        Save a figure of a few pictures as training sees them in this PNG file, and do nothing else.
+        Save a few pictures as training sees them in this PNG file; do nothing else.
     augment
-        What varies them there, as `train --augment` takes it; auto unless given.
+        How to vary them there, as train --augment takes it. Without it: auto.
     """
     from ..data.files.summary import with_splits
     from ..jobs.data import audit

@@ -10,7 +10,7 @@ from .usage import with_names
 
 
 def doctor(run: Path, *, common: Common = Common()) -> int:
-    """Explain what went wrong with a run: since when, by what evidence, and what to type.
+    """Explain what went wrong with a run, and what to type.
 
     Parameters
     ----------

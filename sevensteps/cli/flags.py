@@ -7,11 +7,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from ..data.files.how import FILE_SETTINGS
 from ..recipes.recipe import Recipe
 from ..recipes.settings import setting_types
+
+# The groups of a verb's help, in their order.
+FIRST = Group("Used most", sort_key=1)
+PICTURES = Group("Pictures", sort_key=2)
+MODEL = Group("Model", sort_key=3)
+TRAINING = Group("Training", sort_key=4)
+STOPPING = Group("Stopping", sort_key=5)
+JUDGING = Group("Judging", sort_key=6)
+OUTPUT = Group("Output", sort_key=7)
+
+
+_GROUPS = {
+    FIRST: ("classes", "augment", "model", "lr", "epochs", "batch_size"),
+    PICTURES: ("size", "fit", "bad_files", "group", "file_column", "label_column", "fix", "hold_out", "balance"),
+    MODEL: ("width", "test_time_flip", "normalize", "init", "init_std"),
+    STOPPING: ("stop_patience", "stop_accuracy", "stop_seconds", "keep"),
+    JUDGING: ("validate_on", "test", "folds", "coverage"),
+    OUTPUT: ("checkpoint_every",),
+}
+
+
+_GROUP_OF = {name: group for group, names in _GROUPS.items() for name in names}
+
+
+# Settings that recipes which ship give different values.
+_OF_RECIPE = frozenset(
+    {
+        "augment", "batch_size", "epochs", "hold_out", "init", "init_std", "label_smoothing", "loss", "lr", "model",
+        "momentum", "normalize", "optimizer", "schedule", "test_time_flip", "validate_on", "weight_decay", "width",
+    }
+)  # fmt: skip
 
 
 @Parameter(name="*")
@@ -19,23 +50,28 @@ from ..recipes.settings import setting_types
 class Common:
     """Flags of every verb."""
 
-    json: Annotated[bool, Parameter(help="Print one JSON object on stdout, and nothing else there.")] = False
-    debug: Annotated[bool, Parameter(help="Show the traceback of an error.")] = False
+    json: Annotated[bool, Parameter(help="Print one JSON object on stdout, and nothing else there.", group=OUTPUT)] = (
+        False
+    )
+    debug: Annotated[bool, Parameter(help="Show the traceback of an error.", group=OUTPUT)] = False
 
 
 # What a source may be, in every verb's help.
 PATHS = (
-    "the path of pictures: a folder with a folder of pictures for each class (in train, valid and test folders or "
-    "not), a zip or tar of such, a table that names files and their classes (CSV, TSV, JSON lines, Parquet) or a "
-    "folder with one, Parquet with the pictures in it, arrays (.npz, .npy), IDX files"
+    "or a path: a folder with one folder of pictures for each class (also inside train, valid and test folders), a zip "
+    "or tar of these, a table of files and classes (CSV, TSV, JSON lines, Parquet) or a folder that holds one, Parquet "
+    "that holds the pictures, arrays (.npz, .npy), IDX files"
 )
 
 
-Source = Annotated[str | None, Parameter(help=f"pullover-dress (unless given), fashion-mnist, or {PATHS}, or a store.")]
+Source = Annotated[
+    str | None,
+    Parameter(help=f"pullover-dress, fashion-mnist, {PATHS}, or a store.", show_default="pullover-dress"),
+]
 
 
 def whole_number(kind: Any, tokens: Sequence[Any]) -> int:
-    """An integer as typed; cyclopts' own conversion would take 1.5 epochs for 1."""
+    """Return an integer as typed; cyclopts' own conversion would take 1.5 epochs for 1."""
     try:
         return int(tokens[0].value)
     except ValueError as error:
@@ -43,23 +79,33 @@ def whole_number(kind: Any, tokens: Sequence[Any]) -> int:
 
 
 def flags_of(keys: Sequence[str]) -> Any:
-    """Settings of a recipe as flags, each None unless given: one definition gives recipe, flags and help."""
-    made = []
+    """Return settings of a recipe as flags, each None unless given: one definition gives recipe, flags and help."""
+    typed = []
     for known in dataclasses.fields(Recipe):
         if known.name not in keys:
             continue
         kind = setting_types()[known.name]
         parameter = Parameter(
             help=known.metadata["help"],
-            show_default=False,
+            show_default=_default_of(known),
+            group=_GROUP_OF.get(known.name, TRAINING),
             negative=f"--no-{known.name.replace('_', '-')}" if kind is bool else (),
             consume_multiple=(1, None) if known.name == "classes" else False,
             converter=whole_number if kind is int else None,
         )
-        made.append((known.name, Annotated[kind | None, parameter], dataclasses.field(default=None)))
+        typed.append((known.name, Annotated[kind | None, parameter], dataclasses.field(default=None)))
     # In this module's name: cyclopts takes a class of the standard library's `types` for a builtin.
-    settings = dataclasses.make_dataclass("Settings", made, frozen=True, namespace={"__module__": __name__})
+    settings = dataclasses.make_dataclass("Settings", typed, frozen=True, namespace={"__module__": __name__})
     return Parameter(name="*")(settings)
+
+
+def _default_of(setting: dataclasses.Field[Any]) -> str | bool:
+    """Return what a flag acts as where it is not typed; False where there is nothing to show."""
+    if setting.name in _OF_RECIPE:
+        return "the recipe's"
+    if setting.default is False or setting.default in ("", ()):
+        return False
+    return "yes" if setting.default is True else str(setting.default)
 
 
 Files = flags_of(FILE_SETTINGS)

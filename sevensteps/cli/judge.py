@@ -23,7 +23,7 @@ def judge(
     clopper_pearson: bool = False,
     common: Common = Common(),
 ) -> int:
-    """Every figure of a saved run with its interval: overall, class by class, and what is taken for what.
+    """Print every figure of a saved run with its interval, overall and for each class.
 
     Parameters
     ----------

@@ -8,29 +8,29 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .flags import Common
+from .flags import FIRST, OUTPUT, Common
 
 
 def predict(
     model: Path,
     files: Annotated[tuple[Path, ...], Parameter(required=True)],
     *,
-    explain: Path | None = None,
-    jsonl: bool = False,
+    explain: Annotated[Path | None, Parameter(group=FIRST)] = None,
+    jsonl: Annotated[bool, Parameter(group=OUTPUT)] = False,
     common: Common = Common(),
 ) -> int:
-    """Classify picture files, or say that the model is not sure, or that a picture is none of its classes.
+    """Classify picture files; say "not sure" or "none of these" where the model should not answer.
 
     Parameters
     ----------
     model
         A run's folder, its name under runs/, or a model.safetensors.
     files
-        Pictures; they are resized to the size that the model was trained on.
+        Picture files. They are resized to the size that the model learned.
     explain
-        A folder: for each file, a picture of what in it speaks for the answer is saved there.
+        Folder for pictures that show what speaks for each answer.
     jsonl
-        Print one JSON object a line, as each file is done.
+        Print one JSON object per line, as soon as each file is done.
     """
     from ..jobs.predict import Answers, stream
     from ..show import terminal

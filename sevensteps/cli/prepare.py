@@ -24,7 +24,7 @@ def prepare(
     files: Files = AS_THEY_ARE,
     common: Common = Common(),
 ) -> int:
-    """Write a source into one file that is trained on without fitting into memory.
+    """Write pictures into one file, to train on more than fits into memory.
 
     What was broken off goes on where it was. `train`, `judge`, `data` and `verify` take the file as any source.
 

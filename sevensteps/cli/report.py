@@ -9,7 +9,7 @@ from .flags import Common
 
 
 def report(run: Path, *, out: Path | None = None, common: Common = Common()) -> int:
-    """Write one HTML file that says how good a run is, what it gets wrong, and what to do next.
+    """Write one HTML page: how good a run is, what it gets wrong, and what to do next.
 
     It is complete in itself: it needs no network and no script, and is the same for the same run.
 

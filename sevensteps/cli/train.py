@@ -16,7 +16,7 @@ from ..recipes.settings import shipped_recipes
 from ..records.events import Note
 from ..records.scores import MANY_LOOKS
 from .errors import say_error
-from .flags import Common, Source, flags_of, whole_number
+from .flags import FIRST, OUTPUT, Common, Source, flags_of, whole_number
 from .hints import from_here, said_as_typed, source_of
 from .hints import program as _program
 from .hints import quoted as _quoted
@@ -35,26 +35,25 @@ NOTHING_GIVEN = Settings()
 def train(
     source: Source = None,
     *,
-    recipe: str | None = None,
-    out: Path | None = None,
-    force: bool = False,
-    plots: bool = False,
-    numbers: bool = False,
-    exact: bool = False,
-    seeds: Annotated[int | None, Parameter(converter=whole_number)] = None,
+    recipe: Annotated[str | None, Parameter(group=FIRST)] = None,
+    out: Annotated[Path | None, Parameter(group=FIRST)] = None,
+    force: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    plots: Annotated[bool, Parameter(group=FIRST)] = False,
+    numbers: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    exact: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    seeds: Annotated[int | None, Parameter(converter=whole_number, group=FIRST)] = None,
     settings: Settings = NOTHING_GIVEN,  # type: ignore[valid-type]
     common: Common = Common(),
 ) -> int:
-    """Train a classifier; without arguments, pullover against dress on the embedded pictures.
+    """Train a classifier. Without arguments: pullover or dress, on pictures that come with the program.
 
     Parameters
     ----------
     recipe
-        A recipe that ships (linear, relu, cnn, fashion-10, walkthrough-by-hand, walkthrough-learner), a TOML file, or
-        a run's folder. A model's name chooses the recipe of that name; without either, picture files and arrays get
-        linear or cnn, batches and epochs by their count and size, and everything else linear.
+        Settings to start from: linear, relu, cnn, fashion-10, walkthrough-by-hand, walkthrough-learner, a TOML file,
+        or a run's folder. Without it, the pictures' number and size choose.
     out
-        The run's folder; the next free one under runs/ unless given.
+        Folder for the run. Without it, the next free one under runs/.
     force
         Replace the run that is in the folder.
     plots
@@ -62,9 +61,9 @@ def train(
     numbers
         Print every number: shapes, norms, all baselines with their intervals, every epoch.
     exact
-        Where the recipe is a run's: refuse if its numbers cannot be repeated here.
+        With a run's recipe: refuse to train if this machine cannot repeat its numbers.
     seeds
-        Train with so many seeds, and say how far they differ, apart from how far other pictures might.
+        Train this many times from different starts; report how many learned and how far they differ.
     """
     given = {key: value for key, value in vars(settings).items() if value is not None}
     if "classes" in given:
@@ -104,16 +103,16 @@ def resume(
     numbers: bool = False,
     common: Common = Common(),
 ) -> int:
-    """Go on with a run from its last save, to the very end that it would have had.
+    """Continue a run from its last save, to the same end.
 
     Parameters
     ----------
     run
         A run's folder, or its name under runs/.
     epochs
-        So many more than it was to have.
+        Train this many epochs more than planned.
     exact
-        Refuse if the same numbers cannot be promised here.
+        Refuse to continue if this machine cannot repeat the same numbers.
     plots
         Draw figures into the run's folder.
     numbers

@@ -9,7 +9,7 @@ from .flags import Common
 
 
 def verify(thing: Path, *, rerun: bool = False, common: Common = Common()) -> int:
-    """Hold a run, a model or a store against its checksums; exit code 1 if something is not as it must be.
+    """Check a run, a model or a store against its checksums; exit with 1 if anything differs.
 
     Parameters
     ----------

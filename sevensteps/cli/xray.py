@@ -9,7 +9,7 @@ from .flags import Common
 
 
 def xray(run: Path, *, start: bool = False, picture: int | None = None, common: Common = Common()) -> int:
-    """Show the seven steps of one batch of a saved run, with real numbers and pictures.
+    """Show the seven steps of one batch, with numbers and pictures.
 
     Parameters
     ----------

@@ -31,53 +31,54 @@ class Settings:
 
     name: str = setting("linear", "What the recipe is called.")
     source: str = setting("pullover-dress", "Where the pictures come from: a name, or a path.")
-    classes: tuple[str, ...] = setting((), "Only these classes; the order given is the label. Empty: all.")
+    classes: tuple[str, ...] = setting((), "Only these classes, labeled in this order.")
     size: int = file_setting("size")
     fit: Fit = file_setting("fit")
     bad_files: BadFiles = file_setting("bad_files")
     group: str = file_setting("group")
     file_column: str = file_setting("file_column")
     label_column: str = file_setting("label_column")
-    fix: str = setting("", "A corrections file: what pictures count as other classes, or not at all. Empty: none.")
-    hold_out: float = setting(0.1, "Share of the training pictures held out for validation.", least=0, most=0.9)
-    validate_on: Literal["valid", "test"] = setting("valid", "Pictures looked at after each epoch.")
-    batch_size: int = setting(256, "Pictures in a mini-batch.", least=1)
-    test: bool = setting(True, "Judge on the test pictures. false leaves them unread.")
+    fix: str = setting("", "A corrections file: which pictures change class, and which are left out.")
+    hold_out: float = setting(0.1, "Share of the training pictures to hold out for validation.", least=0, most=0.9)
+    validate_on: Literal["valid", "test"] = setting("valid", "Which pictures to check after each epoch.")
+    batch_size: int = setting(256, "Pictures in a batch.", least=1)
+    test: bool = setting(True, "Test the model on the test pictures at the end.")
     folds: int = setting(
         0,
-        "Folds of a cross-validation. 0: five where a fifth of the pictures is too few to test with, else none. "
-        "1: none.",
+        "Cross-validate with this many models. 0: with five if the pictures are too few for a test set. 1: never.",
         least=0,
         most=20,
     )
     coverage: float = setting(
         0.95,
-        "Share of pictures like these that predict answers; to the rest it says not sure, or none of these. 1: all.",
+        "Share of similar pictures that predict answers; for the others it says not sure or none of these. 1: all.",
         least=0.5,
         most=1,
     )
-    augment: str = setting("none", f"How training pictures are varied, anew in each epoch: {augment_names.CHOICES}")
+    augment: str = setting(
+        "none", f"How to vary the training pictures, differently in each epoch: {augment_names.CHOICES}"
+    )
 
     balance: Literal["none", "loss", "sampling"] = setting(
-        "none", "How classes with few pictures are made to count as much as others: by the loss, or drawn more often."
+        "none", "How to make small classes count as much as large ones: weight the loss, or draw them more often."
     )
 
-    model: Literal["linear", "relu", "cnn"] = setting("linear", "The network.")
+    model: Literal["linear", "relu", "cnn"] = setting(
+        "linear", "The model: one weight per pixel, a hidden layer, or a convolutional network."
+    )
     width: int = setting(
-        0, "Hidden units of relu, first channels of cnn; linear has none. 0: the model's own.", least=0, most=65536
+        0, "Hidden units of relu, or channels of the first layer of cnn. 0: the usual number.", least=0, most=65536
     )
-    test_time_flip: bool = setting(
-        False, "Answer with the mean over a picture and its mirror image: better where mirrored pictures are alike."
-    )
-    normalize: bool = setting(True, "Center and scale the pixels by the training pictures' mean and spread.")
-    init: Literal["default", "normal", "zeros", "kaiming"] = setting("default", "How parameters start.")
-    init_std: float = setting(1.0, "Standard deviation for init = normal, and for no other.", least=0)
+    test_time_flip: bool = setting(False, "Average the answers for a picture and its mirror image.")
+    normalize: bool = setting(True, "Center and scale the pixels.")
+    init: Literal["default", "normal", "zeros", "kaiming"] = setting("default", "How the weights start.")
+    init_std: float = setting(1.0, "Standard deviation of the starting weights, for init normal.", least=0)
 
     loss: Literal["auto", "sigmoid_l1_loss", "binary_cross_entropy_with_logits", "cross_entropy", "mse_loss"] = setting(
-        "auto", "The loss. auto: cross-entropy, of the kind that fits the number of classes."
+        "auto", "The loss. auto: the cross-entropy for this number of classes."
     )
-    label_smoothing: float = setting(0.0, "Share of the target given to all classes alike.", least=0, most=0.99)
-    gradient: Literal["auto", "formula", "autograd"] = setting("auto", "How step 4 is done.")
+    label_smoothing: float = setting(0.0, "Share of each label to spread over all classes.", least=0, most=0.99)
+    gradient: Literal["auto", "formula", "autograd"] = setting("auto", "How to compute the gradient.")
 
     optimizer: str = setting("SGD", "SGD, Muon (for networks with convolutions), or a class of torch.optim.")
     lr: float = setting(0.1, "Learning rate.", least=0)
@@ -88,30 +89,33 @@ class Settings:
         most=0.9999,
     )
     nesterov: bool = setting(False, "Nesterov's look-ahead, for SGD with momentum.")
-    weight_decay: float = setting(0.0, "Pull of the parameters towards zero.", least=0)
-    schedule: Literal["constant", "one_cycle", "cosine"] = setting("constant", "How the learning rate changes.")
+    weight_decay: float = setting(0.0, "How strongly to pull the weights towards zero.", least=0)
+    schedule: Literal["constant", "one_cycle", "cosine"] = setting(
+        "constant", "How the learning rate changes during training."
+    )
     schedule_epochs: int = setting(
-        0, "Epochs that the schedule spans; after them its last rate stays. 0: as many as are trained.", least=0
+        0, "Epochs that the schedule spans; later epochs keep its last rate. 0: all epochs.", least=0
     )
-    clip: float = setting(0.0, "Largest norm of the gradient. 0: any.", least=0)
+    clip: float = setting(0.0, "Shorten gradients that are longer than this. 0: never.", least=0)
 
-    epochs: int = setting(15, "Passes over the training pictures, at most.", least=1)
+    epochs: int = setting(15, "How often to go through the training pictures, at most.", least=1)
     stop_patience: int = setting(
-        0, "Stop when the validation loss has not improved for so many epochs. 0: go on.", least=0
+        0, "Stop when the validation loss has not improved for this many epochs. 0: never.", least=0
     )
-    stop_accuracy: float = setting(0.0, "Stop when the validation accuracy reaches this. 0: go on.", least=0, most=1)
-    stop_seconds: float = setting(0.0, "Stop after so many seconds of training. 0: go on.", least=0)
+    stop_accuracy: float = setting(
+        0.0, "Stop when the validation accuracy reaches this share. 0: never.", least=0, most=1
+    )
+    stop_seconds: float = setting(0.0, "Stop after this many seconds of training. 0: never.", least=0)
     keep: Literal["auto", "last", "best"] = setting(
-        "auto", "The parameters kept: the last, or those of the epoch with the best validation loss."
+        "auto", "Which weights to keep: the last, or those of the epoch with the best validation loss."
     )
 
-    seed: int = setting(0, "Decides start, order, augmentation and what is held out.", least=0, most=2**63 - 1)
+    seed: int = setting(0, "Number that all random choices follow from.", least=0, most=2**63 - 1)
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "Where to compute.")
-    threads: int = setting(0, "Threads to compute with. 0: every core for cnn, else one.", least=0, most=1024)
+    threads: int = setting(0, "Number of threads. 0: every core for cnn, else one.", least=0, most=1024)
     checkpoint_every: str = setting(
         "auto",
-        'When to save: "2 epochs", "500 batches", "60 seconds". auto: so that half a minute can be lost at most. '
-        "Changes no number.",
+        'How often to save: "2 epochs", "500 batches", "60 seconds". auto: at most half a minute of work can be lost.',
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Abstain: when a model should say "not sure" or "none of these", learned from training and validation pictures."""
+"""Learn from training and validation pictures when a model should say "not sure" or "none of these"."""
 
 from __future__ import annotations
 
@@ -16,56 +16,67 @@ from ..records.scores import Coverage, LeftOut
 from ..ship.abstention import NO_LIMIT, Abstention, reduced
 from .intervals import score, wilson
 
-DIRECTIONS = 20  # of each class; 10 and 40 were measured, too: docs/decisions/0009-sure-unsure-none-of-these.md
+DIRECTIONS = 20  # of each class; docs/decisions/0009-sure-unsure-none-of-these.md compares 10, 20 and 40
 
 
-MOST_DIRECTIONS = 400  # of all classes, so that a model's file stays small: 0.3 MB at 28x28
+MOST_DIRECTIONS = 400  # of all classes together, which keeps a model's file small: 0.3 MB at 28x28
 
 
-PICTURES_EACH = 10  # pictures that a direction must have behind it
+PICTURES_EACH = 10  # pictures that each direction needs
 
 
-MOST_PICTURES = 3_000  # of a class that are looked at; more change little and take long
+MOST_PICTURES = 3_000  # of a class; more change little and take long
 
 
-FOREIGN = 200  # made-up pictures of each kind: some 0.01 s for all, and shares that are known to 7 points or better
+FOREIGN = 200  # made-up pictures of each kind: about 0.01 s for all, and shares known to 7 points or better
 
 
-SMALLEST_SPREAD = 1 / 255**2  # of a value: what rounding to 256 grays leaves; so that pictures all alike have one
+SMALLEST_SPREAD = 1 / 255**2  # of a value: rounding to 256 grays; identical pictures would have none
 
 
 def fit_abstention(
     train: Images, valid: Images, confidences: Float[np.ndarray, " n"], coverage: float, seed: int = 0
 ) -> Abstention | None:
-    """Where a model should not answer, so that of pictures like these a share `coverage` is answered.
+    """Find the limits beyond which a model should not answer, so that it answers a share `coverage` of such pictures.
 
-    `confidences` are the probabilities of its answers to the validation pictures. Half of what is not to be answered is
-    the farthest from every class, the other half the least confident of the rest. Both limits are order statistics of
-    the validation pictures with the correction of conformal prediction, so that new pictures like them are answered at
-    least as often as is said, on average (Papadopoulos et al., "Inductive confidence machines for regression", 2002):
-    with few pictures nothing is left out. None where all are to be answered.
+    Half of the refused pictures are those farthest from every class, the other half the least confident of the rest.
+    Both limits are order statistics of the validation pictures, with the correction of conformal prediction: on
+    average, new pictures like them are answered at least as often as `coverage` says (Papadopoulos et al., "Inductive
+    confidence machines for regression", 2002). With few pictures that leaves one limit or both without effect; see
+    `Abstention.never_says`.
+
+    Args:
+        train: The training pictures.
+        valid: The validation pictures.
+        confidences: The probability of the model's answer to each validation picture.
+        coverage: The share to be answered, above 0, up to 1.
+        seed: The seed for choosing among the pictures of a large class.
+
+    Returns:
+        The limits, or None if all pictures are to be answered.
 
     Raises:
-        UsageError: a coverage that is no share, no pictures, or not as many confidences as validation pictures.
+        UsageError: If the coverage is not a share, there are no pictures, or the numbers of confidences and validation
+            pictures differ.
     """
     if not 0 < coverage <= 1 or len(confidences) != len(valid) or not len(train) or not len(valid):
         raise UsageError(
-            f"A coverage of {coverage}, {len(train):,} training pictures, {len(valid):,} validation pictures and "
-            f"{len(confidences):,} confidences do not go together.",
-            hint="Give a coverage between 0 and 1, and the confidence of each validation picture.",
+            f"The limits cannot be found for a coverage of {coverage}, {len(train):,} training pictures, "
+            f"{len(valid):,} validation pictures and {len(confidences):,} confidences.",
+            hint="Give pictures, a coverage above 0 and up to 1, and one confidence for each validation picture.",
         )
     if coverage == 1:
         return None
     parts = [_class_model(train, label, seed) for label in np.flatnonzero(np.bincount(train.labels)).tolist()]
     most = max(len(directions) for _, directions, _ in parts)
     directions = np.zeros((len(parts), most, len(parts[0][0])), dtype=np.float32)
-    for place, (_, found, _) in enumerate(parts):
-        directions[place, : len(found)] = found
+    for place, (_, of_class, _) in enumerate(parts):
+        directions[place, : len(of_class)] = of_class
     means = np.stack([mean for mean, _, _ in parts])
     precision = np.array([precision for _, _, precision in parts], dtype=np.float32)
     whole = Abstention(coverage, 0.0, math.inf, means, directions, precision)
 
-    # Rounded to the side of answering: the last digits of a product of matrices may hang on how many cores made it.
+    # Rounded in favor of answering: the last digits of a matrix product may depend on the number of cores.
     distances = whole.distances(valid.pixels)
     left_out = math.floor((1 - coverage) * (len(valid) + 1) + 1e-9)
     far = left_out // 2
@@ -78,15 +89,21 @@ def fit_abstention(
 def home_coverage(
     abstention: Abstention, images: Images, probabilities: Float[np.ndarray, "n classes"], split: str
 ) -> Coverage:
-    """How many pictures of a split the model answers, and how many of these correctly.
+    """Count how many pictures of a split the model answers, and how many of these correctly.
+
+    Args:
+        abstention: The model's limits.
+        images: The pictures of the split.
+        probabilities: The probability of each class for each picture.
+        split: The name of the split.
 
     Raises:
-        UsageError: there are no pictures, or not as many probabilities.
+        UsageError: If there are no pictures, or not one row of probabilities for each.
     """
     if not len(images) or len(images) != len(probabilities):
         raise UsageError(
             f"There are {len(images):,} pictures and {len(probabilities):,} rows of probabilities.",
-            hint="Give one row each a picture.",
+            hint="Give one row for each picture.",
         )
     confidences, distances = probabilities.max(1), abstention.distances(images.pixels)
     answered = abstention.answered(confidences, distances)
@@ -106,23 +123,38 @@ def home_coverage(
 
 
 def foreign_pictures(images: Images, seed: int = 0) -> dict[str, Images]:
-    """Pictures that are none of the classes, by name: made of some of these, the same ones each time."""
+    """Make pictures that belong to none of the classes.
+
+    Args:
+        images: Pictures of the classes, of which up to 200 are inverted and shuffled.
+        seed: The seed; the same seed gives the same pictures.
+
+    Returns:
+        The pictures of each kind, by its name.
+    """
     random = np.random.Generator(np.random.PCG64(seed_of(seed, ABSTAIN)))
     some = images.take(np.sort(random.permutation(len(images))[:FOREIGN]))
     pixels = some.pixels[:]
     flat = pixels.reshape(len(pixels), -1)
-    made = {
+    pixels_of = {
         "noise": random.integers(0, 256, pixels.shape, dtype=np.uint8),
         "inverted": 255 - pixels,
         "shuffled pixels": random.permuted(flat, axis=1).reshape(pixels.shape),
     }
-    return {name: replace(some, pixels=of_one) for name, of_one in made.items()}
+    return {name: replace(some, pixels=changed) for name, changed in pixels_of.items()}
 
 
 def left_out(
     abstention: Abstention, images: Images, probabilities: Float[np.ndarray, "n classes"], name: str
 ) -> LeftOut:
-    """How many of these pictures are not answered."""
+    """Count how many pictures are not answered.
+
+    Args:
+        abstention: The model's limits.
+        images: The pictures.
+        probabilities: The probability of each class for each picture.
+        name: What kind of pictures they are.
+    """
     n = len(images)
     answered = abstention.answered(probabilities.max(1), abstention.distances(images.pixels))
     count = n - int(answered.sum())
@@ -132,9 +164,9 @@ def left_out(
 def _class_model(
     train: Images, label: int, seed: int
 ) -> tuple[Float32[np.ndarray, " values"], Float32[np.ndarray, "some values"], float]:
-    """The mean of a class, its scaled directions, and the precision of all others; see `Abstention`.
+    """Return the mean of a class, its scaled directions, and the precision of the others; see `Abstention`.
 
-    By torch, whose number of threads a run records and restores: the same pictures give the same bits.
+    It uses torch, whose number of threads a run records and restores, so that the same pictures give the same bits.
     """
     places = np.flatnonzero(train.labels == label)
     if len(places) > MOST_PICTURES:
@@ -149,18 +181,19 @@ def _class_model(
     variances, vectors = variances.flip(0), vectors.flip(1).T
     k = min(DIRECTIONS, MOST_DIRECTIONS // len(train.classes), n // PICTURES_EACH, values - 1)
     spread = max(float(variances[k:].clamp(min=0).mean()), SMALLEST_SPREAD)
-    along = variances[:k].clamp(min=spread)  # a direction never counts more than those that are not kept
-    # Which of its two ways a direction points is chance; its largest part is positive.
+    along = variances[:k].clamp(min=spread)  # a direction never counts more than the discarded ones
+    # The sign of a direction is arbitrary; its largest component is made positive.
     largest = vectors[:k].gather(1, vectors[:k].abs().argmax(1, keepdim=True))
     scaled = vectors[:k] * largest.sign() * (1 / spread - 1 / along).sqrt()[:, None]
     return _float32(mean), _float32(scaled), 1 / spread
 
 
 def _float32(tensor: torch.Tensor) -> Float32[np.ndarray, ...]:
-    found: np.ndarray = tensor.to(torch.float32).numpy()
-    return found
+    """Return a tensor as an array in single precision."""
+    array: np.ndarray = tensor.to(torch.float32).numpy()
+    return array
 
 
 def _rounded_up(value: float) -> float:
-    """With six digits."""
+    """Return a slightly larger number with six digits."""
     return float(f"{value * (1 + 1e-5):.6g}")

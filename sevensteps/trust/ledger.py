@@ -1,10 +1,9 @@
-"""The ledger of looks at test pictures: how many distinct models each test set has judged, on this machine.
+"""The ledger of looks: how many distinct models have been tested on each test set, on this machine.
 
-A figure on test pictures is honest for a model that was chosen without them. Whoever judges many models on the same
-pictures and keeps the best one reports luck, too; so looks are counted. A look is a distinct model that is read on a
-test set for the first time; judging it again is none, and models that are judged together, as those of several seeds,
-are one. (Dwork et al., "The reusable holdout", 2015; Recht et al., "Do ImageNet classifiers generalize to ImageNet?",
-2019.)
+A result on test pictures is honest for a model that was chosen without them. If many models are tested on the same
+pictures and the best is kept, its result is partly luck, so looks are counted. A model that is tested for the first
+time is one look; testing it again is none, and models tested together, such as those of several seeds, are one. Dwork
+et al., "The reusable holdout" (2015); Recht et al., "Do ImageNet classifiers generalize to ImageNet?" (2019).
 """
 
 from __future__ import annotations
@@ -23,9 +22,15 @@ FILE = "looks.json"
 
 
 def look(pictures: str, models: Sequence[str]) -> tuple[int, str | None]:
-    """Count a look of these models, together, at these test pictures, and say how many there have been.
+    """Count one look of models at test pictures.
 
-    Both are known by their digests. The second is why it could not be counted, if so: that never fails a run.
+    Args:
+        pictures: The digest of the test pictures.
+        models: The digests of the models that are tested together.
+
+    Returns:
+        The number of looks so far, and None or a sentence on why this one could not be counted, which never fails a
+        run.
     """
     folder = state_folder()
     try:
@@ -43,7 +48,11 @@ def look(pictures: str, models: Sequence[str]) -> tuple[int, str | None]:
 
 
 def looks_at(pictures: str) -> list[list[str]]:
-    """The looks there have been at these test pictures: the models of each."""
+    """Return the looks at these test pictures so far: the digests of the models of each.
+
+    Args:
+        pictures: The digest of the test pictures.
+    """
     try:
         return _read(state_folder() / FILE).get(pictures, [])
     except SevenstepsError:
@@ -51,9 +60,17 @@ def looks_at(pictures: str) -> list[list[str]]:
 
 
 def luck_of_the_best(looks: int, accuracy: float, n: int) -> float:
-    """By how much the best of so many equally good models is expected to look better than it is, as a share.
+    """Return by how much the best of several equally good models is expected to look better than it is.
 
-    The expected maximum of normal variables, bounded by the square root of 2 ln(looks) standard errors.
+    This bounds the expected maximum of normal variables: the square root of 2 ln(looks) standard errors.
+
+    Args:
+        looks: The number of models.
+        accuracy: The accuracy of the best, from 0 to 1.
+        n: The number of test pictures.
+
+    Returns:
+        A share, from 0 to 1.
     """
     if looks < 2:
         return 0.0
@@ -61,10 +78,10 @@ def luck_of_the_best(looks: int, accuracy: float, n: int) -> float:
 
 
 def _read(path: Path) -> dict[str, list[list[str]]]:
-    """The ledger; one that is damaged is put aside, and counting begins anew.
+    """Read the ledger; rename a damaged one, and start again.
 
     Raises:
-        FileError: it is damaged and cannot be put aside.
+        FileError: If it is damaged and cannot be renamed.
     """
     try:
         ledger = json.loads(path.read_text("utf-8"))
@@ -79,7 +96,7 @@ def _read(path: Path) -> dict[str, list[list[str]]]:
 
 
 def _is_looks(looks: Any) -> bool:
-    """Whether it is a list of lists of words."""
+    """Return whether a value is a list of lists of text."""
     return isinstance(looks, list) and all(
         isinstance(together, list) and all(isinstance(model, str) for model in together) for together in looks
     )

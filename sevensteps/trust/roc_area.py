@@ -1,4 +1,4 @@
-"""The area under the ROC curve, of many resamples at once."""
+"""The area under the ROC curve, for many resamples at once."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from .intervals import Weights
 def area_under_curve(
     labels: Shaped[np.ndarray, " rows"], scores: Float[np.ndarray, "rows columns"]
 ) -> Callable[[Weights], Any]:
-    """The area under the ROC curve, one class against the rest where there are several: a statistic for `bootstrap`.
+    """Return the area under the ROC curve, as a statistic for `bootstrap`.
 
-    It is the share of pairs of a picture of the class and one of another in which the former has the higher score,
-    half for equal ones (Mann and Whitney 1947; Hanley and McNeil, "The meaning and use of the area under a receiver
-    operating characteristic (ROC) curve", 1982). One column is the score of label 1; with several, the areas of the
-    classes are averaged. Classes without rows are left out of the mean; a resample in which another has none is NaN.
+    It is the share of pairs, one picture of the class and one of another, in which the first has the higher score;
+    equal scores count half (Mann and Whitney 1947; Hanley and McNeil, "The meaning and use of the area under a receiver
+    operating characteristic (ROC) curve", 1982). With several columns, each class is compared with the rest and the
+    areas are averaged. Classes without rows are left out; a resample in which another class has no rows gives NaN.
+
+    Args:
+        labels: The class of each row.
+        scores: One column with the score of label 1, or one column for each class.
 
     >>> area_under_curve(np.array([0, 0, 1]), np.array([[0.1], [0.4], [0.4]]))(np.ones((1, 3)))
     array([0.75])
@@ -38,11 +42,16 @@ def area_under_curve(
 def areas_without_one(
     labels: Shaped[np.ndarray, " rows"], scores: Float[np.ndarray, "rows columns"]
 ) -> Callable[[Float[np.ndarray, " rows"]], Any]:
-    """The area with one of each row taken out, by formula: the pairs that it was in go. See `area_under_curve`."""
+    """Return the area with one of each row taken out, by formula: the pairs with that row are removed.
+
+    Args:
+        labels: The class of each row.
+        scores: As for `area_under_curve`.
+    """
     ranked = against_rest(labels, scores)
 
     def from_weights(weights: Float[np.ndarray, " rows"]) -> Any:
-        found = []
+        areas = []
         for label, column in ranked:
             positive = labels == label
             won = np.empty(len(labels))
@@ -50,28 +59,37 @@ def areas_without_one(
             won[~positive] = _weight_below(-column[~positive], -column[positive], weights[positive])
             p, n = weights[positive].sum(), weights[~positive].sum()
             pairs = np.where(positive, (p - 1) * n, p * (n - 1))
-            found.append((weights[positive] @ won[positive] - won) / np.where(pairs > 0, pairs, math.nan))
-        return np.mean(found, axis=0) if found else np.full(len(labels), math.nan)
+            areas.append((weights[positive] @ won[positive] - won) / np.where(pairs > 0, pairs, math.nan))
+        return np.mean(areas, axis=0) if areas else np.full(len(labels), math.nan)
 
     return from_weights
 
 
 def against_rest(labels: np.ndarray, scores: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """The classes that have pictures, as others have, each with its column of scores."""
+    """Return each class that some, but not all, rows belong to, with its column of scores.
+
+    Args:
+        labels: The class of each row.
+        scores: As for `area_under_curve`.
+    """
     columns = [(1, scores[:, 0])] if scores.shape[1] == 1 else list(enumerate(scores.T))
     return [(label, column) for label, column in columns if 0 < (labels == label).sum() < len(labels)]
 
 
 def one_area(positive: np.ndarray, scores: np.ndarray) -> Callable[[Weights], Any]:
-    """The area of one class against the rest.
+    """Return the area of one class against the rest, as a statistic for `bootstrap`.
 
-    The smaller of the two groups is sorted and summed up; each row of the larger looks up how much of it lies below.
+    The smaller group is sorted and its weights are summed; each row of the larger one looks up the sum below it.
+
+    Args:
+        positive: Whether each row is of the class, (n,).
+        scores: The scores, (n,).
     """
     few = positive if positive.sum() * 2 <= len(positive) else ~positive
     places = np.flatnonzero(few)
     places = places[scores[places].argsort(kind="stable")]
     below, up_to = (np.searchsorted(scores[places], scores, side) for side in ("left", "right"))
-    below[few] = up_to[few] = 0  # where nothing lies: a row is in no pair with one of its own group
+    below[few] = up_to[few] = 0  # rows of the same group form no pairs
     without_ties = bool((below == up_to).all())
 
     def from_weights(weights: Weights) -> Any:
@@ -80,13 +98,15 @@ def one_area(positive: np.ndarray, scores: np.ndarray) -> Callable[[Weights], An
         lower = sums[:, below] if without_ties else (sums[:, below] + sums[:, up_to]) / 2
         of_few = sums[:, -1]
         share = np.einsum("ij,ij->i", weights, lower) / (of_few * (weights.sum(1) - of_few))
-        return 1 - share if few is positive else share  # those that lie below are fewer, or the others
+        return (
+            1 - share if few is positive else share
+        )  # the share of pairs in which the smaller group is below, or above
 
     return from_weights
 
 
 def _weight_below(scores: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """For each score the weight of the others that are lower, half for equal ones."""
+    """Return for each score the weight of the others that are lower; equal ones count half."""
     order = others.argsort(kind="stable")
     sums = np.concatenate([[0.0], np.cumsum(weights[order])])
     left, right = (np.searchsorted(others[order], scores, side) for side in ("left", "right"))

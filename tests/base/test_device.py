@@ -1,4 +1,4 @@
-"""Where to compute, and what memory does meanwhile."""
+"""Devices: where to compute, and what happens to memory meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What fastai's users type and what is called otherwise here, or is not needed, gets an answer and no TypeError."""
+"""Arguments of fastai that are called otherwise here, or are not needed, get an answer and not a TypeError."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""files: a file is replaced whole or not at all, and a failure says what to do."""
+"""Files: each is replaced completely or not at all, and a failure says what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sevensteps.errors import DataError, DownloadError, FileError
 
 
 def names_in(folder: Path) -> list[str]:
-    """All that lies in a folder, hidden files too."""
+    """Return the contents of a folder, with hidden files."""
     return sorted(path.name for path in folder.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""first and L: what the walk-through's readers type of fastcore's."""
+"""`first` and `L`: what readers of the walk-through use from fastcore."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_xray_shows_the_seven_steps_and_leaves_the_run_as_it_is(
 
 
 def test_xray_begins_where_training_began(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    trained = here("train", "three", "--epochs", "2", "--out", "elsewhere", cwd=folder, capsys=capsys)
+    trained = here("train", "three", "--epochs", "2", "--numbers", "--out", "elsewhere", cwd=folder, capsys=capsys)
     steps = [line for line in trained.out.splitlines() if line[:1].isdigit()]
     seen = here("xray", "elsewhere", "--start", "--json", cwd=folder, capsys=capsys)
     found = json.loads(seen.out)
@@ -207,3 +207,18 @@ def test_data_shows_the_embedded_pictures_or_the_classes_chosen(
     chosen = json.loads(here("data", "three", "--classes", "2", "0", "--json", cwd=folder, capsys=capsys).out)
     assert chosen["classes"] == ["2", "0"]
     assert chosen["counts"]["train"] == {"2": 100, "0": 100}
+
+
+def test_the_help_of_train_is_in_groups_with_what_is_used_most_first(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = here("train", "--help", cwd=folder, capsys=capsys).out
+    titles = ["Used most", "Pictures", "Model", "Training", "Stopping", "Judging", "Output"]
+    places = [out.index(f"─ {title} ─") for title in titles]
+    assert places == sorted(places)
+    most = re.findall(r"│ --([a-z-]+)", out[places[0] : places[1]])
+    assert set(most) == {
+        "recipe", "out", "plots", "seeds", "classes", "augment", "model", "lr", "epochs", "batch-size",
+    }  # fmt: skip
+    assert out.index("Examples:") > places[-1]
+    assert "[default: False]" not in out

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches, against one picture at a time in NumPy and Pillow."""
+"""Augmentation of whole batches, compared with one picture at a time in NumPy and Pillow."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from sevensteps.data.images import Splits
 
 
 def drawn(seed: int) -> torch.Generator:
-    """A generator at the start of its numbers."""
+    """Return a new generator with a fixed seed."""
     return torch.Generator().manual_seed(seed)
 
 
 def noise(batch: int, channels: int, height: int, width: int) -> torch.Tensor:
-    """Pictures without a symmetry and without black."""
+    """Return pictures without symmetry and without black."""
     return torch.from_numpy(np.random.default_rng(1).integers(1, 256, (batch, channels, height, width), dtype=np.uint8))
 
 
 @pytest.fixture(scope="module")
 def real() -> torch.Tensor:
-    """Photographs: cuttings of scikit-learn's, in color and not square."""
+    """Return parts of scikit-learn's photographs, in color and not square."""
     from sklearn.datasets import load_sample_images
 
     photos = load_sample_images().images
@@ -47,14 +47,14 @@ def as_images(pixels: torch.Tensor) -> list[Image.Image]:
 
 
 def assert_close(pixels: torch.Tensor, images: list[Image.Image], most_apart: float = 0.0) -> None:
-    """Within one of Pillow, which cuts off where ours rounds; `most_apart` is the share that may be further apart."""
+    """Check that pixels differ from Pillow by at most 1 (Pillow truncates); a share `most_apart` may differ more."""
     expected = np.stack([np.asarray(image) for image in images]).transpose(0, 3, 1, 2).astype(int)
     apart = np.abs(pixels.numpy().astype(int) - expected) > 1
     assert apart.mean() <= most_apart, f"{apart.mean():.3%} of the pixels differ by more than one"
 
 
 def shifted(picture: np.ndarray, down: int, right: int) -> np.ndarray:
-    """One picture `(c, h, w)`, moved pixel by pixel, black where nothing comes in."""
+    """Move one picture `(c, h, w)` pixel by pixel, and fill with black."""
     moved = np.zeros_like(picture)
     _, height, width = picture.shape
     for row in range(height):

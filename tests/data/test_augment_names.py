@@ -1,4 +1,4 @@
-"""Which augmentations there are, what they are called, what suits the pictures, and what their labels forbid."""
+"""The names of augmentations, which of them suit the pictures, and which of them the classes rule out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GREY, COLOR = (1, 28, 28), (3, 64, 64)
 
 
 def called(*classes: str, shape: tuple[int, int, int] = (1, 16, 16)) -> Splits:
-    """Made-up pictures of classes with these names."""
+    """Return random pictures of classes with these names."""
     made = images(40, shape, len(classes))
     return Splits(Images(made.pixels, made.labels, classes))
 

@@ -1,4 +1,4 @@
-"""Classes that are not equally frequent: it is stated, and both ways to balance them do what they say."""
+"""Classes that are not equally frequent are reported, and both ways to balance them do what they say."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from sevensteps.trust.scores import score_of
 
 
 def some(images: Images, counts: tuple[int, ...]) -> Images:
-    """So many pictures of each class."""
+    """Return pictures with this many of each class."""
     rows = [np.flatnonzero(images.labels == label)[:count] for label, count in enumerate(counts)]
     return images.take(np.sort(np.concatenate(rows)))
 
 
 @pytest.fixture(scope="module")
 def lopsided(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """IDX files with 20 times as many pictures of class 0 as of class 1."""
+    """Write IDX files with 20 times as many pictures of class 0 as of class 1."""
     folder = tmp_path_factory.mktemp("lopsided")
     assert splits.test is not None
     for name, images in (("train", some(splits.train, (1000, 50))), ("t10k", some(splits.test, (400, 20)))):
@@ -49,7 +49,7 @@ def lopsided(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(lopsided: Path, folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> Done:
-    """A short run, typed."""
+    """Run a short training from the command line."""
     arguments = arguments if "--epochs" in arguments else ("--epochs", "3", *arguments)
     done = here(
         "train",

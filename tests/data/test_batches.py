@@ -1,4 +1,4 @@
-"""Batches and DataLoaders: every picture once an epoch, in an order that depends on (seed, epoch) alone."""
+"""Batches and DataLoaders: every picture once in an epoch, in an order that depends only on (seed, epoch)."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from sevensteps.errors import DataError, UsageError
 
 
 def numbered(count: int) -> Images:
-    """Pictures whose two pixels are their number (up to 65,535), with labels 0 and 1 in turn."""
+    """Return pictures whose two pixels encode their number (up to 65,535), with labels 0 and 1 in turn."""
     numbers = np.arange(count)
     pixels = np.stack([numbers // 256, numbers % 256], axis=1).astype(np.uint8).reshape(count, 1, 1, 2)
     return Images(pixels, numbers % 2, ("even", "odd"))
 
 
 def numbers_in(x: Tensor) -> list[int]:
-    """The numbers of the pictures in a batch of `numbered`."""
+    """Return the numbers of the pictures in a batch of `numbered`."""
     high, low = (x.flatten(1) * 255).round().int().unbind(1)
     return (high * 256 + low).tolist()
 

@@ -1,4 +1,4 @@
-"""Folds: dealt fairly, groups together; and small sets judged by them: what is said, saved, gone on with, compared."""
+"""Folds: pictures are divided fairly, groups stay together, and small sets are tested, saved, resumed and compared."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sevensteps.trust.baselines import most_frequent, pixel_similarity
 
 @pytest.fixture(scope="module")
 def few(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with 50 pullovers and 40 dresses."""
+    """Write a folder with 50 pullovers and 40 dresses."""
     folder = tmp_path_factory.mktemp("few") / "clothes"
     for label, (name, count) in enumerate({"pullover": 50, "dress": 40}.items()):
         (folder / name).mkdir(parents=True)
@@ -39,14 +39,14 @@ def few(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(few: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on them, saved."""
+    """Return the folder of a saved run on them."""
     folder = tmp_path_factory.mktemp("runs") / "one"
     train_job(few, "linear", out=folder, epochs=3)
     return folder
 
 
 def said(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> Done:
-    """What a command says that does what it is asked."""
+    """Return what a command prints if it succeeds."""
     done = here(*arguments, cwd=folder, capsys=capsys)
     assert done.code == 0, done
     return done
@@ -144,7 +144,7 @@ def test_a_small_set_is_judged_by_folds_and_learned_from_whole(
 
 
 def test_no_picture_is_answered_by_a_model_that_has_seen_it() -> None:
-    """Labels that nothing can tell: who has seen a picture knows it, and who has not is at chance."""
+    """Labels are random: a model knows those of its training pictures, and is at chance for all others."""
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (120, 1, 28, 28), dtype=np.uint8)
     images = Images(pixels, np.arange(120, dtype=np.int64) % 2, ("a", "b"))

@@ -1,4 +1,4 @@
-"""Groups that prevent a split: it is said that they do, of which classes, and what helps."""
+"""Groups that prevent a split: the error says so, names the classes, and says what helps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sevensteps.data.images import Images
 
 
 def filmed(folder: Path, videos: Mapping[str, int]) -> Path:
-    """A folder of noise: so many pictures of each class and video, called CLASS/VIDEO."""
+    """Write a folder of noise with this many pictures for each class and video (CLASS/VIDEO)."""
     random = np.random.default_rng(0)
     for video, count in videos.items():
         name, number = video.split("/")

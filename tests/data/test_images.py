@@ -1,4 +1,4 @@
-"""Images: what a picture is, how classes are chosen, how pictures are held out."""
+"""Images: what a picture is, how classes are chosen, and how pictures are held out."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ORIGINAL = {
 
 
 def made(labels: list[int], classes: tuple[str, ...] = ("a", "b", "c"), seed: int = 0) -> Images:
-    """Small pictures of noise with these labels."""
+    """Return small pictures of noise with these labels."""
     pixels = np.random.default_rng(seed).integers(0, 256, (len(labels), 1, 3, 4), dtype=np.uint8)
     return Images(pixels, np.array(labels, dtype=np.int64), classes)
 
@@ -173,7 +173,7 @@ def test_the_order_in_which_classes_are_chosen_is_the_label() -> None:
         (["pullover", "Dress"], ("no class 'pullover'", "Did you mean 'Pullover'?")),
         (["Zeppelin", "Dress"], ("no class 'Zeppelin'", "Known: Pullover, Dress.")),
         (["Dress", "Dress"], ("chosen twice", "once")),
-        (["Dress"], ("two classes or more, and 1 was chosen", "Known: Pullover, Dress.")),
+        (["Dress"], ("at least two classes, but 1 was chosen", "Known: Pullover, Dress.")),
     ],
 )
 def test_classes_that_cannot_be_meant_are_refused_with_a_suggestion(
@@ -285,7 +285,7 @@ def test_a_fraction_that_is_none_is_refused(splits: Splits, fraction: float) -> 
 
 
 def test_holding_out_twice_is_refused(splits: Splits) -> None:
-    with pytest.raises(DataError, match="validation split already"):
+    with pytest.raises(DataError, match="already a validation split"):
         splits.hold_out(0.1).hold_out(0.1)
 
 

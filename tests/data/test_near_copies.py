@@ -1,4 +1,4 @@
-"""Near-copies: found among real pictures where they were planted, next to nothing else, and kept on one side."""
+"""Near-copies: planted ones are found among real pictures, almost nothing else is, and they stay in one split."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def digits() -> np.ndarray:
 
 
 def with_copies(pictures: np.ndarray, side: int) -> np.ndarray:
-    """The pictures, then of the first 150 one copy each: of 50 as JPEG, of 50 resized, of 50 shifted."""
+    """Return the pictures and a copy of each of the first 150: 50 as JPEG, 50 resized, 50 shifted."""
     made = [jpeg(one) for one in pictures[:50]] + [resized(one, side) for one in pictures[50:100]]
     return np.concatenate([pictures, made, [shifted(one) for one in pictures[100:150]]])[:, None]
 
@@ -111,7 +111,7 @@ def test_leaks_are_told_from_duplicates_and_exact_from_near() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """400 digits as a folder, each of the first 60 with a copy as JPEG."""
+    """Write a folder of 400 digits, with a copy as JPEG of each of the first 60."""
     folder = tmp_path_factory.mktemp("digits")
     for row, (picture, label) in enumerate(zip(digits()[:400], load_digits().target, strict=False)):
         place = folder / f"digit {label}"

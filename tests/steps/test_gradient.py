@@ -1,4 +1,4 @@
-"""Step 4: the gradient by formula is autograd's, and is refused wherever that is not sure."""
+"""Step 4: the gradient by formula equals autograd's, and the formula is refused wherever it might not apply."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONE_COLUMN = (sigmoid_l1_loss, binary_cross_entropy_with_logits)
 
 
 def drawn_case(seed: int, dtype: torch.dtype) -> tuple[nn.Module, Any, Tensor, Tensor]:
-    """A linear model, a loss, a batch and its targets, all drawn from the seed."""
+    """Return a linear model, a loss, a batch and its targets, all drawn from a seed."""
     random = torch.Generator().manual_seed(seed)
 
     def whole(low: int, high: int) -> int:

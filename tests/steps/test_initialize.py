@@ -1,4 +1,4 @@
-"""Step 1: each initializer's statistics, and the same seed the same numbers."""
+"""Step 1: the statistics of each initializer, and the same numbers for the same seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 3: the losses are PyTorch's own numbers, and shapes that would broadcast silently raise."""
+"""Step 3: the losses equal PyTorch's own, and shapes that would broadcast silently raise an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 2: the models take pictures of any size and give one row of raw scores a picture."""
+"""Step 2: the models take pictures of any size and return one row of logits for each picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step 6: training is a stream that can be left at any yield and goes on exactly, in the same learner or another."""
+"""Step 6: training is a stream that can be left at any yield and resumed exactly, in the same learner or another."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def stream_of(learn: Learner) -> Iterator[Batch | Epoch]:
 
 @functools.cache
 def uninterrupted(make: Callable[[], Learner]) -> tuple[dict[str, Any], list[Any]]:
-    """The end of a whole run, and what each of its events said."""
+    """Return the final state of a complete run, and what each of its events said."""
     learn = make()
     events = [said(event) for event in stream_of(learn)]
     return everything(learn), events

@@ -1,4 +1,4 @@
-"""Step 5: SGD is PyTorch's bit for bit, and the schedules are PyTorch's where the definitions agree."""
+"""Step 5: SGD equals PyTorch's bit for bit, and so do the schedules that are defined in the same way."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SETTINGS = [
 
 
 def problem() -> tuple[nn.Module, Callable[[nn.Module], torch.Tensor]]:
-    """A small network, and the loss of the batch that belongs to each of its steps."""
+    """Return a small network, and a function for the loss of the batch of each step."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(7, 5), nn.Tanh(), nn.Linear(5, 3))
     batches = itertools.cycle([(torch.randn(11, 7), torch.randint(0, 3, (11,))) for _ in range(4)])

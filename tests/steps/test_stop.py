@@ -1,4 +1,4 @@
-"""Step 7: when to stop, and why it stopped, in words."""
+"""Step 7: when training stops, and the reason in words."""
 
 from __future__ import annotations
 

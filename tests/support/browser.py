@@ -1,4 +1,4 @@
-"""A real browser without a network, for pages: what it says on its console, what it asks for, and what axe-core finds.
+"""A real browser without a network, to test pages: its console, its requests, and the findings of axe-core.
 
 Debian's packages chromium and chromium-driver; `.ci/run` installs them. Elsewhere a test without them is skipped.
 """
@@ -22,7 +22,7 @@ THEMES = ("light", "dark")
 
 @contextlib.contextmanager
 def browser(profile: Path) -> Iterator[Any]:
-    """A headless Chromium that no request leaves: names are not resolved, and the network is said to be gone."""
+    """Start a headless Chromium that sends no request: names are not resolved, and the network is switched off."""
     program, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
     if not (program and driver):
         missing = "Debian's chromium and chromium-driver are not here"
@@ -51,13 +51,13 @@ def browser(profile: Path) -> Iterator[Any]:
 
 
 def show(there: Any, page: Path, width: str = "desktop", theme: str = "light") -> tuple[list[str], list[str]]:
-    """Open a page from disk; gives what it said on the console, and the addresses that it asked for beside itself."""
+    """Open a page from disk; return its console messages, and the other addresses that it requested."""
     there.execute_cdp_cmd(
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": theme}]}
     )
     size = {"width": WIDTHS[width], "height": 800, "deviceScaleFactor": 1, "mobile": width == "phone"}
     there.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    there.get_log("browser"), there.get_log("performance")  # what was before
+    there.get_log("browser"), there.get_log("performance")  # discard earlier entries
     there.get(page.as_uri())
     events = [json.loads(entry["message"])["message"] for entry in there.get_log("performance")]
     asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
@@ -66,7 +66,7 @@ def show(there: Any, page: Path, width: str = "desktop", theme: str = "light") -
 
 
 def violations(there: Any) -> list[str]:
-    """What axe-core finds against the accessibility of the page that is shown, a line each."""
+    """Return the accessibility problems that axe-core finds on the shown page, one line each."""
     there.execute_script(resources.files("axe_core_python").joinpath("axe.min.js").read_text("utf-8"))
     found = there.execute_async_script(
         "const done = arguments[0]; axe.run({resultTypes: ['violations']}).then(r => done(r.violations))"
@@ -75,7 +75,7 @@ def violations(there: Any) -> list[str]:
 
 
 def screenshot(there: Any, path: Path, *, whole: bool = False) -> Path:
-    """A picture of what is shown, or of the whole page."""
+    """Return a picture of the visible part, or of the whole page."""
     import base64
 
     how = {"captureBeyondViewport": whole}

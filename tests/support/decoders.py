@@ -1,4 +1,4 @@
-"""Decoders that share no code with Pillow: what `decode` is held against, as color and opacity in [0, 1].
+"""Decoders that share no code with Pillow, with which `decode` is compared; they give color and opacity in [0, 1].
 
 PNG by pypng and JPEG by simplejpeg (libjpeg-turbo by itself), TIFF by tifffile; GIF, BMP and PNM by the letter of their
 specifications, here. WebP by imagecodecs.
@@ -18,7 +18,7 @@ import tifffile
 
 
 def _rgba(color: np.ndarray, opacity: np.ndarray | None = None) -> np.ndarray:
-    """`(h, w, 4)` of grey `(h, w)` or color `(h, w, 3)`."""
+    """Return (h, w, 4) from gray (h, w) or color (h, w, 3)."""
     color = np.asarray(color, dtype=float)
     if color.ndim == 2:
         color = np.stack([color] * 3, axis=2)
@@ -27,7 +27,7 @@ def _rgba(color: np.ndarray, opacity: np.ndarray | None = None) -> np.ndarray:
 
 
 def of_png(content: bytes) -> np.ndarray:
-    """The picture of IDAT; the frames of an animation are chunks that pypng does not know."""
+    """Read the IDAT picture; pypng ignores the chunks of an animation's frames."""
     width, height, rows, info = png.Reader(bytes=content).asDirect()
     planes = info["planes"]
     values = np.array([list(row) for row in rows]).reshape(height, width, planes) / (2 ** info["bitdepth"] - 1)
@@ -36,7 +36,7 @@ def of_png(content: bytes) -> np.ndarray:
 
 
 def of_jpeg(content: bytes) -> np.ndarray:
-    """CMYK is as Adobe writes it: upside down."""
+    """Read a JPEG; CMYK is inverted, as Adobe writes it."""
     *_, space, _ = simplejpeg.decode_jpeg_header(content)
     if space in ("CMYK", "YCCK"):
         ink = simplejpeg.decode_jpeg(content, colorspace="CMYK") / 255
@@ -47,7 +47,7 @@ def of_jpeg(content: bytes) -> np.ndarray:
 
 
 def of_tiff(content: bytes) -> np.ndarray:
-    """The first page, without its orientation."""
+    """Read the first page, and ignore its orientation."""
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages[0]
         values, photometric, extra = page.asarray(), page.photometric, page.extrasamples
@@ -66,19 +66,19 @@ def of_tiff(content: bytes) -> np.ndarray:
     if not extra:
         return _rgba(values)
     color, opacity = values[:, :, :-1], values[:, :, -1]
-    if extra[0] == 1:  # color that is multiplied by its opacity already
+    if extra[0] == 1:  # color already multiplied by its opacity
         color = np.divide(color, opacity[:, :, None], out=np.zeros_like(color), where=opacity[:, :, None] > 0)
     return _rgba(color[:, :, 0] if color.shape[2] == 1 else color, opacity)
 
 
 def of_webp(content: bytes) -> np.ndarray:
-    """The first frame."""
+    """Read the first frame."""
     values = imagecodecs.webp_decode(content) / 255
     return _rgba(values[:, :, :3], values[:, :, 3] if values.shape[2] == 4 else None)
 
 
 def of_pnm(content: bytes) -> np.ndarray:
-    """Netpbm's P1 to P6 and, in floats, Pf and PF: of any largest value, with comments."""
+    """Read Netpbm's P1 to P6 and, with floats, Pf and PF; any largest value and comments are allowed."""
     kind = content[:2]
     words: list[bytes] = []
     place = 2
@@ -117,7 +117,7 @@ def of_pnm(content: bytes) -> np.ndarray:
 
 
 def of_bmp(content: bytes) -> np.ndarray:
-    """Microsoft's BITMAPCOREHEADER (12 bytes) and BITMAPINFOHEADER with its successors; 1 to 32 bits, run lengths."""
+    """Read a BMP with BITMAPCOREHEADER (12 bytes), BITMAPINFOHEADER or a successor; 1 to 32 bits, run lengths."""
     start, size = struct.unpack_from("<II", content, 10)
     if size == 12:
         width, height, _, bits = struct.unpack_from("<HHHH", content, 18)
@@ -153,7 +153,7 @@ def of_bmp(content: bytes) -> np.ndarray:
 
 
 def _run_lengths(body: bytes, width: int, height: int, bits: int) -> np.ndarray:
-    """BI_RLE8 and BI_RLE4: pairs of a count and a value, and after a zero what is not a run."""
+    """Decode BI_RLE8 and BI_RLE4: pairs of a count and a value; a count of zero starts anything but a run."""
     values = np.zeros((height, width), dtype=np.uint8)
     x = y = place = 0
     while True:
@@ -179,7 +179,7 @@ def _run_lengths(body: bytes, width: int, height: int, bits: int) -> np.ndarray:
 
 
 def of_gif(content: bytes) -> np.ndarray:
-    """CompuServe's GIF89a: the screen after the first picture, transparent where nothing was drawn."""
+    """Read a GIF89a: the screen after the first picture, transparent where nothing was drawn."""
     width, height, flags = struct.unpack_from("<HHB", content, 6)
     place, palette, clear = 13, b"", -1
     if flags & 0x80:
@@ -213,7 +213,7 @@ def of_gif(content: bytes) -> np.ndarray:
 
 
 def _unpacked(body: bytes, least: int) -> Iterator[int]:
-    """Lempel, Ziv and Welch's codes as GIF has them: from the lowest bit, of up to 12 bits."""
+    """Decode LZW codes as in GIF: lowest bit first, up to 12 bits each."""
     bits = "".join(f"{byte:08b}"[::-1] for byte in body)
     clear, place, size = 1 << least, 0, least + 1
     table: list[tuple[int, ...]] = []

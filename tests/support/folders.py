@@ -1,4 +1,4 @@
-"""Small folders of pictures to try things on."""
+"""Create small folders of pictures for tests."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sevensteps.data.sources.load import load
 
 
 def png(size: tuple[int, int] = (6, 6), value: int = 90, mode: str = "L") -> bytes:
-    """A picture of one value."""
+    """Return a picture of one value."""
     content = io.BytesIO()
     Image.new(mode, size, (value,) * len(mode) if len(mode) > 1 else value).save(content, "PNG")
     return content.getvalue()
 
 
 def put(folder: Path, *files: str, content: bytes = b"") -> Path:
-    """Write files, pictures unless they are given content."""
+    """Write files: pictures, unless content is given."""
     for number, name in enumerate(files):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,12 +30,12 @@ def put(folder: Path, *files: str, content: bytes = b"") -> Path:
 
 
 def pets(folder: Path) -> Path:
-    """Two classes of five pictures."""
+    """Write two classes of five pictures each."""
     return put(folder, *(f"{name}/{number}.png" for name in ("cat", "dog") for number in range(5)))
 
 
 def digits_in(folder: Path) -> Path:
-    """Scikit-learn's 1,797 handwritten digits as PNGs of 8 x 8, a class a digit."""
+    """Write scikit-learn's 1,797 handwritten digits as PNG files of 8x8 pixels, one class for each digit."""
     from sklearn.datasets import load_digits
 
     found = load_digits()
@@ -47,6 +47,6 @@ def digits_in(folder: Path) -> Path:
 
 
 def loaded(folder: Path, **how: Any) -> tuple[Splits, str]:
-    """The splits, and what was said."""
+    """Return the splits, and the messages."""
     said: list[str] = []
     return load(folder, say=said.append, **how), "\n".join(said)

@@ -1,4 +1,4 @@
-"""Nasty folders, and what becomes of each: `CASES`, which docs/folders.md shows."""
+"""Nasty folders, and how each is handled: `CASES`, which docs/folders.md shows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Outcome = Literal["used", "ignored", "bad", "refused"]
 class Case(NamedTuple):
     """What is made beside two good classes, or, where it is refused, by itself; and what is said of it.
 
-    Of what is used, `words` are the id of the picture that it adds.
+    If the file is used, `words` is the id of its picture.
     """
 
     make: Make
@@ -48,7 +48,7 @@ def picture(size: tuple[int, int], kind: str) -> bytes:
 
 
 def files(*names: str, content: bytes = b"") -> Make:
-    """These alone, pictures unless they are given content."""
+    """Return a function that writes only these files: pictures, unless content is given."""
 
     def make(folder: Path) -> None:
         put(folder, *names, content=content)
@@ -91,12 +91,12 @@ def bytes_name(name: bytes) -> Make:
 
 
 def a_socket(folder: Path) -> None:
-    with contextlib.chdir(folder / "cat"), socket.socket(socket.AF_UNIX) as made:  # a short path: it has 108 bytes
+    with contextlib.chdir(folder / "cat"), socket.socket(socket.AF_UNIX) as made:  # a socket's path may have 108 bytes
         made.bind("a.png")
 
 
 def beyond_the_longest_path(folder: Path) -> None:
-    """Folders within folders, until no path leads to the last."""
+    """Nest folders until the path to the last one is too long."""
     inner = os.open(folder / "cat", os.O_RDONLY)
     for _ in range(25):
         os.mkdir("d" * 200, dir_fd=inner)
@@ -218,7 +218,7 @@ CASES: dict[str, Case] = {
     ),
     "nothing": Case(Path.mkdir, "refused", "holds no class folders with pictures, and nothing else"),
 }
-# What takes more to make: tests of their own hold these.
+# Cases that are harder to create; separate tests cover them.
 OTHERS: dict[str, tuple[Outcome, str]] = {
     "a file that may not be read": ("bad", "cat/a.png cannot be read (Permission denied)"),
     "a folder that may not be opened": ("bad", "dog/more is a folder that cannot be opened (Permission denied)"),

@@ -1,4 +1,4 @@
-"""Pictures as files of every kind that `decode` is held to, most of them written here bit by bit: `KINDS`.
+"""Picture files of every kind that `decode` must read, most of them written here bit by bit: `KINDS`.
 
 A kind is a format with all that changes how its bytes become pixels: mode, depth, compression, interlacing, the order
 of bytes and rows, transparency, orientation, frames. 11 x 7 pixels of noise, so that no row fills its bytes.
@@ -25,7 +25,7 @@ _RANDOM = np.random.default_rng(0)
 
 
 class Kind(NamedTuple):
-    """A file, the decoder that it is held against, and how it is to be turned (EXIF's tag 0x0112)."""
+    """A file, the decoder to compare with, and the orientation (EXIF's tag 0x0112)."""
 
     content: bytes
     decoder: Callable[[bytes], np.ndarray]
@@ -33,7 +33,7 @@ class Kind(NamedTuple):
 
 
 def noise(planes: int = 1, bits: int = 8, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
-    """`(h, w)`, or `(h, w, planes)`, with the least and the largest value in it."""
+    """Return random values, (h, w) or (h, w, planes), which include the smallest and the largest value."""
     values = _RANDOM.integers(0, 1 << bits, (height, width, planes))
     values[0, 0], values[-1, -1] = 0, (1 << bits) - 1
     values = values.astype(np.uint8 if bits <= 8 else np.uint16)
@@ -41,14 +41,14 @@ def noise(planes: int = 1, bits: int = 8, width: int = WIDTH, height: int = HEIG
 
 
 def saved(image: Image.Image, kind: str, **how: Any) -> bytes:
-    """The picture as Pillow writes it."""
+    """Return the picture as Pillow writes it."""
     content = io.BytesIO()
     image.save(content, kind, **how)
     return content.getvalue()
 
 
 def exif(orientation: int, order: str = ">") -> bytes:
-    """EXIF with an orientation alone."""
+    """Return EXIF data with only an orientation."""
     mark = b"MM" if order == ">" else b"II"
     return mark + struct.pack(f"{order}HIHHHIHHI", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
 
@@ -57,7 +57,7 @@ def exif(orientation: int, order: str = ">") -> bytes:
 
 
 def png_of(values: np.ndarray, **how: Any) -> bytes:
-    """As pypng writes it; `values` are `(h, w)` or `(h, w, planes)`."""
+    """Return a PNG as pypng writes it; `values` are (h, w) or (h, w, planes)."""
     planes = 1 if values.ndim == 2 else values.shape[2]
     how = {"greyscale": planes < 3, "alpha": planes in (2, 4), **how}
     if "palette" in how:
@@ -68,17 +68,17 @@ def png_of(values: np.ndarray, **how: Any) -> bytes:
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
-    """A chunk of a PNG."""
+    """Return a chunk of a PNG."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def with_chunks(content: bytes, *chunks: bytes) -> bytes:
-    """A PNG with more chunks before its pixels."""
+    """Return a PNG with more chunks before its pixels."""
     return content[:33] + b"".join(chunks) + content[33:]
 
 
 def png_filtered(filter_: int, values: np.ndarray) -> bytes:
-    """A PNG of color whose rows all have one filter (PNG specification, section 9)."""
+    """Return a color PNG whose rows all use one filter (PNG specification, section 9)."""
     rows = values.reshape(len(values), -1).astype(int)
     left = np.pad(rows, ((0, 0), (3, 0)))[:, :-3]
     above = np.pad(rows, ((1, 0), (0, 0)))[:-1]
@@ -139,7 +139,7 @@ def _pngs() -> Iterator[tuple[str, bytes, int]]:
 
 
 def _packed(values: np.ndarray, bits: int) -> bytes:
-    """Rows of values of less than a byte, the first in the highest bits, to whole bytes."""
+    """Pack rows of values smaller than a byte into whole bytes, the first value in the highest bits."""
     each = np.unpackbits(values[:, :, None].astype(np.uint8), axis=2)[:, :, 8 - bits :]
     return bytes(np.packbits(each.reshape(len(values), -1), axis=1).ravel())
 
@@ -147,7 +147,7 @@ def _packed(values: np.ndarray, bits: int) -> bytes:
 def bmp(
     rows: np.ndarray, bits: int, palette: bytes = b"", way: int = 0, masks: bytes = b"", size: int = 40, up: bool = True
 ) -> bytes:
-    """A BMP; `rows` are bytes of whole rows, or the body if they are run lengths."""
+    """Return a BMP; `rows` are the bytes of whole rows, or the body if they are run lengths."""
     if way in (1, 2):
         body = bytes(rows)
     else:
@@ -220,7 +220,7 @@ def _pnms() -> Iterator[tuple[str, bytes, int]]:
 
 
 def gif(values: np.ndarray, palette: np.ndarray, clear: int = -1, place: tuple[int, int] = (0, 0), **how: Any) -> bytes:
-    """A GIF of one picture, at `place` of the screen; `is_local` has its colors beside it, `is_interlaced` its rows so.
+    """Return a GIF of one picture at `place` on the screen, with local colors or interlaced rows if chosen.
 
     Its codes are all of one value: the table is cleared before they become longer.
     """
@@ -269,7 +269,7 @@ def _gifs() -> Iterator[tuple[str, bytes, int]]:
 
 
 def tiff(body: bytes, bits: int, photometric: int, order: str = "<", planes: int = 1, *more: tuple[int, int]) -> bytes:
-    """A TIFF of one strip, or as the tags in `more`, each of one 16-bit number, say."""
+    """Return a TIFF of one strip, unless the tags in `more` (16-bit numbers) say otherwise."""
     tags = {256: WIDTH, 257: HEIGHT, 258: bits, 259: 1, 262: photometric, 277: planes, 278: HEIGHT, **dict(more)}
     start = 8 + len(body)
     end = start + 2 + 12 * (len(tags) + 2) + 4
@@ -286,7 +286,7 @@ def tiff(body: bytes, bits: int, photometric: int, order: str = "<", planes: int
 
 
 def tiff_of(values: np.ndarray, **how: Any) -> bytes:
-    """As tifffile writes it."""
+    """Return a TIFF as tifffile writes it."""
     order = how.pop("order", "<")
     content = io.BytesIO()
     with tifffile.TiffWriter(content, byteorder=order) as file:
@@ -300,7 +300,7 @@ def _tiffs() -> Iterator[tuple[str, bytes, int]]:
         for bits, white in itertools.product((1, 2, 4, 8, 16), (True, False)):
             body = noise(bits=16).astype(f"{order}u2").tobytes() if bits == 16 else _packed(noise(bits=bits), bits)
             name = "white is 0" if white else "black is 0"
-            if not (bits == 16 and white and order == ">"):  # which Pillow cannot read
+            if not (bits == 16 and white and order == ">"):  # Pillow cannot read this one
                 yield f"grey {bits}, {name}, {ends}", tiff(body, bits, 0 if white else 1, order), 1
         yield f"floats, {ends}", tiff_of((noise() / 255).astype(np.float32), order=order, photometric="minisblack"), 1
         for bits in (8, 16):
@@ -340,7 +340,7 @@ def _tiffs() -> Iterator[tuple[str, bytes, int]]:
 
 
 def twelve(values: np.ndarray) -> bytes:
-    """12 bits a value, the highest first, each row to whole bytes."""
+    """Pack 12-bit values, highest bit first, each row into whole bytes."""
     bits = np.unpackbits(values.astype(">u2").view(np.uint8).reshape(len(values), -1, 2), axis=2)[:, :, 4:]
     return bytes(np.packbits(bits.reshape(len(values), -1), axis=1).ravel())
 
@@ -399,7 +399,7 @@ KINDS: dict[str, Kind] = {
 }
 
 
-# What a viewer does for each orientation (EXIF 2.3, tag 0x0112), as NumPy computes it.
+# How a viewer turns a picture for each orientation (EXIF 2.3, tag 0x0112), in NumPy.
 TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],

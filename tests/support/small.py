@@ -1,4 +1,4 @@
-"""Small things to train on, made up here, and a way to call our functions as users do: without shape checks."""
+"""Small artificial pictures to train on, and a way to call our functions as users do, without shape checks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sevensteps.steps.predict import MODELS, Normalize
 
 @contextmanager
 def unchecked() -> Iterator[None]:
-    """Inside, wrong shapes and types reach our own errors instead of the tests' type checker."""
+    """Let wrong shapes and types reach our own errors instead of the tests' type checker."""
     before = jaxtyping.config.jaxtyping_disable
     jaxtyping.config.update("jaxtyping_disable", True)
     try:
@@ -32,7 +32,7 @@ def unchecked() -> Iterator[None]:
 
 
 def images(count: int, shape: tuple[int, int, int] = (1, 8, 8), classes: int = 2, seed: int = 0) -> Images:
-    """Noise over a pattern of each class: learnable, not perfectly."""
+    """Return noise over a pattern for each class, which can be learned, but not perfectly."""
     random = np.random.default_rng(seed_of(seed, count))
     patterns = np.random.default_rng(0).integers(0, 256, (classes, *shape))
     labels = np.arange(count, dtype=np.int64) % classes
@@ -42,13 +42,13 @@ def images(count: int, shape: tuple[int, int, int] = (1, 8, 8), classes: int = 2
 
 
 def loaders(count: int = 80, batch_size: int = 16, classes: int = 2, shape: Any = (1, 8, 8), **how: Any) -> DataLoaders:
-    """Shuffled training batches and validation batches of made-up pictures."""
+    """Return shuffled training batches and validation batches of artificial pictures."""
     splits = Splits(images(count, shape, classes), valid=images(count // 2, shape, classes, seed=1))
     return DataLoaders.from_images(splits, batch_size, **how)
 
 
 def learner(model: str = "linear", dls: DataLoaders | None = None, *arguments: Any, **how: Any) -> Learner:
-    """A model of ours on made-up pictures, the same each time."""
+    """Return a learner with one of our models on artificial pictures, the same each time."""
     dls = dls or loaders()
     shape, classes = dls.train.images.shape, len(dls.classes or ())
     normalize = Normalize([0.5] * shape[0], [0.25] * shape[0])
@@ -57,7 +57,7 @@ def learner(model: str = "linear", dls: DataLoaders | None = None, *arguments: A
 
 
 def with_dropout() -> nn.Module:
-    """Batch norm and dropout: buffers and random numbers that a resumed run must get right."""
+    """Return a model with batch norm and dropout, whose buffers and random numbers a resumed run must restore."""
     return initialize(
         nn.Sequential(
             nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(), nn.Linear(144, 1)
@@ -66,7 +66,7 @@ def with_dropout() -> nn.Module:
 
 
 def everything(learn: Learner) -> dict[str, Any]:
-    """All that a run is, copied: tensors, and facts as plain values."""
+    """Copy the whole state of a run: tensors, and facts as plain values."""
     return {
         **{name: tensor.clone() for name, tensor in learn.state.tensors().items()},
         "facts": learn.state.facts(),
@@ -75,7 +75,7 @@ def everything(learn: Learner) -> dict[str, Any]:
 
 
 def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Bit for bit."""
+    """Assert that two states are equal, bit for bit."""
     assert one.keys() == other.keys()
     for name, value in one.items():
         if isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""Made-up tables of predictions: what a model might say of pictures that nobody needs."""
+"""Artificial tables of predictions, as of a model on pictures that do not exist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sevensteps.trust.predictions import Predictions
 def table(
     n: int, classes: int = 2, seed: int = 0, skill: float = 2.0, split: str = "test", digits: int | None = None
 ) -> Predictions:
-    """Labels at random, and scores in whose noise the right class stands out by `skill`; `digits` rounds them."""
+    """Return random labels and noisy scores, in which the right class is higher by `skill`; `digits` rounds them."""
     random = np.random.default_rng([seed, n, classes])
     labels = random.integers(0, classes, n)
     scores = random.normal(size=(n, classes)) + skill * np.eye(classes)[labels]
@@ -31,7 +31,7 @@ def table(
 
 
 def answering(labels: np.ndarray, answers: np.ndarray, classes: int = 2) -> Predictions:
-    """A table with these labels and answers, the latter with a probability of 0.7."""
+    """Return a table with these labels and answers, each answer with a probability of 0.7."""
     shares = np.full((len(labels), classes), 0.3 / (classes - 1))
     shares[np.arange(len(labels)), answers] = 0.7
     names = tuple(f"class {label}" for label in range(classes))
@@ -40,7 +40,7 @@ def answering(labels: np.ndarray, answers: np.ndarray, classes: int = 2) -> Pred
 
 
 def pair(both: int, only_a: int, only_b: int, neither: int) -> tuple[Predictions, Predictions]:
-    """Two models' tables with as many pictures that both, one, or none of them has right."""
+    """Return the tables of two models, given how many pictures both, one, or neither gets right."""
     n = both + only_a + only_b + neither
     labels = np.arange(n) % 2
     kind = np.repeat([0, 1, 2, 3], [both, only_a, only_b, neither])
@@ -49,7 +49,7 @@ def pair(both: int, only_a: int, only_b: int, neither: int) -> tuple[Predictions
 
 
 def rows_of(one: Predictions, rows: np.ndarray) -> Predictions:
-    """Some rows of a table, in this order."""
+    """Return some rows of a table, in the given order."""
     return dataclasses.replace(
         one,
         ids=[one.ids[row] for row in rows.tolist()],

@@ -1,4 +1,4 @@
-"""Type a command as a user would: its exit code, stdout and stderr, in a process of its own or, sooner, in this one."""
+"""Run a command as a user types it, in its own process or, faster, in this one; returns exit code, stdout, stderr."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left behind."""
+    """How a command ended."""
 
     code: int
     out: str
@@ -27,13 +27,13 @@ class Done:
 
 
 def sevensteps(*arguments: str, cwd: Path, **environment: str) -> Done:
-    """Run `sevensteps` with these arguments in a folder; variables given by name are set."""
+    """Run `sevensteps` with these arguments in a folder; keyword arguments set environment variables."""
     with start(*arguments, cwd=cwd, **environment) as process:
         return finished(process)
 
 
 def here(*arguments: str, cwd: Path, capsys: pytest.CaptureFixture[str]) -> Done:
-    """The same within this process: for the many that need none of their own."""
+    """Run the command in this process, which is enough for most tests."""
     from sevensteps.cli.app import run
 
     capsys.readouterr()
@@ -43,7 +43,7 @@ def here(*arguments: str, cwd: Path, capsys: pytest.CaptureFixture[str]) -> Done
 
 
 class Started(subprocess.Popen[str]):
-    """A command that does not outlive, or hold up, a test that fails."""
+    """A command that a failing test neither leaves running nor waits for."""
 
     def __exit__(self, kind: type[BaseException] | None, *raised: Any) -> None:
         if kind is not None:
@@ -68,20 +68,20 @@ def start(*arguments: str, cwd: Path, python: tuple[str, ...] = (), how: Any = N
 
 
 def finished(process: Any) -> Done:
-    """What a running command leaves behind; a traceback is never a part of it."""
+    """Wait for a running command, and assert that it printed no traceback."""
     out, err = process.communicate(timeout=120)
     assert "Traceback" not in err, err
     return Done(process.returncode, out, err)
 
 
 def shown(done: Done) -> str:
-    """All that a terminal got, which holds nothing that it obeys."""
+    """Return all that a terminal received, after asserting that it contains no control characters."""
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", done.out + done.err)
     return done.out + done.err
 
 
 def refused(done: Done, code: int, *words: str) -> None:
-    """Hold that a command failed as one should: nothing on stdout, a line for what and where, two at most for hints."""
+    """Assert that a command failed properly: nothing on stdout, one line with the error, at most two of hints."""
     lines = done.err.splitlines()
     assert (done.code, done.out) == (code, ""), done
     assert lines[0].startswith("sevensteps: "), done.err
@@ -92,7 +92,7 @@ def refused(done: Done, code: int, *words: str) -> None:
 
 
 def error_in(done: Done) -> dict[str, str]:
-    """The error object of a command typed with --json, and nothing else on stdout or stderr."""
+    """Return the error object of a command with --json, after asserting that it printed nothing else."""
     assert done.err == "", done.err
     (said,) = done.out.splitlines()
     found = json.loads(said)
@@ -103,12 +103,12 @@ def error_in(done: Done) -> dict[str, str]:
 
 
 def idx(array: np.ndarray) -> bytes:
-    """The bytes of an IDX file."""
+    """Return the bytes of an IDX file."""
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
 def write_idx(folder: Path, split: str, labels: Any, side: int = 12) -> Path:
-    """Pictures with a pattern for each label and noise over it, as MNIST names its files."""
+    """Write pictures, a noisy pattern for each label, into files named as MNIST's."""
     labels = np.asarray(labels, dtype=np.uint8)
     patterns = np.random.default_rng(0).integers(0, 256, (256, side, side))
     noise = np.random.default_rng([len(labels), len(split)]).integers(0, 256, (len(labels), side, side))
@@ -119,6 +119,6 @@ def write_idx(folder: Path, split: str, labels: Any, side: int = 12) -> Path:
 
 
 def three_classes(folder: Path) -> Path:
-    """A small source of three classes: 300 pictures to train on and 60 to test with."""
+    """Write a small source of three classes: 300 training pictures and 60 test pictures."""
     write_idx(folder, "train", np.arange(300) % 3)
     return write_idx(folder, "t10k", np.arange(60) % 3)

@@ -130,7 +130,7 @@ def test_none_right_and_all_right_have_intervals_that_mirror_each_other(
 def test_what_is_no_proportion_or_no_confidence_is_refused(
     method: Callable[..., Interval], correct: int, n: int, level: float
 ) -> None:
-    with pytest.raises(UsageError, match=r"no proportion|not between 0 and 1"):
+    with pytest.raises(UsageError, match=r"not a proportion|not between 0 and 1"):
         method(correct, n, level)
 
 

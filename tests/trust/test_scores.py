@@ -155,7 +155,7 @@ def test_the_top_answers_are_those_that_sorting_puts_first(seed: int, n: int, cl
 
 @pytest.mark.parametrize("k", [0, 3])
 def test_more_top_answers_than_classes_are_refused(k: int) -> None:
-    with pytest.raises(UsageError, match=f"no {k} most probable of 2"):
+    with pytest.raises(UsageError, match=f"Top-{k} accuracy is not possible with 2"):
         is_among_top(np.zeros(1, dtype=np.int64), np.full((1, 2), 0.5), k)
 
 

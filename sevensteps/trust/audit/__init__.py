@@ -1,1 +1,1 @@
-"""Trust the pictures: what is wrong with them before anybody trains on them."""
+"""Trust the pictures: find what is wrong with them before training."""

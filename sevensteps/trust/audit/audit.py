@@ -1,4 +1,4 @@
-"""Auditing: all that is found in the pictures of a source before anybody trains on them, and what is kept of it."""
+"""Run the whole audit of a source's pictures, and keep its result in the cache."""
 
 from __future__ import annotations
 
@@ -19,29 +19,37 @@ from ...errors import FileError
 from ...records.audit import AuditResult
 from .copies import audit
 
-VERSION = 1  # of what is found in the same pictures: raise it when that changes
+VERSION = 1  # of the audit: raise it when the same pictures give another result
 
 
-MOST_KEPT = 250_000  # pictures; of more the names alone take long to tell apart
+MOST_KEPT = 250_000  # pictures; hashing the names of more takes too long
 
 
 def audited(splits: Splits) -> AuditResult:
-    """Everything: copies, near-copies, labels that look wrong, outliers, and whether train and test differ.
+    """Look for copies, near-copies, labels that look wrong, outliers, and differences between train and test.
 
-    What was found in the same pictures before is taken from the cache.
+    Args:
+        splits: The pictures of a source.
+
+    Returns:
+        The result, from the cache if the same pictures were audited before.
     """
-    if found := known(splits):
-        return found
-    found = _looked_at(splits)
+    if cached := known(splits):
+        return cached
+    result = _looked_at(splits)
     if path := _kept_at(splits):
         with contextlib.suppress(FileError):  # a cache that cannot be written costs the same seconds next time
             files.make_folder(path.parent)
-            files.write(path, json.dumps(dataclasses.asdict(found)))
-    return found
+            files.write(path, json.dumps(dataclasses.asdict(result)))
+    return result
 
 
 def known(splits: Splits) -> AuditResult | None:
-    """What was found in the same pictures before, if anybody looked."""
+    """Return the cached audit of these pictures, or None if there is none.
+
+    Args:
+        splits: The pictures of a source.
+    """
     try:
         path = _kept_at(splits)
         return AuditResult.from_json(json.loads(path.read_bytes())) if path else None
@@ -50,7 +58,12 @@ def known(splits: Splits) -> AuditResult | None:
 
 
 def split_anew(found: AuditResult, splits: Splits) -> AuditResult:
-    """What was found in a source, of the splits that a run has made of it: which copies are in two of them."""
+    """Sort the copies that an audit found by the splits that a run made of its source.
+
+    Args:
+        found: The audit of the source.
+        splits: The splits of the run.
+    """
     present = splits.present()
     split_of = {name: split for split, images in present.items() for name in images.ids}
 
@@ -69,9 +82,13 @@ def split_anew(found: AuditResult, splits: Splits) -> AuditResult:
 
 
 def at_hand(splits: Splits) -> AuditResult | None:
-    """What is known of a run's pictures without taking seconds: exact copies, and what somebody found before.
+    """Return what is known about a run's pictures without spending seconds: exact copies, and any earlier audit.
 
-    None of a set larger than memory, all of which would have to be read.
+    Args:
+        splits: The splits of the run.
+
+    Returns:
+        The audit, or None for a set larger than memory, which would have to be read as a whole.
     """
     if isinstance(splits.train, StoredImages):
         return None
@@ -82,6 +99,7 @@ def at_hand(splits: Splits) -> AuditResult | None:
 
 
 def _looked_at(splits: Splits) -> AuditResult:
+    """Run every part of the audit; give the reason for each part that cannot run."""
     from .outliers import outliers
     from .quick_model import MOST, pictures_of
     from .train_vs_test import told_apart
@@ -99,14 +117,14 @@ def _looked_at(splits: Splits) -> AuditResult:
     if why is not None:
         reasons["suspects"] = why
     if far is None:
-        reasons["outliers"] = "it takes ten pictures that are not of one color"
+        reasons["outliers"] = "this needs ten pictures with more than one color"
     if apart is None and splits.test is not None:
-        reasons["train_against_test"] = "it takes twenty pictures of each"
+        reasons["train_against_test"] = "this needs twenty pictures of each"
     return dataclasses.replace(found, suspects=wrong, outliers=far or [], told_apart=apart, not_looked_for=reasons)
 
 
 def _kept_at(splits: Splits) -> Path | None:
-    """The file of the cache for just these pictures, under these names, in these groups; None for too many."""
+    """Return the cache file for exactly these pictures, names and groups; None if there are too many pictures."""
     present = splits.present()
     if sum(map(len, present.values())) > MOST_KEPT:
         return None
@@ -117,7 +135,7 @@ def _kept_at(splits: Splits) -> Path | None:
 
 
 def _named(images: Images) -> str:
-    """What tells these names, and these groups, from others."""
+    """Return a digest of the pictures' names and groups."""
     digest = hashlib.sha256("\0".join(images.ids).encode("utf-8", "surrogatepass"))
     if images.groups is not None:
         digest.update(np.ascontiguousarray(images.groups[images.rows]).data)

@@ -1,4 +1,4 @@
-"""Audit: what can be seen in pictures without a model."""
+"""Find copies and near-copies among the pictures, without a model."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ from ...records.audit import AuditResult
 
 
 def audit(splits: Splits, *, near: bool = False) -> AuditResult:
-    """Count the pictures and find exact duplicates; those with copies in more than one split are leaks.
+    """Count the pictures and find exact copies; groups of copies in more than one split are leaks.
 
-    With `near` copies that were resized, recompressed or shifted by a pixel are found, too: see `near`.
+    Args:
+        splits: The pictures.
+        near: Also find copies that were resized, recompressed or shifted by a pixel; see `data.near_copies`.
+
+    Returns:
+        The counts and the copies; nothing else is looked for.
     """
     present = splits.present()
-    # A digest of 16 bytes stands for a picture, since the set may be larger than the memory.
+    # Pictures are compared by digests of 16 bytes, because the set may be larger than the memory.
     digests = np.concatenate([_digests(images) for images in present.values()])
     begins = np.cumsum([0, *(len(images) for images in present.values())])
 
     def named_group(group: Int64[np.ndarray, " copies"]) -> tuple[list[str], bool]:
-        """The ids of pictures by their places over all splits, and whether they are of several splits."""
+        """Return the ids of pictures, given their places over all splits, and whether several splits hold them."""
         splits_of = np.searchsorted(begins, group, side="right") - 1
         places = zip(splits_of.tolist(), group.tolist(), strict=True)
         ids = [list(present.values())[split].ids[place - int(begins[split])] for split, place in places]
@@ -36,7 +41,7 @@ def audit(splits: Splits, *, near: bool = False) -> AuditResult:
     alike: list[tuple[tuple[list[str], bool], float]] = []
     is_many = len(digests) > MOST
     if near and not is_many:
-        alone = np.ones(len(digests), dtype=bool)  # of exact copies the first stands for all
+        alone = np.ones(len(digests), dtype=bool)  # the first of exact copies represents them all
         for group in copies:
             alone[group[1:]] = False
         rows = np.flatnonzero(alone)
@@ -58,7 +63,7 @@ def audit(splits: Splits, *, near: bool = False) -> AuditResult:
 
 
 def _near_groups(pixels: UInt8[np.ndarray, "n c h w"]) -> list[tuple[Int64[np.ndarray, " group"], float]]:
-    """The rows of near-copies, in groups, each with the lowest score of its pairs; the most alike first."""
+    """Return groups of near-copies, each with the lowest score of its pairs, the most similar first."""
     pairs = near_pairs(pixels)
     groups = groups_of(pairs, len(pixels))
     least = np.ones(int(groups.max(initial=-1)) + 1)
@@ -66,19 +71,19 @@ def _near_groups(pixels: UInt8[np.ndarray, "n c h w"]) -> list[tuple[Int64[np.nd
     order = np.argsort(groups, kind="stable")
     order = order[groups[order] >= 0]
     begins = np.flatnonzero(np.diff(groups[order], prepend=-1))
-    found = [(rows, float(least[groups[rows[0]]])) for rows in np.split(order, begins[1:]) if len(rows)]
-    return sorted(found, key=lambda group: (-group[1], int(group[0][0])))
+    scored = [(rows, float(least[groups[rows[0]]])) for rows in np.split(order, begins[1:]) if len(rows)]
+    return sorted(scored, key=lambda group: (-group[1], int(group[0][0])))
 
 
 def _digests(images: Images) -> Shaped[np.ndarray, " n"]:
-    """What tells each picture from all others."""
+    """Return a digest of each picture's pixels."""
     return np.frombuffer(
         b"".join(hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in images.pixels), dtype="S16"
     )
 
 
 def _copies(digests: Shaped[np.ndarray, " n"]) -> list[Int64[np.ndarray, " copies"]]:
-    """The places of digests that are there more than once, in groups, in the order of the first of each."""
+    """Return the places of digests that occur more than once, in groups, ordered by the first place of each."""
     order = np.argsort(digests, kind="stable")
     is_new = np.concatenate([[True], digests[order][1:] != digests[order][:-1]])
     begins = np.flatnonzero(is_new)

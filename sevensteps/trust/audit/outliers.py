@@ -1,9 +1,9 @@
-"""Outliers: pictures that are unlike all others of their set, as noise is, or a digit among clothes.
+"""Find outliers: pictures unlike all others of their set, such as noise, or a digit among clothes.
 
-How far a picture is from the fifth nearest of the others is held against what is usual in its class (Ramaswamy, Rastogi
-and Shim, "Efficient algorithms for mining outliers from large data sets", 2000), by the median of its logarithm and the
-median deviation from it, which outliers do not move (Hampel, "The influence curve and its role in robust estimation",
-1974).
+The distance of a picture from its fifth nearest neighbor (Ramaswamy, Rastogi and Shim, "Efficient algorithms for mining
+outliers from large data sets", 2000) is compared with the usual distance in its class. Usual means the median of the
+logarithm and the median deviation from it, which outliers do not move (Hampel, "The influence curve and its role in
+robust estimation", 1974).
 """
 
 from __future__ import annotations
@@ -14,30 +14,36 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from ...records.audit import Outlier
 from .quick_model import Pictures, blocks, components
 
-# Deviations from what is usual in the class, of which up to 1 in 1,000 of real clothes and digits have more
-# (bench/audit.py outliers): of the pictures that are planted there most noise has more, and most inverted ones.
+# Robust standard deviations. Up to 1 in 1,000 real clothes and digits exceed it, and most planted pictures of noise and
+# most inverted ones do (bench/audit.py outliers).
 LIMIT = 4.0
 
 
-FEWEST = 10  # pictures, below which nothing is usual; of a class, below which it is held against all classes
+FEWEST = 10  # pictures: with fewer nothing is usual; a smaller class is compared with all classes
 
 
 _NEIGHBOR = 5
 
 
-_OTHERS = 10_000  # pictures at most that each is compared with, chosen at random
+_OTHERS = 10_000  # pictures at most that each one is compared with, chosen at random
 
 
-_LEAST_DEVIATION = 0.05  # of the logarithm: distances of a class that are all alike to 5 % make none of them an outlier
+_LEAST_DEVIATION = 0.05  # of the logarithm: where distances agree within 5 %, no picture is an outlier
 
 
-_FLAT = 4.0  # of 255: a picture with a smaller standard deviation has one color
+_FLAT = 4.0  # of 255: a picture with a smaller standard deviation counts as one color
 
 
 def outliers(pictures: Pictures) -> list[Outlier] | None:
-    """Pictures unlike all others, those of one color first, then the farthest; None of fewer than ten.
+    """Find pictures unlike all others.
 
-    Copies of a picture do not count as others. Those of one color are none where half of their class are such.
+    Copies of a picture do not count as others. Pictures of one color are not outliers if half of their class are such.
+
+    Args:
+        pictures: The pictures of all splits.
+
+    Returns:
+        The outliers, those of one color first, then the farthest; None for fewer than ten pictures.
     """
     is_flat = np.concatenate([pictures.pixels[rows].std((1, 2, 3)) for rows in blocks(len(pictures.ids))]) < _FLAT
     rows = np.flatnonzero(~is_flat)
@@ -58,11 +64,17 @@ def outliers(pictures: Pictures) -> list[Outlier] | None:
 def distances(
     points: Float32[np.ndarray, "n components"], rest: Float32[np.ndarray, " n"], copies: Int64[np.ndarray, " n"]
 ) -> Float64[np.ndarray, " n"]:
-    """How far each is from the fifth nearest of the others, or of at most 10,000 of them.
+    """Return the distance of each picture from its fifth nearest neighbor, among at most 10,000 others.
 
-    Directions that are no components count as if all pictures differed there at right angles: of noise they hold most.
+    Outside the main components, all pictures are taken to differ at right angles; most of what noise consists of lies
+    there.
+
+    Args:
+        points: The pictures in their main components.
+        rest: The squared length of what the components leave out.
+        copies: The group of copies of each picture, -1 for none.
     """
-    firsts = np.arange(len(points))  # of each its own row, of copies that of the first
+    firsts = np.arange(len(points))  # the row of each picture, or of its first copy
     _, heads, which = np.unique(copies, return_index=True, return_inverse=True)
     firsts[copies >= 0] = heads[which][copies >= 0]
     others = np.unique(firsts)
@@ -70,7 +82,7 @@ def distances(
     place = np.full(len(points), -1)
     place[others] = np.arange(len(others))
     nearest = min(_NEIGHBOR, len(others) - 1)
-    found = np.empty(len(points))
+    squared = np.empty(len(points))
     if nearest < 1:
         return np.ones(len(points))
     lengths = (points[others] ** 2).sum(1) + rest[others]
@@ -79,21 +91,29 @@ def distances(
         own = place[firsts[some]]
         is_among = own >= 0
         squares[np.flatnonzero(is_among), own[is_among]] = np.inf
-        of_some = (points[some] ** 2).sum(1) + rest[some]
-        found[some] = np.partition(squares, nearest - 1, axis=1)[:, nearest - 1] + of_some
-    return np.sqrt(np.maximum(found, 1e-12))
+        own_lengths = (points[some] ** 2).sum(1) + rest[some]
+        squared[some] = np.partition(squares, nearest - 1, axis=1)[:, nearest - 1] + own_lengths
+    return np.sqrt(np.maximum(squared, 1e-12))
 
 
 def deviations(values: Float64[np.ndarray, " n"], labels: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
-    """How many robust standard deviations each is above the median of its class, or of all where it has few."""
-    found = _deviations(values, np.ones(len(values), dtype=bool))
+    """Return how many robust standard deviations each value is above the median of its class.
+
+    Args:
+        values: One value for each picture.
+        labels: The class of each picture; a class with fewer than ten is compared with all pictures.
+    """
+    scores = _deviations(values, np.ones(len(values), dtype=bool))
     for label in np.flatnonzero(np.bincount(labels) >= FEWEST).tolist():
         is_in = labels == label
-        found[is_in] = _deviations(values, is_in)[is_in]
-    return found
+        scores[is_in] = _deviations(values, is_in)[is_in]
+    return scores
 
 
 def _deviations(values: Float64[np.ndarray, " n"], usual: Bool[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    """Return how far all values are from the median of the usual ones, in their robust standard deviations."""
     middle = np.median(values[usual])
-    deviation = 1.4826 * np.median(np.abs(values[usual] - middle))  # of a normal distribution, its standard deviation
+    deviation = 1.4826 * np.median(
+        np.abs(values[usual] - middle)
+    )  # equals the standard deviation of a normal distribution
     return np.asarray((values - middle) / max(deviation, _LEAST_DEVIATION))

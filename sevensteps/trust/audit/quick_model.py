@@ -1,9 +1,9 @@
-"""Quick: a model that is trained in a second or two, for what is asked of pictures before anybody trains on them.
+"""A quick model, trained in a second or two, with which an audit examines pictures.
 
 It is a multinomial logistic regression on random Fourier features of the pictures' principal components (Rahimi and
-Recht, "Random features for large-scale kernel machines", 2007). One for each fold is trained at once, each without its
-fold, by Newton-like steps under a fixed bound of the curvature (Böhning, "Multinomial logistic regression algorithm",
-1992) with Nesterov's momentum.
+Recht, "Random features for large-scale kernel machines", 2007). The models of all folds are trained together, each
+without its fold, by Newton-like steps with a fixed bound on the curvature (Böhning, "Multinomial logistic regression
+algorithm", 1992) and Nesterov's momentum.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ...data.images import Splits
 from ...data.near_copies import groups_of
 from ...data.near_pairs import Pairs, main_directions, smaller
 
-MOST = 100_000  # pictures: 60,000 take 2.5 s on two cores (bench/audit.py), and each 4 kB of memory
+MOST = 100_000  # pictures: 60,000 take 2.5 s on two cores (bench/audit.py); each takes 4 kB of memory
 
 
-_COMPONENTS, _FEATURES = 64, 512  # more found no more of what was planted, when tried
+_COMPONENTS, _FEATURES = 64, 512  # with more, no more of the planted errors were found
 
 
-_STEPS, _DECAY = 8, 3e-3  # with less decay the model learns wrong labels by heart, and finds fewer of them
+_STEPS, _DECAY = 8, 3e-3  # with less decay the model memorizes wrong labels, and finds fewer of them
 
 
 _SAMPLE, _BLOCK = 5000, 4096
@@ -35,19 +35,27 @@ Probabilities = Float32[np.ndarray, "n classes"]
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of all splits, one after the other, as they are looked at here."""
+    """The pictures of all splits, one split after the other."""
 
     pixels: UInt8[np.ndarray, "n channels height width"]  # at most 32 a side
     labels: Int64[np.ndarray, " n"]
     classes: tuple[str, ...]
     ids: Sequence[str]
-    splits: Shaped[np.ndarray, " n"]  # the name of each one's split
-    copies: Int64[np.ndarray, " n"]  # the number of the group of copies that each is in, -1 for none
-    groups: Int64[np.ndarray, " n"] | None  # the same of copies and of the groups that a user named, together
+    splits: Shaped[np.ndarray, " n"]  # the name of each picture's split
+    copies: Int64[np.ndarray, " n"]  # the number of each picture's group of copies, -1 for none
+    groups: Int64[np.ndarray, " n"] | None  # the same for copies and user-defined groups together
 
 
 def pictures_of(splits: Splits, copies: Iterable[Sequence[str]] = ()) -> Pictures | None:
-    """All pictures of a source; `copies` are groups of ids. None of more than 100,000."""
+    """Collect the pictures of a source.
+
+    Args:
+        splits: The pictures.
+        copies: Groups of ids of pictures that are copies.
+
+    Returns:
+        All pictures, or None if there are more than 100,000.
+    """
     present = list(splits.present().values())
     if sum(map(len, present)) > MOST:
         return None
@@ -73,6 +81,7 @@ def pictures_of(splits: Splits, copies: Iterable[Sequence[str]] = ()) -> Picture
 
 
 def _grouped(pairs: Sequence[tuple[int, int]], count: int) -> Int64[np.ndarray, " count"]:
+    """Return the number of each row's group, given pairs of rows that belong together; -1 for none."""
     first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     return groups_of(Pairs(first, second, np.ones(len(pairs))), count)
 
@@ -83,22 +92,29 @@ def out_of_fold(
     classes: int,
     folds: Int64[np.ndarray, " n"],
 ) -> Probabilities:
-    """The probability of each class for each picture, from a model trained without its fold. The same each time.
+    """Return the probability of each class for each picture, from a model trained without the picture's fold.
 
-    Folds are numbered from 0.
+    Args:
+        pixels: The pictures.
+        labels: The class of each picture.
+        classes: The number of classes.
+        folds: The fold of each picture, numbered from 0.
+
+    Returns:
+        The probabilities; the same input gives the same result.
     """
     n, count = len(labels), int(folds.max()) + 1
     features = _fourier(components(pixels)[0])
     width = features.shape[1]
     decay = np.full((width, 1), _DECAY, dtype=np.float32)
-    decay[-1] = 0  # none on the intercept
+    decay[-1] = 0  # the intercept does not decay
     sizes = n - np.bincount(folds, minlength=count)
     squares = np.zeros((count, width, width), dtype=np.float32)
     for fold in range(count):
         part = features[folds == fold]
         squares[fold] = part.T @ part
     total = squares.sum(0)
-    steps = []  # the inverse of the curvature's bound: half of the sum of squares, and the decay
+    steps = []  # the inverse of the bound on the curvature: half the sum of squares, plus the decay
     for fold, size in enumerate(sizes.tolist()):
         bound = (total - squares[fold]).astype(np.float64) / 2
         bound[np.diag_indices(width)] += size * (decay[:, 0] + 1e-6)
@@ -119,19 +135,23 @@ def out_of_fold(
         before = weights
         slopes = gradient.reshape(weights.shape) - decay[:, None] * sizes[:, None].astype(np.float32) * ahead
         weights = ahead + np.stack([steps[fold] @ slopes[:, fold] for fold in range(count)], axis=1)
-    found = np.empty((n, classes), dtype=np.float32)
+    probabilities = np.empty((n, classes), dtype=np.float32)
     for fold in range(count):
         own = np.flatnonzero(folds == fold)
-        found[own] = _softmax(features[own] @ weights[:, fold])
-    return found
+        probabilities[own] = _softmax(features[own] @ weights[:, fold])
+    return probabilities
 
 
 def components(
     pixels: Shaped[np.ndarray, "n channels height width"],
 ) -> tuple[Float32[np.ndarray, "n components"], Float32[np.ndarray, " n"]]:
-    """The pictures in the directions in which a sample of them differs most, at most 64; and the square of the rest.
+    """Project pictures onto the (at most 64) principal components of a sample of them.
 
-    Pixels count from 0 to 1, less their mean over the sample.
+    Args:
+        pixels: The pictures, with values from 0 to 255.
+
+    Returns:
+        The components, for values from 0 to 1 minus the sample's mean; and the squared length of what they leave out.
     """
     flat = pixels.reshape(len(pixels), -1)
     random = np.random.default_rng(0)
@@ -148,7 +168,7 @@ def components(
 
 
 def _fourier(points: Float32[np.ndarray, "n components"]) -> Float32[np.ndarray, "n features"]:
-    """Cosines and sines whose products are a Gaussian of the distance, as wide as the median one; and an intercept."""
+    """Return random Fourier features of a Gaussian kernel as wide as the median distance, and an intercept."""
     random = np.random.default_rng(1)
     some = points[random.permutation(len(points))[:500]]
     distances = ((some[:, None] - some) ** 2).sum(-1)
@@ -162,11 +182,16 @@ def _fourier(points: Float32[np.ndarray, "n components"]) -> Float32[np.ndarray,
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
+    """Return the probabilities of scores, over the last axis."""
     powers = np.exp(scores - scores.max(-1, keepdims=True))
     shares: np.ndarray = powers / powers.sum(-1, keepdims=True)
     return shares
 
 
 def blocks(count: int) -> Iterator[slice]:
-    """So many rows, in parts of which each fits into the processor's cache."""
+    """Divide rows into parts that each fit into the processor's cache.
+
+    Args:
+        count: The number of rows.
+    """
     return (slice(first, first + _BLOCK) for first in range(0, count, _BLOCK))

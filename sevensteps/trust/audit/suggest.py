@@ -1,4 +1,4 @@
-"""Corrections that an audit suggests."""
+"""Suggest corrections of a source from its audit."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from ...records.audit import AuditResult
 
 
 def suggested(splits: Splits, found: AuditResult) -> list[Correction]:
-    """What an audit proposes: of copies, exact or nearly, one is kept, and the others are left out.
+    """Propose a correction for each copy and each label that looks wrong.
 
-    Kept is the first, but one that is tested on before one that is validated on, and that before one that is trained
-    on. Where copies are of two classes the row says so, since one label is wrong, or they are no copies.
-    Pictures whose labels look wrong are to be what they look like, where they are not left out.
+    Of exact and near-copies one is kept: a test picture rather than a validation picture, that rather than a training
+    picture, and otherwise the first. If copies have different classes, the row says so, because a label is wrong or
+    they are not copies. A picture whose label looks wrong gets the class that it looks like, unless it is left out.
+
+    Args:
+        splits: The pictures of the source.
+        found: Its audit.
+
+    Returns:
+        The corrections, in the order of the pictures.
     """
     classes: dict[str, str] = {}
     rank: dict[str, int] = {}
@@ -22,17 +29,14 @@ def suggested(splits: Splits, found: AuditResult) -> list[Correction]:
         rank |= dict.fromkeys(of_split, -place)
     exact = {group[0]: group for group in map(list, [*found.duplicates, *found.leaks])}
     groups: list[tuple[list[str], float]] = []
-    for group, score in [
-        *found.near_duplicates,
-        *found.near_leaks,
-    ]:  # the first of exact copies stands for all
+    for group, score in [*found.near_duplicates, *found.near_leaks]:  # the first of exact copies represents them all
         groups.append(([name for first in group for name in exact.get(first, [first])], score))
     near = {name for group, _ in groups for name in group}
     groups += [(group, 1.0) for first, group in exact.items() if first not in near]
     same = {name: first for first, group in exact.items() for name in group}
     rows = []
     for group, score in groups:
-        keep = min(group, key=rank.__getitem__)  # the first of the lowest
+        keep = min(group, key=rank.__getitem__)  # of equal ranks, the first
         for name in group:
             if name == keep:
                 continue

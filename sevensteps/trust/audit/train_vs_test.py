@@ -1,6 +1,6 @@
-"""Apart: whether a model can tell the training pictures from the test pictures.
+"""Find out whether a model can tell the training pictures from the test pictures.
 
-If it can, the two were not dealt from one pile, and a result on the test pictures says less of what is to come
+If it can, the two come from different distributions, and the result on the test pictures says less about new pictures
 (Lopez-Paz and Oquab, "Revisiting classifier two-sample tests", 2017).
 """
 
@@ -15,15 +15,21 @@ from ..intervals import newcombe_area
 from ..roc_area import one_area
 from .quick_model import Pictures, out_of_fold
 
-FEWEST = 20  # pictures of each split, half of which the model is judged on
+FEWEST = 20  # pictures of each split, half of which the model is tested on
 
 
 def told_apart(pictures: Pictures) -> ToldApart | None:
-    """How well a quick model tells test pictures from training pictures; None where there are too few of either.
+    """Measure how well a quick model tells test pictures from training pictures.
 
-    It learns from one half of the pictures and is judged on the other, so that the interval is that of independent
-    pictures. Copies and groups are in one half. Scores are ranked within each class, so that it does not matter if the
-    splits have other shares of the classes.
+    It learns from one half of the pictures and is tested on the other, so the interval is for independent pictures.
+    Copies and groups stay in one half. Scores are ranked within each class, so it does not matter if the shares of the
+    classes differ between the splits.
+
+    Args:
+        pictures: The pictures of all splits.
+
+    Returns:
+        The area under the ROC curve with its interval, or None if a split has too few pictures.
     """
     rows = np.flatnonzero(np.isin(pictures.splits, ("train", "test")))
     is_test = (pictures.splits[rows] == "test").astype(np.int64)
@@ -46,7 +52,7 @@ def told_apart(pictures: Pictures) -> ToldApart | None:
 
 
 def _shares_below(scores: Float32[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
-    """The share of the scores that each is above, half counted of equal ones."""
+    """Return the share of the scores that each score exceeds; equal ones count half."""
     inorder = np.sort(scores)
     below, up_to = (np.searchsorted(inorder, scores, side) for side in ("left", "right"))
     return np.asarray((below + up_to) / (2 * len(scores)))

@@ -1,1 +1,1 @@
-"""Trust the training: what went wrong, since when, and what to do."""
+"""Trust the training: say what went wrong, since when, and what to do."""

@@ -1,7 +1,7 @@
-"""Doctor: says what is wrong with a run while it trains, with the evidence and the command that fixes it.
+"""The doctor says what is wrong with a run while it trains, with the evidence and the command that fixes it.
 
-It observes the events of the stream and cannot change training. A finding describes the present: it is marked
-`recovered_at` when it passes. What it looks for is the table `CHECKS`, causes before their symptoms.
+It observes the events of the stream and cannot change training. A finding describes the present; when it no longer
+holds, `recovered_at` says since when. The table `CHECKS` lists what it looks for, causes before their symptoms.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .sampler import Sampler
 
 @dataclass(frozen=True)
 class Check:
-    """One thing to look for. It is not raised while a finding that explains it stands open, or is raised with it."""
+    """One thing to look for. It is not reported while a finding that explains it is open."""
 
     look_for: Callable[[Evidence], Finding | None]
     explained_by: frozenset[str] = frozenset()
     at_start: bool = False  # also before the first step
-    at_end: bool = False  # a finding is of the run's end, and is void where the run goes on
+    at_end: bool = False  # only at the end of the run; dropped if the run is resumed
 
     @property
     def code(self) -> str:
@@ -79,8 +79,12 @@ BECAUSE_IT_ENDS = "because_it_ends"
 class Doctor:
     """Watches a learner: give it every event of the stream, and read `findings`.
 
-    Make it before the first batch, and it sees how the parameters start. It keeps nothing that a run which is gone on
-    with would lack: findings are plain data, and all else is seen anew.
+    Create it before the first batch to let it see the starting parameters. A resumed run loses nothing: findings are
+    plain data, and everything else is observed again.
+
+    Args:
+        learn: The learner to watch; it is not changed.
+        findings: Earlier findings of the same run.
     """
 
     def __init__(self, learn: Learner, findings: Iterable[Finding] = ()) -> None:
@@ -90,30 +94,39 @@ class Doctor:
 
     @property
     def open(self) -> dict[str, Finding]:
-        """The findings that hold, by their codes."""
+        """The findings that hold now, by code."""
         return {finding.code: finding for finding in self.findings if finding.recovered_at is None}
 
     def observe(self, event: Batch | Epoch) -> list[Finding]:
-        """Take in an event; findings that have just appeared are returned."""
+        """Update the findings after an event.
+
+        Args:
+            event: The next event of the stream.
+
+        Returns:
+            The findings that are new.
+        """
         if self._start is None and isinstance(event, Batch) and math.isfinite(event.loss):
-            return []  # nearly every event: what is done here is done for each batch
+            return []  # nearly every event, so this must be fast
         start, self._start = self._start, None
-        is_first = isinstance(event, Batch) and self._learn.state.batch == 1  # else it was made, and then taken up
-        found = self._judged(start, at_start=True) if start is not None and is_first else []
+        is_first = (
+            isinstance(event, Batch) and self._learn.state.batch == 1
+        )  # otherwise a saved run was loaded meanwhile
+        new = self._judged(start, at_start=True) if start is not None and is_first else []
         if isinstance(event, Epoch):
             self._take_back(event.number)
             standing = self.open
-            # Most epochs of a long run that is fine are none of these.
+            # Most epochs of a long, healthy run are neither watched nor the last.
             is_watched = bool(standing) or is_looked_at(self._learn, self._sampler, standing, event.number)
             if is_watched or is_over(self._learn):
                 only = None if is_watched else [code for code, check in CHECKS.items() if check.at_end]
-                found += self._judged(collect(self._learn, self._sampler, standing, event.number), only=only)
+                new += self._judged(collect(self._learn, self._sampler, standing, event.number), only=only)
         elif not math.isfinite(event.loss):
-            found += self._judged(collect(self._learn, self._sampler, self.open, event.epoch), only=("diverging",))
-        return found
+            new += self._judged(collect(self._learn, self._sampler, self.open, event.epoch), only=("diverging",))
+        return new
 
     def _judged(self, e: Evidence, *, at_start: bool = False, only: Sequence[str] | None = None) -> list[Finding]:
-        """Hold every check against the evidence: mark what has passed, and add what is new."""
+        """Apply every check to the evidence: mark findings that no longer hold, and return the new ones."""
         raised: list[Finding] = []
         standing = set(self.open)
         for code in only or CHECKS:
@@ -134,7 +147,7 @@ class Doctor:
         return raised
 
     def _update(self, code: str, seen: Finding | None, epoch: int) -> None:
-        """A finding that stands open stays as it was said, with the evidence of the present, or has passed."""
+        """Mark an open finding as recovered, or keep its message and give it the present evidence."""
         at = next(at for at, known in enumerate(self.findings) if known.code == code and known.recovered_at is None)
         known = self.findings[at]
         self.findings[at] = (
@@ -144,7 +157,7 @@ class Doctor:
         )
 
     def _take_back(self, epoch: int) -> None:
-        """Drop what was said because the run was to end, where it has been gone on with."""
+        """Drop findings that were reported only because the run was about to end, now that it goes on."""
         self.findings = [
             finding
             for finding in self.findings

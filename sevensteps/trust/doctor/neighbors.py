@@ -1,4 +1,4 @@
-"""Neighbors: what the nearest pictures say of a set, without any model: whether labels and splits go with pixels."""
+"""Nearest neighbors: whether labels and splits depend on the pixels, found without a model."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from torch.nn import functional as F
 from ...base import memory
 from ...data.images import Images
 
-SAMPLE = 400  # pictures of each set: their distances take some 10 ms, once a run
+SAMPLE = 400  # pictures of each split: their distances take about 10 ms, once a run
 
 
-SHUFFLED = 1_000_000  # pictures; of more, a shuffle takes more memory than all else here
+SHUFFLED = 1_000_000  # pictures; shuffling more takes more memory than everything else here
 
 
-SIDE = 32  # larger pictures are averaged down to this: what is near stays near
+SIDE = 32  # pixels; larger pictures are averaged down to this, which hardly changes which are near
 
 
 @dataclass(frozen=True)
 class Neighbors:
-    """Of each sampled picture the nearest other one.
+    """What the nearest neighbors of sampled pictures show, for each split.
 
-    `agreement` is the share whose nearest neighbor in the same split has the same label, and `by_chance` what labels
-    without any relation to the pictures would give. `own_split` is, for each split, the share whose nearest neighbor
-    among all is of the same split: one half, where both are drawn from the same pictures (Schilling, "Multivariate
-    two-sample tests based on nearest neighbors", 1986). It is more where a split lies by itself, and less where it is
-    scattered around the other, as noisy copies are.
+    `agreement` is the share of pictures whose nearest neighbor in their split has the same label, and `by_chance` the
+    share that labels unrelated to the pictures would give; `n` is the number of pictures. `own_split` is the share
+    whose nearest neighbor in both splits is of their own split. It is one half if both splits come from the same
+    distribution (Schilling, "Multivariate two-sample tests based on nearest neighbors", 1986), more if a split lies
+    apart, and less if it surrounds the other, as noisy copies do.
     """
 
     agreement: dict[str, float]
@@ -41,7 +41,12 @@ class Neighbors:
 
 
 def neighbors(train: Images, valid: Images | None) -> Neighbors:
-    """The nearest neighbors in a sample of both splits."""
+    """Compare a sample of both splits with their nearest neighbors.
+
+    Args:
+        train: The training pictures.
+        valid: The validation pictures, if there are any.
+    """
     named = {"training": train} if valid is None else {"training": train, "validation": valid}
     count = min(SAMPLE, *(len(images) for images in named.values()))
     taken = {name: images.take(spread(len(images), count)) for name, images in named.items()}
@@ -70,7 +75,15 @@ def neighbors(train: Images, valid: Images | None) -> Neighbors:
 
 
 def spread(total: int, count: int) -> np.ndarray:
-    """So many places, the same each time. Not at even distances, which may go along with the order of the labels."""
+    """Choose places at random, the same each time; evenly spaced ones could follow the order of the labels.
+
+    Args:
+        total: The number of places.
+        count: How many to choose.
+
+    Returns:
+        The chosen places in order, (count,).
+    """
     random = np.random.default_rng(0)
     if total > SHUFFLED:
         return np.sort(random.choice(total, count, replace=False))
@@ -78,6 +91,7 @@ def spread(total: int, count: int) -> np.ndarray:
 
 
 def _features(images: Images) -> Float[Tensor, "n features"]:
+    """Return pixels from 0 to 1, of pictures averaged down to at most 32 pixels a side."""
     x = images.tensors[0].float() / 255
     if max(x.shape[2:]) > SIDE:
         x = F.adaptive_avg_pool2d(x, SIDE)

@@ -1,6 +1,6 @@
-"""Look: what one batch shows of a model as it stands: inputs, activations, scores, gradients, and steps tried on it.
+"""Look at a model with one batch: inputs, activations, scores, gradients, and the effect of trial steps.
 
-Nothing is changed by looking: buffers are copies, gradients never reach `.grad`, modes and random state are put back.
+Looking changes nothing: buffers are copied, gradients never reach `.grad`, modes and random state are restored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SHAPING = {"view", "reshape", "squeeze", "unsqueeze", "flatten", "contiguous", "
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One tensor of parameters: its name, how many numbers, how large, and its gradient (None: nothing reaches it)."""
+    """One parameter tensor: its name, shape, norm, and the norm of its gradient (None if no gradient reaches it)."""
 
     name: str
     shape: tuple[int, ...]
@@ -39,42 +39,51 @@ class Part:
 
     @property
     def slope(self) -> float:
-        """The gradient's root mean square: how much the loss asks of one number."""
+        """The root mean square of the gradient, which is the slope for one number."""
         return (self.gradient or 0.0) / math.sqrt(max(math.prod(self.shape), 1))
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What a training batch shows, in training mode as step 4 has it, and what is said of validation pictures."""
+    """What a training batch shows in training mode, as in step 4, and what the model answers to validation pictures."""
 
     loss: float
-    input_size: float  # root mean square of the numbers that the first layer with parameters takes; NaN: none seen
-    input_norm: float  # the length of one row of them
+    input_size: float  # root mean square of the first layer's inputs; NaN if not seen
+    input_norm: float  # the length of one row of these inputs
     last: str  # the operation that made the scores
     parts: Sequence[Part]
-    dead: Sequence[float]  # of each ReLU, the share of its units that are zero for every picture
+    dead: Sequence[float]  # for each ReLU layer, the share of units that are zero for every picture
     scores: Tensor
     targets: Tensor
-    slopes: Tensor | None  # for each picture, how much its loss changes with a score, at most; None where none does
+    slopes: Tensor | None  # for each picture, the largest slope of its loss by a score; None if there is none
     shares: Tensor | None  # probabilities of the classes; None for a model that fits numbers
     valid_shares: Tensor | None
-    steps: Mapping[float, tuple[float, float | None]]  # by times the rate: losses after a step, training, validation
+    steps: Mapping[
+        float, tuple[float, float | None]
+    ]  # multiple of the rate -> training and validation loss after the step
     valid_loss: float | None
-    valid_own: float | None  # the same in training mode, by statistics of these pictures; where steps were tried
+    valid_own: float | None  # the same in training mode, with batch statistics; only if steps were tried
 
     @property
     def gradient(self) -> float:
-        """The norm of the gradient, all parameters together."""
+        """The norm of the gradient of all parameters together."""
         return math.sqrt(sum((part.gradient or 0.0) ** 2 for part in self.parts))
 
     @property
     def steepness(self) -> float:
-        """The norm of the gradient for inputs of length 1: that of a linear model is under 1."""
+        """The norm of the gradient for inputs of length 1; it is below 1 for a linear model."""
         return self.gradient / (1 + self.input_norm)
 
 
 def look(learn: Learner, batch: Pair, valid: Pair | None, factors: Sequence[float] = ()) -> Look:
-    """One batch through steps 2 to 4; with `factors`, the losses after steps of so many times the learning rate."""
+    """Pass one batch through steps 2 to 4, and try steps.
+
+    Args:
+        learn: The learner; it is not changed.
+        batch: Training pictures and targets.
+        valid: Validation pictures and targets.
+        factors: Multiples of the learning rate at which to try a step.
+    """
     model, objective = learn.model, learn.objective
     x, targets = batch
     named = dict(model.named_parameters())
@@ -117,7 +126,7 @@ def look(learn: Learner, batch: Pair, valid: Pair | None, factors: Sequence[floa
 
 
 class _Watching(TorchFunctionMode):
-    """Sees every operation of a forward pass, also those that no module stands for. A hook would alter the model."""
+    """Sees every operation of a forward pass, even those outside modules. Hooks would change the model."""
 
     def __init__(self, parameters: Any) -> None:
         super().__init__()
@@ -142,18 +151,18 @@ class _Watching(TorchFunctionMode):
 
 
 def _place(learn: Learner) -> Place:
-    """The place in training of the batch that comes next."""
+    """Return the place of the next batch in training."""
     return Place(learn.state.seed, learn.state.epoch, learn.state.position)
 
 
 def _steepest(slopes: Tensor | None) -> Tensor | None:
-    """For each picture, how much its own loss changes with a score, at most."""
-    # The loss is the mean over pictures.
+    """Return, for each picture, the largest slope of its own loss by a score."""
+    # The loss is a mean over pictures.
     return None if slopes is None else slopes.flatten(1).abs().amax(1) * len(slopes)
 
 
 def _forward(learn: Learner, x: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-    """Predict with copies of the buffers, and with other parameters where given."""
+    """Predict with copies of the buffers, and with replaced parameters if given."""
     buffers = {name: buffer.clone() for name, buffer in learn.model.named_buffers()}
     if not buffers and not parameters:
         scores: Tensor = learn.model(x)
@@ -163,9 +172,10 @@ def _forward(learn: Learner, x: Tensor, parameters: Mapping[str, Tensor]) -> Ten
 
 
 def _parts(named: Mapping[str, nn.Parameter], gradients: Gradients) -> list[Part]:
+    """Describe each parameter tensor."""
     norms = torch.stack([parameter.detach().norm() for parameter in named.values()]).tolist() if named else []
-    found = [gradient.norm() for gradient in gradients.values() if gradient is not None]
-    slopes = iter(torch.stack(found).tolist() if found else [])
+    lengths = [gradient.norm() for gradient in gradients.values() if gradient is not None]
+    slopes = iter(torch.stack(lengths).tolist() if lengths else [])
     return [
         Part(name, tuple(parameter.shape), norm, next(slopes) if gradients[name] is not None else None)
         for (name, parameter), norm in zip(named.items(), norms, strict=True)
@@ -173,16 +183,16 @@ def _parts(named: Mapping[str, nn.Parameter], gradients: Gradients) -> list[Part
 
 
 def _directions(learn: Learner, named: Mapping[str, nn.Parameter], gradients: Gradients) -> dict[str, Tensor] | None:
-    """What the optimizer takes times the learning rate from each parameter; None for one whose rule is not known."""
-    found = {name: gradient for name, gradient in gradients.items() if gradient is not None}
+    """Return the step that the optimizer takes from each parameter, per unit of learning rate; None if unknown."""
+    known = {name: gradient for name, gradient in gradients.items() if gradient is not None}
     kind, group = type(learn.opt).__name__, learn.opt.param_groups[0]
-    if learn.clip and found:
-        norm = float(torch.stack([gradient.norm() for gradient in found.values()]).norm())
-        found = {name: gradient * min(1.0, learn.clip / max(norm, 1e-12)) for name, gradient in found.items()}
+    if learn.clip and known:
+        norm = float(torch.stack([gradient.norm() for gradient in known.values()]).norm())
+        known = {name: gradient * min(1.0, learn.clip / max(norm, 1e-12)) for name, gradient in known.items()}
     if kind == "SGD":
-        return found
+        return known
     directions = {}
-    for name, gradient in found.items():
+    for name, gradient in known.items():
         state = learn.opt.state.get(named[name], {})
         if "exp_avg_sq" in state:  # Adam and its relatives
             spread = state["exp_avg_sq"] / (1 - group["betas"][1] ** float(state["step"]))
@@ -202,7 +212,7 @@ def _tried(
     directions: Mapping[str, Tensor] | None,
     factors: Sequence[float],
 ) -> dict[float, tuple[float, float | None]]:
-    """Losses after steps of the batch; of other pictures only where a step lowers its own, to spare the time."""
+    """Return the losses after trial steps; on validation pictures only if the batch's loss falls, to save time."""
     if not directions:
         return {}
     named = dict(learn.model.named_parameters())
@@ -217,7 +227,7 @@ def _tried(
 
 
 def _loss_in_training(learn: Learner, pair: Pair, moved: Mapping[str, Tensor]) -> float:
-    """Return the loss in training mode, with moved parameters where given; nothing is recorded."""
+    """Return the loss in training mode, with the parameters in `moved` replaced; nothing is recorded."""
     x, targets = pair
     forward = functools.partial(_forward, learn, parameters=moved)
     _, loss = one_batch(forward, learn.objective.loss, _no_gradient, x, targets, _place(learn), records=False)
@@ -225,4 +235,4 @@ def _loss_in_training(learn: Learner, pair: Pair, moved: Mapping[str, Tensor]) -
 
 
 def _no_gradient(x: Tensor, targets: Tensor, predictions: Tensor, loss: Tensor) -> None:
-    """Leave step 4 out."""
+    """Skip step 4."""

@@ -1,4 +1,4 @@
-"""Sampler: the pictures that the doctor looks at a learner with, and how often it does."""
+"""The sample of pictures with which the doctor looks at a learner, and how often it looks."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .neighbors import Neighbors, neighbors, spread
 from .probe import Pair
 from .steady_rate import steady_rate
 
-SAMPLE = 64  # pictures looked at; a look at them takes some 0.2 ms of a linear model, and as long as half a batch else
+SAMPLE = 64  # pictures; a look takes about 0.2 ms for a linear model, and otherwise as long as half a batch
 
 
-OFTEN = 4  # epochs: so many are looked at first, all of them
+OFTEN = 4  # epochs: the first ones are all looked at
 
 
-COST, SHARE = 14, 0.01  # batches that a look may take the time of, and the share of all batches that looks may cost
+COST, SHARE = 14, 0.01  # time of a look at most, in batches; share of the training time that looks may take
 
 
 class Sampler:
-    """The pictures that a learner is looked at with: the same each time, so that what is seen can be compared.
+    """The pictures with which a learner is looked at: always the same, so that looks can be compared.
 
-    Everything in here can be made again from the loaders.
+    Everything here can be made again from the loaders.
     """
 
     def __init__(self, learn: Learner) -> None:
@@ -37,49 +37,49 @@ class Sampler:
 
     @property
     def images(self) -> Images | None:
-        """The training pictures, where the loader has them."""
+        """The training pictures, if the loader has them."""
         return _images_of(self._learn.dls.train)
 
     @property
     def valid_images(self) -> Images | None:
-        """The validation pictures, where the loader has them."""
+        """The validation pictures, if the loader has them."""
         return _images_of(self._learn.dls.valid)
 
     @functools.cached_property
     def counts(self) -> Mapping[str, int] | None:
-        """Training pictures of each class, where the loader has pictures."""
+        """Training pictures of each class, if the loader has pictures."""
         return None if self.images is None else self.images.counts
 
     @functools.cached_property
     def valid_counts(self) -> Mapping[str, int] | None:
-        """Validation pictures of each class, where the loader has pictures."""
+        """Validation pictures of each class, if the loader has pictures."""
         return None if self.valid_images is None else self.valid_images.counts
 
     @functools.cached_property
     def is_balanced(self) -> bool:
-        """Whether classes are made to count alike: then accuracy may be under the share of the largest one."""
-        known = settings_of(self._learn.loss_func)
-        weighted = known is not None and "weight" in known[1]
+        """Whether training balances the classes; accuracy may then be below the share of the largest one."""
+        settings = settings_of(self._learn.loss_func)
+        weighted = settings is not None and "weight" in settings[1]
         return weighted or as_loader(self._learn.dls.train).balanced
 
     @functools.cached_property
     def chances(self) -> Mapping[str, int] | None:
-        """Validation pictures of each class, where accuracy is to be held against answering one class for all."""
+        """Validation pictures of each class, if accuracy should be compared with always giving one answer."""
         return None if self.is_balanced else self.valid_counts
 
     @functools.cached_property
     def batch(self) -> Pair | None:
-        """Training pictures as the model gets them, without augmentation."""
+        """Training pictures as the model gets them, without augmentation, and their targets."""
         return self._sampled(self._learn.dls.train)
 
     @functools.cached_property
     def valid(self) -> Pair | None:
-        """Validation pictures as the model gets them."""
+        """Validation pictures as the model gets them, and their targets."""
         return None if self._learn.dls.valid is None else self._sampled(self._learn.dls.valid)
 
     @functools.cached_property
     def guess(self) -> float:
-        """The loss of the training pictures with all scores at zero; 0 where it cannot be had."""
+        """The loss of the training pictures if all scores are zero; 0 if it cannot be computed."""
         if self.batch is None:
             return 0.0
         x, targets = self.batch
@@ -93,13 +93,13 @@ class Sampler:
 
     @functools.cached_property
     def near(self) -> Neighbors | None:
-        """What the nearest pictures say, where there are pictures."""
+        """What nearest neighbors show, if there are pictures."""
         images, valid = self.images, self.valid_images
         return neighbors(images, valid) if images is not None and len(images) > 1 else None
 
     @functools.cached_property
     def steady_rate(self) -> float | None:
-        """A learning rate to try in the place of one that does not work; None where it cannot be had."""
+        """A learning rate to try instead of one that does not work; None if it cannot be found."""
         if self.batch is None:
             return None
         try:
@@ -110,11 +110,16 @@ class Sampler:
             return None
 
     def is_due(self, epoch: int) -> bool:
-        """Whether an epoch is looked at: the first few, then as often as the share for looking allows."""
+        """Return whether an epoch is looked at: the first few, then as often as the allowed time permits.
+
+        Args:
+            epoch: The number of the epoch, counted from 1.
+        """
         every = math.ceil(COST / SHARE / (self._learn.batches_per_epoch or 100))
         return epoch <= OFTEN or is_round(epoch) or epoch % every == 0
 
     def _sampled(self, loader: Any) -> Pair | None:
+        """Return pictures of a loader with their targets; None if taking them would disturb training."""
         images = _images_of(loader)
         if images is not None:
             order = spread(len(images), SAMPLE)
@@ -124,15 +129,20 @@ class Sampler:
         # A batch is not taken from training, and no processes are started.
         if as_loader(loader).access not in (Access.ANY_BATCH, Access.FROM_START):
             return None
-        found = next(batches_from(loader, self._learn.state.seed, 0, 0, self._learn.device), None)
-        return found and (found[0][:SAMPLE], found[1][:SAMPLE])
+        batch = next(batches_from(loader, self._learn.state.seed, 0, 0, self._learn.device), None)
+        return batch and (batch[0][:SAMPLE], batch[1][:SAMPLE])
 
 
 def is_round(epoch: int) -> bool:
-    """Whether it is 1, 2, 3, 4, 6, 8, 12, 16 and so on: twice in each doubling."""
+    """Return whether an epoch is 1, 2, 3, 4, 6, 8, 12, 16 and so on: two in each doubling.
+
+    Args:
+        epoch: The number of the epoch, counted from 1.
+    """
     return epoch & (epoch - 1) == 0 or (epoch % 3 == 0 and (epoch // 3) & (epoch // 3 - 1) == 0)
 
 
 def _images_of(loader: Any) -> Images | None:
+    """Return the pictures of a loader, if it has any."""
     images = None if loader is None else as_loader(loader).images
     return images if images is not None and len(images) else None

@@ -1,6 +1,6 @@
-"""Rates: a learning rate to try in the place of one that does not work, by a few steps of a copy that starts anew.
+"""Find a learning rate to try instead of one that does not work, with a few steps of a freshly started copy.
 
-Looking at the run itself would tell nothing: where a rate was far too high its parameters are no place to begin at.
+The run's own parameters are of no use for that: a rate that was far too high has ruined them.
 """
 
 from __future__ import annotations
@@ -17,19 +17,27 @@ from .probe import Pair
 TRIED = tuple(10 ** (power / 2) for power in range(-10, 3))  # 0.00001 to 10
 
 
-STEPS = 5  # at each of them, of one batch: some 0.02 s for a linear model, 0.5 s for a small network
+STEPS = 5  # at each rate, on one batch: about 0.02 s for a linear model, 0.5 s for a small network
 
 
-WORSE = 1.5  # times the loss at the start: no higher rate is tried
+WORSE = 1.5  # multiple of the first loss, beyond which no higher rate is tried
 
 
-CAUTION = 3.0  # a schedule's peak, and batches that differ, ask for less than the best rate of a few steps
+CAUTION = 3.0  # a schedule's peak and changing batches need a lower rate than the best one of a few steps
 
 
 def steady_rate(learn: Learner, batch: Pair, valid: Pair | None) -> float | None:
-    """A third of the rate by which a few steps lower the loss most; None where none of those tried lowers it.
+    """Return a third of the rate at which a few steps lower the loss most.
 
-    The layers of the copy start as PyTorch has them start, and its optimizer is the learner's. Nothing is changed.
+    The copy's layers start with PyTorch's defaults; its optimizer is the learner's. The learner is not changed.
+
+    Args:
+        learn: The learner.
+        batch: Training pictures and targets, for the steps.
+        valid: Validation pictures and targets, for the loss; without them, the training ones.
+
+    Returns:
+        The rate, or None if no rate lowers the loss.
     """
     (x, targets), (other, wanted) = batch, valid or batch
     with drawn_from(0, x.device), torch.enable_grad():

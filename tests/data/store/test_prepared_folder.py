@@ -1,4 +1,4 @@
-"""A folder in a store: its pictures keep their names, and copies and groups stay on one side, as in training."""
+"""A folder in a store: pictures keep their names, and copies and groups stay in one split, as in training."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NASTY = [
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """300 digits, and of every third a copy that was made larger and smaller again."""
+    """Write 300 digits, with a copy of every third that was enlarged and reduced again."""
     everything = digits_in(tmp_path_factory.mktemp("all"))
     folder = tmp_path_factory.mktemp("some") / "digits"
     for number, path in enumerate(sorted(everything.glob("*/*.png"))[::6]):

@@ -1,4 +1,4 @@
-"""Stores: sets larger than memory as one file; the same pictures, every one once an epoch, and no damage unnoticed."""
+"""Stores: sets larger than memory in one file, the same pictures, each once in an epoch, and no unnoticed damage."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ AT_ONCE = 7000  # bytes: a hundred pictures of that set, so that there are eleve
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of it."""
+    """Return a store of the source."""
     target = tmp_path_factory.mktemp("store") / "x.store"
     prepare(of_splits(SET), target, at_once=AT_ONCE)
     return target
@@ -52,18 +52,18 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(path: Path, tmp_path: Path) -> Path:
-    """A copy of it that may be damaged."""
+    """Return a copy of the store that a test may damage."""
     return Path(shutil.copy(path, tmp_path / "copy.store"))
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """IDX files of 300 pictures to train on and 60 to test with."""
+    """Write IDX files with 300 training pictures and 60 test pictures."""
     return three_classes(tmp_path_factory.mktemp("source") / "three")
 
 
 def parts(splits: Splits) -> dict[str, Images]:
-    """The splits that are there."""
+    """Return the splits that exist."""
     return {name: of_one for name in ("train", "valid", "test") if (of_one := getattr(splits, name)) is not None}
 
 
@@ -145,7 +145,7 @@ def test_what_is_written_to_its_arrays_stays_in_memory(copy: Path) -> None:
 
 @pytest.fixture(scope="module")
 def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of 400 pictures of two pixels, which say their number, after a page of something else."""
+    """Write a file of 400 pictures after a page of other bytes; the two pixels of each encode its number."""
     numbers = np.arange(400)
     file = tmp_path_factory.mktemp("numbered") / "pixels"
     file.write_bytes(bytes(4096) + np.stack([numbers // 256, numbers % 256], axis=1).astype(np.uint8).tobytes())
@@ -219,7 +219,7 @@ with disk.dying(target.parent, int(sys.argv[3]), when):
 
 
 def killed(source: Path, target: Path, at: int, when: str) -> int:
-    """Prepare in a process that is killed at so many changes of the disk; its exit code."""
+    """Prepare in a process that is killed at a given change of the disk, and return its exit code."""
     arguments = [sys.executable, "-c", KILLED, source, target, str(at), when]
     root = str(Path(__file__).parents[3])
     around = {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], root])}
@@ -346,7 +346,7 @@ def test_a_store_that_was_checked_here_is_not_read_through_again(copy: Path) -> 
 
 
 def forged(path: Path, **changes: Any) -> bytes:
-    """The store's bytes with other facts in its header, under a checksum that is right."""
+    """Return the store's bytes with other facts in its header and a valid checksum."""
     whole = path.read_bytes()
     length = int.from_bytes(whole[8:16], "little")
     facts = json.loads(whole[16 : 16 + length])
@@ -481,7 +481,7 @@ def test_a_store_is_a_source_for_every_verb(source: Path, tmp_path: Path, capsys
 
 
 def anonymous(of: str = "self") -> int:
-    """Bytes of memory that a process has and that are no file's."""
+    """Return the bytes of anonymous memory of a process."""
     lines = Path(f"/proc/{of}/status").read_text().splitlines()
     return 1024 * int(next(line.split()[1] for line in lines if line.startswith("RssAnon:")))
 
@@ -503,7 +503,7 @@ def test_an_epoch_takes_little_memory_however_large_the_set_is(tmp_path: Path) -
 
 @contextlib.contextmanager
 def mounted(folder: Path, kilobytes: int) -> Iterator[Path]:
-    """A disk of this size."""
+    """Mount a disk of this size."""
     folder.mkdir()
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", folder], check=False)
     if done.returncode:
@@ -561,7 +561,7 @@ except DataError as error:
 
 @contextlib.contextmanager
 def memory_limit(size: int) -> Iterator[Path]:
-    """A control group with so much memory."""
+    """Create a control group with this much memory."""
     own = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
     first = next((place for _, controllers, place in own if "memory" in controllers.split(",")), "/")
     for root, limit in (
