@@ -40,7 +40,7 @@ TYPED: dict[str, tuple[str, int, list[str]]] = {
     "no class of data": ("data --classes", 2, ["--classes"]),
     "a source after the classes": ("train --classes 0 1 three", 1, ["sevensteps train three --classes 0 1"]),
     "a source of data after the classes": ("data --classes 0 three", 1, ["sevensteps data three --classes 0"]),
-    "a picture": ("train p.png", 1, ["p.png is one picture", "sevensteps predict RUN p.png"]),
+    "a picture": ("train p.png", 1, ["p.png is a single picture", "sevensteps predict RUN p.png"]),
     "a flag of nothing": ("xray somewhere --epochs 3", 2, ["--epochs", "sevensteps xray --help"]),
     "a flag without its value": ("train --epochs", 2, ["--epochs"]),
     "a word for a number": ("train --lr abc", 2, ["--lr", "abc"]),

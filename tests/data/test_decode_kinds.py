@@ -55,7 +55,7 @@ UNREAD = {
 @pytest.mark.parametrize("name", UNREAD)
 def test_a_tiff_of_a_kind_that_is_not_read_is_called_one(name: str) -> None:
     assert decoders.of_tiff(UNREAD[name]).shape == (7, 11, 4)
-    with pytest.raises(DataError, match="or a TIFF of a kind that is not read") as caught:
+    with pytest.raises(DataError, match="or a TIFF of an unsupported kind") as caught:
         decode(UNREAD[name], (1, 7, 11))
     assert caught.value.hint == "Save it as PNG."
 

@@ -44,7 +44,7 @@ def test_class_folders_are_a_source_and_ids_are_paths(tmp_path: Path) -> None:
     assert splits.train.shape == (1, 6, 6)
     assert [int(picture[0, 0, 0]) for picture in splits.train.pixels] == list(range(10))
     assert said == (
-        "pets: 2 class folders, 5 pictures a class (10 train)\npets: pictures of 6x6, taken as they are, in grey"
+        "pets: 2 class folders, 5 pictures in each class (10 train)\npets: pictures of 6x6, used as they are, in grey"
     )
 
 
@@ -108,7 +108,7 @@ def test_a_single_folder_above_the_classes_is_what_is_meant(tmp_path: Path) -> N
     assert splits.test is not None
     assert splits.test.ids == ["pets/test/cat/2.png"]
     assert "2 class folders in train, test" in said
-    assert "ignored: 1 file that is no picture (README.txt)" in said
+    assert "ignored: 1 file that is not a picture (README.txt)" in said
 
 
 @pytest.mark.parametrize("pattern", [r"person(\d+)", "person[0-9]+", r"(p)erson(\d+)"])
@@ -116,7 +116,7 @@ def test_a_group_found_in_the_paths_stays_on_one_side(tmp_path: Path, pattern: s
     files = [f"{name}/person{person}-{n}.png" for name in ("cat", "dog") for person in range(10) for n in range(3)]
     put(tmp_path, *files, "cat/nobody.png")
     splits, said = loaded(tmp_path, group=pattern)
-    assert "10 groups, each kept on one side; 1 picture is in none" in said
+    assert "10 groups, each kept on one side of a split; 1 picture has no group" in said
     for seed in range(5):
         sides = [
             {re.findall(r"person\d+", name)[0] for name in part.ids if "person" in name}
@@ -135,7 +135,7 @@ def test_a_group_on_two_sides_of_the_source_s_own_splits_is_said(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("pattern", "words"), [("(", "no regular expression"), ("x9", "is found in no picture's path")]
+    ("pattern", "words"), [("(", "not a valid regular expression"), ("x9", "matches no picture's path")]
 )
 def test_a_group_that_is_none_is_refused(tmp_path: Path, pattern: str, words: str) -> None:
     with pytest.raises(SevenstepsError, match=words):
@@ -198,7 +198,7 @@ def test_pictures_of_one_small_size_keep_it_and_others_are_made_64(tmp_path: Pat
     put(tmp_path / "own", "b/2.png", content=png((21, 64)))
     splits, said = loaded(tmp_path / "own")
     assert splits.train.shape == (1, 64, 64)
-    assert "pictures of 20x64 to 21x64, letterboxed to 64x64" in said
+    assert "pictures of 20x64 to 21x64, padded to 64x64" in said
     assert loaded(tmp_path / "own", size=16)[0].train.shape == (1, 16, 16)
 
 

@@ -47,7 +47,7 @@ def how_many(count: list[int], folder: Path, **how: Any) -> tuple[int, Splits, s
 def test_the_second_start_opens_no_picture_and_gives_the_same_set(tmp_path: Path, count: list[int]) -> None:
     folder = put(tmp_path / "pets", *FILES)
     _, before, said = how_many(count, folder)
-    assert "3.6 KB of decoded pictures are kept for the next start" in said
+    assert "3.6 KB of decoded pictures kept in the cache for the next start" in said
     opened, after, said = how_many(count, folder)
     assert opened == 0
     assert "kept" not in said

@@ -105,7 +105,7 @@ def test_a_nasty_folder_is_answered_for_on_the_command_line(
     found = json.loads(done.out)
     assert sum(found["counts"]["train"].values()) == 10 + (outcome == "used" and words != "")
     assert [words in f"{one['picture']} {one['reason']}" for one in found["bad_files"]] == [True] * (outcome == "bad")
-    twice = [["cat/0.png", "cat/a.png"]] if case == "a picture twice" else []
+    twice = [["cat/0.png", "cat/a.png"]] if case == "the same picture twice" else []
     assert [group["pictures"] for group in found["duplicates"] if "cat/a.png" in group["pictures"]] == twice
 
 

@@ -35,7 +35,7 @@ def trained(tmp_path: Path, *arguments: str) -> tuple[dict[str, Any], str]:
 def test_handwritten_digits(tmp_path: Path) -> None:
     digits_in(tmp_path / "digits")
     result, said = trained(tmp_path, "digits")
-    assert "digits: 10 class folders, 174 to 183 pictures a class (1,797 train)" in said
+    assert "digits: 10 class folders, 174 to 183 pictures in each class (1,797 train)" in said
     assert result["test"]["n"] == 359
     # Seen: 98.1 %, a standard error of 0.7 points; pixel similarity reaches 84.7 %.
     assert result["test"]["accuracy"] > 0.955

@@ -85,15 +85,18 @@ def test_a_folder_of_npy_is_a_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"images": GREY}, "one array of pictures and one of labels are needed, and there are images uint8"),
-        ({"images": GREY, "labels": LABELS[:5]}, "12 pictures and 5 labels"),
-        ({"images": GREY - 0.5, "labels": LABELS}, "no pixels"),
-        ({"images": load_digits().images, "labels": load_digits().target}, "values from 0 to 16 are no pixels"),
-        ({"images": np.full((12, 4, 4), np.nan), "labels": LABELS}, "no pixels"),
+        ({"images": GREY}, "needs one array of pictures and one of labels, but it has images uint8"),
+        ({"images": GREY, "labels": LABELS[:5]}, "12 pictures but 5 labels"),
+        ({"images": GREY - 0.5, "labels": LABELS}, "not pixels"),
+        ({"images": load_digits().images, "labels": load_digits().target}, "values from 0 to 16 are not pixels"),
+        ({"images": np.full((12, 4, 4), np.nan), "labels": LABELS}, "not pixels"),
         ({"images": GREY, "labels": LABELS / 2}, "labels of type float64"),
-        ({"images": GREY, "labels": LABELS, "classes": np.array(["a", "b"])}, "label 2 of train/2 has no name"),
-        ({"images": np.zeros((12, 4, 4, 5)), "labels": LABELS}, "is no set of grey or color"),
-        ({"x_test": GREY, "y_test": LABELS}, "no array to train on"),
+        (
+            {"images": GREY, "labels": LABELS, "classes": np.array(["a", "b"])},
+            "train/2 has label 2, but only the labels 0 to 1",
+        ),
+        ({"images": np.zeros((12, 4, 4, 5)), "labels": LABELS}, "does not hold grey or color"),
+        ({"x_test": GREY, "y_test": LABELS}, "no array is for training"),
         ({"images": np.array([{}] * 12), "labels": LABELS}, "needs pickle, which could run code"),
     ],
 )
@@ -178,9 +181,9 @@ def test_images_are_a_dataset_of_themselves(splits: Any) -> None:
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [
-        ([1, 2], "Item 0 of list is int, and must be a picture"),
+        ([1, 2], "Item 0 of list is of type int, but must be a picture"),
         ([("x", 1)], "neither PIL pictures nor arrays"),
-        ([(torch.randn(1, 4, 4), n) for n in (0, 1)], "are no pixels"),
+        ([(torch.randn(1, 4, 4), n) for n in (0, 1)], "are not pixels"),
         ([(np.zeros((4, n)), n) for n in (4, 5)], "neither PIL pictures nor arrays of one size"),
     ],
 )

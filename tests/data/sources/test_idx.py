@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sevensteps.data.sources import fashion_facts
-from sevensteps.data.sources.idx import load_idx, read_idx, read_labels, read_pixels
+from sevensteps.data.sources.idx import load_idx, read_labels, read_pixels
+from sevensteps.data.sources.idx_format import read_idx
 from sevensteps.data.sources.load import load
 from sevensteps.errors import DataError
 
@@ -94,14 +95,14 @@ def test_every_flipped_bit_in_gzipped_data_is_found_or_harmless(tmp_path: Path) 
         (b"\0\1\x08\1\0\0\0\0", "not an IDX file"),
         (b"\0\0\x0d\1\0\0\0\1\0\0\0\0", "type 0x0d"),
         (b"\0\0\x08\3\0\0\0\1", "ends inside its header"),
-        (packed(PICTURES)[:-1], "too short: 35 of 36"),
+        (packed(PICTURES)[:-1], "too short: it has 35 of 36"),
         (packed(PICTURES) + b"\0", "longer than its header says"),
         (gzip.compress(packed(PICTURES) + b"\0"), "longer than its header says"),
         (b"\x1f\x8b", "gzip data ends too early"),
         (b"\x1f\x8b\x07" + bytes(20), "damaged gzip"),
         (gzip.compress(packed(PICTURES)) + b"garbage", "damaged gzip"),
         (b"\0\0\x08\4" + b"\xff" * 16, "its header promises"),
-        (b"\0\0\x08\3" + b"\xff" * 8 + bytes(4), "no array has the shape"),  # of nothing, and too large for NumPy
+        (b"\0\0\x08\3" + b"\xff" * 8 + bytes(4), "no array can have the shape"),  # of nothing, and too large for NumPy
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -152,7 +153,7 @@ def test_gzipped_data_may_be_200_times_the_file(tmp_path: Path, ratio: int) -> N
     if ratio == 100:
         assert len(read_idx(path)) == size
         return
-    with pytest.raises(DataError, match="a file of its size holds") as caught:
+    with pytest.raises(DataError, match="a file of its size can hold") as caught:
         read_idx(path)
     assert "gunzip" in caught.value.hint
 
@@ -238,7 +239,7 @@ def test_one_file_of_pictures_is_enough_with_its_labels_beside_it(tmp_path: Path
     assert splits.train.labels.tolist() == LABELS.tolist()
     assert splits.test is None
     (tmp_path / "mine-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match="no labels beside it") as caught:
+    with pytest.raises(DataError, match="no labels next to it") as caught:
         load(tmp_path / "mine-images-idx3-ubyte.gz")
     assert "mine-labels-idx1-ubyte" in caught.value.message
 
@@ -263,7 +264,7 @@ def test_fashion_mnists_labels_give_the_classes_their_names(
 
 def test_a_folder_without_training_pictures_says_what_it_should_hold(tmp_path: Path) -> None:
     write_split(tmp_path, "t10k", PICTURES, LABELS)
-    with pytest.raises(DataError, match="holds no train-images-idx3-ubyte"):
+    with pytest.raises(DataError, match="does not hold train-images-idx3-ubyte"):
         load(tmp_path)
 
 
@@ -272,10 +273,10 @@ def test_pictures_and_labels_in_each_others_place_are_named(tmp_path: Path) -> N
     (tmp_path / "labels").write_bytes(packed(LABELS))
     with pytest.raises(DataError) as caught:
         read_pixels(tmp_path / "labels")
-    assert "Is it the labels file?" in caught.value.hint
+    assert "Name the file of pictures" in caught.value.hint
     with pytest.raises(DataError) as caught:
         read_labels(tmp_path / "pictures")
-    assert "Is it the pictures file?" in caught.value.hint
+    assert "Replace it with the file of labels." in caught.value.hint
 
 
 @pytest.mark.parametrize("more_labels", [False, True])
@@ -315,7 +316,7 @@ def test_numbers_that_no_label_is_are_no_classes(tmp_path: Path) -> None:
 
 def test_a_class_that_is_only_in_the_test_is_named(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, labels=(3, 7), test_labels=(3, 9))
-    with pytest.raises(DataError, match="pictures of 9 to test with, and none to train on") as caught:
+    with pytest.raises(DataError, match="no training pictures of 9, although other splits have some") as caught:
         load(folder)
     assert "3, 7" in caught.value.hint
     assert load(folder, classes=["7", "3"]).classes == ("7", "3")

@@ -15,7 +15,7 @@ from sevensteps.errors import DataError, UsageError
     [
         ("pulover-dress", "Did you mean 'pullover-dress'?"),
         ("Fashion_MNIST", "Did you mean 'fashion-mnist'?"),
-        ("nowhere/at/all", "by name there are pullover-dress and fashion-mnist."),
+        ("nowhere/at/all", "the sources with a name are pullover-dress and fashion-mnist."),
     ],
 )
 def test_an_unknown_source_is_refused_with_a_suggestion(source: str, hint: str) -> None:
