@@ -253,7 +253,7 @@ def _given(table: Table, key: str, column: str) -> str:
     """
     if column not in table.columns:
         raise DataError(
-            f"{table.path} has no column {column!r} ({key}); its columns are {_columns(table)}.",
+            f"{table.path} has no column {column!r} ({key}); it has {_columns(table)}.",
             hint=nearest(column, table.columns),
         )
     return column

@@ -131,7 +131,7 @@ def test_a_group_on_two_sides_of_the_source_s_own_splits_is_said(tmp_path: Path)
         tmp_path,
         *(f"{split}/{name}/a{n}.png" for split in ("train", "test") for name in ("cat", "dog") for n in (1, 2)),
     )
-    assert "has 2 groups in train and in test, the first: a1" in loaded(tmp_path, group=r"a\d")[1]
+    assert "2 groups of the source are in both train and test, for example a1" in loaded(tmp_path, group=r"a\d")[1]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_class_of_which_no_file_is_a_picture_is_none_and_that_is_said(tmp_path
     put(tmp_path, "cow/notes.txt", content=b"none")
     splits, said = loaded(tmp_path, bad_files="skip")
     assert splits.classes == load_streams(tmp_path, how=How(bad_files="skip")).classes == ("cat", "dog")
-    assert "no class, since no file of it is a picture: bird, cow" in said
+    assert "left out, since none of their files is a picture: bird, cow" in said
     with pytest.raises(DataError, match="no class 'bird'"):
         load(tmp_path, ["cat", "bird"], bad_files="skip")
 
@@ -177,7 +177,7 @@ def test_how_far_it_is_is_said_ever_more_rarely() -> None:
     for seconds in (0.5, 1.0, 0.4, 1.0, 5.0):
         told._began -= seconds
         told.more()
-    assert [line.split(";")[0].strip() for line in said] == [f"{n} of 1,000 files are decoded" for n in (2, 5)]
+    assert [line.split(";")[0].strip() for line in said] == [f"{n} of 1,000 files decoded" for n in (2, 5)]
 
 
 def test_of_many_bad_files_the_first_ten_are_listed(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_sizes_and_fits_that_are_none_are_refused(tmp_path: Path, how: dict[str,
 
 @pytest.mark.parametrize("how", [{"size": 32}, {"fit": "crop"}, {"bad_files": "skip"}])
 def test_what_is_for_folders_is_refused_elsewhere(how: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="is for picture files, and pullover-dress holds none"):
+    with pytest.raises(UsageError, match="is for picture files, but pullover-dress holds none"):
         load("pullover-dress", **how)
 
 
@@ -249,7 +249,7 @@ def test_what_does_not_fit_into_memory_is_refused_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_loading.memory, "available", lambda: 700)
-    with pytest.raises(DataError, match=r"360 bytes as 6x6 grey pictures, and of 700 bytes") as caught:
+    with pytest.raises(DataError, match=r"360 bytes as 6x6 grey pictures, but only half of the 700 bytes") as caught:
         load(pets(tmp_path))
     assert f"sevensteps prepare {tmp_path}" in caught.value.hint
 
@@ -269,7 +269,7 @@ def test_the_pictures_come_as_streams_as_they_come_at_once(tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"1 bad file: test/dog/bad\.png"):
         load_streams(tmp_path)
     put(tmp_path, "train/cat/3.png", content=b"none")
-    with pytest.raises(DataError, match=r"train/cat/3\.png .*, and was whole before"):
+    with pytest.raises(DataError, match=r"train/cat/3\.png .*, although it was intact before"):
         list(streams.splits["train"].chunks(3, 0))
     assert load_streams(tmp_path, how=How(bad_files="skip")).files != streams.files
 
@@ -381,7 +381,7 @@ def test_bad_files_stop_training_and_are_left_out_on_request(
     shown(done)
     assert (done.code, done.out) == (1, "")
     assert "pets: 1 bad file: dog/a\\x1b[2Jb.png is not a picture" in done.err
-    assert done.err.endswith("or go on without them: --bad-files skip\n")
+    assert done.err.endswith("or continue without them: --bad-files skip\n")
     done = here("train", "pets", "--bad-files", "skip", "--epochs", "1", "--numbers", cwd=tmp_path, capsys=capsys)
     assert done.code == 0
     assert "1 bad file left out: dog/a\\x1b[2Jb.png" in shown(done)
@@ -415,7 +415,7 @@ def test_a_prepared_folder_trains_and_its_model_keeps_the_fit(
     done = here("prepare", "pets", cwd=tmp_path, capsys=capsys)
     assert done.code == 1
     assert "dog/bad.png is not a picture" in done.err
-    assert done.err.endswith("or go on without them: --bad-files skip\n")
+    assert done.err.endswith("or continue without them: --bad-files skip\n")
     assert not (tmp_path / "pets.store").exists()
     done = here("prepare", "pets", "--bad-files", "skip", "--fit", "crop", "--size", "9", cwd=tmp_path, capsys=capsys)
     assert done.code == 0, done

@@ -85,7 +85,7 @@ def test_where_files_were_looked_for_is_said(tmp_path: Path, typed) -> None:  # 
             1,
             "none of the 20 files in the column file_name of table.csv exists (0.png, 1.png, 2.png, 3.png, 4.png",
             f"looked for in {none} and the folders below it",
-            "A path is whole, or from the folder in which the table lies.",
+            "Write absolute paths, or paths relative to the folder of the table.",
             "--file-column NAME",
         )
     refused(typed("none", "--file-column", "persn"), 1, "it has file_name, label, person", "Did you mean 'person'?")

@@ -73,7 +73,7 @@ def test_a_table_beside_pictures_gives_their_classes(tmp_path: Path, name: str, 
 def test_what_a_table_does_not_name_is_counted(tmp_path: Path) -> None:
     put(flat(tmp_path), "more.png", "README.txt")
     said = loaded(tmp_path)[1]
-    assert "ignored: 1 picture that the table does not name (more.png)" in said
+    assert "ignored: 1 picture that is not in the table (more.png)" in said
     assert "1 file that is not a picture (README.txt)" in said
 
 
@@ -153,7 +153,7 @@ def test_a_row_that_cannot_be_used_is_a_bad_file(tmp_path: Path, content: bytes,
 @pytest.mark.parametrize(
     ("name", "content", "how", "words"),
     [
-        ("a.csv", b"file,label\n0.png,cat,x", {}, "a.csv row 2: 3 cells, and the first row has 2"),
+        ("a.csv", b"file,label\n0.png,cat,x", {}, "a.csv row 2 has 3 cells, but the first row has 2"),
         ("a.csv", b'file,label\n"0.png,cat', {}, "a.csv is not a valid table: unexpected end"),
         ("a.csv", b"file,file\n0.png,cat", {}, "two columns named 'file'"),
         ("a.csv", b"file,label\n\xff.png,cat", {}, "it is not in UTF-8"),
@@ -165,7 +165,7 @@ def test_a_row_that_cannot_be_used_is_a_bad_file(tmp_path: Path, content: bytes,
             "a.csv",
             csv_of("file", "label"),
             {"label_column": "lable"},
-            "has no column 'lable' .*; its columns are file, label",
+            "has no column 'lable' .*; it has file, label",
         ),
         ("a.csv", csv_of("file", "label"), {"group": "("}, "not a valid regular expression"),
         ("a.csv", b"file,label,split\n0.png,cat,train\n1.png,dog,later", {}, "row 3: split is 'later'"),
@@ -231,7 +231,7 @@ def test_pictures_may_be_plain_bytes_and_classes_text(tmp_path: Path) -> None:
     pq.write_table(pa.table({"img": [png(value=n) for n in range(8)], "label": CLASSES}), tmp_path / "a.parquet")
     assert loaded(tmp_path / "a.parquet")[0].train.counts == {"cat": 4, "dog": 4}
     pq.write_table(pa.table({"img": [png()] * 3 + [None], "label": CLASSES[:4]}), tmp_path / "b.parquet")
-    with pytest.raises(DataError, match=r"1 bad file: b.parquet/3 holds no bytes"):
+    with pytest.raises(DataError, match=r"1 bad file: b.parquet/3 does not hold the bytes"):
         load(tmp_path / "b.parquet")
 
 
@@ -262,7 +262,7 @@ def test_a_table_is_trained_on_by_command_and_the_run_is_exact(tmp_path: Path) -
     put(tmp_path / "p", "labels.csv", content=table("file,tone,person", *rows))
     wrong = sevensteps("train", "p", "--label-column", "tome", "--json", cwd=tmp_path)
     message = error_in(wrong)["message"]
-    assert message.endswith("has no column 'tome' (label_column); its columns are file, tone, person.")
+    assert message.endswith("has no column 'tome' (label_column); it has file, tone, person.")
     flags = ["--label-column", "tone", "--group", "person", "--recipe", "linear", "--epochs", "2"]
     done = sevensteps("train", "p", *flags, "--json", cwd=tmp_path)
     assert done.code == 0, done.err
