@@ -115,3 +115,21 @@ def test_more_threads_than_cores_are_said(tmp_path: Path) -> None:
     refused(
         sevensteps("train", "three", "--threads", "9999", cwd=tmp_path), 2, "threads is 9999, and must be 0 to 1024."
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("--learning-rate 1", ["Unknown option: --learning-rate", "--lr"]),
+        ("--hidden 30", ["Unknown option: --hidden", "--width"]),
+        ("--slow", ["Unknown option: --slow", "sevensteps xray RUN"]),
+        ("--lr 0,1", ["--lr", "Use a point: --lr 0.1"]),
+        ("--classes Sneaker Bag", ["fashion-mnist --classes Sneaker Bag"]),
+    ],
+)
+def test_what_many_people_type_is_answered_with_what_they_mean(
+    typed: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = here("train", *typed.split(), cwd=tmp_path, capsys=capsys)
+    assert done.code in (1, 2)
+    refused(done, done.code, *words)
