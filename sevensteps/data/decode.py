@@ -278,7 +278,7 @@ def content_of(path: Path) -> bytes:
         with files.regular(path, LARGEST_FILE) as (file, size):
             return file.read(size)
     except FileNotFoundError as error:
-        raise DataError(f"There is no file {path}.", hint="Check the path.") from error
+        raise DataError(f"{path} does not exist.", hint="Check the path.") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).", hint="Name a picture file.") from error
 

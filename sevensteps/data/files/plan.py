@@ -194,8 +194,8 @@ def bad_file(catalog: Catalog, file: File, error: DataError) -> Bad:
         error: The error that reading or decoding it raised.
     """
     name = catalog.name_of(file)
-    reason = error.message.replace(f"There is no file {name}", "does not exist").removeprefix(f"{name} ")
-    return Bad(text_of(file.path), reason.rstrip("."))
+    reason = error.message.removeprefix(f"{name} ").rstrip(".")
+    return Bad(text_of(file.path), reason)
 
 
 def classes_with_pictures(plan: Plan, files: Mapping[str, Sequence[File]], say: Say) -> tuple[str, ...]:
