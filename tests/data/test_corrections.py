@@ -1,4 +1,4 @@
-"""Corrections: proposed from an audit, applied by `data` and `train`, kept with the run; pictures stay untouched."""
+"""Corrections: proposed from an audit, applied by `data` and `train`, and kept with the run; pictures never change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WRONG = HEAD + "train/digit 1/0.png,digit 0,digit 1,a zero\ntrain/digit 0/11.png
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Zeros and ones as a folder, tested on some; two labels are wrong, and copies are planted."""
+    """A folder of zeros and ones with a test split, two wrong labels and planted copies."""
     folder = tmp_path_factory.mktemp("fix") / "digits"
     source = load_digits()
     pictures = (source.images * 255 / 16).astype(np.uint8)
@@ -51,7 +51,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def said(done: Done) -> Done:
-    """The same without what was understood of the source, which is said before."""
+    """Return the same result without the lines that describe the source."""
     kept = [
         line for line in done.err.splitlines(keepends=True) if not line.startswith(("digits: ", "Without --recipe"))
     ]
@@ -59,12 +59,12 @@ def said(done: Done) -> Done:
 
 
 def digest(folder: Path) -> dict[str, str]:
-    """What is in a folder, to the byte."""
+    """Return the bytes of every file in a folder."""
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
 def wrong(digits: Path, text: str = WRONG) -> Path:
-    """A corrections file beside the pictures."""
+    """Write a corrections file next to the pictures."""
     path = digits.parent / "wrong.csv"
     path.write_text(text, "utf-8")
     return path
@@ -136,7 +136,7 @@ def test_a_run_keeps_its_corrections(digits: Path, tmp_path: Path, capsys: pytes
     assert typed("train", "--recipe", "run", "--exact", "--out", "twice").code == 0
     assert (tmp_path / "twice/model.safetensors").read_bytes() == model
 
-    wrong(digits, HEAD)  # what the run was made of is another file now: its own copy counts
+    wrong(digits, HEAD)  # the file that the run was trained with has changed, so the run uses its own copy
     for words in (("verify", "run", "--rerun"), ("resume", "run", "--epochs", "1"), ("xray", "run")):
         assert typed(*words).code == 0
     (run / "predictions.jsonl").unlink()
@@ -206,7 +206,7 @@ def test_corrections_come_before_the_choice_of_classes(tmp_path: Path) -> None:
         (HEAD + 'train/digit 1/1.png,"digit 1,,\n', ["is not valid CSV"]),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(
+def test_errors_in_a_corrections_file_are_named(
     digits: Path, capsys: pytest.CaptureFixture[str], text: str, words: list[str]
 ) -> None:
     file = wrong(digits, text)
@@ -244,7 +244,7 @@ def test_spreadsheets_and_hostile_names(tmp_path: Path) -> None:
     pixels = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 2, 2), dtype=np.uint8)
     pictures = Images(pixels, np.array([0, 0, 1, 1]), ("x", "y"), names=names)
     file = tmp_path / "fix.csv"
-    with file.open("w", encoding="utf-8-sig", newline="") as opened:  # with a mark before it, and \r\n
+    with file.open("w", encoding="utf-8-sig", newline="") as opened:  # with a byte order mark and \r\n
         csv.writer(opened).writerows([HEAD.strip().split(","), [names[0], "y", "x", ""], [names[1], "x", "x", "ok"]])
     fixed = corrected(Splits(pictures), read(file))
     assert fixed.train.labels.tolist() == [1, 0, 1, 1]

@@ -1,4 +1,4 @@
-"""Class folders in zip and tar: the same pictures as in a folder, nothing on the disk, and every damage named."""
+"""Class folders in zip and tar: the same pictures as from a folder, nothing extracted, and every damage named."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = ("zip", "tar", "tar.gz", "tar.bz2", "tar.xz")
 
 
 def packed(folder: Path, kind: str, into: Path) -> Path:
-    """An archive of all that lies in a folder, in an order of its own."""
+    """Archive everything in a folder, in an order of its own."""
     archive = into / f"pets.{kind}"
     files = sorted((path for path in folder.rglob("*") if path.is_file()), reverse=True)
     if kind == "zip":

@@ -1,4 +1,4 @@
-"""A folder of class folders as a source: what is understood, what is refused, and what is left out, each by name."""
+"""A folder of class folders as a source: what is read, what is refused, and what is left out, each by name."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_split_folders_are_known_by_their_names(tmp_path: Path, train: str, test
     assert f"in {train}, {test}" in said
 
 
-def test_a_class_may_be_called_train_where_other_classes_are_beside_it(tmp_path: Path) -> None:
+def test_a_class_may_be_named_train_next_to_other_classes(tmp_path: Path) -> None:
     put(tmp_path, "train/1.png", "Test/1.png", "car/1.png")
     assert loaded(tmp_path)[0].classes == ("Test", "car", "train")
 
@@ -100,7 +100,7 @@ def test_classes_are_in_the_order_of_numbers_and_the_union_over_splits(tmp_path:
     assert "no valid pictures of b, class 10" in said
 
 
-def test_a_single_folder_above_the_classes_is_what_is_meant(tmp_path: Path) -> None:
+def test_a_single_folder_around_the_classes_is_opened(tmp_path: Path) -> None:
     put(tmp_path, "pets/train/cat/1.png", "pets/train/dog/1.png", "pets/test/cat/2.png", "README.txt")
     splits, said = loaded(tmp_path)
     assert splits.classes == ("cat", "dog")
@@ -126,7 +126,7 @@ def test_a_group_found_in_the_paths_stays_on_one_side(tmp_path: Path, pattern: s
         assert len(sides[1]) == 2
 
 
-def test_a_group_on_two_sides_of_the_source_s_own_splits_is_said(tmp_path: Path) -> None:
+def test_a_group_in_two_splits_of_the_source_is_reported(tmp_path: Path) -> None:
     put(
         tmp_path,
         *(f"{split}/{name}/a{n}.png" for split in ("train", "test") for name in ("cat", "dog") for n in (1, 2)),
@@ -137,7 +137,7 @@ def test_a_group_on_two_sides_of_the_source_s_own_splits_is_said(tmp_path: Path)
 @pytest.mark.parametrize(
     ("pattern", "words"), [("(", "not a valid regular expression"), ("x9", "matches no picture's path")]
 )
-def test_a_group_that_is_none_is_refused(tmp_path: Path, pattern: str, words: str) -> None:
+def test_an_invalid_group_is_refused(tmp_path: Path, pattern: str, words: str) -> None:
     with pytest.raises(SevenstepsError, match=words):
         load(pets(tmp_path), group=pattern)
 
@@ -161,7 +161,7 @@ def test_a_class_is_named_by_the_composed_form_of_its_folder_s_name(tmp_path: Pa
     assert loaded(tmp_path)[0].classes == ("hiver", unicodedata.normalize("NFC", "été"))
 
 
-def test_a_class_of_which_no_file_is_a_picture_is_none_and_that_is_said(tmp_path: Path) -> None:
+def test_a_class_without_a_picture_is_left_out_and_reported(tmp_path: Path) -> None:
     put(pets(tmp_path), "bird/1.png", content=png((50, 50), mode="RGB")[:60])
     put(tmp_path, "cow/notes.txt", content=b"none")
     splits, said = loaded(tmp_path, bad_files="skip")
@@ -171,7 +171,7 @@ def test_a_class_of_which_no_file_is_a_picture_is_none_and_that_is_said(tmp_path
         load(tmp_path, ["cat", "bird"], bad_files="skip")
 
 
-def test_how_far_it_is_is_said_ever_more_rarely() -> None:
+def test_progress_is_reported_less_and_less_often() -> None:
     said: list[str] = []
     told = Told(said.append, 1000)
     for seconds in (0.5, 1.0, 0.4, 1.0, 5.0):
@@ -234,7 +234,7 @@ def test_a_picture_is_decoded_as_predict_would(tmp_path: Path, fit: Any) -> None
 
 @pytest.mark.parametrize("how", [{"size": -1}, {"size": 1025}, {"size": True}, {"fit": "stretch"}])
 @pytest.mark.usefixtures("without_shape_checks")
-def test_sizes_and_fits_that_are_none_are_refused(tmp_path: Path, how: dict[str, Any]) -> None:
+def test_invalid_sizes_and_fits_are_refused(tmp_path: Path, how: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"size|fit"):
         load(pets(tmp_path), **how)
 
@@ -295,13 +295,13 @@ def test_what_is_said_of_mirror_images_is_what_the_classes_allow(tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that holds the folder `digits`."""
+    """Return the folder that holds the folder `digits`."""
     return digits_in(tmp_path_factory.mktemp("digits") / "digits").parent
 
 
 @pytest.fixture(scope="module")
 def trained(digits: Path) -> Path:
-    """A run of them."""
+    """Return a run on `digits`."""
     from sevensteps.cli.app import run
 
     before = Path.cwd()
@@ -395,9 +395,7 @@ def test_bad_files_stop_training_and_are_left_out_on_request(
     assert found["bad_files"] == [{"picture": "dog/a\x1b[2Jb.png", "reason": "is not a picture in a known format"}]
 
 
-def test_settings_that_are_none_are_answered_on_the_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_settings_are_refused_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pets(tmp_path / "pets")
     refused(here("train", "pets", "--size", "2000", cwd=tmp_path, capsys=capsys), 2, "size is 2000")
     refused(here("train", "pets", "--fit", "box", cwd=tmp_path, capsys=capsys), 2, "fit")
@@ -432,7 +430,7 @@ def test_a_prepared_folder_trains_and_its_model_keeps_the_fit(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other file systems refuse most of these names")
-def test_names_of_files_that_are_no_text_go_through_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_file_names_that_are_not_text_survive_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(tmp_path, *(f"pets/{name}/{number}.png" for name in ("cat", "dog") for number in range(9)))
     for name in (b"pets/cat/\xff\xfe.png", b"pets/dog/\n\x1b[0m.png"):
         with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:

@@ -1,4 +1,4 @@
-"""Folders of real pictures that nobody arranged for this project, trained on by typing the command.
+"""Folders of real pictures that were not made for this project, trained on with the command.
 
 Where a folder is not to be had as one, its pictures are cut or named and nothing else. Each floor is three standard
 errors or more below what was seen, and above what the simplest baseline reaches.
@@ -26,7 +26,7 @@ MATPLOTLIB = Path(matplotlib.get_data_path())
 
 
 def trained(tmp_path: Path, *arguments: str) -> tuple[dict[str, Any], str]:
-    """What training says of itself, and what it said on the way."""
+    """Return the JSON of a training run, and the lines that it printed."""
     done = sevensteps("train", *arguments, "--out", "run", "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     return json.loads(done.out), done.err
@@ -42,7 +42,7 @@ def test_handwritten_digits(tmp_path: Path) -> None:
 
 
 def tiles_of_photos(folder: Path) -> None:
-    """Three photographs that packages carry as examples, cut into tiles of 32 x 32; each row of them is a folder."""
+    """Three photographs from packages, cut into tiles of 32 x 32; each row of tiles is a folder."""
     hopper = Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
     china, flower = map(Image.fromarray, load_sample_images().images)
     for name, photo in (("china", china), ("flower", flower), ("hopper", hopper)):
@@ -92,7 +92,7 @@ def test_icons_of_adwaita_by_category(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not ADWAITA.is_dir(), reason="Debian's package adwaita-icon-theme is not installed here")
 def test_dark_icons_are_seen(tmp_path: Path) -> None:
-    """Most are a drawing on nothing that black would hide; none becomes a picture of one value."""
+    """Most are dark drawings on a transparent ground; none becomes a picture of a single value."""
     images = load(ADWAITA / "24x24", bad_files="skip").train
     hidden = 0
     for name, pixels in zip(images.ids, images.pixels, strict=True):

@@ -1,4 +1,4 @@
-"""What is said of a source that is typed: how much of what there is, and where what is not there was looked for."""
+"""The lines that describe a source: how much it holds, and where missing files were searched for."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[n
 
 
 def table(folder: Path, rows: int, header: str = "file_name,label,person", **there: int) -> Path:
-    """A folder with pictures and a table that names as many, or more."""
+    """Make a folder with pictures and a table that names as many of them, or more."""
     put(folder, *(f"{number}.png" for number in range(there.get("pictures", rows))))
     lines = [header, *(f"{number}.png,{'cat' if number % 2 else 'dog'},p{number // 2}" for number in range(rows))]
     put(folder, "table.csv", content="\n".join(lines).encode())
     return folder
 
 
-def test_one_is_said_as_one(tmp_path: Path, typed) -> None:  # type: ignore[no-untyped-def]
+def test_a_single_thing_is_reported_in_the_singular(tmp_path: Path, typed) -> None:  # type: ignore[no-untyped-def]
     put(tmp_path / "pets", "cat/a1.png", "dog/b.png")
     done = typed("pets", "--group", r"\d+")
     assert "pets: 2 class folders, 1 picture in each class (2 train)\n" in done.err
@@ -51,7 +51,7 @@ def test_one_is_said_as_one(tmp_path: Path, typed) -> None:  # type: ignore[no-u
     refused(typed("short"), 1, "t.csv row 2 has 1 cell, but the first row has 2")
 
 
-def test_a_group_that_is_none_lists_the_columns(tmp_path: Path, typed) -> None:  # type: ignore[no-untyped-def]
+def test_an_unknown_group_lists_the_columns(tmp_path: Path, typed) -> None:  # type: ignore[no-untyped-def]
     table(tmp_path / "flat", 6)
     columns = "is neither a column (file_name, label, person) nor matches a picture's path; the first path is 0.png"
     for name in ("flat", "flat/table.csv"):
@@ -62,7 +62,7 @@ def test_a_group_that_is_none_lists_the_columns(tmp_path: Path, typed) -> None: 
     refused(typed("pets", "--group", "x"), 1, "matches no picture's path; the first path is cat/1.png")
 
 
-def test_where_files_were_looked_for_is_said(tmp_path: Path, typed) -> None:  # type: ignore[no-untyped-def]
+def test_the_places_searched_for_missing_files_are_reported(tmp_path: Path, typed) -> None:  # type: ignore[no-untyped-def]
     some = table(tmp_path / "some", 20, pictures=13)
     missing = "7 of the 20 files in the column file_name of table.csv are missing (13.png, 14.png, 15.png, 16.png"
     done = typed("some")
@@ -91,7 +91,7 @@ def test_where_files_were_looked_for_is_said(tmp_path: Path, typed) -> None:  # 
     refused(typed("none", "--file-column", "persn"), 1, "it has file_name, label, person", "Did you mean 'person'?")
 
 
-def test_a_source_without_classes_says_what_is_there(tmp_path: Path, typed) -> None:  # type: ignore[no-untyped-def]
+def test_a_source_without_classes_lists_what_it_holds(tmp_path: Path, typed) -> None:  # type: ignore[no-untyped-def]
     put(tmp_path / "loose", "1.png", "2.png", "3.png")
     put(tmp_path / "loose", "readme.txt", content=b"words")
     said = (

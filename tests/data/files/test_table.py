@@ -1,4 +1,4 @@
-"""Tables that name files and classes: what is understood is said, and every row that cannot be used is named."""
+"""Tables that name files and classes: how they are read is reported, and every unusable row is named."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def table(*rows: str) -> bytes:
 
 
 def flat(folder: Path, name: str = "labels.csv", content: bytes = b"", where: str = "") -> Path:
-    """Eight pictures beside each other, and a table."""
+    """Make a folder with eight pictures and a table."""
     put(folder, *(f"{where}{file}" for file in NAMES))
     return put(folder, name, content=content or csv_of("file", "label"))
 
@@ -59,7 +59,7 @@ def jsonl() -> bytes:
     ids=["csv", "byte order mark", "semicolons", "other names", "line ends", "no names", "no suffixes", "tsv", "jsonl"],
 )
 @pytest.mark.parametrize("where", ["", "images/"])
-def test_a_table_beside_pictures_gives_their_classes(tmp_path: Path, name: str, content: bytes, where: str) -> None:
+def test_a_table_next_to_pictures_gives_their_classes(tmp_path: Path, name: str, content: bytes, where: str) -> None:
     folder = flat(tmp_path / "pets", name, content, where)
     for source in (folder, folder / name):
         splits, said = loaded(source)
@@ -111,7 +111,7 @@ def test_there_is_a_table_in_each_split_s_folder_as_the_hub_has_it(tmp_path: Pat
     assert splits.test.ids[1] == "test/1.png"
 
 
-def test_class_folders_come_before_a_table_beside_them(tmp_path: Path) -> None:
+def test_class_folders_take_precedence_over_a_table_next_to_them(tmp_path: Path) -> None:
     put(flat(tmp_path), "cat/a.png", "dog/b.png")
     assert list(loaded(tmp_path)[0].train.ids) == ["cat/a.png", "dog/b.png"]
 
@@ -126,7 +126,7 @@ def test_a_group_is_a_column_or_found_in_the_paths(tmp_path: Path) -> None:
     assert "8 groups" in loaded(tmp_path, group=r"^(\d)")[1]
 
 
-def test_a_row_twice_is_said_and_with_two_classes_refused(tmp_path: Path) -> None:
+def test_a_repeated_row_is_reported_and_refused_with_another_class(tmp_path: Path) -> None:
     assert "1 row repeats a file" in loaded(flat(tmp_path, content=csv_of("f", "label") + b"\n0.png,cat"))[1]
     flat(tmp_path, content=csv_of("f", "label") + b"\n0.png,dog")
     with pytest.raises(DataError, match=r"labels.csv row 10: 0.png is 'dog' here and 'cat' in .*labels.csv row 2"):
@@ -174,7 +174,7 @@ def test_a_row_that_cannot_be_used_is_a_bad_file(tmp_path: Path, content: bytes,
         ("a.parquet", b"PAR1 no", {}, "cannot be read as Parquet"),
     ],
 )
-def test_a_table_that_is_none_is_refused_with_its_place(
+def test_a_malformed_table_is_refused_with_its_place(
     tmp_path: Path, name: str, content: bytes, how: dict[str, Any], words: str
 ) -> None:
     flat(tmp_path, name, content or b"\n")
@@ -205,7 +205,7 @@ def test_a_pandas_table_is_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def hub(path: Path, names: list[Any], **more: Any) -> Path:
-    """A Parquet file as the hub has it."""
+    """Write a Parquet file in the layout of the Hugging Face hub."""
     images = [{"bytes": png(value=n), "path": f"{n}.png"} for n in range(len(names))]
     made = pa.table({"image": images, "label": names, **more}).replace_schema_metadata(HUB)
     path.parent.mkdir(parents=True, exist_ok=True)

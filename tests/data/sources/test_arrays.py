@@ -1,4 +1,4 @@
-"""Arrays and datasets as sources, held against the arrays that they were made of."""
+"""Arrays and datasets as sources, compared with the arrays from which they were made."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_folder_of_npy_is_a_source(tmp_path: Path) -> None:
         ({"images": np.array([{}] * 12), "labels": LABELS}, "needs pickle, which could run code"),
     ],
 )
-def test_arrays_that_are_no_pictures_are_refused(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
+def test_arrays_that_are_not_pictures_are_refused(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words) as caught:
         load(saved(tmp_path, **arrays))
     assert caught.value.hint
@@ -152,7 +152,7 @@ def test_a_pytorch_dataset_is_a_source() -> None:
 
 
 class Turned(Pictures):
-    """Pictures with a palette of greys, and on their side as their EXIF orientation says."""
+    """Pictures with a palette of greys that their EXIF orientation turns on their side."""
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         picture = Image.fromarray(np.tile(GREY[index], (1, 2))).convert("P")
