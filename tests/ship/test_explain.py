@@ -154,7 +154,7 @@ def test_what_cannot_be_explained_is_refused(runs: Path) -> None:
     for picture in (np.zeros((1, 12, 11), np.uint8), np.zeros((1, 12, 12)), np.zeros((12, 12), np.uint8)):
         with pytest.raises(UsageError, match="needs uint8"):
             explainer.explain(picture, "1")
-    with pytest.raises(UsageError, match="no class '7'"):
+    with pytest.raises(UsageError, match="not know the class '7'"):
         explainer.explain(pictures(1)[0], "7")
 
 
