@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from sevensteps.data.decode import decode
-from sevensteps.data.sources.idx import read_idx
+from sevensteps.data.sources.idx_format import read_idx
 from sevensteps.data.sources.load import load
 from sevensteps.errors import SevenstepsError
 from sevensteps.recipes.recipe import Recipe

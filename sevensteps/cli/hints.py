@@ -58,6 +58,13 @@ def from_here(source: str) -> str:
     return str(Path(source).relative_to(here)) if Path(source).is_relative_to(here) else source
 
 
+def _are_of_fashion(classes: Sequence[str]) -> bool:
+    """Return whether all of these are classes of Fashion-MNIST, in upper or lower case."""
+    from ..data.sources.fashion_facts import CLASSES
+
+    return {name.lower() for name in classes} <= {name.lower() for name in CLASSES}
+
+
 def as_flag(key: str, value: Any) -> str:
     """Return a setting as it is typed.
 
@@ -89,6 +96,9 @@ def said_as_typed(verb: str, source: str | None, classes: Sequence[str]) -> Iter
     except SevenstepsError as error:
         if error.settings:
             error.hint = error.hint_with(as_flag)
+        if error.kind == "class" and source in (None, "pullover-dress") and _are_of_fashion(classes):
+            named = " ".join(map(quoted, classes))
+            error.hint = f"fashion-mnist has them: {program()} {verb} fashion-mnist --classes {named}"
         if source is None and error.kind == "class" and os.path.exists(classes[-1]):
             rest = " ".join(map(quoted, [classes[-1], "--classes", *classes[:-1]]))
             error.hint = f"If {classes[-1]} is the source, name it first: {program()} {verb} {rest}"

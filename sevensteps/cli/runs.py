@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..recipes.recipe import Recipe
+from ..recipes.settings import shipped_recipes
 from .flags import Common
+from .hints import chosen_classes
 from .hints import program as _program
 
 
@@ -34,7 +37,7 @@ def runs(folder: Path | None = None, *, common: Common = Common()) -> int:
         return 0
     terminal.print_table(
         console,
-        ("run", "recipe", "epochs", "accuracy", "95 % interval", "n", "stopped because"),
+        ("run", "recipe", "changed", "epochs", "accuracy", "95 % interval", "n", "stopped because"),
         [_row(run) for run in saved],
     )
     return 0
@@ -50,4 +53,29 @@ def _row(run: Any) -> list[str]:
         else ["", "", ""]
     )
     reason = run.stopped_because or f"it is under way, or was cut off: {_program()} resume {run.folder.name}"
-    return [run.folder.name, run.recipe.name, str(len(run.history)), *shown, reason]
+    return [run.folder.name, run.recipe.name, _changed(run.recipe), str(len(run.history)), *shown, reason]
+
+
+# Settings that a run fills in by itself, or that have a column of their own.
+_FILLED_IN = frozenset(
+    {
+        "name", "source", "classes", "size", "loss", "gradient", "keep", "device", "threads", "folds", "epochs",
+        "checkpoint_every", "fix",
+    }
+)  # fmt: skip
+
+
+def _changed(recipe: Recipe) -> str:
+    """Return the settings in which a run differs from its recipe as it ships, such as `lr 0.1, width 3`."""
+    shipped = shipped_recipes()
+    usual = vars(Recipe.from_toml(shipped[recipe.name]) if recipe.name in shipped else Recipe())
+    changed = {
+        key: value
+        for key, value in vars(recipe).items()
+        if key not in _FILLED_IN and value != usual[key] and not (key == "width" and not usual[key])
+    }
+    classes = chosen_classes(recipe) if recipe.source in ("pullover-dress", "fashion-mnist") else ()
+    changed |= {"classes": " ".join(classes)} if classes else {}
+    return ", ".join(
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in changed.items()
+    )

@@ -13,6 +13,22 @@ from cyclopts import App
 
 from ..errors import nearest
 
+# What people type for a flag of train that has another name.
+_MEANT = {
+    "--learning-rate": "Did you mean --lr?",
+    "--rate": "Did you mean --lr?",
+    "--hidden": "Did you mean --width, the hidden units? It needs --model relu.",
+    "--hidden-units": "Did you mean --width? It needs --model relu.",
+    "--layers": "The models are --model linear, relu and cnn.",
+    "--network": "Did you mean --model?",
+    "--batch": "Did you mean --batch-size?",
+    "--bs": "Did you mean --batch-size?",
+    "--patience": "Did you mean --stop-patience?",
+    "--verbose": "Did you mean --numbers?",
+    "--slow": "sevensteps xray RUN shows the seven steps of one batch at your own pace.",
+    "--step": "sevensteps xray RUN shows the seven steps of one batch at your own pace.",
+}
+
 
 def usage_in_words(error: cyclopts.CycloptsError, arguments: Sequence[str], app: App) -> tuple[str, str]:
     """The message and the hint for what the parser refuses."""
@@ -28,6 +44,14 @@ def usage_in_words(error: cyclopts.CycloptsError, arguments: Sequence[str], app:
         is_flag = flag is not None or error.argument.index is None
         what = f"{flag or error.argument.name} needs a value" if is_flag else f"{verb} needs {_named(error.argument)}"
         return f"{what}.", hint
+    if isinstance(error, cyclopts.UnknownOptionError):
+        word = (error.token.keyword or error.token.value).partition("=")[0]
+        if verb in ("train", "resume") and word in _MEANT:
+            return f"Unknown option: {word}.", _MEANT[word]
+    if isinstance(error, cyclopts.CoercionError) and error.token is not None:
+        value, flag = error.token.value, error.token.keyword
+        if error.target_type is float and re.fullmatch(r"-?\d+,\d+", value):
+            return _plain(error), f"Use a point: {flag or ''} {value.replace(',', '.')}".replace("  ", " ")
     if isinstance(error, cyclopts.UnusedCliTokensError) and error.unused_tokens:
         return _left_over(verb, error.unused_tokens, arguments, hint)
     return _plain(error), hint

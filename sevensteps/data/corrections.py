@@ -1,6 +1,6 @@
-"""Corrections: a table of pictures that are to count as another class, or not at all; the pictures stay as they are.
+"""Corrections: a table of pictures that get another class or are left out. The picture files themselves do not change.
 
-`read` a file of them, hold them against the pictures with `corrected`; `suggested` makes some of what an audit found.
+`read` reads such a file, and `corrected` applies it; `trust.audit.suggest` proposes corrections from an audit.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from .store.store import StoredImages, is_store
 HEADER = ("picture", "now", "was", "why")
 
 
-LARGEST = 1 << 28  # bytes; a row of a million pictures each has some 50 MB
+LARGEST = 1 << 28  # bytes; a million rows have about 50 MB
 
 
-_FORMAT = f"The first line is {','.join(HEADER)}; sevensteps data SOURCE --suggest FILE writes such a file."
+_FORMAT = f"The first line must be {','.join(HEADER)}; sevensteps data SOURCE --suggest FILE writes such a file."
 
 
 class Correction(NamedTuple):
-    """A picture by its id, the class that it is `now` ("" leaves the picture out), the one it `was`, and why."""
+    """The id of a picture, the class that it has `now` ("" leaves it out), the class that it `was`, and why."""
 
     picture: str
     now: str
@@ -48,7 +48,7 @@ class Correction(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Corrections:
-    """The rows of a file, each with the line it ends on, and the file's own bytes."""
+    """The rows of a corrections file, each with the number of its last line, and the bytes of the file."""
 
     path: Path
     rows: tuple[tuple[int, Correction], ...]
@@ -56,10 +56,14 @@ class Corrections:
 
 
 def read(path: str | Path) -> Corrections:
-    """The corrections in a file: CSV in UTF-8 with the columns `picture`, `now`, `was` and `why`.
+    """Read corrections from a CSV file in UTF-8 with the columns `picture`, `now`, `was` and `why`.
+
+    Args:
+        path: The file.
 
     Raises:
-        DataError: no such file, no CSV, another header, or a row that says nothing or what another says already.
+        DataError: The file does not exist or is not such a CSV file, or a row names no picture or one that another row
+            names already.
     """
     path = Path(path)
     try:
@@ -67,36 +71,37 @@ def read(path: str | Path) -> Corrections:
             content = file.read()
     except OSError as error:
         raise DataError(
-            f"The corrections {str(path)!r} cannot be read: {error.strerror}.",
+            f"The corrections file {str(path)!r} cannot be read: {error.strerror}.",
             hint="sevensteps data SOURCE --suggest FILE writes such a file.",
         ) from error
     try:
-        text = content.decode("utf-8-sig")  # spreadsheets put a mark before it
+        text = content.decode("utf-8-sig")  # spreadsheets write a byte order mark
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"{path}, row {line}: byte 0x{content[error.start]:02x} is not UTF-8.", hint="Save it as CSV in UTF-8."
+            f"{path}, row {line}: byte 0x{content[error.start]:02x} is not valid UTF-8.",
+            hint="Save it as CSV in UTF-8.",
         ) from error
     rows: list[tuple[int, Correction]] = []
     first: dict[str, int] = {}
     lines = _lines(path, text)
     line, header = next(lines, (1, []))
     if tuple(header) != HEADER:
-        there = f"the header is {','.join(header)!r:.80}" if header else "there is nothing"
-        raise DataError(f"{path}, row {line}: {there}.", hint=_FORMAT)
+        problem = f"the header is {','.join(header)!r:.80}" if header else "the file is empty"
+        raise DataError(f"{path}, row {line}: {problem}.", hint=_FORMAT)
     for line, cells in lines:
         if len(cells) != len(HEADER):
             raise DataError(
-                f"{path}, row {line}: it has {counted(len(cells), 'cell')}, and there are {len(HEADER)} columns.",
-                hint='A name with a comma stands in quotes: "a,b.png". ' + _FORMAT,
+                f"{path}, row {line} has {counted(len(cells), 'cell')}, but there are {len(HEADER)} columns.",
+                hint='Put a name that contains a comma in quotation marks: "a,b.png". ' + _FORMAT,
             )
         row = Correction(*cells)
         if not row.picture:
-            raise DataError(f"{path}, row {line}: it names no picture.", hint="Name one, or remove the row.")
+            raise DataError(f"{path}, row {line} names no picture.", hint="Name one, or remove the row.")
         if row.picture in first:
             raise DataError(
-                f"{path}, row {line}: {row.picture!r} is in row {first[row.picture]} already.",
-                hint="Keep one row for each picture.",
+                f"{path}, row {line}: {row.picture!r} is already in row {first[row.picture]}.",
+                hint="Keep only one row for each picture.",
             )
         first[row.picture] = line
         rows.append((line, row))
@@ -104,26 +109,29 @@ def read(path: str | Path) -> Corrections:
 
 
 def corrected(splits: Splits, corrections: Corrections, classes: Collection[str] = ()) -> Splits:
-    """The same pictures with other labels, and without those that are left out, in the order they had.
+    """Return the pictures with corrected labels and without those that are left out, in the same order.
 
-    Of `classes` alone, where any are given, something must be left; the choice among them is made afterwards.
+    Args:
+        splits: The pictures.
+        corrections: What to change.
+        classes: The classes that will be chosen afterwards, if not all; only these must keep pictures.
 
     Raises:
-        DataError: a picture or class that is not there, a picture that was of another class, a split or a class of the
-            training pictures of which nothing is left; or the pictures are a store's.
+        DataError: A picture or class does not exist, a picture was not of the class that the row says, a split or a
+            class of the training pictures would be empty; or the pictures come from a store.
     """
     present = splits.present()
     if any(isinstance(images, StoredImages) for images in present.values()):
         raise DataError(
-            f"{splits.source or 'The source'} is a store, and what is in it is not corrected afterwards.",
-            hint="Train on the pictures that it was made of: "
+            f"{splits.source or 'The source'} is a store, which cannot be corrected.",
+            hint="Train on the pictures from which it was prepared: "
             f"sevensteps train PICTURES --fix {shlex.quote(str(corrections.path))}",
         )
     before = {
         split: {name: splits.classes[label] for name, label in zip(images.ids, images.labels.tolist(), strict=True)}
         for split, images in present.items()
     }
-    now, made = _decided(before, splits.classes, corrections, classes, dict(splits.bad_files))
+    now, counts = _decided(before, splits.classes, corrections, classes, dict(splits.bad_files))
     changed: dict[str, Any] = {}
     for split, images in present.items():
         after = [now.get(name, of_class) for name, of_class in before[split].items()]
@@ -131,40 +139,47 @@ def corrected(splits: Splits, corrections: Corrections, classes: Collection[str]
         labels = images.labels.copy()
         labels[rows] = [splits.classes.index(after[row]) for row in rows.tolist()]
         relabeled = dataclasses.replace(images, labels=labels)
-        # Where all are kept, without a copy of their pixels.
+        # If all are kept, their pixels are not copied.
         changed[split] = relabeled if len(rows) == len(images) else relabeled.take(rows)
-    return dataclasses.replace(splits, **changed, corrected=made)
+    return dataclasses.replace(splits, **changed, corrected=counts)
 
 
 def corrected_files(
     catalog: Catalog, corrections: Corrections, classes: Collection[str] = ()
 ) -> tuple[Catalog, Corrected]:
-    """The same for picture files, before any is opened: what is left out cannot be a bad file, or decide their size.
+    """Return the corrected catalog of picture files, before any is opened, and what was changed.
+
+    So a file that is left out cannot stop training as a bad file, or decide the size of the pictures.
+
+    Args:
+        catalog: The picture files.
+        corrections: As for `corrected`.
+        classes: As for `corrected`.
 
     Raises:
-        DataError: as `corrected`.
+        DataError: As `corrected`.
     """
     before = {split: {text_of(file.path): file.name for file in files} for split, files in catalog.splits.items()}
-    bad = {one.id: one.reason for of_class in catalog.bad.values() for one in of_class}
-    now, made = _decided(before, catalog.classes, corrections, classes, bad)
+    bad = {entry.id: entry.reason for of_class in catalog.bad.values() for entry in of_class}
+    now, counts = _decided(before, catalog.classes, corrections, classes, bad)
     splits = {
         split: [file._replace(name=name) for file in files if (name := now.get(text_of(file.path), file.name))]
         for split, files in catalog.splits.items()
     }
-    return dataclasses.replace(catalog, splits=splits), made
+    return dataclasses.replace(catalog, splits=splits), counts
 
 
 def _decided(
     before: Mapping[str, Mapping[str, str]],
-    known: Sequence[str],
+    classes: Sequence[str],
     corrections: Corrections,
     chosen: Collection[str],
     bad: Mapping[str, str],
 ) -> tuple[dict[str, str], Corrected]:
-    """The class that each corrected picture is to have, "" for none, from the class of every picture of each split.
+    """Return the new class of each corrected picture, "" to leave it out, and what was changed.
 
     Raises:
-        DataError: as `corrected`.
+        DataError: As `corrected`.
     """
     of_picture = {name: of_class for of_split in before.values() for name, of_class in of_split.items()}
     decided: dict[str, str] = {}
@@ -173,18 +188,19 @@ def _decided(
         where = f"{corrections.path}, row {line}"
         if picture not in of_picture:
             raise DataError(
-                f"{where}: there is no picture {picture!r}.", hint=_nearest_picture(picture, of_picture, bad)
+                f"{where}: the source has no picture {picture!r}.",
+                hint=_nearest_picture(picture, of_picture, bad),
             )
         of_class = of_picture[picture]
         if was and was != of_class:
             raise DataError(
-                f"{where}: {picture!r} is of class {of_class!r}, and was to be of {was!r}.",
-                hint="The pictures have changed since the row was written: look again, then correct or remove it.",
+                f"{where}: {picture!r} is of class {of_class!r}, but the row says that it was {was!r}.",
+                hint="The pictures have changed since then. Look at this one again, then correct or remove the row.",
             )
-        if now and now not in known:
+        if now and now not in classes:
             raise DataError(
-                f"{where}: there is no class {now!r} for {picture!r}.",
-                hint=f"{nearest(now, known)} An empty cell leaves the picture out.",
+                f"{where}: {picture!r} is to become {now!r}, which is not a class of the source.",
+                hint=f"{nearest(now, classes)} An empty cell leaves the picture out.",
             )
         decided[picture] = now
         if chosen and of_class not in chosen and now not in chosen:
@@ -192,16 +208,21 @@ def _decided(
         else:
             excluded += not now
             relabeled += now not in ("", of_class)
-    _refuse_emptied(corrections.path, before, decided, [name for name in known if not chosen or name in chosen])
+    _refuse_emptied(corrections.path, before, decided, [name for name in classes if not chosen or name in chosen])
     digest = hashlib.sha256(corrections.content).hexdigest()
     return decided, Corrected(relabeled, excluded, digest, corrections.content, elsewhere)
 
 
 def save(rows: Sequence[Correction], path: Path, source: str | Path) -> None:
-    """Write corrections into a new file.
+    """Write corrections to a new file.
+
+    Args:
+        rows: The corrections.
+        path: The file.
+        source: The source of the pictures.
 
     Raises:
-        UsageError, FileError: see `refuse_if_in_the_way`; or it cannot be written.
+        UsageError, FileError: As `refuse_if_in_the_way`; or the file cannot be written.
     """
     refuse_if_in_the_way(path, source)
     text = io.StringIO(newline="")
@@ -212,32 +233,36 @@ def save(rows: Sequence[Correction], path: Path, source: str | Path) -> None:
 
 
 def refuse_if_in_the_way(path: Path, source: str | Path) -> None:
-    """Raise if a new file may not be written there.
+    """Raise if a corrections file must not be written to a path.
+
+    Args:
+        path: The file.
+        source: The source of the pictures.
 
     Raises:
-        UsageError: it would lie among the pictures of the source, or that is a store.
-        FileError: there is something already.
+        UsageError: The file would lie among the pictures of the source, or the source is a store.
+        FileError: The path exists.
     """
     if os.path.lexists(path):
-        raise FileError(f"{path} is there already; nothing was changed.", hint="Choose another name, or remove it.")
+        raise FileError(f"{path} already exists; nothing was changed.", hint="Choose another name, or remove the file.")
     if source and is_store(Path(source)):
         raise UsageError(
-            f"{source} is a store, and what is in it is not corrected afterwards.",
-            hint="Look at the pictures that it was made of: "
+            f"{source} is a store, which cannot be corrected.",
+            hint="Look at the pictures from which it was prepared: "
             f"sevensteps data PICTURES --suggest {shlex.quote(str(path))}",
         )
     if Path(source).is_dir() and path.resolve().is_relative_to(Path(source).resolve()):
         raise UsageError(
-            f"{path} would lie among the pictures of {source}, which stay as they are.",
-            hint=f"Write it beside them: --suggest {Path(source).absolute().name or 'source'}-fix.csv",
+            f"{path} would lie among the pictures of {source}, where nothing is ever written.",
+            hint=f"Write it outside that folder: --suggest {Path(source).absolute().name or 'source'}-fix.csv",
         )
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a CSV text that are not empty, each with the line it ends on.
+    """Give the rows of a CSV text that are not empty, each with the number of its last line.
 
     Raises:
-        DataError: it is no CSV.
+        DataError: The text is not valid CSV.
     """
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
@@ -245,40 +270,40 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
             if cells:
                 yield reader.line_num, cells
     except csv.Error as error:
-        raise DataError(f"{path}, row {reader.line_num}: it is not CSV: {error}.", hint=_FORMAT) from error
+        raise DataError(f"{path}, row {reader.line_num} is not valid CSV: {error}.", hint=_FORMAT) from error
 
 
 def _refuse_emptied(
     path: Path, before: Mapping[str, Mapping[str, str]], decided: Mapping[str, str], classes: Sequence[str]
 ) -> None:
-    """Raise if nothing is left of something that there was, among these classes.
+    """Raise if corrections leave nothing of a split or of a class, among these classes.
 
     Raises:
-        DataError: naming the split or the class.
+        DataError: The name of the split or the class.
     """
-    there, left = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    count, left = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for split, of_split in before.items():
         for picture, of_class in of_split.items():
-            there[split, of_class] += 1
+            count[split, of_class] += 1
             left[split, decided.get(picture, of_class)] += 1
     for split in before:
-        if any(there[split, name] for name in classes) and not any(left[split, name] for name in classes):
-            raise DataError(f"{path} leaves out every picture of the {split} split.", hint="Leave some in.")
+        if any(count[split, name] for name in classes) and not any(left[split, name] for name in classes):
+            raise DataError(f"{path} leaves out every picture of the {split} split.", hint="Keep some of them.")
     taught = [name for name in classes if left["train", name]]
     for name in classes:
-        if not left["train", name] and (there["train", name] or any(left[split, name] for split in before)):
-            others = f", or the class: --classes {shlex.join(taught)}" if len(taught) > 1 else ""
+        if not left["train", name] and (count["train", name] or any(left[split, name] for split in before)):
+            others = f", or choose the other classes: --classes {shlex.join(taught)}" if len(taught) > 1 else ""
             raise DataError(
-                f"{path} leaves no picture of class {name!r} to train on.",
-                hint=f"Leave out some of its rows{others}.",
+                f"{path} leaves no training picture of class {name!r}.",
+                hint=f"Remove some of its rows{others}.",
             )
 
 
-def _nearest_picture(picture: str, known: Mapping[str, str], bad: Mapping[str, str]) -> str:
-    """What may have been meant by a picture that is not there."""
+def _nearest_picture(picture: str, pictures: Mapping[str, str], bad: Mapping[str, str]) -> str:
+    """Return a hint for the id of a picture that does not exist."""
     if reason := bad.get(picture):
-        return f"It is left out already, as a bad file: {reason}. Remove the row."
-    close = difflib.get_close_matches(picture, known, n=1)
+        return f"It is already left out as a bad file: {reason}. Remove the row."
+    close = difflib.get_close_matches(picture, pictures, n=1)
     if close:
         return f"Did you mean {close[0]!r}?"
-    return f"Pictures are named as sevensteps data prints them, such as {next(iter(known), '')!r}."
+    return f"Name pictures as sevensteps data prints them, such as {next(iter(pictures), '')!r}."

@@ -144,7 +144,7 @@ def as_loader(batches: Iterable[Any], device: torch.device = torch.device("cpu")
 
     Args:
         batches: `Batches`, a PyTorch DataLoader, a list of batches, or any other iterable.
-        device: the device whose random numbers a loader from elsewhere may draw.
+        device: The device whose random numbers a loader from elsewhere may draw.
     """
     return batches if isinstance(batches, Loader) else ForeignLoader(batches, device)
 
@@ -155,14 +155,14 @@ def batches_from(
     """Give the batches of one epoch of any loader, on the device.
 
     Args:
-        batches: any iterable of `(x, y)`.
-        seed: with `epoch`, decides what the loader draws at random.
-        epoch: the number of the epoch, from 0.
-        start: the batch to begin with, from 0.
-        device: where the tensors go.
+        batches: Any iterable of `(x, y)`.
+        seed: With `epoch`, decides what the loader draws at random.
+        epoch: The number of the epoch, from 0.
+        start: The batch to begin with, from 0.
+        device: Where the tensors go.
 
     Raises:
-        DataError: a batch is not a pair of tensors.
+        DataError: A batch is not a pair of tensors.
     """
     for batch in as_loader(batches, device).epoch_batches(seed, epoch, start):
         yield pair(batch, device)
@@ -172,7 +172,7 @@ def refuse_iterator(loader: Loader) -> None:
     """Raise if a look at the batches to come would take them from training.
 
     Raises:
-        UsageError: the loader is an iterator.
+        UsageError: The loader is an iterator.
     """
     if loader.access is Access.ONCE:
         raise UsageError(

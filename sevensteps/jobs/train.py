@@ -20,6 +20,7 @@ from ..runs import checkpoint
 from ..runs import folder as folders
 from ..runs.pictures import prepared
 from ..runs.recorded import _say_differences, recorded
+from ..show.epochs import live_table
 
 if TYPE_CHECKING:
     from ..records.events import Observe
@@ -36,13 +37,14 @@ def train(
     plots: bool = False,
     exact: bool = False,
     why: str = "",
-    observe: Observe = lambda event: None,
+    observe: Observe | None = None,
     **settings: Any,
 ) -> Run:
     """Train a classifier as the recipe says, and judge it: what `sevensteps train` does.
 
     Settings given by name take the place of the recipe's. Nothing is written unless `out` names a folder, or `save`
-    asks for the next free one under `runs/`. Where the recipe is a run's, it is said what is another now than it was
+    asks for the next free one under `runs/`. A terminal or a notebook shows the epoch table, unless `observe` is given
+    to receive the events instead. Where the recipe is a run's, it is said what is another now than it was
     then; with `exact` that is refused. `why` is what a `Recipe` was chosen for, which its run records.
 
     Raises:
@@ -61,6 +63,20 @@ def train(
             f"The recipe is {recipe!r:.80}, and must be a name, a file, or a Recipe.",
             hint="Settings are given by name: ss.train(epochs=3, lr=0.1).",
         )
+    if observe is None:
+        with live_table() as show:
+            return train(
+                source,
+                recipe,
+                out=out,
+                save=save,
+                force=force,
+                plots=plots,
+                exact=exact,
+                why=why,
+                observe=show,
+                **settings,
+            )
     before = {} if isinstance(recipe, Recipe) else _recorded_with(recipe)
     if not isinstance(recipe, Recipe):
         chosen = choose(source, settings, recipe or ("linear" if "model" in settings else None))

@@ -1,4 +1,4 @@
-"""What a learner is given from outside, held against what it can be: raw Python errors say little of what is meant."""
+"""Check what users give to a learner, since the errors of Python and PyTorch would say little."""
 
 from __future__ import annotations
 
@@ -20,45 +20,56 @@ from .objective import Metric
 
 
 def check_parts(dls: Any, model: Any, loss_func: Any, activation: Any) -> None:
-    """Hold the parts of a learner against what they can be.
+    """Check the parts of a learner.
+
+    Args:
+        dls: The loaders.
+        model: The model.
+        loss_func: The loss, or None.
+        activation: The activation, or None.
 
     Raises:
-        UsageError: loaders, loss or activation of another kind.
-        ModelError: a model that is no module.
+        UsageError: The loaders, the loss or the activation are not of a valid type.
+        ModelError: The model is not a module.
     """
     if not isinstance(dls, DataLoaders):
         raise UsageError(
-            f"The loaders are {type(dls).__name__}, and must be DataLoaders.",
+            f"The loaders are {type(dls).__name__}, but must be DataLoaders.",
             hint="DataLoaders(train_dl, valid_dl), or DataLoaders.from_images(splits).",
         )
     if isinstance(model, type) or not isinstance(model, nn.Module):
-        raise ModelError(f"The model is {model!r}, and must be an nn.Module.", hint="Learner(dls, nn.Linear(784, 1))")
+        raise ModelError(f"The model is {model!r}, but must be an nn.Module.", hint="Learner(dls, nn.Linear(784, 1))")
     if isinstance(loss_func, type):
         name = loss_func.__name__
         raise UsageError(f"The loss is the class {name}.", hint=f"Pass an instance: loss_func={name}().")
     if loss_func is not None and not callable(loss_func):
         known = nearest(loss_func, LOSSES) if isinstance(loss_func, str) else ""
         raise UsageError(
-            f"The loss is {loss_func!r}, and must be a function.", hint=f"Pass it itself: loss_func=mse_loss. {known}"
+            f"The loss is {loss_func!r}, but must be a function.", hint=f"Pass it itself: loss_func=mse_loss. {known}"
         )
     if activation is not None and (not callable(activation) or isinstance(activation, type)):
         raise UsageError(
-            f"The activation is {activation!r}, and must be a function.", hint="Pass it itself: torch.sigmoid."
+            f"The activation is {activation!r}, but must be a function.", hint="Pass it itself: torch.sigmoid."
         )
 
 
 def optimizer_from(opt_func: Any, model: nn.Module, lr: float) -> torch.optim.Optimizer:
-    """The optimizer of the model's trainable parameters that `opt_func(params, lr=…)` makes.
+    """Make the optimizer of the model's trainable parameters.
+
+    Args:
+        opt_func: Called as `opt_func(parameters, lr=...)`.
+        model: The model.
+        lr: The learning rate.
 
     Raises:
-        UsageError: it makes none, cannot be called so, or makes one that does not fit here.
-        ModelError: nothing is trainable.
+        UsageError: `opt_func` does not make an optimizer, or one that cannot be used here.
+        ModelError: The model has no trainable parameters.
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trainable:
         raise ModelError("The model has no trainable parameters.", hint="Set requires_grad on some of them.")
     if not callable(opt_func):
-        raise UsageError(f"opt_func is {opt_func!r}, which makes no optimizer.", hint=_OPT_FUNC)
+        raise UsageError(f"opt_func is {opt_func!r}, which does not make an optimizer.", hint=_OPT_FUNC)
     function = opt_func
     while isinstance(function, functools.partial):
         function = function.func
@@ -69,9 +80,9 @@ def optimizer_from(opt_func: Any, model: nn.Module, lr: float) -> torch.optim.Op
     except UsageError:
         raise
     except (TypeError, ValueError) as error:
-        raise UsageError(f"opt_func={opt_func!r} makes no optimizer: {error}", hint=_OPT_FUNC) from error
+        raise UsageError(f"opt_func={opt_func!r} does not make an optimizer: {error}", hint=_OPT_FUNC) from error
     if not isinstance(optimizer, torch.optim.Optimizer):
-        raise UsageError(f"opt_func={opt_func!r} makes {type(optimizer).__name__}, and no optimizer.", hint=_OPT_FUNC)
+        raise UsageError(f"opt_func={opt_func!r} makes {type(optimizer).__name__}, not an optimizer.", hint=_OPT_FUNC)
     _refuse_unfit(type(optimizer))
     return optimizer
 
@@ -80,71 +91,89 @@ _OPT_FUNC = "Pass a class, opt_func=SGD, or one with settings: opt_func=functool
 
 
 def _refuse_unfit(kind: Any) -> None:
-    """Raise for an optimizer that training here cannot drive.
+    """Raise for an optimizer that cannot be used here.
 
     Raises:
-        UsageError: saying what it needs.
+        UsageError: Says what the optimizer needs.
     """
     name = getattr(kind, "__name__", "")
     if kind in OURS.values():
         return
     if name in UNFIT and isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer):
-        raise UsageError(f"{name} does not fit here: it {UNFIT[name]}.", hint="Use SGD or AdamW.")
+        raise UsageError(f"{name} cannot be used here: it {UNFIT[name]}.", hint="Use SGD or AdamW.")
 
 
 def checked_rate(lr: Any) -> float:
-    """A learning rate.
+    """Return a learning rate.
+
+    Args:
+        lr: A number of 0 or more.
 
     Raises:
-        UsageError: it is negative or no number.
+        UsageError: The rate is negative or not a number.
     """
     return _checked("lr", lr, "Try lr=0.1, or learn.lr_find().")
 
 
 def checked_decay(wd: Any, optimizer: torch.optim.Optimizer) -> float:
-    """A weight decay for this optimizer.
+    """Return a weight decay for an optimizer.
+
+    Args:
+        wd: A number of 0 or more.
+        optimizer: The optimizer.
 
     Raises:
-        UsageError: it is negative or no number, or the optimizer has none.
+        UsageError: The weight decay is negative or not a number, or the optimizer has no weight decay.
     """
     if "weight_decay" not in optimizer.defaults:
-        raise UsageError(f"{type(optimizer).__name__} cannot have wd={wd}.", hint="Leave wd out.")
+        raise UsageError(
+            f"{type(optimizer).__name__} has no weight decay, but wd={wd} was given.", hint="Leave wd out."
+        )
     return _checked("wd", wd, "Try wd=0.01, or leave it out.")
 
 
 def checked_clip(clip: Any) -> float | None:
-    """A largest norm of the gradient, or None for any.
+    """Return the largest norm of the gradient, or None for any.
+
+    Args:
+        clip: A number of 0 or more; None and 0 mean any norm.
 
     Raises:
-        UsageError: it is negative or no number.
+        UsageError: The norm is negative or not a number.
     """
     return None if clip is None else _checked("clip", clip, "Try clip=1, or leave it out.") or None
 
 
 def checked_seed(seed: Any) -> int:
-    """A seed.
+    """Return a seed.
+
+    Args:
+        seed: A whole number.
 
     Raises:
-        UsageError: it is no whole number.
+        UsageError: The seed is not a whole number.
     """
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
-        raise UsageError(f"seed is {seed!r}, and must be a whole number.", hint="Try seed=0.")
+        raise UsageError(f"seed is {seed!r}, but must be a whole number.", hint="Try seed=0.")
     return int(seed)
 
 
 def _checked(name: str, value: Any, hint: str) -> float:
-    """A finite number that is not negative."""
+    """Return a finite number that is not negative."""
     number = float(value) if isinstance(value, numbers.Real) else math.nan
     if not 0 <= number < math.inf:
-        raise UsageError(f"{name} is {value!r}, and must be a number of 0 or more.", hint=hint)
+        raise UsageError(f"{name} is {value!r}, but must be a number of 0 or more.", hint=hint)
     return number
 
 
 def checked_gradient(gradient: Any) -> str:
-    """Return how step 4 is to be done.
+    """Return how to calculate the gradient.
+
+    Args:
+        gradient: "auto", "formula" or "autograd".
 
     Raises:
-        UsageError: it is not one of the three words.
+        UsageError: It is another word.
     """
     if gradient not in ("auto", "formula", "autograd"):
         raise UsageError(f"gradient is {gradient!r}.", hint="Use 'auto', 'formula' or 'autograd'.")
@@ -152,27 +181,33 @@ def checked_gradient(gradient: Any) -> str:
 
 
 def checked_metrics(metrics: Any) -> list[Metric]:
-    """Return one metric, several or none as a list.
+    """Return metrics as a list.
+
+    Args:
+        metrics: One function, several, or None.
 
     Raises:
-        UsageError: one is not a function.
+        UsageError: A metric is not a function.
     """
     listed = [metrics] if callable(metrics) or isinstance(metrics, str) else list(metrics or [])
     for metric in listed:
         if not callable(metric):
-            raise UsageError(f"{metric!r} is no metric.", hint="Pass the function: metrics=accuracy.")
+            raise UsageError(f"{metric!r} is not a metric.", hint="Pass the function: metrics=accuracy.")
     return listed
 
 
 def refuse_callbacks(cbs: Any) -> None:
-    """Raise for callbacks; an empty list of them is none.
+    """Raise if there are callbacks.
+
+    Args:
+        cbs: None or an empty list is fine.
 
     Raises:
-        UsageError: showing the loop that takes their place.
+        UsageError: Shows the loop that takes their place.
     """
     if cbs is None or (isinstance(cbs, Sequence) and not len(cbs)):
         return
     raise UsageError(
-        "There are no callbacks here: training is a stream, and what you would do in one goes into the loop.",
+        "Callbacks are not supported: training is a stream of events, and the code of a callback goes into the loop.",
         hint="for event in learn.stream(stop=after(epochs=5)): ...",
     )

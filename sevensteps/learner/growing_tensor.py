@@ -1,4 +1,4 @@
-"""Gathered: the rows of many batches as one tensor."""
+"""Collect the rows of many batches in one tensor."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class Gathered:
-    """Tensors one below the other, in memory that doubles when it is full.
+    """Rows of tensors, in memory that doubles when it is full.
 
-    Not a list to be joined at the end: small tensors that stay, made between large ones that go, leave holes that no
-    large one fits into again. With a million pictures that was a gigabyte.
+    A list that is joined at the end would need more: small tensors that are kept, allocated between large ones that are
+    freed, leave gaps in memory that no large tensor fits into. With a million pictures that took a gigabyte.
     """
 
     def __init__(self) -> None:
@@ -18,7 +18,11 @@ class Gathered:
         self.count = 0
 
     def add(self, rows: Tensor) -> None:
-        """Put these below the others."""
+        """Append rows.
+
+        Args:
+            rows: A tensor `(n, ...)`, with the shape of the others but for `n`.
+        """
         if not self.count:
             self._rows = rows.new_empty(rows.shape)
         if (count := self.count + len(rows)) > len(self._rows):
@@ -29,5 +33,5 @@ class Gathered:
         self.count = count
 
     def all(self) -> Tensor:
-        """All rows."""
+        """Return all rows as one tensor."""
         return self._rows[: self.count]

@@ -48,10 +48,10 @@ class Inputs:
         """Return a picture of any kind as a batch of one, shaped as the loaders shape theirs.
 
         Args:
-            picture: as `Predictor.predict` takes it.
+            picture: As `Predictor.predict` takes it.
 
         Raises:
-            DataError: the picture cannot be read, has another shape, or values that no training picture has.
+            DataError: The picture cannot be read, has another shape, or values that no training picture has.
         """
         picture = picture[0] if isinstance(picture, tuple) else picture  # (picture, label), as Images gives
         shape = self.shape
@@ -78,9 +78,9 @@ def not_finite(x: Tensor, targets: Tensor, where: str) -> str | None:
     """Return a sentence about the first row of a batch that holds NaN or infinity; None where no row does.
 
     Args:
-        x: the batch's inputs.
-        targets: the batch's targets.
-        where: the batch, in words.
+        x: The batch's inputs.
+        targets: The batch's targets.
+        where: The batch, in words.
     """
     for what, tensor in (("input", x), ("target", targets)):
         bad = (~torch.isfinite(tensor.reshape(len(tensor), -1))).any(1).nonzero().flatten().tolist()

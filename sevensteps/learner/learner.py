@@ -48,23 +48,23 @@ class Learner(Trainer):
     It works on pictures and on any `(x, y)`, and answers as a `Predictor` does.
 
     Args:
-        dls: the training and validation loaders.
-        model: from inputs to raw scores; it is trained in place.
-        loss_func: of (predictions, targets); without one, one column of scores gets binary cross-entropy and several
+        dls: The training and validation loaders.
+        model: From inputs to raw scores; it is trained in place.
+        loss_func: Of (predictions, targets); without one, one column of scores gets binary cross-entropy and several
             get cross-entropy.
-        opt_func: makes the optimizer: `opt_func(parameters, lr=...)`.
-        lr: the learning rate.
-        metrics: a function of (predictions, targets) or a list of them, for the validation loader.
-        activation: makes probabilities of raw scores, where neither sigmoid nor softmax does.
-        seed: decides order, augmentation and random layers; the loader's unless given.
+        opt_func: Makes the optimizer: `opt_func(parameters, lr=...)`.
+        lr: The learning rate.
+        metrics: A function of (predictions, targets) or a list of them, for the validation loader.
+        activation: Makes probabilities of raw scores, where neither sigmoid nor softmax does.
+        seed: Decides order, augmentation and random layers; the loader's unless given.
         gradient: "auto" (by formula where it surely applies), "formula" or "autograd".
-        clip: the largest norm of the gradient; None: any.
-        device: where the model is trained; "auto" takes the fastest there is.
-        cbs: must be empty: what a callback does goes into the loop over `stream`.
+        clip: The largest norm of the gradient; None: any.
+        device: Where the model is trained; "auto" takes the fastest there is.
+        cbs: Must be empty: what a callback does goes into the loop over `stream`.
 
     Raises:
-        UsageError: an argument is not valid, or the device does not exist.
-        ModelError: the model is not a module, or has nothing to train.
+        UsageError: An argument is not valid, or the device does not exist.
+        ModelError: The model is not a module, or has nothing to train.
     """
 
     @instead_of(**INSTEAD["Learner"])
@@ -118,24 +118,24 @@ class Learner(Trainer):
         on from there.
 
         Args:
-            n_epoch: the number of epochs; without it, the recipe that made this learner decides.
-            lr: the learning rate; the learner's unless given.
-            wd: a weight decay, which stays.
-            cbs: must be empty.
-            reset_opt: whether to begin with a new optimizer.
-            stop: ends training earlier.
-            schedule: how the learning rate changes; constant unless given.
-            show: whether to print the table.
+            n_epoch: The number of epochs; without it, the recipe that made this learner decides.
+            lr: The learning rate; the learner's unless given.
+            wd: A weight decay, which stays.
+            cbs: Must be empty.
+            reset_opt: Whether to begin with a new optimizer.
+            stop: Ends training earlier.
+            schedule: How the learning rate changes; constant unless given.
+            show: Whether to print the table.
 
         Raises:
-            TrainingError: the loss became infinite or not a number, or another stream of this learner is open.
-            UsageError: there is no number of epochs, or an argument is negative.
+            TrainingError: The loss became infinite or not a number, or another stream of this learner is open.
+            UsageError: There is no number of epochs, or an argument is negative.
         """
         refuse_callbacks(cbs)
         self._refuse_second_stream()
         if n_epoch is not None:
             if isinstance(n_epoch, bool) or not isinstance(n_epoch, int):
-                raise UsageError(f"{n_epoch!r} is no number of epochs.", hint="learn.fit(15)")
+                raise UsageError(f"{n_epoch!r} is not a valid number of epochs.", hint="learn.fit(15)")
             rule, schedule = after(epochs=n_epoch), schedule or constant
         elif self.plan[0].epochs is not None:
             (rule, planned), n_epoch = self.plan, self.plan[0].epochs
@@ -191,18 +191,18 @@ class Learner(Trainer):
         """Train with the learning rate going up to `lr_max` and down again; see `steps.step.one_cycle` and `fit`.
 
         Args:
-            n_epoch: the number of epochs.
-            lr_max: the highest rate; the learner's unless given.
-            div: the first rate is `lr_max / div`.
-            div_final: the last rate is `lr_max / div_final`.
-            pct_start: the share of batches in which the rate goes up.
-            wd: a weight decay, which stays.
-            cbs: must be empty.
-            reset_opt: whether to begin with a new optimizer.
-            show: whether to print the table.
+            n_epoch: The number of epochs.
+            lr_max: The highest rate; the learner's unless given.
+            div: The first rate is `lr_max / div`.
+            div_final: The last rate is `lr_max / div_final`.
+            pct_start: The share of batches in which the rate goes up.
+            wd: A weight decay, which stays.
+            cbs: Must be empty.
+            reset_opt: Whether to begin with a new optimizer.
+            show: Whether to print the table.
 
         Raises:
-            TrainingError: the loss became infinite or not a number.
+            TrainingError: The loss became infinite or not a number.
         """
         self.fit(n_epoch, lr_max, wd, cbs, reset_opt, schedule=one_cycle(div, div_final, pct_start), show=show)
 
@@ -220,15 +220,15 @@ class Learner(Trainer):
         The same learner and seed give the same answer.
 
         Args:
-            start_lr: the first rate.
-            end_lr: the last rate.
-            num_it: the number of batches, 10 or more.
-            stop_div: whether to end early where the loss diverges.
-            show_plot: whether to show the figure.
+            start_lr: The first rate.
+            end_lr: The last rate.
+            num_it: The number of batches, 10 or more.
+            stop_div: Whether to end early where the loss diverges.
+            show_plot: Whether to show the figure.
 
         Raises:
-            UsageError: the rates are not positive and rising, or the loader is an iterator.
-            TrainingError: the loss is not a finite number to begin with.
+            UsageError: The rates are not positive and rising, or the loader is an iterator.
+            TrainingError: The loss is not a finite number to begin with.
         """
         check_sweep(start_lr, end_lr, num_it)
         refuse_iterator(self.loader)
@@ -254,12 +254,12 @@ class Learner(Trainer):
         """Take the very batch that comes next through the seven steps on a copy; nothing is changed.
 
         Args:
-            x: the inputs of another batch to take.
-            y: its targets.
+            x: The inputs of another batch to take.
+            y: Its targets.
 
         Raises:
-            UsageError: there is x without y, or the loader is an iterator, from which a batch can be taken only once.
-            DataError: the loader has no batches.
+            UsageError: There is x without y, or the loader is an iterator, from which a batch can be taken only once.
+            DataError: The loader has no batches.
         """
         if (x is None) != (y is None):
             raise UsageError("xray() needs both x and y, or neither.", hint="learn.xray(x, y), or learn.xray()")
@@ -301,14 +301,14 @@ class Learner(Trainer):
         """Save weights, optimizer, history and position to a safetensors file.
 
         Args:
-            path: of the file; `.safetensors` is added if missing.
+            path: Of the file; `.safetensors` is added if missing.
 
         Returns:
             The path of the file.
 
         Raises:
-            FileError: the file cannot be written.
-            ModelError: there are numbers that are not finite.
+            FileError: The file cannot be written.
+            ModelError: There are numbers that are not finite.
         """
         return saving.save(Path(path), self.state)
 
@@ -317,14 +317,14 @@ class Learner(Trainer):
         """Take up what `save` saved, with a warning where the loader cannot simply go on within the epoch.
 
         Args:
-            path: of the file; `.safetensors` is added if missing.
+            path: Of the file; `.safetensors` is added if missing.
 
         Returns:
             The learner itself.
 
         Raises:
-            ModelError: the file is missing, damaged, or of another kind.
-            TrainingError: the file belongs to another model or optimizer.
+            ModelError: The file is missing, damaged, or of another kind.
+            TrainingError: The file belongs to another model or optimizer.
         """
         self.close()
         saving.load(Path(path), self.state)

@@ -36,17 +36,17 @@ def load_learner(
     """Load the model that `export` saved, ready to predict; with `dls`, ready to train.
 
     Args:
-        path: a model.safetensors, or the folder of a run.
-        model: an instance to load the weights into, for a model of layers that are not in `architecture.LAYERS`: a
+        path: A model.safetensors, or the folder of a run.
+        model: An instance to load the weights into, for a model of layers that are not in `architecture.LAYERS`: a
             file never names code.
-        loss_func: the loss, where it is not one of ours.
-        dls: loaders to train with.
+        loss_func: The loss, where it is not one of ours.
+        dls: Loaders to train with.
 
     Returns:
         A `Predictor`, or a `Learner` where `dls` is given.
 
     Raises:
-        ModelError: the file is missing or damaged, or needs `model` or `loss_func`.
+        ModelError: The file is missing or damaged, or needs `model` or `loss_func`.
     """
     path = Path(path) / "model.safetensors" if Path(path).is_dir() else Path(path)
     arrays, about = model_file.read(path)

@@ -1,9 +1,9 @@
-"""lr_find: a range of learning rates to choose from, by trying them on a copy.
+"""Find a range of learning rates by trying them on a copy of the learner.
 
 Smith, "Cyclical learning rates for training neural networks" (2017), section 3.3, with fastai's exponential sweep.
-What is looked at is not the loss of each batch, which says more about the batch than about the rate, but how much it
-differs from what the untouched model has on the same batch: that is zero while the rate is too low to matter,
-negative where training helps, and positive where it harms, also for a model that is trained already.
+The loss of a batch says more about the batch than about the rate. So each loss is compared with that of the untouched
+model on the same batch: the difference is zero while the rate is too low to matter, negative where training helps, and
+positive where it harms. This also works for a model that is trained already.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 WINDOW = 2  # neighbors on each side whose median smooths the curve; a mean would smear the divergence over them
 
 
-DIVERGED = 4.0  # times the untouched model's loss on the same batch: no use in going on
+DIVERGED = 4.0  # times the untouched model's loss on the same batch: going on is useless
 
 
 NOTICEABLE = 0.1  # share of the starting loss by which it must rise or fall to count
@@ -41,15 +41,15 @@ NOTICEABLE = 0.1  # share of the starting loss by which it must rise or fall to 
 
 @dataclass(frozen=True, repr=False)
 class LRFind:
-    """Rates that were tried, the loss at each, and the range between `low` and `high`.
+    """The learning rates that were tried, the loss at each, and the range from `low` to `high`.
 
     `losses[i]` is the starting loss (the untouched model's mean over the batches tried) plus the difference between the
     model under training and the untouched one on batch `i`, the median of five neighbors.
 
-    Training becomes unsteady where, from its lowest on, the loss first rises by a tenth of the starting loss; `high` is
-    a third of the last rate before. `low` is where the first tenth of the fall was made, but at most a tenth of `high`,
-    and exactly that where the whole fall is less than a tenth of the starting loss: a model that is trained already, or
-    rates that were all too low. `suggestion` is their geometric mean.
+    Training becomes unstable where the loss, after its minimum, first rises by a tenth of the starting loss; `high` is
+    a third of the last rate before that. `low` is the rate at which the first tenth of the decrease was reached, but at
+    most a tenth of `high`. If the whole decrease is less than a tenth of the starting loss (the model is trained
+    already, or all rates were too low), `low` is a tenth of `high`. `suggestion` is the geometric mean of both.
     """
 
     low: float
@@ -59,28 +59,43 @@ class LRFind:
 
     @property
     def suggestion(self) -> float:
-        """A rate in the middle of the range."""
+        """The learning rate in the middle of the range."""
         return math.sqrt(self.low * self.high)
 
     @property
     def fell(self) -> bool:
-        """Whether the loss fell noticeably at any rate."""
+        """Whether the loss decreased noticeably at any rate."""
         return _fell(self.losses)
 
     def __str__(self) -> str:
         start, lowest = self.losses[0], min(self.losses)
-        seen = f"the loss falls from {start:.3g} to {lowest:.3g}"
+        change = f"the loss fell from {start:.3g} to {lowest:.3g}"
         if not self.fell:
-            seen = f"the loss hardly falls from {start:.3g} at any rate, as if the model were trained already"
+            change = f"the loss hardly fell from {start:.3g} at any rate, as if the model were trained already"
         return (
-            f"Learning rates between {self.low:.2g} and {self.high:.2g} (a third of where training becomes unsteady) "
-            f"should work; try lr={self.suggestion:.2g}. In {len(self.lrs)} batches {seen}."
+            f"Learning rates between {self.low:.2g} and {self.high:.2g} (a third of where training becomes unstable) "
+            f"should work; try lr={self.suggestion:.2g}. In {len(self.lrs)} batches {change}."
         )
+
+    def _repr_html_(self) -> str:
+        """Return the sentence and the range as a notebook shows them."""
+        from ..show import notebook
+
+        rows = {
+            "suggested rate": f"{self.suggestion:.2g}",
+            "range": f"{self.low:.2g} to {self.high:.2g}",
+            "tried": f"{self.lrs[0]:.2g} to {self.lrs[-1]:.2g}, {len(self.lrs)} batches",
+        }
+        return notebook.framed(*notebook.paragraphs(str(self)), notebook.facts(rows))
 
     __repr__ = __str__
 
     def plot(self) -> Figure:
-        """The loss against the rate, with the range marked."""
+        """Draw the loss over the learning rate, with the range marked.
+
+        Returns:
+            A Matplotlib figure.
+        """
         from ..show import figures
 
         return figures.lr_find(self.lrs, self.losses, self.low, self.high)
@@ -89,12 +104,18 @@ class LRFind:
 def check_sweep(start_lr: float, end_lr: float, num_it: int) -> None:
     """Check the range of a sweep.
 
+    Args:
+        start_lr: The first rate.
+        end_lr: The last rate.
+        num_it: The number of batches.
+
     Raises:
-        UsageError: the rates are not positive and rising, or there are fewer than 10 batches.
+        UsageError: The rates are not positive and rising, or there are fewer than 10 batches.
     """
     if not 0 < start_lr < end_lr < math.inf or num_it < 10:
         raise UsageError(
-            f"Cannot sweep from {start_lr} to {end_lr} in {num_it} steps.", hint="lr_find(1e-7, 10, num_it=100)"
+            f"Cannot sweep from {start_lr} to {end_lr} in {num_it} batches: rates must rise, in 10 batches or more.",
+            hint="lr_find(1e-7, 10, num_it=100)",
         )
 
 
@@ -102,9 +123,9 @@ def sweep(events: Iterable[Batch | Epoch], untouched: Iterator[float], stop_div:
     """Follow a trial training whose learning rate rises with each batch, and choose a range.
 
     Args:
-        events: of the trial.
-        untouched: the loss of the untouched model on the same batches.
-        stop_div: whether to end early where the loss diverges.
+        events: Of the trial.
+        untouched: The loss of the untouched model on the same batches.
+        stop_div: Whether to end early where the loss diverges.
 
     Returns:
         The range, or None where the loss is not finite to begin with.
@@ -139,10 +160,10 @@ def untouched_losses(model: nn.Module, loss_func: Loss, batches: Iterable[Any], 
     """Give the loss of the model as it stands on one batch after another, from the place of `state` on.
 
     Args:
-        model: is copied, and its copy put into training mode.
-        loss_func: of predictions and targets.
-        batches: the training loader.
-        state: of training; it is not changed.
+        model: Is copied, and its copy put into training mode.
+        loss_func: Of predictions and targets.
+        batches: The training loader.
+        state: Of training; it is not changed.
     """
     model = copy.deepcopy(model).train()
     device = state.loss_sum.device
@@ -157,7 +178,7 @@ def untouched_losses(model: nn.Module, loss_func: Loss, batches: Iterable[Any], 
 
 
 def _range(rates: Sequence[float], losses: Sequence[float]) -> tuple[float, float]:
-    """The range that `LRFind` describes."""
+    """Return the range that `LRFind` describes."""
     start, lowest = losses[0], min(losses)
     place = losses.index(lowest)
     steady = list(takewhile(lambda loss: loss <= lowest + NOTICEABLE * abs(start), losses[place:]))
@@ -169,4 +190,5 @@ def _range(rates: Sequence[float], losses: Sequence[float]) -> tuple[float, floa
 
 
 def _fell(losses: Sequence[float]) -> bool:
+    """Return whether the loss decreased noticeably."""
     return losses[0] - min(losses) >= NOTICEABLE * abs(losses[0])

@@ -1,6 +1,6 @@
-"""Metrics: figures for people to look at while training goes on. `metric(predictions, targets)`, mean over a batch.
+"""Metrics: numbers to watch during training. Each is `metric(predictions, targets)`, the mean over a batch.
 
-To add one, write it here and name it in `METRICS`. What judges a finished model is in `judge/`.
+To add one, write it here and name it in `METRICS`. The scores of a finished model are in `trust/scores.py`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,21 @@ def accuracy(
     targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"] | Float[Tensor, "batch classes"],
     activation: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, ""]:
-    """The share of pictures whose class is right.
+    """Return the share of pictures whose class is predicted correctly.
 
-    One column of raw scores decides at 0, several by the largest. Where an activation is given, its probabilities
-    decide. Of a target in shares, as mixup gives it, the class with the largest is the right one.
+    With one column of scores, a positive score predicts the second class; with several, the largest score decides. If a
+    target gives shares of classes, as mixup does, the class with the largest share is the correct one.
+
+    Args:
+        predictions: The raw scores.
+        targets: The labels, or the share of each class.
+        activation: Turns scores into probabilities, which then decide.
+
+    Returns:
+        A number from 0 to 1.
 
     Raises:
-        ShapeError: not as many targets as predictions.
+        ShapeError: There are more or fewer targets than predictions.
     """
     if targets.is_floating_point() and targets.ndim == 2 and targets.shape[1] > 1:
         targets = targets.argmax(1)

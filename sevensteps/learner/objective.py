@@ -1,7 +1,7 @@
-"""Objective: a loss and metrics, from here or from elsewhere, made to fit the predictions and targets that come.
+"""Objective: fit any loss and metrics to the shapes of predictions and targets.
 
-Losses of ours take targets `(b,)` and `(b, 1)` and refuse what would broadcast silently. A foreign one gets targets in
-the shape of its predictions, which is said once, and must give one number.
+Our losses take targets `(batch,)` and `(batch, 1)` and refuse shapes that would broadcast silently. Any other loss gets
+targets in the shape of its predictions, with one warning, and must return one number.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..base.words import counted
 from ..errors import DataError, ShapeError, UsageError
 from ..steps.loss import LOSSES, binary_cross_entropy_with_logits, cross_entropy, settings_of
 from ..steps.predict import TORCHS, probabilities
@@ -25,7 +26,13 @@ Metric = Callable[[Tensor, Tensor], Any]
 
 
 class Objective:
-    """A loss with what belongs to it: its name, what makes probabilities of its scores, and what was said already."""
+    """A loss with its name and the activation that turns its scores into probabilities.
+
+    Args:
+        loss_func: Any function of (predictions, targets).
+        activation: Turns raw scores into probabilities; that of the loss unless given.
+        classes: The names of the classes, if they are known.
+    """
 
     def __init__(
         self,
@@ -37,81 +44,100 @@ class Objective:
         own = getattr(loss_func, "activation", None) or getattr(_function(loss_func), "activation", None)
         self.activation = activation or own or _foreign_activation(loss_func)
         self._fits_numbers = False  # which the first batch's targets show
-        self._looked_at = False
-        self._said_column = False
+        self._checked_labels = False
+        self._warned_of_column = False
 
     @property
     def name(self) -> str:
-        """What the loss is called."""
+        """The name of the loss."""
         return name_of(self.loss_func)
 
     @property
     def is_ours(self) -> bool:
-        """Whether the loss is one of `steps/loss.py`, perhaps with label smoothing or weights."""
+        """Whether the loss is one of `steps/loss.py`, with or without label smoothing and class weights."""
         return settings_of(self.loss_func) is not None
 
     @property
     def is_regression(self) -> bool:
-        """Whether scores are what is asked for: under a distance, where nobody named classes."""
+        """Whether the model predicts numbers and not classes: the loss is a distance, and no classes are named."""
         return self.classes is None and (
             settings_of(self.loss_func) == ("mse_loss", {}) or _is_distance(self.loss_func) or self._fits_numbers
         )
 
     def refuse_without_shares(self) -> None:
-        """Raise if the loss cannot take shares of classes as targets, as mixup gives them; of your own it may.
+        """Raise if the loss cannot take shares of classes as targets, which mixup gives. A loss of your own may.
 
         Raises:
-            UsageError: naming the loss.
+            UsageError: Names the loss.
         """
         known = settings_of(self.loss_func)
         weighted = known is not None and "weight" in known[1]
         takes = known[0] in _TAKE_SHARES if known else not _is_torchs(self.loss_func) or _takes_torch_shares(self)
         if not takes or weighted:
             raise UsageError(
-                f"mixup mixes labels, too, and {self.name}{' with weights' * weighted} takes whole ones.",
+                f"mixup mixes labels, but {self.name}{' with weights' * weighted} takes only whole labels.",
                 hint="Use cross_entropy, for two classes binary_cross_entropy_with_logits, or leave mixup out.",
             )
 
     def look_at_targets(self, targets: Tensor) -> None:
-        """See whether a loss of somebody's own fits numbers: its targets are floats that are no labels and no shares.
+        """Find out whether a loss of the user's own is for regression: its targets are floats other than 0 and 1.
 
-        Under PyTorch's own losses shares between 0 and 1 are those of classes.
+        With a loss of PyTorch, numbers between 0 and 1 count as shares of classes.
+
+        Args:
+            targets: The targets of a batch.
         """
         if self.classes is not None or self.activation is not None or not targets.is_floating_point():
             return
         if not self.is_ours:
-            none = (targets < 0) | (targets > 1) if _is_torchs(self.loss_func) else (targets != 0) & (targets != 1)
-            self._fits_numbers = self._fits_numbers or bool(none.any())
+            outside = (targets < 0) | (targets > 1) if _is_torchs(self.loss_func) else (targets != 0) & (targets != 1)
+            self._fits_numbers = self._fits_numbers or bool(outside.any())
 
     @property
     def activation_is_own(self) -> bool:
-        """Whether the loss's name in a file, or none, does not say what makes probabilities of the scores."""
+        """Whether the name of the loss in a file is not enough to turn scores into probabilities."""
         known = getattr(LOSSES.get(self.name), "activation", None) if self.is_ours else None
         return self.activation is not known
 
     def probabilities(self, logits: Float[Tensor, "n scores"], temperature: float = 1.0) -> Float[Tensor, "n classes"]:
-        """Raw scores as probabilities, one column a class."""
+        """Return raw scores as probabilities, one column for each class.
+
+        Args:
+            logits: The raw scores, one row for each picture.
+            temperature: What scores are divided by.
+        """
         return probabilities(logits, self.activation, temperature)
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """The loss; one that is not ours gets `(b, 1)` targets for `(b, 1)` predictions, and must give one number."""
-        if not self._looked_at:
+        """Return the loss of a batch; the labels of the first batch are checked.
+
+        A loss that is not ours gets targets in the shape of the predictions.
+
+        Args:
+            predictions: The raw scores.
+            targets: The targets, as the loader gives them.
+
+        Raises:
+            DataError: The labels are not valid for the model's outputs.
+            ShapeError: The loss cannot take predictions and targets, or does not return one number.
+        """
+        if not self._checked_labels:
             self._check_labels(predictions, targets)
             self.look_at_targets(targets)
-            self._looked_at = True
+            self._checked_labels = True
         if self.is_ours:
             ours: Tensor = self.loss_func(predictions, targets)
             return ours
         if predictions.ndim == 2 and predictions.shape[1] == 1 and _takes_a_score_a_class(self.loss_func):
             raise ShapeError(
-                f"{self.name} takes a score for each class, and the predictions are {tuple(predictions.shape)}.",
+                f"{self.name} needs a score for each class, but the predictions have shape {tuple(predictions.shape)}.",
                 hint="Give the model an output for each class, or use a binary cross-entropy.",
             )
         fitted = self._fitted_targets(predictions, targets)
         if _is_distance(self.loss_func) and fitted.shape != predictions.shape:
             raise ShapeError(
-                f"{self.name} compares number by number, and the predictions are {tuple(predictions.shape)}, "
-                f"the targets {tuple(targets.shape)}.",
+                f"{self.name} compares number by number, but the predictions have shape {tuple(predictions.shape)} "
+                f"and the targets {tuple(targets.shape)}.",
                 hint="Give targets in the shape of the predictions, or use cross_entropy for classes.",
             )
         if _is_distance(self.loss_func):
@@ -127,10 +153,13 @@ class Objective:
         return loss
 
     def metric(self, metric: Metric) -> Callable[[Tensor, Tensor], float]:
-        """A metric that takes raw scores and the loader's targets, and gives a number.
+        """Return a function of raw scores and the loader's targets that returns a number.
 
-        What it gives raises:
-            ShapeError: the metric gives something else, or cannot take predictions and targets.
+        That function raises a ShapeError where the metric cannot take predictions and targets, or does not return one
+        number.
+
+        Args:
+            metric: Any function of (predictions, targets).
         """
         name = name_of(metric)
         if metric in METRICS.values():
@@ -153,15 +182,15 @@ class Objective:
         return measured
 
     def _check_labels(self, predictions: Tensor, targets: Tensor) -> None:
-        """Look at the first batch's labels: those of other classes would train towards nonsense without a word."""
+        """Check the labels of a batch: labels that the model cannot predict would train it towards nonsense."""
         if predictions.ndim != 2:
             return
         columns = predictions.shape[1]
         classes = max(columns, 2)
         if self.classes is not None and len(self.classes) != classes:
             raise DataError(
-                f"The pictures are of {len(self.classes)} classes, and the model gives {columns} score"
-                f"{'s' * (columns > 1)}, which tell{'s' * (columns == 1)} {classes} apart.",
+                f"The pictures have {len(self.classes)} classes, but the model has {counted(columns, 'output')}, "
+                f"which is enough for {classes}.",
                 hint="Give the model an output for each class (for two classes, one is enough).",
             )
         takes_numbers = not self.is_ours or self.name == "mse_loss"
@@ -170,29 +199,29 @@ class Objective:
         wrong = targets[(targets < 0) | (targets > classes - 1)]
         if wrong.numel():
             raise DataError(
-                f"There is a label {wrong[0].item():g}, and the model's {columns} score"
-                f"{'s tell' if columns > 1 else ' tells'} the classes 0 to {classes - 1} apart.",
-                hint="Number the labels from 0, or give the model an output for each class; to fit numbers and not "
-                "classes, use loss_func=mse_loss.",
+                f"There is a label {wrong[0].item():g}, but the model has {counted(columns, 'output')}, "
+                f"for labels 0 to {classes - 1}.",
+                hint="Number the labels from 0, or give the model an output for each class; for regression, "
+                "use loss_func=mse_loss.",
             )
         takes_shares = self.name in _TAKE_SHARES and (columns <= 2 or targets.shape == predictions.shape)
         if targets.is_floating_point() and self.is_ours and not takes_shares:
             shares = targets[targets != targets.round()]
             if shares.numel():
                 raise DataError(
-                    f"There is a target {shares[0].item():g}, and {self.name} takes labels.",
-                    hint="Give whole numbers; shares of classes, (batch, classes), are for cross_entropy.",
+                    f"There is a target {shares[0].item():g}, but {self.name} needs labels.",
+                    hint="Give whole numbers, or use cross_entropy, which takes shares of classes (batch, classes).",
                 )
 
     def _fitted_targets(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """Float targets of the predictions' shape where one is `(b, 1)` and one `(b,)`, which would give `(b, b)`."""
+        """Return targets in the shape of the predictions: `(b, 1)` and `(b,)` would broadcast to `(b, b)`."""
         count = len(predictions)
         if {predictions.shape, targets.shape} == {(count,), (count, 1)}:
-            if not self._said_column:
-                self._said_column = True
+            if not self._warned_of_column:
+                self._warned_of_column = True
                 shapes = ["(batch,)", "(batch, 1)"]
                 warnings.warn(
-                    f"Targets {shapes[targets.ndim - 1]} are given to your loss and metrics as "
+                    f"Targets {shapes[targets.ndim - 1]} are passed to your loss and metrics as "
                     f"{shapes[predictions.ndim - 1]} floats, like the predictions.",
                     stacklevel=2,
                 )
@@ -204,13 +233,17 @@ _TAKE_SHARES = {binary_cross_entropy_with_logits.__name__, cross_entropy.__name_
 
 
 def _takes_torch_shares(objective: Objective) -> bool:
-    """Whether it is a cross-entropy of PyTorch's."""
+    """Return whether the loss is a cross-entropy of PyTorch."""
     names = {"CrossEntropyLoss", "BCEWithLogitsLoss", "BCELoss", "binary_cross_entropy", *_TAKE_SHARES}
     return objective.name in names
 
 
 def name_of(function: Any) -> str:
-    """What a loss or metric is called; a partial is called as its function."""
+    """Return the name of a loss or metric; a partial has the name of its function.
+
+    Args:
+        function: The loss or metric.
+    """
     function = _function(function)
     return str(getattr(function, "__name__", type(function).__name__))
 
@@ -229,40 +262,40 @@ def names_of(metrics: Iterable[Metric]) -> list[str]:
 
 
 def _function(function: Any) -> Any:
-    """What a partial is of."""
+    """Return the function inside a partial."""
     while isinstance(function, functools.partial):
         function = function.func
     return function
 
 
 def _misfit(what: str, predictions: Tensor, targets: Tensor, error: Exception) -> ShapeError:
-    """The error that says what a loss or metric of somebody's own was given, and what would fit."""
-    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    """Return the error that says what a loss or metric was given, and what would fit."""
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     hint = "It is called with (predictions, targets), as the model and the loader give them."
-    if "type" in said and not targets.is_floating_point():
+    if "type" in reason and not targets.is_floating_point():
         hint = "Give it the targets as floats: y.float()."
-    elif "type" in said:
+    elif "type" in reason:
         hint = "Give it the targets as whole numbers: y.long()."
     return ShapeError(
         f"{what} cannot take predictions {tuple(predictions.shape)} {predictions.dtype} with targets "
-        f"{tuple(targets.shape)} {targets.dtype}: {said:.200}",
+        f"{tuple(targets.shape)} {targets.dtype}: {reason:.200}",
         hint=hint,
     )
 
 
 def _not_a_number(what: str, value: Any) -> ShapeError:
-    """The error for a loss or metric that gives several numbers, or none."""
+    """Return the error for a loss or metric that does not return one number."""
     given = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-    return ShapeError(f"{what} gives {given:.80}, and must give one number.", hint="End it with .mean().")
+    return ShapeError(f"{what} returns {given:.80}, but must return one number.", hint="End it with .mean().")
 
 
 def _is_torchs(loss_func: Any) -> bool:
-    """Whether it is a loss of PyTorch's."""
+    """Return whether the loss is one of PyTorch."""
     return str(getattr(_function(loss_func), "__module__", "")).partition(".")[0] == "torch"
 
 
 def _takes_a_score_a_class(loss_func: Any) -> bool:
-    """Whether it is a loss of PyTorch's that, given one score, is zero whatever the target."""
+    """Return whether it is a loss of PyTorch that is always zero for a single score."""
     return isinstance(loss_func, (nn.CrossEntropyLoss, nn.NLLLoss)) or loss_func in (
         nn.functional.cross_entropy,
         nn.functional.nll_loss,
@@ -270,7 +303,12 @@ def _takes_a_score_a_class(loss_func: Any) -> bool:
 
 
 def default_loss(model: nn.Module, classes: Sequence[str] | None) -> Any:
-    """Binary cross-entropy for one column of scores, cross-entropy for several."""
+    """Return binary cross-entropy for a model with one output, cross-entropy for several.
+
+    Args:
+        model: The model; its last linear layer counts.
+        classes: The names of the classes, if they are known.
+    """
     columns = next(
         (layer.out_features for layer in reversed(list(model.modules())) if isinstance(layer, nn.Linear)),
         1 if classes is not None and len(classes) == 2 else 2,
@@ -279,7 +317,7 @@ def default_loss(model: nn.Module, classes: Sequence[str] | None) -> Any:
 
 
 def _foreign_activation(loss_func: Any) -> Callable[[Tensor], Tensor] | None:
-    """What makes probabilities of the scores under PyTorch's losses that take something other than logits."""
+    """Return the activation for losses of PyTorch that take something other than logits."""
     if loss_func is nn.functional.binary_cross_entropy or isinstance(loss_func, nn.BCELoss):
         return lambda scores: scores
     if loss_func is nn.functional.nll_loss or isinstance(loss_func, nn.NLLLoss):
@@ -288,12 +326,12 @@ def _foreign_activation(loss_func: Any) -> Callable[[Tensor], Tensor] | None:
 
 
 def _is_distance(loss_func: Any) -> bool:
-    """Whether it is a loss of PyTorch's that measures how far numbers are from numbers."""
+    """Return whether it is a loss of PyTorch that measures a distance between numbers."""
     functions = (nn.functional.mse_loss, nn.functional.l1_loss, nn.functional.smooth_l1_loss, nn.functional.huber_loss)
     return loss_func in functions or isinstance(loss_func, (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss))
 
 
 def _share(scores: Float[Tensor, "n scores"]) -> Float[Tensor, "n scores"]:
-    """Scores that were pulled towards 0 and 1 as probabilities."""
+    """Return scores that were trained towards 0 and 1 as probabilities."""
     share = scores.clamp(0, 1)
     return share if scores.shape[1] == 1 else share / share.sum(1, keepdim=True).clamp(min=1e-12)

@@ -49,13 +49,13 @@ class Predictor:
     """A model that answers: what `load_learner(path)` gives, and what every `Learner` is.
 
     Args:
-        model: from inputs to raw scores.
-        objective: the loss, and what makes probabilities of its scores.
-        inputs: what the model takes.
-        metrics: functions of (predictions, targets), for `validate`.
-        device: where the model is.
-        temperature: what scores are divided by before they become probabilities.
-        abstention: when the model gives no answer; None: it always answers.
+        model: From inputs to raw scores.
+        objective: The loss, and what makes probabilities of its scores.
+        inputs: What the model takes.
+        metrics: Functions of (predictions, targets), for `validate`.
+        device: Where the model is.
+        temperature: What scores are divided by before they become probabilities.
+        abstention: When the model gives no answer; None: it always answers.
     """
 
     def __init__(
@@ -165,15 +165,15 @@ class Predictor:
 
         Args:
             ds_idx: 0 for the training loader, 1 for the validation loader.
-            dl: a loader to use instead.
+            dl: A loader to use instead.
 
         Returns:
             The loss, then each metric in the order of `metrics`.
 
         Raises:
-            DataError: there is no such loader, it is empty, or it holds numbers that are not finite.
-            ShapeError: model and batch, or predictions and targets, do not fit each other.
-            KeyboardInterrupt: training was asked to stop meanwhile.
+            DataError: There is no such loader, it is empty, or it holds numbers that are not finite.
+            ShapeError: Model and batch, or predictions and targets, do not fit each other.
+            KeyboardInterrupt: Training was asked to stop meanwhile.
         """
         loader = self._loader(ds_idx, dl)
         functions: list[Metric] = [self.objective.loss, *map(self.objective.metric, self.metrics)]
@@ -199,13 +199,13 @@ class Predictor:
 
         Args:
             ds_idx: 0 for the training loader, 1 for the validation loader.
-            dl: a loader to use instead.
+            dl: A loader to use instead.
 
         Returns:
             The logits, one row a picture, and the targets, both on the CPU.
 
         Raises:
-            DataError: there is no such loader, or it is empty.
+            DataError: There is no such loader, or it is empty.
         """
         scores, targets = Gathered(), Gathered()
         with self.looking():
@@ -226,13 +226,13 @@ class Predictor:
 
         Args:
             ds_idx: 0 for the training loader, 1 for the validation loader.
-            dl: a loader to use instead.
+            dl: A loader to use instead.
 
         Returns:
             The probabilities, one column a class (two columns for two classes), and the targets.
 
         Raises:
-            DataError: there is no such loader, or it is empty.
+            DataError: There is no such loader, or it is empty.
         """
         scores, targets = self.get_logits(ds_idx, dl)
         self.objective.look_at_targets(targets)
@@ -242,7 +242,7 @@ class Predictor:
         """Return raw scores as probabilities, with the activation and the temperature of this model.
 
         Args:
-            logits: one row a picture, as `get_logits` gives them.
+            logits: One row a picture, as `get_logits` gives them.
         """
         return self.objective.probabilities(logits, self.temperature)
 
@@ -253,12 +253,12 @@ class Predictor:
         A regression model returns its prediction three times. `answer` also says when the model is not sure.
 
         Args:
-            picture: the path of a picture, its bytes, a PIL image, a uint8 array `(h, w)` or `(c, h, w)`, or a float
+            picture: The path of a picture, its bytes, a PIL image, a uint8 array `(h, w)` or `(c, h, w)`, or a float
                 tensor in [0, 1]. A path or image is read as training pictures were, and resized to their size.
 
         Raises:
-            DataError: the picture cannot be read, has another shape, or values that no training picture has.
-            ModelError: the model has another number of outputs than there are classes.
+            DataError: The picture cannot be read, has another shape, or values that no training picture has.
+            ModelError: The model has another number of outputs than there are classes.
         """
         scores = self._scores_of(self.inputs.batch_of(picture))
         if self.objective.is_regression:
@@ -271,14 +271,14 @@ class Predictor:
         """Return what the model says of one picture, or why it gives no answer, as `sevensteps predict` does.
 
         Args:
-            picture: as `predict` takes it.
+            picture: As `predict` takes it.
 
         Returns:
             An answer with `best`, `probabilities` and `reason`: "not sure", "none of these", or None.
 
         Raises:
-            DataError: as `predict`, or the model was not trained on pictures.
-            ModelError: the model has another number of outputs than there are classes.
+            DataError: As `predict`, or the model was not trained on pictures.
+            ModelError: The model has another number of outputs than there are classes.
         """
         x, shape = self.inputs.batch_of(picture), self.picture_shape
         if shape is None or self.objective.is_regression:
@@ -310,11 +310,11 @@ class Predictor:
 
         Args:
             ds_idx: 0 for the training loader, 1 for the validation loader.
-            dl: a loader to use instead.
-            max_n: the number of pictures, at most.
+            dl: A loader to use instead.
+            max_n: The number of pictures, at most.
 
         Raises:
-            DataError: the loader holds no pictures.
+            DataError: The loader holds no pictures.
         """
         from ..show import figures
 
@@ -348,7 +348,7 @@ class Predictor:
         """Return what an exported file holds: the model's tensors, and what it needs to abstain.
 
         Raises:
-            ModelError: there are numbers that are not finite.
+            ModelError: There are numbers that are not finite.
         """
         more = self.abstention.arrays() if self.abstention else {}
         return {**finite_arrays(self.model.state_dict()), **more}
@@ -358,15 +358,15 @@ class Predictor:
         """Save the model alone, with class names, picture shape and what turns scores into probabilities.
 
         Args:
-            path: of the safetensors file.
+            path: Of the safetensors file.
 
         Returns:
             The path of the file.
 
         Raises:
-            UsageError: there is no path, or it has the suffix of another format.
-            FileError: the file cannot be written.
-            ModelError: there are numbers that are not finite.
+            UsageError: There is no path, or it has the suffix of another format.
+            FileError: The file cannot be written.
+            ModelError: There are numbers that are not finite.
         """
         if path is None:
             raise UsageError("export() needs the path of a file.", hint='learn.export("model.safetensors")')

@@ -1,4 +1,4 @@
-"""What a fit gave, for looking at: `learn.recorder`."""
+"""Record the losses and learning rates of a fit: `learn.recorder`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """What the last fit gave: `values`, a row an epoch; `losses` and `lrs`, one a batch.
+    """The record of the last fit: `values` has a row for each epoch, `losses` and `lrs` a number for each batch.
 
-    `fit` gives it every event. A loop of your own over `learn.stream()` does it with `learn.recorder.observe(event)`.
+    `fit` records every event. In a loop of your own over `learn.stream()`, call `learn.recorder.observe(event)`.
+
+    Args:
+        state: The state of training.
+        names: Gives the names of what is measured on the validation loader.
     """
 
     def __init__(self, state: State, names: Callable[[], Sequence[str]]) -> None:
@@ -32,7 +36,11 @@ class Recorder:
         self._validated: list[tuple[int, float]] = []  # batches done, and the loss then
 
     def observe(self, event: Batch | Epoch) -> None:
-        """Take in an event of the stream."""
+        """Record an event of the stream.
+
+        Args:
+            event: A batch or an epoch.
+        """
         if isinstance(event, Batch):
             self._losses.append(event.loss)
             self.lrs.append(event.lr)
@@ -46,21 +54,28 @@ class Recorder:
 
     @property
     def metric_names(self) -> list[str]:
-        """What the columns of `values` are."""
+        """The names of the columns of `values`."""
         return ["train_loss", *self._names()]
 
     @property
     def values(self) -> list[list[float]]:
-        """A row an epoch of the last fit: train loss, and validation loss and metrics where there are any."""
+        """A row for each epoch of the last fit: training loss, then validation loss and metrics if there are any."""
         return [
             [epoch.train_loss, *([] if epoch.valid_loss is None else [epoch.valid_loss]), *epoch.metrics.values()]
             for epoch in self._state.fit_history
         ]
 
     def plot_loss(self, skip_start: int = 5, with_valid: bool = True) -> Figure:
-        """The loss of each batch after the first few, and the validation loss of each epoch.
+        """Draw the loss of each batch, and the validation loss of each epoch.
 
-        Of a loop over `learn.stream()` that gave the recorder no batches, the losses of each epoch.
+        If no batches were recorded, the losses of each epoch are drawn.
+
+        Args:
+            skip_start: The number of batches to leave out at the start.
+            with_valid: Whether to draw the validation loss.
+
+        Returns:
+            A Matplotlib figure.
         """
         from ..show import drawing, figures
 
@@ -74,7 +89,11 @@ class Recorder:
         )
 
     def plot_metrics(self) -> Figure:
-        """Each figure of the table against the epochs."""
+        """Draw losses and metrics over the epochs.
+
+        Returns:
+            A Matplotlib figure.
+        """
         from ..show import figures
 
         return figures.metrics(self.metric_names, self.values)

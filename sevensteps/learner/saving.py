@@ -30,15 +30,15 @@ def save(path: Path, state: State) -> Path:
     """Write weights, optimizer, history and position; `.safetensors` is added to the name if it is missing.
 
     Args:
-        path: where to write.
-        state: of the learner.
+        path: Where to write.
+        state: Of the learner.
 
     Returns:
         The path of the file.
 
     Raises:
-        FileError: the file cannot be written.
-        ModelError: the state holds numbers that are not finite.
+        FileError: The file cannot be written.
+        ModelError: The state holds numbers that are not finite.
     """
     path = _named(path)
     model_file.write(path, finite_arrays(state.tensors()), {"state": state.facts()})
@@ -49,12 +49,12 @@ def load(path: Path, state: State) -> None:
     """Restore what `save` wrote into the state of a learner with the same model and optimizer.
 
     Args:
-        path: of the file; `.safetensors` is added to the name if it is missing.
-        state: of the learner.
+        path: Of the file; `.safetensors` is added to the name if it is missing.
+        state: Of the learner.
 
     Raises:
-        ModelError: the file is missing, damaged, or of another kind.
-        TrainingError: the file belongs to another model or optimizer.
+        ModelError: The file is missing, damaged, or of another kind.
+        TrainingError: The file belongs to another model or optimizer.
     """
     path = _named(path)
     arrays, about = model_file.read(path)
@@ -69,11 +69,11 @@ def facts_of(
     """Return what an exported file says beside the tensors.
 
     Args:
-        model: from inputs to raw scores.
-        objective: the loss, and what makes probabilities of its scores.
-        inputs: what the model takes.
-        temperature: what scores are divided by.
-        abstention: when the model gives no answer.
+        model: From inputs to raw scores.
+        objective: The loss, and what makes probabilities of its scores.
+        inputs: What the model takes.
+        temperature: What scores are divided by.
+        abstention: When the model gives no answer.
     """
     name, settings = settings_of(objective.loss_func) or (None, {})
     return Facts(
@@ -96,7 +96,7 @@ def checked_suffix(path: Path) -> Path:
     """Return the path of a model's file.
 
     Raises:
-        UsageError: it has the suffix of another format, which would be a promise that is not kept.
+        UsageError: It has the suffix of another format, which would be a promise that is not kept.
     """
     if path.suffix.lower() in OTHER_FORMATS:
         raise UsageError(
@@ -110,10 +110,10 @@ def finite_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     """Return tensors as arrays for a file, which is read back only if every number is finite.
 
     Args:
-        tensors: by name; a name that begins with "history." may hold infinite numbers.
+        tensors: By name; a name that begins with "history." may hold infinite numbers.
 
     Raises:
-        ModelError: naming the first tensor with a number that is not finite.
+        ModelError: Naming the first tensor with a number that is not finite.
     """
     for name, tensor in tensors.items():
         # A run's history may hold a figure that is infinite; `file.read` makes the same exception.

@@ -37,13 +37,13 @@ class Trainer(Predictor):
     """What trains, one batch after another; its parts are checked already.
 
     Args:
-        dls: the training and validation loaders.
-        objective: the loss, and what makes probabilities of its scores.
-        state: model, optimizer, seed and learning rate.
-        metrics: functions of (predictions, targets), for the validation loader.
-        device: where the model is.
+        dls: The training and validation loaders.
+        objective: The loss, and what makes probabilities of its scores.
+        state: Model, optimizer, seed and learning rate.
+        metrics: Functions of (predictions, targets), for the validation loader.
+        device: Where the model is.
         gradient: "auto" (by formula where it surely applies), "formula" or "autograd".
-        clip: the largest norm of the gradient; None: any.
+        clip: The largest norm of the gradient; None: any.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Trainer(Predictor):
         """How step 4 is done: "formula" or "autograd".
 
         Raises:
-            UsageError: the formula was asked for and does not apply.
+            UsageError: The formula was asked for and does not apply.
         """
         if self.wanted_gradient == "autograd":
             return "autograd"
@@ -123,8 +123,8 @@ class Trainer(Predictor):
         """Make this the plan of `fit()` and `stream()` without arguments.
 
         Args:
-            stop: when training ends.
-            schedule: how the learning rate changes.
+            stop: When training ends.
+            schedule: How the learning rate changes.
         """
         self.plan = self.stop, self.schedule = stop, schedule
 
@@ -139,11 +139,11 @@ class Trainer(Predictor):
                 ...
 
         Args:
-            stop: when training ends; within a fit it stays as it is until it is given again.
-            schedule: how the learning rate changes; it stays likewise.
+            stop: When training ends; within a fit it stays as it is until it is given again.
+            schedule: How the learning rate changes; it stays likewise.
 
         Raises:
-            TrainingError: another stream of this learner is open.
+            TrainingError: Another stream of this learner is open.
         """
         self._refuse_second_stream()
         memory.keep_freed()
@@ -194,7 +194,7 @@ class Trainer(Predictor):
         """Raise if the last batch's loss was not a finite number, and say where it came from.
 
         Raises:
-            TrainingError: naming the batch, and the picture where the input itself is not finite.
+            TrainingError: Naming the batch, and the picture where the input itself is not finite.
         """
         loss, state = self.state.last_loss, self.state
         if loss is None or math.isfinite(float(loss)):
@@ -212,7 +212,7 @@ class Trainer(Predictor):
         """Change the learning rate between two batches; the change and its place are kept in `state.changes`.
 
         Raises:
-            UsageError: the rate is not a number of 0 or more.
+            UsageError: The rate is not a number of 0 or more.
         """
         lr = checked_rate(lr)
         if lr != self.state.lr:

@@ -1,4 +1,4 @@
-"""Chain: one picture of a batch from its pixels to its loss and back to the gradient, with every number."""
+"""Take one batch through the seven steps with every number, or one picture from its pixels to its gradient."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def next_batch(
     """Return the batch that comes next, and its place.
 
     Args:
-        batches: gives the batches of an epoch from a position on.
-        place: how far training is.
+        batches: Gives the batches of an epoch from a position on.
+        place: How far training is.
 
     Raises:
-        DataError: the loader has no batches.
+        DataError: The loader has no batches.
     """
     batch = next(batches(place.epoch, place.position), None)
     if batch is None:  # the epoch under way has no batch left
@@ -72,12 +72,12 @@ def chain(learn: Predictor, seen: XRay, number: int) -> Chain:
     So batch norm sees what it sees in training, and random layers draw what they draw there.
 
     Args:
-        learn: the learner.
-        seen: what `learn.xray()` shows.
-        number: of the picture in the batch, from 1.
+        learn: The learner.
+        seen: What `learn.xray()` shows.
+        number: Of the picture in the batch, from 1.
 
     Raises:
-        UsageError: the batch has no such picture, or is not of numbers that have a gradient.
+        UsageError: The batch has no such picture, or is not of numbers that have a gradient.
     """
     x, y = seen[2].values["x"], seen[2].values["targets"]
     if not 1 <= number <= len(x):
@@ -144,7 +144,11 @@ def _activation_name(objective: Objective, scores: int) -> str:
 
 
 def as_arrays(seen: XRay) -> XRay:
-    """The same with NumPy's arrays in the place of tensors, for whoever draws it."""
+    """Return an X-ray with NumPy arrays instead of tensors, for drawing.
+
+    Args:
+        seen: The X-ray.
+    """
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -155,26 +159,27 @@ def as_arrays(seen: XRay) -> XRay:
 
 
 def _through(model: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:
-    """What each layer of a sequence makes of what comes before; of any other model what it says."""
+    """Return the name and the output of each layer of a sequence; for any other model, its output."""
     if not isinstance(model, nn.Sequential) or not len(model):
         return [(type(model).__name__, model(x))]
-    found = []
+    outputs = []
     for layer in model:
         x = layer(x)
-        found.append((type(layer).__name__, x))
-    return found
+        outputs.append((type(layer).__name__, x))
+    return outputs
 
 
 def _linear_layer(model: nn.Module) -> nn.Linear | None:
-    """The one layer that a linear model's scores are made in; None for a model that is not linear in its pixels."""
+    """Return the linear layer of a model that is linear in its pixels; None for any other model."""
     *before, last = list(model) if isinstance(model, nn.Sequential) and len(model) else [model]
     linear = type(last) is nn.Linear and all(type(layer) in (Normalize, nn.Flatten) for layer in before)
     return last if linear and isinstance(last, nn.Linear) else None
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    found: np.ndarray = tensor.detach().cpu().numpy().copy()
-    return found
+    """Return a copy of a tensor as an array."""
+    array: np.ndarray = tensor.detach().cpu().numpy().copy()
+    return array
 
 
 def xray(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> XRay:
@@ -184,10 +189,10 @@ def xray(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> XRay:
     last bit.
 
     Args:
-        learn: the learner; it is not changed.
-        x: the batch's inputs.
-        y: the batch's targets.
-        moment: where training stands.
+        learn: The learner; it is not changed.
+        x: The batch's inputs.
+        y: The batch's targets.
+        moment: Where training stands.
     """
     # Together, so that the copied optimizer holds the copied parameters.
     model, optimizer = copy.deepcopy((learn.model, moment.optimizer))
@@ -216,8 +221,8 @@ def xray(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> XRay:
     values: dict[str, Any] = {"x": x, "targets": y, "logits": predictions}
     right = None
     if predictions.ndim == 2:
-        values["probabilities"] = found = learn.probabilities(predictions)
-        right = int((found.argmax(1) == y.flatten()).sum()) if not y.is_floating_point() else None
+        values["probabilities"] = probabilities = learn.probabilities(predictions)
+        right = int((probabilities.argmax(1) == y.flatten()).sum()) if not y.is_floating_point() else None
         values["right"] = right
     weights = torch.cat([parameter.flatten() for parameter in before.values()])
     all_gradients = torch.cat([g.flatten() for g in gradients.values()])
@@ -275,14 +280,16 @@ def xray(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> XRay:
 
 
 def _short_names(names: list[str]) -> dict[str, str]:
-    """Parameters without the number of their layer, where a single layer has any: `weight` and not `2.weight`."""
+    """Return short names of parameters: `weight` instead of `2.weight` if only one layer has parameters."""
     layers = {name.rpartition(".")[0] for name in names}
     return {name: name.rpartition(".")[2] if len(layers) == 1 else name for name in names}
 
 
 def _shape(tensor: Tensor) -> str:
+    """Return the shape of a tensor in words: "64x1x28x28"."""
     return "x".join(map(str, tensor.shape))
 
 
 def _number(tensor: Tensor) -> str:
+    """Return a number with three digits."""
     return f"{float(tensor):.3g}"

@@ -1,1 +1,1 @@
-"""Use a trained model: predict pictures."""
+"""Ship a model: its file, and what is needed to predict and to explain without training."""

@@ -1,11 +1,11 @@
-"""Abstention: what a model needs to say "not sure" or "none of these", as it is used and as it travels in files.
+"""Abstention: when a model answers "not sure" or "none of these", in use and in files.
 
-A picture is far from what was seen if it is far from every class: each class is a normal distribution of reduced
-pictures with few directions of its own and one spread for all others (probabilistic principal components: Tipping and
-Bishop, "Probabilistic principal component analysis", 1999), and the distance is Mahalanobis' (Lee et al., "A simple
-unified framework for detecting out-of-distribution samples", 2018, on the features of a network; that pixels tell
-more here was measured: docs/decisions/0009-sure-unsure-none-of-these.md). It needs no torch and nothing of the model.
-`judge/abstain.py` fits it.
+A picture is unlike those of training if it is far from every class. Each class is a normal distribution of reduced
+pictures, with a few directions of its own and one spread for all others (probabilistic principal components: Tipping
+and Bishop, "Probabilistic principal component analysis", 1999). The distance is Mahalanobis' (Lee et al., "A simple
+unified framework for detecting out-of-distribution samples", 2018, on the features of a network; here pixels were
+measured to work better: docs/decisions/0009-sure-unsure-none-of-these.md). It needs neither PyTorch nor the model.
+`trust/abstain.py` fits it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ PREFIX = "abstain."  # of the tensors' names in a model's file and in a checkpoi
 KEY = "abstain"  # of the facts beside them
 
 
-SIDE = 16  # pixels: pictures are averaged down to at most so many a side
+SIDE = 16  # pixels: pictures are averaged down to this side length at most
 
 
-MOST_NUMBERS = 1 << 26  # of the directions of a file from anywhere
+MOST_NUMBERS = 1 << 26  # of the directions in a file
 
 
-AT_ONCE = 1 << 19  # numbers of a block of pictures; what is calculated with them takes ten times the memory
+AT_ONCE = 1 << 19  # numbers in a block of pictures; the calculation needs ten times their memory
 
 
 NOT_SURE, NONE_OF_THESE = REFUSALS
@@ -44,15 +44,15 @@ NO_LIMIT = 1e300  # a distance that no picture exceeds; finite, because a file h
 
 @dataclass(frozen=True, eq=False)
 class Abstention:
-    """When a model gives no answer: a confidence that is too low, or a picture too far from every class.
+    """When a model does not answer: its confidence is too low, or the picture is too far from every class.
 
-    `directions` are scaled by how much less a step along them counts than a step elsewhere, so that a distance is
-    `precision * |x - mean|^2 - |directions @ (x - mean)|^2`, over the number of values.
+    `directions` are scaled so that the distance is `precision * |x - mean|^2 - |directions @ (x - mean)|^2`, divided by
+    the number of values: a step along them counts less than a step elsewhere.
     """
 
-    coverage: float  # the share of pictures to be answered for which the two limits were chosen
-    confidence: float  # the lowest that is answered
-    distance: float  # the largest that is answered
+    coverage: float  # the share of pictures that the two limits were chosen to answer
+    confidence: float  # the lowest confidence that is answered
+    distance: float  # the largest distance that is answered
     means: Float32[np.ndarray, "classes values"]
     directions: Float32[np.ndarray, "classes most values"]
     precision: Float32[np.ndarray, " classes"]
@@ -64,14 +64,19 @@ class Abstention:
         return tuple(reason for reason, is_off in limits.items() if is_off)
 
     def distances(self, pixels: UInt8[np.ndarray, "n channels height width"]) -> Float64[np.ndarray, " n"]:
-        """How far each picture is from the nearest class; about 1 for a picture like those of training."""
-        found = np.empty(len(pixels))
+        """Return how far each picture is from the nearest class; about 1 for a picture like those of training.
+
+        Args:
+            pixels: The pictures.
+        """
+        distances = np.empty(len(pixels))
         block = max(1, AT_ONCE // max(1, math.prod(pixels.shape[1:])))
         for start in range(0, len(pixels), block):
-            found[start : start + block] = self._distances(reduced(pixels[start : start + block]))
-        return found
+            distances[start : start + block] = self._distances(reduced(pixels[start : start + block]))
+        return distances
 
     def _distances(self, x: Float64[np.ndarray, "n values"]) -> Float64[np.ndarray, " n"]:
+        """Return the distances of one block of reduced pictures."""
         nearest = np.full(len(x), np.inf)
         for mean, directions, precision in zip(
             self.means.astype(np.float64), self.directions.astype(np.float64), self.precision.tolist(), strict=True
@@ -83,7 +88,12 @@ class Abstention:
         return distances
 
     def reasons(self, confidences: Float[np.ndarray, " n"], distances: Float[np.ndarray, " n"]) -> list[str | None]:
-        """Why there is no answer, for each picture; None where there is one."""
+        """Return why there is no answer, for each picture; None where there is one.
+
+        Args:
+            confidences: The highest probability of each picture.
+            distances: As `distances` returns them.
+        """
         sure = confidences >= self.confidence
         near = distances <= self.distance
         words = np.where(near, np.where(sure, None, NOT_SURE), NONE_OF_THESE)  # type: ignore[call-overload]
@@ -92,15 +102,20 @@ class Abstention:
     def answered(
         self, confidences: Float[np.ndarray, " n"], distances: Float[np.ndarray, " n"]
     ) -> Bool[np.ndarray, " n"]:
-        """Whether each picture is answered."""
+        """Return whether each picture is answered.
+
+        Args:
+            confidences: The highest probability of each picture.
+            distances: As `distances` returns them.
+        """
         return (confidences >= self.confidence) & (distances <= self.distance)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The tensors for a file."""
+        """Return the tensors for a file."""
         return {f"{PREFIX}{name}": getattr(self, name) for name in _TENSORS}
 
     def facts(self) -> dict[str, float]:
-        """The numbers for a file, beside the tensors."""
+        """Return the numbers for a file, in addition to the tensors."""
         return {name: getattr(self, name) for name in _LIMITS}
 
 
@@ -108,18 +123,22 @@ _TENSORS, _LIMITS = ("means", "directions", "precision"), ("coverage", "confiden
 
 
 def reduced(pixels: UInt8[np.ndarray, "n channels height width"]) -> Float64[np.ndarray, "n values"]:
-    """Pictures averaged over squares so that no side is longer than `SIDE`, as rows of numbers in [0, 1].
+    """Return pictures averaged over squares so that no side is longer than `SIDE`, as rows of numbers in [0, 1].
 
-    The squares at the right and lower edge may be cut off.
+    The squares at the right and lower edge may be smaller.
+
+    Args:
+        pixels: The pictures.
     """
-    found = np.empty((len(pixels), reduced_size(pixels.shape[1:])))
+    rows = np.empty((len(pixels), reduced_size(pixels.shape[1:])))
     block = max(1, AT_ONCE // max(1, math.prod(pixels.shape[1:])))
     for start in range(0, len(pixels), block):
-        found[start : start + block] = _reduced(pixels[start : start + block])
-    return found
+        rows[start : start + block] = _reduced(pixels[start : start + block])
+    return rows
 
 
 def _reduced(pixels: UInt8[np.ndarray, "n channels height width"]) -> Float64[np.ndarray, "n values"]:
+    """Reduce one block of pictures."""
     sums = pixels.astype(np.float64)
     for axis in (2, 3):
         size = pixels.shape[axis]
@@ -131,7 +150,11 @@ def _reduced(pixels: UInt8[np.ndarray, "n channels height width"]) -> Float64[np
 
 
 def reduced_size(shape: tuple[int, int, int]) -> int:
-    """How many numbers `reduced` makes of a picture."""
+    """Return how many numbers `reduced` makes of a picture.
+
+    Args:
+        shape: Channels, height and width.
+    """
     channels, *sides = shape
     return channels * math.prod(-(-side // -(-side // SIDE)) for side in sides)
 
@@ -139,10 +162,15 @@ def reduced_size(shape: tuple[int, int, int]) -> int:
 def in_file(
     arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], where: Any
 ) -> tuple[dict[str, np.ndarray], Abstention | None]:
-    """The tensors of a file without those of its abstention, and the abstention, None where it has none.
+    """Split the tensors of a file into those of its model and its abstention, which is None where the file has none.
+
+    Args:
+        arrays: The tensors of the file, which anyone may have written.
+        about: The facts of the file.
+        where: The file, for errors.
 
     Raises:
-        ModelError: it is not what it can be, whoever wrote it.
+        ModelError: The abstention is not valid.
     """
     limits = about.get(KEY)
     if limits is None:
@@ -150,25 +178,25 @@ def in_file(
     own = {name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)}
     others = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
     if wrong := _wrong_limits(limits) or _wrong_tensors(own, about.get("classes"), about.get("shape")):
-        raise ModelError(f"{where}: what it needs to abstain cannot be so: {wrong}.", hint="Export the model again.")
+        raise ModelError(f"{where}: its abstention is not valid: {wrong}.", hint="Export the model again.")
     coverage, confidence, distance = (float(limits[name]) for name in _LIMITS)
     return others, Abstention(coverage, confidence, distance, *(own[name] for name in _TENSORS))
 
 
 def _wrong_limits(limits: Any) -> str:
-    """What is wrong with the numbers from a file, in words; nothing where they can be."""
+    """Return what is wrong with the numbers from a file; an empty string if they are valid."""
     if not isinstance(limits, dict) or set(limits) != set(_LIMITS):
-        return f"it has {', '.join(_LIMITS)}, and nothing else"
+        return f"its numbers must be {', '.join(_LIMITS)}, and no others"
     for name, most in zip(_LIMITS, (1.0, 1.0, 1e300), strict=True):
         if type(limits[name]) not in (int, float) or not 0 <= limits[name] <= most:
-            return f"{name} is no number from 0 to {most:g}"
+            return f"{name} is not a number from 0 to {most:g}"
     return ""
 
 
 def _wrong_tensors(tensors: Mapping[str, np.ndarray], classes: Any, shape: Any) -> str:
-    """What is wrong with the tensors from a file, in words; nothing where they can be."""
+    """Return what is wrong with the tensors from a file; an empty string if they are valid."""
     if set(tensors) != set(_TENSORS):
-        return f"it has tensors {', '.join(_TENSORS)}, and no others"
+        return f"its tensors must be {', '.join(_TENSORS)}, and no others"
     if any(tensor.dtype != np.float32 for tensor in tensors.values()):
         return "its tensors are not float32"
     means, directions, precision = (tensors[name] for name in _TENSORS)
@@ -188,5 +216,7 @@ def _wrong_tensors(tensors: Mapping[str, np.ndarray], classes: Any, shape: Any) 
         and precision.shape == (len(means),)
     )
     if not fits:
-        return f"tensors of {means.shape}, {directions.shape} and {precision.shape} for pictures of {values} values"
-    return "" if bool((precision > 0).all()) else "a precision is not above 0"
+        return (
+            f"tensors of {means.shape}, {directions.shape} and {precision.shape} do not fit pictures of {values} values"
+        )
+    return "" if bool((precision > 0).all()) else "a precision is not positive"

@@ -1,4 +1,4 @@
-"""A model as a list of layers, and back: what a saved model names is looked up in a closed table and is never code."""
+"""Describe a model as a list of layers, and build it again: names are looked up in a fixed table and are never code."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ LAYERS = {layer.__name__: layer for layer in _NAMES}
 DEEPEST = 8  # sequences within sequences
 
 
-MOST_LAYERS = 1000  # a name and a module each, whatever they do
+MOST_LAYERS = 1000  # each costs a name and a module
 
 
-LARGEST = 1 << 31  # of a number of features or channels, which the tensors must bear out
+LARGEST = 1 << 31  # of a number of features or channels; the tensors must have that size
 
 
-LARGEST_OTHER = 1024  # of a kernel, a padding or an output size, which a forward pass pays for
+LARGEST_OTHER = 1024  # of a kernel, a padding or an output size, which cost time and memory
 
 
 MOST_VALUES = 1 << 28  # that a layer makes of one picture: 1 GiB
@@ -63,28 +63,31 @@ MOST_UNFOLDED = 1 << 28  # that a convolution may unfold a small picture to
 MOST_WORK = 10**11  # multiplications for one picture, some seconds: nine times a ResNet-152's at 224x224
 
 
-TAKES_LONGER = 8  # what is not a matrix product takes so many times as long for each value
+TAKES_LONGER = 8  # times as long for each value if it is not a matrix product
 
 
 def _whole(least: int, most: int) -> Callable[[Any], bool]:
+    """Accept a whole number from `least` to `most`."""
     return lambda value: type(value) is int and least <= value <= most
 
 
 def _number(least: float, most: float) -> Callable[[Any], bool]:
-    return lambda value: type(value) in (int, float) and least <= value <= most  # NaN is not, either
+    """Accept a number from `least` to `most`."""
+    return lambda value: type(value) in (int, float) and least <= value <= most  # also False for NaN
 
 
 def _pair(least: int) -> Callable[[Any], bool]:
-    """One size, or one for height and one for width."""
+    """Accept one size, or one for height and one for width."""
     size = _whole(least, LARGEST_OTHER)
     return lambda value: size(value) or (isinstance(value, Sequence) and len(value) == 2 and all(map(size, value)))
 
 
 def _numbers(value: Any) -> bool:
+    """Return whether this is a list of numbers."""
     return isinstance(value, list) and 1 <= len(value) <= 4096 and all(map(_number(-1e9, 1e9), value))
 
 
-# What each argument may be, from a file that anybody may have written.
+# The valid values of each argument, in a file that anyone may have written.
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(
         ("in_features", "out_features", "in_channels", "out_channels", "num_features", "groups"), _whole(1, LARGEST)
@@ -101,10 +104,13 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
 
 
 def describe(model: nn.Module) -> dict[str, Any] | None:
-    """The model as names and numbers that JSON can hold, or None where they would not give the same model back.
+    """Return the model as names and numbers that JSON can hold, or None where they would not give the same model back.
 
-    That is so for a layer that is not in the table, or with a setting that is not: another padding mode, a
+    That is the case for a layer that is not in the table, or that has a setting that is not: another padding mode, a
     parametrization, a `forward` of its own.
+
+    Args:
+        model: The model.
     """
     description = _describe(model)
     if description is None:
@@ -121,9 +127,10 @@ def describe(model: nn.Module) -> dict[str, Any] | None:
 
 
 def _describe(model: nn.Module) -> dict[str, Any] | None:
+    """Return names and numbers, which may not be enough to build the same model."""
     if type(model) is nn.Sequential:
         layers = {name: _describe(layer) for name, layer in model.named_children()}
-        if None in layers.values() or len(layers) != len(model):  # a layer that stands twice has one name only
+        if None in layers.values() or len(layers) != len(model):  # a layer that occurs twice has only one name
             return None
         if list(layers) == [str(place) for place in range(len(layers))]:
             return {"layer": "Sequential", "layers": list(layers.values())}
@@ -135,7 +142,7 @@ def _describe(model: nn.Module) -> dict[str, Any] | None:
 
 
 def _same(model: nn.Module, again: nn.Module) -> bool:
-    """Whether two models compute the same function, given the same numbers; hooks are not looked at."""
+    """Return whether two models with the same numbers compute the same function; hooks are ignored."""
     modules, modules_again = dict(model.named_modules()), dict(again.named_modules())
     if modules.keys() != modules_again.keys() or _shapes(model.state_dict()) != _shapes(again.state_dict()):
         return False
@@ -149,12 +156,12 @@ def _same(model: nn.Module, again: nn.Module) -> bool:
 
 
 def _is_channels_last(model: nn.Module) -> bool:
-    """Whether weights lie in memory pixel by pixel, which is faster, and rounds differently in the last digit."""
+    """Return whether weights are stored pixel by pixel, which is faster and rounds differently in the last digit."""
     return any(weight.ndim == 4 and not weight.is_contiguous() for weight in model.parameters())
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], str]]:
-    """The shape of each tensor, and what it holds: numbers, of whichever precision, or whole numbers of one type."""
+    """Return the shape and the kind of each tensor: numbers of any precision, or whole numbers of one type."""
     return {
         name: (tuple(tensor.shape), "numbers" if tensor.is_floating_point() else str(tensor.dtype))
         for name, tensor in tensors.items()
@@ -162,12 +169,16 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], s
 
 
 def build(description: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """The model that `describe` described, with these parameters and buffers.
+    """Build the model that `describe` described.
 
-    Nothing large is made before the shapes in the description have been held against the tensors.
+    The shapes in the description are compared with the tensors before anything large is allocated.
+
+    Args:
+        description: As `describe` returns it, from a file that anyone may have written.
+        tensors: The parameters and buffers.
 
     Raises:
-        ModelError: an unknown layer, impossible arguments, or tensors that do not fit.
+        ModelError: A layer is unknown, an argument is not valid, or the tensors do not fit.
     """
     channels_last = False
     if isinstance(description, dict):
@@ -179,14 +190,14 @@ def build(description: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
         _check_mirrors(model)
     except (TypeError, ValueError, RuntimeError, OverflowError, KeyError, AttributeError) as error:
         raise ModelError(
-            f"The model's description makes no model: {error!s:.300}", hint="The file is damaged."
+            f"The model's description is not valid: {error!s:.300}", hint="The file is damaged."
         ) from error
-    wanted, there = _shapes(model.state_dict()), _shapes(tensors)
-    if wanted != there:
-        name = min(wanted.items() ^ there.items())[0]
+    wanted, present = _shapes(model.state_dict()), _shapes(tensors)
+    if wanted != present:
+        name = min(wanted.items() ^ present.items())[0]
         raise ModelError(
-            f"The model's description and its tensors differ at {name!r:.80}: {_tensor_in_words(wanted.get(name))} is "
-            f"described and {_tensor_in_words(there.get(name))} is there.",
+            f"The model's description and its tensors differ at {name!r:.80}: the description says "
+            f"{_tensor_in_words(wanted.get(name))}, the tensors say {_tensor_in_words(present.get(name))}.",
             hint="The file is damaged, or was put together from two.",
         )
     model.load_state_dict(dict(tensors), assign=True)  # the very tensors, so that their precision is kept
@@ -194,10 +205,10 @@ def build(description: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
 
 
 def _check_mirrors(model: nn.Module) -> None:
-    """Rows that are doubled at the beginning must be halved at the end: a row is a picture.
+    """Check that rows doubled at the beginning are halved at the end, so that a row is a picture.
 
     Raises:
-        ValueError: one is without the other, or stands elsewhere.
+        ValueError: One is without the other, or in another place.
     """
     kinds = [type(layer) for layer in model.modules()]
     doubled, halved = kinds.count(WithMirror), kinds.count(MeanWithMirror)
@@ -208,10 +219,12 @@ def _check_mirrors(model: nn.Module) -> None:
 
 
 def _tensor_in_words(tensor: tuple[tuple[int, ...], str] | None) -> str:
+    """Return the kind and shape of a tensor in words."""
     return "nothing" if tensor is None else f"{tensor[1]} of shape {tensor[0]}"
 
 
 def _build(description: Any, depth: int, left: Iterator[int] | None = None) -> nn.Module:
+    """Build a description, with at most `depth` levels and as many layers as `left` gives."""
     left = iter(range(MOST_LAYERS)) if left is None else left
     if not isinstance(description, dict) or depth == 0 or next(left, None) is None:
         raise ValueError(f"a layer must be a table, not nested too deep, and one of {MOST_LAYERS:,} at most")
@@ -232,13 +245,13 @@ def _build(description: Any, depth: int, left: Iterator[int] | None = None) -> n
         raise ValueError(f"{name} takes {', '.join(_NAMES[layer]) or 'nothing'}, not {', '.join(arguments):.80}")
     for key, value in arguments.items():
         if not _CHECKS[key](value):
-            raise ValueError(f"{value!r:.80} is no {key} of a layer")
+            raise ValueError(f"{value!r:.80} is not a valid {key} of a layer")
     # As a tuple where it came as a list: layers compare and repeat their arguments.
     return layer(**{key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()})
 
 
 def _plain(value: Any) -> Any:
-    """An argument as JSON holds it. A bias that is there is True, one that is not is None and becomes False."""
+    """Return an argument as JSON holds it: True for a layer with a bias, False for one without."""
     if isinstance(value, nn.Parameter) or value is None:
         return value is not None
     if isinstance(value, Tensor):
@@ -247,13 +260,18 @@ def _plain(value: Any) -> Any:
 
 
 def check_work(model: nn.Module, shape: tuple[int, ...]) -> None:
-    """Hold what the model would do with one picture of this shape against what a prediction may take.
+    """Check how much work one picture of this shape would be.
 
-    A few bytes can ask for hours or fill the memory: a padding of 1024 around 28x28 pixels, a pool of 1024x1024
-    around each of a million. It is found out without numbers, on PyTorch's meta device.
+    A few bytes can ask for hours of work or all memory: a padding of 1024 around 28x28 pixels, a pool of 1024x1024
+    around each of a million. PyTorch's meta device counts without computing.
+
+    Args:
+        model: The model.
+        shape: Of one picture, as the model takes it.
 
     Raises:
-        ModelError: more than `MOST_WORK`, or more memory than a layer may take; or the shape does not go through.
+        ModelError: A prediction would take more than `MOST_WORK`, a layer too much memory, or the model cannot take
+            the shape.
     """
     work = 0
 

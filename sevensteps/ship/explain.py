@@ -1,9 +1,9 @@
-"""Why this answer: how much each pixel of a picture adds to the score of a class, compared with a black picture.
+"""Explain an answer: how much each pixel of a picture adds to the score of a class, compared with a black picture.
 
-For a model of linear layers that is exact, and needs no torch. For any other it is by integrated gradients: the slope
-of the score at each pixel, averaged on the way from black to the picture (Sundararajan, Taly and Yan, "Axiomatic
-attribution for deep networks", 2017), which for a linear model is the same. Captum has it, too; it would bring a
-package for twenty lines.
+For a model of linear layers the contributions are exact, and need no PyTorch. For any other model they are integrated
+gradients: the slope of the score at each pixel, averaged on the way from black to the picture (Sundararajan, Taly and
+Yan, "Axiomatic attribution for deep networks", 2017); for a linear model both are the same. Captum has them too, but
+would add a dependency for twenty lines.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .predict import Bound, bound_layers, load_model, numpy_layers
 FEWEST_STEPS, MOST_STEPS = 32, 1024  # from black to the picture
 
 
-COMPLETE = 0.01  # of what is to be explained may be missing before more steps are taken
+COMPLETE = 0.01  # share of the score that may stay unexplained before more steps are taken
 
 
-AT_ONCE = 1 << 18  # pixels of the pictures that are looked at together
+AT_ONCE = 1 << 18  # pixels of the pictures that are computed together
 
 
 Pixels = UInt8[np.ndarray, "channels height width"]
@@ -43,10 +43,10 @@ Slopes = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What speaks for a class in a picture: `start` and the sum of the contributions are the score, but for `missing`.
+    """What speaks for a class in a picture: `start` plus all contributions plus `missing` is the score.
 
-    The score is the raw one, before the temperature. Of a model with one column it is that of the second class, and
-    with the other sign that of the first.
+    The score is the raw one, before the temperature. With a single output, it is the score of the second class; with
+    the opposite sign, that of the first.
     """
 
     name: str  # of the class
@@ -57,13 +57,13 @@ class Explanation:
 
     @property
     def missing(self) -> float:
-        """What contributions and start leave of the score: rounding, or too few steps for a winding path."""
+        """The part of the score that is not explained: rounding, or too few steps for a strongly curved score."""
         return self.score - self.start - float(self.contributions.sum())
 
 
 @dataclass(frozen=True)
 class Explainer:
-    """A saved model, ready to explain its answers."""
+    """A loaded model that explains its answers."""
 
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
@@ -72,39 +72,47 @@ class Explainer:
     fit: Fit = "squash"  # as of the model
 
     def explain(self, pixels: Pixels, name: str) -> Explanation:
-        """What speaks for a class in a picture.
+        """Return what speaks for a class in a picture.
+
+        Args:
+            pixels: A uint8 picture of the model's shape.
+            name: The class.
 
         Raises:
-            UsageError: a picture of another shape, or a class that the model does not know.
-            ModelError: the scores are no numbers.
+            UsageError: The picture has another shape, or the model does not know the class.
+            ModelError: The scores are not finite.
         """
         if pixels.shape != self.shape or pixels.dtype != np.uint8:
             raise UsageError(
-                f"The picture is {pixels.dtype} of shape {pixels.shape}, and the model takes uint8 of {self.shape}.",
+                f"The picture is {pixels.dtype} of shape {pixels.shape}, but the model needs uint8 of {self.shape}.",
                 hint="Read it with sevensteps.data.decode.read_picture(path, shape).",
             )
         if name not in self.classes:
-            raise UsageError(f"The model knows no class {name!r:.80}.", hint=nearest(name, self.classes))
+            raise UsageError(f"The model does not know the class {name!r:.80}.", hint=nearest(name, self.classes))
         x = pixels / 255
         ends, _ = self.slopes(np.stack([np.zeros_like(x), x]), 0)
         label = self.classes.index(name)
         column, sign = (0, 2 * label - 1) if ends.shape[1] == 1 else (label, 1)
         start, score = ends[:, column].tolist()
         steps = 1 if self.is_linear else FEWEST_STEPS
-        found = self._on_the_way(x, column, steps)
+        contributions = self._on_the_way(x, column, steps)
         while not self.is_linear and steps < MOST_STEPS:
-            if abs(score - start - found.sum()) <= COMPLETE * abs(score - start):
+            if abs(score - start - contributions.sum()) <= COMPLETE * abs(score - start):
                 break
             steps *= 2
-            found = self._on_the_way(x, column, steps)
-        if not np.isfinite([start, score, *found.ravel()]).all():
-            raise ModelError("The model's scores of this picture are no numbers.", hint="Export the model again.")
+            contributions = self._on_the_way(x, column, steps)
+        if not np.isfinite([start, score, *contributions.ravel()]).all():
+            raise ModelError("The model's scores of this picture are not finite.", hint="Export the model again.")
         return Explanation(
-            name, sign * found, sign * start, sign * score, "exact" if self.is_linear else "integrated gradients"
+            name,
+            sign * contributions,
+            sign * start,
+            sign * score,
+            "exact" if self.is_linear else "integrated gradients",
         )
 
     def _on_the_way(self, x: Float64[np.ndarray, "channels height width"], column: int, steps: int) -> Contributions:
-        """The mean slope in the middles of so many steps from black to the picture, times the picture."""
+        """Return the mean slope on the way from black to the picture, in this many steps, times the picture."""
         shares = ((np.arange(steps) + 0.5) / steps)[:, None, None, None]
         total, block = np.zeros(x.shape), max(1, AT_ONCE // x.size)
         for at in range(0, steps, block):
@@ -114,13 +122,16 @@ class Explainer:
 
 
 def load_explainer(path: Path) -> Explainer:
-    """What explains the answers of the model in a run's folder or a model.safetensors, which anybody may have written.
+    """Load the model in a run's folder or a model.safetensors, which anyone may have written, to explain its answers.
+
+    Args:
+        path: The folder or the file.
 
     Raises:
-        ModelError: as `load_model`.
+        ModelError: As `load_model`.
     """
     path = path / "model.safetensors" if path.is_dir() else path
-    model = load_model(path)  # which holds all that the file says against each other
+    model = load_model(path)  # which checks all parts of the file
     arrays, about = model_file.read(path)
     arrays, _ = in_file(arrays, about, path)
     facts = Facts.from_json(about, path)
@@ -133,11 +144,11 @@ def load_explainer(path: Path) -> Explainer:
 
 
 def _with_numpy(layers: list[Bound]) -> Slopes:
-    """Scores and slopes of linear layers and ReLUs: forward, then back by the chain rule."""
+    """Return the function to scores and slopes of linear layers and ReLUs: forward, then back by the chain rule."""
 
     def slopes(x: np.ndarray, column: int) -> tuple[np.ndarray, np.ndarray]:
         shape, seen = x.shape, []
-        with np.errstate(all="ignore"):  # what is no number is seen by who asked
+        with np.errstate(all="ignore"):  # the caller checks for NaN
             for layer, first, second in layers:
                 seen.append(x)
                 match layer:
@@ -164,10 +175,10 @@ def _with_numpy(layers: list[Bound]) -> Slopes:
 
 
 def _with_torch(arrays: dict[str, np.ndarray], facts: Facts, path: Path) -> Slopes:
-    """Scores and slopes of any model, by autograd.
+    """Return the function to scores and slopes of any model, by autograd.
 
     Raises:
-        ModelError: as `load_torch_model`.
+        ModelError: As `load_torch_model`.
     """
     import torch
 

@@ -36,7 +36,7 @@ class Facts:
     class_weights: tuple[float, ...] | None = None
     activation_is_own: bool = False  # neither sigmoid, nor softmax, nor that of the loss
     temperature: float = 1.0
-    abstention: Mapping[str, float] | None = None
+    abstention: Any = None  # its limits, which `abstention.in_file` checks
 
     def as_json(self) -> dict[str, Any]:
         """Return the facts under the keys of the file, which also files of earlier versions have."""
@@ -63,11 +63,11 @@ class Facts:
         `abstention.in_file`.
 
         Args:
-            about: the facts as `file.read` gives them.
-            where: the file, for errors.
+            about: The facts as `file.read` gives them.
+            where: The file, for errors.
 
         Raises:
-            ModelError: naming the first fact that is not valid.
+            ModelError: Naming the first fact that is not valid.
         """
         for name, is_valid in _CHECKS.items():
             value = about.get(name)
@@ -98,7 +98,7 @@ class Facts:
         """Return class names and picture shape of a model that classifies picture files.
 
         Raises:
-            ModelError: the file does not say them, or no picture file has such channels.
+            ModelError: The file does not say them, or no picture file has such channels.
         """
         if self.classes is None or self.shape is None:
             raise ModelError(

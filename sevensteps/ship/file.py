@@ -1,8 +1,8 @@
-"""A model's file: safetensors, with all that is needed to use it under one metadata key, in canonical JSON.
+"""A model's file: safetensors, with everything needed to use the model under one metadata key, in canonical JSON.
 
-Reading needs NumPy and no torch. Whatever wrote the file, only names, shapes and numbers come out: the header is
-held against the one way to write it before anything of the size that it promises is made, so that not a byte of it
-can be changed, moved or added without being seen.
+Reading needs NumPy but not PyTorch, and returns only names, shapes and numbers, whoever wrote the file. There is one
+way to write a header, and a header is compared with it before memory of the size it promises is allocated: no byte can
+be changed, moved or added without an error.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ KEY = "sevensteps"
 FORMAT = 1
 
 
-LARGEST_HEADER = 1 << 20  # bytes; a header is parsed whole, so what grows with a run belongs into tensors
+LARGEST_HEADER = 1 << 20  # bytes; a header is parsed as a whole, so whatever grows with a run must be a tensor
 
 
 LARGEST = 16 << 30  # bytes of a file
 
 
-LARGEST_SIZE = 1 << 40  # of a shape but for its zeros: NumPy refuses some larger ones although they hold nothing
+LARGEST_SIZE = 1 << 40  # of a shape, zeros aside: NumPy refuses some larger ones even if they are empty
 
 
 DEEPEST = 64  # lists and tables within each other, in the facts
 
 
-MAY_BE_INFINITE = "history."  # tensors whose names begin so hold what a run went through, which may be infinite
+MAY_BE_INFINITE = "history."  # tensors with this prefix record a run, whose loss may have been infinite
 
 
-# By safetensors' name, in the order in which it lays tensors down, last to first: the types that NumPy and PyTorch
-# share, without complex numbers.
+# The types that NumPy and PyTorch share, without complex numbers, by their names in safetensors. A file holds tensors
+# in the opposite order.
 DTYPES = {
     "BOOL": np.dtype(np.bool_),
     "U8": np.dtype(np.uint8),
@@ -71,21 +71,25 @@ _DAMAGED = "Copy the file again, or train the model again."
 
 
 def to_bytes(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> bytes:
-    """The file's bytes: the same for the same arrays and facts.
+    """Return the bytes of a file: the same for the same arrays and facts.
+
+    Args:
+        arrays: The tensors by name.
+        about: The facts.
 
     Raises:
-        ModelError: a fact that JSON cannot hold, such as a number that is not finite; more facts and names than a
-            header may hold; a type of numbers that no file of ours has.
+        ModelError: JSON cannot hold a fact, such as a number that is not finite; facts and names are too long for a
+            header; or an array has a type that a file cannot hold.
     """
     from safetensors.numpy import save
 
     try:
-        # There and back, so that keys are words, in the order in which a reader will have them.
+        # To JSON and back, so that keys are strings, in the order in which a reader gets them.
         facts = json.loads(json.dumps({"format": FORMAT, **about}, allow_nan=False))
         _check_facts(facts)
     except (ValueError, TypeError, RecursionError) as error:
         raise ModelError(
-            f"There is something to save that JSON cannot hold: {error}",
+            f"JSON cannot hold a fact that is to be saved: {error}",
             hint="If training ran into numbers that are not finite, train again with a lower learning rate.",
         ) from error
     # Not ascontiguousarray, which would turn a single number into an array of one.
@@ -93,7 +97,7 @@ def to_bytes(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> byte
     for name, array in plain.items():
         if array.dtype not in _NAMES:
             raise ModelError(
-                f"{name} holds numbers of type {array.dtype}, which no file of ours has.",
+                f"{name} holds numbers of type {array.dtype}, which a model's file cannot hold.",
                 hint="Convert it, to float32 for instance.",
             )
     facts["sha256"] = _digest(plain.items(), facts)
@@ -101,32 +105,42 @@ def to_bytes(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> byte
     header = _header({name: (_NAMES[array.dtype], array.shape) for name, array in plain.items()}, text)
     if len(header) > LARGEST_HEADER:
         raise ModelError(
-            f"There are {len(header):,} bytes of names and facts to save, and {LARGEST_HEADER:,} fit into a file.",
+            f"Names and facts take {len(header):,} bytes, but a file has room for {LARGEST_HEADER:,}.",
             hint="Give the model fewer layers, or the classes shorter names.",
         )
     content = save(dict(sorted(plain.items())), metadata={KEY: text})
-    # A safetensors of another mind about headers would write what `read` refuses; better that nothing is written.
+    # If safetensors wrote headers differently, `read` would refuse the file; so nothing is written.
     if content[8 : 8 + len(header)] != header:
-        raise ModelError("This version of safetensors lays a header out in another way.", hint="Install another one.")
+        raise ModelError(
+            "This version of safetensors writes headers in a different way.", hint="Install another version."
+        )
     return content
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
-    """Replace the file at `path`, atomically.
+    """Write a model's file, atomically.
+
+    Args:
+        path: The file, which is replaced.
+        arrays: The tensors by name.
+        about: The facts.
 
     Raises:
-        ModelError: as `to_bytes`.
-        FileError: it cannot be written.
+        ModelError: As `to_bytes`.
+        FileError: It cannot be written.
     """
     files.write(path, to_bytes(arrays, about))
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and the facts of a model's file.
+    """Read the arrays and the facts of a model's file.
+
+    Args:
+        path: The file.
 
     Raises:
-        ModelError: missing, no regular file, damaged, not of this project, of a newer version, or with numbers that
-            are not finite (which only tensors named `history.…` may hold).
+        ModelError: The file is missing, not a regular file, damaged, not written by sevensteps, written by a newer
+            version, or holds numbers that are not finite (which only tensors named `history.…` may).
     """
     try:
         with files.regular(path, LARGEST) as (file, size):
@@ -136,23 +150,33 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             f"There is no model at {path}.", hint="Name a run's folder or its model.safetensors."
         ) from error
     except OSError as error:
-        odd = error.errno in (errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.ENOTDIR)  # no file of ours
+        odd = error.errno in (
+            errno.EISDIR,
+            errno.EINVAL,
+            errno.EFBIG,
+            errno.ELOOP,
+            errno.ENOTDIR,
+        )  # not our file
         raise (ModelError if odd else UnreadableError)(
             f"{path} cannot be read ({error.strerror or error}).", hint="Check the path and its permissions."
         ) from error
 
 
 def from_bytes(content: bytes, where: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The same from a file's bytes; `where` is named in errors.
+    """Read the arrays and the facts from the bytes of a file.
+
+    Args:
+        content: The bytes.
+        where: The file, for errors.
 
     Raises:
-        ModelError: as `read`.
+        ModelError: As `read`.
     """
     return _read(io.BytesIO(content), len(content), where)
 
 
 def _read(file: io.BufferedIOBase, size: int, where: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The same from an open file of so many bytes."""
+    """Read the arrays and the facts from an open file with `size` bytes."""
     shapes, about = _read_header(file, size, where)
     wanted = about.pop("sha256", None)
     arrays: dict[str, np.ndarray] = {}
@@ -165,10 +189,10 @@ def _read(file: io.BufferedIOBase, size: int, where: str | Path) -> tuple[dict[s
         hint = "Use a machine with more of it."
         raise UnreadableError(f"{where} does not fit into memory: {error}", hint=hint) from error
     if wanted != _digest(arrays.items(), about):
-        raise ModelError(f"{where} is damaged: its checksum is another.", hint=_DAMAGED)
-    if about["format"] > FORMAT:  # what the checksum bears out; a flipped bit might say so, too
+        raise ModelError(f"{where} is damaged: its checksum does not match.", hint=_DAMAGED)
+    if about["format"] > FORMAT:  # after the checksum: a flipped bit might look like a newer version
         raise UnreadableError(
-            f"{where} was written by a newer version (format {about['format']}, and {FORMAT} is known).",
+            f"{where} was written by a newer version (format {about['format']}; this version reads {FORMAT}).",
             hint="Update sevensteps.",
         )
     for name, array in arrays.items():
@@ -180,13 +204,13 @@ def _read(file: io.BufferedIOBase, size: int, where: str | Path) -> tuple[dict[s
 def _read_header(
     file: io.BufferedIOBase, size: int, where: str | Path
 ) -> tuple[dict[str, tuple[str, tuple[int, ...]]], dict[str, Any]]:
-    """Type and shape of each tensor in the order in which they lie, and the facts."""
+    """Return type and shape of each tensor in the order of the file, and the facts."""
     head = file.read(8)
     if len(head) < 8 or not 2 <= (length := struct.unpack("<Q", head)[0]) <= size - 8:
         raise ModelError(f"{where} is not a safetensors file, or is cut short.", hint=_DAMAGED)
     if length > LARGEST_HEADER:
         raise ModelError(
-            f"{where} has a header of {length:,} bytes, and at most {LARGEST_HEADER:,} are read.", hint=_DAMAGED
+            f"{where} has a header of {length:,} bytes; at most {LARGEST_HEADER:,} are read.", hint=_DAMAGED
         )
     text = file.read(length)
     try:
@@ -196,7 +220,7 @@ def _read_header(
             raise ModelError(f"{where} was not written by sevensteps.", hint="Name a run's model.safetensors.")
         about = json.loads(metadata[KEY])
         if not isinstance(about, dict) or type(about.get("format")) is not int or about["format"] < 1:
-            raise ModelError(f"{where} is damaged: its facts are not a table.", hint=_DAMAGED)
+            raise ModelError(f"{where} is damaged: its facts are not valid.", hint=_DAMAGED)
         _check_facts(about)
         shapes = {name: _type_and_shape(entry) for name, entry in entries.items()}
         same = _header(shapes, _canonical(about)) == text
@@ -204,7 +228,7 @@ def _read_header(
         raise
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ModelError(f"{where} is damaged: {error!s:.200}", hint=_DAMAGED) from error
-    if not same:  # an added key, a key twice, another order, a gap between two tensors, a space
+    if not same:  # such as an added or repeated key, another order, a gap between two tensors, a space
         raise ModelError(f"{where} is damaged: its header is not as sevensteps writes it.", hint=_DAMAGED)
     if 8 + length + sum(_size(*entry) for entry in shapes.values()) != size:
         raise ModelError(f"{where} is damaged: it is longer or shorter than its header says.", hint=_DAMAGED)
@@ -212,7 +236,7 @@ def _read_header(
 
 
 def _type_and_shape(entry: Any) -> tuple[str, tuple[int, ...]]:
-    """What a tensor's entry says; where it lies follows from the others, and is compared with the whole header."""
+    """Return type and shape of a tensor's entry; its offsets are checked with the whole header."""
     dtype, shape = entry["dtype"], entry["shape"]
     if dtype not in DTYPES:
         raise ValueError(f"numbers of type {dtype!r:.20}")
@@ -224,10 +248,9 @@ def _type_and_shape(entry: Any) -> tuple[str, tuple[int, ...]]:
 
 
 def _header(shapes: Mapping[str, tuple[str, tuple[int, ...]]], facts: str) -> bytes:
-    """The header as safetensors writes it: tensors by type, the widest first, then by name; padded with spaces.
+    """Return the header as safetensors writes it: tensors by type, the widest first, then by name; padded with spaces.
 
-    Byte for byte what its own serializer gives (a test holds the two together), but without the tensors, which that
-    one would copy.
+    A test compares it byte for byte with safetensors' own serializer, which would copy the tensors.
     """
     entries: dict[str, Any] = {"__metadata__": {KEY: facts}}
     start = 0
@@ -240,27 +263,27 @@ def _header(shapes: Mapping[str, tuple[str, tuple[int, ...]]], facts: str) -> by
 
 
 def _size(dtype: str, shape: tuple[int, ...]) -> int:
-    """Bytes that a tensor takes."""
+    """Return the size of a tensor in bytes."""
     return math.prod(shape) * DTYPES[dtype].itemsize
 
 
 def _check_facts(facts: Any) -> None:
-    """Hold that facts can be written down as text, and walked through before the stack ends, as their readers do.
+    """Check that facts can be written as text and read without exhausting the stack.
 
-    JSON can hold halves of characters, which no file and no terminal takes, and whole numbers that no float is.
+    JSON can hold halves of characters, which neither files nor terminals can, and whole numbers larger than any float.
 
     Raises:
-        ValueError: they cannot.
+        ValueError: The facts are not valid.
     """
     _check_values(facts, DEEPEST)
     json.dumps(facts, ensure_ascii=False).encode()
 
 
 def _check_values(value: Any, left: int) -> None:
-    """Hold that nothing is nested deeper, and no whole number longer than 64 bits.
+    """Check nesting and the size of whole numbers.
 
     Raises:
-        ValueError: it is.
+        ValueError: Something is nested deeper than `left` levels, or a whole number is longer than 64 bits.
     """
     if not left:
         raise ValueError("lists and tables are nested too deep")
@@ -272,17 +295,17 @@ def _check_values(value: Any, left: int) -> None:
 
 
 def _canonical(facts: Mapping[str, Any]) -> str:
-    """The one way to write these facts."""
+    """Return the facts as text, in the only valid way to write them."""
     return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _bytes_of(array: np.ndarray) -> memoryview:
-    """An array's memory as bytes."""
+    """Return an array's memory as bytes."""
     return array.reshape(-1).view(np.uint8).data
 
 
 def _digest(arrays: Iterable[tuple[str, np.ndarray]], facts: Mapping[str, Any]) -> str:
-    """SHA-256 over the facts, then each tensor's name, type, shape and bytes in the order of their names."""
+    """Return SHA-256 of the facts, then of each tensor's name, type, shape and bytes in the order of their names."""
     digest = hashlib.sha256(_canonical(facts).encode())
     for name, array in sorted(arrays, key=lambda item: item[0]):
         digest.update(json.dumps([name, array.dtype.name, array.shape]).encode())

@@ -1,4 +1,4 @@
-"""Classify picture files with a saved model. Models of linear layers and ReLU are computed in NumPy, without torch."""
+"""Classify picture files with a saved model. Models of linear layers and ReLUs run in NumPy, without PyTorch."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Bound = tuple[str, Any, Any]  # "Normalize", mean, std; "Linear", weight, bias; 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one file: the class and its probability, or why there is none.
+    """The answer of a model for one file: the class and its probability, or why there is none.
 
-    A model that may abstain gives the class that it holds for the best all the same, and `reason` to doubt it.
+    A model that may abstain still names the most probable class, with a `reason` to doubt it.
     """
 
     file: str
@@ -42,7 +42,7 @@ class Answer:
 
     @property
     def in_words(self) -> str:
-        """The answer as a line has it: "Dress (98.0%)", or with the reason to doubt it."""
+        """The answer in a few words: "Dress (98.0%)", or with the reason to doubt it."""
         assert self.probabilities is not None
         best, share = self.best, f"{self.probabilities[self.best]:.1%}"
         if self.reason == NONE_OF_THESE:
@@ -50,7 +50,7 @@ class Answer:
         return f"{best}? ({share}, {self.reason})" if self.reason else f"{best} ({share})"
 
     def as_json(self) -> dict[str, Any]:
-        """The keys that `predict --json` promises."""
+        """Return the keys that `predict --json` promises."""
         if self.probabilities is None:
             return {"file": self.file, "error": self.error}
         why = {} if self.explanation is None else {"explanation": self.explanation}
@@ -68,16 +68,20 @@ class Answer:
 
 @dataclass(frozen=True)
 class Model:
-    """A saved model, ready: class names, the shape of its pictures, and what turns pixels into probabilities."""
+    """A loaded model: class names, the shape of its pictures, and the function from pixels to probabilities."""
 
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     probabilities: Callable[[UInt8[np.ndarray, "n channels height width"]], Float[np.ndarray, "n classes"]]
     abstention: Abstention | None = None
-    fit: Fit = "squash"  # how pictures of another size come to the shape: as those did that it was trained on
+    fit: Fit = "squash"  # how pictures of another size are fitted to the shape, as in training
 
     def predict(self, files: Iterable[Path]) -> Iterator[Answer]:
-        """An answer for each file, in order; a file that cannot be read gets its error and ends nothing."""
+        """Yield an answer for each file, in order; the answer for a file that cannot be read has an `error`.
+
+        Args:
+            files: Paths of pictures.
+        """
         for path in files:
             try:
                 pixels = read_picture(path, self.shape, self.fit)
@@ -99,14 +103,14 @@ def answer_of(
     """Return the answer for one picture, with the reason to doubt it where there is one.
 
     Args:
-        file: the name of the picture.
-        classes: names, in the order of `shares`.
-        shares: the probability of each class.
-        pixels: the picture, for its distance from those of training.
-        abstention: when the model gives no answer; None: it always answers.
+        file: The name of the picture.
+        classes: Names, in the order of `shares`.
+        shares: The probability of each class.
+        pixels: The picture, for its distance from those of training.
+        abstention: When the model gives no answer; None: it always answers.
     """
     if not all(map(math.isfinite, shares)):  # which JSON cannot hold, and nobody can use
-        return Answer(file, error=f"{file}: the model's scores of this picture are no numbers.")
+        return Answer(file, error=f"{file}: the model's scores of this picture are not finite.")
     reason, distance = None, None
     if abstention is not None:
         distance = float(abstention.distances(pixels)[0])
@@ -115,11 +119,14 @@ def answer_of(
 
 
 def load_model(path: Path) -> Model:
-    """The model in a run's folder or a model.safetensors, which anybody may have written.
+    """Load the model in a run's folder or a model.safetensors, which anyone may have written.
+
+    Args:
+        path: The folder or the file.
 
     Raises:
-        ModelError: missing, damaged, of pictures or layers that are not known, or one that would take long or much
-            memory for a picture.
+        ModelError: The file is missing or damaged, does not take pictures, has unknown layers, or would need too much
+            time or memory for a picture.
     """
     path = path / "model.safetensors" if path.is_dir() else path
     arrays, about = model_file.read(path)
@@ -144,20 +151,20 @@ def load_model(path: Path) -> Model:
         raise
     except Exception as error:  # layers raise whatever the tensors of a foreign file run into
         raise ModelError(
-            f"{path}: its description, its tensors and its pictures do not go together ({error!s:.200}).",
+            f"{path}: its description, its tensors and its pictures do not fit each other ({error!s:.200}).",
             hint=EXPORT_AGAIN,
         ) from error
     if shares.shape[1] != len(classes):
         raise ModelError(
-            f"{path}: it tells {shares.shape[1]} classes apart, and names {len(classes)}.", hint=EXPORT_AGAIN
+            f"{path}: its model has {shares.shape[1]} classes, but the file names {len(classes)}.", hint=EXPORT_AGAIN
         )
     if not np.isfinite(shares).all():
-        raise ModelError(f"{path}: its scores of a black picture are no numbers.", hint=EXPORT_AGAIN)
+        raise ModelError(f"{path}: its scores of a black picture are not finite.", hint=EXPORT_AGAIN)
     return model
 
 
 def _with_torch(arrays: dict[str, np.ndarray], facts: Facts, path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Probabilities of uint8 pictures, by PyTorch."""
+    """Return the function from uint8 pictures to probabilities, by PyTorch."""
     import torch
 
     from .torch_model import load_torch_model
@@ -173,10 +180,14 @@ def _with_torch(arrays: dict[str, np.ndarray], facts: Facts, path: Path) -> Call
 
 
 def numpy_layers(description: Any, shape: tuple[int, int, int], flat: bool) -> list[dict[str, Any]] | None:
-    """The layers of a model that NumPy can compute, or None.
+    """Return the layers of a model that NumPy can compute, or None if PyTorch is needed.
 
-    These are means and deviations of each channel, then flat pixels, then linear layers that fit each other, and
-    ReLUs; a foreign description that is not quite so is left to PyTorch, which knows what it means.
+    NumPy computes a normalization of each channel, flattening, and linear layers and ReLUs that fit each other.
+
+    Args:
+        description: The model, as a file describes it.
+        shape: Channels, height and width of the pictures.
+        flat: Whether the model takes pictures as rows of pixels.
     """
     layers: Any = [description]
     if isinstance(description, dict) and description.get("layer") == "Sequential":
@@ -191,10 +202,10 @@ def numpy_layers(description: Any, shape: tuple[int, int, int], flat: bool) -> l
                     return None
             case {"layer": "Flatten", "start_dim": 1, "end_dim": -1, **more} if not more:
                 flat = True
-            case {"layer": "Linear", "in_features": int(size), "out_features": int(made), "bias": bool(), **more}:
-                if more or not flat or size != values or made < 1:
+            case {"layer": "Linear", "in_features": int(size), "out_features": int(size_out), "bias": bool(), **more}:
+                if more or not flat or size != values or size_out < 1:
                     return None
-                values = made
+                values = size_out
             case {"layer": "ReLU", **more} if not more:
                 pass
             case _:
@@ -203,10 +214,15 @@ def numpy_layers(description: Any, shape: tuple[int, int, int], flat: bool) -> l
 
 
 def bound_layers(layers: list[dict[str, Any]], arrays: dict[str, np.ndarray], path: Path) -> list[Bound]:
-    """The layers that do something, with their tensors.
+    """Return the layers that compute something, with their tensors.
+
+    Args:
+        layers: As `numpy_layers` returns them.
+        arrays: The tensors of the file.
+        path: The file, for errors.
 
     Raises:
-        ModelError: the tensors are not those of the layers.
+        ModelError: The tensors do not fit the layers.
     """
     prefixes = [f"{place}." for place in range(len(layers))] if "0.weight" in arrays or len(layers) > 1 else [""]
     wanted: dict[str, tuple[int, ...]] = {}
@@ -217,12 +233,12 @@ def bound_layers(layers: list[dict[str, Any]], arrays: dict[str, np.ndarray], pa
             wanted[f"{prefix}weight"] = layer["out_features"], layer["in_features"]
             if layer["bias"]:
                 wanted[f"{prefix}bias"] = (layer["out_features"],)
-    there = {name: array.shape for name, array in arrays.items() if array.dtype.kind == "f"}
-    if there != wanted or len(arrays) > len(there):
-        name = min({name for name, _ in wanted.items() ^ there.items()} or arrays.keys() - there.keys())
+    present = {name: array.shape for name, array in arrays.items() if array.dtype.kind == "f"}
+    if present != wanted or len(arrays) > len(present):
+        name = min({name for name, _ in wanted.items() ^ present.items()} or arrays.keys() - present.keys())
         raise ModelError(
-            f"{path}: its description and its tensors differ at {name!r:.80}: {wanted.get(name, 'nothing')} is "
-            f"described and {there.get(name, 'nothing')} is there.",
+            f"{path}: its description and its tensors differ at {name!r:.80}: the description says "
+            f"{wanted.get(name, 'nothing')}, the tensors say {present.get(name, 'nothing')}.",
             hint="The file is damaged, or was put together from two.",
         )
 
@@ -235,9 +251,9 @@ def bound_layers(layers: list[dict[str, Any]], arrays: dict[str, np.ndarray], pa
 
 
 def _scores(layers: list[Bound], pixels: UInt8[np.ndarray, "n channels height width"]) -> np.ndarray:
-    """Raw scores of pictures."""
+    """Return the raw scores of pictures."""
     x = pixels.astype(np.float32) / 255
-    with np.errstate(all="ignore"):  # what comes of numbers that grow without end is seen in the answer
+    with np.errstate(all="ignore"):  # an overflow shows in the answer
         for layer, first, second in layers:
             match layer:
                 case "Normalize":
@@ -250,11 +266,11 @@ def _scores(layers: list[Bound], pixels: UInt8[np.ndarray, "n channels height wi
 
 
 def _shares(scores: np.ndarray) -> np.ndarray:
-    """Probabilities of raw scores: the sigmoid of one column, the softmax of several; each row adds up to 1."""
+    """Return raw scores as probabilities: the sigmoid of one column, the softmax of several; each row sums to 1."""
     scores = scores.astype(np.float64)
     if scores.shape[1] == 1:
         scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
-    with np.errstate(invalid="ignore"):  # of scores that are no numbers, no numbers come
+    with np.errstate(invalid="ignore"):  # infinite scores give NaN, which the caller checks
         powers = np.exp(scores - scores.max(1, keepdims=True))
         shares: np.ndarray = powers / powers.sum(1, keepdims=True)
     return shares

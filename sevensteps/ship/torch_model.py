@@ -45,12 +45,12 @@ def load_torch_model(arrays: Mapping[str, np.ndarray], facts: Facts, where: Path
     """Build the model of a file that anyone may have written, for pictures of the shape in its facts.
 
     Args:
-        arrays: the tensors of the file, without those of its abstention.
-        facts: the checked facts of the file.
-        where: the file, for errors.
+        arrays: The tensors of the file, without those of its abstention.
+        facts: The checked facts of the file.
+        where: The file, for errors.
 
     Raises:
-        ModelError: the file needs code of its author's, its parts do not fit each other, or one picture would take too
+        ModelError: The file needs code of its author's, its parts do not fit each other, or one picture would take too
             long or too much memory.
     """
     refuse_own_activation(facts, where)
@@ -68,7 +68,7 @@ def refuse_own_activation(facts: Facts, where: Path) -> None:
     """Raise for a model whose activation a file cannot hold.
 
     Raises:
-        ModelError: saying how to pass the activation.
+        ModelError: Saying how to pass the activation.
     """
     if facts.activation_is_own:
         raise ModelError(
@@ -81,7 +81,7 @@ def module_of(arrays: Mapping[str, np.ndarray], facts: Facts, where: Path) -> nn
     """Build the module that a file describes, with its parameters and buffers.
 
     Raises:
-        ModelError: the file describes no layers, unknown ones, or other ones than its tensors are of.
+        ModelError: The file describes no layers, unknown ones, or other ones than its tensors are of.
     """
     if facts.model is None:
         raise ModelError(
@@ -95,7 +95,7 @@ def loss_of(facts: Facts, where: Path) -> Any:
     """Return the loss that a file names, with its label smoothing and class weights; None if it is not one of ours.
 
     Raises:
-        ModelError: there are weights of classes for a loss that is not ours.
+        ModelError: There are weights of classes for a loss that is not ours.
     """
     loss_func: Any = LOSSES.get(facts.loss or "")
     if loss_func is None and facts.class_weights is not None:

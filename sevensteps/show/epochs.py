@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..records.events import Batch, Epoch
+from ..records.events import Batch, Epoch, Ready
 
 PAUSE = 0.2  # seconds between two drawings: fast enough to look alive
 
@@ -34,6 +34,24 @@ def epoch_table(total: int) -> Iterator[Callable[[Batch | Epoch], None]]:
         finish(True)
         raise
     finish(False)
+
+
+@contextlib.contextmanager
+def live_table() -> Iterator[Callable[[object], None]]:
+    """Yield an observer of a run that shows its epoch table in a terminal or notebook, and nothing elsewhere."""
+    if not (in_notebook() or sys.stdout.isatty()):
+        yield lambda event: None
+        return
+    with contextlib.ExitStack() as stack:
+        table: list[Callable[[Batch | Epoch], None]] = []
+
+        def observe(event: object) -> None:
+            if isinstance(event, Ready) and not event.stopped:
+                table.append(stack.enter_context(epoch_table(event.epochs)))
+            elif isinstance(event, (Batch, Epoch)) and table:
+                table[-1](event)
+
+        yield observe
 
 
 def in_notebook() -> bool:

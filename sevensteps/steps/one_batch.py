@@ -49,13 +49,13 @@ def one_batch(
     """Take one batch through steps 2 to 4, as training does at this place.
 
     Args:
-        predict: the model in training mode, or its formula.
-        loss_func: of predictions and targets.
-        calculate_gradient: what is done with the loss.
-        x: the batch's inputs.
-        targets: the batch's targets.
-        place: decides what random layers draw.
-        records: whether autograd records; a formula does not need it.
+        predict: The model in training mode, or its formula.
+        loss_func: Of predictions and targets.
+        calculate_gradient: What is done with the loss.
+        x: The batch's inputs.
+        targets: The batch's targets.
+        place: Decides what random layers draw.
+        records: Whether autograd records; a formula does not need it.
 
     Returns:
         The predictions and the loss.
@@ -78,12 +78,12 @@ def slopes_of(
     """Take one batch through steps 2 to 4 and return the slopes, by autograd; `.grad` stays as it is.
 
     Args:
-        predict: the model in training mode.
-        loss_func: of predictions and targets.
-        x: the batch's inputs; where they require a gradient, their slopes are returned as well.
-        targets: the batch's targets.
-        parameters: the parameters whose gradients are wanted; frozen ones get None.
-        place: decides what random layers draw.
+        predict: The model in training mode.
+        loss_func: Of predictions and targets.
+        x: The batch's inputs; where they require a gradient, their slopes are returned as well.
+        targets: The batch's targets.
+        parameters: The parameters whose gradients are wanted; frozen ones get None.
+        place: Decides what random layers draw.
     """
     slopes: dict[str, Tensor | None] = {}
 

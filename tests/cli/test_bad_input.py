@@ -40,7 +40,7 @@ TYPED: dict[str, tuple[str, int, list[str]]] = {
     "no class of data": ("data --classes", 2, ["--classes"]),
     "a source after the classes": ("train --classes 0 1 three", 1, ["sevensteps train three --classes 0 1"]),
     "a source of data after the classes": ("data --classes 0 three", 1, ["sevensteps data three --classes 0"]),
-    "a picture": ("train p.png", 1, ["p.png is one picture", "sevensteps predict RUN p.png"]),
+    "a picture": ("train p.png", 1, ["p.png is a single picture", "sevensteps predict RUN p.png"]),
     "a flag of nothing": ("xray somewhere --epochs 3", 2, ["--epochs", "sevensteps xray --help"]),
     "a flag without its value": ("train --epochs", 2, ["--epochs"]),
     "a word for a number": ("train --lr abc", 2, ["--lr", "abc"]),
@@ -81,7 +81,7 @@ TYPED: dict[str, tuple[str, int, list[str]]] = {
     "smoothing for two": ("train --label-smoothing 0.1", 2, ["label_smoothing belongs to cross_entropy"]),
     "the best of nothing": ("train --keep best --hold-out 0", 2, ["validation pictures", "Set --hold-out 0.1."]),
     "patience with nothing": ("train --stop-patience 3 --hold-out 0", 2, ["stop_patience", "--hold-out 0.1"]),
-    "a file of words": ("train file.txt", 1, ["file.txt: not an IDX file"]),
+    "a file of words": ("train file.txt", 1, ["file.txt is not an IDX file"]),
     "an empty folder": ("train empty", 1, ["no class folders with pictures, and nothing else", "cat/1.jpg", "a table"]),
     "a name that is too long": (f"train {'long' * 100}", 1, ["File name too long"]),
 }
@@ -219,11 +219,11 @@ def _a_folder_for_a_file(folder: Path) -> None:
 
 
 DAMAGE: dict[Callable[[Path], None], list[str]] = {
-    _truncated: ["mine/train-images-idx3-ubyte", "too short: 8,639 of 8,640"],
+    _truncated: ["mine/train-images-idx3-ubyte", "too short: it has 8,639 of 8,640"],
     _cut_gzip: ["mine/train-images-idx3-ubyte.gz", "ends too early"],
     _damaged_gzip: ["mine/train-labels-idx1-ubyte.gz", "gzip"],
-    _no_labels: ["no labels beside it", "train-labels-idx1-ubyte"],
-    _swapped: ["1 dimensions", "labels file"],
+    _no_labels: ["no labels next to it", "train-labels-idx1-ubyte"],
+    _swapped: ["1 dimension,", "not of labels"],
     _a_picture: ["not an IDX file"],
     _too_few_labels: ["60 pictures but 50 labels"],
     _another_size: ["(1, 10, 10)", "same classes and picture size"],
@@ -232,7 +232,7 @@ DAMAGE: dict[Callable[[Path], None], list[str]] = {
     _no_test_pictures: ["the test split has no pictures"],
     _one_of_each: ["too few to hold any out"],
     _two_of_each: ["too few pictures to hold any out", "set --hold-out 0."],
-    _a_folder_for_a_file: ["no labels beside it"],
+    _a_folder_for_a_file: ["no labels next to it"],
 }
 
 

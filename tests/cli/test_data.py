@@ -114,7 +114,7 @@ def test_corrections_of_a_whole_set_go_with_some_of_its_classes(
     )
     file.write_text(HEAD + "".join(f"{name},,,\n" for name in dresses))
     done = here("data", str(clothes), "--fix", "fix.csv", cwd=tmp_path, capsys=capsys)
-    refused(done, 1, "leaves no picture of class 'Dress' to train on", "--classes Pullover 'upside down'")
+    refused(done, 1, "leaves no training picture of class 'Dress'", "--classes Pullover 'upside down'")
     words = shlex.split("--classes Pullover 'upside down'")
     done = here("data", str(clothes), *words, "--fix", "fix.csv", cwd=tmp_path, capsys=capsys)
     assert done.code == 0, done.err

@@ -73,7 +73,16 @@ def test_runs_are_listed_with_their_results_in_order(folder: Path) -> None:
     done = sevensteps("runs", cwd=folder)
     assert done.code == 0
     title, *rows = done.out.splitlines()
-    assert re.split(r"  +", title) == ["run", "recipe", "epochs", "accuracy", "95 % interval", "n", "stopped because"]
+    assert re.split(r"  +", title) == [
+        "run",
+        "recipe",
+        "changed",
+        "epochs",
+        "accuracy",
+        "95 % interval",
+        "n",
+        "stopped because",
+    ]
     assert [row.split()[0] for row in rows] == [f"three-linear-{number}" for number in (1, 2, 3, *range(5, 13))]
     judged = json.loads((folder / "runs/three-linear-1/judgement.json").read_text())
     assert f"{judged['test']['accuracy']:.2%}" in rows[0]

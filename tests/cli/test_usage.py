@@ -63,7 +63,8 @@ def test_a_source_that_is_not_there_is_answered_with_those_that_are(
             done = here(verb, source, cwd=tmp_path, capsys=capsys)
             refused(done, 1, f"no source or path {source!r}", f"Did you mean {meant!r}?")
         there = (
-            "In this folder there is clothes, arrays.npz, clothes.zip, rows.csv; by name there are pullover-dress and"
+            "In this folder there is clothes, arrays.npz, clothes.zip, rows.csv; the sources with a name are "
+            "pullover-dress and"
         )
         refused(here(verb, "nosuch", cwd=tmp_path, capsys=capsys), 1, "no source or path 'nosuch'", there)
     refused(here("data", "clothes/x", cwd=tmp_path, capsys=capsys), 1, "In clothes there is clothes/cat, clothes/dog;")
@@ -114,3 +115,21 @@ def test_more_threads_than_cores_are_said(tmp_path: Path) -> None:
     refused(
         sevensteps("train", "three", "--threads", "9999", cwd=tmp_path), 2, "threads is 9999, and must be 0 to 1024."
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("--learning-rate 1", ["Unknown option: --learning-rate", "--lr"]),
+        ("--hidden 30", ["Unknown option: --hidden", "--width"]),
+        ("--slow", ["Unknown option: --slow", "sevensteps xray RUN"]),
+        ("--lr 0,1", ["--lr", "Use a point: --lr 0.1"]),
+        ("--classes Sneaker Bag", ["fashion-mnist --classes Sneaker Bag"]),
+    ],
+)
+def test_what_many_people_type_is_answered_with_what_they_mean(
+    typed: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = here("train", *typed.split(), cwd=tmp_path, capsys=capsys)
+    assert done.code in (1, 2)
+    refused(done, done.code, *words)

@@ -198,7 +198,7 @@ def test_a_loss_that_takes_whole_labels_refuses_mixup_by_name(loss: Any) -> None
         next(learn.stream())
         learn.close()
     weighted = functools.partial(cross_entropy, weight=torch.ones(3))
-    with pytest.raises(UsageError, match="cross_entropy with weights takes whole ones"):
+    with pytest.raises(UsageError, match="cross_entropy with weights takes only whole labels"):
         learner("linear", loaders(classes=3, augment="mixup"), weighted)
 
 

@@ -1,4 +1,4 @@
-"""Corrections: proposed from an audit, applied by `data` and `train`, kept with the run; pictures stay untouched."""
+"""Corrections: proposed from an audit, applied by `data` and `train`, and kept with the run; pictures never change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WRONG = HEAD + "train/digit 1/0.png,digit 0,digit 1,a zero\ntrain/digit 0/11.png
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Zeros and ones as a folder, tested on some; two labels are wrong, and copies are planted."""
+    """A folder of zeros and ones with a test split, two wrong labels and planted copies."""
     folder = tmp_path_factory.mktemp("fix") / "digits"
     source = load_digits()
     pictures = (source.images * 255 / 16).astype(np.uint8)
@@ -51,7 +51,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def said(done: Done) -> Done:
-    """The same without what was understood of the source, which is said before."""
+    """Return the same result without the lines that describe the source."""
     kept = [
         line for line in done.err.splitlines(keepends=True) if not line.startswith(("digits: ", "Without --recipe"))
     ]
@@ -59,12 +59,12 @@ def said(done: Done) -> Done:
 
 
 def digest(folder: Path) -> dict[str, str]:
-    """What is in a folder, to the byte."""
+    """Return the bytes of every file in a folder."""
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
 
 
 def wrong(digits: Path, text: str = WRONG) -> Path:
-    """A corrections file beside the pictures."""
+    """Write a corrections file next to the pictures."""
     path = digits.parent / "wrong.csv"
     path.write_text(text, "utf-8")
     return path
@@ -108,7 +108,7 @@ def test_what_an_audit_found_is_written_looked_through_and_applied(
     assert total - rest == len(rows) - len(moved)
 
     again = here("data", "digits", "--suggest", "fix.csv", cwd=digits.parent, capsys=capsys)
-    refused(again, 1, "fix.csv is there already; nothing was changed.")
+    refused(again, 1, "fix.csv already exists; nothing was changed.")
     inside = here("data", "digits", "--suggest", "digits/fix.csv", cwd=digits.parent, capsys=capsys)
     refused(inside, 2, "would lie among the pictures", "--suggest digits-fix.csv")
     assert digest(digits) == before
@@ -136,7 +136,7 @@ def test_a_run_keeps_its_corrections(digits: Path, tmp_path: Path, capsys: pytes
     assert typed("train", "--recipe", "run", "--exact", "--out", "twice").code == 0
     assert (tmp_path / "twice/model.safetensors").read_bytes() == model
 
-    wrong(digits, HEAD)  # what the run was made of is another file now: its own copy counts
+    wrong(digits, HEAD)  # the file that the run was trained with has changed, so the run uses its own copy
     for words in (("verify", "run", "--rerun"), ("resume", "run", "--epochs", "1"), ("xray", "run")):
         assert typed(*words).code == 0
     (run / "predictions.jsonl").unlink()
@@ -190,23 +190,23 @@ def test_corrections_come_before_the_choice_of_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", ["row 1: there is nothing", "picture,now,was,why"]),
+        ("", ["row 1: the file is empty", "picture,now,was,why"]),
         ("picture;now;was;why\n", ["row 1: the header is 'picture;now;was;why'"]),
         ("name,label\n", ["row 1: the header is 'name,label'"]),
         (HEAD + "train/digit 1/42.pngg,,,\n", ["row 2", "'train/digit 1/42.pngg'", "mean 'train/digit 1/42.png'?"]),
         (HEAD + "?,,,\n", ["row 2", "no picture '?'", "such as 'train/digit 0/"]),
         (
             HEAD + "\ntrain/digit 1/42.png,digit1,,\n",
-            ["row 3", "no class 'digit1'", "'digit 1'?", "leaves the picture"],
+            ["row 3", "'digit1', which is not a class", "'digit 1'?", "leaves the picture"],
         ),
-        (HEAD + "train/digit 1/42.png,,digit 0,\n", ["row 2", "is of class 'digit 1'", "was to be of 'digit 0'"]),
-        (HEAD + "train/digit 1/1.png,,,\ntrain/digit 1/1.png,,,\n", ["row 3", "is in row 2 already"]),
-        (HEAD + "train/digit 1/1.png,,\n", ["row 2: it has 3 cells", "in quotes"]),
-        (HEAD + ",digit 1,,\n", ["row 2: it names no picture"]),
-        (HEAD + 'train/digit 1/1.png,"digit 1,,\n', ["it is not CSV"]),
+        (HEAD + "train/digit 1/42.png,,digit 0,\n", ["row 2", "is of class 'digit 1'", "says that it was 'digit 0'"]),
+        (HEAD + "train/digit 1/1.png,,,\ntrain/digit 1/1.png,,,\n", ["row 3", "is already in row 2"]),
+        (HEAD + "train/digit 1/1.png,,\n", ["row 2 has 3 cells", "in quotation marks"]),
+        (HEAD + ",digit 1,,\n", ["row 2 names no picture"]),
+        (HEAD + 'train/digit 1/1.png,"digit 1,,\n', ["is not valid CSV"]),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(
+def test_errors_in_a_corrections_file_are_named(
     digits: Path, capsys: pytest.CaptureFixture[str], text: str, words: list[str]
 ) -> None:
     file = wrong(digits, text)
@@ -220,7 +220,7 @@ def test_other_files_and_sources_are_refused(digits: Path, tmp_path: Path, capsy
 
     latin = tmp_path / "latin.csv"
     latin.write_bytes(HEAD.encode() + b"train/caf\xe9.png,,,\n")
-    refused(typed("train", "digits", "--fix", str(latin)), 1, "row 2: byte 0xe9 is not UTF-8")
+    refused(typed("train", "digits", "--fix", str(latin)), 1, "row 2: byte 0xe9 is not valid UTF-8")
     refused(typed("train", "digits", "--fix", "gone.csv"), 1, "'gone.csv' cannot be read")
     refused(typed("data", "digits", "--fix", "."), 1, "it is a folder")
     refused(typed("data", "digits", "--fix", str(latin), "--suggest", "new.csv"), 2, "--fix and --suggest")
@@ -230,7 +230,7 @@ def test_other_files_and_sources_are_refused(digits: Path, tmp_path: Path, capsy
     ids = load(digits).train.ids
     zeros = [name for name in ids if name.startswith("train/digit 0")]
     file = wrong(digits, HEAD + "".join(f"{name},,,\n" for name in zeros))
-    refused(typed("train", "digits", "--fix", file.name), 1, "leaves no picture of class 'digit 0' to train on")
+    refused(typed("train", "digits", "--fix", file.name), 1, "leaves no training picture of class 'digit 0'")
     file = wrong(digits, HEAD + "".join(f"{name},,,\n" for name in load(digits).test.ids))  # type: ignore[union-attr]
     refused(typed("train", "digits", "--fix", file.name), 1, "leaves out every picture of the test split")
 
@@ -244,12 +244,12 @@ def test_spreadsheets_and_hostile_names(tmp_path: Path) -> None:
     pixels = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 2, 2), dtype=np.uint8)
     pictures = Images(pixels, np.array([0, 0, 1, 1]), ("x", "y"), names=names)
     file = tmp_path / "fix.csv"
-    with file.open("w", encoding="utf-8-sig", newline="") as opened:  # with a mark before it, and \r\n
+    with file.open("w", encoding="utf-8-sig", newline="") as opened:  # with a byte order mark and \r\n
         csv.writer(opened).writerows([HEAD.strip().split(","), [names[0], "y", "x", ""], [names[1], "x", "x", "ok"]])
     fixed = corrected(Splits(pictures), read(file))
     assert fixed.train.labels.tolist() == [1, 0, 1, 1]
     assert pictures.labels.tolist() == [0, 0, 1, 1]
-    with pytest.raises(DataError, match="row 2: there is no picture"):
+    with pytest.raises(DataError, match="row 2: the source has no picture"):
         corrected(Splits(pictures.take(np.array([1, 2, 3]))), read(file))
 
 

@@ -1,4 +1,4 @@
-"""decode: the one function that turns a file's bytes into pixels, for every kind of picture and of damage."""
+"""Tests of `decode`: every kind of picture becomes the right pixels, and every kind of damage an error."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ COLOR = RANDOM.integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
 
 def file_of(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """The picture as a file's bytes."""
+    """Return the picture as the bytes of a file."""
     content = io.BytesIO()
     image.save(content, kind, **options)
     return content.getvalue()
 
 
 def luma(color: np.ndarray) -> np.ndarray:
-    """ITU-R 601 grey of `(h, w, 3)`, in floats."""
+    """Return ITU-R 601 grey of `(h, w, 3)` as floats."""
     return color.astype(float) @ [0.299, 0.587, 0.114]
 
 
@@ -158,7 +158,7 @@ def test_another_size_is_squashed_with_antialiasing() -> None:
     np.testing.assert_array_equal(decode(file_of(Image.fromarray(GREY)), (1, 3, 9))[0], expected)
 
 
-def test_a_letterbox_keeps_all_of_a_picture_and_is_black_beside_it() -> None:
+def test_a_letterbox_keeps_the_whole_picture_and_pads_with_black() -> None:
     wide = np.full((10, 40), 200, dtype=np.uint8)
     pixels = decode(file_of(Image.fromarray(wide)), (1, 20, 20), fit="letterbox")[0]
     np.testing.assert_array_equal(pixels[7:12], 200)
@@ -232,7 +232,7 @@ def test_the_embedded_pictures_go_through_a_file_unchanged(splits: Splits) -> No
     "content",
     [b"", b"hello", bytes(1000), b"\x89PNG\r\n\x1a\n", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%PDF-1.4"],
 )
-def test_what_is_no_picture_is_named(content: bytes) -> None:
+def test_a_file_that_is_not_a_picture_is_named(content: bytes) -> None:
     with pytest.raises(DataError, match=r"notes\.txt") as caught:
         decode(content, (1, 28, 28), "notes.txt")
     assert caught.value.hint
@@ -256,7 +256,7 @@ def test_a_truncated_picture_is_named(kind: str) -> None:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that promises a size and holds no pixels."""
+    """Return a PNG whose header promises a size, but which holds no pixels."""
     chunks = [b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0), b"IDAT" + zlib.compress(b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks
@@ -268,7 +268,7 @@ def test_too_many_pixels_are_refused_from_the_header(side: int) -> None:
     with pytest.raises(DataError, match="more than 100,000,000 pixels") as caught:
         decode(png_header(side, side), (1, 28, 28), "bomb.png")
     assert "bomb.png" in caught.value.message
-    assert caught.value.hint == "Make it smaller."
+    assert caught.value.hint == "Reduce its size."
 
 
 def test_a_side_that_no_picture_has_is_refused_from_the_header() -> None:
@@ -277,7 +277,7 @@ def test_a_side_that_no_picture_has_is_refused_from_the_header() -> None:
 
 
 def test_an_animation_is_looked_at_only_as_far_as_its_first_picture() -> None:
-    """A screen of many pixels is refused from the header, in every format that has frames."""
+    """In every format with frames, a canvas of too many pixels is refused from its header."""
     frames = [Image.fromarray(np.full((4, 4), value, dtype=np.uint8)) for value in (10, 200)]
     gif = bytearray(file_of(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     gif[6:10] = struct.pack("<HH", 20_000, 20_000)
@@ -294,7 +294,7 @@ def test_an_animation_is_looked_at_only_as_far_as_its_first_picture() -> None:
 
 
 def slow_bmp(width: int, height: int) -> bytes:
-    """A few bytes of run-length encoding: a pixel and the end of the line, for each line."""
+    """Return a BMP with a few bytes of run-length encoding: one pixel and the end of the line, for each line."""
     palette, pixels = bytes(1024), b"\1\1\0\0" * height
     head = struct.pack("<2sIHHI", b"BM", 0, 0, 0, 54 + len(palette))
     info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(pixels), 0, 0, 256, 0)
@@ -302,7 +302,7 @@ def slow_bmp(width: int, height: int) -> bytes:
 
 
 def tiled_tiff(times: int, side: int = 100) -> bytes:
-    """A TIFF whose strips, all at one place, cover it so many times."""
+    """Return a TIFF whose strips, all at the same place, cover it many times."""
     pixels = bytes(side * side)
     entries = [(256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1)]
     start = 8 + len(pixels)
@@ -313,14 +313,14 @@ def tiled_tiff(times: int, side: int = 100) -> bytes:
 
 
 def png_with(chunk: bytes, times: int) -> bytes:
-    """A small PNG with a chunk before its pixels, so many times."""
+    """Return a small PNG with many copies of a chunk before its pixels."""
     content = file_of(Image.fromarray(GREY))
     whole = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
     return content[:33] + whole * times + content[33:]
 
 
 def many_scans(times: int, side: int = 4000) -> bytes:
-    """A progressive JPEG of one grey, whose last scan comes that many times again."""
+    """Return a progressive JPEG of one grey whose last scan is repeated many times."""
     content = file_of(Image.new("L", (side, side)), "JPEG", progressive=True)
     last = content.rindex(b"\xff\xda")
     return content[:last] + content[last:-2] * times + content[-2:]
@@ -343,7 +343,7 @@ PROFILE = b"iCCPa\0\0" + zlib.compress(bytes(1 << 20))
     ],
 )
 def test_a_small_file_cannot_take_long(content: bytes, words: str) -> None:
-    gc.freeze()  # what other tests have left in this process is none of the time
+    gc.freeze()  # so that leftovers of other tests do not count as time
     start = time.process_time()
     with pytest.raises(DataError, match=words):
         decode(content, (1, 28, 28))
@@ -375,10 +375,10 @@ def test_what_is_odd_and_harmless_is_read(content: bytes) -> None:
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK", "YCbCr", "I;16", "I", "F"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_picture_larger_than_what_is_converted_at_once_comes_out_whole(mode: str, channels: int) -> None:
-    """1,100 x 1,300 pixels take two stretches of rows; those of the file cut in two by hand must be the same."""
+    """1,100 x 1,300 pixels take two bands of rows, and must equal those of the file cut in two by hand."""
     values = RANDOM.integers(0, 65536 if mode in ("I;16", "I") else 256, (1300, 1100))
     if mode in ("I;16", "I", "F"):
-        values[700, 3] = 65535  # what the rest is scaled by stands in the second stretch
+        values[700, 3] = 65535  # the value that everything is scaled by is in the second band
         image = Image.fromarray(values.astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]))
     else:
         image = Image.fromarray(np.stack([values, values[::-1], values % 7], 2).astype(np.uint8))
@@ -392,7 +392,7 @@ def test_a_picture_larger_than_what_is_converted_at_once_comes_out_whole(mode: s
 
 
 def test_a_large_picture_stays_in_memory_once() -> None:
-    """Of 16 bits: as 64-bit floats, and clipped and rounded, all at once it would take 30 times its pixels."""
+    """A picture of 16 bits, converted all at once as 64-bit floats, would take 30 times the memory of its pixels."""
     content = file_of(Image.fromarray(np.zeros((2000, 2000), dtype=np.uint16)))
     tracemalloc.start()
     decode(content, (1, 28, 28))
@@ -426,7 +426,7 @@ def test_channels_that_no_picture_has_are_refused() -> None:
 def test_a_picture_is_read_from_its_path(tmp_path: Path) -> None:
     (tmp_path / "grey.png").write_bytes(file_of(Image.fromarray(GREY)))
     np.testing.assert_array_equal(read_picture(tmp_path / "grey.png", (1, 5, 7))[0], GREY)
-    with pytest.raises(DataError, match="There is no file"):
+    with pytest.raises(DataError, match="does not exist"):
         read_picture(tmp_path / "gray.png", (1, 5, 7))
     for path in (tmp_path, tmp_path / "zero\0"):
         with pytest.raises(DataError, match="cannot be read"):
@@ -435,12 +435,12 @@ def test_a_picture_is_read_from_its_path(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")
 def test_a_pipe_a_device_and_a_giant_are_refused_unread(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.png")  # reading it would wait for a writer, for ever
+    os.mkfifo(tmp_path / "pipe.png")  # reading it would wait for a writer forever
     for path in (tmp_path / "pipe.png", Path("/dev/zero")):
         with pytest.raises(DataError, match="a pipe or a device"):
             read_picture(path, (1, 5, 7))
     with (tmp_path / "giant.png").open("wb") as file:
-        file.truncate(1 << 33)  # takes no room on the disk
+        file.truncate(1 << 33)  # a sparse file takes no room on the disk
     with pytest.raises(DataError, match="at most 536,870,912 are read"):
         read_picture(tmp_path / "giant.png", (1, 5, 7))
 
@@ -463,7 +463,7 @@ def test_a_path_an_image_bytes_and_arrays_give_the_same_pixels(tmp_path: Path) -
 @pytest.mark.parametrize(
     "picture",
     [
-        COLOR,  # channels last would be scrambled, not refused, if only the number of values were looked at
+        COLOR,  # if only the number of values counted, channels last would be scrambled and not refused
         COLOR.transpose(2, 1, 0),
         COLOR.transpose(2, 0, 1).astype(np.float32),
         COLOR[:4],

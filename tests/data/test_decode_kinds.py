@@ -1,4 +1,4 @@
-"""Every kind of picture file, as `decode` and as a decoder that shares no code with it has it."""
+"""Every kind of picture file, decoded by `decode` and by a decoder that shares no code with it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALWAYS = [name for name in KINDS if not name.startswith("WebP") and "lzw" not in
 
 
 def shown(picture: np.ndarray, orientation: int) -> np.ndarray:
-    """`(h, w, 3)` in 0 to 255 of color and opacity, turned as it is shown: on black, dark drawings on white."""
+    """Return `(h, w, 3)` from color and opacity, turned as displayed: on black, or on white for dark drawings."""
     color, opacity = 255 * picture[:, :, :3] * picture[:, :, 3:], picture[:, :, 3:]
     if color.max() <= 32 and np.ptp(opacity) > 0:
         color = color + 255 * (1 - opacity)
@@ -39,12 +39,12 @@ def test_a_kind_comes_out_as_an_independent_decoder_has_it(name: str) -> None:
     np.testing.assert_allclose(decode(content, (1, height, width))[0], grey, atol=tolerance + 0.5)
     seen = look(content)
     assert (seen.width, seen.height) == (width, height)
-    # Pillow opens these with color, where there is none, too.
+    # Pillow opens these as color pictures although they have no color.
     with_color = name.startswith("WebP") or "grey with alpha 16" in name
     assert seen.is_grey == (not with_color and np.ptp(expected, axis=2).max() == 0)
 
 
-# What Pillow has no way to read, and other readers do; it is said to be so.
+# Pillow cannot read these, although other readers can; the error says so.
 UNREAD = {
     "12 bits, Motorola": tiff(twelve(noise(bits=12)), 12, 1, ">"),
     "grey 16, white is 0, Motorola": tiff(noise(bits=16).astype(">u2").tobytes(), 16, 0, ">"),
@@ -55,7 +55,7 @@ UNREAD = {
 @pytest.mark.parametrize("name", UNREAD)
 def test_a_tiff_of_a_kind_that_is_not_read_is_called_one(name: str) -> None:
     assert decoders.of_tiff(UNREAD[name]).shape == (7, 11, 4)
-    with pytest.raises(DataError, match="or a TIFF of a kind that is not read") as caught:
+    with pytest.raises(DataError, match="or a TIFF of an unsupported kind") as caught:
         decode(UNREAD[name], (1, 7, 11))
     assert caught.value.hint == "Save it as PNG."
 
@@ -87,7 +87,7 @@ def test_a_color_profile_is_ignored(kind: str) -> None:
         srgb = ImageCms.createProfile("sRGB")
         turned = ImageCms.profileToProfile(opened, ImageCms.ImageCmsProfile(io.BytesIO(profile)), srgb)
         assert turned is not None
-        # A reader that uses the profile would show something else.
+        # A reader that applies the profile would give other colors.
         assert np.abs(np.asarray(turned, dtype=int) - np.asarray(opened)).max() > 50
     np.testing.assert_array_equal(decode(with_profile, (3, 7, 11)), decode(plain, (3, 7, 11)))
 
@@ -96,7 +96,7 @@ def test_a_color_profile_is_ignored(kind: str) -> None:
     ("ink", "ground"), [((0, 0, 0), 255), ((20, 30, 10), 255), ((255, 255, 255), 0), ((60, 0, 0), 0)]
 )
 def test_a_drawing_on_nothing_is_seen_whatever_its_ink(ink: tuple[int, int, int], ground: int) -> None:
-    """Icons are mostly black on nothing; on black, and for readers that drop the transparency, nothing is left."""
+    """Most icons are black on a transparent ground; on black, nothing of them would be visible."""
     pixels = np.zeros((9, 9, 4), dtype=np.uint8)
     pixels[2:5, 3:7] = *ink, 255
     decoded = decode(png_of(pixels), (3, 9, 9)).transpose(1, 2, 0)
@@ -117,7 +117,7 @@ def test_32_bits_are_scaled_where_they_are_more_than_16_bits_hold() -> None:
         np.testing.assert_allclose(pixels, values * (255 / white), atol=1)
 
 
-def test_a_picture_s_turn_is_followed_beside_other_facts_of_exif() -> None:
+def test_the_orientation_counts_among_other_exif_data() -> None:
     color = noise(3)
     content = with_chunks(png_of(color), chunk(b"eXIf", exif(6)), chunk(b"tEXt", b"Comment\0turned"))
     np.testing.assert_array_equal(decode(content, (3, 11, 7)).transpose(1, 2, 0), np.rot90(color, -1))

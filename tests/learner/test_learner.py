@@ -181,8 +181,8 @@ def test_fit_refuses_what_cannot_be_and_changes_nothing(arguments: dict[str, Any
     ("how", "words"),
     [
         ({"opt_func": "SGD"}, "opt_func is 'SGD'"),
-        ({"opt_func": SGD(nn.Linear(1, 1).parameters(), 0.1)}, "makes no optimizer"),
-        ({"opt_func": nn.Linear}, "makes no optimizer: "),
+        ({"opt_func": SGD(nn.Linear(1, 1).parameters(), 0.1)}, "does not make an optimizer"),
+        ({"opt_func": nn.Linear}, "does not make an optimizer: "),
         ({"opt_func": lambda params, lr: None}, "makes NoneType"),
         ({"opt_func": functools.partial(torch.optim.Adam, betas=(2, 0))}, "Invalid beta"),
         ({"lr": "x"}, "lr is 'x'"),

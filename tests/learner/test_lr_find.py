@@ -65,7 +65,7 @@ def test_a_trained_learner_gets_a_range_below_where_it_would_be_unsettled(held_o
     assert not found.fell
     assert found.low == pytest.approx(found.high / 10)
     assert 0.003 < found.high < 0.3
-    assert "hardly falls" in str(found)
+    assert "hardly fell" in str(found)
     before = learn.validate()[0]
     learn.fit(1, found.suggestion, show=False)
     assert learn.validate()[0] == pytest.approx(before, rel=0.1)

@@ -92,8 +92,8 @@ def test_a_label_of_another_class_is_refused_also_the_second_time() -> None:
 @pytest.mark.parametrize(
     ("metric", "words"),
     [
-        (lambda p, t: (p > 0) == t, "The metric <lambda> gives a tensor (20, 1)"),
-        (lambda p, t: None, "The metric <lambda> gives None"),
+        (lambda p, t: (p > 0) == t, "The metric <lambda> returns a tensor (20, 1)"),
+        (lambda p, t: None, "The metric <lambda> returns None"),
         (lambda p, t: p @ t, "The metric <lambda> cannot take predictions (20, 1) torch.float32 with targets (20, 1)"),
     ],
 )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sevensteps.data.batches import DataLoaders
 from sevensteps.data.images import Splits
+from sevensteps.jobs.train import train
 from sevensteps.learner.learner import Learner
 from sevensteps.learner.metrics import accuracy
 from sevensteps.records.events import Batch, Epoch
@@ -125,3 +126,17 @@ def test_an_interrupted_fit_keeps_the_lines_it_has_printed(splits: Splits, capsy
     header = next(place for place, words in enumerate(lines) if words[0] == "epoch")
     assert [words[0] for words in lines[header + 1 :]] == [str(done + 1) for done in range(len(learn.recorder.values))]
     assert learn.recorder.values
+
+
+def test_train_shows_the_table_in_a_terminal_and_nothing_elsewhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train("pullover-dress", epochs=2)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    train("pullover-dress", epochs=2, observe=lambda event: None)
+    assert capsys.readouterr().out == ""
+    train("pullover-dress", epochs=2)
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == ["epoch", "train_loss", "valid_loss", "accuracy", "time"]
+    assert [int(line.split()[0]) for line in lines] == [1, 2]

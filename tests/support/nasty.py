@@ -120,69 +120,71 @@ NFC, NFD = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
 
 CASES: dict[str, Case] = {
     "a blank": Case(written("cat/a.png", b" "), "bad", "cat/a.png is not a picture in a known format"),
-    "a file of no bytes": Case(lambda folder: (folder / "cat/a.png").touch(), "bad", "cat/a.png is empty"),
+    "an empty file": Case(lambda folder: (folder / "cat/a.png").touch(), "bad", "cat/a.png is empty"),
     "HTML named .jpg": Case(written("cat/a.jpg", b"<!DOCTYPE html>"), "bad", "cat/a.jpg is not a picture"),
     "SVG": Case(written("cat/a.svg", b"<svg/>"), "bad", "cat/a.svg is not a picture in a known format"),
-    "a kind that is not read": Case(written("cat/a.HEIC", b"\0\0\0 ftypheic"), "bad", "cat/a.HEIC is not a picture"),
-    "a PNG that is cut off": Case(cut("cat/a.png", "PNG"), "bad", "cat/a.png is damaged"),
-    "a JPEG that is cut off": Case(cut("cat/a.jpg", "JPEG"), "bad", "cat/a.jpg is damaged"),
+    "an unsupported format": Case(written("cat/a.HEIC", b"\0\0\0 ftypheic"), "bad", "cat/a.HEIC is not a picture"),
+    "a truncated PNG": Case(cut("cat/a.png", "PNG"), "bad", "cat/a.png is damaged"),
+    "a truncated JPEG": Case(cut("cat/a.jpg", "JPEG"), "bad", "cat/a.jpg is damaged"),
     "too many pixels": Case(written("cat/a.png", BOMB), "bad", "cat/a.png has more than 100,000,000 pixels"),
-    "a link in a circle": Case(linked("cat/a.png", "a.png"), "bad", "cat/a.png leads nowhere"),
-    "a link to nothing": Case(linked("cat/a.png", "gone"), "bad", "cat/a.png leads nowhere"),
+    "a link to itself": Case(linked("cat/a.png", "a.png"), "bad", "cat/a.png is a broken link"),
+    "a broken link": Case(linked("cat/a.png", "gone"), "bad", "cat/a.png is a broken link"),
     "a pipe": Case(lambda folder: os.mkfifo(folder / "cat/a.png"), "bad", "cat/a.png is a pipe"),
     "a socket": Case(a_socket, "bad", "cat/a.png is a pipe, a socket or a device"),
     "a link to a device": Case(linked("cat/a.png", "/dev/zero"), "bad", "cat/a.png is a pipe, a socket or a device"),
-    "folders deeper than any path": Case(beyond_the_longest_path, "bad", "(File name too long)"),
+    "folders too deep for a path": Case(beyond_the_longest_path, "bad", "(File name too long)"),
     "a folder named .png": Case(lambda folder: (folder / "cat/a.png").mkdir(), "used", ""),
     "a class named .jpg": Case(written("bird.jpg/1.png", png()), "used", "bird.jpg/1.png"),
     "a PNG named .jpg": Case(written("cat/a.jpg", png()), "used", "cat/a.jpg"),
     "a picture without a suffix": Case(written("cat/a", png()), "used", "cat/a"),
     "a picture named .txt": Case(written("cat/a.txt", png()), "used", "cat/a.txt"),
-    "bytes after the end of a picture": Case(written("cat/a.png", png() + b"more"), "used", "cat/a.png"),
+    "extra bytes after a picture": Case(written("cat/a.png", png() + b"more"), "used", "cat/a.png"),
     "a picture of 1 pixel": Case(written("cat/a.png", png((1, 1))), "used", "cat/a.png"),
     "a picture of 1 x 5,000": Case(written("cat/a.png", png((1, 5000))), "used", "cat/a.png"),
-    "a picture twice": Case(written("cat/a.png", png(value=0)), "used", "cat/a.png"),
-    "color among grey": Case(written("cat/a.png", png(mode="RGB")), "used", "cat/a.png"),
+    "the same picture twice": Case(written("cat/a.png", png(value=0)), "used", "cat/a.png"),
+    "a color picture among grey ones": Case(written("cat/a.png", png(mode="RGB")), "used", "cat/a.png"),
     "a folder in a class": Case(written("cat/indoors/a.png", png()), "used", "cat/indoors/a.png"),
-    "60 folders in each other": Case(
-        written("cat/" + "d/" * 60 + "a.png", png()), "used", "cat/" + "d/" * 60 + "a.png"
-    ),
+    "60 nested folders": Case(written("cat/" + "d/" * 60 + "a.png", png()), "used", "cat/" + "d/" * 60 + "a.png"),
     "a link to a picture outside": Case(picture_outside, "used", "cat/seen.png"),
     "a line break in a name": Case(bytes_name(b"a\nb.png"), "used", "cat/a\nb.png"),
     "an escape in a name": Case(bytes_name(b"\x1b[2J.png"), "used", "cat/\x1b[2J.png"),
-    "a name that is no UTF-8": Case(bytes_name(b"caf\xe9.png"), "used", "cat/caf\\xe9.png"),
+    "a name that is not UTF-8": Case(bytes_name(b"caf\xe9.png"), "used", "cat/caf\\xe9.png"),
     "a name that looks like an option": Case(bytes_name(b"--help"), "used", "cat/--help"),
     "a name of spaces": Case(bytes_name(b"   "), "used", "cat/   "),
     "a long name": Case(bytes_name(b"a" * 250 + b".png"), "used", f"cat/{'a' * 250}.png"),
     "a link to a folder outside": Case(outside, "ignored", "1 link to a folder (cat/away)"),
-    "a circle of folders": Case(linked("cat/up", ".."), "ignored", "1 link to a folder (cat/up)"),
+    "a loop of folders": Case(linked("cat/up", ".."), "ignored", "1 link to a folder (cat/up)"),
     "notes": Case(
-        written("cat/notes.txt", b"BMW is no bitmap"), "ignored", "1 file that is no picture (cat/notes.txt)"
+        written("cat/notes.txt", b"BMW is no bitmap"), "ignored", "1 file that is not a picture (cat/notes.txt)"
     ),
     "an archive in a class": Case(
-        written("cat/more.zip", archive("a.png")), "ignored", "1 file that is no picture (cat/more.zip)"
+        written("cat/more.zip", archive("a.png")), "ignored", "1 file that is not a picture (cat/more.zip)"
     ),
-    "a table beside the classes": Case(
-        written("labels.csv", b"a,b"), "ignored", "1 file that is no picture (labels.csv)"
+    "a table next to the classes": Case(
+        written("labels.csv", b"a,b"), "ignored", "1 file that is not a picture (labels.csv)"
     ),
-    "a picture beside the classes": Case(written("a.png", png()), "ignored", "1 picture in no class folder (a.png)"),
+    "a picture next to the classes": Case(
+        written("a.png", png()), "ignored", "1 picture outside the class folders (a.png)"
+    ),
     ".DS_Store": Case(written("cat/.DS_Store", b"x"), "ignored", "1 .DS_Store"),
     "Thumbs.db": Case(written("cat/Thumbs.db", b"x"), "ignored", "1 Thumbs.db"),
-    "checkpoints of notebooks": Case(written("cat/.ipynb_checkpoints/a.png", png()), "ignored", "1 .ipynb_checkpoints"),
-    "checkpoints beside the classes": Case(
+    "notebook checkpoints": Case(written("cat/.ipynb_checkpoints/a.png", png()), "ignored", "1 .ipynb_checkpoints"),
+    "notebook checkpoints next to the classes": Case(
         written(".ipynb_checkpoints/a.png", png()), "ignored", "1 .ipynb_checkpoints"
     ),
-    "what a Mac zips": Case(written("__MACOSX/cat/a.png", png()), "ignored", "1 __MACOSX"),
-    "what a Mac puts beside": Case(written("cat/._a.png", b"x"), "ignored", "1 hidden file (cat/._a.png)"),
+    "the folder that macOS adds to zip files": Case(written("__MACOSX/cat/a.png", png()), "ignored", "1 __MACOSX"),
+    "the files that macOS adds to folders": Case(
+        written("cat/._a.png", b"x"), "ignored", "1 hidden file (cat/._a.png)"
+    ),
     "a hidden folder": Case(written(".git/a.png", png()), "ignored", "1 hidden file (.git)"),
     "an empty class": Case(lambda folder: (folder / "bird").mkdir(), "ignored", "1 empty folder (bird)"),
     "a class of notes": Case(
-        written("bird/notes.txt", b"none"), "ignored", "1 file that is no picture (bird/notes.txt)"
+        written("bird/notes.txt", b"none"), "ignored", "1 file that is not a picture (bird/notes.txt)"
     ),
     "classes that differ in case": Case(
         files("Cat/1.png", "cat/1.png", "dog/1.png"), "refused", "'Cat' and 'cat' differ only in upper and lower case"
     ),
-    "classes that differ in case over splits": Case(
+    "classes that differ in case between splits": Case(
         files("train/cat/1.png", "train/dog/1.png", "test/CAT/1.png"),
         "refused",
         "'train/cat' and 'test/CAT' differ only in upper and lower case",
@@ -193,25 +195,27 @@ CASES: dict[str, Case] = {
     "classes that differ in spaces": Case(
         files("cat/1.png", "cat /1.png", "dog/1.png"), "refused", "'cat' and 'cat ' differ only in spaces"
     ),
-    "a split beside a class": Case(
-        files("cat/1.png", "train/a/1.png"), "refused", "train looks like a split and cat beside it like a class"
+    "a split next to a class": Case(
+        files("cat/1.png", "train/a/1.png"),
+        "refused",
+        "train looks like a split, but cat next to it looks like a class",
     ),
-    "a split twice": Case(
+    "the same split twice": Case(
         files("train/a/1.png", "Training/b/1.png"), "refused", "Training and train are the same split"
     ),
-    "no split to train on": Case(
-        files("test/a/1.png", "test/b/1.png"), "refused", "there is test, and no folder train"
-    ),
-    "a class to test on alone": Case(
+    "no training split": Case(files("test/a/1.png", "test/b/1.png"), "refused", "there is test, but no folder train"),
+    "a class with test pictures only": Case(
         files("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png"),
         "refused",
-        "pictures of c to test with, and none to train on",
+        "no training pictures of c, although other splits have some",
     ),
-    "splits without classes": Case(files("train/1.png", "test/1.png"), "refused", "but 2 pictures in no class folder"),
-    "pictures without classes": Case(files("1.png", "2.png"), "refused", "but 2 pictures in no class folder"),
+    "splits without classes": Case(
+        files("train/1.png", "test/1.png"), "refused", "but 2 pictures outside the class folders"
+    ),
+    "pictures without classes": Case(files("1.png", "2.png"), "refused", "but 2 pictures outside the class folders"),
     "links to classes": Case(linked_classes, "refused", "but 2 links to folders"),
     "a single class": Case(files("cat/1.png", "cat/2.png"), "refused", "the training split has only pictures of 'cat'"),
-    "notes alone": Case(
+    "notes only": Case(
         files("cat/notes.txt", "dog/notes.txt", content=b"notes"),
         "refused",
         "the training split has no pictures at all",
@@ -220,7 +224,7 @@ CASES: dict[str, Case] = {
 }
 # Cases that are harder to create; separate tests cover them.
 OTHERS: dict[str, tuple[Outcome, str]] = {
-    "a file that may not be read": ("bad", "cat/a.png cannot be read (Permission denied)"),
-    "a folder that may not be opened": ("bad", "dog/more is a folder that cannot be opened (Permission denied)"),
-    "a file that is gone when it is its turn": ("bad", "cat/4.png is not there"),
+    "a file without read permission": ("bad", "cat/a.png cannot be read (Permission denied)"),
+    "a folder without permission": ("bad", "dog/more is a folder that cannot be opened (Permission denied)"),
+    "a file that disappears before it is read": ("bad", "cat/4.png does not exist"),
 }

@@ -1,7 +1,7 @@
-"""Archives of class folders: zip and tar, read member by member; nothing is ever extracted to the disk.
+"""Archives of class folders, zip and tar, are read member by member; nothing is ever extracted to the disk.
 
-A zip and a plain tar are read in any order. A compressed tar can only be read from its beginning, so its pictures come
-in the order in which they lie there, and each pass unpacks it once.
+Members of a zip and of a plain tar are read in any order. A compressed tar can only be read from its beginning, so its
+pictures keep the order of the archive, and each pass over them unpacks it once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .how import How
 _ARCHIVE = re.compile(r"\.(zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2?|txz)\Z", re.IGNORECASE)
 
 
-# What the readers of the standard library raise for an archive that is damaged, or of a kind that they cannot read.
+# What the readers of the standard library raise for an archive that is damaged or that they do not support.
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -45,15 +45,23 @@ _TWICE = "is in the archive twice"
 
 
 def is_archive(path: str) -> bool:
-    """Whether a file's name ends as that of an archive that is read here."""
+    """Return whether a file has the suffix of a supported archive.
+
+    Args:
+        path: A path or a name.
+    """
     return _ARCHIVE.search(path) is not None
 
 
 def scan_archive(path: Path, how: How) -> Catalog:
-    """What an archive of class folders holds.
+    """Return the catalog of an archive of class folders.
+
+    Args:
+        path: The archive.
+        how: How to read picture files; only `group` matters here.
 
     Raises:
-        DataError: it is damaged, or as `tree.scan`.
+        DataError: The archive is damaged, holds no class folders, or is ambiguous.
     """
     with _damage_named(path):
         if path.name.lower().endswith(".zip"):
@@ -75,10 +83,10 @@ def scan_archive(path: Path, how: How) -> Catalog:
 
 @contextlib.contextmanager
 def _damage_named(path: Path, name: str = "") -> Iterator[None]:
-    """Inside, whatever a reader raises for a damaged archive is a `DataError`.
+    """Turn whatever a reader raises for a damaged archive into a `DataError`.
 
     Raises:
-        DataError: naming the archive, or the member `name` of it.
+        DataError: The error, with the name of the archive or of its member `name`.
     """
     try:
         yield
@@ -90,18 +98,18 @@ def _damage_named(path: Path, name: str = "") -> Iterator[None]:
 
 
 def _as_entries(names: Sequence[tuple[str, str]]) -> Callable[[str], Sequence[Entry]]:
-    """What lies in each folder, from the paths of all members and what they are."""
+    """Return a function that lists each folder, from the path of each member and what it is."""
     inside: dict[str, dict[str, str]] = {"": {}}
     for path, is_a in names:
         parts = path.split("/")
         if path.startswith("/") or any(part in ("", ".", "..") for part in parts):
-            inside[""][f"({path})"] = "has a path that leads out of the archive"
+            inside[""][f"({path})"] = "has a path that leads outside the archive"
             continue
         for depth in range(len(parts)):
             above, name = "/".join(parts[:depth]), parts[depth]
-            there = inside.setdefault(above, {})
+            folder = inside.setdefault(above, {})
             what = is_a if depth == len(parts) - 1 else "folder"
-            there[name] = _TWICE if there.get(name, "folder") != "folder" else what
+            folder[name] = _TWICE if folder.get(name, "folder") != "folder" else what
     return lambda place: [Entry(name, is_a) for name, is_a in inside.get(place, {}).items()]
 
 
@@ -109,6 +117,7 @@ def _as_entries(names: Sequence[tuple[str, str]]) -> Callable[[str], Sequence[En
 
 
 def _members_of_zip(path: Path) -> tuple[list[tuple[str, str]], dict[str, zipfile.ZipInfo]]:
+    """Return the name of each member with what it is, and the members by name."""
     names, members = [], {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
@@ -119,18 +128,20 @@ def _members_of_zip(path: Path) -> tuple[list[tuple[str, str]], dict[str, zipfil
 
 
 def _kind_in_zip(member: zipfile.ZipInfo) -> str:
+    """Return what a member is, or why it cannot be used."""
     if member.is_dir():
         return "folder"
     if stat.S_ISLNK(member.external_attr >> 16):
-        return "is a link, and none in an archive is followed"
+        return "is a link, and links in an archive are not followed"
     if member.flag_bits & 1:
         return "is encrypted"
     return _unless_too_large(member.file_size)
 
 
 def _from_zip(path: Path, members: dict[str, zipfile.ZipInfo], files: Iterable[File]) -> Iterator[Content]:
+    """Give a function for each file that reads it from a zip."""
     with _damage_named(path):
-        archive = zipfile.ZipFile(path)  # what is given out reads it later, and closes it as it goes
+        archive = zipfile.ZipFile(path)  # the functions read it later; it is closed with the last of them
 
     def read(name: str) -> bytes:
         with _damage_named(path, text_of(f"{path}/{name}")), archive.open(members[name]) as file:
@@ -143,31 +154,35 @@ def _from_zip(path: Path, members: dict[str, zipfile.ZipInfo], files: Iterable[F
 
 
 def _members_of_tar(path: Path) -> tuple[list[tuple[str, str]], dict[str, tuple[int, int]]]:
-    """The members with what they are, and where the bytes of each lie in a tar that is not compressed."""
+    """Return the name of each member with what it is, and start and length of its bytes in an uncompressed tar."""
     names, places = [], {}
     with tarfile.open(path, "r:*") as archive:
         for member in archive:
             name = _tar_name(member)
             names.append((name, _kind_in_tar(member)))
             places[name] = (member.offset_data, member.size)
-    return [one for one in names if one[0] != "."], places
+    return [(name, kind) for name, kind in names if name != "."], places
 
 
 def _tar_name(member: tarfile.TarInfo) -> str:
+    """Return the path of a member without a leading "./"."""
     return member.name.removeprefix("./") or "."
 
 
 def _kind_in_tar(member: tarfile.TarInfo) -> str:
+    """Return what a member is, or why it cannot be used."""
     if member.isdir():
         return "folder"
     if member.issym() or member.islnk():
-        return "is a link, and none in an archive is followed"
+        return "is a link, and links in an archive are not followed"
     if not member.isreg() or member.sparse is not None:
-        return "is no plain file"
+        return "is not a regular file"
     return _unless_too_large(member.size)
 
 
 def _from_plain_tar(path: Path, places: dict[str, tuple[int, int]], files: Iterable[File]) -> Iterator[Content]:
+    """Give a function for each file that reads it from an uncompressed tar."""
+
     def read(name: str) -> bytes:
         start, size = places[name]
         with _damage_named(path, text_of(f"{path}/{name}")), path.open("rb") as archive:
@@ -179,6 +194,7 @@ def _from_plain_tar(path: Path, places: dict[str, tuple[int, int]], files: Itera
 
 
 def _from_packed_tar(path: Path, files: Iterable[File]) -> Iterator[Content]:
+    """Give a function for each file that returns its bytes, unpacking a compressed tar once, in its own order."""
     wanted = iter(files)
     if (file := next(wanted, None)) is None:
         return
@@ -192,8 +208,9 @@ def _from_packed_tar(path: Path, files: Iterable[File]) -> Iterator[Content]:
             yield partial(bytes, content)
             if (file := next(wanted, None)) is None:
                 return
-    raise DataError(f"{path} has changed while it was read.", hint="Try again when nothing writes to it.")
+    raise DataError(f"{path} changed while it was being read.", hint="Try again when nothing writes to it.")
 
 
 def _unless_too_large(size: int) -> str:
-    return "file" if size <= LARGEST_FILE else f"has {size:,} bytes, and at most {LARGEST_FILE:,} are read"
+    """Return that a member is a file, or that it is too large."""
+    return "file" if size <= LARGEST_FILE else f"has {size:,} bytes, more than the limit of {LARGEST_FILE:,}"

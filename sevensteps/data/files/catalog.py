@@ -1,7 +1,6 @@
-"""Catalog: the labelled picture files that a source names, before any of them is opened.
+"""Catalog: the labeled picture files that a source names, before any of them is opened.
 
-Class folders, archives, tables and Parquet files each make one (`tree`, `archive`, `table`, `parquet`); `folder`
-decodes what it lists. What can be known of a file is its path below the source, its class and perhaps its group.
+Class folders, archives, tables and Parquet files each make a catalog; `load` decodes the files that it lists.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import NamedTuple
 from ...base.words import counted, text_of
 from ...errors import DataError, UsageError, nearest
 
-Say = Callable[[str], None]
+Say = Callable[[str], None]  # takes a line for the user
 
 
 SPLIT_OF = {
@@ -26,7 +25,7 @@ SPLIT_OF = {
 }
 
 
-# How the names of pictures end, also of kinds that are not read here: those are bad files, and never left out silently.
+# Suffixes of pictures, also of formats that are not supported: those are bad files, and never left out silently.
 _PICTURE = re.compile(
     r"\.(png|jpg|jpeg|jpe|jfif|gif|bmp|dib|webp|tif|tiff|pgm|ppm|pbm|pnm"
     r"|heic|heif|avif|jxl|jp2|j2k|ico|svg|psd|tga|dng|cr2|nef|arw)\Z",
@@ -34,28 +33,28 @@ _PICTURE = re.compile(
 )
 
 
-# What is ignored, and said: one of it and several.
+Kind = tuple[str, str]  # the words for one of a kind and for several
+
+
+# What is ignored and reported.
 HIDDEN, LINKED, EMPTY, OUTSIDE, OTHER, UNNAMED = (
     ("hidden file", "hidden files"),
     ("link to a folder", "links to folders"),
     ("empty folder", "empty folders"),
-    ("picture in no class folder", "pictures in no class folder"),
-    ("file that is no picture", "files that are no pictures"),
-    ("picture that the table does not name", "pictures that the table does not name"),
+    ("picture outside the class folders", "pictures outside the class folders"),
+    ("file that is not a picture", "files that are not pictures"),
+    ("picture that is not in the table", "pictures that are not in the table"),
 )
-
-
-Kind = tuple[str, str]
 
 
 CLASS_FOLDER, CLASS = ("class folder", "class folders"), ("class", "classes")  # what gives the classes
 
 
-Content = Callable[[], bytes]  # gives the bytes of a file, or raises DataError
+Content = Callable[[], bytes]  # returns the bytes of a file, or raises DataError
 
 
 class File(NamedTuple):
-    """A file of a class: its path below the source as the system has it, the class, and its group where it has one."""
+    """A labeled file: its path below the source as the file system has it, its class `name`, and its group if any."""
 
     path: str
     name: str
@@ -63,7 +62,7 @@ class File(NamedTuple):
 
 
 class Bad(NamedTuple):
-    """Something that cannot be used: its id, and why."""
+    """Something that cannot be used: its id, and the reason as the rest of a sentence ("is empty")."""
 
     id: str
     reason: str
@@ -71,83 +70,109 @@ class Bad(NamedTuple):
 
 @dataclass(frozen=True)
 class Catalog:
-    """The files of each split with their classes, and what else was found there."""
+    """The files of each split with their classes, and what else the source holds."""
 
     path: Path
     unit: Kind  # what gives the classes
-    layout: str  # what was understood of them: " in train, test"
-    classes: tuple[str, ...]  # that have files, over all splits, with numbers in the order of numbers
-    splits: Mapping[str, Sequence[File]]  # in an order that depends on nothing but the source
+    layout: str  # how the source is laid out: " in train, test"
+    classes: tuple[str, ...]  # those with files, over all splits; numbers are in numerical order
+    splits: Mapping[str, Sequence[File]]  # in an order that depends on the source alone
     contents: Callable[[Iterable[File]], Iterator[Content]] = field(repr=False)  # of files in the order of a split
-    bad: Mapping[str, Sequence[Bad]] = field(default_factory=dict)  # by class; "" for those of none
+    bad: Mapping[str, Sequence[Bad]] = field(default_factory=dict)  # by class; "" for those without a class
     ignored: Sequence[tuple[Kind, str]] = ()
-    base: Path | None = None  # where the paths lie: the source itself unless it is a file that names others
-    notes: Sequence[str] = ()  # that are to be said
-    holder_of: Callable[[str], str] | None = None  # the file on the disk that holds a path, where it is another
+    base: Path | None = None  # where the paths begin, if the source is a file that names other files
+    notes: Sequence[str] = ()  # lines to report
+    holder_of: Callable[[str], str] | None = None  # maps a path to the file on disk that holds it, such as an archive
 
     @property
     def name(self) -> str:
-        """What the source is called: the last part of its path."""
+        """The last part of the source's path."""
         return self.path.name or self.path.absolute().name
 
     def holder(self, path: str) -> str:
-        """The file on the disk that holds a path: another one, if that is changed."""
+        """Return the file on disk that holds the picture at a path of this catalog.
+
+        Args:
+            path: The path of a `File`.
+        """
         return self.holder_of(path) if self.holder_of else os.path.join(self.base or self.path, path)
 
     def name_of(self, file: File) -> str:
-        """What errors call a file."""
+        """Return the name by which errors call a file: its full path, printable.
+
+        Args:
+            file: A file of this catalog.
+        """
         return text_of(str((self.base or self.path) / file.path))
 
 
 def in_words(ignored: Sequence[tuple[Kind, str]]) -> str:
-    """What is not used, by kind, with the first of each where names tell something."""
-    kinds: dict[Kind, list[str]] = {}
+    """Return what is ignored as a list in words: the count of each kind, and its first path if that is informative.
+
+    Args:
+        ignored: The kind and the path of everything that is ignored.
+    """
+    paths_of: dict[Kind, list[str]] = {}
     for kind, path in ignored:
-        kinds.setdefault(kind, []).append(path)
-    named = (HIDDEN, LINKED, EMPTY, OUTSIDE, OTHER, UNNAMED)
+        paths_of.setdefault(kind, []).append(path)
+    informative = (HIDDEN, LINKED, EMPTY, OUTSIDE, OTHER, UNNAMED)
     return ", ".join(
-        f"{counted(len(paths), *kind)}{f' ({text_of(paths[0])})' if kind in named else ''}"
-        for kind, paths in kinds.items()
+        f"{counted(len(paths), *kind)}{f' ({text_of(paths[0])})' if kind in informative else ''}"
+        for kind, paths in paths_of.items()
     )
 
 
 def is_picture(path: str) -> bool:
-    """Whether a file's name ends as that of a picture."""
+    """Return whether a file has the suffix of a picture.
+
+    Args:
+        path: A path or a name.
+    """
     return _PICTURE.search(path) is not None
 
 
 def split_named(name: str) -> str | None:
-    """The split that a word of a name says: "x_train", "test-00000-of-00001"."""
+    """Return the split that a word in a name stands for, as in "x_train" or "test-00000-of-00001"; None without one.
+
+    Args:
+        name: The name of a file or of an array.
+    """
     words = re.split(r"[^a-z]+", name.lower())
     return next((SPLIT_OF[word] for word in words if word in SPLIT_OF), None)
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Names of classes in their order, in which class 2 comes before class 10."""
+    """Return the different names of classes in natural order: class 2 before class 10.
+
+    Args:
+        names: Names of classes, in any order and with repetitions.
+    """
     return tuple(sorted(set(names), key=_natural))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts the numbers in a name by value."""
     return [(int(part), part) if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _group_by(pattern: str) -> Callable[[str], str | None]:
-    """The group of a path: what the parentheses of a regular expression find in it, or else all that it finds.
+    """Return a function from a path to its group: the parts of the match in parentheses, or the whole match.
 
     Raises:
-        UsageError: it is no regular expression.
+        UsageError: The pattern is not a valid regular expression.
     """
     try:
         compiled = re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise UsageError(
-            f"group is {pattern!r:.80}, and no regular expression: {error}.",
-            hint=r"It finds the group in a picture's path: --group 'person(\d+)'; or it names a column of a table.",
+            f"group is {pattern!r:.80}, which is not a valid regular expression: {error}.",
+            hint=r"Give an expression that finds the group in a picture's path (--group 'person(\d+)'), or the name of "
+            "a column of a table.",
         ) from error
 
     def group_of(path: str) -> str | None:
-        found = compiled.search(path)
-        return None if found is None else "\0".join(part or "" for part in found.groups()) or found[0]
+        match = compiled.search(path)
+        return None if match is None else "\0".join(part or "" for part in match.groups()) or match[0]
 
     return group_of
 
@@ -155,13 +180,18 @@ def _group_by(pattern: str) -> Callable[[str], str | None]:
 def with_groups(
     path: Path, files: Mapping[str, Sequence[File]], pattern: str, columns: Sequence[str] = ()
 ) -> Mapping[str, Sequence[File]]:
-    """The files of each split, each with the group that a regular expression finds in its path.
+    """Return the files of each split, each with the group that a regular expression finds in its path.
 
-    Where it is one of the `columns` of a table the files have their groups already.
+    Args:
+        path: The source, for error messages.
+        files: The files of each split.
+        pattern: A regular expression; "" leaves the files as they are, and so does the name of a column, whose groups
+            the files have already.
+        columns: The columns of the table that names the files, if a table does.
 
     Raises:
-        UsageError: it is no regular expression.
-        DataError: it finds nothing anywhere.
+        UsageError: The pattern is not a valid regular expression.
+        DataError: The pattern matches no path.
     """
     if not pattern or pattern in columns:
         return files
@@ -172,12 +202,12 @@ def with_groups(
     }
     if all(file.group is None for of_split in grouped.values() for file in of_split):
         first = next((file.path for of_split in grouped.values() for file in of_split), "")
-        in_none = "is found in no picture's path"
+        problem = "matches no picture's path"
         if columns:
-            in_none = f"is neither a column ({', '.join(columns)}) nor found in a picture's path"
+            problem = f"is neither a column ({', '.join(columns)}) nor matches a picture's path"
         near = f"{nearest(pattern, columns)} " if columns else ""
         raise DataError(
-            f"{path}: group is {pattern!r:.80}, and {in_none} ({text_of(first)}).",
-            hint=rf"{near}A regular expression is for a part of the path: --group 'person(\d+)'",
+            f"{path}: group is {pattern!r:.80}, which {problem}; the first path is {text_of(first)}.",
+            hint=rf"{near}Give a regular expression for a part of the path: --group 'person(\d+)'",
         )
     return grouped

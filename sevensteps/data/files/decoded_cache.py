@@ -1,8 +1,8 @@
-"""Decoded pictures that are kept in the user's cache, so that the next start decodes only what has changed since.
+"""Decoded pictures in the user's cache, so that the next start decodes only the files that have changed.
 
-Two files for each source and way of reading it: the pixels, which are mapped into memory, and an index of the files
-that they came from, each with its size and times. A file whose size or times are others is decoded anew. Nothing here
-is needed: what is missing, damaged or of another version is as good as none.
+There are two cache files for each source and each way of reading it: the pixels, which are mapped into memory, and an
+index of the picture files with their sizes and times. A picture file whose size or times have changed is decoded again.
+The cache is optional: if it is missing, damaged or from another version, everything is decoded again.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from ..decode import Seen, Shape
 from .catalog import Catalog, File
 from .how import How
 
-VERSION = 2  # of the files, and of what `decode` makes of a picture: raise it when either changes
+VERSION = 2  # of the cache files and of the pixels that `decode` gives: raise it when either changes
 
 
-MOST = 8 << 30  # bytes of all that is kept; what was used longest ago goes first
+MOST = 8 << 30  # bytes in the whole cache; the least recently used entries are removed first
 
 
 _INDEX, _PIXELS = ".index", ".pixels"
 
 
-Stamps = Int64[np.ndarray, "n 3"]  # bytes, and nanoseconds of the last change of content and of anything; -1: unknown
+Stamps = Int64[np.ndarray, "n 3"]  # bytes, and when content and status last changed, in ns; -1: unknown
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What was decoded before: of each file its path, its stamp, its header and its pixels, in the same order."""
+    """Pictures that were decoded before: the path, stamp, header and pixels of each file, in the same order."""
 
     shape: Shape
     paths: Sequence[str]
@@ -50,7 +50,12 @@ class Kept:
     pixels: UInt8[np.ndarray, "n channels height width"]
 
     def rows_of(self, paths: Sequence[str], stamps: Stamps) -> Int64[np.ndarray, " files"]:
-        """The row of each file that is as it was, -1 for the others."""
+        """Return the row of each file that has not changed, -1 for the others.
+
+        Args:
+            paths: Paths of files.
+            stamps: Their stamps now.
+        """
         if paths == self.paths:
             rows = np.arange(len(paths), dtype=np.int64)
         else:
@@ -61,27 +66,41 @@ class Kept:
         return np.where(is_same, rows, -1)
 
     def headers(self, rows: Int64[np.ndarray, " some"]) -> list[Seen]:
-        """What the headers of the files said."""
-        said = [*map(tuple, self.seen[rows].tolist())]
-        made = {one: Seen(one[0], one[1], bool(one[2])) for one in set(said)}  # many say the same
-        return [made[one] for one in said]
+        """Return the header of the file of each row.
+
+        Args:
+            rows: Rows of this record.
+        """
+        values = [*map(tuple, self.seen[rows].tolist())]
+        headers = {value: Seen(value[0], value[1], bool(value[2])) for value in set(values)}  # many are equal
+        return [headers[value] for value in values]
 
 
 def stamps_of(catalog: Catalog, files: Sequence[File]) -> Stamps:
-    """The stamp of each file."""
-    found: list[tuple[int, int, int]] = []
+    """Return the stamp of each file: its size and times, or those of the archive or table that holds it.
+
+    Args:
+        catalog: The catalog of the files.
+        files: Files of the catalog.
+    """
+    stamps: list[tuple[int, int, int]] = []
     if catalog.holder_of is None:
         folder = os.path.join(os.fspath(catalog.base or catalog.path), "")
-        found = [_stamp(folder + file.path) for file in files]
+        stamps = [_stamp(folder + file.path) for file in files]
     else:
         holders = [catalog.holder(file.path) for file in files]
-        known = {holder: _stamp(holder) for holder in set(holders)}
-        found = [known[holder] for holder in holders]
-    return np.array(found, dtype=np.int64).reshape(-1, 3)
+        stamp_of = {holder: _stamp(holder) for holder in set(holders)}
+        stamps = [stamp_of[holder] for holder in holders]
+    return np.array(stamps, dtype=np.int64).reshape(-1, 3)
 
 
 def find_kept(catalog: Catalog, how: How) -> Kept | None:
-    """What was kept of this source, read in this way; None where that is nothing, or damaged."""
+    """Return the decoded pictures of a source in the cache; None if there are none, or they are damaged.
+
+    Args:
+        catalog: The source.
+        how: How its picture files are read.
+    """
     index = _place(catalog, how)
     try:
         head, _, body = index.read_bytes().partition(b"\n")
@@ -95,10 +114,10 @@ def find_kept(catalog: Catalog, how: How) -> Kept | None:
         if len(names) != count or place.stat().st_size != count * int(np.prod(shape)):
             return None
         pixels = np.asarray(np.memmap(place, dtype=np.uint8, mode="c", shape=(count, *shape)))
-        # Unless it is the very file that was written then, all of it is read once more.
+        # A file that is not the very one that was written with the index is checked as a whole.
         if _identity(place) != facts["file"] and _checksum(pixels) != facts["pixels"]:
             return None
-        os.utime(index)  # used now
+        os.utime(index)  # marks it as used now
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return Kept(shape, [*map(os.fsdecode, names)], numbers[0], numbers[1], pixels)  # type: ignore[arg-type]
@@ -110,32 +129,39 @@ def keep(
     shape: Shape,
     decoded: Sequence[tuple[Sequence[File], Stamps, Sequence[Seen], Any]],
 ) -> int:
-    """Keep what was decoded: of each split its files, their stamps and headers and their pixels. Gives the bytes kept.
+    """Write decoded pictures to the cache.
 
-    Where the cache cannot be written, or has too little room, nothing is kept.
+    Args:
+        catalog: The source.
+        how: How its picture files were read.
+        shape: Channels, height and width of the pictures.
+        decoded: The files of each split, with their stamps, headers and pixels.
+
+    Returns:
+        The number of bytes written; 0 if the cache cannot be written or has too little room.
     """
     stamped = [stamps[:, 0] >= 0 for _, stamps, _, _ in decoded]
-    known = [file.path for of_split, _, _, _ in decoded for file in of_split]
-    everyone = np.concatenate(stamped)
-    paths = [path for path, is_known in zip(known, everyone.tolist(), strict=True) if is_known]
+    all_paths = [file.path for of_split, _, _, _ in decoded for file in of_split]
+    has_stamp = np.concatenate(stamped)
+    paths = [path for path, is_known in zip(all_paths, has_stamp.tolist(), strict=True) if is_known]
     size = len(paths) * int(np.prod(shape))
     index = _place(catalog, how)
-    seen = [(one.width, one.height, one.is_grey) for _, _, headers, _ in decoded for one in headers]
+    seen = [(seen.width, seen.height, seen.is_grey) for _, _, headers, _ in decoded for seen in headers]
     stamps = np.concatenate([of_split for _, of_split, _, _ in decoded])
-    numbers = np.stack([stamps, np.array(seen, dtype=np.int64).reshape(-1, 3)])[:, everyone]
+    numbers = np.stack([stamps, np.array(seen, dtype=np.int64).reshape(-1, 3)])[:, has_stamp]
     body = numbers.tobytes() + b"\0".join(map(os.fsencode, paths))
     try:
         if not paths or size > MOST or 2 * size > files.free_space(index.parent):
             return 0
         files.make_folder(index.parent)
         _make_room(index.parent, size)
-        files.remove(index)  # first, so that no index ever stands beside pixels of another
+        files.remove(index)  # first, so that an index never lies next to the pixels of another
         checksum = 0
         with files.replacing(index.with_suffix(_PIXELS), lasting=False) as file:
             for (_, _, _, pixels), is_known in zip(decoded, stamped, strict=True):
-                some = pixels if is_known.all() else pixels[is_known]
-                checksum = zlib.crc32(some, checksum)
-                file.write(some.data)
+                part = pixels if is_known.all() else pixels[is_known]
+                checksum = zlib.crc32(part, checksum)
+                file.write(part.data)
         facts = {
             "version": VERSION,
             "count": len(paths),
@@ -151,7 +177,7 @@ def keep(
 
 
 def _place(catalog: Catalog, how: How) -> Path:
-    """The index of what is kept of a source, read in one way."""
+    """Return the path of the index for a source and a way of reading it."""
     from PIL import __version__
 
     key = repr((os.path.realpath(catalog.path), how.size, how.fit, VERSION, __version__))
@@ -159,6 +185,7 @@ def _place(catalog: Catalog, how: How) -> Path:
 
 
 def _stamp(path: str) -> tuple[int, int, int]:
+    """Return size, time of the last change of content and of status of a file; -1 for each if it is not accessible."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -167,12 +194,13 @@ def _stamp(path: str) -> tuple[int, int, int]:
 
 
 def _identity(place: Path) -> list[int]:
-    """What tells this very file from another, and from itself after a change."""
+    """Return numbers that differ for another file, and for the same file after a change."""
     status = os.stat(place)
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def _checksum(pixels: Any) -> int:
+    """Return the CRC of pixels, read in parts."""
     checksum = 0
     for first in range(0, len(pixels), 4096):
         checksum = zlib.crc32(pixels[first : first + 4096], checksum)
@@ -180,10 +208,10 @@ def _checksum(pixels: Any) -> int:
 
 
 def _make_room(folder: Path, size: int) -> None:
-    """Remove what was used longest ago until so many bytes more are within what may be kept."""
-    found = sorted(folder.glob(f"*{_PIXELS}"), key=lambda place: _used(place.with_suffix(_INDEX)))
-    total = sum(place.stat().st_size for place in found)
-    for place in found:
+    """Remove the least recently used entries until `size` more bytes fit."""
+    places = sorted(folder.glob(f"*{_PIXELS}"), key=lambda place: _used(place.with_suffix(_INDEX)))
+    total = sum(place.stat().st_size for place in places)
+    for place in places:
         if total + size <= MOST:
             return
         total -= place.stat().st_size
@@ -193,6 +221,7 @@ def _make_room(folder: Path, size: int) -> None:
 
 
 def _used(index: Path) -> float:
+    """Return when an entry was last used; 0 if that is unknown."""
     try:
         return index.stat().st_mtime
     except OSError:

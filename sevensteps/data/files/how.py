@@ -47,7 +47,7 @@ class How:
         if type(self.size) is not int or not 0 <= self.size <= LARGEST_SIDE:
             raise UsageError(
                 f"size is {self.size!r}, but must be a whole number from 0 to {LARGEST_SIDE}.",
-                hint="{size}",
+                hint="Use {size}, for example.",
                 settings={"size": 64},
             )
         for key, choices in (("fit", FITS), ("bad_files", get_args(BadFiles))):
@@ -58,7 +58,7 @@ class How:
         for key in ("group", "file_column", "label_column"):
             if not isinstance(value := getattr(self, key), str):
                 raise UsageError(
-                    f"{key} is {value!r:.80}, but must be text.", hint=f"{{{key}}}", settings={key: "NAME"}
+                    f"{key} is {value!r:.80}, but must be text.", hint=f"Use {{{key}}}.", settings={key: "NAME"}
                 )
 
     def changed(self) -> dict[str, object]:

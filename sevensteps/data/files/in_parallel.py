@@ -1,4 +1,4 @@
-"""Each: something done with each file of a catalog, in order, on all cores where that takes long."""
+"""Apply a function to each file of a catalog, in order; on all cores if it takes long."""
 
 from __future__ import annotations
 
@@ -13,29 +13,34 @@ from ...base.device import cores
 from ...errors import DataError
 from .catalog import Catalog, File
 
-LONG = 1e-3  # seconds for a file
+LONG = 1e-3  # seconds for one file
 
 
-_AT_ONCE = 64  # files that go to threads together
+_AT_ONCE = 64  # files that are handed to the threads together
 
 
 def each(function: Callable[[bytes, str], Any], files: Iterable[File], catalog: Catalog) -> Iterator[Any]:
-    """What a function gives for the content of each file, in their order; its `DataError` where it gives nothing.
+    """Give the result of a function for each file, in order; for a file that it refuses, the `DataError`.
 
-    The first files are worked on one by one. If they take long the others go to threads; small pictures do not, whose
-    threads would do little but wait for Python's lock.
+    The first files are processed one by one. Threads process the rest only if those took long: with small pictures,
+    threads would mostly wait for Python's lock.
+
+    Args:
+        function: Takes the bytes of a file and its name.
+        files: Files of the catalog, in the order of a split.
+        catalog: Reads and names the files.
     """
     files = list(files)
     contents = zip(catalog.contents(files), map(catalog.name_of, files), strict=True)
 
-    def attempt(one: tuple[Callable[[], bytes], str]) -> Any:
-        content, name = one
+    def attempt(content_and_name: tuple[Callable[[], bytes], str]) -> Any:
+        content, name = content_and_name
         try:
             return function(content(), name)
         except DataError as error:
             return error
 
-    # Decoding sets the filter of warnings, which all threads share: whatever they leave it as is taken back here.
+    # Decoding sets the warning filters, which all threads share; the filters are restored here.
     with warnings.catch_warnings():
         began = time.perf_counter()
         yield from map(attempt, islice(contents, _AT_ONCE))
@@ -43,5 +48,5 @@ def each(function: Callable[[bytes, str], Any], files: Iterable[File], catalog: 
             yield from map(attempt, contents)
             return
         with ThreadPoolExecutor(cores()) as pool:
-            while some := list(islice(contents, _AT_ONCE)):
-                yield from pool.map(attempt, some)
+            while part := list(islice(contents, _AT_ONCE)):
+                yield from pool.map(attempt, part)

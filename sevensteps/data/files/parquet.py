@@ -1,4 +1,4 @@
-"""Parquet: tables that hold the pictures themselves, as the hub's datasets do, or that name files (`table`)."""
+"""Parquet files that hold the pictures themselves, as datasets on the Hugging Face hub do."""
 
 from __future__ import annotations
 
@@ -12,50 +12,60 @@ from ...errors import DataError
 from .catalog import CLASS, Bad, Catalog, Content, File, in_order, split_named, with_groups
 from .how import How
 from .table import label_column
-from .table_rows import Table, _opened, _picture_column, read_texts
+from .table_rows import Table, open_parquet, picture_column, read_texts
 
-_AT_ONCE = 64  # rows whose pictures are in memory
+_AT_ONCE = 64  # rows whose pictures are in memory together
 
 
 def holds_pictures(path: Path) -> bool:
-    """Whether a Parquet file has a column of pictures' bytes.
+    """Return whether a file is a Parquet file with a column of picture bytes.
+
+    Args:
+        path: A file.
 
     Raises:
-        DataError: it is no Parquet file, or pyarrow is missing.
+        DataError: The file has the suffix .parquet but cannot be read as Parquet, or pyarrow is missing.
     """
-    return path.suffix.lower() == ".parquet" and _picture_column(_opened(path)) is not None
+    return path.suffix.lower() == ".parquet" and picture_column(open_parquet(path)) is not None
 
 
 def scan_parquet(source: Path, how: How) -> Catalog:
-    """The pictures that a Parquet file holds, or the Parquet files of a folder: train-…, test-… and so on.
+    """Return the catalog of the pictures in a Parquet file or in the Parquet files of a folder (train-…, test-…).
 
-    A picture is called by its file and row.
+    The id of a picture is its file and row, as in "train-00000.parquet/17".
+
+    Args:
+        source: A Parquet file, or a folder of Parquet files.
+        how: How to read picture files: `label_column` and `group`.
 
     Raises:
-        DataError: a file that cannot be read, or a column that cannot be told.
+        DataError: A file cannot be read, no column gives the classes, or there is no training split.
     """
     parts = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
     base = source.parent if source.is_file() else source
     splits: dict[str, list[File]] = {}
     bad: list[Bad] = []
-    told = ""
+    layout = ""
     for part in parts:
-        file = _opened(part)
-        pictures = _picture_column(file)
+        file = open_parquet(part)
+        pictures = picture_column(file)
         if pictures is None:
-            raise DataError(f"{part} holds no pictures.", hint="Put it elsewhere, or name the file that is meant.")
+            raise DataError(
+                f"{part} holds no pictures.",
+                hint="Move it out of the folder, or name one file as the source.",
+            )
         columns, rows = read_texts(part)
         table = Table(part, columns, rows, first=0)
         label = label_column(table, how)
         if label is None:
             raise DataError(
-                f"{part}: which column gives the classes? It has {', '.join(columns)}.",
-                hint="{label_column}",
+                f"{part}: no column is recognized as the one with the classes; it has {', '.join(columns)}.",
+                hint="Name it: {label_column}",
                 settings={"label_column": next(iter(columns), "NAME")},
             )
         group = how.group if how.group in columns else None
         split = split_named(os.fspath(part.relative_to(base))) or "train"
-        told = told or f", from the column {label} of {'Parquet files' if len(parts) > 1 else part.name}"
+        layout = layout or f", from the column {label} of {'Parquet files' if len(parts) > 1 else part.name}"
         for number, row in enumerate(rows):
             place = f"{part.relative_to(base)}/{number}"
             if row[label]:
@@ -63,14 +73,16 @@ def scan_parquet(source: Path, how: How) -> Catalog:
             else:
                 bad.append(Bad(place, "has no class"))
     if "train" not in splits:
-        raise DataError(f"{source}: there is nothing to train on.", hint="Call a file train-00000-of-00001.parquet.")
+        raise DataError(
+            f"{source}: no file is for the training split.", hint="Rename one to train-00000-of-00001.parquet."
+        )
     ordered: dict[str, list[File]] = {split: splits[split] for split in ("train", "test", "valid") if split in splits}
     grouped = with_groups(source, ordered, how.group, columns)
     classes = in_order(file.name for files in ordered.values() for file in files)
     return Catalog(
         source,
         CLASS,
-        told,
+        layout,
         classes,
         grouped,
         partial(_contents, base),
@@ -81,23 +93,25 @@ def scan_parquet(source: Path, how: How) -> Catalog:
 
 
 def _holder(base: Path, path: str) -> str:
+    """Return the Parquet file that holds a picture."""
     return str(base / path.rsplit("/", 1)[0])
 
 
 def _contents(base: Path, files: Iterable[File]) -> Iterator[Content]:
-    """The bytes of each picture, whose rows are in the order of their file."""
+    """Give a function for each picture that returns its bytes; pictures of one file are in the order of its rows."""
     at: tuple[str, Iterator[tuple[int, Any]]] | None = None
     for file in files:
         part, number = file.path.rsplit("/", 1)
         if at is None or at[0] != part:
             at = part, _pictures(base / part)
-        content = next(found for row, found in at[1] if row == int(number))
+        content = next(value for row, value in at[1] if row == int(number))
         yield partial(_bytes, f"{base / part}/{number}", content)
 
 
 def _pictures(path: Path) -> Iterator[tuple[int, Any]]:
-    file = _opened(path)
-    column = _picture_column(file)
+    """Give each row's number with the value in its column of pictures."""
+    file = open_parquet(path)
+    column = picture_column(file)
     row = 0
     try:
         for batch in file.iter_batches(batch_size=_AT_ONCE, columns=[column]):
@@ -105,11 +119,14 @@ def _pictures(path: Path) -> Iterator[tuple[int, Any]]:
                 yield row, value
                 row += 1
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} is damaged: {error!s:.200}.", hint="Download or export it again.") from error
+        raise DataError(f"{path} is damaged: {error!s:.200}.", hint="Download or export the file again.") from error
 
 
 def _bytes(name: str, value: Any) -> bytes:
+    """Return the bytes of a picture from the value of its cell."""
     content = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(content, bytes):
-        raise DataError(f"{name} holds no bytes of a picture.", hint="Export the pictures into the file.")
+        raise DataError(
+            f"{name} does not hold the bytes of a picture.", hint="Export the file again, with the pictures inside it."
+        )
     return content

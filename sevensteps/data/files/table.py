@@ -1,7 +1,7 @@
-"""Tables that name picture files and their classes: CSV, TSV, JSON lines, Parquet, or a pandas table.
+"""Tables that name picture files and their classes: CSV, TSV, JSON lines, Parquet, or a pandas data frame.
 
-Which column holds what is found by its name and its values, and said; where that cannot be told, the error lists the
-columns. A table may have a column that says the split, or there is one table for each split.
+The role of a column is found from its name and its values, and reported; if that fails, the error lists the columns.
+A table may have a column that gives the split, or there is one table for each split.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .table_rows import Table, read_table, text_of_cell
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 
-# Names of columns, the first that is there counts.
+# Names of columns; the first that a table has counts.
 _FILE = ("file_name", "filename", "file", "path", "file_path", "filepath", "image_path", "image", "img", "picture",
          "photo", "image_id", "id")  # fmt: skip
 
@@ -47,14 +47,18 @@ _LABEL = ("label", "labels", "class", "class_name", "category", "target", "y", "
 _SPLIT = ("split", "set", "subset", "partition")
 
 
-_LOOKED_AT = 100  # rows from which it is told what a column holds
+_LOOKED_AT = 100  # rows that decide what a column holds
 
 
 _SHOWN = 5
 
 
 def is_table(path: str) -> bool:
-    """Whether a file's name ends as that of a table that is read here."""
+    """Return whether a file has the suffix of a supported table.
+
+    Args:
+        path: A path or a name.
+    """
     return path.lower().endswith(SUFFIXES)
 
 
@@ -62,23 +66,31 @@ def is_table(path: str) -> bool:
 
 
 def scan_table(path: Path, how: How) -> Catalog:
-    """The files that a table names, in the folder in which it lies.
+    """Return the catalog of the files that a table names; their paths begin in the folder of the table.
+
+    Args:
+        path: The table.
+        how: How to read picture files: the columns and the group.
 
     Raises:
-        DataError: the table cannot be read, or what it says cannot be used.
+        DataError: The table cannot be read, or a column or a row cannot be used.
     """
     table, base = read_table(path), path.parent
-    there = NamedFiles(base, [])
-    if not any(there.is_known(cell) for row in table.rows[:_LOOKED_AT] for cell in row.values()):
-        there = NamedFiles(base, all_below(base))
-    return listed(path, {"train": table}, base, there, how)
+    candidates = NamedFiles(base, [])
+    if not any(candidates.is_known(cell) for row in table.rows[:_LOOKED_AT] for cell in row.values()):
+        candidates = NamedFiles(base, all_below(base))
+    return listed(path, {"train": table}, base, candidates, how)
 
 
 def scan_folder_of_tables(folder: Path, how: How) -> Catalog | None:
-    """The files that the tables in a folder, or in its split folders, name; None where there are none.
+    """Return the catalog of the files that tables in a folder, or in its split folders, name; None without tables.
+
+    Args:
+        folder: The folder.
+        how: How to read picture files: the columns and the group.
 
     Raises:
-        DataError: there are several tables and nothing says which is meant; or as `scan_table`.
+        DataError: There are several tables whose names give no split; or as `scan_table`.
     """
     below = all_below(folder)
     tables = [name for name in below if is_table(name) and name.count(os.sep) <= 1]
@@ -86,8 +98,8 @@ def scan_folder_of_tables(folder: Path, how: How) -> Catalog | None:
     if not by_split and len(tables) > 1:
         shown = ", ".join(tables[:_SHOWN])
         raise DataError(
-            f"{folder} holds {len(tables)} tables ({shown}), and no name says what each is for.",
-            hint=f"Name the one that is meant: sevensteps train {folder / tables[0]}",
+            f"{folder} holds {len(tables)} tables ({shown}), but no name says which split a table is for.",
+            hint=f"Name the table to use: sevensteps train {folder / tables[0]}",
         )
     if not tables:
         return None
@@ -99,15 +111,19 @@ def scan_folder_of_tables(folder: Path, how: How) -> Catalog | None:
         del read[split]
     catalog = listed(folder, read, folder, NamedFiles(folder, below), how)
     more = [(OTHER, name) for name in below if not is_picture(name) and name not in used.values()]
-    notes = [f"{used[split]} gives no classes, and is not used" for split in unlabeled]
+    notes = [f"{used[split]} has no classes and is not used" for split in unlabeled]
     return Catalog(**{**vars(catalog), "ignored": [*catalog.ignored, *more], "notes": [*catalog.notes, *notes]})
 
 
 def scan_frame(frame: Any, how: How) -> Catalog:
-    """The files that a pandas table names, below this folder or by whole paths.
+    """Return the catalog of the files that a pandas data frame names; paths begin in the working directory.
+
+    Args:
+        frame: A pandas data frame.
+        how: How to read picture files: the columns and the group.
 
     Raises:
-        DataError: what it says cannot be used.
+        DataError: A column or a row cannot be used.
     """
     columns = tuple(map(str, frame.columns))
     rows = [dict(zip(columns, map(text_of_cell, row), strict=True)) for row in frame.itertuples(index=False)]
@@ -115,97 +131,110 @@ def scan_frame(frame: Any, how: How) -> Catalog:
     return listed(table.path, {"train": table}, Path(), NamedFiles(Path(), []), how)
 
 
-def listed(path: Path, tables: Mapping[str, Table], base: Path, there: NamedFiles, how: How) -> Catalog:
-    """The catalog of what tables name: the table of each split, or one with a column that says it.
+def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: NamedFiles, how: How) -> Catalog:
+    """Return the catalog of the files that tables name.
+
+    Args:
+        path: The source, for error messages.
+        tables: The table of each split, or one for "train" that may have a column with the split.
+        base: Where the paths begin.
+        candidates: The files that the tables may name.
+        how: How to read picture files: the columns and the group.
 
     Raises:
-        DataError: a column that is not there or cannot be told, or a row that cannot be used.
+        DataError: A column is missing or not recognized, or a row cannot be used.
     """
     splits: dict[str, list[File]] = {}
-    named: dict[str, tuple[str, str]] = {}  # the class of each file, and the row that gave it
+    class_of: dict[str, tuple[str, str]] = {}  # of each file, with the row that gave it
     bad: list[Bad] = []
-    gone: list[str] = []
-    told, first_column, twice = "", "", 0
+    missing: list[str] = []
+    layout, first_column, repeated = "", "", 0
     for of_table, table in tables.items():
-        files, label = _file_column(table, how, there), label_column(table, how)
+        files, label = _file_column(table, how, candidates), label_column(table, how)
         if label is None:
             raise DataError(
-                f"{table.path}: which column gives the classes? It has {_columns(table)}.",
-                hint="{label_column}",
+                f"{table.path}: no column is recognized as the one with the classes; it has {_columns(table)}.",
+                hint="Name it: {label_column}",
                 settings={"label_column": next((c for c in table.columns if c != files), "NAME")},
             )
         split = next((c for c in table.columns if c.lower() in _SPLIT and c not in (files, label)), None)
         split = split if split and _says_splits(table, split) else None
         group = how.group if how.group in table.columns else None
-        told = told or f", from {table.path.name}: {files} names the files, {label} gives the class"
+        layout = layout or f", from {table.path.name}: {files} names the files, {label} gives the class"
         first_column = first_column or f"{files} of {table.path.name}"
-        told += f", {split} the split" if split and of_table == "train" else ""
+        layout += f", {split} the split" if split and of_table == "train" else ""
         for number, row in enumerate(table.rows):
             place = table.place(number)
             if not row[files] or not row[label]:
-                missing = "file" if not row[files] else "class"
-                bad.append(Bad(row[files] or place, f"has no {missing} ({place})"))
+                empty = "file" if not row[files] else "class"
+                bad.append(Bad(row[files] or place, f"has no {empty} ({place})"))
                 continue
-            file, is_there = there.find(row[files], table.path, of_table)
-            if file in named:
-                before, where = named[file]
+            file, exists = candidates.find(row[files], table.path, of_table)
+            if file in class_of:
+                before, where = class_of[file]
                 if before != row[label]:
                     raise DataError(
                         f"{place}: {text_of(file)} is {row[label]!r} here and {before!r} in {where}.",
-                        hint="Leave the row that is right.",
+                        hint="Keep the correct row and remove the other.",
                     )
-                twice += 1
+                repeated += 1
                 continue
-            named[file] = row[label], place
-            gone += [] if is_there else [row[files]]
+            class_of[file] = row[label], place
+            missing += [] if exists else [row[files]]
             into = SPLIT_OF[row[split].lower()] if split else of_table
             splits.setdefault(into, []).append(File(file, row[label], (row[group] or None) if group else None))
     if not splits:
-        raise DataError(f"{path}: no row names a file and its class.", hint="Give it a row for each picture.")
+        raise DataError(f"{path}: no row names a file and its class.", hint="Add a row for each picture.")
     if "train" not in splits:
         raise DataError(
-            f"{path}: there is {', '.join(splits)}, and nothing to train on.", hint="Name the split to train on train."
+            f"{path}: there is a split {', '.join(splits)}, but no split train.",
+            hint="Name the split with the training pictures train.",
         )
     ordered: dict[str, list[File]] = {split: splits[split] for split in ("train", "test", "valid") if split in splits}
     columns = dict.fromkeys(column for table in tables.values() for column in table.columns)
     grouped = with_groups(path, ordered, how.group, tuple(columns))
-    unnamed = [file for file in there.pictures if file not in named]
+    unnamed = [file for file in candidates.pictures if file not in class_of]
     ignored: list[tuple[Kind, str]] = [(UNNAMED, file) for file in unnamed] if path == base else []
-    notes = about_missing(path, first_column, base, gone, len(named))
-    notes += [f"{counted(twice, 'row names', 'rows name')} a file a second time, and the same class"] if twice else []
-    classes = in_order(name for name, _ in named.values())
+    notes = about_missing(path, first_column, base, missing, len(class_of))
+    if repeated:
+        notes += [f"{counted(repeated, 'row repeats', 'rows repeat')} a file with the same class"]
+    classes = in_order(name for name, _ in class_of.values())
     contents = partial(contents_in, base)
-    return Catalog(path, CLASS, told, classes, grouped, contents, {"": bad}, ignored, base=base, notes=notes)
+    return Catalog(path, CLASS, layout, classes, grouped, contents, {"": bad}, ignored, base=base, notes=notes)
 
 
-def _file_column(table: Table, how: How, there: NamedFiles) -> str:
-    """The column that names the files.
+def _file_column(table: Table, how: How, candidates: NamedFiles) -> str:
+    """Return the column that names the files.
 
     Raises:
-        DataError: it is not there, or cannot be told.
+        DataError: It is missing or not recognized.
     """
     if how.file_column:
         return _given(table, "file_column", how.file_column)
     named = _first_of(table, _FILE)
     looked_at = table.rows[:_LOOKED_AT]
-    holds = {c: sum(is_picture(row[c]) or there.is_known(row[c]) for row in looked_at) for c in table.columns}
+    holds = {c: sum(is_picture(row[c]) or candidates.is_known(row[c]) for row in looked_at) for c in table.columns}
     if named and (holds[named] or not any(holds.values())):
         return named
     best = max(table.columns, key=lambda column: holds[column], default="")
     if not best or not holds[best]:
         raise DataError(
-            f"{table.path}: which column names the files? It has {_columns(table)}.",
-            hint="{file_column}",
+            f"{table.path}: no column is recognized as the one with the files; it has {_columns(table)}.",
+            hint="Name it: {file_column}",
             settings={"file_column": next(iter(table.columns), "NAME")},
         )
     return best
 
 
 def label_column(table: Table, how: How) -> str | None:
-    """The column that gives the classes; None where it cannot be told.
+    """Return the column that gives the classes; None if none is recognized.
+
+    Args:
+        table: The table.
+        how: How to read picture files: the columns and the group.
 
     Raises:
-        DataError: the one that was asked for is not there.
+        DataError: The column that `how` names is missing.
     """
     if how.label_column:
         return _given(table, "label_column", how.label_column)
@@ -217,34 +246,41 @@ def label_column(table: Table, how: How) -> str | None:
 
 
 def _given(table: Table, key: str, column: str) -> str:
+    """Return a column that was asked for by name.
+
+    Raises:
+        DataError: The table does not have it.
+    """
     if column not in table.columns:
         raise DataError(
-            f"{table.path} has no column {column!r}: it has {_columns(table)}.",
+            f"{table.path} has no column {column!r} ({key}); it has {_columns(table)}.",
             hint=nearest(column, table.columns),
         )
     return column
 
 
 def _first_of(table: Table, names: Sequence[str]) -> str | None:
+    """Return the column with the first of these names, in any case; None without one."""
     by_name = {column.lower(): column for column in reversed(table.columns)}
     return next((by_name[name] for name in names if name in by_name), None)
 
 
 def _says_splits(table: Table, column: str) -> bool:
-    """Whether a column says splits.
+    """Return whether the values of a column are splits.
 
     Raises:
-        DataError: in some rows it does, in others not.
+        DataError: Only some of them are.
     """
-    known = [row[column].lower() in SPLIT_OF for row in table.rows]
-    if any(known) and not all(known):
-        number = known.index(False)
+    is_split = [row[column].lower() in SPLIT_OF for row in table.rows]
+    if any(is_split) and not all(is_split):
+        number = is_split.index(False)
         raise DataError(
-            f"{table.place(number)}: {column} is {table.rows[number][column]!r}, and in other rows a split.",
-            hint=f"Splits are {', '.join(SPLIT_OF)}.",
+            f"{table.place(number)}: {column} is {table.rows[number][column]!r}, but a split in other rows.",
+            hint=f"Use one of {', '.join(SPLIT_OF)}.",
         )
-    return any(known)
+    return any(is_split)
 
 
 def _columns(table: Table) -> str:
+    """Return the names of the columns as a list in words."""
     return ", ".join(table.columns) or "none"

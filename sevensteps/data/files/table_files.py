@@ -1,4 +1,4 @@
-"""Named: the files that the rows of a table mean, and what is said where they are not there."""
+"""The files that the rows of a table name, and the lines that report missing ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ...base.words import counted, text_of
 from ...errors import DataError
 from .catalog import SPLIT_OF, is_picture
 
-SHOWN = 5  # names that a line lists
+SHOWN = 5  # names that one line lists
 
 
 class NamedFiles:
-    """The files that a table may mean: by their paths from where it lies, or where nothing is there, by their names."""
+    """Finds the file that a table names: by its path from the table's folder, or else by its name alone."""
 
     def __init__(self, base: Path, below: Sequence[str]) -> None:
         self._base = base
@@ -26,40 +26,63 @@ class NamedFiles:
                 self._by_name.setdefault(key, []).append(name)
 
     def find(self, written: str, table: Path, split: str) -> tuple[str, bool]:
-        """The path of a file as a table writes it, and whether it is there; else it is as written, and a bad file.
+        """Find the file that a cell of a table names.
+
+        Args:
+            written: The cell.
+            table: The table's path.
+            split: The split of the row; it decides between files of the same name.
+
+        Returns:
+            The path and whether a file exists there; if not, the path is as written.
 
         Raises:
-            DataError: it can be one of several.
+            DataError: The cell can mean several files.
         """
         path = os.path.normpath(written) if "://" not in written else written
         beside = os.path.relpath(table.parent, self._base) if table.is_absolute() or self._base.name else ""
         for place in dict.fromkeys((os.path.normpath(os.path.join(beside, path)), path)):
             if self.is_there(place):
                 return place, True
-        found = self._by_name.get(path) or self._by_name.get(os.path.basename(path)) or []
-        of_split = [name for name in found if SPLIT_OF.get(name.split(os.sep)[0].lower()) == split]
-        found = of_split if len(of_split) == 1 else found
-        if len(found) > 1:
+        matches = self._by_name.get(path) or self._by_name.get(os.path.basename(path)) or []
+        of_split = [name for name in matches if SPLIT_OF.get(name.split(os.sep)[0].lower()) == split]
+        matches = of_split if len(of_split) == 1 else matches
+        if len(matches) > 1:
             raise DataError(
-                f"{table}: {written} can be {' or '.join(found[:SHOWN])}.",
-                hint="Write the path from the folder in which the table lies.",
+                f"{table}: {written} can be {' or '.join(matches[:SHOWN])}.",
+                hint="Write the path relative to the folder of the table.",
             )
-        return (found[0], True) if found else (path, False)
+        return (matches[0], True) if matches else (path, False)
 
     def is_there(self, path: str) -> bool:
-        """Whether this path leads to a file."""
+        """Return whether a file exists at a path.
+
+        Args:
+            path: A path from the base.
+        """
         return os.path.isfile(os.path.join(self._base, path))
 
     def is_known(self, written: str) -> bool:
-        """Whether a cell names a file."""
+        """Return whether a cell names a file that exists.
+
+        Args:
+            written: The cell.
+        """
         return bool(written) and (self.is_there(written) or written in self._by_name)
 
 
 def about_missing(path: Path, column: str, base: Path, missing: Sequence[str], named: int) -> list[str]:
-    """What is to be said of files that a column names and that are not there.
+    """Return the lines that report missing files.
+
+    Args:
+        path: The source, for error messages.
+        column: The column and its table, in words.
+        base: Where the paths begin.
+        missing: The files that do not exist, as the table writes them.
+        named: How many files the table names.
 
     Raises:
-        DataError: none of them is.
+        DataError: No file exists.
     """
     if not missing:
         return []
@@ -67,20 +90,22 @@ def about_missing(path: Path, column: str, base: Path, missing: Sequence[str], n
     where = f"looked for in {text_of(str(base.absolute()))}{' and the folders below it' * bool(base.name)}"
     if len(missing) == named:
         raise DataError(
-            f"{path}: none of {counted(named, 'file')} that the column {column} names is there ({first}); {where}.",
-            hint="A path is whole, or from the folder in which the table lies. Where another column names the files: "
-            "{file_column}",
+            f"{path}: none of the {counted(named, 'file')} in the column {column} exists ({first}); {where}.",
+            hint="Write absolute paths, or paths relative to the folder of the table. If another column names the "
+            "files: {file_column}",
             settings={"file_column": "NAME"},
         )
-    return [
-        f"of {counted(named, 'file')} that the column {column} names {len(missing):,} are missing ({first}); {where}"
-    ]
+    return [f"{len(missing):,} of the {counted(named, 'file')} in the column {column} are missing ({first}); {where}"]
 
 
 def all_below(folder: Path) -> list[str]:
-    """The paths of all files below a folder that are not hidden; no link to a folder is followed."""
-    found = []
+    """Return the paths of all files below a folder that are not hidden; links to folders are not followed.
+
+    Args:
+        folder: The folder.
+    """
+    paths = []
     for at, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [os.path.relpath(os.path.join(at, name), folder) for name in names if not name.startswith(".")]
-    return sorted(found)
+        paths += [os.path.relpath(os.path.join(at, name), folder) for name in names if not name.startswith(".")]
+    return sorted(paths)

@@ -1,7 +1,7 @@
 """Arrays as a source: an `.npz`, or a folder of `.npy`, with pictures and labels for each split.
 
-What an array is shows in its shape, and which split it is of in its name: `x_train` and `y_train`, `train_images` and
-`train_labels`, or just `images` and `labels`. No array that needs pickle is read.
+The shape of an array tells pictures from labels, and its name gives the split: `x_train` and `y_train`, `train_images`
+and `train_labels`, or just `images` and `labels`. Arrays that need pickle are never read.
 """
 
 from __future__ import annotations
@@ -23,42 +23,61 @@ _NAMES = ("classes", "class_names", "label_names", "target_names")
 
 
 def holds_arrays(path: Path) -> bool:
-    """Whether a path is a source of arrays: an `.npz`, an `.npy`, or a folder with one in it."""
+    """Return whether a path is a source of arrays: an `.npz`, an `.npy`, or a folder with an `.npy`.
+
+    Args:
+        path: A path.
+    """
     if path.is_dir():
         return any(path.glob("*.npy"))
     return path.suffix.lower() in (".npz", ".npy")
 
 
 def load_arrays(path: Path, say: Say) -> Splits:
-    """The pictures that arrays hold.
+    """Return the splits that arrays hold.
+
+    Args:
+        path: An `.npz`, an `.npy`, or a folder with an `.npy`.
+        say: Takes a line if values are scaled.
 
     Raises:
-        DataError: a file that cannot be read, or arrays that are no pictures with labels.
+        DataError: A file cannot be read, or the arrays are not pictures with labels.
     """
     arrays = _read(path)
     names = next((_strings(arrays.pop(name)) for name in _NAMES if name in arrays and arrays[name].ndim == 1), None)
     by_split: dict[str, dict[str, Any]] = {}
     for name, array in arrays.items():
         by_split.setdefault(split_named(name) or "train", {})[name] = array
-    found = {split: _pair(path, split, of_split) for split, of_split in by_split.items()}
-    if "train" not in found:
-        raise DataError(f"{path}: no array to train on: it has {_listed(arrays)}.", hint="Call them x_train, y_train.")
-    labels = {split: of for split, (_, of) in found.items()}
+    pairs = {split: _pair(path, split, of_split) for split, of_split in by_split.items()}
+    if "train" not in pairs:
+        raise DataError(
+            f"{path}: no array is for training; it has {_listed(arrays)}.", hint="Name them x_train, y_train."
+        )
+    labels = {split: of for split, (_, of) in pairs.items()}
     classes, numbers = _numbered(path, labels, names)
     images = {
         split: Images(as_bytes(f"{path}: {split}", pixels, say), numbers[split], classes, split)
-        for split, (pixels, _) in found.items()
+        for split, (pixels, _) in pairs.items()
     }
     return Splits(images["train"], images.get("test"), images.get("valid"), path.name)
 
 
 def as_bytes(name: str, pixels: Shaped[np.ndarray, "n ..."], say: Say) -> UInt8[np.ndarray, "n channels height width"]:
-    """Pictures as Images have them: bytes, with the channels first.
+    """Return pictures as bytes with the channels first.
 
-    What lies between 0 and 1, or has 16 bits, is scaled, and that is said.
+    Values from 0 to 1, and 16-bit values, are scaled to 255, and this is reported.
+
+    Args:
+        name: The name by which errors call the pictures.
+        pixels: Pictures of shape (n, height, width), (n, height, width, channels) or (n, channels, height, width), with
+            1 or 3 channels.
+        say: Takes a line if values are scaled.
+
+    Returns:
+        Pixels from 0 to 255.
 
     Raises:
-        DataError: values or shapes that pictures do not have.
+        DataError: Pictures cannot have this shape or these values.
     """
     if pixels.ndim == 3:
         pixels = pixels[:, None]
@@ -66,13 +85,13 @@ def as_bytes(name: str, pixels: Shaped[np.ndarray, "n ..."], say: Say) -> UInt8[
         pixels = pixels.transpose(0, 3, 1, 2)
     if pixels.ndim != 4 or pixels.shape[1] not in (1, 3):
         raise DataError(
-            f"{name}: an array of shape {pixels.shape} is no set of grey or color pictures.",
-            hint="(n, height, width), (n, height, width, 3) or (n, 3, height, width)",
+            f"{name}: an array of shape {pixels.shape} does not hold grey or color pictures.",
+            hint="Use the shape (n, height, width), (n, height, width, 3) or (n, 3, height, width).",
         )
     if pixels.dtype == np.uint8 or not pixels.size:
         return np.ascontiguousarray(pixels, dtype=np.uint8)
     if pixels.dtype.kind not in "buif":
-        raise DataError(f"{name}: values of type {pixels.dtype} are no pixels.", hint="Give numbers from 0 to 255.")
+        raise DataError(f"{name}: values of type {pixels.dtype} are not pixels.", hint="Use numbers from 0 to 255.")
     low, high = float(pixels.min()), float(pixels.max())
     whole = pixels.dtype.kind in "bui" or (np.isfinite(high) and bool((pixels == np.rint(pixels)).all()))
     if pixels.dtype.kind in "bf" and low >= 0 and high <= 1:
@@ -83,19 +102,24 @@ def as_bytes(name: str, pixels: Shaped[np.ndarray, "n ..."], say: Say) -> UInt8[
         return np.ascontiguousarray(pixels, dtype=np.uint8)
     else:
         raise DataError(
-            f"{name}: values from {low:g} to {high:g} are no pixels.",
-            hint="Give bytes, 0 to 255, or fractions, 0 to 1, and leave out what centers or scales them (Normalize): "
-            "training does that by itself.",
+            f"{name}: values from {low:g} to {high:g} are not pixels.",
+            hint="Use bytes from 0 to 255, or fractions from 0 to 1. Do not normalize pictures: training does that.",
         )
     say(f"{name}: values up to {high:g} are scaled to 255")
     return np.ascontiguousarray(np.rint(pixels.astype(np.float32) * scale), dtype=np.uint8)
 
 
 def look_at(path: Path) -> tuple[dict[str, int], tuple[int, int, int]]:
-    """How many pictures of each class there are to train on, and their shape; no pixel is read.
+    """Return facts about the training pictures without reading a pixel.
+
+    Args:
+        path: As for `load_arrays`.
+
+    Returns:
+        The number of pictures of each class, and their shape: channels, height, width.
 
     Raises:
-        DataError: as `load_arrays`.
+        DataError: As `load_arrays`.
     """
     arrays = _read(path, without_pixels=True)
     names = next((_strings(arrays.pop(name)) for name in _NAMES if name in arrays and arrays[name].ndim == 1), None)
@@ -111,28 +135,28 @@ def look_at(path: Path) -> tuple[dict[str, int], tuple[int, int, int]]:
 
 
 def _read(path: Path, *, without_pixels: bool = False) -> dict[str, Any]:
-    """The arrays by name; `without_pixels`, those of three axes and more have the right shape and no values.
+    """Return the arrays by name; `without_pixels`, those with two axes or more have the right shape but no values.
 
     Raises:
-        DataError: damaged, or they need pickle.
+        DataError: A file is damaged or needs pickle.
     """
-    one = path
+    file_path = path
     try:
         if path.suffix.lower() == ".npz":
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:  # noqa: TID251 - a user's arrays; pickles are refused
                 return {name: _unread(file, name) if without_pixels else file[name] for name in file.files}
         folder = path if path.is_dir() else path.parent
         arrays = {}
-        for one in sorted(folder.glob("*.npy")):
-            arrays[one.stem] = np.load(one, mmap_mode="r" if without_pixels else None, allow_pickle=False)  # noqa: TID251 - as above
+        for file_path in sorted(folder.glob("*.npy")):
+            arrays[file_path.stem] = np.load(file_path, mmap_mode="r" if without_pixels else None, allow_pickle=False)  # noqa: TID251 - as above
         return arrays
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, SyntaxError) as error:
         reason = "it needs pickle, which could run code" if "allow_pickle" in str(error) else f"{error!s:.200}"
-        raise DataError(f"{one} cannot be read: {reason}.", hint="Save it anew with numpy.savez.") from error
+        raise DataError(f"{file_path} cannot be read: {reason}.", hint="Save it again with numpy.savez.") from error
 
 
 def _unread(file: Any, name: str) -> Any:
-    """An array of an `.npz` that has the right shape, and no memory where it has two axes or more."""
+    """Return an array of an `.npz`; with two axes or more, it has the right shape but takes no memory."""
     headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     with file.zip.open(f"{name}.npy") as member:
         read = headers.get(np.lib.format.read_magic(member))
@@ -141,10 +165,10 @@ def _unread(file: Any, name: str) -> Any:
 
 
 def _pair(path: Path, split: str, arrays: Mapping[str, Any]) -> tuple[Any, Any]:
-    """The pictures and the labels of a split.
+    """Return the pictures and the labels of a split.
 
     Raises:
-        DataError: there is not one of each.
+        DataError: There is not exactly one array of each, or their lengths differ.
     """
     pictures = [array for array in arrays.values() if array.ndim >= 3]
     flat = [array for array in arrays.values() if array.ndim == 2 and array.shape[1] > 1]
@@ -153,13 +177,12 @@ def _pair(path: Path, split: str, arrays: Mapping[str, Any]) -> tuple[Any, Any]:
         pictures = [flat[0].reshape(-1, side, side)]
     if len(pictures) != 1 or len(labels) != 1:
         raise DataError(
-            f"{path}: for {split}, one array of pictures and one of labels are needed, and there are "
-            f"{_listed(arrays)}.",
+            f"{path}: the {split} split needs one array of pictures and one of labels, but it has {_listed(arrays)}.",
             hint="Save them as x_train and y_train (and x_test, y_test).",
         )
     if len(pictures[0]) != len(labels[0]):
         raise DataError(
-            f"{path}: for {split} there are {counted(len(pictures[0]), 'picture')} and "
+            f"{path}: the {split} split has {counted(len(pictures[0]), 'picture')} but "
             f"{counted(len(labels[0]), 'label')}.",
             hint="Check that the arrays belong together.",
         )
@@ -169,24 +192,25 @@ def _pair(path: Path, split: str, arrays: Mapping[str, Any]) -> tuple[Any, Any]:
 def _numbered(
     path: Path, labels: Mapping[str, Any], names: Sequence[str] | None
 ) -> tuple[tuple[str, ...], dict[str, Int64[np.ndarray, " n"]]]:
-    """The names of the classes, and the labels as places in them.
+    """Return the names of the classes, and the labels of each split as class indices.
 
     Raises:
-        DataError: labels that are no names or whole numbers, or that no name is given for.
+        DataError: The labels are neither names nor whole numbers, or a number has no name.
     """
     for of_split in labels.values():
         if of_split.dtype.kind not in "buiUS":
             raise DataError(
                 f"{path}: labels of type {of_split.dtype} are neither names nor whole numbers.",
-                hint="labels.astype(int)",
+                hint="Convert them: labels.astype(int)",
             )
     if names is not None and all(of_split.dtype.kind in "bui" for of_split in labels.values()):
         for split, of_split in labels.items():
             wrong = np.flatnonzero((of_split.astype(np.int64) < 0) | (of_split.astype(np.int64) >= len(names)))
             if len(wrong):
                 raise DataError(
-                    f"{path}: label {of_split[wrong[0]]} of {split}/{wrong[0]} has no name: there are {len(names)}.",
-                    hint="Check the labels.",
+                    f"{path}: {split}/{wrong[0]} has label {of_split[wrong[0]]}, but only the labels 0 to "
+                    f"{len(names) - 1} have names.",
+                    hint="Correct the label, or add the names.",
                 )
         return tuple(names), {split: of_split.astype(np.int64) for split, of_split in labels.items()}
     texts = {split: _strings(of_split) for split, of_split in labels.items()}
@@ -198,10 +222,12 @@ def _numbered(
 
 
 def _strings(values: Any) -> list[str]:
+    """Return labels or names as text."""
     if values.dtype.kind == "S":
         return [value.decode("utf-8", "backslashreplace") for value in values.tolist()]
     return [str(int(value)) if values.dtype.kind == "b" else str(value) for value in values.tolist()]
 
 
 def _listed(arrays: Mapping[str, Any]) -> str:
+    """Return arrays as a list in words: name, type and shape of each."""
     return ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in arrays.items()) or "none"

@@ -16,17 +16,27 @@ from .arrays import as_bytes
 
 
 def is_dataset(source: Any) -> bool:
-    """Whether a source is a dataset with a length."""
+    """Return whether a source is a dataset with a length.
+
+    Args:
+        source: As for `load`.
+    """
     return hasattr(source, "__getitem__") and hasattr(source, "__len__") and not isinstance(source, str)
 
 
 def load_dataset(dataset: Any, how: How, say: Say) -> Splits:
-    """All items of a dataset, as training pictures. Pictures are PIL's, or tensors or arrays of one size.
+    """Return all items of a dataset as training pictures.
 
-    Classes are the dataset's `classes`, where it has them and the labels are numbers.
+    The classes are the dataset's `classes` if it has them and the labels are numbers, else the labels as text.
+
+    Args:
+        dataset: Anything with a length whose items are a picture and its label. Pictures are PIL pictures, or tensors
+            or arrays of one size.
+        how: The size and the fit for PIL pictures.
+        say: Takes a line if values are scaled.
 
     Raises:
-        DataError: an item that is no picture with a label.
+        DataError: An item is not a picture with a label.
     """
     name = type(dataset).__name__
     pictures, labels = [], []
@@ -34,14 +44,14 @@ def load_dataset(dataset: Any, how: How, say: Say) -> Splits:
         item = dataset[number]
         if not isinstance(item, (tuple, list)) or len(item) < 2:
             raise DataError(
-                f"Item {number} of {name} is {type(item).__name__}, and must be a picture and its label.",
-                hint="A dataset gives (picture, label).",
+                f"Item {number} of {name} is of type {type(item).__name__}, but must be a picture and its label.",
+                hint="Return (picture, label) for each item.",
             )
         pictures.append(item[0])
         labels.append(item[1].item() if hasattr(item[1], "item") else item[1])
-    known = getattr(dataset, "classes", None)
-    if known is not None and all(isinstance(label, int) and 0 <= label < len(known) for label in labels):
-        classes = tuple(map(str, known))
+    names = getattr(dataset, "classes", None)
+    if names is not None and all(isinstance(label, int) and 0 <= label < len(names) for label in labels):
+        classes = tuple(map(str, names))
         numbers = labels
     else:
         texts = [str(label) for label in labels]
@@ -52,10 +62,10 @@ def load_dataset(dataset: Any, how: How, say: Say) -> Splits:
 
 
 def _pixels(name: str, pictures: list[Any], how: How, say: Say) -> Any:
-    """The pictures as one array.
+    """Return the pictures as one array.
 
     Raises:
-        DataError: they are of several kinds or sizes, and no PIL pictures.
+        DataError: They are neither PIL pictures nor arrays of one size.
     """
     if pictures and all(hasattr(picture, "convert") for picture in pictures):
         shape = common_shape(map(seen_in, pictures), how.size)
@@ -63,10 +73,10 @@ def _pixels(name: str, pictures: list[Any], how: How, say: Say) -> Any:
     try:
         arrays = np.stack([np.asarray(picture) for picture in pictures])
         if arrays.dtype.kind not in "buif":
-            raise TypeError(f"values of type {arrays.dtype} are no pixels")
+            raise TypeError(f"values of type {arrays.dtype} are not pixels")
     except (TypeError, ValueError) as error:
         raise DataError(
             f"The pictures of {name} are neither PIL pictures nor arrays of one size: {error!s:.200}.",
-            hint="Resize them in the dataset, or give PIL pictures.",
+            hint="Resize them in the dataset, or return PIL pictures.",
         ) from error
     return as_bytes(f"The pictures of {name}", arrays, say)

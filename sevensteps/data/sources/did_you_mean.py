@@ -1,4 +1,4 @@
-"""Nearby: what may have been meant by the path of a source that is not there."""
+"""Suggestions for the path of a source that does not exist."""
 
 from __future__ import annotations
 
@@ -16,38 +16,42 @@ LOOKED_AT, SHOWN = 10_000, 5  # names in a folder, and in a sentence
 
 
 def what_is_there(path: Path, named: Collection[str]) -> str:
-    """A sentence with the source nearest to what was typed, or else with those that there are.
+    """Return a sentence with the source nearest to what was typed, or else a list of possible sources.
 
-    These are the sources that have a name of their own, and the folders and files that can be one in the folder where
-    the path ends to be there.
+    Possible sources are those with a name, and the folders and files in the last folder of the path that exists.
+
+    Args:
+        path: A path that does not exist.
+        named: The sources with a name.
     """
     folder, wanted = path.parent, path.name
     while not folder.is_dir() and folder != folder.parent:
         folder, wanted = folder.parent, folder.name
-    there = {text_of(str(folder / name)): name for name in _sources_in(folder)}
-    by_name = {name.lower(): shown for shown, name in there.items()}
+    nearby = {text_of(str(folder / name)): name for name in _sources_in(folder)}
+    by_name = {name.lower(): shown for shown, name in nearby.items()}
     if folder == Path() and path.name == wanted:
         by_name |= {name.lower(): name for name in named}
-    known = {name.split(".")[0]: shown for name, shown in by_name.items()} | by_name
-    if close := difflib.get_close_matches(wanted.lower(), known, n=1):
-        return f"Did you mean {known[close[0]]!r}?"
+    source_of = {name.split(".")[0]: shown for name, shown in by_name.items()} | by_name
+    if close := difflib.get_close_matches(wanted.lower(), source_of, n=1):
+        return f"Did you mean {source_of[close[0]]!r}?"
     where = "this folder" if folder == Path() else text_of(str(folder))
-    shown = ", ".join(list(there)[:SHOWN]) + f" and {len(there) - SHOWN:,} more" * (len(there) > SHOWN)
-    listed = f"In {where} there is {shown}" if there else f"In {where} there is nothing that holds pictures"
-    return f"{listed}; by name there are {' and '.join(named)}."
+    shown = ", ".join(list(nearby)[:SHOWN]) + f" and {len(nearby) - SHOWN:,} more" * (len(nearby) > SHOWN)
+    listed = f"In {where} there is {shown}" if nearby else f"{where[0].upper()}{where[1:]} holds no source of pictures"
+    return f"{listed}; the sources with a name are {' and '.join(named)}."
 
 
 def _sources_in(folder: Path) -> list[str]:
-    """The names of folders, then of archives, tables, arrays, IDX files and stores; none where it cannot be read."""
+    """Return the names of folders, then of archives, tables, arrays, IDX files and stores; none if it is unreadable."""
     try:
-        with os.scandir(folder) as found:
-            some = sorted(islice(found, LOOKED_AT), key=lambda one: (not one.is_dir(), one.name))
-            return [one.name for one in some if _may_be_one(one)]
+        with os.scandir(folder) as entries:
+            first = sorted(islice(entries, LOOKED_AT), key=lambda entry: (not entry.is_dir(), entry.name))
+            return [entry.name for entry in first if _may_be_source(entry)]
     except OSError:
         return []
 
 
-def _may_be_one(entry: os.DirEntry[str]) -> bool:
+def _may_be_source(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry can be a source, judged by its name."""
     if entry.name.startswith("."):
         return False
     if is_archive(entry.name) or is_table(entry.name) or "-images-idx" in entry.name:

@@ -1,4 +1,4 @@
-"""Facts of the pictures to train on that are known before they are decoded: what a recipe is chosen by."""
+"""Facts about the training pictures that are known before decoding; a recipe is chosen by them."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ..files.common_shape import common_shape
 from ..files.how import How
 from .load import SOURCES, find_catalog
 
-HEADERS = 32  # that are read at most: all pictures are taken to be like the first
+HEADERS = 32  # the most that are read; all pictures are assumed to be like the first ones
 
 
 @dataclass(frozen=True)
 class Facts:
-    """How many pictures to train on, of how many classes, of what size; `shape` is channels, height, width."""
+    """The number, the classes and the shape (channels, height, width) of the training pictures."""
 
     count: int
-    fewest: int  # of the class with the fewest
+    fewest: int  # pictures of the smallest class
     classes: tuple[str, ...]
     shape: Shape
 
     @property
     def inputs(self) -> int:
-        """The numbers that a picture is."""
+        """How many numbers a picture consists of."""
         channels, height, width = self.shape
         return channels * height * width
 
@@ -41,10 +41,15 @@ class Facts:
 
 
 def facts_of(source: str | Path, classes: Sequence[str], how: How) -> Facts | None:
-    """The facts of picture files or arrays; None of other sources.
+    """Return the facts about picture files or arrays; None for other sources.
+
+    Args:
+        source: A name or a path, as for `load`.
+        classes: Only these classes; empty: all.
+        how: How to read picture files.
 
     Raises:
-        UsageError, DataError: settings or pictures that are no source.
+        UsageError, DataError: The source or a setting is invalid.
     """
     from .arrays import holds_arrays, look_at
 
@@ -52,7 +57,7 @@ def facts_of(source: str | Path, classes: Sequence[str], how: How) -> Facts | No
         return None
     if (catalog := find_catalog(source, how)) is not None:
         return _of_catalog(catalog, classes, how.size)
-    if not holds_arrays(Path(source)) or not Path(source).exists():  # which is for `load` to say
+    if not holds_arrays(Path(source)) or not Path(source).exists():  # `load` reports that
         return None
     counts, shape = look_at(Path(source))
     names = tuple(classes) or tuple(counts)
@@ -61,15 +66,16 @@ def facts_of(source: str | Path, classes: Sequence[str], how: How) -> Facts | No
 
 
 def _of_catalog(catalog: Catalog, classes: Sequence[str], size: int) -> Facts:
+    """Return the facts about picture files."""
     files = [file for file in catalog.splits["train"] if is_picture(file.path) or catalog.base]
     files = [file for file in files if not classes or file.name in classes]
     counts = Counter(file.name for file in files)
-    fewest = min((counts[name] for name in classes or counts), default=0)  # a folder of other files is no class
+    fewest = min((counts[name] for name in classes or counts), default=0)  # a folder of other files is not a class
     return Facts(len(files), fewest, tuple(classes or catalog.classes), common_shape(_headers(catalog, files), size))
 
 
 def _headers(catalog: Catalog, files: Sequence[File]) -> Iterator[Seen]:
-    """Give what the headers of the first files say; which of them are bad is for `load_files` to report."""
+    """Give the headers of the first files; `load_files` reports the bad ones."""
     for content in islice(catalog.contents(files), HEADERS):
         with contextlib.suppress(DataError):
             yield look(content())

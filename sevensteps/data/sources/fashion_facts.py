@@ -1,4 +1,4 @@
-"""What is known of Fashion-MNIST: its classes and the checksums of its files."""
+"""Facts about Fashion-MNIST: its classes and the checksums of its files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLASSES = (
 )
 
 
-# Of the decompressed files: archives are compressed anew by distributors, so the content is what is checked.
+# Checksums of the decompressed files, since distributors compress them again.
 SHA256 = {
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",

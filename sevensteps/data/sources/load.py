@@ -1,6 +1,6 @@
-"""`load`: pictures by the name of a source, or from a path. `load_streams`: the same, going by.
+"""Loading a source by its name or its path: into memory with `load`, picture by picture with `load_streams`.
 
-A new source is one file beside this one and one line in `SOURCES`.
+A new source is one file in this folder and one line in `SOURCES`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ...base import memory
 from ...base.user_folders import cache_folder
 from ...errors import DataError, UsageError
-from ..files import load as load_
 from ..files.catalog import Catalog, is_picture
 from ..files.how import AS_USUAL, BadFiles, How
+from ..files.load import load_files
 from ..fit import Fit
 from ..images import Splits
 
@@ -58,29 +58,37 @@ def load(
     fresh: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Splits:
-    """The splits of a source: "pullover-dress", "fashion-mnist", the path of pictures, a pandas table or a dataset.
+    """Return the splits of a source: "pullover-dress", "fashion-mnist", the path of pictures, a table or a dataset.
 
-    A path is that of class folders, of a zip or tar of them, of a table that names files and classes (CSV, TSV, JSON
-    lines, Parquet) or a folder with one, of Parquet with the pictures in it, of arrays (`.npz`, `.npy`), IDX files or a
-    store. A dataset is anything with a length whose items are a picture and its label.
+    A path leads to class folders, a zip or tar of class folders, a table that names files and classes (CSV, TSV, JSON
+    lines, Parquet) or a folder with one, Parquet files with the pictures in them, arrays (`.npz`, `.npy`), IDX files,
+    or a store. IDX files that do not fit into memory are first prepared into a store in the cache.
 
-    Picture files are made `size` pixels a side (0: their own size where it is one of at most 64, else 64); see `decode`
-    for `fit`. A file among them that is no picture stops it, unless `bad_files` is "skip". Pictures in whose paths the
-    regular expression `group` finds the same, or of which the column `group` of a table says the same, stay on one
-    side of every split. `file_column` and `label_column` say what a table's columns hold, where it cannot be told.
-    Files that took long to decode are kept decoded in the cache, and decoded again where their size or times have
-    changed; with `fresh`, all of them.
-    IDX files that do not fit into memory are prepared into a store first, which is kept in the cache. `classes` picks
-    classes by name, and the order given is the label. `fix` is a corrections file (see `corrections`), which is applied
-    before classes are picked. `say` gets a line about anything slow, and about a folder.
+    Args:
+        source: A name, a path, a pandas data frame that names files and classes, or a dataset: anything with a length
+            whose items are a picture and its label.
+        classes: Only these classes, by name; their order gives the labels. All classes unless given.
+        size: Side length, in pixels, that picture files are resized to. 0: their own size if they share one of at most
+            64, else 64.
+        fit: How picture files are fitted to that size, see `decode`.
+        bad_files: "stop" raises for a file that cannot be read as a picture, "skip" leaves it out.
+        group: A regular expression for paths, or a column of a table. Pictures of one group stay on one side of every
+            split.
+        file_column: The column of a table that names the files, if it is not recognized.
+        label_column: The column of a table that gives the classes, if it is not recognized.
+        fix: A corrections file, applied before classes are chosen; see `corrections`.
+        fresh: Decode every picture file again. Files that took long to decode are otherwise decoded again only if their
+            size or times have changed.
+        say: Takes a line about anything slow, and the lines that describe a folder.
 
     >>> load("pullover-dress").train
     Images(train: 12,000 pictures of 28x28x1: 6,000 Pullover, 6,000 Dress)
 
     Raises:
-        UsageError: a source that is none of these, or classes that are no list.
-        DataError: no such source, path or class, no pictures, or a single class; or corrections that do not go with it.
-        DownloadError: a source that is not on this machine and could not be fetched.
+        UsageError: The source is none of these, or a setting has an invalid value.
+        DataError: The source, the path or a class does not exist, the pictures cannot be used, there are fewer than two
+            classes, or the corrections do not fit the source.
+        DownloadError: The source is not on this machine and could not be downloaded.
     """
     how = How(size=size, fit=fit, bad_files=bad_files, group=group, file_column=file_column, label_column=label_column)
     return load_as(source, classes, how, fix=fix, fresh=fresh, say=say)
@@ -95,7 +103,15 @@ def load_as(
     fresh: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Splits:
-    """Return the splits of a source whose picture files are read as `how` says; everything else is as in `load`.
+    """Return the splits of a source, as `load` does, with the settings of picture files in one record.
+
+    Args:
+        source: As for `load`.
+        classes: As for `load`.
+        how: How to read picture files.
+        fix: As for `load`.
+        fresh: As for `load`.
+        say: As for `load`.
 
     Raises:
         UsageError, DataError, DownloadError: As `load`.
@@ -105,14 +121,14 @@ def load_as(
     if fix:
         from ..corrections import corrected, corrected_files, read
 
-        corrections = read(fix)  # before any picture is
-    wanted = tuple(classes or ())
+        corrections = read(fix)  # before any picture is read
+    chosen = tuple(classes or ())
     if (catalog := find_catalog(source, how)) is not None:
-        made = None
+        counts = None
         if corrections is not None:
-            catalog, made = corrected_files(catalog, corrections, wanted)
-        splits = load_.load_files(catalog, wanted, how, say, fresh=fresh)
-        splits = dataclasses.replace(splits, corrected=made)
+            catalog, counts = corrected_files(catalog, corrections, chosen)
+        splits = load_files(catalog, chosen, how, say, fresh=fresh)
+        splits = dataclasses.replace(splits, corrected=counts)
     elif not isinstance(source, (str, Path)):
         from .datasets import load_dataset
 
@@ -120,19 +136,20 @@ def load_as(
     else:
         _refuse_unused(source, how)
         named = SOURCES.get(str(source))
-        # What is of another class now may be corrected to one of those that are wanted.
-        splits = named(say) if named else _from_path(Path(source), () if fix else wanted, say)
+        # Corrections may move pictures of other classes into the chosen ones, so those are needed, too.
+        splits = named(say) if named else _from_path(Path(source), () if fix else chosen, say)
     if corrections is not None and splits.corrected is None:
-        splits = corrected(splits, corrections, wanted)
+        splits = corrected(splits, corrections, chosen)
     if splits.corrected is not None:
         say(f"corrected by {fix}: {splits.corrected.in_words}")
     if classes:
         splits = splits.choose(classes)
     present = [name for name, count in splits.train.counts.items() if count]
     if len(present) < 2:
-        what = f"only pictures of {present[0]!r}" if present else "no pictures at all"
+        content = f"only pictures of {present[0]!r}" if present else "no pictures at all"
         raise DataError(
-            f"{source}: the training split has {what}.", hint="A classifier needs pictures of two classes or more."
+            f"{source}: the training split has {content}.",
+            hint="Add pictures: a classifier needs two classes or more.",
         )
     elsewhere = [images for images in (splits.test, splits.valid) if images is not None]
     untaught = [
@@ -140,34 +157,37 @@ def load_as(
     ]
     if untaught:
         raise DataError(
-            f"{source}: there are pictures of {', '.join(untaught)} to test with, and none to train on.",
-            hint=f"Choose the classes that there are: {', '.join(present)}.",
+            f"{source}: there are no training pictures of {', '.join(untaught)}, although other splits have some.",
+            hint=f"Add some, or choose the classes that have training pictures: {', '.join(present)}.",
         )
     return splits
 
 
 def with_bad_skipped(source: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the same settings, and bad files skipped unless they say otherwise, where the source is picture files.
+    """Return the settings, with bad files skipped by default if the source consists of picture files.
 
-    Whoever only looks at pictures is to see the rest of them, too.
+    Looking at pictures does not stop at bad files, as training does.
 
     Args:
         source: As for `load`.
-        settings: Settings by name that were given.
+        settings: The settings that were given, by name.
     """
     is_files = isinstance(source, (str, Path)) and str(source) not in SOURCES and holds_files(Path(source))
     return {"bad_files": "skip", **settings} if is_files else dict(settings)
 
 
 def find_catalog(source: Any, how: How = AS_USUAL) -> Catalog | None:
-    """The picture files of a source that consists of some; None for all other sources.
+    """Return the catalog of a source that consists of picture files; None for all other sources.
 
-    A folder of class folders is one before tables in it are looked at; of tables and Parquet files beside class folders
-    nothing is read.
+    In a folder with class folders, tables and Parquet files are ignored.
+
+    Args:
+        source: As for `load`.
+        how: How to read picture files.
 
     Raises:
-        UsageError: a source of another kind, or a group that is no regular expression.
-        DataError: no such source, no picture files with classes, or what there is can be meant in two ways.
+        UsageError: The source is of no known kind, or the group is not a valid regular expression.
+        DataError: The source does not exist, has no picture files with classes, or is ambiguous.
     """
     from ..files import archive, class_folders, table
 
@@ -185,20 +205,20 @@ def find_catalog(source: Any, how: How = AS_USUAL) -> Catalog | None:
         from ..files.parquet import holds_pictures, scan_parquet
 
         return scan_parquet(path, how) if holds_pictures(path) else table.scan_table(path, how)
-    found, refusal = None, None
+    catalog, refusal = None, None
     try:
-        found = class_folders.scan(path, how)
+        catalog = class_folders.scan(path, how)
     except DataError as error:
         refusal = error
-    if found is None or len(found.classes) < 2:
-        found = _from_tables(path, how) or found
-    if found is None and refusal is not None:
+    if catalog is None or len(catalog.classes) < 2:
+        catalog = _from_tables(path, how) or catalog
+    if catalog is None and refusal is not None:
         raise refusal
-    return found
+    return catalog
 
 
 def _from_tables(folder: Path, how: How) -> Catalog | None:
-    """What the tables in a folder, or in folders in it, name or hold; None where there are none."""
+    """Return the catalog of the tables or Parquet files in a folder or in its subfolders; None without any."""
     from ..files import table
 
     if any(folder.glob("*.parquet")) or any(folder.glob("*/*.parquet")):
@@ -210,12 +230,20 @@ def _from_tables(folder: Path, how: How) -> Catalog | None:
 
 
 def is_frame(source: Any) -> bool:
-    """Whether a source is a pandas table."""
+    """Return whether a source is a pandas data frame.
+
+    Args:
+        source: As for `load`.
+    """
     return hasattr(source, "itertuples") and hasattr(source, "columns")
 
 
 def holds_files(path: Path) -> bool:
-    """Whether a path is a source of picture files, from its name and what lies directly in it."""
+    """Return whether a path is a source of picture files, judged by its name and the names directly in it.
+
+    Args:
+        path: A path.
+    """
     from ..files.archive import is_archive
     from ..files.table import is_table
 
@@ -224,10 +252,10 @@ def holds_files(path: Path) -> bool:
             return is_archive(path.name) or is_table(path.name)
         return path.is_dir() and not any(_OTHER_FILES.search(name) for name in os.listdir(path))
     except OSError:
-        return True  # and then it is said why it cannot be read
+        return True  # reading it then reports why it cannot be read
 
 
-_OTHER_FILES = re.compile(r"-idx\d-ubyte(\.gz)?\Z|\.npy\Z")  # what makes a folder another source
+_OTHER_FILES = re.compile(r"-idx\d-ubyte(\.gz)?\Z|\.npy\Z")  # files that make a folder a source of another kind
 
 
 def load_streams(
@@ -238,35 +266,41 @@ def load_streams(
     how: How = AS_USUAL,
     hold_out: bool = True,
 ) -> Streams:
-    """The streams of a source: what `prepare` makes a store of. Those of picture files are of the chosen classes alone.
+    """Return the streams of a source, from which `prepare` writes a store.
 
-    With `hold_out` pictures for validation are to be held out where the source has none: see `stream_files`.
+    Args:
+        source: A name or a path, as for `load`.
+        say: As for `load`.
+        classes: Only these classes; it matters for picture files alone, since others are chosen when they are written.
+        how: How to read picture files.
+        hold_out: Whether validation pictures will be held out if the source has none.
 
     Raises:
-        UsageError, DataError, DownloadError: as `load`; or the source is a store already.
+        UsageError, DataError, DownloadError: As `load`; or the source is a store already.
     """
+    from ..files.stream import stream_files
     from ..store import streams
     from ..store.store import is_store
     from . import idx
     from .arrays import holds_arrays, load_arrays
 
     if (catalog := find_catalog(source, how)) is not None:
-        return load_.stream_files(catalog, tuple(classes), how, say, hold_out=hold_out)
+        return stream_files(catalog, tuple(classes), how, say, hold_out=hold_out)
     _refuse_unused(source, how)
     if str(source) in SOURCES:
         return streams.of_splits(SOURCES[str(source)](say))
     if holds_arrays(Path(source)):
         return streams.of_splits(load_arrays(Path(source), say))
     if is_store(Path(source)):
-        raise DataError(f"{source} is a store already.", hint=f"Train on it: sevensteps train {source}")
+        raise DataError(f"{source} is already a store.", hint=f"Train on it: sevensteps train {source}")
     return idx.of_idx(Path(source))
 
 
 def _from_path(path: Path, classes: tuple[str, ...], say: Callable[[str], None]) -> Splits:
-    """The splits at a path.
+    """Return the splits of a store, of arrays or of IDX files.
 
     Raises:
-        DataError: pictures that cannot be used.
+        DataError: The pictures cannot be used.
     """
     from ..store.store import is_store, open_store
     from .arrays import holds_arrays, load_arrays
@@ -277,17 +311,17 @@ def _from_path(path: Path, classes: tuple[str, ...], say: Callable[[str], None])
     if holds_arrays(path):
         return load_arrays(path, say)
     size = sum(math.prod(read_picture_shape(file)) for file in find_pictures(path).values())
-    # Choosing classes and holding pictures out copy them, so twice as much is needed for a moment.
+    # Choosing classes and holding pictures out copy them, which needs twice the memory for a moment.
     if 2 * size > (free := memory.available()):
         return open_store(_prepared_in_cache(path, classes, size, free, say), say)
     return load_idx(path)
 
 
 def _prepared_in_cache(path: Path, classes: tuple[str, ...], size: int, free: int, say: Callable[[str], None]) -> Path:
-    """The store of these files in the cache; made where it is not there, with what a recipe holds out by default.
+    """Return the store of IDX files in the cache; write it, with 10 % held out for validation, if it does not exist.
 
     Raises:
-        DataError, FileError: see `prepare`.
+        DataError, FileError: As `prepare`.
     """
     import hashlib
 
@@ -301,53 +335,53 @@ def _prepared_in_cache(path: Path, classes: tuple[str, ...], size: int, free: in
     if target.exists():
         return target
     say(
-        f"{path} has {in_words(size)} of pictures, and {in_words(free)} of memory are free: they are prepared once "
-        f"into {target}, with 10 % of the training pictures held out for validation."
+        f"{path} has {in_words(size)} of pictures, but only {in_words(free)} of memory are free. They are written once "
+        f"to {target}, with 10 % of the training pictures held out for validation."
     )
-    told = 0
+    tenths = 0
 
     def tell(done: int, total: int) -> None:
-        nonlocal told
-        if done * 10 // total > told:
-            told = done * 10 // total
-            say(f"  {10 * told} % of it is done")
+        nonlocal tenths
+        if done * 10 // total > tenths:
+            tenths = done * 10 // total
+            say(f"  {10 * tenths} % done")
 
     prepare(streams, target, classes=classes, say=say, progress=tell)
     return target
 
 
 def _refuse_unused(source: str | Path, how: How) -> None:
-    """Raise for a setting that would do nothing.
+    """Raise for a setting of picture files that would have no effect.
 
     Raises:
-        UsageError: naming it.
+        UsageError: The setting's name.
     """
     for key in how.changed():
-        raise UsageError(f"{key} is for picture files, and {source} holds none.", hint=f"Leave {key} out.")
+        raise UsageError(f"{key} is for picture files, but {source} holds none.", hint=f"Leave {key} out.")
 
 
 def _refuse_if_none(source: Any, classes: Sequence[str] | None) -> None:
-    """Raise if nothing can be meant by a source, or by classes.
+    """Raise if a source or a choice of classes cannot be valid.
 
     Raises:
-        UsageError: a source that is none of these, or classes that are no list.
-        DataError: no such source or path, or a single picture.
+        UsageError: The source is of no known kind, or the classes are not a list.
+        DataError: The source or path does not exist, or is a single picture.
     """
     if not isinstance(source, (str, Path)):
         from .datasets import is_dataset
 
         if not is_frame(source) and not is_dataset(source):
             raise UsageError(
-                f"The source is {source!r:.80}, and must be a name, a path, a table or a dataset.",
+                f"The source is {source!r:.80}, but must be a name, a path, a table or a dataset.",
                 hint='ss.load("pullover-dress")',
             )
     if isinstance(classes, str):
-        raise UsageError(f"classes is {classes!r}, and must be a list of names.", hint='classes=["Pullover", "Dress"]')
+        raise UsageError(f"classes is {classes!r}, but must be a list of names.", hint='classes=["Pullover", "Dress"]')
     if not isinstance(source, (str, Path)) or str(source) in SOURCES:
         return
     if is_picture(str(source)) and Path(source).is_file():
         raise DataError(
-            f"{source} is one picture, and a source is many, with labels.",
+            f"{source} is a single picture, but a source has many, with labels.",
             hint=f"To classify it: sevensteps predict RUN {source}",
         )
     if not Path(source).exists():

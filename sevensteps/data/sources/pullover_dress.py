@@ -1,7 +1,7 @@
-"""pullover-dress: the 14,000 pullovers and dresses of Fashion-MNIST, embedded, so that the first job needs no download.
+"""pullover-dress: the 14,000 pullovers and dresses of Fashion-MNIST, embedded so that the first run needs no download.
 
-One lossless contact sheet holds all pictures, row by row: 12,000 for training, then 2,000 for the test, each in the
-order of the original. `tools/make_contact_sheet.py` makes it. © Zalando SE, MIT license (see NOTICE).
+One lossless contact sheet holds all pictures, row by row: 12,000 for training, then 2,000 for testing, each in their
+original order. `tools/make_contact_sheet.py` creates it. © Zalando SE, MIT license (see NOTICE).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COLUMNS = 100  # pictures in a row of the sheet
 
 
 def load_pullover_dress() -> Splits:
-    """12,000 training and 2,000 test pictures of 28x28 grey pixels; Pullover is 0, Dress is 1."""
+    """Return 12,000 training and 2,000 test pictures of 28x28 grey pixels; Pullover is class 0, Dress is class 1."""
     from PIL import Image
 
     folder = resources.files("sevensteps.data") / "embedded"

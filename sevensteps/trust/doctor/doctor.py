@@ -45,6 +45,10 @@ _OF_LAYERS = frozenset({"dead_relus", "vanishing"})
 _OF_CHANCE = frozenset({"shuffled_labels", "saturated", "stuck", "one_class", "at_chance"})
 
 
+# Findings that hold until the run learns: a gradient that rises while the answers stay at chance is not a recovery.
+_UNTIL_LEARNING = frozenset({"stuck"})
+
+
 _UNLEARNED = _OF_DATA | _OF_RATE | _OF_LAYERS | {"rate_too_low"}
 
 
@@ -135,6 +139,8 @@ class Doctor:
                 continue
             seen = check.look_for(e)
             if code in e.open:
+                if seen is None and code in _UNTIL_LEARNING and e.is_at_chance:
+                    continue
                 self._update(code, seen, e.epoch)
                 if seen is None:
                     standing.discard(code)

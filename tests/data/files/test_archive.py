@@ -1,4 +1,4 @@
-"""Class folders in zip and tar: the same pictures as in a folder, nothing on the disk, and every damage named."""
+"""Class folders in zip and tar: the same pictures as from a folder, nothing extracted, and every damage named."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = ("zip", "tar", "tar.gz", "tar.bz2", "tar.xz")
 
 
 def packed(folder: Path, kind: str, into: Path) -> Path:
-    """An archive of all that lies in a folder, in an order of its own."""
+    """Archive everything in a folder, in an order of its own."""
     archive = into / f"pets.{kind}"
     files = sorted((path for path in folder.rglob("*") if path.is_file()), reverse=True)
     if kind == "zip":
@@ -45,7 +45,7 @@ def test_an_archive_is_read_as_the_folder_that_it_was_made_of(tmp_path: Path, ki
     before = load(folder)
     splits, said = loaded(archive)
     assert splits.classes == ("cat", "dog")
-    assert f"pets.{kind}: 2 class folders, 100 pictures a class (200 train)" in said
+    assert f"pets.{kind}: 2 class folders, 100 pictures in each class (200 train)" in said
     assert "1 .DS_Store" in said
     order = [splits.train.ids.index(name) for name in before.train.ids]
     np.testing.assert_array_equal(splits.train.pixels[order], before.train.pixels)
@@ -81,10 +81,10 @@ def test_members_that_cannot_be_used_are_bad_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="5 bad files: ") as caught:
         load(archive)
     for words in (
-        "(../../cat/out.png) has a path that leads out of the archive",
+        "(../../cat/out.png) has a path that leads outside the archive",
         "(/cat/root.png) has a path",
         "cat/cut.png is damaged",
-        "cat/link.png is a link, and none",
+        "cat/link.png is a link, and links",
         "dog/3.png is in the archive twice",
     ):
         assert words in caught.value.message
@@ -105,7 +105,7 @@ def test_links_and_devices_in_a_tar_are_bad_files(tmp_path: Path) -> None:
             member.type, member.linkname = kind, "/etc/passwd"
             made.addfile(member)
     with pytest.raises(
-        DataError, match=r"3 bad files: cat/a.png is a link, .*; cat/b.png is no plain file; cat/c.png is a link"
+        DataError, match=r"3 bad files: cat/a.png is a link, .*; cat/b.png is not a regular file; cat/c.png is a link"
     ):
         load(archive)
     assert len(load(archive, bad_files="skip").train) == 10

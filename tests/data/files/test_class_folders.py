@@ -1,4 +1,4 @@
-"""A folder of class folders as a source: what is understood, what is refused, and what is left out, each by name."""
+"""A folder of class folders as a source: what is read, what is refused, and what is left out, each by name."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_class_folders_are_a_source_and_ids_are_paths(tmp_path: Path) -> None:
     assert splits.train.shape == (1, 6, 6)
     assert [int(picture[0, 0, 0]) for picture in splits.train.pixels] == list(range(10))
     assert said == (
-        "pets: 2 class folders, 5 pictures a class (10 train)\npets: pictures of 6x6, taken as they are, in grey"
+        "pets: 2 class folders, 5 pictures in each class (10 train)\npets: pictures of 6x6, used as they are, in grey"
     )
 
 
@@ -80,7 +80,7 @@ def test_split_folders_are_known_by_their_names(tmp_path: Path, train: str, test
     assert f"in {train}, {test}" in said
 
 
-def test_a_class_may_be_called_train_where_other_classes_are_beside_it(tmp_path: Path) -> None:
+def test_a_class_may_be_named_train_next_to_other_classes(tmp_path: Path) -> None:
     put(tmp_path, "train/1.png", "Test/1.png", "car/1.png")
     assert loaded(tmp_path)[0].classes == ("Test", "car", "train")
 
@@ -100,7 +100,7 @@ def test_classes_are_in_the_order_of_numbers_and_the_union_over_splits(tmp_path:
     assert "no valid pictures of b, class 10" in said
 
 
-def test_a_single_folder_above_the_classes_is_what_is_meant(tmp_path: Path) -> None:
+def test_a_single_folder_around_the_classes_is_opened(tmp_path: Path) -> None:
     put(tmp_path, "pets/train/cat/1.png", "pets/train/dog/1.png", "pets/test/cat/2.png", "README.txt")
     splits, said = loaded(tmp_path)
     assert splits.classes == ("cat", "dog")
@@ -108,7 +108,7 @@ def test_a_single_folder_above_the_classes_is_what_is_meant(tmp_path: Path) -> N
     assert splits.test is not None
     assert splits.test.ids == ["pets/test/cat/2.png"]
     assert "2 class folders in train, test" in said
-    assert "ignored: 1 file that is no picture (README.txt)" in said
+    assert "ignored: 1 file that is not a picture (README.txt)" in said
 
 
 @pytest.mark.parametrize("pattern", [r"person(\d+)", "person[0-9]+", r"(p)erson(\d+)"])
@@ -116,7 +116,7 @@ def test_a_group_found_in_the_paths_stays_on_one_side(tmp_path: Path, pattern: s
     files = [f"{name}/person{person}-{n}.png" for name in ("cat", "dog") for person in range(10) for n in range(3)]
     put(tmp_path, *files, "cat/nobody.png")
     splits, said = loaded(tmp_path, group=pattern)
-    assert "10 groups, each kept on one side; 1 picture is in none" in said
+    assert "10 groups, each kept on one side of a split; 1 picture has no group" in said
     for seed in range(5):
         sides = [
             {re.findall(r"person\d+", name)[0] for name in part.ids if "person" in name}
@@ -126,18 +126,18 @@ def test_a_group_found_in_the_paths_stays_on_one_side(tmp_path: Path, pattern: s
         assert len(sides[1]) == 2
 
 
-def test_a_group_on_two_sides_of_the_source_s_own_splits_is_said(tmp_path: Path) -> None:
+def test_a_group_in_two_splits_of_the_source_is_reported(tmp_path: Path) -> None:
     put(
         tmp_path,
         *(f"{split}/{name}/a{n}.png" for split in ("train", "test") for name in ("cat", "dog") for n in (1, 2)),
     )
-    assert "has 2 groups in train and in test, the first: a1" in loaded(tmp_path, group=r"a\d")[1]
+    assert "2 groups of the source are in both train and test, for example a1" in loaded(tmp_path, group=r"a\d")[1]
 
 
 @pytest.mark.parametrize(
-    ("pattern", "words"), [("(", "no regular expression"), ("x9", "is found in no picture's path")]
+    ("pattern", "words"), [("(", "not a valid regular expression"), ("x9", "matches no picture's path")]
 )
-def test_a_group_that_is_none_is_refused(tmp_path: Path, pattern: str, words: str) -> None:
+def test_an_invalid_group_is_refused(tmp_path: Path, pattern: str, words: str) -> None:
     with pytest.raises(SevenstepsError, match=words):
         load(pets(tmp_path), group=pattern)
 
@@ -161,23 +161,23 @@ def test_a_class_is_named_by_the_composed_form_of_its_folder_s_name(tmp_path: Pa
     assert loaded(tmp_path)[0].classes == ("hiver", unicodedata.normalize("NFC", "été"))
 
 
-def test_a_class_of_which_no_file_is_a_picture_is_none_and_that_is_said(tmp_path: Path) -> None:
+def test_a_class_without_a_picture_is_left_out_and_reported(tmp_path: Path) -> None:
     put(pets(tmp_path), "bird/1.png", content=png((50, 50), mode="RGB")[:60])
     put(tmp_path, "cow/notes.txt", content=b"none")
     splits, said = loaded(tmp_path, bad_files="skip")
     assert splits.classes == load_streams(tmp_path, how=How(bad_files="skip")).classes == ("cat", "dog")
-    assert "no class, since no file of it is a picture: bird, cow" in said
+    assert "left out, since none of their files is a picture: bird, cow" in said
     with pytest.raises(DataError, match="no class 'bird'"):
         load(tmp_path, ["cat", "bird"], bad_files="skip")
 
 
-def test_how_far_it_is_is_said_ever_more_rarely() -> None:
+def test_progress_is_reported_less_and_less_often() -> None:
     said: list[str] = []
     told = Told(said.append, 1000)
     for seconds in (0.5, 1.0, 0.4, 1.0, 5.0):
         told._began -= seconds
         told.more()
-    assert [line.split(";")[0].strip() for line in said] == [f"{n} of 1,000 files are decoded" for n in (2, 5)]
+    assert [line.split(";")[0].strip() for line in said] == [f"{n} of 1,000 files decoded" for n in (2, 5)]
 
 
 def test_of_many_bad_files_the_first_ten_are_listed(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_pictures_of_one_small_size_keep_it_and_others_are_made_64(tmp_path: Pat
     put(tmp_path / "own", "b/2.png", content=png((21, 64)))
     splits, said = loaded(tmp_path / "own")
     assert splits.train.shape == (1, 64, 64)
-    assert "pictures of 20x64 to 21x64, letterboxed to 64x64" in said
+    assert "pictures of 20x64 to 21x64, padded to 64x64" in said
     assert loaded(tmp_path / "own", size=16)[0].train.shape == (1, 16, 16)
 
 
@@ -234,14 +234,14 @@ def test_a_picture_is_decoded_as_predict_would(tmp_path: Path, fit: Any) -> None
 
 @pytest.mark.parametrize("how", [{"size": -1}, {"size": 1025}, {"size": True}, {"fit": "stretch"}])
 @pytest.mark.usefixtures("without_shape_checks")
-def test_sizes_and_fits_that_are_none_are_refused(tmp_path: Path, how: dict[str, Any]) -> None:
+def test_invalid_sizes_and_fits_are_refused(tmp_path: Path, how: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"size|fit"):
         load(pets(tmp_path), **how)
 
 
 @pytest.mark.parametrize("how", [{"size": 32}, {"fit": "crop"}, {"bad_files": "skip"}])
 def test_what_is_for_folders_is_refused_elsewhere(how: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="is for picture files, and pullover-dress holds none"):
+    with pytest.raises(UsageError, match="is for picture files, but pullover-dress holds none"):
         load("pullover-dress", **how)
 
 
@@ -249,7 +249,7 @@ def test_what_does_not_fit_into_memory_is_refused_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_loading.memory, "available", lambda: 700)
-    with pytest.raises(DataError, match=r"360 bytes as 6x6 grey pictures, and of 700 bytes") as caught:
+    with pytest.raises(DataError, match=r"360 bytes as 6x6 grey pictures, but only half of the 700 bytes") as caught:
         load(pets(tmp_path))
     assert f"sevensteps prepare {tmp_path}" in caught.value.hint
 
@@ -269,7 +269,7 @@ def test_the_pictures_come_as_streams_as_they_come_at_once(tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"1 bad file: test/dog/bad\.png"):
         load_streams(tmp_path)
     put(tmp_path, "train/cat/3.png", content=b"none")
-    with pytest.raises(DataError, match=r"train/cat/3\.png .*, and was whole before"):
+    with pytest.raises(DataError, match=r"train/cat/3\.png .*, although it was intact before"):
         list(streams.splits["train"].chunks(3, 0))
     assert load_streams(tmp_path, how=How(bad_files="skip")).files != streams.files
 
@@ -295,13 +295,13 @@ def test_what_is_said_of_mirror_images_is_what_the_classes_allow(tmp_path: Path)
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that holds the folder `digits`."""
+    """Return the folder that holds the folder `digits`."""
     return digits_in(tmp_path_factory.mktemp("digits") / "digits").parent
 
 
 @pytest.fixture(scope="module")
 def trained(digits: Path) -> Path:
-    """A run of them."""
+    """Return a run on `digits`."""
     from sevensteps.cli.app import run
 
     before = Path.cwd()
@@ -381,7 +381,7 @@ def test_bad_files_stop_training_and_are_left_out_on_request(
     shown(done)
     assert (done.code, done.out) == (1, "")
     assert "pets: 1 bad file: dog/a\\x1b[2Jb.png is not a picture" in done.err
-    assert done.err.endswith("or go on without them: --bad-files skip\n")
+    assert done.err.endswith("or continue without them: --bad-files skip\n")
     done = here("train", "pets", "--bad-files", "skip", "--epochs", "1", "--numbers", cwd=tmp_path, capsys=capsys)
     assert done.code == 0
     assert "1 bad file left out: dog/a\\x1b[2Jb.png" in shown(done)
@@ -395,9 +395,7 @@ def test_bad_files_stop_training_and_are_left_out_on_request(
     assert found["bad_files"] == [{"picture": "dog/a\x1b[2Jb.png", "reason": "is not a picture in a known format"}]
 
 
-def test_settings_that_are_none_are_answered_on_the_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_settings_are_refused_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pets(tmp_path / "pets")
     refused(here("train", "pets", "--size", "2000", cwd=tmp_path, capsys=capsys), 2, "size is 2000")
     refused(here("train", "pets", "--fit", "box", cwd=tmp_path, capsys=capsys), 2, "fit")
@@ -415,7 +413,7 @@ def test_a_prepared_folder_trains_and_its_model_keeps_the_fit(
     done = here("prepare", "pets", cwd=tmp_path, capsys=capsys)
     assert done.code == 1
     assert "dog/bad.png is not a picture" in done.err
-    assert done.err.endswith("or go on without them: --bad-files skip\n")
+    assert done.err.endswith("or continue without them: --bad-files skip\n")
     assert not (tmp_path / "pets.store").exists()
     done = here("prepare", "pets", "--bad-files", "skip", "--fit", "crop", "--size", "9", cwd=tmp_path, capsys=capsys)
     assert done.code == 0, done
@@ -432,7 +430,7 @@ def test_a_prepared_folder_trains_and_its_model_keeps_the_fit(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other file systems refuse most of these names")
-def test_names_of_files_that_are_no_text_go_through_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_file_names_that_are_not_text_survive_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(tmp_path, *(f"pets/{name}/{number}.png" for name in ("cat", "dog") for number in range(9)))
     for name in (b"pets/cat/\xff\xfe.png", b"pets/dog/\n\x1b[0m.png"):
         with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:

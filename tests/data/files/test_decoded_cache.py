@@ -1,4 +1,4 @@
-"""Decoded pictures that are kept: the next start gives the same set, decodes what has changed, and trusts no damage."""
+"""The cache of decoded pictures: the next start gives the same set, decodes what has changed, and ignores damage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FILES = [f"{name}/{number}.png" for name in ("cat", "dog") for number in range(5
 
 @pytest.fixture
 def count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
-    """How often Pillow was asked to open a picture, with all that is decoded being kept."""
+    """Count how often Pillow opens a picture, with everything that is decoded kept in the cache."""
     monkeypatch.setattr(picture_files, "WORTH_KEEPING", 0)
     monkeypatch.setenv("SEVENSTEPS_CACHE", str(tmp_path / "cache"))
     counted = [0]
@@ -47,7 +47,7 @@ def how_many(count: list[int], folder: Path, **how: Any) -> tuple[int, Splits, s
 def test_the_second_start_opens_no_picture_and_gives_the_same_set(tmp_path: Path, count: list[int]) -> None:
     folder = put(tmp_path / "pets", *FILES)
     _, before, said = how_many(count, folder)
-    assert "3.6 KB of decoded pictures are kept for the next start" in said
+    assert "3.6 KB of decoded pictures kept in the cache for the next start" in said
     opened, after, said = how_many(count, folder)
     assert opened == 0
     assert "kept" not in said
@@ -62,7 +62,7 @@ def test_only_what_has_changed_is_decoded_again(tmp_path: Path, count: list[int]
     (folder / "cat/7.png").unlink()
     (folder / "cat/8.png").rename(folder / "dog/8b.png")
     opened, after, _ = how_many(count, folder)
-    assert opened == 2 * 3  # its header once, and all of it once
+    assert opened == 2 * 3  # once for its header, once to decode it
     shutil.rmtree(cache_folder())
     fresh = load(folder)
     assert after.train.fingerprint == fresh.train.fingerprint
@@ -79,12 +79,12 @@ def test_a_change_that_keeps_size_and_time_is_noticed_or_found_on_request(tmp_pa
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_size == before.st_size
     opened, after, _ = how_many(count, folder)
-    assert opened == 2  # the time of the last change of anything is another
+    assert opened == 2  # the time of the last status change differs
     assert int(after.train.pixels[after.train.ids.index("cat/3.png")].max()) == 250
     assert how_many(count, folder, fresh=True)[0] >= len(FILES)
 
 
-def test_another_size_is_kept_beside_the_first(tmp_path: Path, count: list[int]) -> None:
+def test_another_size_is_cached_in_addition_to_the_first(tmp_path: Path, count: list[int]) -> None:
     folder = put(tmp_path / "pets", *FILES)
     assert load(folder).train.shape == (1, 6, 6)
     assert load(folder, size=9).train.shape == (1, 9, 9)

@@ -26,12 +26,12 @@ from sevensteps.errors import DataError
 from sevensteps.show.terminal import printable
 
 PAGE = Path(__file__).parents[3] / "docs/folders.md"
-LONGEST = 20  # seconds that a small folder may take on a machine that is busy
+LONGEST = 20  # seconds that a small folder may take on a busy machine
 
 
 @contextlib.contextmanager
 def bounded() -> Iterator[None]:
-    """What hangs, for one in a pipe, is broken off."""
+    """Interrupt a test that hangs, for example in a pipe."""
 
     def give_up(*_: object) -> None:
         raise TimeoutError
@@ -105,13 +105,13 @@ def test_a_nasty_folder_is_answered_for_on_the_command_line(
     found = json.loads(done.out)
     assert sum(found["counts"]["train"].values()) == 10 + (outcome == "used" and words != "")
     assert [words in f"{one['picture']} {one['reason']}" for one in found["bad_files"]] == [True] * (outcome == "bad")
-    twice = [["cat/0.png", "cat/a.png"]] if case == "a picture twice" else []
+    twice = [["cat/0.png", "cat/a.png"]] if case == "the same picture twice" else []
     assert [group["pictures"] for group in found["duplicates"] if "cat/a.png" in group["pictures"]] == twice
 
 
 @contextlib.contextmanager
 def nobody_special() -> Iterator[None]:
-    """Inside, this process may do no more than other users, whoever runs the tests."""
+    """Take away the privileges of this process, also if root runs the tests."""
     before = os.geteuid()
     try:
         os.seteuid(65534 if before == 0 else before)
@@ -124,7 +124,7 @@ def nobody_special() -> Iterator[None]:
 def test_what_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pets(tmp_path).chmod(0o755)
     monkeypatch.chdir(tmp_path)
-    load(".")  # imports what it needs
+    load(".")  # imports everything that it needs
     put(tmp_path, "cat/a.png", "dog/more/a.png")
     (tmp_path / "cat/a.png").chmod(0)
     (tmp_path / "dog/more").chmod(0)
@@ -165,13 +165,13 @@ def test_the_page_about_folders_has_every_case_with_its_outcome() -> None:
 
 
 def row_of(case: str, words: str) -> str:
-    """The line of a table."""
+    """Return a row of the table."""
     said = printable(words)
     return f"| {case} | `{said}` |" if words else f"| {case} |"
 
 
 def hostile_names() -> list[str]:
-    """200 names that a file system takes and a terminal or a page should not be given as they are."""
+    """Return 200 names that a file system accepts but that must not reach a terminal or a page unchanged."""
     pieces = [
         *("\x1b[2J", "\x1b]0;owned\x07", "\x9b31m", "\r", "\n", "\t", "\x7f", "\u202e", "\u200b", "\u2028", "\u2066"),
         *("<script>alert(1)<|script>", "<img src=x onerror=alert(1)>", "<|title>", "&amp;", "\"'`", "]]>", "-->"),
@@ -186,7 +186,7 @@ def test_hostile_names_of_classes_and_files_break_neither_terminal_nor_json_nor_
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = hostile_names()
-    # Each name is that of a class and of four files, two of which are no UTF-8.
+    # Each name is that of a class and of four files; two of these names are not UTF-8.
     files = []
     for place, name in enumerate(names):
         for number in range(4):

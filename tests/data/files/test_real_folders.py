@@ -1,4 +1,4 @@
-"""Folders of real pictures that nobody arranged for this project, trained on by typing the command.
+"""Folders of real pictures that were not made for this project, trained on with the command.
 
 Where a folder is not to be had as one, its pictures are cut or named and nothing else. Each floor is three standard
 errors or more below what was seen, and above what the simplest baseline reaches.
@@ -26,7 +26,7 @@ MATPLOTLIB = Path(matplotlib.get_data_path())
 
 
 def trained(tmp_path: Path, *arguments: str) -> tuple[dict[str, Any], str]:
-    """What training says of itself, and what it said on the way."""
+    """Return the JSON of a training run, and the lines that it printed."""
     done = sevensteps("train", *arguments, "--out", "run", "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     return json.loads(done.out), done.err
@@ -35,14 +35,14 @@ def trained(tmp_path: Path, *arguments: str) -> tuple[dict[str, Any], str]:
 def test_handwritten_digits(tmp_path: Path) -> None:
     digits_in(tmp_path / "digits")
     result, said = trained(tmp_path, "digits")
-    assert "digits: 10 class folders, 174 to 183 pictures a class (1,797 train)" in said
+    assert "digits: 10 class folders, 174 to 183 pictures in each class (1,797 train)" in said
     assert result["test"]["n"] == 359
     # Seen: 98.1 %, a standard error of 0.7 points; pixel similarity reaches 84.7 %.
     assert result["test"]["accuracy"] > 0.955
 
 
 def tiles_of_photos(folder: Path) -> None:
-    """Three photographs that packages carry as examples, cut into tiles of 32 x 32; each row of them is a folder."""
+    """Three photographs from packages, cut into tiles of 32 x 32; each row of tiles is a folder."""
     hopper = Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
     china, flower = map(Image.fromarray, load_sample_images().images)
     for name, photo in (("china", china), ("flower", flower), ("hopper", hopper)):
@@ -75,7 +75,7 @@ def test_matplotlib_s_own_data_as_it_is_installed(tmp_path: Path) -> None:
     assert f"mpl-data: {vectors} bad files: images/" in done.err
     result, said = trained(tmp_path, str(MATPLOTLIB), "--bad-files", "skip")
     assert f"{vectors} bad files left out: images/" in said
-    assert "no class, since no file of it is a picture: fonts, plot_directive, stylelib" in said
+    assert "left out, since none of their files is a picture: fonts, plot_directive, stylelib" in said
     assert "the smallest class has 3 pictures, and cnn takes 10 pictures of each class" in said
     # Of 24 pictures 21 are icons: nothing can be learned from so few, but each is judged by a model without it.
     assert result["cross_validation"]["n"] == 24
@@ -92,7 +92,7 @@ def test_icons_of_adwaita_by_category(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not ADWAITA.is_dir(), reason="Debian's package adwaita-icon-theme is not installed here")
 def test_dark_icons_are_seen(tmp_path: Path) -> None:
-    """Most are a drawing on nothing that black would hide; none becomes a picture of one value."""
+    """Most are dark drawings on a transparent ground; none becomes a picture of a single value."""
     images = load(ADWAITA / "24x24", bad_files="skip").train
     hidden = 0
     for name, pixels in zip(images.ids, images.pixels, strict=True):

@@ -1,4 +1,4 @@
-"""Tables that name files and classes: what is understood is said, and every row that cannot be used is named."""
+"""Tables that name files and classes: how they are read is reported, and every unusable row is named."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def table(*rows: str) -> bytes:
 
 
 def flat(folder: Path, name: str = "labels.csv", content: bytes = b"", where: str = "") -> Path:
-    """Eight pictures beside each other, and a table."""
+    """Make a folder with eight pictures and a table."""
     put(folder, *(f"{where}{file}" for file in NAMES))
     return put(folder, name, content=content or csv_of("file", "label"))
 
@@ -59,7 +59,7 @@ def jsonl() -> bytes:
     ids=["csv", "byte order mark", "semicolons", "other names", "line ends", "no names", "no suffixes", "tsv", "jsonl"],
 )
 @pytest.mark.parametrize("where", ["", "images/"])
-def test_a_table_beside_pictures_gives_their_classes(tmp_path: Path, name: str, content: bytes, where: str) -> None:
+def test_a_table_next_to_pictures_gives_their_classes(tmp_path: Path, name: str, content: bytes, where: str) -> None:
     folder = flat(tmp_path / "pets", name, content, where)
     for source in (folder, folder / name):
         splits, said = loaded(source)
@@ -73,8 +73,8 @@ def test_a_table_beside_pictures_gives_their_classes(tmp_path: Path, name: str, 
 def test_what_a_table_does_not_name_is_counted(tmp_path: Path) -> None:
     put(flat(tmp_path), "more.png", "README.txt")
     said = loaded(tmp_path)[1]
-    assert "ignored: 1 picture that the table does not name (more.png)" in said
-    assert "1 file that is no picture (README.txt)" in said
+    assert "ignored: 1 picture that is not in the table (more.png)" in said
+    assert "1 file that is not a picture (README.txt)" in said
 
 
 def test_a_column_gives_the_splits(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_column_gives_the_splits(tmp_path: Path) -> None:
     splits, said = loaded(flat(tmp_path, content=table("file,label,split", *rows)))
     assert splits.test is not None
     assert list(splits.test.ids) == NAMES[6:]
-    assert "split the split, 4 pictures a class (6 train, 2 test)" in said
+    assert "split the split, 4 pictures in each class (6 train, 2 test)" in said
 
 
 def test_there_is_a_table_for_each_split_as_contests_have_it(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_there_is_a_table_for_each_split_as_contests_have_it(tmp_path: Path) -> 
     (tmp_path / "test.csv").write_bytes(table("id,width", *(f"{name},9" for name in NAMES)))
     splits, said = loaded(tmp_path)
     assert splits.test is None
-    assert "test.csv gives no classes, and is not used" in said
+    assert "test.csv has no classes and is not used" in said
 
 
 def test_there_is_a_table_in_each_split_s_folder_as_the_hub_has_it(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_there_is_a_table_in_each_split_s_folder_as_the_hub_has_it(tmp_path: Pat
     assert splits.test.ids[1] == "test/1.png"
 
 
-def test_class_folders_come_before_a_table_beside_them(tmp_path: Path) -> None:
+def test_class_folders_take_precedence_over_a_table_next_to_them(tmp_path: Path) -> None:
     put(flat(tmp_path), "cat/a.png", "dog/b.png")
     assert list(loaded(tmp_path)[0].train.ids) == ["cat/a.png", "dog/b.png"]
 
@@ -126,10 +126,8 @@ def test_a_group_is_a_column_or_found_in_the_paths(tmp_path: Path) -> None:
     assert "8 groups" in loaded(tmp_path, group=r"^(\d)")[1]
 
 
-def test_a_row_twice_is_said_and_with_two_classes_refused(tmp_path: Path) -> None:
-    assert (
-        "1 row names a file a second time" in loaded(flat(tmp_path, content=csv_of("f", "label") + b"\n0.png,cat"))[1]
-    )
+def test_a_repeated_row_is_reported_and_refused_with_another_class(tmp_path: Path) -> None:
+    assert "1 row repeats a file" in loaded(flat(tmp_path, content=csv_of("f", "label") + b"\n0.png,cat"))[1]
     flat(tmp_path, content=csv_of("f", "label") + b"\n0.png,dog")
     with pytest.raises(DataError, match=r"labels.csv row 10: 0.png is 'dog' here and 'cat' in .*labels.csv row 2"):
         load(tmp_path)
@@ -138,8 +136,8 @@ def test_a_row_twice_is_said_and_with_two_classes_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (csv_of("f", "label") + b"\ngone.png,cat", "1 bad file: gone.png is not there"),
-        (csv_of("f", "label") + b"\nhttp://x/a.png,cat", "1 bad file: http://x/a.png is not there"),
+        (csv_of("f", "label") + b"\ngone.png,cat", "1 bad file: gone.png does not exist"),
+        (csv_of("f", "label") + b"\nhttp://x/a.png,cat", "1 bad file: http://x/a.png does not exist"),
         (csv_of("f", "label") + b"\nnotes.txt,cat", "1 bad file: notes.txt is not a picture"),
         (csv_of("f", "label") + b"\n9.png,", r"1 bad file: 9.png has no class \(.*row 10\)"),
         (csv_of("f", "label") + b"\n,cat", "has no file"),
@@ -155,23 +153,28 @@ def test_a_row_that_cannot_be_used_is_a_bad_file(tmp_path: Path, content: bytes,
 @pytest.mark.parametrize(
     ("name", "content", "how", "words"),
     [
-        ("a.csv", b"file,label\n0.png,cat,x", {}, "a.csv row 2: 3 cells, and the first row has 2"),
-        ("a.csv", b'file,label\n"0.png,cat', {}, "a.csv is no table: unexpected end"),
-        ("a.csv", b"file,file\n0.png,cat", {}, "two columns called 'file'"),
+        ("a.csv", b"file,label\n0.png,cat,x", {}, "a.csv row 2 has 3 cells, but the first row has 2"),
+        ("a.csv", b'file,label\n"0.png,cat', {}, "a.csv is not a valid table: unexpected end"),
+        ("a.csv", b"file,file\n0.png,cat", {}, "two columns named 'file'"),
         ("a.csv", b"file,label\n\xff.png,cat", {}, "it is not in UTF-8"),
         ("a.csv", b"file,label", {}, "no row names a file"),
-        ("a.csv", b"", {}, "which column"),
-        ("a.csv", b"file,one,two\n0.png,cat,x", {}, "which column gives the classes. It has file, one, two"),
-        ("a.csv", b"one,two\nx,y", {}, "which column names the files. It has one, two"),
-        ("a.csv", csv_of("file", "label"), {"label_column": "lable"}, "has no column 'lable': it has file, label"),
-        ("a.csv", csv_of("file", "label"), {"group": "("}, "no regular expression"),
+        ("a.csv", b"", {}, "no column is recognized"),
+        ("a.csv", b"file,one,two\n0.png,cat,x", {}, "as the one with the classes; it has file, one, two"),
+        ("a.csv", b"one,two\nx,y", {}, "as the one with the files; it has one, two"),
+        (
+            "a.csv",
+            csv_of("file", "label"),
+            {"label_column": "lable"},
+            "has no column 'lable' .*; it has file, label",
+        ),
+        ("a.csv", csv_of("file", "label"), {"group": "("}, "not a valid regular expression"),
         ("a.csv", b"file,label,split\n0.png,cat,train\n1.png,dog,later", {}, "row 3: split is 'later'"),
-        ("a.jsonl", b'{"file": "0.png"\n', {}, "a.jsonl row 1 is not JSON"),
-        ("a.jsonl", b"[1]\n", {}, "row 1 is no object"),
+        ("a.jsonl", b'{"file": "0.png"\n', {}, "a.jsonl row 1 is not valid JSON"),
+        ("a.jsonl", b"[1]\n", {}, "row 1 is not a JSON object"),
         ("a.parquet", b"PAR1 no", {}, "cannot be read as Parquet"),
     ],
 )
-def test_a_table_that_is_none_is_refused_with_its_place(
+def test_a_malformed_table_is_refused_with_its_place(
     tmp_path: Path, name: str, content: bytes, how: dict[str, Any], words: str
 ) -> None:
     flat(tmp_path, name, content or b"\n")
@@ -183,7 +186,7 @@ def test_a_table_that_is_none_is_refused_with_its_place(
 def test_columns_are_named_where_they_cannot_be_told(tmp_path: Path) -> None:
     rows = [f"{name},{label},{n}" for n, (name, label) in enumerate(zip(NAMES, CLASSES, strict=True))]
     flat(tmp_path, content=table("a,b,c", *rows))
-    with pytest.raises(DataError, match="which column gives the classes"):
+    with pytest.raises(DataError, match="no column is recognized as the one with the classes"):
         load(tmp_path)
     assert loaded(tmp_path, label_column="b")[0].classes == ("cat", "dog")
 
@@ -202,7 +205,7 @@ def test_a_pandas_table_is_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def hub(path: Path, names: list[Any], **more: Any) -> Path:
-    """A Parquet file as the hub has it."""
+    """Write a Parquet file in the layout of the Hugging Face hub."""
     images = [{"bytes": png(value=n), "path": f"{n}.png"} for n in range(len(names))]
     made = pa.table({"image": images, "label": names, **more}).replace_schema_metadata(HUB)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -228,7 +231,7 @@ def test_pictures_may_be_plain_bytes_and_classes_text(tmp_path: Path) -> None:
     pq.write_table(pa.table({"img": [png(value=n) for n in range(8)], "label": CLASSES}), tmp_path / "a.parquet")
     assert loaded(tmp_path / "a.parquet")[0].train.counts == {"cat": 4, "dog": 4}
     pq.write_table(pa.table({"img": [png()] * 3 + [None], "label": CLASSES[:4]}), tmp_path / "b.parquet")
-    with pytest.raises(DataError, match=r"1 bad file: b.parquet/3 holds no bytes"):
+    with pytest.raises(DataError, match=r"1 bad file: b.parquet/3 does not hold the bytes"):
         load(tmp_path / "b.parquet")
 
 
@@ -258,7 +261,8 @@ def test_a_table_is_trained_on_by_command_and_the_run_is_exact(tmp_path: Path) -
     rows = [f"{name},{label},{n // 3}" for n, (name, label) in enumerate(zip(names, labels, strict=True))]
     put(tmp_path / "p", "labels.csv", content=table("file,tone,person", *rows))
     wrong = sevensteps("train", "p", "--label-column", "tome", "--json", cwd=tmp_path)
-    assert error_in(wrong)["message"].endswith("has no column 'tome': it has file, tone, person.")
+    message = error_in(wrong)["message"]
+    assert message.endswith("has no column 'tome' (label_column); it has file, tone, person.")
     flags = ["--label-column", "tone", "--group", "person", "--recipe", "linear", "--epochs", "2"]
     done = sevensteps("train", "p", *flags, "--json", cwd=tmp_path)
     assert done.code == 0, done.err

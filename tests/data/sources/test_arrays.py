@@ -1,4 +1,4 @@
-"""Arrays and datasets as sources, held against the arrays that they were made of."""
+"""Arrays and datasets as sources, compared with the arrays from which they were made."""
 
 from __future__ import annotations
 
@@ -85,19 +85,22 @@ def test_a_folder_of_npy_is_a_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"images": GREY}, "one array of pictures and one of labels are needed, and there are images uint8"),
-        ({"images": GREY, "labels": LABELS[:5]}, "12 pictures and 5 labels"),
-        ({"images": GREY - 0.5, "labels": LABELS}, "no pixels"),
-        ({"images": load_digits().images, "labels": load_digits().target}, "values from 0 to 16 are no pixels"),
-        ({"images": np.full((12, 4, 4), np.nan), "labels": LABELS}, "no pixels"),
+        ({"images": GREY}, "needs one array of pictures and one of labels, but it has images uint8"),
+        ({"images": GREY, "labels": LABELS[:5]}, "12 pictures but 5 labels"),
+        ({"images": GREY - 0.5, "labels": LABELS}, "not pixels"),
+        ({"images": load_digits().images, "labels": load_digits().target}, "values from 0 to 16 are not pixels"),
+        ({"images": np.full((12, 4, 4), np.nan), "labels": LABELS}, "not pixels"),
         ({"images": GREY, "labels": LABELS / 2}, "labels of type float64"),
-        ({"images": GREY, "labels": LABELS, "classes": np.array(["a", "b"])}, "label 2 of train/2 has no name"),
-        ({"images": np.zeros((12, 4, 4, 5)), "labels": LABELS}, "is no set of grey or color"),
-        ({"x_test": GREY, "y_test": LABELS}, "no array to train on"),
+        (
+            {"images": GREY, "labels": LABELS, "classes": np.array(["a", "b"])},
+            "train/2 has label 2, but only the labels 0 to 1",
+        ),
+        ({"images": np.zeros((12, 4, 4, 5)), "labels": LABELS}, "does not hold grey or color"),
+        ({"x_test": GREY, "y_test": LABELS}, "no array is for training"),
         ({"images": np.array([{}] * 12), "labels": LABELS}, "needs pickle, which could run code"),
     ],
 )
-def test_arrays_that_are_no_pictures_are_refused(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
+def test_arrays_that_are_not_pictures_are_refused(tmp_path: Path, arrays: dict[str, Any], words: str) -> None:
     with pytest.raises(DataError, match=words) as caught:
         load(saved(tmp_path, **arrays))
     assert caught.value.hint
@@ -149,7 +152,7 @@ def test_a_pytorch_dataset_is_a_source() -> None:
 
 
 class Turned(Pictures):
-    """Pictures with a palette of greys, and on their side as their EXIF orientation says."""
+    """Pictures with a palette of greys that their EXIF orientation turns on their side."""
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         picture = Image.fromarray(np.tile(GREY[index], (1, 2))).convert("P")
@@ -178,9 +181,9 @@ def test_images_are_a_dataset_of_themselves(splits: Any) -> None:
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [
-        ([1, 2], "Item 0 of list is int, and must be a picture"),
+        ([1, 2], "Item 0 of list is of type int, but must be a picture"),
         ([("x", 1)], "neither PIL pictures nor arrays"),
-        ([(torch.randn(1, 4, 4), n) for n in (0, 1)], "are no pixels"),
+        ([(torch.randn(1, 4, 4), n) for n in (0, 1)], "are not pixels"),
         ([(np.zeros((4, n)), n) for n in (4, 5)], "neither PIL pictures nor arrays of one size"),
     ],
 )

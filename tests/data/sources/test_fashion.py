@@ -1,4 +1,4 @@
-"""fashion-mnist: found on this machine or downloaded from a real server, verified, decoded once, never half there."""
+"""fashion-mnist: found on this machine or downloaded from a real server, verified, decoded once, never incomplete."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sevensteps.errors import DownloadError, FileError
 
 
 def packed(array: np.ndarray) -> bytes:
-    """The array as an IDX file's bytes."""
+    """Return the array as the bytes of an IDX file."""
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
 _RANDOM = np.random.default_rng(0)
 LABELS = np.arange(2_000) % 10
-# Noise, which cannot be compressed: long enough for a download that tells how far it is.
+# Noise, which cannot be compressed, so the download is long enough to report its progress.
 PIXELS = _RANDOM.integers(0, 256, (2_000, 28, 28), dtype=np.uint8)
 CONTENT = {
     "train-images-idx3-ubyte": packed(PIXELS),
@@ -38,7 +38,7 @@ ARCHIVES = {name: gzip.compress(content, 1) for name, content in CONTENT.items()
 
 
 class Server:
-    """An HTTP server on this machine; `answers` says for a request's number how it is to be answered."""
+    """An HTTP server on this machine; `answer` decides how to answer a request, by its number."""
 
     def __init__(self) -> None:
         self.requests: list[str] = []
@@ -79,7 +79,7 @@ class Server:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache on a machine without a copy, for a Fashion-MNIST of 2,000 and 20 made pictures."""
+    """Give an empty cache on a machine without a copy, and a Fashion-MNIST of 2,000 and 20 synthetic pictures."""
     for name, content in CONTENT.items():
         monkeypatch.setitem(fashion_facts.SHA256, name, hashlib.sha256(content).hexdigest())
     monkeypatch.setattr(fashion, "SYSTEM", tmp_path / "system")
@@ -99,7 +99,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def is_right(splits: Splits) -> bool:
-    """Whether these are the made pictures."""
+    """Return whether these are the synthetic pictures."""
     assert splits.test is not None
     return (
         splits.classes == fashion_facts.CLASSES
@@ -111,7 +111,7 @@ def is_right(splits: Splits) -> bool:
 
 
 def files_in(folder: Path) -> set[str]:
-    """The names of all files in the folder and below."""
+    """Return the names of all files in a folder, at any depth."""
     return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
@@ -119,7 +119,7 @@ ARRAYS = {f"{name}.npy" for name in CONTENT}
 
 
 def put(folder: Path, level: int = 9) -> None:
-    """The four archives, compressed anew."""
+    """Write the four archives, compressed again."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in CONTENT.items():
         (folder / f"{name}.gz").write_bytes(gzip.compress(content, level))
@@ -193,7 +193,7 @@ def test_the_cache_comes_before_the_system_and_that_before_the_network(cache: Pa
     assert len(said) == 1
 
 
-def test_a_wrong_copy_is_said_and_passed_over(cache: Path, server: Server) -> None:
+def test_a_wrong_copy_is_reported_and_skipped(cache: Path, server: Server) -> None:
     put(fashion.SYSTEM)
     (fashion.SYSTEM / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(packed(LABELS[::-1])))
     cache.mkdir(parents=True)
@@ -239,7 +239,7 @@ def test_a_download_that_keeps_failing_says_why_and_leaves_nothing_partial(
     server.requests.clear()
     server.answer = lambda number, name: "right"
     assert is_right(load("fashion-mnist"))
-    assert "train-images-idx3-ubyte" not in server.requests  # what came whole is kept
+    assert "train-images-idx3-ubyte" not in server.requests  # complete files are kept
 
 
 def test_without_a_network_the_error_says_what_to_do(cache: Path, server: Server) -> None:
@@ -251,7 +251,7 @@ def test_without_a_network_the_error_says_what_to_do(cache: Path, server: Server
 
 
 @pytest.mark.parametrize("mirror", ["nonsense", "ftp://localhost/x", "http://[", "http://localhost:99999"])
-def test_a_mirror_that_is_no_address_is_a_download_error(
+def test_an_invalid_mirror_address_is_a_download_error(
     cache: Path, mirror: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEVENSTEPS_MIRROR", mirror)

@@ -1,4 +1,4 @@
-"""IDX files: read as MNIST's are, and every kind of damage named."""
+"""IDX files: read like those of MNIST, and every kind of damage is named."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sevensteps.data.sources import fashion_facts
-from sevensteps.data.sources.idx import load_idx, read_idx, read_labels, read_pixels
+from sevensteps.data.sources.idx import load_idx, read_labels, read_pixels
+from sevensteps.data.sources.idx_format import read_idx
 from sevensteps.data.sources.load import load
 from sevensteps.errors import DataError
 
 
 def packed(array: np.ndarray) -> bytes:
-    """The array as an IDX file's bytes, written independently of the reader."""
+    """Return the array as the bytes of an IDX file, written independently of the reader."""
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
@@ -31,14 +32,14 @@ LABELS = np.array([0, 1, 2, 2, 1, 0], dtype=np.uint8)
 
 
 def write_split(folder: Path, split: str, pictures: np.ndarray, labels: np.ndarray, *, zipped: bool = False) -> None:
-    """A pair of files as MNIST names them."""
+    """Write a pair of files with the names that MNIST uses."""
     for name, array in {f"{split}-images-idx3-ubyte": pictures, f"{split}-labels-idx1-ubyte": labels}.items():
         content = packed(array)
         (folder / f"{name}{'.gz' * zipped}").write_bytes(gzip.compress(content) if zipped else content)
 
 
 def written(folder: Path, content: bytes) -> Path:
-    """A file with these bytes."""
+    """Write a file with these bytes."""
     path = folder / "some-idx3-ubyte"
     path.write_bytes(content)
     return path
@@ -94,14 +95,17 @@ def test_every_flipped_bit_in_gzipped_data_is_found_or_harmless(tmp_path: Path) 
         (b"\0\1\x08\1\0\0\0\0", "not an IDX file"),
         (b"\0\0\x0d\1\0\0\0\1\0\0\0\0", "type 0x0d"),
         (b"\0\0\x08\3\0\0\0\1", "ends inside its header"),
-        (packed(PICTURES)[:-1], "too short: 35 of 36"),
+        (packed(PICTURES)[:-1], "too short: it has 35 of 36"),
         (packed(PICTURES) + b"\0", "longer than its header says"),
         (gzip.compress(packed(PICTURES) + b"\0"), "longer than its header says"),
         (b"\x1f\x8b", "gzip data ends too early"),
         (b"\x1f\x8b\x07" + bytes(20), "damaged gzip"),
         (gzip.compress(packed(PICTURES)) + b"garbage", "damaged gzip"),
         (b"\0\0\x08\4" + b"\xff" * 16, "its header promises"),
-        (b"\0\0\x08\3" + b"\xff" * 8 + bytes(4), "no array has the shape"),  # of nothing, and too large for NumPy
+        (
+            b"\0\0\x08\3" + b"\xff" * 8 + bytes(4),
+            "no array can have the shape",
+        ),  # an empty array, and dimensions too large for NumPy
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -123,19 +127,19 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")
 def test_a_pipe_a_device_and_a_giant_are_refused_unread(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")  # reading it would wait for a writer, for ever
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait for a writer forever
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(DataError, match="a pipe or a device"):
             read_idx(path)
     with (tmp_path / "giant").open("wb") as file:
-        file.truncate(1 << 33)  # takes no room on the disk
+        file.truncate(1 << 33)  # a sparse file takes no room on the disk
     with pytest.raises(DataError, match="at most"):
         read_idx(tmp_path / "giant")
 
 
 def test_a_gzipped_file_of_several_members_is_read(tmp_path: Path) -> None:
     content = packed(PICTURES)
-    zeros = bytes(100_000)  # as tapes are padded; more than is looked at at once
+    zeros = bytes(100_000)  # padding as on tapes, longer than one read
     several = gzip.compress(content[:3]) + gzip.compress(b"") + gzip.compress(content[3:40]) + zeros
     read = read_idx(written(tmp_path, several + gzip.compress(content[40:]) + zeros))
     np.testing.assert_array_equal(read, PICTURES)
@@ -143,7 +147,7 @@ def test_a_gzipped_file_of_several_members_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ratio", [100, 1000])
 def test_gzipped_data_may_be_200_times_the_file(tmp_path: Path, ratio: int) -> None:
-    """Beyond 64 MiB, which any file may hold: here 80 MiB of some noise and many zeros."""
+    """80 MiB of some noise and many zeros, beyond the 64 MiB that any file may hold."""
     size = 80 << 20
     noise = np.random.default_rng(0).integers(0, 256, size // ratio, dtype=np.uint8).tobytes()
     content = gzip.compress(struct.pack(">HBB1I", 0, 8, 1, size) + noise + bytes(size - len(noise)))
@@ -152,7 +156,7 @@ def test_gzipped_data_may_be_200_times_the_file(tmp_path: Path, ratio: int) -> N
     if ratio == 100:
         assert len(read_idx(path)) == size
         return
-    with pytest.raises(DataError, match="a file of its size holds") as caught:
+    with pytest.raises(DataError, match="a file of its size can hold") as caught:
         read_idx(path)
     assert "gunzip" in caught.value.hint
 
@@ -169,7 +173,7 @@ def test_a_gzipped_file_cannot_take_long(tmp_path: Path, content: bytes) -> None
     start = time.process_time()
     with pytest.raises(DataError):
         read_idx(path)
-    assert time.process_time() - start < 1  # with gzip.GzipFile it is several
+    assert time.process_time() - start < 1  # gzip.GzipFile takes several seconds
 
 
 @pytest.mark.parametrize(
@@ -232,13 +236,13 @@ def test_a_class_that_only_the_test_split_has_is_a_class(tmp_path: Path) -> None
     assert load_idx(tmp_path).classes == ("0", "1", "2", "3")
 
 
-def test_one_file_of_pictures_is_enough_with_its_labels_beside_it(tmp_path: Path) -> None:
+def test_one_file_of_pictures_is_enough_with_its_labels_next_to_it(tmp_path: Path) -> None:
     write_split(tmp_path, "mine", PICTURES, LABELS, zipped=True)
     splits = load(tmp_path / "mine-images-idx3-ubyte.gz")
     assert splits.train.labels.tolist() == LABELS.tolist()
     assert splits.test is None
     (tmp_path / "mine-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match="no labels beside it") as caught:
+    with pytest.raises(DataError, match="no labels next to it") as caught:
         load(tmp_path / "mine-images-idx3-ubyte.gz")
     assert "mine-labels-idx1-ubyte" in caught.value.message
 
@@ -263,7 +267,7 @@ def test_fashion_mnists_labels_give_the_classes_their_names(
 
 def test_a_folder_without_training_pictures_says_what_it_should_hold(tmp_path: Path) -> None:
     write_split(tmp_path, "t10k", PICTURES, LABELS)
-    with pytest.raises(DataError, match="holds no train-images-idx3-ubyte"):
+    with pytest.raises(DataError, match="does not hold train-images-idx3-ubyte"):
         load(tmp_path)
 
 
@@ -272,10 +276,10 @@ def test_pictures_and_labels_in_each_others_place_are_named(tmp_path: Path) -> N
     (tmp_path / "labels").write_bytes(packed(LABELS))
     with pytest.raises(DataError) as caught:
         read_pixels(tmp_path / "labels")
-    assert "Is it the labels file?" in caught.value.hint
+    assert "Name the file of pictures" in caught.value.hint
     with pytest.raises(DataError) as caught:
         read_labels(tmp_path / "pictures")
-    assert "Is it the pictures file?" in caught.value.hint
+    assert "Replace it with the file of labels." in caught.value.hint
 
 
 @pytest.mark.parametrize("more_labels", [False, True])
@@ -306,7 +310,7 @@ def test_no_pictures_and_one_class_are_nothing_to_train_on(tmp_path: Path) -> No
         load(tmp_path)
 
 
-def test_numbers_that_no_label_is_are_no_classes(tmp_path: Path) -> None:
+def test_numbers_that_no_label_has_are_not_classes(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, labels=(3, 7))
     splits = load(folder)
     assert splits.classes == ("3", "7")
@@ -315,14 +319,14 @@ def test_numbers_that_no_label_is_are_no_classes(tmp_path: Path) -> None:
 
 def test_a_class_that_is_only_in_the_test_is_named(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, labels=(3, 7), test_labels=(3, 9))
-    with pytest.raises(DataError, match="pictures of 9 to test with, and none to train on") as caught:
+    with pytest.raises(DataError, match="no training pictures of 9, although other splits have some") as caught:
         load(folder)
     assert "3, 7" in caught.value.hint
     assert load(folder, classes=["7", "3"]).classes == ("7", "3")
 
 
 def write_folder(folder: Path, labels: tuple[int, ...], test_labels: tuple[int, ...] = ()) -> Path:
-    """A folder of IDX files with two pictures of each label."""
+    """Write a folder of IDX files with two pictures of each label."""
     for split, numbers in (("train", labels), ("t10k", test_labels)):
         if numbers:
             rows = bytes(2 * list(numbers))

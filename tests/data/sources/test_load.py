@@ -1,4 +1,4 @@
-"""load: a source by name or path."""
+"""Tests of `load`: a source by its name or its path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sevensteps.errors import DataError, UsageError
     [
         ("pulover-dress", "Did you mean 'pullover-dress'?"),
         ("Fashion_MNIST", "Did you mean 'fashion-mnist'?"),
-        ("nowhere/at/all", "by name there are pullover-dress and fashion-mnist."),
+        ("nowhere/at/all", "the sources with a name are pullover-dress and fashion-mnist."),
     ],
 )
 def test_an_unknown_source_is_refused_with_a_suggestion(source: str, hint: str) -> None:
@@ -27,7 +27,7 @@ def test_an_unknown_source_is_refused_with_a_suggestion(source: str, hint: str) 
 
 @pytest.mark.parametrize("source", [None, 3, object()])
 @pytest.mark.usefixtures("without_shape_checks")
-def test_what_is_no_name_or_path_is_no_source(source: object) -> None:
+def test_only_a_name_a_path_a_table_or_a_dataset_is_a_source(source: object) -> None:
     with pytest.raises(UsageError, match="must be a name, a path, a table or a dataset"):
         load(source)  # type: ignore[arg-type]
 

@@ -93,7 +93,7 @@ def test_pictures_that_are_too_many_to_compare_are_prepared_and_it_is_said(
     monkeypatch.setattr(near_copies, "MOST", 100)
     said: list[str] = []
     prepare(load_streams(digits, said.append), tmp_path / "x.store")
-    assert "digits: too many pictures to look for copies, which may be on both sides of a split" in said
+    assert "digits: too many pictures to search for near-duplicates; some may be on both sides of a split" in said
 
 
 def test_pictures_that_go_by_are_compared_as_those_in_memory() -> None:

@@ -468,7 +468,7 @@ def test_a_store_is_a_source_for_every_verb(source: Path, tmp_path: Path, capsys
     assert typed("resume", run, "--epochs", "1").code == 0
     assert json.loads(typed("verify", "three.store", "--json").out)["passed"]
     assert json.loads(typed("data", "three.store", "--json").out)["counts"]["valid"] == {"0": 10, "1": 10, "2": 10}
-    refused(typed("prepare", "three.store", "--out", "again.store"), 1, "is a store already")
+    refused(typed("prepare", "three.store", "--out", "again.store"), 1, "is already a store")
     refused(typed("prepare", "nowhere"), 1, "no source or path 'nowhere'")
     refused(typed("prepare", str(source), "--hold-out", "2", "--out", "b.store"), 2, "must be 0 to 0.9")
     os.truncate(tmp_path / "three.store", 5000)
