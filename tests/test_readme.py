@@ -72,6 +72,19 @@ def test_every_python_file_named_exists(page: str) -> None:
         assert (ROOT / name).exists() or (ROOT / "sevensteps" / name).exists(), f"{page}: {name}"
 
 
+def test_decisions_have_numbers_of_their_own_and_say_them() -> None:
+    numbers = [int(Path(page).name[:4]) for page in sorted(DECISIONS)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    for number, page in zip(numbers, sorted(DECISIONS), strict=True):
+        assert DECISIONS[page].startswith(f"# {number}. ")
+
+
+@pytest.mark.parametrize("page", [name for name in EVERY_PAGE if name != "CHANGELOG.md"])
+def test_every_name_said_to_be_in_a_file_is_there(page: str) -> None:
+    for name, file in re.findall(r"`(\w+)` (?:in|of) `([a-z_/]+\.py)`", EVERY_PAGE[page]):
+        assert re.search(rf"\b{name}\b", (ROOT / "sevensteps" / file).read_text("utf-8")), f"{page}: {name}"
+
+
 def test_the_tables_that_contributing_names_are_in_its_files() -> None:
     rows = re.findall(r"^\| .* \|$", OTHERS["CONTRIBUTING.md"], re.MULTILINE)[2:]
     for row in rows:
