@@ -46,7 +46,7 @@ def test_wilsons_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 
 @pytest.mark.parametrize(("correct", "n"), [(0, 0), (-1, 10), (11, 10), (0, -1)])
 def test_what_is_no_proportion_is_refused(correct: int, n: int) -> None:
-    with pytest.raises(UsageError, match="no proportion"):
+    with pytest.raises(UsageError, match="is not a proportion"):
         wilson(correct, n)
 
 
