@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
 
 
 def main() -> None:
@@ -14,9 +13,9 @@ def main() -> None:
 
         print(__version__)
         return
-    import signal
+    from .base import interrupts
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupts.terminate_like_ctrl_c()
     # Read when torch is imported: threads spin for a moment, and then give their core away, so that a network trains
     # well alone and beside another program (docs/decisions/0004-waiting-threads.md).
     if "OMP_WAIT_POLICY" not in os.environ:
@@ -25,22 +24,16 @@ def main() -> None:
         from .cli.app import run
 
         code = run(sys.argv[1:])
-    except KeyboardInterrupt as interrupt:
-        number, *folder = interrupt.args or (signal.SIGINT,)
-        code = 128 + number
-        _say_interrupted(folder, "--json" in sys.argv)
+    except KeyboardInterrupt as interrupted:
+        code = 128 + interrupts.signal_of(interrupted)
+        _say_interrupted(interrupts.folder_of(interrupted), "--json" in sys.argv)
     sys.exit(code)
 
 
-def _interrupt(number: int, frame: Any) -> None:
-    """End as Ctrl-C does, and remember which signal it was."""
-    raise KeyboardInterrupt(number)
-
-
-def _say_interrupted(folder: list[str], as_json: bool) -> None:
-    """A line, and what to type to go on, also while the command line itself is still being imported."""
+def _say_interrupted(folder: str, as_json: bool) -> None:
+    """Print a line and the command that goes on, also while the command line itself is still being imported."""
     message = "Interrupted before it was done; every file that was written is whole."
-    hint = f"sevensteps resume {folder[0]}" if folder else ""
+    hint = f"sevensteps resume {folder}" if folder else ""
     if as_json:
         import json
 

@@ -1,4 +1,4 @@
-"""Let Ctrl-C wait until the current batch is done, so that it leaves a consistent state."""
+"""Everything about Ctrl-C: it waits until the current batch is done, and it carries its signal and the run it left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 
 @contextlib.contextmanager
@@ -39,11 +39,59 @@ def interrupts_between_batches(*numbers: signal.Signals) -> Iterator[Callable[[]
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
+def interrupt(number: int, frame: Any = None) -> NoReturn:
+    """Interrupt the work as Ctrl-C does; as a handler of a signal, too.
+
+    Args:
+        number: The signal.
+        frame: Where the signal came; handlers receive it.
+
+    Raises:
+        KeyboardInterrupt: It carries the signal.
+    """
+    raise KeyboardInterrupt(number)
+
+
+def signal_of(interrupted: KeyboardInterrupt) -> int:
+    """Return the signal that an interrupt carries.
+
+    Args:
+        interrupted: The interrupt.
+
+    Returns:
+        The signal's number; that of Ctrl-C where Python raised the interrupt itself.
+    """
+    return int(next(iter(interrupted.args), signal.SIGINT))
+
+
+def folder_of(interrupted: KeyboardInterrupt) -> str:
+    """Return the folder of the run that an interrupt left.
+
+    Args:
+        interrupted: The interrupt.
+
+    Returns:
+        The folder; "" where there is no run to resume.
+    """
+    return str(interrupted.args[1]) if len(interrupted.args) > 1 else ""
+
+
+def terminate_like_ctrl_c() -> None:
+    """Let the signal that ends a program (SIGTERM) interrupt the work as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, interrupt)
+
+
 @contextlib.contextmanager
-def _interrupts_name(folder: Path) -> Iterator[None]:
-    """Attach the folder of the run that can be resumed to an interrupt that leaves the context."""
+def leaving(folder: Path) -> Iterator[None]:
+    """Attach the folder of the run that can be resumed to an interrupt that leaves the context.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        KeyboardInterrupt: The interrupt, with the folder.
+    """
     try:
         yield
-    except KeyboardInterrupt as interrupt:
-        number = next(iter(interrupt.args), int(signal.SIGINT))
-        raise KeyboardInterrupt(number, str(folder)) from interrupt
+    except KeyboardInterrupt as interrupted:
+        raise KeyboardInterrupt(signal_of(interrupted), str(folder)) from interrupted

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base import files
-from ..base.interrupts import _interrupts_name
+from ..base.interrupts import leaving
 from ..errors import RecipeError
 from ..records.events import Note
 from ..runs import checkpoint
@@ -41,7 +41,7 @@ def resume(
     """
     folder = folders.find_run(run)
     folders.check_run(folder)
-    with files.locked(folder), _interrupts_name(folder):
+    with files.locked(folder), leaving(folder):
         files.remove_parts(folder)
         saved = Saved.open(folder)
         _repair(saved, observe)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.device import computing_with
-from ..base.interrupts import _interrupts_name
+from ..base.interrupts import leaving
 from ..data.images import Splits
 from ..errors import RecipeError, TrainingError, UsageError
 from ..recipes.choose import choose
@@ -170,7 +170,7 @@ def _trained(
             folder = None
             if out or save:
                 folder = stack.enter_context(folders.new_folder(recipe, Path(out) if out else None, force=force))
-                stack.enter_context(_interrupts_name(folder))
+                stack.enter_context(leaving(folder))
                 folders.save_corrections(folder, splits.corrected)
                 folders.save_recipe(folder, recipe, now)
             work = Work(

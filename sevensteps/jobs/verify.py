@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..base.interrupts import interrupt
 from ..errors import ModelError, RunError
 from ..records.events import Check, Portion
 from ..runs import checkpoint
@@ -151,7 +152,7 @@ def _repeated(saved: Saved, found: checkpoint.Checkpoint, observe: Observe) -> l
             until=place,
         )
         if number := to_the_end(work, observe).interrupted:
-            raise KeyboardInterrupt(number)  # nothing can be said of a run that was not trained as far again
+            interrupt(number)  # nothing can be said of a run that was not trained as far again
         if found.stopped:  # `until` leaves before the end is said
             learn_from_validation(learn, splits, recipe)
         again = checkpoint.derived(snapshot(work))

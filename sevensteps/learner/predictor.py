@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..base.fastai import INSTEAD, instead_of
+from ..base.interrupts import interrupt
 from ..base.seeds import LOADER, seed_of
 from ..data.decode import Fit
 from ..errors import DataError, ModelError, UsageError
@@ -181,7 +182,7 @@ class Predictor:
         with self.looking():
             for place, batch in enumerate(loader, 1):
                 if number := self.interrupted():
-                    raise KeyboardInterrupt(number)
+                    interrupt(number)
                 x, targets = pair(batch, self.device)
                 predictions = predict(self.model, x)
                 figures = [float(function(predictions, targets)) for function in functions]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from ..base import memory
+from ..base.interrupts import signal_of
 from ..data.balance import imbalance_of
 from ..data.images import Images
 from ..errors import TrainingError
@@ -59,8 +60,8 @@ def to_the_end(work: Work, observe: Observe) -> Run:
             try:
                 with timed(work.seconds, "judge"):
                     learn_from_validation(learn, work.splits, work.recipe)
-            except KeyboardInterrupt as interrupt:  # the run is not at its end: going on with it does this again
-                state.stopped, broken_off = None, next(iter(interrupt.args), int(signal.SIGINT))
+            except KeyboardInterrupt as interrupted_then:  # the run is not at its end: going on with it does this again
+                state.stopped, broken_off = None, signal_of(interrupted_then)
         if work.folder:
             if not done:
                 save(work)
@@ -74,8 +75,8 @@ def to_the_end(work: Work, observe: Observe) -> Run:
         try:
             if not number:
                 tables, crossed = _predictions(work, observe)
-        except KeyboardInterrupt as interrupt:  # training is done and saved; judging can be done again
-            number = next(iter(interrupt.args), int(signal.SIGINT))
+        except KeyboardInterrupt as interrupted_then:  # training is done and saved; judging can be done again
+            number = signal_of(interrupted_then)
     run = _run(work, tables, answers, baselines, crossed, number)
     if work.folder:
         save_judgement(work.folder, run.judgement(), tables)
