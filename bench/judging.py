@@ -38,7 +38,14 @@ def made_up(classes: int, seed: int = 0) -> Predictions:
     logits = (random.normal(size=(PICTURES, classes)) + 3 * np.eye(classes)[labels]).astype(np.float32)
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     ids = [f"test/{row}" for row in range(PICTURES)]
-    return Predictions("test", ids, tuple(f"class {label}" for label in range(classes)), labels, logits, shares)
+    return Predictions(
+        split="test",
+        ids=ids,
+        classes=tuple(f"class {label}" for label in range(classes)),
+        labels=labels,
+        logits=logits,
+        probabilities=shares,
+    )
 
 
 def measured(title: str, work: Callable[[], Any]) -> None:

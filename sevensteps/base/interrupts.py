@@ -52,6 +52,19 @@ def interrupt(number: int, frame: Any = None) -> NoReturn:
     raise KeyboardInterrupt(number)
 
 
+def interrupt_if(number: int) -> None:
+    """Interrupt the work if a signal has come.
+
+    Args:
+        number: The signal; 0 for none.
+
+    Raises:
+        KeyboardInterrupt: It carries the signal.
+    """
+    if number:
+        interrupt(number)
+
+
 def signal_of(interrupted: KeyboardInterrupt) -> int:
     """Return the signal that an interrupt carries.
 

@@ -219,9 +219,26 @@ def _mistakes(table: Predictions, splits: Splits | None, gone: str) -> Mistakes:
     for (label, answer), rows in sorted(kinds.items(), key=lambda kind: (-len(kind[1]), kind[0]))[:PAIRS]:
         n = int(counts[label])
         shown = [answered(row) for row in rows[:PICTURES_EACH]]
-        pairs.append(Confused(table.classes[label], table.classes[answer], len(rows), n, wilson(len(rows), n), shown))
+        pairs.append(
+            Confused(
+                label=table.classes[label],
+                answer=table.classes[answer],
+                count=len(rows),
+                n=n,
+                interval=wilson(len(rows), n),
+                pictures=shown,
+            )
+        )
     surest = [answered(row) for row in wrong[:SUREST].tolist()]
-    return Mistakes(table.split, len(answers), len(wrong), pairs, len(kinds), surest, gone if images is None else "")
+    return Mistakes(
+        split=table.split,
+        n=len(answers),
+        wrong=len(wrong),
+        pairs=pairs,
+        pairs_in_all=len(kinds),
+        surest=surest,
+        without_pictures=gone if images is None else "",
+    )
 
 
 def _digests(found: Checkpoint, judgement: Mapping[str, Any]) -> dict[str, str]:

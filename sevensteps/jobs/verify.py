@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.interrupts import interrupt
+from ..base.interrupts import interrupt_if
 from ..errors import ModelError, RunError
 from ..records.events import Check, Portion
 from ..runs import checkpoint
@@ -151,8 +151,8 @@ def _repeated(saved: Saved, found: checkpoint.Checkpoint, observe: Observe) -> l
             doctor=Doctor(learn),
             until=place,
         )
-        if number := to_the_end(work, observe).interrupted:
-            interrupt(number)  # nothing can be said of a run that was not trained as far again
+        # Nothing can be said of a run that was not trained as far again.
+        interrupt_if(to_the_end(work, observe).interrupted)
         if found.stopped:  # `until` leaves before the end is said
             learn_from_validation(learn, splits, recipe)
         again = checkpoint.derived(snapshot(work))

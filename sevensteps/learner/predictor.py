@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..base.fastai import INSTEAD, instead_of
-from ..base.interrupts import interrupt
+from ..base.interrupts import interrupt_if
 from ..base.seeds import LOADER, seed_of
 from ..data.decode import Fit
 from ..errors import DataError, ModelError, UsageError
@@ -181,8 +181,7 @@ class Predictor:
         sums, seen = [0.0] * len(functions), 0
         with self.looking():
             for place, batch in enumerate(loader, 1):
-                if number := self.interrupted():
-                    interrupt(number)
+                interrupt_if(self.interrupted())
                 x, targets = pair(batch, self.device)
                 predictions = predict(self.model, x)
                 figures = [float(function(predictions, targets)) for function in functions]

@@ -117,22 +117,22 @@ def chain(learn: Predictor, seen: XRay, number: int) -> Chain:
     on_predictions = torch.zeros_like(predictions) if slopes.on_predictions is None else slopes.on_predictions
     on_x = torch.zeros_like(x) if slopes.on_x is None else slopes.on_x
     return Chain(
-        number,
-        len(x),
-        tuple(learn.classes or ()),
-        label,
-        _array(x[number - 1]),
-        [(name, _array(value[number - 1])) for name, value in layers],
-        contributions,
-        bias,
-        _array(predictions[number - 1].flatten()),
-        probabilities,
-        _activation_name(learn.objective, predictions.shape[-1]),
-        float(slopes.loss.detach()),
-        learn.objective.name,
-        _array(on_predictions[number - 1].flatten()),
-        {name: _array(gradient) for name, gradient in slopes.gradients.items() if gradient is not None},
-        _array(on_x[number - 1]),
+        number=number,
+        size=len(x),
+        classes=tuple(learn.classes or ()),
+        label=label,
+        pixels=_array(x[number - 1]),
+        layers=[(name, _array(value[number - 1])) for name, value in layers],
+        contributions=contributions,
+        bias=bias,
+        scores=_array(predictions[number - 1].flatten()),
+        probabilities=probabilities,
+        activation=_activation_name(learn.objective, predictions.shape[-1]),
+        loss=float(slopes.loss.detach()),
+        loss_name=learn.objective.name,
+        slopes=_array(on_predictions[number - 1].flatten()),
+        gradients={name: _array(gradient) for name, gradient in slopes.gradients.items() if gradient is not None},
+        on_pixels=_array(on_x[number - 1]),
     )
 
 

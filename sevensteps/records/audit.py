@@ -73,7 +73,7 @@ class ToldApart:
 Copies = tuple[Sequence[str], float]  # ids of pictures that are near-copies, and the score of the least alike pair
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AuditResult:
     """What an audit found in pictures, and why it did not search for the rest.
 
@@ -163,18 +163,18 @@ class AuditResult:
             apart, imbalance = saved["told_apart"], saved["imbalance"]
             channels, height, width = map(int, saved["shape"])
             return cls(
-                (channels, height, width),
-                saved["counts"],
-                saved["duplicates"],
-                saved["leaks"],
-                near(saved["near_duplicates"]),
-                near(saved["near_leaks"]),
-                [Suspect(**suspect) for suspect in saved["suspects"]],
-                [Outlier(**outlier) for outlier in saved["outliers"]],
-                apart and ToldApart(float(apart["area"]), Interval(**apart["interval"]), int(apart["n"])),
-                imbalance and Imbalance(**imbalance),
-                saved["conflicts"],
-                saved["not_looked_for"],
+                shape=(channels, height, width),
+                counts=saved["counts"],
+                duplicates=saved["duplicates"],
+                leaks=saved["leaks"],
+                near_duplicates=near(saved["near_duplicates"]),
+                near_leaks=near(saved["near_leaks"]),
+                suspects=[Suspect(**suspect) for suspect in saved["suspects"]],
+                outliers=[Outlier(**outlier) for outlier in saved["outliers"]],
+                told_apart=apart and ToldApart(float(apart["area"]), Interval(**apart["interval"]), int(apart["n"])),
+                imbalance=imbalance and Imbalance(**imbalance),
+                conflicts=saved["conflicts"],
+                not_looked_for=saved["not_looked_for"],
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError("it does not hold an audit") from error

@@ -8,7 +8,7 @@ from typing import Any
 from .scores import Bootstrap, Interval
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReliabilityBin:
     """The pictures for which the model is about equally confident, and how often it is right."""
 

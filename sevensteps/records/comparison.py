@@ -8,7 +8,7 @@ from typing import Any
 from .scores import Interval
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
     """Two models on the same pictures; a difference is the second accuracy minus the first, as a share."""
 
@@ -53,7 +53,7 @@ class Comparison:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Spread:
     """Runs that differ only in their seed: the spread over seeds and, separately, the interval over pictures."""
 

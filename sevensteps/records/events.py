@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Batch:
     """One mini-batch has gone through steps 2 to 5.
 
@@ -28,7 +28,7 @@ class Batch:
     lr: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Epoch:
     """One pass over the training pictures is done, and so is its validation."""
 
@@ -40,7 +40,7 @@ class Epoch:
     seconds: float = field(default=0.0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """Something is wrong with a run: what it is, since which epoch, and the command that fixes it."""
 
@@ -98,7 +98,7 @@ class Check:
     line: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Opening:
     """The start of a run: the number of pictures of each split and class, and the recipe's name and settings."""
 

@@ -54,7 +54,7 @@ def from_arrays(arrays: Mapping[str, Any], metrics: Sequence[str]) -> list[Epoch
     for number, (row, present) in enumerate(rows, 1):
         figures = {name: float(figure) for name, figure, exists in zip(names, row, present, strict=True) if exists}
         train_loss, valid_loss, lr = figures.pop("train_loss"), figures.pop("valid_loss", None), figures.pop("lr")
-        history.append(Epoch(number, train_loss, valid_loss, figures, lr))
+        history.append(Epoch(number=number, train_loss=train_loss, valid_loss=valid_loss, metrics=figures, lr=lr))
     return history
 
 

@@ -27,7 +27,7 @@ class Answered:
     pixels: np.ndarray | None  # uint8 (c, h, w); None if the picture is no longer available
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Confused:
     """How many pictures of one class were classified as another, and some of them, the most confident first."""
 
@@ -39,7 +39,7 @@ class Confused:
     pictures: Sequence[Answered]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Mistakes:
     """The pictures of one split that the model gets wrong."""
 
@@ -52,7 +52,7 @@ class Mistakes:
     without_pictures: str = ""  # why no pictures are shown
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Report:
     """Everything that the report of a run shows. None stands for what was not measured; `missing` says why."""
 

@@ -27,7 +27,7 @@ class Interval:
         return self.low <= value <= self.high
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
     """How many of the `n` pictures of a split are classified correctly, with the interval of that share."""
 
@@ -67,7 +67,8 @@ class Score:
         try:
             interval = Interval(float(saved["low"]), float(saved["high"]))
             correct, n = int(saved["correct"]), int(saved["n"])
-            score = cls(str(saved.get("split") or split), correct, n, interval, str(saved.get("note") or ""))
+            name, note = str(saved.get("split") or split), str(saved.get("note") or "")
+            score = cls(split=name, correct=correct, n=n, interval=interval, note=note)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError("it does not hold a score") from error
         if score.n < 1:
@@ -115,7 +116,7 @@ class Imbalance:
             raise ValueError("it does not hold an imbalance") from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Bootstrap:
     """A statistic with its bootstrap interval; if the value or the interval is missing, `reason` says why."""
 
@@ -127,7 +128,7 @@ class Bootstrap:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
     """One figure of a split with its 95 % interval; if either is missing, `note` says why."""
 
@@ -146,7 +147,7 @@ class Metric:
         return {**facts, "n": self.n, "split": self.split, "method": self.method, "note": self.note}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ClassScores:
     """The scores of one class: recall, precision and F1."""
 
@@ -163,7 +164,7 @@ class ClassScores:
         return {"class": self.name, "n": self.n, "answers": self.answers, **figures}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Scores:
     """Every figure of one split, computed from its table of predictions."""
 
@@ -271,7 +272,7 @@ class LeftOut:
         return cls(str(saved["pictures"]), int(saved["left_out"]), int(saved["n"]), interval)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Coverage:
     """How many pictures of a split a model answers if it may abstain, and how many of these answers are right."""
 
@@ -334,11 +335,18 @@ class Coverage:
         try:
             n, answered, stated = int(saved["n"]), int(saved["answered"]), float(saved["stated"])
             interval = Interval(float(saved["low"]), float(saved["high"]))
-            left_out = int(saved["not_sure"]), int(saved["none_of_these"])
-            score = saved["of_answered"] and Score.from_json(saved["of_answered"], str(saved["split"]))
-            foreign = tuple(map(LeftOut.from_json, saved.get("foreign") or ()))
-            never_says = tuple(map(str, saved.get("never_says") or ()))
-            return cls(str(saved["split"]), n, stated, answered, interval, *left_out, score, foreign, never_says)
+            return cls(
+                split=str(saved["split"]),
+                n=n,
+                stated=stated,
+                answered=answered,
+                interval=interval,
+                not_sure=int(saved["not_sure"]),
+                none_of_these=int(saved["none_of_these"]),
+                score=saved["of_answered"] and Score.from_json(saved["of_answered"], str(saved["split"])),
+                foreign=tuple(map(LeftOut.from_json, saved.get("foreign") or ())),
+                never_says=tuple(map(str, saved.get("never_says") or ())),
+            )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError("it does not hold a coverage") from error
 

@@ -39,7 +39,7 @@ class XRay:
     __repr__ = __str__
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Chain:
     """One picture of a batch through all steps, from its pixels to its gradient. All arrays are NumPy arrays.
 

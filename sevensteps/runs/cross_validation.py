@@ -115,4 +115,13 @@ def _summed(coverages: Sequence[Coverage | None], tables: Sequence[Predictions])
         )
         right += coverage.score.correct if coverage.score else 0
     of_answered = score(OUT_OF_FOLD, right, answered) if answered else None
-    return Coverage(OUT_OF_FOLD, n, stated, answered, wilson(answered, n), unsure, far, of_answered)
+    return Coverage(
+        split=OUT_OF_FOLD,
+        n=n,
+        stated=stated,
+        answered=answered,
+        interval=wilson(answered, n),
+        not_sure=unsure,
+        none_of_these=far,
+        score=of_answered,
+    )

@@ -175,4 +175,10 @@ def _epoch(row: dict[str, Any]) -> Epoch:
     """Return the epoch that a line of the history describes."""
     valid_loss = None if row["valid_loss"] is None else float(row["valid_loss"])
     metrics = {str(name): float(value) for name, value in row["metrics"].items()}
-    return Epoch(int(row["number"]), float(row["train_loss"]), valid_loss, metrics, float(row["lr"]))
+    return Epoch(
+        number=int(row["number"]),
+        train_loss=float(row["train_loss"]),
+        valid_loss=valid_loss,
+        metrics=metrics,
+        lr=float(row["lr"]),
+    )

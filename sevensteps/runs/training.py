@@ -136,16 +136,16 @@ def _open(work: Work, observe: Observe) -> None:
     imbalance = imbalance_of(splits.train.counts)
     observe(
         Opening(
-            source,
-            recipe.name,
-            counts,
-            origins,
-            splits.train.shape,
-            recipe.epochs,
-            imbalance,
-            vars(recipe),
-            len(splits.bad_files),
-            splits.corrected.in_words if splits.corrected else "",
+            source=source,
+            recipe=recipe.name,
+            counts=counts,
+            origins=origins,
+            shape=splits.train.shape,
+            epochs=recipe.epochs,
+            imbalance=imbalance,
+            settings=vars(recipe),
+            bad_files=len(splits.bad_files),
+            corrected=splits.corrected.in_words if splits.corrected else "",
         )
     )
 

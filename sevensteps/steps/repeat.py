@@ -90,7 +90,9 @@ def stream(
             step()  # step 5
             loss = loss.detach()
             state.count_batch(loss, len(x))
-            event = Batch(state.epoch + 1, state.position, batches_per_epoch, len(x), loss, lr)
+            event = Batch(
+                epoch=state.epoch + 1, number=state.position, total=batches_per_epoch, size=len(x), loss=loss, lr=lr
+            )
             state.seconds += time.perf_counter() - began
         else:
             upcoming = None

@@ -96,7 +96,14 @@ class State:
             The epoch, which is now the last of `history`.
         """
         train_loss = float(self.loss_sum) / self.seen
-        event = Epoch(self.epoch + 1, train_loss, valid_loss, dict(metrics), lr, seconds)
+        event = Epoch(
+            number=self.epoch + 1,
+            train_loss=train_loss,
+            valid_loss=valid_loss,
+            metrics=dict(metrics),
+            lr=lr,
+            seconds=seconds,
+        )
         self.history.append(event)
         self.epoch, self.position, self.seen = self.epoch + 1, 0, 0
         self.loss_sum = torch.zeros_like(self.loss_sum)

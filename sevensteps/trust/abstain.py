@@ -110,14 +110,14 @@ def home_coverage(
     n, right = int(answered.sum()), int((probabilities.argmax(1) == images.labels)[answered].sum())
     far = int((distances > abstention.distance).sum())
     return Coverage(
-        split,
-        len(images),
-        abstention.coverage,
-        n,
-        wilson(n, len(images)),
-        len(images) - n - far,
-        far,
-        score(split, right, n) if n else None,
+        split=split,
+        n=len(images),
+        stated=abstention.coverage,
+        answered=n,
+        interval=wilson(n, len(images)),
+        not_sure=len(images) - n - far,
+        none_of_these=far,
+        score=score(split, right, n) if n else None,
         never_says=abstention.never_says,
     )
 

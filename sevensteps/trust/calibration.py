@@ -115,9 +115,18 @@ def expected_calibration_error(
     seen: np.ndarray = sums(counts[None])[0] / n
     value = min(float(np.abs(seen).sum()), 1.0)
     if n == 1:
-        return Bootstrap(value, None, n, 0, 0, "one picture does not show how much others would differ")
+        return Bootstrap(
+            value=value,
+            interval=None,
+            n=n,
+            resamples=0,
+            excluded=0,
+            reason="one picture does not show how much others would differ",
+        )
     drawn = [sums(weights) / n for weights in resampled_weights(counts, n, resamples, seed)]
-    return Bootstrap(value, _interval(value, seen, np.concatenate(drawn) - seen), n, resamples, 0)
+    return Bootstrap(
+        value=value, interval=_interval(value, seen, np.concatenate(drawn) - seen), n=n, resamples=resamples, excluded=0
+    )
 
 
 def _sums(gaps: Float[np.ndarray, " rows"], places: Int64[np.ndarray, " rows"]) -> Callable[[Any], Any]:
@@ -175,7 +184,16 @@ def reliability(
         here = places == place
         n, right = int(here.sum()), int(correct[here].sum())
         mean = float(confidence[here].mean())
-        found.append(ReliabilityBin(place / bins, (place + 1) / bins, n, right, mean, SHARES[shares](right, n)))
+        found.append(
+            ReliabilityBin(
+                low=place / bins,
+                high=(place + 1) / bins,
+                n=n,
+                correct=right,
+                confidence=mean,
+                interval=SHARES[shares](right, n),
+            )
+        )
     return tuple(found)
 
 

@@ -72,19 +72,19 @@ def compare_all(tables: Mapping[str, Predictions]) -> tuple[Comparison, ...]:
         n, correct = len(right[names[0]]), (int(right[names[0]].sum()), int(right[names[1]].sum()))
         needed = None if adjusted < LEVEL else pictures_needed(only_a, only_b, n, LEVEL / len(pairs))
         pair = Comparison(
-            names,
-            split,
-            n,
-            correct,
-            only_a,
-            only_b,
-            (only_b - only_a) / n,
-            tango(only_a, only_b, n),
-            p,
-            adjusted,
-            len(pairs),
-            None if needed is None else max(needed - n, 1),
-            "",
+            names=names,
+            split=split,
+            n=n,
+            correct=correct,
+            only_a=only_a,
+            only_b=only_b,
+            difference=(only_b - only_a) / n,
+            interval=tango(only_a, only_b, n),
+            p_value=p,
+            adjusted_p_value=adjusted,
+            comparisons=len(pairs),
+            more_pictures=None if needed is None else max(needed - n, 1),
+            verdict="",
         )
         comparisons.append(dataclasses.replace(pair, verdict=_verdict(pair)))
     return tuple(comparisons)
@@ -133,14 +133,14 @@ def over_seeds(tables: Sequence[Predictions], *, resamples: int = 10_000, seed: 
         f"{deviation * 100:.2f} points over {len(tables)} seeds" if deviation is not None else "not known from one run"
     )
     return Spread(
-        split,
-        n,
-        tuple(accuracies),
-        average,
-        deviation,
-        interval,
-        method,
-        f"Mean accuracy {average:.2%} on {pictures(n, split)}. Another seed: standard deviation {over}. "
+        split=split,
+        n=n,
+        accuracies=tuple(accuracies),
+        mean=average,
+        deviation=deviation,
+        pictures=interval,
+        method=method,
+        line=f"Mean accuracy {average:.2%} on {pictures(n, split)}. Another seed: standard deviation {over}. "
         f"Other pictures: 95 % interval {interval.low:.2%} to {interval.high:.2%}.",
     )
 
@@ -153,14 +153,14 @@ def _over_seeds_and_pictures(tables: Sequence[Predictions]) -> Spread:
     average, deviation = statistics.mean(accuracies), statistics.stdev(accuracies)
     split, n = tables[0].split, len(tables[0])
     return Spread(
-        split,
-        n,
-        tuple(accuracies),
-        average,
-        deviation,
-        None,
-        "",
-        f"Mean accuracy {average:.2%} over {len(tables)} seeds, each judged on other held-out pictures ({n:,} of "
+        split=split,
+        n=n,
+        accuracies=tuple(accuracies),
+        mean=average,
+        deviation=deviation,
+        pictures=None,
+        method="",
+        line=f"Mean accuracy {average:.2%} over {len(tables)} seeds, each judged on other held-out pictures ({n:,} of "
         f"{split}): standard deviation {deviation * 100:.2f} points, which seeds and pictures make together.",
     )
 

@@ -109,7 +109,7 @@ def score(split: str, correct: int, n: int) -> Score:
     Raises:
         UsageError: As `wilson`.
     """
-    return Score(split, correct, n, wilson(correct, n))
+    return Score(split=split, correct=correct, n=n, interval=wilson(correct, n))
 
 
 def bootstrap(
@@ -163,10 +163,10 @@ def bootstrap(
     counts, columns = distinct(columns)
     from_weights = statistic(*columns)
     value = float(_calculated(from_weights, counts[None])[0])
-    if math.isnan(value):
-        return Bootstrap(None, None, n, 0, 0, "it has no value for these rows")
-    if n == 1:
-        return Bootstrap(value, None, n, 0, 0, "one row does not show how much others would differ")
+    has_value = not math.isnan(value)
+    if not has_value or n == 1:
+        why = "one row does not show how much others would differ" if has_value else "it has no value for these rows"
+        return Bootstrap(value=value if has_value else None, interval=None, n=n, resamples=0, excluded=0, reason=why)
     drawn = np.concatenate(
         [_calculated(from_weights, weights) for weights in resampled_weights(counts, n, resamples, seed)]
     )
@@ -174,7 +174,12 @@ def bootstrap(
     excluded = resamples - len(found)
     if len(found) < FEWEST:
         return Bootstrap(
-            value, None, n, len(found), excluded, f"only {len(found)} of {resamples:,} resamples have a value"
+            value=value,
+            interval=None,
+            n=n,
+            resamples=len(found),
+            excluded=excluded,
+            reason=f"only {len(found)} of {resamples:,} resamples have a value",
         )
     if leave_one_out is None:
         without = _without_one(from_weights, counts)
@@ -183,7 +188,7 @@ def bootstrap(
     low, high = bca(value, found, without, counts, confidence)
     low, high = min(low, value), max(high, value)
     clipped = Interval(min(max(low, within[0]), within[1]), min(max(high, within[0]), within[1]))
-    return Bootstrap(value, clipped, n, len(found), excluded)
+    return Bootstrap(value=value, interval=clipped, n=n, resamples=len(found), excluded=excluded)
 
 
 def bca(

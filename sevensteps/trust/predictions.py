@@ -38,7 +38,7 @@ _VALUES = 1 << 18  # pixel values that are predicted at once, at most
 _BLOCK = 4096  # rows kept as Python numbers, which take ten times the memory of NumPy's
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
     """One row for each picture: its id, its label, its logits, and the probabilities of the classes.
 
@@ -147,7 +147,14 @@ def predict_split(learn: Learner, images: Images, split: str) -> Predictions:
     at_once = max(1, min(1000, _VALUES // math.prod(images.shape)))
     logits, _ = learn.get_logits(dl=Batches(images, at_once, flat=learn.flat))
     shares = learn.probabilities(logits)
-    return Predictions(split, images.ids, images.classes, images.labels, logits.numpy(), shares.numpy())
+    return Predictions(
+        split=split,
+        ids=images.ids,
+        classes=images.classes,
+        labels=images.labels,
+        logits=logits.numpy(),
+        probabilities=shares.numpy(),
+    )
 
 
 class _DamagedError(Exception):
@@ -194,12 +201,12 @@ class _Rows:
         self._pack()
         numbers = np.concatenate(self._blocks)
         table = Predictions(
-            self._split,
-            self._ids,
-            self._classes,
-            np.array(self._labels, dtype=np.int64),
-            numbers[:, : self._scores],
-            numbers[:, self._scores :],
+            split=self._split,
+            ids=self._ids,
+            classes=self._classes,
+            labels=np.array(self._labels, dtype=np.int64),
+            logits=numbers[:, : self._scores],
+            probabilities=numbers[:, self._scores :],
         )
         for row, what in sorted(_wrong_rows(table), key=itemgetter(0))[:1]:
             raise _DamagedError(self._numbers[row], what, self._ids[row])

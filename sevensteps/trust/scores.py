@@ -57,15 +57,15 @@ def score_table(table: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
         _brier(table, resamples, seed),
     ]
     return Scores(
-        table.split,
-        len(table),
-        tuple(table.classes),
-        absent,
-        {metric.name: metric for metric in metrics},
-        tuple(_of_class(table, confusion, label, shares) for label in range(len(table.classes))),
-        tuple(tuple(row) for row in confusion.tolist()),
-        resamples,
-        seed,
+        split=table.split,
+        n=len(table),
+        classes=tuple(table.classes),
+        absent=absent,
+        metrics={metric.name: metric for metric in metrics},
+        per_class=tuple(_of_class(table, confusion, label, shares) for label in range(len(table.classes))),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        resamples=resamples,
+        seed=seed,
     )
 
 
@@ -152,9 +152,9 @@ def is_among_top(
 def _share(split: str, name: str, correct: int, n: int, method: str, nothing: str = "") -> Metric:
     """Return a proportion with its interval; without pictures it is None, with `nothing` as the reason."""
     if n == 0:
-        return Metric(name, None, None, None, 0, split, "", nothing)
+        return Metric(name=name, value=None, low=None, high=None, n=0, split=split, method="", note=nothing)
     interval = SHARES[method](correct, n)
-    return Metric(name, correct / n, interval.low, interval.high, n, split, method)
+    return Metric(name=name, value=correct / n, low=interval.low, high=interval.high, n=n, split=split, method=method)
 
 
 def _of_class(table: Predictions, confusion: np.ndarray, label: int, method: str) -> ClassScores:
@@ -172,14 +172,14 @@ def _of_class(table: Predictions, confusion: np.ndarray, label: int, method: str
     f1 = overlap
     if overlap.value is not None and overlap.low is not None and overlap.high is not None:
         value, low, high = (2 * share / (1 + share) for share in (overlap.value, overlap.low, overlap.high))
-        f1 = Metric("f1", value, low, high, overlap.n, split, method)
+        f1 = Metric(name="f1", value=value, low=low, high=high, n=overlap.n, split=split, method=method)
     return ClassScores(
-        name,
-        n,
-        answers,
-        _share(split, "recall", right, n, method, f"no picture of {split} is {name}"),
-        _share(split, "precision", right, answers, method, f"no picture of {split} was answered {name}"),
-        f1,
+        name=name,
+        n=n,
+        answers=answers,
+        recall=_share(split, "recall", right, n, method, f"no picture of {split} is {name}"),
+        precision=_share(split, "precision", right, answers, method, f"no picture of {split} was answered {name}"),
+        f1=f1,
     )
 
 
@@ -234,7 +234,16 @@ def _area(table: Predictions, note: str, resamples: int, seed: int) -> Metric:
     ranked = against_rest(table.labels, scores)
     if not ranked:
         (name,) = {table.classes[label] for label in table.labels.tolist()}
-        return Metric("roc_auc", None, None, None, n, split, "", f"every picture of {split} is {name}")
+        return Metric(
+            name="roc_auc",
+            value=None,
+            low=None,
+            high=None,
+            n=n,
+            split=split,
+            method="",
+            note=f"every picture of {split} is {name}",
+        )
     found = bootstrap(
         area_under_curve,
         table.labels,
@@ -283,7 +292,9 @@ def _not_resampled(name: str, table: Predictions, value: float, wide: Interval, 
     A sum of right answers may be 0.9999999999999999; the interval includes that, and stays within 0 to 1.
     """
     low, high = min(max(wide.low, 0.0), value), max(min(wide.high, 1.0), value)
-    return Metric(name, value, low, high, len(table), table.split, "newcombe", note)
+    return Metric(
+        name=name, value=value, low=low, high=high, n=len(table), split=table.split, method="newcombe", note=note
+    )
 
 
 def _bootstrapped(name: str, split: str, found: Bootstrap, note: str) -> Metric:
@@ -295,12 +306,12 @@ def _bootstrapped(name: str, split: str, found: Bootstrap, note: str) -> Metric:
     elif found.excluded:
         notes.append(f"the interval leaves out {found.excluded:,} resamples in which a class has no pictures")
     return Metric(
-        name,
-        found.value,
-        interval.low if interval else None,
-        interval.high if interval else None,
-        found.n,
-        split,
-        "bootstrap" if interval else "",
-        "; ".join(notes),
+        name=name,
+        value=found.value,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        n=found.n,
+        split=split,
+        method="bootstrap" if interval else "",
+        note="; ".join(notes),
     )

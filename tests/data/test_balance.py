@@ -82,7 +82,11 @@ def test_balanced_accuracy_is_scikit_learns(pairs: list[tuple[int, int]]) -> Non
     labels, answers = (np.array(of, dtype=np.int64) for of in zip(*pairs, strict=True))
     shares = np.eye(4)[answers]
     names = [str(row) for row in range(len(pairs))]
-    score = score_of(Predictions("test", names, ("a", "b", "c", "d"), labels, shares, shares))
+    score = score_of(
+        Predictions(
+            split="test", ids=names, classes=("a", "b", "c", "d"), labels=labels, logits=shares, probabilities=shares
+        )
+    )
     assert score.balanced is not None
     present = np.unique(labels)  # scikit-learn would warn of answers that no picture is
     wanted = recall_score(labels, answers, labels=present, average="macro", zero_division=0)

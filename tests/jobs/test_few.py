@@ -80,7 +80,7 @@ def test_a_run_on_few_pictures_is_not_said_to_be_at_chance_beside_a_result_above
     ],
 )
 def test_what_is_evidence_of_chance(right: int, n: int, holds: bool, is_above: bool) -> None:
-    epoch = Epoch(1, 0.7, 0.7, {"accuracy": right / n}, 0.1, 0.0)
+    epoch = Epoch(number=1, train_loss=0.7, valid_loss=0.7, metrics={"accuracy": right / n}, lr=0.1, seconds=0.0)
     chance = chance_of(epoch, {"a": n // 2, "b": n - n // 2})
     assert chance is not None
     assert (chance.holds, chance.is_above) == (holds, is_above)

@@ -107,7 +107,12 @@ def everywhere(value: Any, name: str) -> Any:
 def named(report: Report, name: str = HOSTILE) -> Report:
     """The report with `name` in every name, message and file's text; the doctor has something to say."""
     finding = Finding(
-        "one_class", 2, "It says one class only.", "sevensteps train", None, {"share": 0.5, "classes": ["Dress"]}
+        code="one_class",
+        epoch=2,
+        message="It says one class only.",
+        fix="sevensteps train",
+        recovered_at=None,
+        evidence={"share": 0.5, "classes": ["Dress"]},
     )
     report = dataclasses.replace(report, findings=[finding, dataclasses.replace(finding, recovered_at=3)])
     changed = everywhere(dataclasses.replace(report, audit=None), name)

@@ -19,9 +19,9 @@ from sevensteps.runs.saved import Saved, list_runs
 from sevensteps.trust.intervals import score
 
 HISTORY = [
-    Epoch(1, 0.5, 0.4, {"accuracy": 0.9}, 0.1, 1.25),
-    Epoch(2, 1 / 3, None, {}, 1e-9, 0.5),
-    Epoch(3, math.inf, -math.inf, {"accuracy": 0.1}, 0.1),
+    Epoch(number=1, train_loss=0.5, valid_loss=0.4, metrics={"accuracy": 0.9}, lr=0.1, seconds=1.25),
+    Epoch(number=2, train_loss=1 / 3, valid_loss=None, metrics={}, lr=1e-9, seconds=0.5),
+    Epoch(number=3, train_loss=math.inf, valid_loss=-math.inf, metrics={"accuracy": 0.1}, lr=0.1),
 ]
 JUDGEMENT = {"test": score("test", 9, 10).as_json(), "valid": None, "kept_epoch": 2, "stopped_because": "enough"}
 
@@ -60,7 +60,9 @@ def test_numbers_that_are_not_finite_are_saved_as_json_that_anyone_reads() -> No
 
     rows = Path(saved(Path("here")), "history.jsonl").read_text().splitlines()
     assert [json.loads(row, parse_constant=refuse)["number"] for row in rows] == [1, 2, 3]
-    save_history(Path("here"), [Epoch(1, math.nan, math.nan, {"accuracy": 0.5}, 0.1)])
+    save_history(
+        Path("here"), [Epoch(number=1, train_loss=math.nan, valid_loss=math.nan, metrics={"accuracy": 0.5}, lr=0.1)]
+    )
     (epoch,) = Saved.open(Path("here")).history
     assert math.isnan(epoch.train_loss)
     assert epoch.valid_loss is not None

@@ -30,7 +30,7 @@ class Unreadable(torch.Tensor):
 
 
 def epoch(number: int = 1, valid_loss: float | None = 0.5, seconds: float = 0.25, **metrics: float) -> Epoch:
-    return Epoch(number, 0.25, valid_loss, metrics, lr=1.0, seconds=seconds)
+    return Epoch(number=number, train_loss=0.25, valid_loss=valid_loss, metrics=metrics, lr=1.0, seconds=seconds)
 
 
 def shown(capsys: pytest.CaptureFixture[str], *events: Batch | Epoch) -> list[str]:
@@ -91,7 +91,10 @@ def test_columns_stay_aligned_for_long_names_and_large_or_missing_numbers(capsys
 
 def test_nothing_is_printed_before_the_first_epoch_and_no_loss_is_read(capsys: pytest.CaptureFixture[str]) -> None:
     loss = torch.tensor(1.0).as_subclass(Unreadable)
-    assert shown(capsys, *(Batch(1, number, 3, 8, loss, 0.1) for number in (1, 2, 3))) == []
+    assert (
+        shown(capsys, *(Batch(epoch=1, number=number, total=3, size=8, loss=loss, lr=0.1) for number in (1, 2, 3)))
+        == []
+    )
 
 
 def test_a_name_can_neither_break_the_line_nor_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:

@@ -514,5 +514,8 @@ def test_a_history_with_figures_that_are_not_finite_goes_through_a_file(tmp_path
     learn.fit(1, show=False)
     other = learner(metrics=[lost, endless, accuracy]).load(learn.save(tmp_path / "saved"))
     assert repr(other.state.history) == repr(
-        [Epoch(e.number, e.train_loss, e.valid_loss, e.metrics, e.lr) for e in learn.state.history]
+        [
+            Epoch(number=e.number, train_loss=e.train_loss, valid_loss=e.valid_loss, metrics=e.metrics, lr=e.lr)
+            for e in learn.state.history
+        ]
     )

@@ -24,7 +24,7 @@ def progress(
     accuracies = accuracies or [0.0] * len(valid_losses)
     valid_losses = valid_losses or [1.0] * len(accuracies)
     history = [
-        Epoch(number, 0.5, valid_loss, {"accuracy": accuracy}, 0.1)
+        Epoch(number=number, train_loss=0.5, valid_loss=valid_loss, metrics={"accuracy": accuracy}, lr=0.1)
         for number, (valid_loss, accuracy) in enumerate(zip(valid_losses, accuracies, strict=True), 1)
     ]
     return Progress(epochs, batches, seconds, history, lambda: loss)
@@ -96,7 +96,10 @@ def test_when_reached_looks_from_the_right_side() -> None:
     ],
 )
 def test_a_figure_improves_in_its_own_direction(name: str, how: dict[str, bool], stops: bool) -> None:
-    falling = [Epoch(number, 0.5, 0.5, {name: 1 / number}, 0.1) for number in range(1, 5)]
+    falling = [
+        Epoch(number=number, train_loss=0.5, valid_loss=0.5, metrics={name: 1 / number}, lr=0.1)
+        for number in range(1, 5)
+    ]
     seen = Progress(4, 4, 0.0, falling, lambda: None)
     assert (when_flat(name, patience=3, **how).reason(seen) is not None) == stops
     assert when_reached(name, 0.25, **how).reason(seen) is not None

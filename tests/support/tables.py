@@ -27,7 +27,14 @@ def table(
         shares = np.exp(logits - logits.max(1, keepdims=True), dtype=np.float64)
         shares /= shares.sum(1, keepdims=True)
     names = tuple(f"class {label}" for label in range(classes))
-    return Predictions(split, [f"test/{row}" for row in range(n)], names, labels, logits, shares.astype(np.float32))
+    return Predictions(
+        split=split,
+        ids=[f"test/{row}" for row in range(n)],
+        classes=names,
+        labels=labels,
+        logits=logits,
+        probabilities=shares.astype(np.float32),
+    )
 
 
 def answering(labels: np.ndarray, answers: np.ndarray, classes: int = 2) -> Predictions:
@@ -36,7 +43,14 @@ def answering(labels: np.ndarray, answers: np.ndarray, classes: int = 2) -> Pred
     shares[np.arange(len(labels)), answers] = 0.7
     names = tuple(f"class {label}" for label in range(classes))
     ids = [f"test/{row}" for row in range(len(labels))]
-    return Predictions("test", ids, names, np.asarray(labels, dtype=np.int64), np.log(shares), shares)
+    return Predictions(
+        split="test",
+        ids=ids,
+        classes=names,
+        labels=np.asarray(labels, dtype=np.int64),
+        logits=np.log(shares),
+        probabilities=shares,
+    )
 
 
 def pair(both: int, only_a: int, only_b: int, neither: int) -> tuple[Predictions, Predictions]:

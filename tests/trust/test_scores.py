@@ -164,7 +164,13 @@ def test_shares_have_wilsons_interval_and_their_n() -> None:
     scores = score_table(one, resamples=100)
     right = int(one.right.sum())
     assert scores["accuracy"] == Metric(
-        "accuracy", right / 400, wilson(right, 400).low, wilson(right, 400).high, 400, "test", "wilson"
+        name="accuracy",
+        value=right / 400,
+        low=wilson(right, 400).low,
+        high=wilson(right, 400).high,
+        n=400,
+        split="test",
+        method="wilson",
     )
     for label, found in enumerate(scores.per_class):
         hit = scores.confusion[label][label]
@@ -251,7 +257,14 @@ def test_the_two_classes_of_one_logit_are_ranked_by_it_where_probabilities_are_a
 def test_a_probability_of_0_for_the_right_class_is_counted_and_said() -> None:
     shares = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
     labels = np.array([1, 0, 1])
-    one = Predictions("test", ["a", "b", "c"], ("x", "y"), labels, np.log(shares + 1e-9)[:, 1:], shares)
+    one = Predictions(
+        split="test",
+        ids=["a", "b", "c"],
+        classes=("x", "y"),
+        labels=labels,
+        logits=np.log(shares + 1e-9)[:, 1:],
+        probabilities=shares,
+    )
     np.testing.assert_allclose(log_losses(labels, shares), [-math.log(SMALLEST), math.log(2), 0])
     assert "(1 of 3)" in score_table(one, resamples=100)["log_loss"].note
 

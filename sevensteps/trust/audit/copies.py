@@ -50,12 +50,12 @@ def audit(splits: Splits, *, near: bool = False) -> AuditResult:
     labels = np.concatenate([images.labels for images in present.values()])
     counts = {split: images.counts for split, images in present.items()}
     return AuditResult(
-        splits.train.shape,
-        counts,
-        [ids for ids, is_leak in exact if not is_leak],
-        [ids for ids, is_leak in exact if is_leak],
-        [(ids, score) for (ids, is_leak), score in alike if not is_leak],
-        [(ids, score) for (ids, is_leak), score in alike if is_leak],
+        shape=splits.train.shape,
+        counts=counts,
+        duplicates=[ids for ids, is_leak in exact if not is_leak],
+        leaks=[ids for ids, is_leak in exact if is_leak],
+        near_duplicates=[(ids, score) for (ids, is_leak), score in alike if not is_leak],
+        near_leaks=[(ids, score) for (ids, is_leak), score in alike if is_leak],
         imbalance=imbalance_of(splits.train.counts),
         conflicts=[ids for group, (ids, _) in zip(copies, exact, strict=True) if len(np.unique(labels[group])) > 1],
         not_looked_for={"near-duplicates": f"there are more than {MOST:,} pictures"} if near and is_many else {},

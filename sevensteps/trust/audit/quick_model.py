@@ -33,7 +33,7 @@ _SAMPLE, _BLOCK = 5000, 4096
 Probabilities = Float32[np.ndarray, "n classes"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pictures:
     """The pictures of all splits, one split after the other."""
 
@@ -70,13 +70,13 @@ def pictures_of(splits: Splits, copies: Iterable[Sequence[str]] = ()) -> Picture
     ]
     named = [(heads.setdefault(number, row), row) for row, number in enumerate(numbers) if number >= 0]
     return Pictures(
-        np.concatenate([smaller(images.pixels) for images in present]),
-        np.concatenate([images.labels for images in present]),
-        splits.classes,
-        ids,
-        np.repeat(list(splits.present()), [len(images) for images in present]),
-        _grouped(alike, len(ids)),
-        _grouped(alike + named, len(ids)) if alike or named else None,
+        pixels=np.concatenate([smaller(images.pixels) for images in present]),
+        labels=np.concatenate([images.labels for images in present]),
+        classes=splits.classes,
+        ids=ids,
+        splits=np.repeat(list(splits.present()), [len(images) for images in present]),
+        copies=_grouped(alike, len(ids)),
+        groups=_grouped(alike + named, len(ids)) if alike or named else None,
     )
 
 

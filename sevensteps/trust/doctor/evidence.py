@@ -58,7 +58,7 @@ class Chance:
         return not self.is_above and self.interval.high < (1 + self.share) / 2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
     """One moment of a run. `look` is None if no batch was looked at.
 
@@ -134,7 +134,7 @@ class Evidence:
             evidence: The numbers behind it; those that are not finite become None.
         """
         plain = {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in evidence.items()}
-        return Finding(code, self.epoch, message, fix, None, plain)
+        return Finding(code=code, epoch=self.epoch, message=message, fix=fix, recovered_at=None, evidence=plain)
 
     def still(self, code: str) -> Finding | None:
         """Return the open finding with this code, for a moment that shows nothing new about it."""
@@ -166,22 +166,22 @@ def collect(learn: Learner, sampler: Sampler, open_findings: Mapping[str, Findin
         factors = (current, *FAR) if not is_start and is_round(epoch) and is_tried else ()
         seen = _looked(learn, sampler, factors)
     return Evidence(
-        epoch,
-        state.batch,
-        is_start,
-        is_over(learn),
-        state.history,
-        finite,
-        state.lr,
-        learn.clip,
-        learn.objective.name,
-        _takes(learn),
-        None if seen is None and epoch > OFTEN else _frozen(learn, seen),
-        sampler.counts,
-        sampler.valid_counts,
-        seen,
-        sampler,
-        open_findings,
+        epoch=epoch,
+        batches=state.batch,
+        is_start=is_start,
+        is_end=is_over(learn),
+        history=state.history,
+        finite=finite,
+        lr=state.lr,
+        clip=learn.clip,
+        loss_name=learn.objective.name,
+        loss_takes=_takes(learn),
+        frozen=None if seen is None and epoch > OFTEN else _frozen(learn, seen),
+        counts=sampler.counts,
+        valid_counts=sampler.valid_counts,
+        look=seen,
+        sampler=sampler,
+        open=open_findings,
     )
 
 

@@ -43,7 +43,7 @@ class Part:
         return (self.gradient or 0.0) / math.sqrt(max(math.prod(self.shape), 1))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Look:
     """What a training batch shows in training mode, as in step 4, and what the model answers to validation pictures."""
 
@@ -108,20 +108,20 @@ def look(learn: Learner, batch: Pair, valid: Pair | None, factors: Sequence[floa
         scores = scores.detach()
         is_classes = scores.ndim == 2 and not objective.is_regression
         return Look(
-            own_loss,
-            watching.input_size,
-            watching.input_norm,
-            watching.last,
-            _parts(named, gradients),
-            torch.stack(watching.dead).tolist() if watching.dead else [],
-            scores,
-            targets.flatten(),
-            _steepest(slopes.on_predictions),
-            learn.probabilities(scores) if is_classes else None,
-            learn.probabilities(valid_scores) if is_classes and valid_scores is not None else None,
-            steps,
-            valid_loss,
-            valid_own,
+            loss=own_loss,
+            input_size=watching.input_size,
+            input_norm=watching.input_norm,
+            last=watching.last,
+            parts=_parts(named, gradients),
+            dead=torch.stack(watching.dead).tolist() if watching.dead else [],
+            scores=scores,
+            targets=targets.flatten(),
+            slopes=_steepest(slopes.on_predictions),
+            shares=learn.probabilities(scores) if is_classes else None,
+            valid_shares=learn.probabilities(valid_scores) if is_classes and valid_scores is not None else None,
+            steps=steps,
+            valid_loss=valid_loss,
+            valid_own=valid_own,
         )
 
 

@@ -288,7 +288,7 @@ def after_epoch(learn: Learner, doctor: Doctor, accuracy: float | None, train: f
     """What is said of one more epoch with these figures."""
     metrics = {} if accuracy is None else {"accuracy": accuracy}
     state = learn.state
-    event = Epoch(state.epoch + 1, train, 0.6931, metrics, 0.2)
+    event = Epoch(number=state.epoch + 1, train_loss=train, valid_loss=0.6931, metrics=metrics, lr=0.2)
     state.history.append(event)
     state.epoch += 1
     return doctor.observe(event)
