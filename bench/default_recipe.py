@@ -118,7 +118,7 @@ def few_of(images: ss.Images, count: int, seed: int) -> ss.Images:
 
 
 def fashion(count: int, classes: tuple[str, ...] = ()) -> Parts:
-    """So many pictures a class of Fashion-MNIST's training pictures; 2,000 others of them are judged."""
+    """Return some of Fashion-MNIST's training pictures of each class, and 2,000 others to judge."""
     images = ss.load("fashion-mnist").train
     images = images.choose(classes) if classes else images
     rest, held = images.split(1 / 6, seed=123)
@@ -127,7 +127,7 @@ def fashion(count: int, classes: tuple[str, ...] = ()) -> Parts:
 
 
 def digits(count: int = 1_000) -> Parts:
-    """So many of each of scikit-learn's digits; a quarter is judged."""
+    """Return some of scikit-learn's digits of each class; a quarter is for judging."""
     from sklearn.datasets import load_digits
 
     found = load_digits()
@@ -159,7 +159,7 @@ def tiles(side: int) -> Parts:
 
 
 def icons(side: int, *classes: str) -> Parts:
-    """Adwaita's icons by category, near-copies together; a quarter is judged."""
+    """Return Adwaita's icons by category, keeping near-copies together; a quarter is for judging."""
     loaded = ss.load(ADWAITA / f"{side}x{side}", classes=classes, bad_files="skip", size=side)
     images, _ = kept_together(loaded.train)
     return lambda seed: images.split(1 / 4, seed=123 + seed)

@@ -71,7 +71,7 @@ def counted(name: str, what: str, model: str, codes: Sequence[str], cases: Seque
 
 
 def rows(name: str, first_seed: int, faulty: int, fine: int, say: Callable[[str], None]) -> list[Row]:
-    """Every fault and every healthy run on these pictures.
+    """Test every fault and every healthy run on these pictures.
 
     Raises:
         FileNotFoundError: they are not on this machine.

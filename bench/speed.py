@@ -50,7 +50,7 @@ ADAMW: Mapping[str, Any] = {"optimizer": "AdamW", "lr": 0.01, "momentum": 0.9, "
 
 
 def cases(name: str) -> dict[str, Case]:
-    """Every case; `name` is the recipe that the linear case runs for ours."""
+    """Return every case; `name` is the recipe that ours runs in the linear case."""
     ten, two, line = (ss.Recipe.load(recipe) for recipe in ("fashion-10", "cnn", "linear"))
     return {
         "linear": Case(

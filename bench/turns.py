@@ -85,7 +85,7 @@ class Row:
 def clocked(
     python: str, script: str, data: str | Path, settings: Sequence[Mapping[str, Any]], threads: int, seeds: int = 0
 ) -> list[dict[str, Any]]:
-    """What `peers/clock.py` measured of a script, a record for each of the settings.
+    """Return what `peers/clock.py` measures of a script, a record for each of the settings.
 
     Raises:
         ChildProcessError: If the script failed; with its last line of output.
@@ -121,7 +121,7 @@ def spent(command: Sequence[str], threads: int = 0) -> tuple[str, dict[str, floa
 
 
 def ready(case: Case, threads: int, envs: Path, pictures: Callable[[str], str | None]) -> list[Row]:
-    """The rows that can be run here, warmed up, each with the threads that suit it; the first is ours once more.
+    """Return the rows that can be run here, warmed up, with the best number of threads; ours comes first again.
 
     A row that cannot be run is skipped, and the reason is printed.
     """

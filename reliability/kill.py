@@ -105,17 +105,17 @@ def command(source: Path, case: Case, folder: Path) -> tuple[str, ...]:
 
 
 def going_on(folder: Path) -> tuple[str, ...]:
-    """What is typed to go on."""
+    """Return the arguments that resume a run."""
     return ("resume", str(folder))
 
 
 def is_run(folder: Path) -> bool:
-    """Whether anything was begun there that can be gone on with; else the same command is typed again."""
+    """Return whether the folder has a run that can be resumed; otherwise the same command is run again."""
     return any((folder / name).exists() for name in ("recipe.toml", "checkpoint.safetensors"))
 
 
 def fresh(folder: Path) -> Path:
-    """The folder, with nothing there."""
+    """Return the folder after deleting it."""
     shutil.rmtree(folder, ignore_errors=True)
     return folder
 

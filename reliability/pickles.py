@@ -86,7 +86,7 @@ def looks_like_code(content: bytes, depth: int = DEEPEST) -> str:
 
 
 def _is_pickle(content: bytes) -> str:
-    """Whether it is a pickle: from protocol 2 on by its first two bytes, before that by all of it.
+    """Return whether the bytes are a pickle: recognized by the first two from protocol 2 on, before that by all.
 
     A file of another kind may begin with such bytes too, a safetensors with a header of 640 bytes for one; so what
     follows must make sense to the end of the pickle.
@@ -103,7 +103,7 @@ def _is_pickle(content: bytes) -> str:
 
 
 def _has_objects(content: bytes) -> str:
-    """Whether it is an array of NumPy's whose values are pickled objects."""
+    """Return whether the bytes are a NumPy array of pickled objects."""
     if not content.startswith(b"\x93NUMPY"):
         return ""
     file = io.BytesIO(content)

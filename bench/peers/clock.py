@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("pictures", help="an .npz of pixels and labels, or a number of made-up pictures")
     parser.add_argument("settings", type=json.loads)
-    parser.add_argument("--seeds", type=int, default=0, help="measure accuracy over so many seeds, and no time")
+    parser.add_argument("--seeds", type=int, default=0, help="measure accuracy over this many seeds, and no time")
     arguments = parser.parse_args()
     began = time.perf_counter()
     script = importlib.import_module(arguments.name)

@@ -29,7 +29,7 @@ def scaled(pixels):
 
 
 def accuracy(model, pixels, labels):
-    """The share of pictures that the model names right."""
+    """Return the share of pictures that the model classifies correctly."""
     model.eval()
     with torch.no_grad():
         answers = torch.cat([model(x).argmax(1) for x in scaled(pixels).split(1000)])

@@ -112,15 +112,16 @@ def coverage_in_words(coverage: Coverage) -> str:
     right = f"; {coverage.score.accuracy:.2%} of these answers are right" if coverage.score is not None else ""
     sure = f"95 % interval {coverage.interval.low:.1%} to {coverage.interval.high:.1%}"
     said = " or ".join(f'"{reason}"' for reason in REFUSALS if reason not in coverage.never_says)
+    answers = f"answers {coverage.share:.1%} of them ({sure})" if said else "answers every picture"
     rest = [f"else it says {said}"] if said else []
     rest += [never_in_words(coverage)] if coverage.never_says else []
-    return f"predict answers {coverage.share:.1%} of them ({sure}){right}; {'; '.join(rest)}"
+    return f"predict {answers}{right}; {'; '.join(rest)}"
 
 
 def never_in_words(coverage: Coverage) -> str:
     """Say which refusals too few validation pictures have switched off, and how many pictures they need."""
     never = " or ".join(f'"{reason}"' for reason in coverage.never_says)
-    return f"it never says {never}: fewer than {coverage.needed:,} validation pictures are too few to learn when to"
+    return f"it never says {never}: that takes at least {pictures(coverage.needed, 'validation')}"
 
 
 def foreign_in_words(coverage: Coverage) -> str:

@@ -22,7 +22,7 @@ Outcome = Literal["used", "ignored", "bad", "refused"]
 
 
 class Case(NamedTuple):
-    """What is made beside two good classes, or, where it is refused, by itself; and what is said of it.
+    """A file or folder added to two good classes, or alone if it is refused; and the message about it.
 
     If the file is used, `words` is the id of its picture.
     """

@@ -52,7 +52,7 @@ class Started(subprocess.Popen[str]):
 
 
 def start(*arguments: str, cwd: Path, python: tuple[str, ...] = (), how: Any = None, **environment: str) -> Any:
-    """The same, still running; `python` are options of the interpreter, `how` of `subprocess.Popen`.
+    """Start the command and return it running; `python` has interpreter options, `how` those of `subprocess.Popen`.
 
     The environment is active, as README and documentation have it: what is printed to be typed next begins with
     `sevensteps`.

@@ -187,7 +187,7 @@ def test_what_too_few_validation_pictures_switch_off_is_said(coverage: float) ->
         assert Coverage.from_json(said.as_json()) == said
         words = coverage_in_words(said)
         assert ("it never says" in words) == bool(never)
-        assert (f"fewer than {needed} validation pictures" in words) == bool(never)
+        assert (f"at least {needed} validation pictures" in words) == bool(never)
         assert ("else it says" in words) == (NOT_SURE not in never)
 
 

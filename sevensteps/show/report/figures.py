@@ -173,7 +173,8 @@ def coverage_section(report: Report) -> list[Html]:
         "pictures like these are answered. The best guess is given all the same."
     )
     if found.never_says:
-        words += f" Of this model, {never_in_words(found)}."
+        never = never_in_words(found)
+        words += f" {never[0].upper()}{never[1:]}."
     low, high, left_out = found.interval.low, found.interval.high, found.not_sure + found.none_of_these
     why = f'not answered: {found.not_sure:,} "not sure", {found.none_of_these:,} "none of these"'
     rows: list[Sequence[Piece]] = [

@@ -142,7 +142,11 @@ class Evidence:
 
 
 def rounded(loss: float) -> str:
-    """Return a loss with the two digits that matter."""
+    """Return a number with the two digits that matter.
+
+    Args:
+        loss: The number.
+    """
     return f"{loss:.2g}" if abs(loss) < 100 else f"{loss:,.0f}" if abs(loss) < 1e6 else f"{loss:.1g}"
 
 
@@ -209,7 +213,11 @@ def is_looked_at(learn: Learner, sampler: Sampler, open_findings: Mapping[str, F
 
 
 def is_over(learn: Learner) -> bool:
-    """Return whether the learner's stop condition ends the run here."""
+    """Return whether the learner's stop condition ends the run here.
+
+    Args:
+        learn: The learner.
+    """
     return learn.state.batch > 0 and learn.stop.reason(learn.state.progress()) is not None
 
 
