@@ -115,6 +115,7 @@ def shipped(splits: Splits, name: str, seed: int) -> Case:
 
 
 def _with_labels(splits: Splits, labels: Callable[[Images], np.ndarray]) -> Splits:
+    """Replace the labels of every split."""
     changed = {
         name: replace(images, labels=labels(images))
         for name, images in vars(splits).items()
@@ -124,11 +125,14 @@ def _with_labels(splits: Splits, labels: Callable[[Images], np.ndarray]) -> Spli
 
 
 def shuffled(case: Case) -> Case:
+    """Shuffle the labels."""
     random = np.random.default_rng(case.recipe.seed)
     return replace(case, splits=_with_labels(case.splits, lambda images: random.permutation(images.labels)))
 
 
 def imbalanced(case: Case) -> Case:
+    """Keep one in 25 pictures of the last class."""
+
     def few(images: Images) -> Images:
         last = np.flatnonzero(images.labels == len(images.classes) - 1)
         return images.take(np.setdiff1d(np.arange(len(images)), last[max(len(last) // 25, 1) :]))
@@ -138,6 +142,7 @@ def imbalanced(case: Case) -> Case:
 
 
 def other_valid(case: Case) -> Case:
+    """Change the validation pictures."""
     valid = case.splits.valid
     assert valid is not None
     random = np.random.default_rng(case.recipe.seed)
@@ -176,14 +181,17 @@ def too_short(case: Case) -> Case:
 
 
 def rate(times: float) -> Callable[[Case], Case]:
+    """Multiply the learning rate."""
     return lambda case: replace(case, recipe=case.recipe.replace(lr=case.recipe.lr * times))
 
 
 def altered(alter: Callable[[nn.Sequential], nn.Module]) -> Callable[[Case], Case]:
+    """Change the model after it is created."""
     return lambda case: replace(case, alter=alter)
 
 
 def _last(model: nn.Module) -> Any:
+    """Return the last linear layer."""
     return [layer for layer in model.modules() if isinstance(layer, nn.Linear)][-1]
 
 
@@ -198,23 +206,27 @@ def _sunk(model: nn.Sequential) -> nn.Module:
 
 
 def _frozen(model: nn.Sequential) -> nn.Module:
+    """Freeze the first layer."""
     first = next(layer for layer in model if isinstance(layer, (nn.Linear, nn.Conv2d)))
     first.weight.requires_grad_(False)
     return model
 
 
 def _one_class(model: nn.Sequential) -> nn.Module:
+    """Make the last class's score large."""
     _last(model).bias[-1] += 30
     return model
 
 
 def _unscaled(model: nn.Sequential) -> nn.Module:
+    """Give the model pixels up to 255."""
     channels = model[0].mean.shape[0]  # type: ignore[union-attr,index]
     model[0] = Normalize([0.0] * channels, [1 / 255] * channels)
     return model
 
 
 def _squashed_twice(model: nn.Sequential) -> nn.Module:
+    """Add a sigmoid or softmax that the loss applies, too."""
     model.append(nn.Sigmoid() if _last(model).out_features == 1 else nn.Softmax(1))
     return model
 
@@ -227,6 +239,7 @@ def _pushed(model: nn.Sequential) -> nn.Module:
 
 
 def saturated(case: Case) -> Case:
+    """Use a loss that becomes flat, with scores that are too large."""
     return replace(case, recipe=case.recipe.replace(loss="sigmoid_l1_loss"), alter=_pushed)
 
 
@@ -236,6 +249,7 @@ def squashing(case: Case) -> Case:
 
 
 def exploding(case: Case) -> Case:
+    """Start with weights that are too large."""
     if case.model == "relu":
         return replace(case, recipe=case.recipe.replace(init="normal", init_std=1.0))
     return replace(case, settings={"init": "normal", "std": 1.0 if case.model == "deep" else 0.7})

@@ -62,6 +62,7 @@ def typed(*arguments: str, inside: Callable[[], contextlib.AbstractContextManage
 def _command(
     arguments: tuple[str, ...], inside: Callable[[], contextlib.AbstractContextManager[Any]] | None
 ) -> tuple[int, Any]:
+    """Run the command; return its exit code and the number of watched calls."""
     from sevensteps.cli.app import run
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -106,6 +107,7 @@ def in_child(work: Callable[[], tuple[int, Any]], kill_after: float | None = Non
 
 
 def _text_of(file: Any) -> str:
+    """Return what a child wrote to a file, as text."""
     file.seek(0)
     return str(file.read().decode("utf-8", "replace"))
 

@@ -271,6 +271,7 @@ def _written(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], ob
 
 
 def _models(folder: Path) -> Target:
+    """Test readers of model files."""
     from sevensteps.learner.load import load_learner
     from sevensteps.ship.predict import load_model
 
@@ -285,6 +286,7 @@ def _models(folder: Path) -> Target:
 
 
 def _checkpoints(folder: Path) -> Target:
+    """Test readers of checkpoints."""
     originals = [path.read_bytes() for path in sorted(folder.glob("*/checkpoint.safetensors"))]
 
     def read(path: Path) -> None:
@@ -296,6 +298,7 @@ def _checkpoints(folder: Path) -> Target:
 
 
 def _pictures(folder: Path) -> Target:
+    """Test the decoding of pictures."""
     originals = small_pictures()
 
     def make(random: Random) -> bytes:
@@ -386,6 +389,7 @@ def small_pictures() -> list[bytes]:
 
 
 def _idx(folder: Path) -> Target:
+    """Test the reader of IDX files."""
     random = np.random.default_rng(0)
     pixels, labels = random.integers(0, 256, (6, 5, 4), dtype=np.uint8), np.array([0, 1, 2, 2, 1, 0], dtype=np.uint8)
     plain = [
@@ -443,6 +447,7 @@ def _text_target(name: str, originals: list[bytes], read: Callable[[bytes], obje
 
 
 def _recipes(folder: Path) -> Target:
+    """Test the reader of recipes."""
     originals = [text.encode() for text in shipped_recipes().values()]
     originals += [path.read_bytes() for path in sorted(folder.glob("*/recipe.toml"))]
 
@@ -454,6 +459,7 @@ def _recipes(folder: Path) -> Target:
 
 
 def _runs(folder: Path) -> Target:
+    """Test readers of a run's records."""
     names = ("judgement.json", "history.jsonl")
     originals = {name: [path.read_bytes() for path in sorted(folder.glob(f"*/{name}"))] for name in names}
     root = folder / "all"
@@ -607,6 +613,7 @@ def _in_child(target: Target, seed: int, cases: range, limits: Limits) -> tuple[
 
 
 def _read_case(target: Target, seed: int, number: int, limits: Limits, found: dict[str, Any]) -> None:
+    """Read a case, and add how it ended to the counts."""
     content = case_of(target, seed, number)
     before = _peak()
     took, tries = math.inf, 0
@@ -667,6 +674,7 @@ def memory_disk() -> str | None:
 
 @contextlib.contextmanager
 def _originals() -> Iterator[Path]:
+    """Make the original files in a temporary folder."""
     with tempfile.TemporaryDirectory(dir=memory_disk()) as folder:
         make_originals(Path(folder))
         yield Path(folder)

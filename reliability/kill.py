@@ -138,6 +138,7 @@ def compare(folder: Path, whole: dict[str, bytes], counts: dict[str, Any], where
 
 
 def _typed_here(arguments: tuple[str, ...]) -> tuple[int, Any]:
+    """Run the command in this process; return its exit code."""
     from sevensteps.cli.app import run
 
     return run(arguments), None

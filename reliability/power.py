@@ -185,6 +185,7 @@ def build(content: dict[str, bytes | None], root: str, cut: Path) -> None:
 
 
 def _recorded(arguments: tuple[str, ...], folder: Path, log: Path) -> tuple[int, Any]:
+    """Run the command, and log the calls that change files."""
     from sevensteps.cli.app import run
 
     with disk.counting(folder.parent) as seen:
