@@ -323,13 +323,15 @@ def terminal() -> Iterator[tuple[int, int]]:
         os.close(ours)
 
 
-def seen_in_a_terminal(cwd: Path, **environment: str) -> str:
+def seen_in_a_terminal(cwd: Path, *typed: str, **environment: str) -> str:
     """All that `sevensteps train` writes to a terminal."""
     shown = b""
     with terminal() as (ours, theirs):
         how = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
-        command = ["train", "three", "--epochs", "60", "--batch-size", "16"]
-        with start(*command, cwd=cwd, how=how, TERM="xterm-256color", COLUMNS="100", **environment) as process:
+        command = typed or ("train", "three", "--epochs", "60", "--batch-size", "16")
+        with start(
+            *command, cwd=cwd, how=how, **{"TERM": "xterm-256color", "COLUMNS": "100", **environment}
+        ) as process:
             os.close(theirs)
             with contextlib.suppress(OSError):  # the other end is closed
                 while block := os.read(ours, 65536):
@@ -358,3 +360,46 @@ def test_no_color_means_no_color(folder: Path, shown: str) -> None:
     colored = r"\x1b\[[0-9;]*\b(3[0-7]|38|9[0-7])[0-9;]*m"
     assert re.search(colored, shown)
     assert not re.search(colored, seen_in_a_terminal(folder, NO_COLOR="1"))
+
+
+def lines_left(shown: str) -> list[str]:
+    """The lines that stand in a terminal when all is done: a line that was erased, as a bar is, is gone."""
+    lines, row, column = [""], 0, 0
+    for code, letter, text in re.findall(r"\x1b\[([0-9;?]*)([A-Za-z])|(.)", shown, re.DOTALL):
+        if text == "\r":
+            column = 0
+        elif text == "\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+        elif text:
+            lines[row] = lines[row].ljust(column)[:column] + text + lines[row][column + 1 :]
+            column += 1
+        elif letter == "A":
+            row -= int(code or 1)
+        elif letter == "K":
+            lines[row] = "" if code == "2" else lines[row][:column]
+    return [line.rstrip() for line in lines]
+
+
+@pytest.mark.parametrize("job", ["pictures", "first"])
+def test_nothing_wraps_at_60_columns_in_a_terminal_or_a_pipe(tmp_path: Path, job: str) -> None:
+    for number in range(40):
+        for name, side in (("cats", 3), ("dogs", 9)):
+            path = tmp_path / f"animals/{name}/{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng(number).integers(0, 99, (16, 16))
+            pixels[:side, :side] = 255
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+    typed = ["train", *(["animals", "--epochs", "30", "--model", "linear"] if job == "pictures" else [])]
+    piped = sevensteps(*typed, cwd=tmp_path, COLUMNS="60")
+    left = lines_left(seen_in_a_terminal(tmp_path, *typed, COLUMNS="60"))
+    assert piped.code == 0
+    for line in [*piped.out.splitlines(), *piped.err.splitlines(), *left]:
+        assert len(line) <= 60, line
+    is_row = re.compile(r"epoch  |( +[0-9.]+){3,} s$")
+    most = {"pictures": 20, "first": 14}[job]
+    beside = [line for line in (piped.out + piped.err).splitlines() if not is_row.match(line)]
+    assert len(beside) <= most, beside
+    assert [line for line in left if line and not is_row.match(line)] == [
+        line.replace("linear-1", "linear-2") for line in beside
+    ]
