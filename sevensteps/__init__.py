@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .records.scores import Interval, Score
     from .records.steps import XRay
     from .runs.run import Run
-    from .show.figures import plot_function
+    from .show.curves import plot_function
     from .steps.loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, sigmoid_l1_loss
     from .steps.step import SGD, Muon, cosine, one_cycle
     from .steps.stop import after, when_flat, when_not_finite, when_reached
@@ -116,7 +116,7 @@ _ROOMS = {
     "recipes.recipe": ("Recipe",),
     "records": ("Batch", "Epoch", "Finding", "Interval", "Score", "XRay"),
     "runs.run": ("Run",),
-    "show.figures": ("plot_function",),
+    "show.curves": ("plot_function",),
     "steps.loss": ("binary_cross_entropy_with_logits", "cross_entropy", "mse_loss", "sigmoid_l1_loss"),
     "steps.step": ("SGD", "Muon", "cosine", "one_cycle"),
     "steps.stop": ("after", "when_flat", "when_not_finite", "when_reached"),

@@ -19,7 +19,7 @@ from .learner.load import load_learner
 from .learner.metrics import accuracy
 from .recipes.recipe import Recipe
 from .records.events import Batch, Epoch
-from .show.figures import plot_function
+from .show.curves import plot_function
 from .steps.initialize import initialize
 from .steps.loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, sigmoid_l1_loss
 from .steps.step import SGD, constant, cosine, one_cycle

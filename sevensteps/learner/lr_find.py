@@ -96,9 +96,9 @@ class LRFind:
         Returns:
             A Matplotlib figure.
         """
-        from ..show import figures
+        from ..show import curves
 
-        return figures.lr_find(self.lrs, self.losses, self.low, self.high)
+        return curves.lr_find(self.lrs, self.losses, self.low, self.high)
 
 
 def check_sweep(start_lr: float, end_lr: float, num_it: int) -> None:

@@ -77,14 +77,14 @@ class Recorder:
         Returns:
             A Matplotlib figure.
         """
-        from ..show import drawing, figures
+        from ..show import curves, drawing
 
         if not self._losses and self.values:
-            return figures.metrics(self.metric_names[:2], [row[:2] for row in self.values])
+            return curves.metrics(self.metric_names[:2], [row[:2] for row in self.values])
         if not self._losses and self._state.batch > self._state.fit_batch:
             return drawing.message("No losses were recorded: give events to learn.recorder.observe(event).")
         validated = self._validated if with_valid else []
-        return figures.losses(
+        return curves.losses(
             self.losses, [loss for _, loss in validated], skip_start, [batches for batches, _ in validated]
         )
 
@@ -94,6 +94,6 @@ class Recorder:
         Returns:
             A Matplotlib figure.
         """
-        from ..show import figures
+        from ..show import curves
 
-        return figures.metrics(self.metric_names, self.values)
+        return curves.metrics(self.metric_names, self.values)

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from ..base import files
 from ..errors import UsageError
-from .epochs import in_notebook
+from .epochs import in_notebook, one_line
 
 # Okabe and Ito's colors, which people with any kind of color vision tell apart.
 BLUE, VERMILION, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#666666"
@@ -121,3 +121,12 @@ def message(text: str) -> Figure:
     figure = Picture(figsize=(5, 1.2))
     figure.text(0.5, 0.5, text, ha="center", va="center", parse_math=False)
     return figure
+
+
+MOST_LETTERS = 16  # of a class name in a figure; longer ones are cut
+
+
+def short(name: str, most: int = MOST_LETTERS) -> str:
+    """Return a name in one line of at most `most` letters."""
+    name = one_line(name)
+    return name if len(name) <= most else name[: most - 1] + "…"

@@ -1,31 +1,26 @@
 """Figures of arrays and records. Each function returns a matplotlib Figure, and a notebook shows it as a cell's value.
 
-Names of classes and metrics are drawn letter by letter, never read as formulas. To add a figure, write a function
-here that takes arrays and records and gives a figure.
+Names of classes are drawn letter by letter, never read as formulas. To add a figure of pictures or answers, write a
+function here that takes arrays and records and returns a figure; curves are in `curves`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped, UInt8
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from ..errors import ShapeError, UsageError
-from .drawing import BLUE, GRAY, GREEN, VERMILION, Picture, message, new_axes, our_style
-from .epochs import one_line
+from ..errors import ShapeError
+from .drawing import GRAY, VERMILION, Picture, message, new_axes, our_style, short
 
 Pixels = Float[np.ndarray, "n c h w"] | UInt8[np.ndarray, "n c h w"]
 
 
 Labels = Sequence[int] | Int[np.ndarray, " labels"]
-
-
-MOST_LETTERS = 16  # of a class name in a figure; longer ones are cut
 
 
 READING = "label above, the model's answer below"
@@ -47,7 +42,7 @@ def grid(pixels: Pixels, labels: Sequence[str]) -> Figure:
         raise ShapeError(
             f"There are {len(pixels)} pictures and {len(labels)} labels.", hint="Give one label a picture."
         )
-    return _pictures(pixels, [_short(label) for label in labels], wrong=[False] * len(labels))
+    return _pictures(pixels, [short(label) for label in labels], wrong=[False] * len(labels))
 
 
 @our_style()
@@ -72,7 +67,7 @@ def varied(
     axes = figure.subplots(count, epochs + 1, squeeze=False)
     for row, name, original, pictures, said in zip(axes, names, originals, seen, labels, strict=True):
         drawn = [*_drawable(original[None]), *_drawable(pictures)]
-        above = [_short(name), *("\n".join(map(_short, label.split(", "))) if label != name else "" for label in said)]
+        above = [short(name), *("\n".join(map(short, label.split(", "))) if label != name else "" for label in said)]
         for one, picture, title in zip(row, drawn, above, strict=True):
             one.set_axis_off()
             one.imshow(picture, cmap="gray", vmin=0, vmax=1)
@@ -123,85 +118,6 @@ def worst_mistakes(
 
 
 @our_style()
-def losses(
-    batch_losses: Sequence[float],
-    valid_losses: Sequence[float],
-    skip_start: int = 5,
-    epoch_ends: Sequence[int] | None = None,
-) -> Figure:
-    """The loss of each batch after the first `skip_start`, its running mean, and the validation loss of each epoch.
-
-    `epoch_ends` says how many batches had been done at each validation; without it epochs count as equally long.
-    """
-    if not batch_losses:
-        return message("Nothing has been trained yet.")
-    skip = skip_start if skip_start < len(batch_losses) else 0
-    shown = np.asarray(batch_losses[skip:], dtype=float)
-    batches = np.arange(skip + 1, len(batch_losses) + 1)
-    figure, axes = new_axes()
-    axes.plot(batches, shown, color=BLUE, alpha=0.35, linewidth=0.8, label="training, each batch")
-    axes.plot(batches, _running_mean(shown), color=BLUE, linewidth=1.8, label="training, running mean")
-    if len(valid_losses):
-        ends = epoch_ends or np.linspace(0, len(batch_losses), len(valid_losses) + 1)[1:]
-        axes.plot(ends, valid_losses, "o--", color=VERMILION, markersize=4, label="validation, each epoch")
-    axes.set(xlabel="batch", ylabel="loss", title="Loss")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend()
-    return figure
-
-
-@our_style()
-def metrics(names: Sequence[str], rows: Sequence[Sequence[float]]) -> Figure:
-    """Each column of the table against the epochs: the losses together, and every metric in a panel of its own.
-
-    Raises:
-        ShapeError: a row that has not as many numbers as there are names.
-    """
-    if not rows:
-        return message("No epoch has been trained yet.")
-    if any(len(row) != len(names) for row in rows):
-        raise ShapeError(f"The rows do not all have {len(names)} numbers.", hint="Give a number for each name.")
-    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
-    looks = {"train_loss": ("o-", BLUE), "valid_loss": ("s--", VERMILION)}
-    of_loss = {name: columns.pop(name) for name in looks if name in columns}
-    panels = len(columns) + bool(of_loss)
-    across = min(panels, 3)
-    down = math.ceil(panels / across)
-    figure = Picture(figsize=(4.6 * across if across > 1 else 6.4, 3.6 * down if across > 1 else 4.2))
-    places = iter(figure.subplots(down, across, squeeze=False).flat)
-    epochs = range(1, len(rows) + 1)
-    if of_loss:
-        axes = next(places)
-        for name, numbers in of_loss.items():
-            axes.plot(epochs, numbers, looks[name][0], color=looks[name][1], markersize=4, label=name)
-        axes.set(title="Loss", xlabel="epoch")
-        axes.legend()
-    for axes, (name, numbers) in zip(places, columns.items(), strict=False):
-        axes.plot(epochs, numbers, "o-", color=GREEN, markersize=4)
-        axes.set_title(_short(name, 30), parse_math=False)
-        axes.set_xlabel("epoch")
-    for place, axes in enumerate(figure.axes):
-        axes.set_xlim(1 - 0.04 * len(rows), len(rows) + 0.04 * len(rows))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.set_visible(place < panels)
-    return figure
-
-
-@our_style()
-def lr_find(lrs: Sequence[float], losses: Sequence[float], low: float, high: float) -> Figure:
-    """The smoothed loss against the learning rate, with the range to choose from."""
-    figure, axes = new_axes()
-    axes.axvspan(low, high, color=GREEN, alpha=0.15, linewidth=0, label=f"try {low:.2g} to {high:.2g}")
-    for edge in (low, high):
-        axes.axvline(edge, color=GREEN, linewidth=1, linestyle="--")
-    axes.plot(lrs, losses, color=BLUE)
-    axes.set_xscale("log")
-    axes.set(xlabel="learning rate", ylabel="loss, smoothed", title="Which learning rates work")
-    axes.legend()
-    return figure
-
-
-@our_style()
 def weights(
     weight: Shaped[np.ndarray, "k pixels"] | Shaped[np.ndarray, "k c h w"],
     shape: tuple[int, int, int],
@@ -232,11 +148,11 @@ def weights(
         if place < rows:
             drawn = one.imshow(pictures[place], cmap="RdBu", vmin=-most, vmax=most)
             if rows > 1:
-                one.set_title(_short(classes[place] if rows == len(classes) else f"output {place}"), parse_math=False)
+                one.set_title(short(classes[place] if rows == len(classes) else f"output {place}"), parse_math=False)
     bar = figure.colorbar(drawn, ax=axes, shrink=0.8 if rows == 1 else 0.9)
     bar.outline.set_visible(False)
     if rows == 1 and len(classes) == 2:
-        negative, positive = map(_short, classes)
+        negative, positive = map(short, classes)
         axes[0, 0].set_title(f"blue speaks for {positive}, red for {negative}", fontsize=10, parse_math=False)
         bar.set_label(f"{negative}  ←  weight  →  {positive}", parse_math=False)
         figure.suptitle("What the model looks for", fontsize=12)
@@ -277,7 +193,7 @@ def explanation(
     left.imshow(_drawable(pixels[None])[0], cmap="gray", vmin=0, vmax=1)
     left.set_title("the picture")
     drawn = right.imshow(added, cmap="RdBu", vmin=-most, vmax=most)
-    right.set_title(f"blue speaks for {_short(name)}, red against it", parse_math=False)
+    right.set_title(f"blue speaks for {short(name)}, red against it", parse_math=False)
     bar = figure.colorbar(drawn, ax=right, shrink=0.85)
     bar.outline.set_visible(False)
     bar.set_label("against it  ←  added to the score  →  for it")
@@ -315,7 +231,7 @@ def confusion(labels: Labels, predicted: Labels, classes: Sequence[str]) -> Figu
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     small = 10 if k <= 4 else 8 if written else 6
-    names = [_short(name) for name in classes]
+    names = [short(name) for name in classes]
     slanted: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if k > 2 else {}
     axes.set_xticks(range(k), names, fontsize=small, parse_math=False, **slanted)
     axes.set_yticks(range(k), names, fontsize=small, parse_math=False)
@@ -337,48 +253,6 @@ def confusion(labels: Labels, predicted: Labels, classes: Sequence[str]) -> Figu
     right = int(np.trace(counts))
     axes.set_title(f"{right:,} of {len(truth):,} right")
     return figure
-
-
-def plot_function(
-    f: Callable[[Any], Any],
-    tx: str | None = None,
-    ty: str | None = None,
-    title: str | None = None,
-    min: float | int = -2,
-    max: float | int = 2,
-    figsize: tuple[float | int, float | int] = (6, 4),
-) -> None:
-    """Draw `f` between `min` and `max`; `tx` and `ty` name the axes, as in fastbook.
-
-    `f` is called once with a tensor of 100 numbers: functions for tensors such as `torch.sigmoid` take nothing else,
-    which is why this one function here imports torch. It alone draws on pyplot's current figure, so that a reader's
-    `plt.scatter(...)` after it lands on the same curve.
-
-    Raises:
-        UsageError: `f` is no function or does not give a number for each, or `min` is not below `max`.
-    """
-    import torch
-    from matplotlib import pyplot
-
-    if not callable(f):
-        raise UsageError(f"{f!r:.80} is no function.", hint="plot_function(torch.sigmoid, min=-5, max=5)")
-    limits: Sequence[Any] = (min, max)
-    if not all(isinstance(limit, (int, float)) for limit in limits) or not -math.inf < min < max < math.inf:
-        raise UsageError(
-            f"Nothing can be drawn from {min!r} to {max!r}.", hint="min and max are numbers: min=-5, max=5"
-        )
-    x = torch.linspace(min, max, 100)
-    made = f(x)
-    try:
-        y = torch.as_tensor(made).detach().broadcast_to(x.shape)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise UsageError(
-            f"The function gives {made!r:.80}, and must give a number for each of {len(x)}.",
-            hint="It is called once, with a tensor of 100 numbers.",
-        ) from error
-    _, axes = pyplot.subplots(figsize=figsize)
-    axes.plot(x.numpy(), y.numpy(), color=BLUE)
-    axes.set(xlabel=tx or "", ylabel=ty or "", title=title or "")
 
 
 def _decided(
@@ -405,7 +279,7 @@ def _answers(
     """Pictures under their label, and under that what the model says and how sure it is."""
     wrong = (truth != predicted).tolist()
     titles = [
-        f"{_short(classes[label])}\n{'✗' if bad else '✓'} {_short(classes[guess])} {_percent(sure)}"
+        f"{short(classes[label])}\n{'✗' if bad else '✓'} {short(classes[guess])} {_percent(sure)}"
         for label, guess, sure, bad in zip(truth, predicted, confidence.tolist(), wrong, strict=True)
     ]
     return _pictures(pixels, titles, wrong)
@@ -438,20 +312,6 @@ def _drawable(pixels: Pixels) -> Float[np.ndarray, "n h w"] | Float[np.ndarray, 
     numbers = (numbers - low) / (high - low)
     gray: Float[np.ndarray, "n h w"] = numbers.mean(1)
     return np.moveaxis(numbers, 1, -1) if pixels.shape[1] == 3 else gray
-
-
-def _running_mean(numbers: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """fastai's smoothing of the training loss: each batch takes away 2 % of what the past weighs."""
-    mean, smooth = 0.0, []
-    for place, number in enumerate(numbers.tolist(), start=1):
-        mean = 0.98 * mean + 0.02 * number
-        smooth.append(mean / (1 - 0.98**place))
-    return np.array(smooth)
-
-
-def _short(name: str, most: int = MOST_LETTERS) -> str:
-    name = one_line(name)
-    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _percent(share: float) -> str:

@@ -29,7 +29,7 @@ from sevensteps.data.images import Splits
 from sevensteps.errors import FileError, ShapeError, UsageError
 from sevensteps.learner.learner import Learner
 from sevensteps.learner.metrics import accuracy
-from sevensteps.show import drawing, figures
+from sevensteps.show import curves, drawing, figures
 from sevensteps.steps.stop import after
 
 TWO = ("Pullover", "Dress")
@@ -61,9 +61,9 @@ def some_figures(splits: Splits, classes: tuple[str, ...]) -> dict[str, Figure]:
         "no mistakes": figures.worst_mistakes(pixels, probabilities.argmax(1), probabilities, classes),
         "confusion": figures.confusion(many, guesses, classes),
         "weights": figures.weights(random.normal(size=(1 if k == 2 else k, 784)), (1, 28, 28), classes),
-        "losses": figures.losses(random.random(100).tolist(), [0.5, 0.4]),
-        "metrics": figures.metrics(["train_loss", "valid_loss", *classes], [[0.5] * (k + 2), [0.25] * (k + 2)]),
-        "rates": figures.lr_find((1e-3, 1e-2, 1e-1), (0.5, 0.4, 0.8), 5e-3, 5e-2),
+        "losses": curves.losses(random.random(100).tolist(), [0.5, 0.4]),
+        "metrics": curves.metrics(["train_loss", "valid_loss", *classes], [[0.5] * (k + 2), [0.25] * (k + 2)]),
+        "rates": curves.lr_find((1e-3, 1e-2, 1e-1), (0.5, 0.4, 0.8), 5e-3, 5e-2),
     }
 
 
@@ -88,7 +88,7 @@ def test_any_class_name_is_drawn_letter_by_letter(tmp_path: Path, name: str) -> 
         figures.results(pixels, [0], probabilities_of([0.25]), [name, "$" + name + "$"]),
         figures.confusion([0, 1], [1, 1], [name, "$" + name + "$"]),
         figures.weights(np.ones((1, 16)), (1, 4, 4), [name, "$" + name + "$"]),
-        figures.metrics(["train_loss", name], [[1.0, 2.0]]),
+        curves.metrics(["train_loss", name], [[1.0, 2.0]]),
         figures.varied(pixels, np.zeros((1, 1, 1, 4, 4), np.float32), [name], [["$" + name + "$"]]),
     ):
         drawing.save(figure, tmp_path / "figure.png")
@@ -250,7 +250,7 @@ def test_untrained_zero_weights_are_drawn_in_the_middle_color() -> None:
 
 
 def test_losses_stand_at_their_batches_and_validations_at_the_ends_of_their_epochs() -> None:
-    axes = figures.losses([9.0, 8.0, 3.0, 2.0, 1.0, 1.0], [2.5, 1.5], skip_start=2).axes[0]
+    axes = curves.losses([9.0, 8.0, 3.0, 2.0, 1.0, 1.0], [2.5, 1.5], skip_start=2).axes[0]
     batches, mean, valid = axes.lines
     assert batches.get_xdata().tolist() == [3, 4, 5, 6]
     assert batches.get_ydata().tolist() == [3, 2, 1, 1]
@@ -258,14 +258,14 @@ def test_losses_stand_at_their_batches_and_validations_at_the_ends_of_their_epoc
     assert np.all(np.diff(mean.get_ydata()) < 0)
     assert list(valid.get_xdata()) == [3, 6]
     assert list(valid.get_ydata()) == [2.5, 1.5]
-    interrupted = figures.losses([3.0, 2.0, 1.0], [1.5], skip_start=0, epoch_ends=[2]).axes[0]
+    interrupted = curves.losses([3.0, 2.0, 1.0], [1.5], skip_start=0, epoch_ends=[2]).axes[0]
     assert list(interrupted.lines[-1].get_xdata()) == [2]
 
 
 def test_few_losses_are_shown_though_they_would_be_skipped_and_none_gives_words() -> None:
-    assert figures.losses([2.0, 1.0], [], skip_start=5).axes[0].lines[0].get_xdata().tolist() == [1, 2]
-    assert figures.losses([], []).texts[0].get_text() == "Nothing has been trained yet."
-    assert figures.metrics(["train_loss"], []).texts[0].get_text() == "No epoch has been trained yet."
+    assert curves.losses([2.0, 1.0], [], skip_start=5).axes[0].lines[0].get_xdata().tolist() == [1, 2]
+    assert curves.losses([], []).texts[0].get_text() == "Nothing has been trained yet."
+    assert curves.metrics(["train_loss"], []).texts[0].get_text() == "No epoch has been trained yet."
 
 
 def test_the_recorder_draws_an_interrupted_fit_where_it_happened(splits: Splits) -> None:
@@ -296,7 +296,7 @@ def test_a_loop_that_gave_the_recorder_nothing_is_drawn_by_its_epochs(splits: Sp
 
 def test_each_metric_has_a_panel_and_the_losses_share_one() -> None:
     rows = [[0.5, 0.6, 0.7, 10.0], [0.4, 0.5, float("nan"), 20.0], [0.3, 0.4, 0.9, 30.0]]
-    figure = figures.metrics(["train_loss", "valid_loss", "accuracy", "_odd$name"], rows)
+    figure = curves.metrics(["train_loss", "valid_loss", "accuracy", "_odd$name"], rows)
     loss, accuracies, odd = [axes for axes in figure.axes if axes.get_visible()]
     assert [line.get_label() for line in loss.lines] == ["train_loss", "valid_loss"]
     assert list(loss.lines[1].get_ydata()) == [0.6, 0.5, 0.4]
@@ -308,7 +308,7 @@ def test_each_metric_has_a_panel_and_the_losses_share_one() -> None:
 
 
 def test_the_learning_rate_figure_marks_the_range_on_a_logarithmic_axis() -> None:
-    axes = figures.lr_find((1e-4, 1e-3, 1e-2, 1e-1), (0.7, 0.6, 0.3, 0.9), 1e-3, 1e-2).axes[0]
+    axes = curves.lr_find((1e-4, 1e-3, 1e-2, 1e-1), (0.7, 0.6, 0.3, 0.9), 1e-3, 1e-2).axes[0]
     assert axes.get_xscale() == "log"
     assert [line.get_xdata()[0] for line in axes.lines[:2]] == [1e-3, 1e-2]
     assert list(axes.lines[2].get_ydata()) == [0.7, 0.6, 0.3, 0.9]
@@ -317,7 +317,7 @@ def test_the_learning_rate_figure_marks_the_range_on_a_logarithmic_axis() -> Non
 
 def drawn_by_plot_function(*arguments: Any, **settings: Any) -> Axes:
     plt.close("all")
-    assert figures.plot_function(*arguments, **settings) is None
+    assert curves.plot_function(*arguments, **settings) is None
     return plt.gcf().axes[0]
 
 
@@ -337,18 +337,18 @@ def test_plot_function_draws_what_readers_of_the_walk_through_give_it() -> None:
 @pytest.mark.parametrize(
     ("f", "how", "words"),
     [
-        (3, {}, "3 is no function"),
+        (3, {}, "3 is not a function"),
         (torch.sigmoid, {"min": 5, "max": -5}, "from 5 to -5"),
         (torch.sigmoid, {"min": "a"}, "from 'a' to 2"),
         (torch.sigmoid, {"max": math.inf}, "to inf"),
         (lambda x: x[:3], {}, "a number for each of 100"),
-        (lambda x: None, {}, "The function gives None"),
+        (lambda x: None, {}, "The function returns None"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_and_leaves_no_figure(f: Any, how: dict[str, Any], words: str) -> None:
     plt.close("all")
     with unchecked(), pytest.raises(UsageError, match=words) as caught:
-        figures.plot_function(f, **how)
+        curves.plot_function(f, **how)
     assert caught.value.hint
     assert plt.get_fignums() == []
 
@@ -361,7 +361,7 @@ def test_what_is_drawn_after_plot_function_lands_on_its_curve() -> None:
 
 
 def test_a_figure_shows_itself_in_a_notebook_without_help_from_matplotlib() -> None:
-    shown = figures.metrics(["train_loss"], [[0.5], [0.25]])._repr_png_()
+    shown = curves.metrics(["train_loss"], [[0.5], [0.25]])._repr_png_()
     assert shown.startswith(b"\x89PNG\r\n")
 
 
@@ -369,14 +369,14 @@ def test_a_saved_figure_is_the_same_bytes_whoever_draws_it_when_and_how_often(tm
     program = (
         "import sys, matplotlib\n"
         "matplotlib.rcParams.update({'text.usetex': True, 'font.size': 30, 'axes.facecolor': 'black'})\n"
-        "from sevensteps.show import drawing, figures\n"
-        "drawing.save(figures.metrics(['train_loss', 'accuracy'], [[0.5, 0.8], [0.25, 0.9]]), sys.argv[1])\n"
+        "from sevensteps.show import curves, drawing, figures\n"
+        "drawing.save(curves.metrics(['train_loss', 'accuracy'], [[0.5, 0.8], [0.25, 0.9]]), sys.argv[1])\n"
         "assert matplotlib.rcParams['text.usetex'] and matplotlib.rcParams['font.size'] == 30\n"
         "assert 'matplotlib.pyplot' not in sys.modules and 'torch' not in sys.modules\n"
     )
     other = tmp_path / "other.png"
     subprocess.run([sys.executable, "-c", program, other], check=True)
-    figure = figures.metrics(["train_loss", "accuracy"], [[0.5, 0.8], [0.25, 0.9]])
+    figure = curves.metrics(["train_loss", "accuracy"], [[0.5, 0.8], [0.25, 0.9]])
     first = drawing.save(figure, tmp_path / "first.png")
     figure._repr_png_()
     again = drawing.save(figure, tmp_path / "again.png")
@@ -388,7 +388,7 @@ def test_a_saved_figure_is_the_same_bytes_whoever_draws_it_when_and_how_often(tm
 
 
 def test_saving_under_another_format_or_onto_a_folder_is_refused(tmp_path: Path) -> None:
-    figure = figures.losses([1.0], [])
+    figure = curves.losses([1.0], [])
     with pytest.raises(UsageError, match=r"saved as PNG"):
         drawing.save(figure, tmp_path / "loss.jpg")
     (tmp_path / "folder.png").mkdir()
@@ -409,4 +409,4 @@ def test_what_does_not_go_together_is_refused_in_words(splits: Splits) -> None:
     with pytest.raises(ShapeError, match="do not fill pictures of 1x28x28"):
         figures.weights(np.zeros((1, 30)), (1, 28, 28), TWO)
     with pytest.raises(ShapeError, match="2 numbers"):
-        figures.metrics(["train_loss", "accuracy"], [[1.0]])
+        curves.metrics(["train_loss", "accuracy"], [[1.0]])
