@@ -1,4 +1,4 @@
-"""What an audit found, in words: the whole of it for `data`, and the line of it that stands beside a result."""
+"""Print what an audit found, for `data`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from ..records.audit import AuditResult
 from .sentences import imbalance_in_words, told_apart_in_words
 from .terminal import print_table, printable
 
-SHOWN = 5  # groups, and pictures of each; suspects; outliers
+SHOWN = 5  # groups and pictures of each, suspects, outliers
 
 
 Named = Callable[[Sequence[str]], Sequence[str]]
 
 
 def print_audit(out: Console, source: str, found: AuditResult, with_splits: Named) -> None:
-    """Everything that was found, the first few of each kind by name.
+    """Print everything that was found, with the names of the first few of each kind.
 
-    `with_splits` names pictures with the split that each is in, for those that are in two.
+    Args:
+        out: The console.
+        source: The source.
+        found: Its audit.
+        with_splits: Adds to the names of pictures the split of each, for copies in two splits.
     """
     channels, height, width = found.shape
     out.print(printable(f"{source}: pictures of {width}x{height}, {counted(channels, 'channel')}"))
@@ -32,15 +36,16 @@ def print_audit(out: Console, source: str, found: AuditResult, with_splits: Name
 
 
 def _lines(found: AuditResult, with_splits: Named) -> list[str]:
+    """Return a line for each kind of problem, and one for each of the first pictures."""
     lines = []
     if found.imbalance is not None:
         lines.append(imbalance_in_words(found.imbalance))
     for name, alone in found.alone.items():
-        lines.append(f"classes in {name} alone: {', '.join(alone[:SHOWN])}{_more(len(alone))}")
+        lines.append(f"classes only in {name}: {', '.join(alone[:SHOWN])}{_more(len(alone))}")
     for what, groups, named in (
         ("exact duplicates within a split", found.duplicates, list),
         ("pictures in two splits", found.leaks, with_splits),
-        ("exact duplicates of which labels differ", found.conflicts, list),
+        ("exact duplicates with different labels", found.conflicts, list),
     ):
         first = f", the first: {_first(groups[0], named)}" if groups else ""
         lines.append(f"{what}: {len(groups):,}{first}")
@@ -56,8 +61,8 @@ def _lines(found: AuditResult, with_splits: Named) -> list[str]:
     if why := found.not_looked_for.get("suspects"):
         lines.append(f"labels that look wrong: not judged; {why}")
     else:
-        first = ", the likeliest first:" * bool(found.suspects)
-        lines.append(f"labels that look wrong to a quick model, right or not: {len(found.suspects):,}{first}")
+        first = ", the most doubtful first:" * bool(found.suspects)
+        lines.append(f"labels that a rough model doubts (it may be wrong): {len(found.suspects):,}{first}")
         for one in found.suspects[:SHOWN]:
             lines.append(f"  {one.score:.2f}  {one.id}: labeled {one.label}, looks like {one.likely}")
     if why := found.not_looked_for.get("outliers"):
@@ -76,8 +81,10 @@ def _lines(found: AuditResult, with_splits: Named) -> list[str]:
 
 
 def _first(ids: Sequence[str], named: Named) -> str:
+    """Name the first pictures, and count the rest."""
     return f"{', '.join(named(ids[:SHOWN]))}{_more(len(ids))}"
 
 
 def _more(count: int) -> str:
+    """Say how many pictures are not named."""
     return f" and {count - SHOWN:,} more" if count > SHOWN else ""

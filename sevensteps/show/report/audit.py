@@ -1,4 +1,4 @@
-"""The report's section on the pictures: how many there are, what is there twice, and what looks wrong in them."""
+"""The report's section on the pictures: counts, copies, and what looks wrong in them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,31 @@ from ..pixels import colors_of, data_uri
 from ..sentences import imbalance_in_words, told_apart_in_words
 from .html import Html, Piece, details, name_of, plain, table, tag
 
-MOST = 24  # pictures of a kind that are shown
+MOST = 24  # pictures of each kind that are shown
 
 
 GROUPS, EACH = 8, 3  # of near-copies, and pictures of each that are shown
 
 
-_LISTED, _NAMED = 20, 6  # groups of exact copies that are listed, and pictures of each
+_LISTED, _NAMED = 20, 6  # groups of exact copies that are listed; pictures of each
 
 
 def shown_in(found: AuditResult) -> list[str]:
-    """The ids of the pictures that the section shows."""
+    """Return the ids of the pictures that the section shows.
+
+    Args:
+        found: The audit.
+    """
     near = [name for ids, _ in _near(found) for name in ids[:EACH]]
     return [*near, *(one.id for one in found.suspects[:MOST]), *(one.id for one in found.outliers[:MOST])]
 
 
 def data_section(report: Report) -> list[Html]:
-    """The section."""
+    """Return the elements of the section.
+
+    Args:
+        report: The report, which has an audit.
+    """
     found = report.audit
     assert found is not None
     channels, height, width = found.shape
@@ -44,7 +52,7 @@ def data_section(report: Report) -> list[Html]:
     for groups, what, fine in (
         (found.leaks, "pictures that are in two splits", "No picture is in two splits."),
         (found.duplicates, "groups of exact copies within a split", "No exact copies within a split."),
-        (found.conflicts, "groups of exact copies of which labels differ", ""),
+        (found.conflicts, "groups of exact copies with different labels", ""),
     ):
         if not groups:
             pieces += [tag("p", fine)] if fine else []
@@ -60,16 +68,17 @@ def data_section(report: Report) -> list[Html]:
 
 
 def _near(found: AuditResult) -> list[tuple[Sequence[str], float]]:
-    """The groups of near-copies that are shown: first those in two splits."""
+    """Return the groups of near-copies that are shown, those in two splits first."""
     return [*found.near_leaks, *found.near_duplicates][:GROUPS]
 
 
 def _near_copies(report: Report, found: AuditResult) -> list[Html]:
+    """Return the part on near-copies."""
     if why := found.not_looked_for.get("near-duplicates"):
         return [tag("p", f"Near-copies were not looked for: {why}.")]
     within, across = len(found.near_duplicates), len(found.near_leaks)
     if not within + across:
-        return [tag("p", "No near-copies: none resized, recompressed or shifted by a pixel.")]
+        return [tag("p", "No near-copies (resized, recompressed, or shifted by a pixel).")]
     said = f"{counted(across, 'group')} of near-copies in two splits, {within:,} within a split"
     items = [
         tag("li", [_drawn(report, name) for name in ids[:EACH]], tag("br"), f"{score:.2f} ", _note(_names(ids)))
@@ -80,10 +89,11 @@ def _near_copies(report: Report, found: AuditResult) -> list[Html]:
 
 
 def _suspects(report: Report, found: AuditResult) -> list[Html]:
+    """Return the part on labels that look wrong."""
     if why := found.not_looked_for.get("suspects"):
         return [tag("p", f"No labels are listed as wrong: {why}.")]
     if not found.suspects:
-        return [tag("p", "No label looks wrong to a quick model.")]
+        return [tag("p", "A rough model doubts no label.")]
     items = [
         tag(
             "li", _drawn(report, one.id), tag("br"), name_of(one.label), ", looks like ",
@@ -91,11 +101,12 @@ def _suspects(report: Report, found: AuditResult) -> list[Html]:
         )
         for one in found.suspects[:MOST]
     ]  # fmt: skip
-    words = f"{counted(len(found.suspects), 'label looks', 'labels look')} wrong to a quick model, right or not"
+    words = f"A rough model, which may be wrong, doubts {counted(len(found.suspects), 'label')}"
     return [tag("p", f"{words}{_first(len(found.suspects))}:"), tag("ul", items, class_="pictures")]
 
 
 def _outliers(report: Report, found: AuditResult) -> list[Html]:
+    """Return the part on pictures unlike all others."""
     if why := found.not_looked_for.get("outliers"):
         return [tag("p", f"Pictures unlike all others were not looked for: {why}.")]
     if not found.outliers:
