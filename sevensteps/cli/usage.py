@@ -86,10 +86,22 @@ def _named(argument: Any) -> str:
 
 
 def with_names(hint: str, given: Mapping[str, Any]) -> str:
-    """A hint in which RUN and SOURCE are what was typed as such, where one was."""
+    """Fill in the words RUN and SOURCE of the commands in a hint.
 
-    def named(found: re.Match[str]) -> str:
-        name = given.get(found[2].lower())
-        return f"{found[1]} {shlex.quote(str(name))}" if name else found[0]
+    Args:
+        hint: A hint, in which they stand after `sevensteps VERB` or `--recipe`.
+        given: What was typed as `run` or `source`.
 
-    return re.sub(r"\b(sevensteps [a-z]+|--recipe) (RUN|SOURCE)\b", named, hint)
+    Returns:
+        The hint, in which a word stays where nothing was typed for it.
+
+    >>> with_names("Type sevensteps resume RUN.", {"run": "my run"})
+    "Type sevensteps resume 'my run'."
+    """
+    words = hint.split(" ")
+    for at, word in enumerate(words):
+        name = next((name for name in ("RUN", "SOURCE") if word.rstrip(".,;:)\n") == name), "")
+        in_command = "--recipe" in words[max(at - 1, 0) : at] or "sevensteps" in words[max(at - 2, 0) : max(at - 1, 0)]
+        if name and in_command and given.get(name.lower()):
+            words[at] = word.replace(name, shlex.quote(str(given[name.lower()])))
+    return " ".join(words)

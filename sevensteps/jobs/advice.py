@@ -1,4 +1,4 @@
-"""Advice: a run's result in one sentence, what speaks against relying on it, and what to do next."""
+"""Advice on a result: the verdict in one sentence, the reasons to doubt it, and what to do next."""
 
 from __future__ import annotations
 
@@ -19,7 +19,16 @@ FEW = 100  # pictures to judge with, under which an interval is wide whatever th
 
 
 def verdict_of(found: Checkpoint, scores: Mapping[str, Score], against: Against | None) -> str:
-    """The result in one sentence."""
+    """Return the result in one sentence.
+
+    Args:
+        found: The checkpoint.
+        scores: The scores by split; the first counts.
+        against: The comparison with the best baseline.
+
+    Returns:
+        The sentence.
+    """
     if not scores:
         how = "ended" if found.stopped else "was cut off"
         epochs = f"{len(found.epochs):,} epoch{'s' * (len(found.epochs) != 1)}"

@@ -55,18 +55,26 @@ class Compared:
 
 
 def compare(*runs: AnyRun, split: str | None = None) -> Compared:
-    """Whether saved runs differ on the same pictures, pair by pair, and what choosing between them by these does.
+    """Test whether saved runs differ on the same pictures, pair by pair.
 
-    The second is how far seeds differ, where that is all in which the runs do. Unless a split is named it is that of
-    the test pictures, or out of folds where all were cross-validated instead: then recipes are compared, and models
-    that share most of their training pictures make p somewhat too small (Dietterich, "Approximate statistical tests for
-    comparing supervised classification learning algorithms", 1998).
+    Neither pictures nor PyTorch are needed. The p-values of more than two runs are corrected for their number. If
+    all were cross-validated, recipes are compared, and since their models share most training pictures, p is
+    somewhat too small (Dietterich, "Approximate statistical tests for comparing supervised classification learning
+    algorithms", 1998).
 
-    Needs neither pictures nor PyTorch. More than two are corrected for their number.
+    Args:
+        runs: Two runs or more: folders, names under `runs/`, or runs that `train` returned.
+        split: The pictures to compare them on; test unless given, or out-of-fold where all were cross-validated
+            instead.
+
+    Returns:
+        The comparisons, the spread if the runs differ only in their seeds, and what choosing by these pictures
+        does.
 
     Raises:
-        RunError: no such run, one without predictions of this split, or runs that were judged on different pictures.
-        UsageError: fewer than two runs.
+        RunError: There is no such run, it has no predictions of this split, or the runs were judged on
+            different pictures.
+        UsageError: Fewer than two runs.
     """
     from ..trust import ledger
     from ..trust.comparison import compare_all, over_seeds
@@ -132,9 +140,9 @@ def _name_of(run: AnyRun) -> str:
 
 
 def _named_as(first: Predictions, other: Predictions) -> Predictions:
-    """The table with the names that the first has for the same pictures in the same order, which have others elsewhere.
+    """Return the table with the names that the first table has for the same pictures in the same order.
 
-    Fashion-MNIST's pullovers and dresses are the embedded ones, under their numbers in the whole set.
+    The pullovers and dresses of Fashion-MNIST are the embedded ones, but named by their numbers in the whole set.
     """
     labels, others = ([table.classes[label] for label in table.labels.tolist()] for table in (first, other))
     return dataclasses.replace(other, ids=first.ids) if labels == others else other

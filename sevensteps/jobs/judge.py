@@ -118,17 +118,25 @@ def judge(
     clopper_pearson: bool = False,
     observe: Observe = lambda event: None,
 ) -> Judged:
-    """Every figure of a saved run on one of its splits, with its interval, from its table of predictions.
+    """Judge a saved run on one of its splits: every figure with its interval, from its table of predictions.
 
-    Unless a split is named it is that of the test pictures; of a run that was cross-validated instead, out of folds.
-    Nothing is trained, and where the table is there neither pictures nor PyTorch are needed. Where it is not there (the
-    run was interrupted, or left the test pictures unread), or the judgement is damaged, the run's model answers first,
-    and the judgement is made again whole and kept. `clopper_pearson` asks for that interval of each share in the place
-    of Wilson's.
+    Nothing is trained. If the table exists, neither pictures nor PyTorch are needed. If it does not (the run was
+    interrupted, or left the test pictures unread), or the judgement is damaged, the run's model predicts first, and
+    the judgement is written again.
+
+    Args:
+        run: A run's folder, its name under `runs/`, or the run that `train` returned.
+        split: The pictures to judge it on; test unless given, or out-of-fold for a run that was cross-validated
+            instead.
+        clopper_pearson: Whether to use that interval for shares instead of Wilson's.
+        observe: Receives notes.
+
+    Returns:
+        The figures.
 
     Raises:
-        RunError: no such run, one in which nothing was saved, or one whose pictures are others now.
-        DataError: there is no such split.
+        RunError: There is no such run, nothing was saved in it, or its pictures have changed.
+        DataError: There is no such split.
     """
     from ..trust import ledger
     from ..trust.calibration import calibration
@@ -171,14 +179,14 @@ def judge(
 
 
 def _with_interval(score: Score, shares: str) -> Score:
-    """The score with the interval that `shares` names."""
+    """Return the score with the interval that `shares` names."""
     from ..trust.intervals import SHARES
 
     return dataclasses.replace(score, interval=SHARES[shares](score.correct, score.n))
 
 
 def _of_shares(coverage: Coverage, shares: str) -> Coverage:
-    """The coverage with the intervals that `shares` names."""
+    """Return the coverage with the intervals that `shares` names."""
     from ..trust.intervals import SHARES
 
     score = coverage.score and _with_interval(coverage.score, shares)
@@ -193,14 +201,13 @@ def _judged_again(
     tables: Mapping[str, Predictions],
     observe: Observe,
 ) -> dict[str, Predictions]:
-    """The tables of a run that is judged anew by its checkpoint: on this split, and on those that it is judged on.
+    """Predict again by the run's checkpoint, on this split and on those that it is judged on, and save the judgement.
 
-    Test pictures that nobody asked for stay unread: those of a run that is not at its end, or left them out. The
-    judgement and its tables are kept in the run's folder.
+    Test pictures that nobody asked for stay unread: those of a run that is not finished, or that left them out.
 
     Raises:
-        RunError: the pictures are others now, or another process has the run.
-        DataError: there is no such split.
+        RunError: The pictures have changed, or another process has the run.
+        DataError: There is no such split.
     """
     splits, recipe = saved.pictures(observe)
     named = {"test": splits.test, "valid": splits.valid, "train": splits.train}

@@ -93,7 +93,7 @@ def stream(model: AnyRun, pictures: Sequence[Path], explain: Path | None = None)
 
 
 def _explained(model: Path, answers: Iterator[Answer], folder: Path) -> Iterator[Answer]:
-    """The answers, each with the file in which its picture of why was saved."""
+    """Give the answers, each with the file that holds its picture of why."""
     from ..data.decode import read_picture
     from ..ship.explain import load_explainer
     from ..show import drawing, figures

@@ -1,4 +1,4 @@
-"""What training is going to see of a few pictures, before there is a run."""
+"""Show what training will see of a few pictures, before there is a run."""
 
 from __future__ import annotations
 
@@ -32,12 +32,22 @@ def show_augmented(
 ) -> Varied:
     """Save a figure of training pictures, and of each as `train` sees it in its first epochs with seed 0.
 
-    They are not only alike: `train SOURCE --augment AUGMENT` draws these very ones.
+    These are the very pictures that `train SOURCE --augment AUGMENT` draws.
+
+    Args:
+        source: As for `train`.
+        path: The PNG file to write.
+        augment: How the pictures are varied.
+        observe: Receives notes.
+        settings: Settings of the recipe.
+
+    Returns:
+        The file, and which pictures it shows.
 
     Raises:
-        UsageError: a file that is no PNG, or that would lie among the pictures.
-        DataError, RecipeError: pictures or settings that cannot be used.
-        FileError: the file cannot be written.
+        UsageError: The file is not a PNG, or would lie among the pictures.
+        DataError, RecipeError: The pictures or settings cannot be used.
+        FileError: The file cannot be written.
     """
     from ..show import drawing, figures
     from ..show.labels import label_of
@@ -62,7 +72,17 @@ def show_augmented(
 def seen_in_training(
     learn: Learner, rows: Sequence[int], epochs: int
 ) -> tuple[Float[np.ndarray, "rows epochs channels height width"], list[list[np.ndarray]]]:
-    """Training pictures and their targets as each epoch of a learner that has just begun is going to have them."""
+    """Return training pictures and their targets as a learner that has just begun will see them in each epoch.
+
+    Args:
+        learn: The learner.
+        rows: The places of the pictures.
+        epochs: The number of epochs.
+
+    Returns:
+        The pixels in [0, 1], (rows, epochs, channels, height, width); and the targets, a list of epochs for
+        each row.
+    """
     from ..data.batches import Batches
 
     batches = learn.dls.train
@@ -81,7 +101,7 @@ def seen_in_training(
 
 
 def _of_each_class(labels: Int[np.ndarray, " n"], classes: int) -> list[int]:
-    """The first pictures of the classes, in turns."""
+    """Return the places of the first pictures of each class, class by class in turn."""
     first = [np.flatnonzero(labels == label)[:PICTURES].tolist() for label in range(classes)]
     turns = [rows[turn] for turn in range(PICTURES) for rows in first if turn < len(rows)]
     return turns[:PICTURES]

@@ -1,4 +1,4 @@
-"""What the report of a saved run is made of: its checkpoint, its predictions, and its pictures. Nothing is trained."""
+"""`report`: write the report of a saved run from its checkpoint, predictions and pictures; nothing is trained."""
 
 from __future__ import annotations
 
@@ -68,12 +68,19 @@ def report(run: AnyRun, out: str | Path | None = None) -> ReportFile:
 
 
 def write_report(folder: AnyRun, out: Path | None = None) -> Path:
-    """Write the report of a run into its folder, or to `out`, and say where: the same bytes for the same run.
+    """Write the report of a run: the same bytes for the same run.
+
+    Args:
+        folder: A run's folder, its name under `runs/`, or the run that `train` returned.
+        out: The file to write; `report.html` in the run's folder for None.
+
+    Returns:
+        The file.
 
     Raises:
-        RunError: no such run, one in which nothing was saved yet, or one whose files are damaged.
-        RecipeError: its recipe is damaged.
-        FileError: the file cannot be written.
+        RunError: There is no such run, nothing was saved in it yet, or its files are damaged.
+        RecipeError: Its recipe is damaged.
+        FileError: The file cannot be written.
     """
     from ..show.report.report import page
 
@@ -84,13 +91,17 @@ def write_report(folder: AnyRun, out: Path | None = None) -> Path:
 
 
 def collect(folder: Path) -> Report:
-    """Everything that the report of a run shows, from what its folder holds and, where they are there, its pictures.
+    """Collect everything that the report of a run shows, from its folder and, if they can be had, its pictures.
 
-    What cannot be had is named in `missing` with the reason.
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The report; `missing` gives the reason for each part that is not there.
 
     Raises:
-        RunError: no such run, one in which nothing was saved yet, or one whose files are damaged.
-        RecipeError: its recipe is damaged.
+        RunError: There is no such run, nothing was saved in it yet, or its files are damaged.
+        RecipeError: Its recipe is damaged.
     """
     return _collect(Saved.open(folder))
 
@@ -184,7 +195,7 @@ def _pictures(saved: Saved) -> tuple[Splits | None, tuple[Splits, Recipe] | None
 
 
 def _pixels_of(splits: Splits, ids: Sequence[str]) -> dict[str, np.ndarray]:
-    """The pixels of pictures by their names."""
+    """Return the pixels of pictures by their ids."""
     wanted = set(ids)
     return {
         name: images.pixels[row]
@@ -195,7 +206,7 @@ def _pixels_of(splits: Splits, ids: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _mistakes(table: Predictions, splits: Splits | None, gone: str) -> Mistakes:
-    """What the model gets wrong: by kind, the most frequent first, and the surest."""
+    """Return what the model gets wrong: by kind, the most frequent first, and the surest."""
     from ..trust.intervals import wilson
 
     images = whole(splits) if splits and table.split == OUT_OF_FOLD else getattr(splits, table.split, None)
@@ -248,7 +259,7 @@ def _digests(found: Checkpoint, judgement: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _flat(recorded: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    """Tables in tables as one: `data.train`."""
+    """Give nested tables as one, with names such as `data.train`."""
     for key, value in recorded.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{before}{key}.")

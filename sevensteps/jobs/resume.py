@@ -29,15 +29,25 @@ def resume(
     plots: bool = False,
     observe: Observe = lambda event: None,
 ) -> Run:
-    """Go on with a run from its last save, to the same end as if nothing had happened; `epochs` more, if given.
+    """Resume a run from its last save, to the same end as if it had never stopped.
 
-    What is in its folder beside the checkpoint is made again from it. More epochs go on exactly under a constant
-    learning rate; under a schedule that ends they go on at its last rate.
+    The other files in its folder are made again from the checkpoint. More epochs continue exactly under a constant
+    learning rate; under a schedule that ends they continue at its last rate.
+
+    Args:
+        run: A run's folder, its name under `runs/`, or the run that `train` returned.
+        epochs: This many more epochs than it was to have.
+        exact: Whether to refuse if the same numbers cannot be promised here.
+        plots: Whether to draw figures into the run's folder.
+        observe: Receives every event.
+
+    Returns:
+        The run as it ended.
 
     Raises:
-        RunError: no such run, one that another process trains, one whose pictures are others now, or none of whose
-            checkpoints is whole; with `exact`, one that was made with something else than is here.
-        DataError, RecipeError, FileError, TrainingError: as `train`.
+        RunError: There is no such run, another process trains it, its pictures have changed, or all its
+            checkpoints are damaged; with `exact`, the same numbers cannot be promised.
+        DataError, RecipeError, FileError, TrainingError: As `train`.
     """
     folder = folders.find_run(run)
     folders.check_run(folder)

@@ -42,16 +42,29 @@ def train(
 ) -> Run:
     """Train a classifier as the recipe says, and judge it: what `sevensteps train` does.
 
-    Settings given by name take the place of the recipe's. Nothing is written unless `out` names a folder, or `save`
-    asks for the next free one under `runs/`. A terminal or a notebook shows the epoch table, unless `observe` is given
-    to receive the events instead. Where the recipe is a run's, it is said what is another now than it was
-    then; with `exact` that is refused. `why` is what a `Recipe` was chosen for, which its run records.
+    A terminal or a notebook shows the epoch table, unless `observe` is given to receive the events instead.
+
+    Args:
+        source: The name or path of pictures, as for `load`; the recipe's unless given.
+        recipe: The name of a recipe that ships, a TOML file, a run's folder, or a `Recipe`; chosen for the pictures
+            unless given.
+        out: The run's folder; nothing is written unless this or `save` is given.
+        save: Whether to save the run in the next free folder under `runs/`.
+        force: Whether to replace an earlier run in `out`.
+        plots: Whether to draw figures into the run's folder.
+        exact: Whether to refuse a run's recipe if its numbers cannot be repeated here; else a line says so.
+        why: Why a `Recipe` was chosen, for the run's record.
+        observe: Receives every event.
+        settings: Settings that replace those of the recipe.
+
+    Returns:
+        The run. `run.score` is the score that counts; `run.test` is None where the run was cross-validated.
 
     Raises:
-        UsageError: a source or recipe of another kind.
-        DataError, RecipeError: pictures or settings that cannot be used.
-        RunError, FileError: the folder is in the way, in use, or cannot be written.
-        TrainingError: the loss became infinite or not a number; recipe and history are saved before.
+        UsageError: The source or the recipe is of another kind.
+        DataError, RecipeError: The pictures or settings cannot be used.
+        RunError, FileError: The folder is in the way, in use, or cannot be written.
+        TrainingError: The loss became infinite or not a number; recipe and history are saved first.
     """
     if isinstance(source, Splits):
         raise UsageError(
@@ -101,14 +114,27 @@ def train_seeds(
     done: Callable[[Run], None] = lambda run: None,
     **settings: Any,
 ) -> tuple[list[Run], Spread | None]:
-    """The same recipe with so many seeds, from its own on; how far they differ, and apart from it how far pictures do.
+    """Train the same recipe with several seeds, counting up from its own.
 
-    `done` is told of each run as it ends. With `out` they go to its folders `seed-0`, `seed-1`, …. Together they are
-    one look at the test pictures, also where a later one fails. An interrupted run is the last.
+    All runs together count as one look at the test pictures, also if a later one fails. An interrupted run is the
+    last.
+
+    Args:
+        count: The number of seeds, 2 or more.
+        recipe: As for `train`.
+        out: A folder for the runs' folders `seed-0`, `seed-1`, ….
+        save: Whether to save them under `runs/` otherwise.
+        force: Whether to replace earlier runs.
+        observe: Receives every event.
+        done: Receives each run as it ends.
+        settings: Settings that replace those of the recipe.
+
+    Returns:
+        The runs; and the spread over seeds and the interval over pictures, None if it was interrupted.
 
     Raises:
-        RecipeError: fewer than two seeds; and as `train`.
-        TrainingError: the loss of a seed, which is named, became infinite or not a number; no further one is trained.
+        RecipeError: Fewer than two seeds; and as `train`.
+        TrainingError: The loss of a seed, which is named, became infinite or not a number; training ends there.
     """
     from ..trust.comparison import over_seeds
 
@@ -133,7 +159,7 @@ def train_seeds(
 
 
 def _counted(trained: Sequence[tuple[Run, str]], observe: Observe) -> list[Run]:
-    """The runs with the number of looks; those that were tested on the same pictures are one look at them."""
+    """Return the runs with their number of looks; runs that were tested on the same pictures are one look."""
     from ..runs.judged import count_look
 
     looked: dict[int, Run] = {}
@@ -154,7 +180,7 @@ def _trained(
     observe: Observe,
     why: str = "",
 ) -> tuple[Run, str]:
-    """A run trained and judged, and the fingerprint of the pictures it was tested on; see `train`."""
+    """Train and judge a run; return it with the fingerprint of its test pictures. See `train`."""
     seconds: dict[str, float] = {}
     splits, recipe = prepared(recipe, seconds, observe)
     from ..runs.run import Work
@@ -187,7 +213,7 @@ def _trained(
 
 
 def _recorded_with(recipe: str | Path | None) -> dict[str, Any]:
-    """What the run was made with whose recipe this is; nothing for a recipe that ships."""
+    """Return what was observed by the run whose recipe this is; nothing for a recipe that ships."""
     path = Path(recipe or "linear")
     path = path / checkpoint.RECIPE if path.is_dir() else path
     return recorded_in(read_recipe(path), str(path)) if path.is_file() else {}

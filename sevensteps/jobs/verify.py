@@ -109,7 +109,7 @@ def _checks(thing: AnyRun, rerun: bool, observe: Observe) -> list[Check]:
 
 
 def _checked_file(path: Path) -> Check:
-    """Whether a file is whole, and holds what its kind holds."""
+    """Check that a file is intact and holds what its kind should hold."""
     from ..learner.load import load_learner
 
     try:
@@ -123,7 +123,14 @@ def _checked_file(path: Path) -> Check:
 
 
 def place_in_words(found: checkpoint.Checkpoint) -> str:
-    """How far a saved run is."""
+    """Return in words how far a saved run is.
+
+    Args:
+        found: Its checkpoint.
+
+    Returns:
+        The number of epochs and batches.
+    """
     return f"{found.facts['epoch']} epochs, {found.facts['batch']:,} batches" + (
         "" if found.stopped else ", not finished"
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class View:
-    """The seven steps of one batch of a run, and perhaps one picture of it all the way; arrays are NumPy's."""
+    """The seven steps of one batch of a run, and possibly one picture of it all the way; arrays are NumPy's."""
 
     folder: Path
     place: str  # in words
@@ -73,6 +73,7 @@ def xray(run: AnyRun, *, start: bool = False, picture: int | None = None) -> Vie
 
 
 def _looked_at(folder: Path, learn: Learner, start: bool, picture: int | None) -> View:
+    """Return the steps of the batch that would come next."""
     from ..learner.xray import as_arrays, chain
     from ..runs.run import place
 
@@ -82,7 +83,16 @@ def _looked_at(folder: Path, learn: Learner, start: bool, picture: int | None) -
 
 
 def view_with_a_mistake(saved: Saved, splits: Splits, recipe: Recipe) -> tuple[View | None, str]:
-    """The batch that would come next, with its first wrong picture all the way; or why there is none."""
+    """Return the batch that would come next, following its first wrongly classified picture.
+
+    Args:
+        saved: The run.
+        splits: Its pictures.
+        recipe: Its settled recipe.
+
+    Returns:
+        The steps and an empty text; or None and why they cannot be shown.
+    """
     from ..learner.xray import chain
 
     try:

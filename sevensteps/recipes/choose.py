@@ -1,7 +1,7 @@
-"""Choosing: the model and the settings for pictures for which no recipe was named, by their count and their size.
+"""Choose the model and settings by the number and size of the pictures, if no recipe is named.
 
-The rule is measured by `python bench/default_recipe.py`; docs/decisions/0023-model-and-recipe-by-size-and-count.md
-says what it rests on.
+`python bench/default_recipe.py` measures the rule; docs/decisions/0023-model-and-recipe-by-size-and-count.md
+explains it.
 """
 
 from __future__ import annotations
@@ -42,29 +42,43 @@ INPUTS = 28 * 28
 
 @dataclass(frozen=True)
 class Chosen:
-    """A recipe by name, the settings that take the place of its own, and why, in a line; empty where it is as usual."""
+    """A recipe by name, the settings that replace its own, and why, in one line; empty for the usual choice."""
 
     recipe: str = "linear"
     settings: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
 
     def with_given(self, given: Mapping[str, Any]) -> Recipe:
-        """The recipe, with what was given in the place of what was chosen.
+        """Return the recipe; given settings replace chosen ones.
+
+        Args:
+            given: Settings by name.
+
+        Returns:
+            The recipe, not settled yet.
 
         Raises:
-            RecipeError: settings that there are not, or that do not go together.
+            RecipeError: Unknown settings, or settings that do not go together.
         """
         return Recipe.load(self.recipe).replace(**{**self.settings, **given})
 
 
 def choose(source: str | Path | None, given: Mapping[str, Any], recipe: str | Path | None = None) -> Chosen:
-    """The recipe for a source, and the settings that are chosen for its pictures where none are given.
+    """Choose the recipe for a source, and the settings for its pictures that are not given.
 
-    One that was named stays as it is, but for the rate of `linear` where pictures have many inputs. Without a name,
-    sources other than picture files and arrays get that of the first job.
+    A recipe that is named stays as it is, except for the learning rate of `linear` where pictures have many inputs.
+    Without a name, sources other than picture files and arrays get the recipe of the first job.
+
+    Args:
+        source: As for `train`; None for the embedded pictures.
+        given: Settings by name.
+        recipe: The name or file of a recipe.
+
+    Returns:
+        The choice.
 
     Raises:
-        UsageError, DataError: settings or pictures that are no source.
+        UsageError, DataError: Settings or pictures that are not a source.
     """
     if recipe is None:
         facts = _facts(source, given)
@@ -77,7 +91,14 @@ def choose(source: str | Path | None, given: Mapping[str, Any], recipe: str | Pa
 
 
 def suited(facts: Facts) -> Chosen:
-    """The model, batches and epochs that suit pictures like these."""
+    """Return the model, batch size and epochs that suit pictures like these.
+
+    Args:
+        facts: The number, size and classes of the pictures.
+
+    Returns:
+        The choice.
+    """
     batch_size, epochs = next(((batch, epochs) for most, batch, epochs in STEPS if facts.count < most), OF_MANY)
     settings: dict[str, Any] = {"batch_size": batch_size, "epochs": epochs}
     if facts.side >= LEAST_SIDE and facts.fewest >= LEAST_PICTURES:
@@ -95,13 +116,14 @@ def suited(facts: Facts) -> Chosen:
 
 
 def _facts(source: str | Path | None, given: Mapping[str, Any]) -> Facts | None:
+    """Return the facts of a source; None for one that no choice is made for."""
     from ..data.sources.facts import facts_of
 
     return facts_of(source or "", given.get("classes", ()), Recipe(**file_settings(given)).how)
 
 
 def _rate(facts: Facts) -> dict[str, Any]:
-    """The rate of `linear` for so many inputs; nothing where it is the usual one."""
+    """Return the learning rate of `linear` for this many inputs; nothing where it is the usual one."""
     if facts.inputs <= INPUTS:
         return {}
     usual = Recipe.from_toml(shipped_recipes()["linear"]).lr
@@ -109,5 +131,6 @@ def _rate(facts: Facts) -> dict[str, Any]:
 
 
 def _line(facts: Facts, recipe: str, settings: Mapping[str, Any]) -> str:
+    """Return the beginning of the line that explains a choice."""
     said = ", ".join(f"{key} = {value}" for key, value in settings.items())
     return f"Without --recipe these {pictures(facts.count)} to train on are for {recipe} with {said}"

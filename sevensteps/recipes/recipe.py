@@ -49,10 +49,16 @@ class Recipe(Settings):
         return settle(self, splits)
 
     def held_out(self, splits: Splits) -> Splits:
-        """The splits with validation pictures held out, as the recipe says; a validation split that is there stays.
+        """Hold out validation pictures as the recipe says; existing ones stay.
+
+        Args:
+            splits: The pictures.
+
+        Returns:
+            The splits.
 
         Raises:
-            DataError: there are too few pictures to hold any out.
+            DataError: There are too few pictures to hold any out.
         """
         if splits.valid is not None or not self.hold_out or self.validate_on == "test":
             return splits
@@ -65,10 +71,16 @@ class Recipe(Settings):
         return splits
 
     def learner(self, splits: Splits) -> Learner:
-        """A learner as the recipe says: its `fit()` without arguments trains as the recipe says.
+        """Make a learner: its `fit()` without arguments trains as the recipe says.
+
+        Args:
+            splits: The pictures.
+
+        Returns:
+            The learner, with its parameters as they start.
 
         Raises:
-            RecipeError: settings that do not go together, or with these pictures.
+            RecipeError: Settings that do not go together, or not with these pictures.
         """
         from ..data.batches import DataLoaders
         from ..learner.learner import Learner
@@ -100,7 +112,14 @@ class Recipe(Settings):
         return learn
 
     def initialized_model(self, splits: Splits) -> nn.Module:
-        """Step 1: the model for these pictures, with its parameters as they start."""
+        """Step 1: make the model for these pictures and initialize its parameters.
+
+        Args:
+            splits: The pictures.
+
+        Returns:
+            The model.
+        """
         import torch
 
         from ..data.images import mean_and_std
@@ -115,7 +134,14 @@ class Recipe(Settings):
         return mirrored(model) if self.test_time_flip else started
 
     def loss_function(self, train: Images) -> Any:
-        """The loss, with its settings: weights of the classes are of the pictures that are trained on."""
+        """Make the loss with its settings; class weights come from the training pictures.
+
+        Args:
+            train: The training pictures.
+
+        Returns:
+            `loss(predictions, targets)`.
+        """
         import numpy as np
         import torch
 
@@ -129,10 +155,13 @@ class Recipe(Settings):
         return functools.partial(LOSSES[self.loss], **settings) if settings else LOSSES[self.loss]
 
     def optimizer_function(self) -> Any:
-        """What makes the optimizer, `opt_func(params, lr=…)`, with its settings.
+        """Make the function that makes the optimizer with its settings.
+
+        Returns:
+            `opt_func(params, lr=…)`.
 
         Raises:
-            RecipeError: no such optimizer, or one without a setting that was asked for.
+            RecipeError: There is no such optimizer, or it lacks a setting that was asked for.
         """
         from ..errors import UsageError
         from ..steps.step import optimizer_named
@@ -157,7 +186,11 @@ class Recipe(Settings):
         return functools.partial(optimizer, **settings)
 
     def schedule_function(self) -> Schedule:
-        """The schedule; where `schedule_epochs` says how far it reaches, its last rate stays from there on."""
+        """Return the schedule; after `schedule_epochs`, if given, its last rate stays.
+
+        Returns:
+            `schedule(batch, total)`, the factor of the learning rate.
+        """
         from ..steps.step import SCHEDULES
 
         schedule = SCHEDULES[self.schedule]
@@ -171,7 +204,11 @@ class Recipe(Settings):
         return as_far_as_it_reaches
 
     def stop_rule(self) -> StopRule:
-        """Step 7: all rules that the recipe names, whichever holds first."""
+        """Step 7: combine the stop rules that the recipe names; the first that holds ends training.
+
+        Returns:
+            The rule.
+        """
         from ..steps.stop import after, when_flat, when_not_finite, when_reached
 
         rule = after(epochs=self.epochs) | when_not_finite()

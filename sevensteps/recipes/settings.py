@@ -165,10 +165,17 @@ class Settings:
 
     @classmethod
     def load(cls: type[S], recipe: str | Path) -> S:
-        """A recipe by the name of one that ships, or from a TOML file.
+        """Load a recipe that ships, or one from a TOML file.
+
+        Args:
+            recipe: The name of one that ships, a file, or a run's folder.
+
+        Returns:
+            The recipe.
 
         Raises:
-            RecipeError: no such recipe or file, damaged TOML, an unknown key, a wrong type or an impossible value.
+            RecipeError: There is no such recipe or file; damaged TOML, an unknown key, a wrong type or an
+                impossible value.
         """
         shipped = shipped_recipes()
         if str(recipe) in shipped:
@@ -181,10 +188,13 @@ class Settings:
         return cls.from_toml(read_recipe(path), str(path), path.stem)
 
     def saves_every(self) -> tuple[int, str]:
-        """How often a run is saved: a number of "epochs", "batches" or "seconds"; 0 "auto" leaves it to the run.
+        """Return how often to save a run.
+
+        Returns:
+            A number of "epochs", "batches" or "seconds"; 0 and "auto" leave it to the run.
 
         Raises:
-            RecipeError: the setting says neither.
+            RecipeError: The setting says none of these.
         """
         if self.checkpoint_every == "auto":
             return 0, "auto"
@@ -199,10 +209,18 @@ class Settings:
 
     @classmethod
     def from_toml(cls: type[S], text: str, where: str = "the recipe", name: str = "own") -> S:
-        """A recipe from the text of a TOML file; `where` is named in errors, and `name` is its name if it has none.
+        """Read a recipe from the text of a TOML file.
+
+        Args:
+            text: The text.
+            where: What errors call it.
+            name: Its name, if the text gives none.
+
+        Returns:
+            The recipe.
 
         Raises:
-            RecipeError: damaged TOML, an unknown key, a wrong type or an impossible value.
+            RecipeError: Damaged TOML, an unknown key, a wrong type or an impossible value.
         """
         settings = _parsed(text, where)
         settings.pop("recorded", None)
@@ -217,10 +235,16 @@ class Settings:
             raise error.as_kind(RecipeError, f"{where}: {error.message}") from error
 
     def replace(self: S, **settings: Any) -> S:
-        """The same with these settings changed.
+        """Return the recipe with some settings changed.
+
+        Args:
+            settings: The new values by name; a list is taken as a tuple.
+
+        Returns:
+            The new recipe.
 
         Raises:
-            RecipeError: an unknown key, a wrong type or an impossible value.
+            RecipeError: An unknown key, a wrong type or an impossible value.
         """
         known = [known.name for known in fields(self)]
         for key in settings:
@@ -229,7 +253,14 @@ class Settings:
         return dataclasses.replace(self, **_with_tuples(settings))
 
     def to_toml(self, recorded: Mapping[str, Any] | None = None) -> str:
-        """The recipe as TOML that `load` reads, with what was observed under `[recorded]`."""
+        """Return the recipe as TOML that `load` reads.
+
+        Args:
+            recorded: What was observed, for the table `[recorded]`.
+
+        Returns:
+            The text.
+        """
         import tomli_w
 
         settings = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
@@ -250,10 +281,10 @@ def _with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(key: str, value: Any) -> None:
-    """Hold one setting against its type and range.
+    """Check one setting against its type and range.
 
     Raises:
-        RecipeError: a wrong type, a number out of range, or a word that is not among the choices.
+        RecipeError: A wrong type, a number out of range, or a word that is not one of the choices.
     """
     kind = setting_types()[key]
     rules = next(known.metadata for known in fields(Settings) if known.name == key)
@@ -293,10 +324,16 @@ def setting_types() -> dict[str, Any]:
 
 
 def read_recipe(path: Path) -> str:
-    """The text of a recipe's file.
+    """Read the text of a recipe's file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The text.
 
     Raises:
-        RecipeError: it cannot be read, or is no text.
+        RecipeError: It cannot be read, or is not text.
     """
     try:
         with path.open("rb") as file:
@@ -306,20 +343,27 @@ def read_recipe(path: Path) -> str:
 
 
 def recorded_in(text: str, where: str = "the recipe") -> dict[str, Any]:
-    """What stands under `[recorded]` in a run's recipe: what the run was made with. Empty in a recipe of a person's.
+    """Return the `[recorded]` table of a run's recipe: what was observed when it was trained.
+
+    Args:
+        text: The text of the recipe.
+        where: What errors call it.
+
+    Returns:
+        The table; empty in a recipe that a person wrote.
 
     Raises:
-        RecipeError: damaged TOML.
+        RecipeError: Damaged TOML.
     """
     recorded = _parsed(text, where).get("recorded", {})
     return recorded if isinstance(recorded, dict) else {}
 
 
 def _parsed(text: str, where: str) -> dict[str, Any]:
-    """The tables of a TOML file.
+    """Parse a TOML file into its tables.
 
     Raises:
-        RecipeError: damaged, or larger than any recipe.
+        RecipeError: It is damaged, or larger than any recipe.
     """
     if len(text) > LARGEST:
         raise RecipeError(
@@ -332,7 +376,11 @@ def _parsed(text: str, where: str) -> dict[str, Any]:
 
 
 def shipped_recipes() -> dict[str, str]:
-    """The recipes that ship, as TOML text by name."""
+    """Return the recipes that ship.
+
+    Returns:
+        TOML text by name.
+    """
     folder = resources.files(__package__)
     found = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
     return {name: found[name].read_text("utf-8") for name in sorted(found)}

@@ -1,7 +1,7 @@
-"""The checkpoint of a run: all that it is in one file, the one truth of its folder. Everything else is made from it.
+"""The checkpoint of a run: one file that holds everything, from which the other files of its folder are made.
 
 `checkpoint.safetensors` holds the state (parameters, optimizer, position, history, the best parameters), the recipe,
-what the model's file says, and the doctor's findings, under a checksum; the one before is kept beside it. Reading and
+the description of the model, and the doctor's findings, under a checksum. The previous one is kept too. Reading and
 rebuilding need no torch.
 """
 
@@ -56,7 +56,7 @@ JUDGED = (JUDGEMENT, PREDICTIONS, REPORT)  # what is of a model, and goes with i
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A run at one moment: the state's tensors and facts, and what the folder's other files are made of."""
+    """A run at one moment: the tensors and facts of its state, and what the folder's other files are made from."""
 
     arrays: Mapping[str, np.ndarray]
     facts: Mapping[str, Any]  # of the state
@@ -66,7 +66,7 @@ class Checkpoint:
 
     @property
     def stopped(self) -> str | None:
-        """Why training ended; None where it is under way."""
+        """Why training ended; None while it goes on."""
         return self.facts["stopped"]  # type: ignore[no-any-return]
 
     @property
@@ -80,14 +80,22 @@ class Checkpoint:
         return int(self.facts["best_epoch"] or self.facts["epoch"])
 
     def model_bytes(self) -> bytes:
-        """The bytes of model.safetensors: the best parameters where they were kept, else the last."""
+        """Return the bytes of model.safetensors: the best parameters if they were kept, else the last.
+
+        Raises:
+            ModelError: There are numbers that are not finite.
+        """
         prefix = "best." if self.facts["best_epoch"] else "model."
         arrays = {name.removeprefix(prefix): a for name, a in self.arrays.items() if name.startswith(prefix)}
         arrays |= {name: a for name, a in self.arrays.items() if name.startswith(abstention.PREFIX)}
         return model_file.to_bytes(arrays, self.about)
 
     def to_bytes(self) -> bytes:
-        """The bytes of the checkpoint's file: the same for the same state."""
+        """Return the bytes of the checkpoint's file: the same for the same state.
+
+        Raises:
+            ModelError: There are numbers that are not finite.
+        """
         return model_file.to_bytes(
             self.arrays,
             {"state": self.facts, "recipe": self.recipe, "about": self.about, "findings": self.findings},
@@ -95,22 +103,30 @@ class Checkpoint:
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Make this the run's checkpoint, and keep the one before. What returns is on the disk to stay.
+    """Write the run's checkpoint and keep the previous one; it is on the disk when this returns.
+
+    Args:
+        folder: The run's folder.
+        checkpoint: Its checkpoint.
 
     Raises:
-        FileError: it cannot be written; the one before is still there.
-        ModelError: there are numbers that are not finite.
+        FileError: It cannot be written; the previous one is still there.
+        ModelError: There are numbers that are not finite.
     """
     files.write(folder / CHECKPOINT, checkpoint.to_bytes(), keep=folder / PREVIOUS)
 
 
 def load(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The run's checkpoint, or the one before where that is damaged, or None where nothing was saved yet.
+    """Load the run's checkpoint, or the previous one if that is damaged.
 
-    The second is what was wrong, in words.
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The checkpoint, None where nothing was saved yet; and what was wrong, in words.
 
     Raises:
-        RunError: there are checkpoints, and none of them is whole; or one cannot be read here and now.
+        RunError: All checkpoints are damaged, or one cannot be read at the moment.
     """
     problems: list[str] = []
     for name in BOTH:
@@ -135,10 +151,16 @@ def load(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def read(path: Path) -> Checkpoint:
-    """The checkpoint in one file.
+    """Read the checkpoint in one file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The checkpoint.
 
     Raises:
-        ModelError: missing, damaged, or a file of another kind.
+        ModelError: The file is missing, damaged, or not a checkpoint.
     """
     arrays, about = model_file.read(path)
     kinds = {"state": dict, "recipe": str, "about": dict, "findings": list}
@@ -163,10 +185,13 @@ def read(path: Path) -> Checkpoint:
 
 
 def promote(folder: Path) -> None:
-    """After a fall back to the save before: make it the checkpoint again, and put the damaged one aside.
+    """Make the previous checkpoint the current one, and put the damaged one aside.
+
+    Args:
+        folder: The run's folder.
 
     Raises:
-        FileError: the folder cannot be written.
+        FileError: The folder cannot be written.
     """
     if (folder / CHECKPOINT).exists():
         files.rename(folder / CHECKPOINT, DAMAGED)
@@ -174,7 +199,17 @@ def promote(folder: Path) -> None:
 
 
 def derived(checkpoint: Checkpoint) -> dict[str, bytes]:
-    """The files of a run's folder that are made of its checkpoint, by name."""
+    """Return the files of a run's folder that are made from its checkpoint.
+
+    Args:
+        checkpoint: The checkpoint.
+
+    Returns:
+        The content of each file by its name.
+
+    Raises:
+        ModelError: There are numbers that are not finite.
+    """
     return {
         RECIPE: checkpoint.recipe.encode(),
         HISTORY: history_lines(checkpoint.epochs).encode(),
@@ -183,11 +218,17 @@ def derived(checkpoint: Checkpoint) -> dict[str, bytes]:
 
 
 def put_damaged_aside(folder: Path) -> str | None:
-    """Beside a checkpoint that is whole: put a save before it that is not where it does no harm, and say so.
+    """If the previous checkpoint is damaged (the current one is intact), rename it and return a message.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The message; None if it is intact or not there.
 
     Raises:
-        FileError: the folder cannot be written.
-        RunError: it cannot be read here and now.
+        FileError: The folder cannot be written.
+        RunError: It cannot be read at the moment.
     """
     if not os.path.lexists(folder / PREVIOUS):
         return None
@@ -203,10 +244,17 @@ def put_damaged_aside(folder: Path) -> str | None:
 
 
 def rebuild(folder: Path, checkpoint: Checkpoint) -> list[str]:
-    """Make recipe, history and model what the checkpoint says; a judgement of another model goes. Names what changed.
+    """Write recipe, history and model as the checkpoint has them, and remove a judgement of another model.
+
+    Args:
+        folder: The run's folder.
+        checkpoint: Its checkpoint.
+
+    Returns:
+        The names of the files that changed.
 
     Raises:
-        FileError: the folder cannot be written.
+        FileError: The folder cannot be written.
     """
     changed = []
     for name, content in derived(checkpoint).items():
@@ -224,7 +272,15 @@ def rebuild(folder: Path, checkpoint: Checkpoint) -> list[str]:
 
 
 def is_judged(folder: Path, checkpoint: Checkpoint) -> bool:
-    """Whether the folder's judgement is whole, of this model, and of the predictions beside it."""
+    """Return whether the folder's judgement is intact, and of this model and these predictions.
+
+    Args:
+        folder: The run's folder.
+        checkpoint: Its checkpoint.
+
+    Returns:
+        True if the checksums in it are those of the files.
+    """
     try:
         text = (content_of(folder / JUDGEMENT) or b"").decode("utf-8")
         judgement = json.loads(text)
@@ -237,18 +293,39 @@ def is_judged(folder: Path, checkpoint: Checkpoint) -> bool:
 
 
 def judgement_text(judgement: Mapping[str, Any]) -> str:
-    """The text of judgement.json, under a checksum of its own."""
+    """Return the text of judgement.json, with a checksum of its own.
+
+    Args:
+        judgement: What it holds.
+
+    Returns:
+        The text.
+    """
     plain = json.dumps(judgement, indent=1, sort_keys=True)
     return json.dumps({**judgement, "sha256": digest(plain.encode())}, indent=1, sort_keys=True) + "\n"
 
 
 def digest(content: bytes) -> str:
-    """SHA-256, as it stands in a judgement and in what `verify` says."""
+    """Return the SHA-256 of some bytes, as a judgement and `verify` show it.
+
+    Args:
+        content: The bytes.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     return hashlib.sha256(content).hexdigest()
 
 
 def history_lines(epochs: Iterable[Epoch]) -> str:
-    """A line of JSON an epoch. Seconds, which no two runs share, are no part of it."""
+    """Return one line of JSON for each epoch, without the seconds, which differ between runs.
+
+    Args:
+        epochs: The epochs.
+
+    Returns:
+        The text of history.jsonl.
+    """
     rows = []
     for epoch in epochs:
         row = {key: _as_json(value) for key, value in asdict(epoch).items() if key not in ("seconds", "metrics")}
@@ -257,12 +334,19 @@ def history_lines(epochs: Iterable[Epoch]) -> str:
 
 
 def _as_json(value: Any) -> Any:
-    """JSON has no infinity and no NaN, so they are words."""
+    """Return a value as JSON takes it: infinity and NaN, which it lacks, become words."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def content_of(path: Path) -> bytes | None:
-    """The bytes of a file; None where there is none, or something that is no file and might be waited for."""
+    """Return the content of a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its bytes; None if it does not exist or is not a regular file, which might block.
+    """
     try:
         with files.regular(path, LARGEST) as (file, _):
             return file.read()

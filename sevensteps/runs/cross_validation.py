@@ -1,13 +1,13 @@
-"""Cross-validation: every picture is answered by a model that was trained, as the recipe says, without its fold.
+"""Cross-validation: a model trained without a picture's fold, as the recipe says, classifies that picture.
 
-The accuracy of these answers is that of the procedure, and not of one model: of models that learned from all pictures
-but a fold's. See docs/decisions/0019-folds.md for what its interval means.
+The accuracy is that of the procedure, not of one model: of models that learned from all pictures but one fold's. See
+docs/decisions/0019-folds.md for what its interval means.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..data.folds import folds_in, is_held_out, whole
 from ..data.images import Images, Splits
 from ..errors import TrainingError
 from ..recipes.recipe import Recipe
-from ..records.events import Epoch, Note
+from ..records.events import Epoch, Note, Observe
 from ..records.scores import OUT_OF_FOLD, Coverage
 from ..trust.abstain import home_coverage
 from ..trust.baselines import baseline_answers
@@ -27,15 +27,22 @@ from .validation import learn_from_validation
 
 
 def cross_validate(
-    splits: Splits, recipe: Recipe, epochs: int, observe: Callable[[Note], None]
+    splits: Splits, recipe: Recipe, epochs: int, observe: Observe
 ) -> tuple[Predictions, Coverage | None]:
-    """What models of each fold say of its pictures, in the order of all, and how many of these they answer.
+    """Train one model for each fold and let it classify the pictures of its fold.
 
-    `epochs` is what the model of all pictures was trained for: where a clock ended that, it would not repeat.
+    Args:
+        splits: The pictures.
+        recipe: The settled recipe; `folds` is their number.
+        epochs: How many epochs the model of all pictures was trained; a time limit would not repeat itself.
+        observe: Receives a note for each fold.
+
+    Returns:
+        The predictions for all pictures, in their order; and how many of them the models answer, None for all.
 
     Raises:
-        TrainingError: the loss of a fold, which is named, became infinite or not a number.
-        DataError: a fold leaves too few pictures to hold any out.
+        TrainingError: The loss of a fold, which is named, became infinite or not a number.
+        DataError: A fold leaves too few pictures to hold any out.
     """
     recipe = recipe.replace(stop_seconds=0.0, epochs=max(epochs, 1)) if recipe.stop_seconds else recipe
     tables: list[Predictions] = []
@@ -67,7 +74,15 @@ def cross_validate(
 
 
 def out_of_fold_answers(splits: Splits, recipe: Recipe) -> dict[str, Any]:
-    """What each baseline says of each picture, from the same pictures as the model of its fold; in the order of all."""
+    """Let each baseline classify each picture, from the same training pictures as the model of its fold.
+
+    Args:
+        splits: The pictures.
+        recipe: The settled recipe.
+
+    Returns:
+        The class indices by the baseline's name, in the order of all pictures.
+    """
     parts = parts_of(splits, recipe)
     found = [baseline_answers(part.train, out) for part, out in parts]
     order = _order([out for _, out in parts])
@@ -75,14 +90,25 @@ def out_of_fold_answers(splits: Splits, recipe: Recipe) -> dict[str, Any]:
 
 
 def parts_of(splits: Splits, recipe: Recipe) -> list[tuple[Splits, Images]]:
-    """For each fold what its model learns from, with validation pictures as the recipe says, and what it answers."""
+    """Return the training and held-out pictures of each fold.
+
+    Args:
+        splits: The pictures.
+        recipe: The settled recipe.
+
+    Returns:
+        For each fold, what its model learns from (with validation pictures) and what it classifies.
+
+    Raises:
+        DataError: A fold leaves too few pictures to hold any out.
+    """
     valid = None if is_held_out(splits) else splits.valid
     folds = folds_in(whole(splits), recipe.folds, recipe.seed)
     return [(recipe.held_out(Splits(rest, valid=valid)), out) for rest, out in folds]
 
 
 def _order(outs: Sequence[Images]) -> np.ndarray:
-    """Where each picture of all stands when the folds' are put one after the other."""
+    """Return the place of each picture when the folds stand one after the other."""
     return np.argsort(np.concatenate([out.rows for out in outs]), kind="stable")
 
 
@@ -99,7 +125,7 @@ def _pooled(tables: Sequence[Predictions], outs: Sequence[Images]) -> Prediction
 
 
 def _summed(coverages: Sequence[Coverage | None], tables: Sequence[Predictions]) -> Coverage | None:
-    """How many pictures the models of the folds answer, all together; None where each answers all."""
+    """Return how many pictures the models of all folds answer together; None where each answers all."""
     if all(coverage is None for coverage in coverages):
         return None
     stated = next(coverage.stated for coverage in coverages if coverage is not None)

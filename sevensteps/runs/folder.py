@@ -1,4 +1,4 @@
-"""The folders of runs: new ones, found ones, and what one holds, whatever has happened to it."""
+"""The folders of runs: make a new one, find one, and write its files."""
 
 from __future__ import annotations
 
@@ -29,13 +29,18 @@ FIGURES = ("curves.png", "results.png", "mistakes.png", "confusion.png", "weight
 
 @contextlib.contextmanager
 def new_folder(recipe: Recipe, out: Path | None, *, force: bool = False) -> Iterator[Path]:
-    """The folder of a new run, made and ours alone inside: `out`, or the next free `runs/SOURCE-RECIPE-1`, `-2`, ….
+    """Make the folder of a new run, which is locked inside the block.
 
-    With `force` an earlier run's files in `out` make way; other files there are left alone.
+    With `force`, an earlier run's files in `out` are removed; other files there stay.
+
+    Args:
+        recipe: The recipe, which names the folder.
+        out: The folder; None for the next free `runs/SOURCE-RECIPE-1`, `-2`, ….
+        force: Whether to replace an earlier run.
 
     Raises:
-        RunError: `out` is there already and is not empty, or another process trains in it.
-        FileError: the folder cannot be made or written.
+        RunError: `out` exists and is not empty, or another process trains in it.
+        FileError: The folder cannot be made or written.
     """
     if out is None:
         stem = f"{_plain(Path(recipe.source).name)}-{_plain(recipe.name)}"
@@ -71,38 +76,57 @@ def _refuse_full(out: Path, force: bool) -> None:
 
 
 def save_recipe(folder: Path, recipe: Recipe, recorded: Mapping[str, Any]) -> None:
-    """Write what repeats the run.
+    """Write recipe.toml, which repeats the run.
+
+    Args:
+        folder: The run's folder.
+        recipe: The settled recipe.
+        recorded: What was observed: versions, fingerprints and the like.
 
     Raises:
-        FileError: it cannot be written.
+        FileError: It cannot be written.
     """
     files.write(folder / RECIPE, recipe.to_toml(recorded))
 
 
 def save_corrections(folder: Path, corrected: Corrected | None) -> None:
-    """Write the copy of the corrections file, where there was one.
+    """Write a copy of the corrections file, if there was one.
+
+    Args:
+        folder: The run's folder.
+        corrected: What was corrected, with the file's content; None for nothing.
 
     Raises:
-        FileError: it cannot be written.
+        FileError: It cannot be written.
     """
     if corrected is not None:
         files.write(folder / CORRECTIONS, corrected.content)
 
 
 def save_history(folder: Path, history: Iterable[Epoch]) -> None:
-    """Write a line an epoch.
+    """Write history.jsonl, one line for each epoch.
+
+    Args:
+        folder: The run's folder.
+        history: The epochs.
 
     Raises:
-        FileError: it cannot be written.
+        FileError: It cannot be written.
     """
     files.write(folder / HISTORY, checkpoint.history_lines(history))
 
 
 def save_timings(folder: Path, history: Iterable[Epoch], batch: int, seconds: float) -> None:
-    """Write what no two runs share: the seconds of each epoch, and of all training up to a batch.
+    """Write timings.jsonl: the seconds of each epoch, and of all training up to a batch.
+
+    Args:
+        folder: The run's folder.
+        history: The epochs.
+        batch: The number of batches done.
+        seconds: The seconds of all training.
 
     Raises:
-        FileError: it cannot be written.
+        FileError: It cannot be written.
     """
     rows = [{"number": epoch.number, "seconds": round(epoch.seconds, 4)} for epoch in history]
     lines = [json.dumps(row) for row in [*rows, {"batch": batch, "seconds": round(seconds, 4)}]]
@@ -110,21 +134,32 @@ def save_timings(folder: Path, history: Iterable[Epoch], batch: int, seconds: fl
 
 
 def save_judgement(folder: Path, judgement: Mapping[str, Any]) -> None:
-    """Write how the run was judged.
+    """Write judgement.json.
+
+    Args:
+        folder: The run's folder.
+        judgement: What it holds.
 
     Raises:
-        FileError: it cannot be written.
+        FileError: It cannot be written.
     """
     files.write(folder / JUDGEMENT, checkpoint.judgement_text(judgement))
 
 
 def _plain(name: str) -> str:
-    """A name that is safe as a part of a folder's name everywhere."""
+    """Return a name that is safe as part of a folder's name on every system."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:60] or "run"
 
 
 def entries(folder: Path) -> list[Path]:
-    """What is in a folder, by name, and -2 before -10."""
+    """Return what is in a folder, sorted by name, with -2 before -10.
+
+    Args:
+        folder: Any folder.
+
+    Returns:
+        The paths; none where it is not a folder.
+    """
 
     def numbers_as_numbers(path: Path) -> list[tuple[int, str]]:
         return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]

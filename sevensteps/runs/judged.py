@@ -1,4 +1,4 @@
-"""Judge a trained run: tables, scores, baselines."""
+"""Judge a trained run: its predictions, scores and baselines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,16 @@ from .run import Run, Work, place
 
 
 def judged(work: Work, more: Mapping[str, Images], observe: Observe) -> Run:
-    """A run that was saved, judged as it stands: on the splits of its recipe and on `more`. Nothing is trained."""
+    """Judge a saved run as it stands; nothing is trained.
+
+    Args:
+        work: The run.
+        more: Pictures to judge it on besides the splits of its recipe, by split.
+        observe: Receives notes.
+
+    Returns:
+        The judged run.
+    """
     if best := work.learn.state.best:
         work.learn.model.load_state_dict(best)
     tables, crossed = _predictions(work, observe)
@@ -42,7 +51,7 @@ def judged(work: Work, more: Mapping[str, Images], observe: Observe) -> Run:
 
 
 def _baselines(work: Work) -> tuple[Mapping[str, Any], dict[str, Score]]:
-    """What each baseline answers for the pictures that count, and how many of these it has right."""
+    """Return what each baseline answers for the pictures that count, and its score."""
     for split, images in work.judged_splits.items():
         is_of_folds = split == OUT_OF_FOLD
         answers = (
@@ -62,7 +71,7 @@ def _run(
     crossed: Coverage | None,
     interrupted: int = 0,
 ) -> Run:
-    """The run as it stands, from what its model and the baselines say of its pictures; without tables, not judged."""
+    """Return the run as it stands, from the answers of its model and of the baselines; not judged without tables."""
     learn, state = work.learn, work.learn.state
     split, images = next(iter(work.judged_splits.items()), ("", None))
     table = tables.get(split)
@@ -100,7 +109,7 @@ def _run(
 
 
 def _foreign(learn: Learner, abstention: Abstention, images: Images, seed: int) -> tuple[LeftOut, ...]:
-    """What becomes of pictures that are none of the classes."""
+    """Return what the model does with pictures that belong to none of its classes."""
     return tuple(
         left_out(abstention, made, predict_split(learn, made, name).probabilities, name)
         for name, made in foreign_pictures(images, seed).items()
@@ -108,9 +117,17 @@ def _foreign(learn: Learner, abstention: Abstention, images: Images, seed: int) 
 
 
 def count_look(runs_together: Sequence[Run], pictures: str, observe: Observe) -> list[Run]:
-    """Write a look of these runs' models, together, at test pictures into the ledger; the runs know how many it makes.
+    """Write into the ledger that these models have been tested, and tell the runs how many models that makes.
 
-    Where the ledger cannot be written that is said, and fails nothing.
+    If the ledger cannot be written, a note says so, and nothing fails.
+
+    Args:
+        runs_together: Runs that count as one look.
+        pictures: The fingerprint of the test pictures.
+        observe: Receives the note.
+
+    Returns:
+        The runs, with their number of looks.
     """
     read = [run.digest for run in runs_together if run.test is not None]
     if not read:
@@ -122,7 +139,7 @@ def count_look(runs_together: Sequence[Run], pictures: str, observe: Observe) ->
 
 
 def _against(table: Predictions, answers: Mapping[str, Any], baselines: Mapping[str, Score]) -> Against:
-    """The result against the best baseline, picture by picture."""
+    """Compare the result with the best baseline, picture by picture."""
     best = max(baselines, key=lambda name: baselines[name].accuracy)
     theirs, ours = answers[best] == table.labels, table.right
     only_theirs, only_ours = int((theirs & ~ours).sum()), int((ours & ~theirs).sum())
@@ -131,12 +148,20 @@ def _against(table: Predictions, answers: Mapping[str, Any], baselines: Mapping[
 
 
 def calibration_of(learn: Learner, table: Predictions) -> Calibration:
-    """How well a learner's probabilities hold on a split."""
+    """Measure how well a learner's probabilities hold on a split.
+
+    Args:
+        learn: The learner.
+        table: Its predictions.
+
+    Returns:
+        The calibration.
+    """
     return calibration(table.split, learn.temperature, table.probabilities, table.labels)
 
 
 def _predictions(work: Work, observe: Observe) -> tuple[dict[str, Predictions], Coverage | None]:
-    """What the model says of each split that it is judged on, models like it of each fold, and what these answer."""
+    """Return the predictions on each split of the run, out of folds too; and how many the folds' models answer."""
     memory.give_back()
     tables, crossed = {}, None
     for split, images in work.judged_splits.items():
@@ -148,10 +173,15 @@ def _predictions(work: Work, observe: Observe) -> tuple[dict[str, Predictions], 
 
 
 def save_judgement(folder: Path, judgement: Mapping[str, Any], tables: Mapping[str, Predictions]) -> None:
-    """Write predictions and judgement, with the digests of what was judged.
+    """Write predictions and judgement, with the digests of the judged files.
+
+    Args:
+        folder: The run's folder.
+        judgement: What judgement.json holds.
+        tables: The predictions by split.
 
     Raises:
-        FileError: they cannot be written.
+        FileError: They cannot be written.
     """
     made = {checkpoint.MODEL: checkpoint.digest((folder / checkpoint.MODEL).read_bytes())}
     if tables:
@@ -168,8 +198,14 @@ def save_judgement(folder: Path, judgement: Mapping[str, Any], tables: Mapping[s
 def save_plots(folder: Path, run: Run, table: Any, images: Any) -> None:
     """Draw the run's figures into its folder: curves, weights, results, mistakes, confusion.
 
+    Args:
+        folder: The run's folder.
+        run: The run.
+        table: The predictions that the figures show.
+        images: Their pictures.
+
     Raises:
-        FileError: they cannot be written.
+        FileError: They cannot be written.
     """
     from ..show import drawing, figures
 

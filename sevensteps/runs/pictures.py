@@ -1,4 +1,4 @@
-"""Opening a run: its pictures, what it was made with and whether that is here, and its learner where it was saved."""
+"""Open the pictures of a run, and hold out test and validation pictures as its recipe says."""
 
 from __future__ import annotations
 
@@ -75,19 +75,36 @@ def _are(count: int) -> str:
 
 
 def open_source(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits:
-    """The pictures that a recipe names, with some to test on; `fix` as `as_it_is`.
+    """Open the pictures that a recipe names, and hold out test pictures if the source has none.
+
+    Args:
+        recipe: The recipe that names them.
+        observe: Receives what there is to say while they are read.
+        fix: A corrections file in place of the recipe's.
+
+    Returns:
+        The splits.
 
     Raises:
-        DataError: no such source, or pictures that cannot be used.
+        DataError: There is no such source, or its pictures cannot be used.
+        RecipeError: Settings that do not fit these pictures.
     """
     return with_test(recipe, as_it_is(recipe, observe, fix), observe)
 
 
 def as_it_is(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits:
-    """The pictures that a recipe names, as the source has them; `fix` is a corrections file in place of the recipe's.
+    """Open the pictures that a recipe names as their source has them.
+
+    Args:
+        recipe: The recipe that names them.
+        observe: Receives what there is to say while they are read.
+        fix: A corrections file in place of the recipe's.
+
+    Returns:
+        The splits.
 
     Raises:
-        DataError: no such source, or pictures that cannot be used.
+        DataError: There is no such source, or its pictures cannot be used.
     """
     from ..data.sources.load import SOURCES, load_as
 
@@ -106,10 +123,18 @@ def as_it_is(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits
 
 
 def with_test(recipe: Recipe, splits: Splits, observe: Observe) -> Splits:
-    """The same, with test pictures held out where the source has none and they are enough to test with.
+    """Hold out test pictures if the source has none and there are enough.
+
+    Args:
+        recipe: The recipe.
+        splits: The pictures as their source has them.
+        observe: Receives what there is to say.
+
+    Returns:
+        The splits.
 
     Raises:
-        DataError, RecipeError: pictures or settings that cannot be used.
+        DataError, RecipeError: The pictures or settings cannot be used.
     """
     splits = dataclasses.replace(splits, audited=known(splits))
     for name, images in (("test", splits.test), ("valid", splits.valid)):
@@ -142,9 +167,9 @@ def with_test(recipe: Recipe, splits: Splits, observe: Observe) -> Splits:
 
 
 def _copies_kept_together(recipe: Recipe, splits: Splits, observe: Observe) -> Splits:
-    """The same pictures, with near-copies in one group where we are to hold some out of a user's picture files.
+    """Put near-duplicates into one group where pictures of a user's files are held out.
 
-    How the built-in sources, IDX files, arrays and stores are split stays as it was, whatever they hold.
+    The split of the built-in sources, IDX files, arrays and stores stays as it was, whatever they hold.
     """
     is_split = splits.test is not None and (splits.valid is not None or not recipe.hold_out)
     if is_split or splits.train.fit is None or isinstance(splits.train, StoredImages):
@@ -156,7 +181,7 @@ def _copies_kept_together(recipe: Recipe, splits: Splits, observe: Observe) -> S
 
 
 def _what_groups_keep(splits: Splits, folds: int) -> str:
-    """The classes of which groups leave nothing to test with, or nothing to learn from beside a fold, in words."""
+    """Return, in words, the classes for which groups leave nothing to test with, or to learn from without a fold."""
     train, test = splits.train, splits.test
     if folds > 1 and in_one_group(train):
         why = why_kept_whole(train)

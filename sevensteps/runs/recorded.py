@@ -1,4 +1,4 @@
-"""What a run is made with, and how that differs from what is here."""
+"""What was observed when a run was trained, and how that differs from this machine."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def _say_differences(before: Mapping[str, Any], now: Mapping[str, Any], exact: bool, observe: Observe) -> None:
-    """One line where the same numbers cannot be promised.
+    """Say in one line that the same numbers cannot be promised.
 
     Raises:
-        RunError: there is such a difference, and the same numbers were asked for.
+        RunError: They cannot, and `exact` asks for them.
     """
     if differences := differences_between(before, now):
         line = f"The numbers may differ from those of the run before: {'; '.join(differences)}."
@@ -32,7 +32,16 @@ def _say_differences(before: Mapping[str, Any], now: Mapping[str, Any], exact: b
 
 
 def recorded(splits: Splits, recipe: Recipe, why: str = "") -> dict[str, Any]:
-    """What a run was made with, and why its recipe was chosen: reported on repeating it, and never a setting."""
+    """Return what is observed here: versions, processor, fingerprints. It is never a setting.
+
+    Args:
+        splits: The pictures.
+        recipe: The settled recipe.
+        why: Why the recipe was chosen.
+
+    Returns:
+        The `[recorded]` table of a recipe.
+    """
     import platform
 
     import numpy as np
@@ -59,17 +68,31 @@ def recorded(splits: Splits, recipe: Recipe, why: str = "") -> dict[str, Any]:
 
 
 def same_pictures(recorded: Mapping[str, Any], splits: Splits) -> bool:
-    """Whether these are the pictures that a run was made with, as far as it recorded them."""
+    """Return whether these are the pictures that a run was trained on, as far as it recorded them.
+
+    Args:
+        recorded: The run's `[recorded]` table.
+        splits: The pictures that are here.
+
+    Returns:
+        True if their fingerprints are equal.
+    """
     now = _fingerprints(splits)
     before = {name: value for name, value in recorded.get("data", now).items() if name != OUT_OF_FOLD}
     return bool(before == now)
 
 
 def refuse_other_pictures(folder: Path, recipe: Recipe, recorded: Mapping[str, Any], splits: Splits) -> None:
-    """Raise if a run's pictures are not those that it was trained on.
+    """Raise an error if a run's pictures are not those that it was trained on.
+
+    Args:
+        folder: The run's folder.
+        recipe: Its recipe.
+        recorded: Its `[recorded]` table.
+        splits: The pictures that are here.
 
     Raises:
-        RunError: saying so.
+        RunError: They have changed.
     """
     if not same_pictures(recorded, splits):
         raise RunError(
@@ -79,7 +102,15 @@ def refuse_other_pictures(folder: Path, recipe: Recipe, recorded: Mapping[str, A
 
 
 def differences_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What a run was made with and is another here, of what may change its numbers; in words."""
+    """Return, in words, what differs between two records and may change a run's numbers.
+
+    Args:
+        before: The `[recorded]` table of the run.
+        now: What is observed here.
+
+    Returns:
+        A clause for each difference.
+    """
     named = {"sevensteps", "torch", "numpy", "machine", "cpu_capability", "threads"}
     found = [
         f"{name} was {before[name]} and is {now[name]}"
@@ -90,5 +121,5 @@ def differences_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
 
 
 def _fingerprints(splits: Splits) -> dict[str, str]:
-    """What tells one set of pictures from another, by split."""
+    """Return the fingerprint of the pictures of each split."""
     return {"train": splits.train.fingerprint, **({"test": splits.test.fingerprint} if splits.test else {})}

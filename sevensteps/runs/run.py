@@ -26,7 +26,7 @@ from ..trust.predictions import Predictions
 
 @dataclass(kw_only=True)
 class Work:
-    """A run under way: where it is written, what it is made of, and how long each part of it took."""
+    """A run that is being trained: its folder, what it is made of, and how long each part took."""
 
     folder: Path | None  # None: nothing is written
     recipe: Recipe  # settled
@@ -45,7 +45,7 @@ class Work:
 
     @property
     def judged_splits(self) -> dict[str, Images]:
-        """The pictures that the run is judged on, by split; the first is what counts."""
+        """The pictures that the run is judged on, by split; the first split is the one that counts."""
         test = self.splits.test if self.recipe.test else None
         # Folds are no part of the model that `until` asks for again.
         folds = whole(self.splits) if self.recipe.folds > 1 and self.until is None else None
@@ -54,7 +54,7 @@ class Work:
 
     @property
     def about_model(self) -> dict[str, Any]:
-        """What the model's file says beside its tensors."""
+        """The description of the model that its file holds beside the tensors."""
         return self.learn.facts().as_json()
 
 
@@ -90,7 +90,7 @@ class Run:
 
     @property
     def score(self) -> Score | None:
-        """The one that counts: on test pictures, else out of folds, else on validation pictures."""
+        """The score that counts: on test pictures, else out of folds, else on validation pictures."""
         return self.test or self.cross_validation or self.valid
 
     @property
@@ -100,13 +100,17 @@ class Run:
 
     @property
     def fewest(self) -> int | None:
-        """Pictures to train on of the class that has the fewest of them, where these are few."""
+        """The number of training pictures of the smallest class, if that is small; else None."""
         images = as_loader(self.learn.dls.train).images
         counts = [count for count in images.counts.values() if count] if images is not None else []
         return min(counts) if counts and min(counts) < FEW else None
 
     def as_json(self) -> dict[str, Any]:
-        """The keys that `train --json` promises."""
+        """Return what `train --json` prints.
+
+        Returns:
+            Plain data.
+        """
         return {
             "run": str(self.folder) if self.folder else None,
             "recipe": self.recipe.name,
@@ -117,7 +121,11 @@ class Run:
         }
 
     def judgement(self) -> dict[str, Any]:
-        """How the run did: what is saved with it, and is the same for the same run."""
+        """Return how the run did: what is saved with it, and is the same for the same run.
+
+        Returns:
+            Plain data.
+        """
         return {
             "test": self.test and self.test.as_json(),
             "valid": self.valid and self.valid.as_json(),
@@ -170,7 +178,14 @@ class Run:
 
 
 def place(learn: Learner) -> str:
-    """How far training is, in words."""
+    """Return in words how far training is.
+
+    Args:
+        learn: The learner.
+
+    Returns:
+        A clause such as "after epoch 3".
+    """
     epoch, position = learn.state.epoch, learn.state.position
     if position:
         return f"in epoch {epoch + 1}, after batch {position}"
@@ -178,7 +193,7 @@ def place(learn: Learner) -> str:
 
 
 def _is_finite(learn: Learner) -> bool:
-    """Whether the last loss and every number of the state is one that training can go on from."""
+    """Return whether the last loss and every number of the state is finite, so that training can go on."""
     loss = learn.state.last_loss
     tensors = [t for name, t in learn.state.tensors().items() if not name.startswith("history.")]
     return (loss is None or bool(torch.isfinite(loss))) and all(bool(torch.isfinite(t).all()) for t in tensors)

@@ -1,4 +1,4 @@
-"""One run, from where it stands to its end: trained, saved as it goes, and judged. `train` and `resume` share it."""
+"""Train one run from where it stands to its end, save it on the way, and judge it: for `train` and `resume`."""
 
 from __future__ import annotations
 
@@ -32,11 +32,18 @@ SHARE_FOR_SAVING = 0.01
 
 
 def to_the_end(work: Work, observe: Observe) -> Run:
-    """Train until the recipe's stop rule gives a reason or a signal comes, save, and judge.
+    """Train until a stop rule of the recipe holds or a signal comes; save, and judge.
+
+    Args:
+        work: The run.
+        observe: Receives every event.
+
+    Returns:
+        The run as it ended.
 
     Raises:
-        FileError: the folder cannot be written any more; the last save is still there.
-        TrainingError: the loss became infinite or not a number; the history is saved before.
+        FileError: The folder cannot be written any more; the last save is still there.
+        TrainingError: The loss became infinite or not a number; the history is saved first.
     """
     learn, state = work.learn, work.learn.state
     _open(work, observe)
@@ -101,10 +108,16 @@ def _check_finite(work: Work) -> None:
 
 
 def snapshot(work: Work) -> Checkpoint:
-    """The run as it stands, as its checkpoint holds it.
+    """Return the run as it stands, as its checkpoint holds it.
+
+    Args:
+        work: The run.
+
+    Returns:
+        The checkpoint.
 
     Raises:
-        ModelError: there are numbers that are not finite.
+        ModelError: There are numbers that are not finite.
     """
     state = work.learn.state
     recorded = {**work.recorded, "stopped_at": state.batch}
@@ -120,7 +133,12 @@ def snapshot(work: Work) -> Checkpoint:
 
 @contextlib.contextmanager
 def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    """Add the seconds that the block takes to `seconds[name]`."""
+    """Add the seconds that the block takes to `seconds[name]`.
+
+    Args:
+        seconds: The seconds so far, by name.
+        name: The part of the work.
+    """
     began = time.perf_counter()
     try:
         yield
@@ -151,7 +169,7 @@ def _open(work: Work, observe: Observe) -> None:
 
 
 def _train(work: Work, observe: Observe, interrupted: Callable[[], int]) -> None:
-    """Steps 2 to 7, seen by all observers and saved as it goes, until the end or a signal."""
+    """Run steps 2 to 7 with every observer, saving on the way, until the end or a signal."""
     learn = work.learn
     with timed(work.seconds, "train"), contextlib.closing(learn):
         try:
@@ -174,7 +192,7 @@ def _train(work: Work, observe: Observe, interrupted: Callable[[], int]) -> None
 
 
 def _is_due(work: Work, event: Batch | Epoch) -> bool:
-    """Whether the run is to be saved after this event."""
+    """Return whether to save the run after this event."""
     every, unit = work.recipe.saves_every()
     state = work.learn.state
     if unit == "epochs":
@@ -186,7 +204,14 @@ def _is_due(work: Work, event: Batch | Epoch) -> bool:
 
 
 def save(work: Work) -> None:
-    """Write the checkpoint; one with numbers that are not finite is left out, since the next batch ends the run."""
+    """Write the checkpoint, unless it holds numbers that are not finite: then the next batch ends the run.
+
+    Args:
+        work: The run, which has a folder.
+
+    Raises:
+        FileError: It cannot be written.
+    """
     assert work.folder is not None
     began = time.monotonic()
     state = work.learn.state

@@ -1,4 +1,4 @@
-"""What is fitted on validation pictures when training is done: the temperature, and when a model does not answer."""
+"""Fit on validation pictures, after training: the temperature, and when the model refuses to answer."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ from ..trust.predictions import predict_split
 
 
 def learn_from_validation(learn: Learner, splits: Splits, recipe: Recipe) -> None:
-    """Step 7 is done: fit the temperature, and when to abstain, for the parameters that are kept.
+    """Fit the temperature, and when to refuse, for the parameters that are kept.
 
-    On validation pictures, never on those of the test; without any, or where a recipe validates on the test pictures,
-    the temperature stays 1 and every picture is answered. The parameters are the last ones again afterwards, which are
-    what a longer run goes on with.
+    Validation pictures are used, never test pictures. Without any, or if the recipe validates on the test pictures,
+    the temperature stays 1 and every picture is answered. The last parameters are restored afterwards, since a
+    longer run goes on with them.
+
+    Args:
+        learn: The trained learner.
+        splits: The pictures.
+        recipe: The settled recipe.
     """
     valid, best = splits.valid, learn.state.best
     learn.temperature, learn.abstention = 1.0, None
