@@ -157,6 +157,7 @@ def _collect(saved: Saved) -> Report:
         classes=saved.classes,
         scores=scores,
         baselines=baselines,
+        against=against,
         history=found.epochs,
         validated_on="test" if recipe.validate_on == "test" else "validation",
         kept_epoch=found.kept_epoch,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .audit import AuditResult
 from .calibration import Calibration
 from .events import Epoch, Finding
-from .scores import Coverage, Interval, Score, Scores
+from .scores import Against, Coverage, Interval, Score, Scores
 from .steps import Chain, XRay
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class Report:
     digests: Mapping[str, str]  # SHA-256 of the run's files
     repeat: str  # the command that trains it again
     missing: Mapping[str, str]  # by field, why it was not measured
+    against: Against | None = None  # the result compared with the best baseline
 
 
 @dataclass(frozen=True, slots=True)

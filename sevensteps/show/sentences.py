@@ -25,6 +25,16 @@ def in_plain_words(score: Score) -> str:
     return f"{100 * score.accuracy:.1f} % of {which} right (between {low:.1f} and {high:.1f})"
 
 
+def out_of_100(score: Score) -> str:
+    """Return a score as a title: of 100 pictures, or of all where there are fewer."""
+    if score.n < 100:
+        return f"{score.correct:,} of {score.n:,} right"
+    right = round(100 * score.accuracy)
+    if right == 100 and score.correct < score.n:
+        return "More than 99 of 100 right"
+    return f"{right} of 100 right"
+
+
 def against_in_plain_words(against: Against, score: Score) -> str:
     """Return how a score compares with the best baseline: better, worse, or as good as far as the pictures tell."""
     is_even = 0.0 in against.interval

@@ -141,7 +141,8 @@ def test_it_says_first_how_good_the_run_is(first: Path, report: Report) -> None:
     verdict = f"{test['accuracy']:.2%} of {test['n']:,} test pictures"
     assert report.verdict.startswith(verdict)
     assert f"95 % interval {test['low']:.2%} to {test['high']:.2%}" in report.verdict
-    assert text.index("<h1>" + verdict) < text.index("<h2")
+    assert text.index(f"<h1>{round(100 * test['accuracy'])} of 100 right</h1>") < text.index("<h2")
+    assert text.index("How this was computed") < text.index(verdict) < text.index("<h2")
     found = Outline(text)
     assert [name for name, _ in found.elements].count("h1") == 1
     for title in (

@@ -36,7 +36,7 @@ def result_section(report: Report) -> list[Html]:
     numbers = table("Accuracy with its 95 % interval", ("of", "accuracy", "95 % interval", "right", "of n"), rows)
     drawn = svg.dots(
         "Accuracy beside the baselines",
-        f"The share of right answers on each split, with its 95 % interval. The {split} row is the result.",
+        f"The share of right answers on each split, with its 95 % interval. The result is the {split} row.",
         [(name, score.accuracy, score.interval.low, score.interval.high) for name, score in named],
         numbers,
         x_name="share of right answers",
@@ -134,13 +134,12 @@ def calibration_section(report: Report) -> list[Html]:
         f" (95 % interval, approximate, {between(interval.low, interval.high)})" if interval else f" ({error.reason})"
     )
     words = (
-        f"The expected calibration error {value}{sure} of {pictures(found.n, found.split)}: how far confidence and "
-        "share of right answers are apart on average."
+        f"On average, confidence and share of right answers are this far apart: the expected calibration error {value}"
+        f"{sure} on {pictures(found.n, found.split)}."
     )
     warmth = (
-        f"The temperature is {found.temperature:.4g}: 1 leaves the probabilities as they are, more makes them less "
+        f"The temperature is {found.temperature:.4g}: 1 leaves the probabilities as they are, a higher one lowers them."
     )
-    warmth += "sure."
     rows = [
         [
             f"{b.low:.0%} to {b.high:.0%}",
@@ -154,8 +153,8 @@ def calibration_section(report: Report) -> list[Html]:
     titles = ("confidence", "its mean", "share right", "95 % interval", "n")
     drawn = svg.diagonal(
         "Reliability diagram",
-        f"Of the answers with about the same confidence, the share that is right; {found.split} split. "
-        "On the dashed line both are the same.",
+        f"Among answers of similar confidence, the share that is right; {found.split} split. "
+        "On the dashed line the two are equal.",
         [(b.confidence, b.accuracy, b.interval.low, b.interval.high) for b in found.bins],
         table("The bins that have pictures", titles, rows),
         names=("confidence", "share of right answers"),
@@ -168,9 +167,9 @@ def coverage_section(report: Report) -> list[Html]:
     found = report.coverage
     assert found is not None
     words = (
-        'sevensteps predict says "not sure" where the confidence is low, and "none of these" where a picture is far '
-        f"from those of training. The limits of both were chosen on validation pictures, so that {found.stated:.1%} of "
-        "pictures like these are answered. The best guess is given all the same."
+        'sevensteps predict says "not sure" if the confidence is low, and "none of these" if a picture is unlike the '
+        f"training pictures. Validation pictures set both limits, so that it answers {found.stated:.1%} of pictures "
+        "like these. It always names its best guess."
     )
     if found.never_says:
         never = never_in_words(found)
@@ -190,8 +189,8 @@ def coverage_section(report: Report) -> list[Html]:
         pieces.append(table("Accuracy", ("of", "accuracy", "95 % interval", "right", "of n"), right))
     if found.foreign:
         words = (
-            "Pictures that are none of the classes, made of those above: how many of them are left out, as they should "
-            "be. What looks much like one of the classes is left out less often."
+            "These made-up pictures belong to no class, so the model should refuse them. It refuses pictures that look "
+            "like one of the classes less often."
         )
         made: list[Sequence[Piece]] = [
             [

@@ -12,6 +12,7 @@ from ...records.events import Finding
 from ...records.report import Answered, Mistakes, Report
 from ...records.scores import Scores
 from ..pixels import colors_of, data_uri
+from ..sentences import against_in_plain_words, in_plain_words, out_of_100
 from .audit import data_section
 from .figures import between, calibration_section, classes_section, coverage_section, curves_section, result_section
 from .html import Html, Piece, code, details, name_of, plain, section, table, tag
@@ -46,7 +47,7 @@ def page(report: Report) -> str:
         tag(
             "header",
             tag("p", "Report of the run ", name_of(report.run), class_="run"),
-            tag("h1", report.verdict),
+            *_headline(report),
             [tag("p", doubt, class_="doubt") for doubt in report.doubts],
         ),
         tag("nav", tag("ul", contents), aria_label="Contents"),
@@ -56,17 +57,37 @@ def page(report: Report) -> str:
             section("missing", "Not in this report", tag("ul", missing)) if missing else "",
             id="main",
         ),
-        tag("footer", tag("p", "Made by sevensteps. This file is complete: it asks nothing of any other machine.")),
+        tag("footer", tag("p", "Made by sevensteps. This file is complete: it loads nothing from any other machine.")),
     ]
     return f"<!DOCTYPE html>\n{tag('html', tag('head', head), tag('body', body), lang='en')}\n"
+
+
+def _headline(report: Report) -> list[Html]:
+    """The result in a few words, then in a sentence, and the exact figures for those who ask."""
+    score = next(iter(report.scores.values()), None)
+    if score is None:
+        return [tag("h1", report.verdict)]
+    compared = f", {against_in_plain_words(report.against, score)}" if report.against else ""
+    return [
+        tag("h1", out_of_100(score)),
+        tag("p", f"{in_plain_words(score)}{compared}."),
+        details("How this was computed", tag("p", report.verdict), tag("p", _COMPUTED)),
+    ]
+
+
+_COMPUTED = (
+    "The interval says where the share would lie on other pictures of the same kind, in 95 of 100 cases. It comes from "
+    "Wilson's formula for shares, and from Tango's for the difference between two models on the same pictures. Figures "
+    "that are not shares get theirs by drawing the pictures again at random 10,000 times (bootstrap)."
+)
 
 
 def _next(report: Report) -> list[Html]:
     items = [tag("li", text, code(command) if command else "") for text, command in report.following]
     where = (
-        "Commands are typed in the folder that the run is in, or in the one above ",
+        "Type these in the folder that holds the run, or in the one that holds ",
         tag("code", "runs/"),
-        "; elsewhere the run is given by its path.",
+        ". Elsewhere, give the path of the run.",
     )
     return [tag("ol", items, class_="next"), tag("p", *where, class_="note")]
 
@@ -102,8 +123,8 @@ def _surest(report: Report) -> list[Html]:
     if not found.surest:
         return [tag("p", f"No mistakes in {pictures(found.n, found.split)}.")]
     words = (
-        f"The {len(found.surest):,} of {found.wrong:,} wrong answers that the model was surest of: it has learned "
-        "something wrong there, or the label is wrong."
+        f"The model was surest of these {len(found.surest):,} of {found.wrong:,} wrong answers. Either it has learned "
+        "something wrong, or the label is wrong."
     )
     return [tag("p", words, _why_none(found)), _pictures(found.surest)]
 
@@ -147,7 +168,7 @@ def _confusion(scores: Scores) -> Html:
 
 def _doctor(report: Report) -> list[Html]:
     if not report.findings:
-        return [tag("p", "The doctor, who watched the training, found nothing wrong.", class_="fine")]
+        return [tag("p", "The doctor watched the training and found nothing wrong.", class_="fine")]
     return [tag("ul", [_finding(finding) for finding in report.findings])]
 
 
@@ -176,13 +197,13 @@ def _recipe(report: Report) -> list[Html]:
         return table(caption, titles, [[name, tag("code", value)] for name, value in rows.items()], classes=("words",))
 
     pieces = [
-        tag("p", "This trains it again; the same numbers are promised on the same machine with the same versions:"),
+        tag("p", "This trains it again, with the same numbers on the same machine with the same versions:"),
         code(report.repeat),
         tag("h3", "The recipe"),
         code(report.recipe.partition("\n[recorded]")[0].strip()),
     ]
     if report.recorded:
-        pieces.append(words(report.recorded, "What it was made with", ("what", "which")))
+        pieces.append(words(report.recorded, "Versions and hardware", ("what", "which")))
     if report.digests:
         pieces.append(words(report.digests, "SHA-256 of the run's files", ("file", "digest")))
     return pieces
