@@ -263,7 +263,7 @@ def test_a_table_is_trained_on_by_command_and_the_run_is_exact(tmp_path: Path) -
     wrong = sevensteps("train", "p", "--label-column", "tome", "--json", cwd=tmp_path)
     message = error_in(wrong)["message"]
     assert message.endswith("has no column 'tome' (label_column); it has file, tone, person.")
-    flags = ["--label-column", "tone", "--group", "person", "--recipe", "linear", "--epochs", "2"]
+    flags = ["--label-column", "tone", "--group", "person", "--recipe", "linear", "--epochs", "2", "--numbers"]
     done = sevensteps("train", "p", *flags, "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     assert "20 groups, each kept on one side" in done.err

@@ -217,8 +217,8 @@ def test_a_download_that_fails_once_is_tried_again(cache: Path, server: Server, 
     ("how", "reason"),
     [
         ("broken off", "the connection broke off"),
-        ("wrong", "it brought the wrong bytes"),
-        ("no gzip", "it brought the wrong bytes"),
+        ("wrong", "the downloaded bytes are wrong"),
+        ("no gzip", "the downloaded bytes are wrong"),
         ("missing", "the server answered 404"),
     ],
 )
