@@ -1,6 +1,6 @@
-"""Loaders: what training asks of one, and the adapter that gives it for any iterable of `(x, y)` from elsewhere.
+"""Loaders: what training needs from one, and an adapter for any iterable of `(x, y)`.
 
-`as_loader` is the only place that looks at what a loader from elsewhere has. Everyone else reads the properties.
+Only `as_loader` finds out what a foreign loader has; all other code reads the properties of `Loader`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EpochBatches = Callable[[int, int, int], Iterator[tuple[Tensor, Tensor]]]  # of 
 
 
 class Access(enum.Enum):
-    """How the batches of an epoch can be had a second time."""
+    """Whether and how a loader can give the batches of an epoch again."""
 
     ANY_BATCH = "an epoch can be entered at any batch"
     FROM_START = "the first batches are given again"
@@ -34,7 +34,7 @@ class Access(enum.Enum):
 
 @runtime_checkable
 class Loader(Protocol):
-    """What training, prediction and the doctor ask of a loader. `Batches` is one; `as_loader` adapts any other."""
+    """What training, prediction and the doctor need from a loader. `Batches` is one; `as_loader` adapts any other."""
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -62,7 +62,7 @@ class Loader(Protocol):
 
     @property
     def access(self) -> Access:
-        """How batches can be had a second time."""
+        """Whether and how the loader can give the batches of an epoch again."""
 
     @property
     def batches_per_epoch(self) -> int | None:
@@ -70,18 +70,28 @@ class Loader(Protocol):
 
     @property
     def unscaled_batches(self) -> EpochBatches | None:
-        """The batches as floats from 0 to 255, which training by formula takes; None where there are no such."""
+        """The batches as floats from 0 to 255, for training by formula; None if the loader has only scaled ones."""
 
     def epoch_batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Give the batches of one epoch (from 0), beginning with batch `start`."""
+        """Yield the batches of one epoch.
+
+        Args:
+            seed: The seed of the run.
+            epoch: The epoch, from 0.
+            start: The first batch to yield, from 0.
+        """
 
 
 class ForeignLoader:
     """Any iterable of `(x, y)` as a `Loader`.
 
-    One that has `epoch_batches(seed, epoch, start)` is entered there. Any other is iterated and its first batches are
-    dropped; what it draws from torch's global generator, or from one it was given, is drawn from (seed, epoch,
-    position), so that its order repeats exactly where it has no worker processes.
+    A loader with `epoch_batches(seed, epoch, start)` starts there. Any other is iterated from its beginning, and the
+    batches before `start` are dropped. Random numbers that it draws from torch's global generator, or from its own,
+    depend only on (seed, epoch, position), so its order repeats exactly if it has no worker processes.
+
+    Args:
+        batches: The iterable.
+        device: The device whose random numbers it may draw.
     """
 
     def __init__(self, batches: Iterable[Any], device: torch.device) -> None:
@@ -104,7 +114,7 @@ class ForeignLoader:
         self.access = self._access(bool(optional("num_workers")), optional("dataset"))
 
     def _access(self, has_workers: bool, dataset: Any) -> Access:
-        """Say how batches can be had a second time."""
+        """Return whether and how the batches of an epoch can be given again."""
         if self._enter is not None:
             return Access.ANY_BATCH
         if has_workers or isinstance(dataset, IterableDataset):
@@ -122,7 +132,13 @@ class ForeignLoader:
             return None
 
     def epoch_batches(self, seed: int, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Give the batches of one epoch (from 0), beginning with batch `start`."""
+        """Yield the batches of one epoch.
+
+        Args:
+            seed: The seed of the run.
+            epoch: The epoch, from 0.
+            start: The first batch to yield, from 0.
+        """
         if self._enter is not None:
             yield from self._enter(seed, epoch, start)
             return
@@ -140,11 +156,11 @@ class ForeignLoader:
 
 
 def as_loader(batches: Iterable[Any], device: torch.device = torch.device("cpu")) -> Loader:  # noqa: B008
-    """Return a loader for any iterable of `(x, y)`; one of ours is returned as it is.
+    """Return any iterable of `(x, y)` as a loader; one of our own is returned unchanged.
 
     Args:
         batches: `Batches`, a PyTorch DataLoader, a list of batches, or any other iterable.
-        device: The device whose random numbers a loader from elsewhere may draw.
+        device: The device whose random numbers a foreign loader may draw.
     """
     return batches if isinstance(batches, Loader) else ForeignLoader(batches, device)
 
@@ -152,13 +168,13 @@ def as_loader(batches: Iterable[Any], device: torch.device = torch.device("cpu")
 def batches_from(
     batches: Iterable[Any], seed: int, epoch: int, start: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Give the batches of one epoch of any loader, on the device.
+    """Yield the batches of one epoch of any loader, on the device.
 
     Args:
         batches: Any iterable of `(x, y)`.
-        seed: With `epoch`, decides what the loader draws at random.
-        epoch: The number of the epoch, from 0.
-        start: The batch to begin with, from 0.
+        seed: The seed of the run.
+        epoch: The epoch, from 0.
+        start: The first batch to yield, from 0.
         device: Where the tensors go.
 
     Raises:
@@ -169,24 +185,34 @@ def batches_from(
 
 
 def refuse_iterator(loader: Loader) -> None:
-    """Raise if a look at the batches to come would take them from training.
+    """Raise if looking at the next batches would take them from training.
+
+    Args:
+        loader: The training loader.
 
     Raises:
         UsageError: The loader is an iterator.
     """
     if loader.access is Access.ONCE:
         raise UsageError(
-            "The training loader gives each batch once, and looking at one would take it from training.",
+            "The training loader yields each batch only once, and looking at one would take it from training.",
             hint="Give a DataLoader, or a list of batches.",
         )
 
 
 def enter_epoch(loader: Loader, state: State) -> str | None:
-    """Prepare to go on within an epoch of a loader; return a sentence about what that costs, if anything.
+    """Prepare to resume a saved state in the middle of an epoch, and say what that costs.
 
-    Our loaders are entered at any batch. One without worker processes gives its first batches again, to be dropped.
-    What worker processes or a stream would give cannot be had again: there the epoch starts over, with the parameters
-    as they are, and `state` is put at its start.
+    Our own loaders can start at any batch. A loader without worker processes repeats its first batches, which are
+    dropped. Worker processes and streams cannot repeat what they gave: there the epoch starts over, and the parameters
+    stay as they are.
+
+    Args:
+        loader: The training loader.
+        state: The saved state; its position is set to 0 if the epoch starts over.
+
+    Returns:
+        A sentence about the cost, or None if there is none.
     """
     if not state.position or loader.access is Access.ANY_BATCH:
         return None

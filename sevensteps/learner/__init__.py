@@ -1,1 +1,1 @@
-"""The seven steps tied together: the learner, and what it trains and predicts with."""
+"""Tie the seven steps together: `Predictor` answers, `Trainer` trains as a stream, `Learner` adds fastai's verbs."""

@@ -1,4 +1,4 @@
-"""Inputs: what a model takes, and how a picture of any kind becomes a batch of it."""
+"""Inputs: what a model takes, and how to turn any kind of picture into a batch of it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ from ..errors import DataError
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model takes: pictures of some classes, shape and fit, or anything else, of which nothing is known."""
+    """What a model takes: the classes, shape and fit of its pictures; None where they are not known."""
 
     classes: tuple[str, ...] | None = None
     shape: tuple[int, int, int] | None = None  # channels, height, width
-    fit: Fit | None = None  # how pictures of other sizes came to that shape
+    fit: Fit | None = None  # how pictures of other sizes are fitted to that shape
     flat: bool = False  # whether pictures come as rows of pixels
 
     @classmethod
     def of(cls, loader: Loader) -> Inputs:
-        """Return what a loader gives."""
+        """Return what a model on this loader takes.
+
+        Args:
+            loader: The training loader.
+        """
         images = loader.images
         if images is None:
             return cls(loader.classes, flat=loader.flat)
@@ -45,7 +49,7 @@ class Inputs:
         return rows
 
     def batch_of(self, picture: Any) -> Tensor:
-        """Return a picture of any kind as a batch of one, shaped as the loaders shape theirs.
+        """Return any kind of picture as a batch of one, in the shape of the training batches.
 
         Args:
             picture: As `Predictor.predict` takes it.
@@ -68,7 +72,7 @@ class Inputs:
         else:
             x = torch.from_numpy(np.array(as_pixels(picture, shape, self.fit or "squash"))).float() / 255
         if tuple(x.shape) not in {shape, (1, *shape), shape[1:] if shape[0] == 1 else shape, (math.prod(shape),)}:
-            raise DataError(f"The picture is {tuple(x.shape)}, and the model takes {shape}.", hint="Resize it.")
+            raise DataError(f"The picture has shape {tuple(x.shape)}, but the model needs {shape}.", hint="Resize it.")
         if not bool(((x >= 0) & (x <= 1)).all()):
             raise DataError("The picture has values outside [0, 1].", hint="Divide by 255, or give a uint8 array.")
         return x.reshape(1, -1) if self.flat else x.reshape(1, *shape)

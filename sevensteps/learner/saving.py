@@ -95,8 +95,11 @@ def facts_of(
 def checked_suffix(path: Path) -> Path:
     """Return the path of a model's file.
 
+    Args:
+        path: As the user gave it.
+
     Raises:
-        UsageError: It has the suffix of another format, which would be a promise that is not kept.
+        UsageError: The path has the suffix of a format that is not written here.
     """
     if path.suffix.lower() in OTHER_FORMATS:
         raise UsageError(

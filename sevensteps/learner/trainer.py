@@ -34,7 +34,7 @@ from .recorder import Recorder
 
 
 class Trainer(Predictor):
-    """What trains, one batch after another; its parts are checked already.
+    """A predictor that can be trained, one batch after another. Its parts are checked by `Learner`.
 
     Args:
         dls: The training and validation loaders.
@@ -153,7 +153,7 @@ class Trainer(Predictor):
             self.stop, self.schedule = self.plan
         self.stop = stop | when_not_finite() if stop is not None else self.stop
         self.schedule = schedule or self.schedule
-        self.temperature, self.abstention = 1.0, None  # they belong to the parameters as they were
+        self.temperature, self.abstention = 1.0, None  # they belong to the previous parameters
         batches, by_formula = self._batches, None
         if self.gradient == "formula":
             by_formula = gradient.formula(self.model, self.loss_func, self._scale_by_formula)
@@ -211,6 +211,9 @@ class Trainer(Predictor):
     def set(self, *, lr: float) -> None:
         """Change the learning rate between two batches; the change and its place are kept in `state.changes`.
 
+        Args:
+            lr: The new rate.
+
         Raises:
             UsageError: The rate is not a number of 0 or more.
         """
@@ -231,7 +234,7 @@ class Trainer(Predictor):
 
     @property
     def _scale_by_formula(self) -> float:
-        """How many times as large as the model takes them pixels are in training by formula: bytes from our loaders."""
+        """The factor by which pixels are larger in training by formula than in the model: 255 for bytes."""
         return 1.0 if self.loader.unscaled_batches is None else 255.0
 
     def _batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,4 +1,4 @@
-"""Facts: what a model's file says beside its tensors, written and checked in one place. Needs no torch."""
+"""Facts: what a model's file says in addition to its tensors, written and checked here, without PyTorch."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ EXPORT_AGAIN = "Export the model again."
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a model's file says: how to build the model, what it takes, and what makes probabilities of its scores."""
+    """The facts of a model's file: how to build the model, what it takes, and how scores become probabilities."""
 
     model: Any = None  # the layers, as `architecture.describe` gives them; None: the file needs an instance
     kind: str | None = None  # the name of the model's class
     classes: tuple[str, ...] | None = None
     shape: tuple[int, int, int] | None = None  # channels, height, width
-    fit: Fit | None = None  # how pictures of other sizes came to that shape
+    fit: Fit | None = None  # how pictures of other sizes are fitted to that shape
     flat: bool = False  # whether the model takes pictures as rows of pixels
     loss: str | None = None  # the name of a loss of ours
     label_smoothing: float | None = None
@@ -39,7 +39,7 @@ class Facts:
     abstention: Any = None  # its limits, which `abstention.in_file` checks
 
     def as_json(self) -> dict[str, Any]:
-        """Return the facts under the keys of the file, which also files of earlier versions have."""
+        """Return the facts under the keys that files have had since the first version."""
         return {
             "model": self.model,
             "class": self.kind,
@@ -78,7 +78,7 @@ class Facts:
         if (smoothing is not None and about.get("loss") != "cross_entropy") or (
             weights is not None and len(weights) != len(classes or ())
         ):
-            raise ModelError(f"{where}: its loss, its classes and their weights do not fit.", hint=EXPORT_AGAIN)
+            raise ModelError(f"{where}: its loss, classes and class weights do not fit.", hint=EXPORT_AGAIN)
         return cls(
             model=about.get("model"),
             kind=about.get("class"),
@@ -96,6 +96,9 @@ class Facts:
 
     def pictures(self, where: str | Path) -> tuple[tuple[str, ...], tuple[int, int, int]]:
         """Return class names and picture shape of a model that classifies picture files.
+
+        Args:
+            where: The file, for errors.
 
         Raises:
             ModelError: The file does not say them, or no picture file has such channels.

@@ -1,4 +1,4 @@
-"""The PyTorch module of a model file, with what turns its scores into probabilities."""
+"""Build the PyTorch module of a model file, with the activation that turns its scores into probabilities."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .facts import EXPORT_AGAIN, Facts
 
 @dataclass(frozen=True, eq=False)
 class TorchModel:
-    """A module in evaluation mode, and what makes probabilities of its scores."""
+    """A module in evaluation mode, with the activation that turns its scores into probabilities."""
 
     module: nn.Module
     flat: bool  # whether it takes pictures as rows of pixels
@@ -31,12 +31,20 @@ class TorchModel:
     temperature: float
 
     def scores(self, x: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n scores"]:
-        """Return the raw scores of pictures with values in [0, 1]."""
+        """Return the raw scores of pictures.
+
+        Args:
+            x: Pixels in [0, 1].
+        """
         scores: Tensor = self.module(x.flatten(1) if self.flat else x)
         return scores
 
     def probabilities(self, x: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n classes"]:
-        """Return the probabilities of pictures with values in [0, 1], without recording gradients."""
+        """Return the probabilities of pictures, without recording gradients.
+
+        Args:
+            x: Pixels in [0, 1].
+        """
         with torch.no_grad():
             return probabilities(self.scores(x), self.activation, self.temperature)
 
@@ -67,12 +75,16 @@ def load_torch_model(arrays: Mapping[str, np.ndarray], facts: Facts, where: Path
 def refuse_own_activation(facts: Facts, where: Path) -> None:
     """Raise for a model whose activation a file cannot hold.
 
+    Args:
+        facts: The checked facts of the file.
+        where: The file, for errors.
+
     Raises:
-        ModelError: Saying how to pass the activation.
+        ModelError: Says how to pass the activation.
     """
     if facts.activation_is_own:
         raise ModelError(
-            f"{where} was trained with an activation that is not ours, and the file cannot hold it.",
+            f"{where} was trained with an activation of your own, which a file cannot hold.",
             hint="Pass the loss: ss.load_learner(path, loss_func=...), with the activation in loss_func.activation.",
         )
 
@@ -80,12 +92,17 @@ def refuse_own_activation(facts: Facts, where: Path) -> None:
 def module_of(arrays: Mapping[str, np.ndarray], facts: Facts, where: Path) -> nn.Module:
     """Build the module that a file describes, with its parameters and buffers.
 
+    Args:
+        arrays: The tensors of the file, without those of its abstention.
+        facts: The checked facts of the file.
+        where: The file, for errors.
+
     Raises:
-        ModelError: The file describes no layers, unknown ones, or other ones than its tensors are of.
+        ModelError: The file does not describe its layers, a layer is unknown, or the tensors do not fit.
     """
     if facts.model is None:
         raise ModelError(
-            f"{where} holds the weights of {facts.kind or 'a model'}, which is not made of listed layers.",
+            f"{where} holds the weights of {facts.kind or 'a model'}, whose layers are not in our list.",
             hint="Pass an instance: ss.load_learner(path, model=...).",
         )
     return architecture.build(facts.model, {name: torch.from_numpy(array) for name, array in arrays.items()})
@@ -94,8 +111,12 @@ def module_of(arrays: Mapping[str, np.ndarray], facts: Facts, where: Path) -> nn
 def loss_of(facts: Facts, where: Path) -> Any:
     """Return the loss that a file names, with its label smoothing and class weights; None if it is not one of ours.
 
+    Args:
+        facts: The checked facts of the file.
+        where: The file, for errors.
+
     Raises:
-        ModelError: There are weights of classes for a loss that is not ours.
+        ModelError: The file has class weights for a loss that is not ours.
     """
     loss_func: Any = LOSSES.get(facts.loss or "")
     if loss_func is None and facts.class_weights is not None:

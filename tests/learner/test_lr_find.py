@@ -66,6 +66,8 @@ def test_a_trained_learner_gets_a_range_below_where_it_would_be_unsettled(held_o
     assert found.low == pytest.approx(found.high / 10)
     assert 0.003 < found.high < 0.3
     assert "hardly fell" in str(found)
+    assert "hardly fell" in found._repr_html_()
+    assert f"{found.suggestion:.2g}" in found._repr_html_()
     before = learn.validate()[0]
     learn.fit(1, found.suggestion, show=False)
     assert learn.validate()[0] == pytest.approx(before, rel=0.1)
