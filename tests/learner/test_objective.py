@@ -81,7 +81,7 @@ def test_labels_and_shares_of_classes_are_no_numbers_to_fit(loss_func: object, t
 
 def test_real_numbers_are_no_labels() -> None:
     dls, _, _ = numbers()
-    with pytest.raises(DataError, match=r"label .* the classes 0 to 1") as caught:
+    with pytest.raises(DataError, match=r"label .* for labels 0 to 1") as caught:
         Learner(dls, nn.Linear(3, 1)).fit(1, lr=0.1, show=False)
     assert "mse_loss" in caught.value.hint
 
@@ -112,7 +112,7 @@ def test_a_model_with_too_few_outputs_is_refused_under_any_loss(splits: Splits) 
     dls.train.images = splits.train.__class__(  # type: ignore[attr-defined]
         splits.train.pixels, splits.train.labels, ("Pullover", "Dress", "Coat")
     )
-    with pytest.raises(DataError, match="of 3 classes, and the model gives 1 score"):
+    with pytest.raises(DataError, match="have 3 classes, but the model has 1 output"):
         Learner(dls, nn.Linear(784, 1), their_loss).fit(1, lr=0.1, show=False)
 
 
