@@ -77,7 +77,8 @@ def print_result(out: Console, outcome: Outcome) -> None:
     if outcome.fewest is not None and outcome.imbalance is None:  # which names the smallest class
         paragraph(out, "few", f"only {pictures(outcome.fewest, 'training')} in a class: add more")
     if outcome.audit is not None and (problems := found_in_words(outcome.audit)):
-        paragraph(out, "check", f"{', '.join(problems)}: {outcome.program} data {outcome.source}")
+        more = ", and more" if len(problems) > 1 else ""
+        paragraph(out, "check", f"{problems[0]}{more}: {outcome.program} data {outcome.source}")
     warnings = list(
         dict.fromkeys(in_short(finding, outcome.program, outcome.folder, outcome.source) for finding in outcome.open)
     )

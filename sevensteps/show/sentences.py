@@ -95,7 +95,7 @@ def looks_in_words(looks: int) -> str:
     """Return how many models have been tested on the same pictures, and from five on what that means."""
     if looks < MANY_LOOKS:
         return f"{counted(looks, 'model has', 'models have')} been tested on these pictures on this machine"
-    return f"You have tried {looks:,} models on the same test pictures; the best of them is partly luck."
+    return f"{looks:,} models tried on these pictures: the best is partly luck."
 
 
 def imbalance_in_words(imbalance: Imbalance) -> str:
