@@ -12,6 +12,7 @@ from ..records.audit import AuditResult
 from ..records.events import Finding
 from ..records.scores import MANY_LOOKS, Against, Coverage, Imbalance, Score, few_in_words
 from .findings import in_short
+from .seeds import has_learned
 from .sentences import (
     against_in_plain_words,
     against_in_words,
@@ -26,6 +27,9 @@ from .sentences import (
 from .terminal import command, pair, paragraph, percent, print_next, sentence
 
 MOST_WARNINGS = 2  # that are printed at the end; `doctor` has all
+
+
+_OF_A_GUESS = frozenset({"at_chance", "one_class", "saturated", "stuck"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +58,10 @@ class Outcome:
 
     @property
     def open(self) -> list[Finding]:
-        """The findings that still hold."""
-        return [finding for finding in self.findings if finding.recovered_at is None]
+        """The findings that still hold; not that it guesses, which few validation pictures suggest, if it does not."""
+        learned = self.score is not None and has_learned(self.score, self.baselines)
+        refuted = _OF_A_GUESS if learned else ()
+        return [finding for finding in self.findings if finding.recovered_at is None and finding.code not in refuted]
 
 
 def print_result(out: Console, outcome: Outcome) -> None:
@@ -77,8 +83,8 @@ def print_result(out: Console, outcome: Outcome) -> None:
     if outcome.fewest is not None and outcome.imbalance is None:  # which names the smallest class
         paragraph(out, "few", f"only {pictures(outcome.fewest, 'training')} in a class: add more")
     if outcome.audit is not None and (problems := found_in_words(outcome.audit)):
-        more = ", and more" if len(problems) > 1 else ""
-        paragraph(out, "check", f"{problems[0]}{more}: {outcome.program} data {outcome.source}")
+        paragraph(out, "check", f"{problems[0]}{' and more' * (len(problems) > 1)}:")
+        command(out, f"{outcome.program} data {outcome.source}")
     warnings = list(
         dict.fromkeys(in_short(finding, outcome.program, outcome.folder, outcome.source) for finding in outcome.open)
     )

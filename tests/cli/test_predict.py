@@ -110,7 +110,7 @@ def test_a_file_that_is_no_picture_does_not_stop_the_others(folder: Path) -> Non
         lines,
         [
             ("words.png", "not a picture"),
-            ("missing.png", "no file"),
+            ("missing.png", "does not exist"),
             ("folder.png", "cannot be read"),
             ("cut.png", "damaged"),
         ],
