@@ -296,7 +296,7 @@ def test_an_output_folder_that_cannot_be_used_is_refused_before_training(
 def test_a_loss_that_becomes_infinite_is_said_with_its_place_and_a_remedy(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    typed = ["train", "--loss", "mse_loss", "--lr", "1e6", "--out", str(tmp_path / "run")]
+    typed = ["train", "--loss", "mse_loss", "--lr", "1e6", "--numbers", "--out", str(tmp_path / "run")]
     done = here(*typed, cwd=folder, capsys=capsys)
     assert done.code == 1
     found, _, line, hint = done.err.splitlines()
