@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +18,7 @@ CLASSES = 12  # how many are shown: a thousand would fill the page
 PICTURES = 8  # how many of each class are shown
 
 
+@runtime_checkable
 class Pictures(Protocol):
     """What is shown of a set of pictures; `Images` has it."""
 
