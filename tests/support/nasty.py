@@ -142,7 +142,7 @@ CASES: dict[str, Case] = {
     "a picture of 1 pixel": Case(written("cat/a.png", png((1, 1))), "used", "cat/a.png"),
     "a picture of 1 x 5,000": Case(written("cat/a.png", png((1, 5000))), "used", "cat/a.png"),
     "the same picture twice": Case(written("cat/a.png", png(value=0)), "used", "cat/a.png"),
-    "a color picture among grey ones": Case(written("cat/a.png", png(mode="RGB")), "used", "cat/a.png"),
+    "a color picture among gray ones": Case(written("cat/a.png", png(mode="RGB")), "used", "cat/a.png"),
     "a folder in a class": Case(written("cat/indoors/a.png", png()), "used", "cat/indoors/a.png"),
     "60 nested folders": Case(written("cat/" + "d/" * 60 + "a.png", png()), "used", "cat/" + "d/" * 60 + "a.png"),
     "a link to a picture outside": Case(picture_outside, "used", "cat/seen.png"),
