@@ -43,12 +43,18 @@ def compare(
         difference = f"{100 * pair.difference:+.2f} points (95 % interval {100 * low:+.2f} to {100 * high:+.2f})"
         corrected = f", by Holm for {pair.comparisons} comparisons" if pair.comparisons > 1 else ""
         line = (
-            f"  {pair.names[1]} minus {pair.names[0]}: {difference} on {pictures(pair.n, pair.split)}; right in one "
-            f"alone: {pair.only_a} and {pair.only_b}; p = {pair.adjusted_p_value:.3g}{corrected}"
+            f"  {pair.names[1]} minus {pair.names[0]}: {difference} on {pictures(pair.n, pair.split)}; "
+            f"p = {pair.adjusted_p_value:.3g}{corrected}"
         )
         console.print(terminal.printable(line))
+        only = (
+            f"  Right only in {pair.names[0]}: {pictures(pair.only_a)}; right only in {pair.names[1]}: {pair.only_b:,}."
+        )
+        console.print(terminal.printable(only))
     if compared.spread:
         console.print(terminal.printable(compared.spread.line))
+    if compared.warning:
+        console.print(terminal.printable(compared.warning))
     if compared.effect:
         console.print(terminal.printable(compared.effect))
     return 0

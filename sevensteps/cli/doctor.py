@@ -19,6 +19,7 @@ def doctor(run: Path, *, common: Common = Common()) -> int:
     """
     from ..jobs.doctor import doctor as doctor_job
     from ..show import terminal
+    from ..show.findings import evidence_of, title_of
 
     console, _ = terminal.consoles(quiet_stdout=common.json)
     examined = doctor_job(run)
@@ -28,11 +29,9 @@ def doctor(run: Path, *, common: Common = Common()) -> int:
     if not examined.findings:
         console.print(terminal.printable(repr(examined)))
     for finding in examined.findings:
-        until = finding.recovered_at
-        when = f"since epoch {finding.epoch}" + (f", recovered at epoch {until}" if until else "")
-        console.print(terminal.printable(f"{finding.code}, {when}"))
+        console.print(terminal.printable(title_of(finding)))
         console.print(terminal.printable(f"  {finding.message}"))
         console.print(terminal.printable(f"  {with_names(finding.fix, {'run': run})}"))
-        for name, value in (finding.evidence or {}).items():
-            console.print(terminal.printable(f"    {str(name).replace('_', ' ')}: {value}"))
+        for line in evidence_of(finding):
+            console.print(terminal.printable(f"    {line}"))
     return 0

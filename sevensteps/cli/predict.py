@@ -42,7 +42,7 @@ def predict(
         if jsonl:
             print(json.dumps(answer.as_json()), flush=True)
         elif answer.error is not None:
-            error.print(terminal.printable(answer.error))
+            error.print(terminal.printable(f"{answer.error} {answer.hint}".rstrip()))
         elif not common.json:
             why = f"; why: {answer.explanation}" if answer.explanation else ""
             console.print(terminal.printable(f"{answer.file}: {answer.in_words}{why}"))

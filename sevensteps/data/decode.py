@@ -278,7 +278,9 @@ def content_of(path: Path) -> bytes:
         with files.regular(path, LARGEST_FILE) as (file, size):
             return file.read(size)
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.", hint="Check the path.") from error
+        raise DataError(
+            f"{path} does not exist.", hint="Give the path of a picture file, such as photos/dress.png."
+        ) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).", hint="Name a picture file.") from error
 

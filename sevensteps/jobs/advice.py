@@ -14,6 +14,7 @@ from ..records.report import Mistakes
 from ..records.scores import Against, Imbalance, Score, few_in_words
 from ..runs.checkpoint import Checkpoint
 from ..runs.kept_files import mapping
+from ..show.sentences import ON_TEST
 
 FEW = 100  # pictures to judge with, under which an interval is wide whatever the model does
 
@@ -65,7 +66,7 @@ def doubts_of(
         leaks = f"{pictures(len(audited.leaks))} {'is' if len(audited.leaks) == 1 else 'are'} in two splits"
         doubts.append(f"{leaks}: the model has seen some of what it is judged on.")
     if judgement.get("validated_on_test"):
-        doubts.append("The test pictures were looked at after every epoch, so this is no untouched test.")
+        doubts.append(ON_TEST)
     score = next(iter(scores.values()), None)
     few = mapping(judgement.get("few_pictures")).get("fewest")
     if isinstance(few, int):

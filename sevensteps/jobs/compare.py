@@ -25,16 +25,31 @@ class Compared:
     comparisons: tuple[Comparison, ...]  # one for each pair of runs
     spread: Spread | None  # over seeds, where these are all in which the runs differ
     effect: str  # of looking often at the same test pictures, in words; "" where there is none
+    on_test: tuple[str, ...] = ()  # runs that checked the test pictures after every epoch
+
+    @property
+    def warning(self) -> str:
+        """That some of the runs validated on the test pictures; "" if none did."""
+        if not self.on_test:
+            return ""
+        their = "its accuracy" if len(self.on_test) == 1 else "their accuracy"
+        checked = f"{' and '.join(self.on_test)} checked the test pictures after every epoch"
+        return f"{checked}, so {their} may be too high."
 
     def as_json(self) -> dict[str, Any]:
         """Return what `compare --json` prints."""
         rows = [comparison.as_json() for comparison in self.comparisons]
         result: dict[str, Any] = rows[0] if len(rows) == 1 else {"comparisons": rows}
-        return {**result, "spread": self.spread and self.spread.as_json(), "effect_of_looking": self.effect}
+        return {
+            **result,
+            "spread": self.spread and self.spread.as_json(),
+            "effect_of_looking": self.effect,
+            "validated_on_test": list(self.on_test),
+        }
 
     def __repr__(self) -> str:
         lines = [comparison.verdict for comparison in self.comparisons]
-        return "\n".join(filter(None, [*lines, self.spread.line if self.spread else "", self.effect]))
+        return "\n".join(filter(None, [*lines, self.spread.line if self.spread else "", self.warning, self.effect]))
 
     def _repr_html_(self) -> str:
         """Return the verdicts and a table of the differences, as a notebook shows them."""
@@ -50,7 +65,7 @@ class Compared:
             ]
             for pair in self.comparisons
         ]
-        titles = ("runs", "difference", "95 % interval", "right in one alone", "p")
+        titles = ("runs", "difference", "95 % interval", "right only in one", "p")
         return notebook.framed(notebook.paragraphs(repr(self)), notebook.grid(titles, rows))
 
 
@@ -121,17 +136,23 @@ def compare(*runs: AnyRun, split: str | None = None) -> Compared:
         recipe.replace(seed=recipes[0].seed) == recipes[0] for recipe in recipes
     )
     spread = over_seeds(list(tables.values())) if is_batch else None
+    validated = [saved.recipe.validate_on == "test" for saved in opened]
+    on_test = tuple(name for name, is_on_test in zip(tables, validated, strict=True) if is_on_test)
+    if split != "test":
+        on_test = ()
     effect = ""
     looks = len(ledger.looks_at(pictures[first])) if split == "test" else 0
     if looks > 1:
         best = max(tables.values(), key=lambda table: table.score.accuracy).score
         points = 100 * ledger.luck_of_the_best(looks, best.accuracy, best.n)
+        advice = "test the choice on new pictures"
+        if not on_test:
+            advice = f"choose on validation pictures (--split valid), or {advice}"
         effect = (
-            f"These test pictures have judged {looks} models on this machine. Whoever keeps the best of so many by "
-            f"them may report up to {points:.2f} points of luck: choose on validation pictures (--split valid), or "
-            "test the choice on new ones."
+            f"{looks:,} models have been tested on these pictures on this machine. If you keep the best of them, up to "
+            f"{points:.2f} points of its score may be luck: {advice}."
         )
-    return Compared(compare_all(tables), spread, effect)
+    return Compared(compare_all(tables), spread, effect, on_test)
 
 
 def _name_of(run: AnyRun) -> str:

@@ -106,7 +106,7 @@ def suited(facts: Facts) -> Chosen:
         against = against_mirrors(facts.classes)
         why = "which trains on varied pictures, too, also mirrored; where left and right matter: --augment shift"
         if against:
-            why = f"which trains on varied pictures, too, but on no mirrored ones, since {against}"
+            why = f"which trains on varied pictures, too, but not on mirrored ones, because {against}"
         return Chosen("cnn", settings, f"{_line(facts, 'cnn', settings)}: {why}.")
     settings |= _rate(facts)
     few = facts.fewest < LEAST_PICTURES

@@ -33,6 +33,7 @@ class Answer:
     reason: str | None = None  # "not sure" or "none of these"; None for an answer
     distance: float | None = None  # from the nearest class; about 1 for a picture like those of training
     explanation: str | None = None  # the file that shows why
+    hint: str = ""  # what to do about the error
 
     @property
     def best(self) -> str:
@@ -86,7 +87,7 @@ class Model:
             try:
                 pixels = read_picture(path, self.shape, self.fit)
             except DataError as error:
-                yield Answer(str(path), error=error.message)
+                yield Answer(str(path), error=error.message, hint=error.hint or "")
                 continue
             yield answer_of(
                 str(path), self.classes, self.probabilities(pixels[None])[0].tolist(), pixels[None], self.abstention

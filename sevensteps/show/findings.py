@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Console
 from rich.text import Text
 
@@ -32,6 +35,76 @@ _SHORT = {
     "overfitting": ("It learns the training pictures by heart", "try --keep best --stop-patience 3"),
     "too_few_epochs": ("It was still improving", "go on: {resume}"),
 }
+
+# A title for each code of a finding.
+_TITLES = {
+    "inputs_not_scaled": "Pixels not scaled",
+    "loss_misfit": "Loss does not fit the last layer",
+    "frozen": "Weights that do not learn",
+    "class_imbalance": "Classes of very different size",
+    "split_mismatch": "Training and validation pictures differ",
+    "shuffled_labels": "Labels do not match the pictures",
+    "exploding": "Exploding gradient",
+    "diverging": "Learning rate too high: the loss rises",
+    "oscillating": "Learning rate too high: the loss jumps",
+    "rate_too_low": "Learning rate too low",
+    "dead_relus": "Dead ReLUs",
+    "vanishing": "Vanishing gradient",
+    "saturated": "Starting weights too large",
+    "stuck": "Stuck",
+    "one_class": "Same answer for every picture",
+    "at_chance": "No better than guessing",
+    "overfitting": "Overfitting",
+    "too_few_epochs": "Too few epochs",
+}
+
+
+def title_of(finding: Finding) -> str:
+    """Return what is wrong, in a few words, and in which epochs.
+
+    Args:
+        finding: What the doctor found.
+    """
+    first, until = finding.epoch, finding.recovered_at
+    start = f"epoch {first}" if first else "before the first step"
+    if until is None:
+        when = f"since {start}" if first else start
+    elif until - 1 <= first:
+        when = start
+    else:
+        when = f"epochs {max(first, 1)} to {until - 1}"
+    return f"{_TITLES.get(finding.code, finding.code.replace('_', ' '))} ({when})"
+
+
+def evidence_of(finding: Finding) -> list[str]:
+    """Return a line for each number behind a finding, with three significant digits.
+
+    Args:
+        finding: What the doctor found.
+    """
+    return [
+        f"{_NUMBERS.get(name, str(name).replace('_', ' '))}: {_in_short(value)}"
+        for name, value in (finding.evidence or {}).items()
+    ]
+
+
+# Names of numbers whose keys do not say enough.
+_NUMBERS = {
+    "gradients": "gradient norm in the latest epochs, oldest first",
+    "flat": "share of pictures for which the loss is flat",
+    "flat_of_wrong": "share of wrongly answered pictures for which the loss is flat",
+}
+
+
+def _in_short(value: Any) -> str:
+    """Return a number, or each number of a list or table, with three significant digits."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_in_short(each)}" for name, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_in_short, value))
+    return "none" if value is None else str(value)
 
 
 def in_short(finding: Finding, program: str, run: str, source: str) -> str:

@@ -14,6 +14,7 @@ from ..records.scores import MANY_LOOKS, Against, Coverage, Imbalance, Score, fe
 from .findings import in_short
 from .seeds import has_learned
 from .sentences import (
+    ON_TEST,
     against_in_plain_words,
     against_in_words,
     audit_in_words,
@@ -72,7 +73,7 @@ def print_result(out: Console, outcome: Outcome) -> None:
         compared = against_in_plain_words(outcome.against, outcome.score) if outcome.against else ""
         sentence(out, f"{in_plain_words(outcome.score)}{', ' if compared else ''}{compared}", style="bold green")
     if outcome.validated_on_test:
-        sentence(out, "The test pictures were looked at after every epoch: this is too good.", style="dim")
+        sentence(out, ON_TEST, style="dim")
     if outcome.score is not None and outcome.score.balanced is not None and outcome.imbalance is not None:
         share = outcome.score.balanced.value
         advice = " (--balance loss)" if outcome.balance == "none" else ""
@@ -124,8 +125,7 @@ def print_numbers(out: Console, outcome: Outcome) -> None:
         if finding.recovered_at is None:
             out.print(pair("", finding.fix))
     if outcome.validated_on_test:
-        note = "the test pictures were looked at after every epoch, so this is not an untouched test"
-        out.print(pair("note", note))
+        out.print(pair("note", ON_TEST))
     print_next(out, outcome.folder, outcome.following)
 
 

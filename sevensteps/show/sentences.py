@@ -9,6 +9,9 @@ from ..base.words import counted, pictures
 from ..records.audit import AuditResult, ToldApart
 from ..records.scores import MANY_LOOKS, OUT_OF_FOLD, REFUSALS, Against, Coverage, Imbalance, Score
 
+# Of a run that validates on the test pictures.
+ON_TEST = "This recipe checks the test pictures after every epoch, so the accuracy may be too high."
+
 # What each baseline does.
 _BASELINES = {
     "most frequent class": "always giving the most common answer",

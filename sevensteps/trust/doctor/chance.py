@@ -55,8 +55,8 @@ def saturated(e: Evidence) -> Finding | None:
         "saturated",
         f"After epoch {e.epoch} the model is {_standing(e)}. Its scores are so large that {stuck_share:.0%} of the "
         "pictures it gets wrong lie on the flat end of the sigmoid, where they cannot change the weights.",
-        "It may recover late or never. Start with smaller weights (--init normal --init-std 0.01), or use a loss that "
-        "does not become flat: sevensteps train --recipe linear",
+        "Such a run may recover late or never. Start with smaller weights (--init normal --init-std 0.01), or use a "
+        "loss that does not become flat: sevensteps train --recipe linear",
         gradients=norms[-FALLING_FOR - 1 :],
         flat=flat,
         flat_of_wrong=stuck_share,
