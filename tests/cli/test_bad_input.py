@@ -307,7 +307,7 @@ def test_a_loss_that_becomes_infinite_is_said_with_its_place_and_a_remedy(
     assert sorted(os.listdir(tmp_path / "run")) == [".lock", "history.jsonl", "judgement.json", "recipe.toml"]
     told = here("doctor", str(tmp_path / "run"), cwd=folder, capsys=capsys)
     assert told.code == 0
-    assert told.out.startswith("diverging, since epoch 1")
+    assert told.out.startswith("Learning rate too high: the loss rises (since epoch 1)")
     listed = here("runs", str(tmp_path), cwd=folder, capsys=capsys)
     assert "the loss became inf" in listed.out
 

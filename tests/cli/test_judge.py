@@ -279,7 +279,7 @@ def test_test_pictures_that_were_left_unread_are_read_by_judge_and_counted(
     shutil.copytree(folder / "runs/strong", tmp_path / "strong")
     here("judge", "strong", cwd=tmp_path, capsys=capsys)
     compared = here("compare", "strong", "unread", cwd=tmp_path, capsys=capsys)
-    assert "have judged 2 models on this machine" in compared.out
+    assert "2 models have been tested on these pictures on this machine" in compared.out
     assert "luck" not in here("compare", "strong", "unread", "--split", "valid", cwd=tmp_path, capsys=capsys).out
 
 
@@ -359,7 +359,7 @@ def test_the_doctor_explains_what_was_wrong_and_what_to_type(
     assert (done.code, done.out) == (0, "healthy: nothing was found wrong in 8 epochs.\n")
     ss.train(recipe="walkthrough-by-hand", seed=29, epochs=3, out=tmp_path / "stuck")
     told = here("doctor", str(tmp_path / "stuck"), cwd=folder, capsys=capsys)
-    assert told.out.startswith("saturated, since epoch 2")
+    assert told.out.startswith("Starting weights too large (since epoch 2)")
     assert "sevensteps train --recipe linear" in told.out
     found = json.loads(here("doctor", str(tmp_path / "stuck"), "--json", cwd=folder, capsys=capsys).out)
     assert [finding["code"] for finding in found["findings"]] == ["saturated"]
@@ -383,7 +383,9 @@ def test_a_run_that_diverged_leads_to_the_doctor(
     assert failed.code == 1
     for verb in (["judge", "dv"], ["report", "dv"], ["compare", "dv", str(folder / "runs/strong")]):
         refused(here(*verb, cwd=tmp_path, capsys=capsys), 1, "the loss became", "sevensteps doctor dv")
-    assert here("doctor", "dv", cwd=tmp_path, capsys=capsys).out.startswith("diverging, since epoch 1")
+    assert here("doctor", "dv", cwd=tmp_path, capsys=capsys).out.startswith(
+        "Learning rate too high: the loss rises (since epoch 1)"
+    )
 
 
 def test_the_doctor_cannot_examine_a_run_that_has_not_trained(

@@ -280,7 +280,7 @@ def test_a_stuck_start_is_said_with_its_reason_and_remedy(folder: Path) -> None:
     assert "the flat end of the sigmoid" in done.err
     assert "sevensteps train --recipe linear" in done.err
     assert "warning      After epoch 2 the model is no better than always answering" in done.out
-    assert "the test pictures were looked at after every epoch" in done.out
+    assert "This recipe checks the test pictures after every epoch" in done.out
     judgement = json.loads((folder / "stuck/judgement.json").read_text())
     (finding,) = judgement["findings"]
     assert set(finding) == {"code", "epoch", "recovered_at", "message", "fix", "evidence"}

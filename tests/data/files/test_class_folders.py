@@ -282,7 +282,7 @@ def test_what_is_said_of_mirror_images_is_what_the_classes_allow(tmp_path: Path)
         put(tmp_path, f"cat/{number}.png", f"dog/{number}.png", f"turn_left/{number}.png", content=png((16, 16)))
     for classes, words in (
         (("cat", "dog"), "also mirrored; where left and right matter: --augment shift"),
-        ((), "no mirrored ones, since turn_left names a side"),
+        ((), "not on mirrored ones, because turn_left names a side"),
     ):
         chosen = choose(tmp_path, {"classes": classes})
         assert (chosen.recipe, words in chosen.why) == ("cnn", True), chosen
