@@ -534,7 +534,8 @@ def test_a_run_that_was_extended_and_cut_off_is_not_listed_as_done(
     for name in (RECIPE, HISTORY):
         Path("runs/long", name).unlink()
     (row,) = here("runs", cwd=Path(), capsys=capsys).out.splitlines()[1:]
-    assert row.split()[:3] == ["long", "linear", "2"]
+    assert row.split()[:2] == ["long", "linear"]
+    assert "2" in row.split()  # epochs, after what differs from the recipe
     assert "it is under way, or was cut off: " in row
     assert row.endswith("sevensteps resume long")
 

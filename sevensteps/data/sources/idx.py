@@ -108,7 +108,7 @@ def read_labels(path: Path) -> UInt8[np.ndarray, " n"]:
     if labels.ndim != 1:
         raise DataError(
             f"{path} has {counted(labels.ndim, 'dimension')}, but labels have 1.",
-            hint="Replace it by the file of labels.",
+            hint="Replace it with the file of labels.",
         )
     return labels
 
