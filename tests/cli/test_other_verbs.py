@@ -206,7 +206,7 @@ def test_data_counts_and_finds_copies(folder: Path, tmp_path: Path, capsys: pyte
     assert shown.code == 0
     assert "all      300    60" in shown.out
     assert "exact duplicates within a split: 1, the first: train/0, train/7" in shown.out
-    assert "pictures in two splits: 1, the first: train/20, test/2" in shown.out
+    assert "exact duplicates in two splits: 1, the first: train/20, test/2" in shown.out
 
 
 def test_data_shows_the_embedded_pictures_or_the_classes_chosen(
