@@ -34,7 +34,8 @@ def data(
     classes
         Only these classes.
     fix
-        A corrections file (CSV: picture,now,was,why) to apply first. It changes no picture file.
+        A corrections file to apply first (CSV: picture,now,was,why). It changes no picture file.
+        now: the corrected class (empty: leave the picture out); was: the present one.
     suggest
         Write proposed corrections into this file. Look through it, then use it with --fix.
     fresh

@@ -33,7 +33,7 @@ def judge(
     split
         The pictures to judge it on: test unless given, or out-of-fold for a run that was cross-validated instead.
     clopper_pearson
-        Intervals that never cover less than they say, for shares; Wilson's are closer to it on average.
+        Use Clopper-Pearson intervals (never too narrow) in place of Wilson's (closer to 95 % on average).
     """
     from ..jobs.judge import judge as judge_job
     from ..show import sentences, terminal

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..base.words import counted, pictures
 from ..records.audit import AuditResult, ToldApart
-from ..records.scores import MANY_LOOKS, OUT_OF_FOLD, REFUSALS, Against, Coverage, Imbalance, Score
+from ..records.scores import OUT_OF_FOLD, REFUSALS, Against, Coverage, Imbalance, Score
 
 # Of a run that validates on the test pictures.
 ON_TEST = "This recipe checks the test pictures after every epoch, so the accuracy may be too high."
@@ -18,8 +18,8 @@ _FOREIGN = {"inverted": "inverted pictures", "shuffled pixels": "pictures with s
 # What each baseline does.
 _BASELINES = {
     "most frequent class": "always giving the most common answer",
-    "pixel similarity": "comparing with the average picture",
-    "nearest neighbor": "comparing with the most similar picture",
+    "pixel similarity": "matching the average picture",
+    "nearest neighbor": "matching the most similar picture",
     "logistic regression": "a logistic regression on the pixels",
 }
 
@@ -28,7 +28,7 @@ def in_plain_words(score: Score) -> str:
     """Return a score with its 95 % interval, as a beginner reads it."""
     low, high = 100 * score.interval.low, 100 * score.interval.high
     which = pictures(score.n, "" if score.split == OUT_OF_FOLD else score.split)
-    return f"{100 * score.accuracy:.1f} % of {which} right (between {low:.1f} and {high:.1f})"
+    return f"{100 * score.accuracy:.1f} % of {which} right (95 % interval {low:.1f} to {high:.1f})"
 
 
 def out_of_100(score: Score) -> str:
@@ -98,10 +98,8 @@ def in_words(score: Score) -> str:
 
 
 def looks_in_words(looks: int) -> str:
-    """Return how many models have been tested on the same pictures, and from five on what that means."""
-    if looks < MANY_LOOKS:
-        return f"{counted(looks, 'model has', 'models have')} been tested on these pictures on this machine"
-    return f"{looks:,} models tried on these pictures: the best is partly luck."
+    """Return how many models have been tested on the same pictures."""
+    return f"{counted(looks, 'model has', 'models have')} been tested on these pictures on this machine"
 
 
 def imbalance_in_words(imbalance: Imbalance) -> str:
