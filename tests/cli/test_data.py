@@ -136,7 +136,7 @@ def test_a_file_that_is_left_out_is_not_opened(
     finally:
         color.unlink()
     assert done.code == 0, done.err
-    assert "28x28 grey pictures" in done.out
+    assert "28x28 gray pictures" in done.out
 
 
 def test_pictures_in_two_splits_say_in_which_and_of_a_store_nothing_is_proposed(
