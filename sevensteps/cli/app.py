@@ -50,6 +50,14 @@ _EXAMPLES = {
 }
 
 
+# The usage lines of verbs whose words may be left out.
+_USAGES = {
+    train.train: "Usage: sevensteps train [SOURCE] [OPTIONS]",
+    data.data: "Usage: sevensteps data [SOURCE] [OPTIONS]",
+    runs.runs: "Usage: sevensteps runs [FOLDER] [OPTIONS]",
+}
+
+
 for group, verbs in {
     Group("Pictures", sort_key=1): (data.data, prepare.prepare),
     Group("Training", sort_key=2): (train.train, train.resume, runs.runs),
@@ -58,8 +66,10 @@ for group, verbs in {
     Group("Using the model", sort_key=5): (predict.predict,),
 }.items():
     for verb in verbs:
+        usage = _USAGES.get(verb)
         examples = [f"  sevensteps {typed}" for typed in _EXAMPLES.get(verb, ())]
-        app.command(verb, group=group, help_epilogue="\n\n".join(["Examples:", *examples]) if examples else None)
+        epilogue = "\n\n".join(["Examples:", *examples]) if examples else None
+        app.command(verb, group=group, help_epilogue=epilogue, **({"usage": usage} if usage else {}))
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -25,9 +25,9 @@ def compare(
     runs
         Two runs or more: folders, or names under runs/.
     split
-        The pictures to compare them on: test unless given, or out-of-fold where all were cross-validated. To choose a
-        run, take valid; runs with different seeds have no validation pictures in common, unless the source brings its
-        own.
+        The pictures to compare them on: test unless given, or out-of-fold where all were cross-validated.
+        Use valid to choose between runs.
+        Runs with different seeds share no validation pictures unless the source has a validation split.
     """
     from ..jobs.compare import compare as compare_job
     from ..show import terminal

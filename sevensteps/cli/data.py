@@ -34,7 +34,8 @@ def data(
     classes
         Only these classes.
     fix
-        A corrections file (CSV: picture,now,was,why) to apply first. It changes no picture file.
+        A corrections file to apply first (CSV: picture,now,was,why). It changes no picture file.
+        now: the corrected class (empty: leave the picture out); was: the present one.
     suggest
         Write proposed corrections into this file. Look through it, then use it with --fix.
     fresh
@@ -88,7 +89,9 @@ def data(
         print(json.dumps(audited.as_json()))
         return 0
     splits, rows = audited.splits, audited.suggested or ()
-    print_audit(console, splits.source, audited.result, lambda ids: with_splits(splits, ids))
+    changed = settings | ({"fix": fix} if fix else {})
+    look = f"{program()} data {typed(source or 'pullover-dress', classes, changed)} --suggest fix.csv"
+    print_audit(console, splits.source, audited.result, lambda ids: with_splits(splits, ids), look)
     if suggest is not None:
         said = f"{suggest}: {counted(len(rows), 'correction')} proposed; look through them first"
         console.print(terminal.printable(said if rows else f"no correction is proposed, and {suggest} is not written"))

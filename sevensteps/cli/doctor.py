@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from .flags import Common
+from .hints import as_called
 from .usage import with_names
 
 
@@ -31,7 +32,7 @@ def doctor(run: Path, *, common: Common = Common()) -> int:
     for finding in examined.findings:
         console.print(terminal.printable(title_of(finding)))
         console.print(terminal.printable(f"  {finding.message}"))
-        console.print(terminal.printable(f"  {with_names(finding.fix, {'run': run})}"))
+        console.print(terminal.printable(f"  {as_called(with_names(finding.fix, {'run': run}))}"))
         for line in evidence_of(finding):
             console.print(terminal.printable(f"    {line}"))
     return 0

@@ -24,7 +24,7 @@ OUTPUT = Group("Output", sort_key=7)
 
 
 _GROUPS = {
-    FIRST: ("classes", "augment", "model", "lr", "epochs", "batch_size"),
+    FIRST: ("epochs", "lr", "model", "classes", "augment", "batch_size"),
     PICTURES: ("size", "fit", "bad_files", "group", "file_column", "label_column", "fix", "hold_out", "balance"),
     MODEL: ("width", "test_time_flip", "normalize", "init", "init_std"),
     STOPPING: ("stop_patience", "stop_accuracy", "stop_seconds", "keep"),
@@ -58,7 +58,7 @@ class Common:
 
 # What a source may be, in every verb's help.
 PATHS = (
-    "or a path: a folder with one folder of pictures for each class (also inside train, valid and test folders), a zip "
+    "a path: a folder with one folder of pictures for each class (also inside train, valid and test folders), a zip "
     "or tar of these, a table of files and classes (CSV, TSV, JSON lines, Parquet) or a folder that holds one, Parquet "
     "that holds the pictures, arrays (.npz, .npy), IDX files"
 )
@@ -66,7 +66,7 @@ PATHS = (
 
 Source = Annotated[
     str | None,
-    Parameter(help=f"pullover-dress, fashion-mnist, {PATHS}, or a store.", show_default="pullover-dress"),
+    Parameter(help=f"pullover-dress, fashion-mnist, a store, or {PATHS}.", show_default="pullover-dress"),
 ]
 
 
@@ -94,9 +94,16 @@ def flags_of(keys: Sequence[str]) -> Any:
             converter=whole_number if kind is int else None,
         )
         typed.append((known.name, Annotated[kind | None, parameter], dataclasses.field(default=None)))
+    typed.sort(key=_place_in_help)  # the flags of the first group in the order of that group
     # In this module's name: cyclopts takes a class of the standard library's `types` for a builtin.
     settings = dataclasses.make_dataclass("Settings", typed, frozen=True, namespace={"__module__": __name__})
     return Parameter(name="*")(settings)
+
+
+def _place_in_help(flag: tuple[str, Any, Any]) -> int:
+    """Return the place of a flag in the first group of a verb's help; every other flag comes after these."""
+    first = _GROUPS[FIRST]
+    return first.index(flag[0]) if flag[0] in first else len(first)
 
 
 def _default_of(setting: dataclasses.Field[Any]) -> str | bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,12 @@ from typing import Any
 
 from ..errors import SevenstepsError, UsageError
 from ..recipes.recipe import Recipe
+
+# The program's name where a verb follows, but not at the end of a path or of `python -m`.
+_COMMAND = re.compile(
+    r"(?<!-m )(?<![\w/.'-])sevensteps "
+    r"(?=(?:train|resume|runs|data|prepare|xray|doctor|judge|compare|report|verify|predict)\b)"
+)
 
 
 def program() -> str:
@@ -21,6 +28,15 @@ def program() -> str:
     if shutil.which("sevensteps"):
         return "sevensteps"
     return quoted(os.path.relpath(called)) if called.stem == "sevensteps" else "python -m sevensteps"
+
+
+def as_called(text: str) -> str:
+    """Return a text in which each command `sevensteps VERB` begins with what is typed for this program here.
+
+    Args:
+        text: Sentences with commands.
+    """
+    return _COMMAND.sub(lambda _: f"{program()} ", text)
 
 
 def quoted(path: str) -> str:

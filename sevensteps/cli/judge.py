@@ -13,6 +13,7 @@ from .flags import Common, Split
 from .hints import program, source_of
 
 if TYPE_CHECKING:
+    from ..recipes.recipe import Recipe
     from ..records.scores import Metric
 
 
@@ -32,7 +33,7 @@ def judge(
     split
         The pictures to judge it on: test unless given, or out-of-fold for a run that was cross-validated instead.
     clopper_pearson
-        Intervals that never cover less than they say, for shares; Wilson's are closer to it on average.
+        Use Clopper-Pearson intervals (never too narrow) in place of Wilson's (closer to 95 % on average).
     """
     from ..jobs.judge import judge as judge_job
     from ..show import sentences, terminal
@@ -44,8 +45,8 @@ def judge(
     if common.json:
         print(json.dumps(judged.as_json()))
         return 0
-    how = {"wilson": "Wilson", "clopper-pearson": "Clopper and Pearson"}[judged.shares]
-    head = f"{saved.folder}: {pictures(scores.n, scores.split)}, 95 % intervals, of shares by {how}"
+    how = {"wilson": "Wilson's", "clopper-pearson": "Clopper-Pearson"}[judged.shares]
+    head = f"{saved.folder}: {pictures(scores.n, scores.split)}; 95 % intervals ({how}, for shares)"
     console.print(terminal.printable(head))
     rows = [(name.replace("_", " "), *_cells(metric)) for name, metric in scores.metrics.items()]
     apart = judged.calibration.error
@@ -60,8 +61,10 @@ def judge(
     if judged.against:
         console.print(terminal.printable(sentences.against_in_words(judged.against)))
     for name, baseline in judged.baselines.items():
-        other = "" if baseline.split == scores.split else ", which are others than those above"
-        console.print(terminal.printable(f"baseline {name}: {sentences.in_words(baseline)}{other}"))
+        other = "" if baseline.split == scores.split else ", not the pictures above"
+        is_same = name == "logistic regression" and _is_logistic_regression(saved.recipe)
+        same = " (the same kind of model as yours)" if is_same else ""
+        console.print(terminal.printable(f"baseline {name}{same}: {sentences.in_words(baseline)}{other}"))
     if copies := saved.judgement.get("audit"):
         console.print(terminal.printable(copies_in_words(copies, f"{program()} data {source_of(saved.recipe)}")))
     console.print()
@@ -75,8 +78,13 @@ def judge(
     console.print()
     names = [of.name for of in scores.per_class]
     confusion = [(name, *map(str, row)) for name, row in zip(names, scores.confusion, strict=True)]
-    terminal.print_table(console, ("pictures of | taken for", *names), confusion)
+    terminal.print_table(console, ("true class | predicted", *names), confusion)
     return 0
+
+
+def _is_logistic_regression(recipe: Recipe) -> bool:
+    """Return whether a run's model is the one of the baseline: linear, trained with cross-entropy."""
+    return recipe.model == "linear" and recipe.loss in ("auto", "cross_entropy", "binary_cross_entropy_with_logits")
 
 
 def _cells(metric: Metric) -> Sequence[str]:

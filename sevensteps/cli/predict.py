@@ -28,7 +28,7 @@ def predict(
     files
         Picture files. They are resized to the size that the model learned.
     explain
-        Folder for pictures that show what speaks for each answer.
+        Save pictures that show which pixels led to each answer in this folder.
     jsonl
         Print one JSON object per line, as soon as each file is done.
     """

@@ -26,16 +26,16 @@ def prepare(
 ) -> int:
     """Write pictures into one file, to train on more than fits into memory.
 
-    What was broken off goes on where it was. `train`, `judge`, `data` and `verify` take the file as any source.
+    If interrupted, it continues where it stopped. `train`, `data` and `verify` take the file like any source.
 
     Parameters
     ----------
     out
         The file to write; NAME.store in this folder unless given.
     classes
-        Only these classes; the order given is the label.
+        Only these classes, labeled in this order.
     hold_out
-        Share of the training pictures held out for validation, where the source has none for it.
+        Share to hold out for validation if the source has no validation pictures.
     seed
         Decides the order of the pictures and what is held out.
     """

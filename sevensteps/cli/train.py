@@ -17,7 +17,7 @@ from ..records.events import Note
 from ..records.scores import MANY_LOOKS
 from .errors import say_error
 from .flags import FIRST, OUTPUT, Common, Source, flags_of, whole_number
-from .hints import from_here, said_as_typed, source_of
+from .hints import as_called, from_here, said_as_typed, source_of
 from .hints import program as _program
 from .hints import quoted as _quoted
 from .usage import with_names
@@ -36,13 +36,13 @@ def train(
     source: Source = None,
     *,
     recipe: Annotated[str | None, Parameter(group=FIRST)] = None,
+    settings: Settings = NOTHING_GIVEN,  # type: ignore[valid-type]
     out: Annotated[Path | None, Parameter(group=FIRST)] = None,
     force: Annotated[bool, Parameter(group=OUTPUT)] = False,
     plots: Annotated[bool, Parameter(group=FIRST)] = False,
     numbers: Annotated[bool, Parameter(group=OUTPUT)] = False,
     exact: Annotated[bool, Parameter(group=OUTPUT)] = False,
     seeds: Annotated[int | None, Parameter(converter=whole_number, group=FIRST)] = None,
-    settings: Settings = NOTHING_GIVEN,  # type: ignore[valid-type]
     common: Common = Common(),
 ) -> int:
     """Train a classifier. Without arguments: pullover or dress, on pictures that come with the program.
@@ -51,7 +51,7 @@ def train(
     ----------
     recipe
         Settings to start from: linear, relu, cnn, fashion-10, walkthrough-by-hand, walkthrough-learner, a TOML file,
-        or a run's folder. Without it, the pictures' number and size choose.
+        or a run's folder. Without it, the recipe is chosen by the number and size of the pictures.
     out
         Folder for the run. Without it, the next free one under runs/.
     force
@@ -103,7 +103,7 @@ def resume(
     numbers: bool = False,
     common: Common = Common(),
 ) -> int:
-    """Continue a run from its last save, to the same end.
+    """Continue an interrupted run; the result is the same as without the interruption.
 
     Parameters
     ----------
@@ -144,7 +144,9 @@ def _shown(run: Run, chosen: Recipe, numbers: bool, plots: bool, common: Common)
         stopped_because=run.stopped_because,
         is_early=run.epochs < run.recipe.epochs,
         kept_epoch=run.kept_epoch if run.recipe.keep == "best" else None,
-        findings=[dataclasses.replace(finding, fix=with_names(finding.fix, names)) for finding in run.findings],
+        findings=[
+            dataclasses.replace(finding, fix=as_called(with_names(finding.fix, names))) for finding in run.findings
+        ],
         validated_on_test=run.recipe.validate_on == "test",
         baselines=run.baselines,
         against=run.against,

@@ -49,8 +49,10 @@ class Audited:
         lines = [f"{self.splits.source}: {', '.join(text_of(name) for name in result.classes[:SHOWN])}"]
         for split, counts in result.counts.items():
             lines.append(f"  {split}: {pictures(sum(counts.values()))}")
-        lines.append(f"  in two splits: {len(result.leaks):,}; exact copies within a split: {len(result.duplicates):,}")
-        lines.append(f"  labels that look wrong: {len(result.suspects):,}; bad files: {len(self.splits.bad_files):,}")
+        lines.append(
+            f"  in two splits: {len(result.leaks):,}; exact duplicates within a split: {len(result.duplicates):,}"
+        )
+        lines.append(f"  suspicious labels: {len(result.suspects):,}; bad files: {len(self.splits.bad_files):,}")
         return "\n".join(lines)
 
 

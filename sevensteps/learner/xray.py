@@ -40,7 +40,10 @@ class Moment:
     def stop_in_words(self) -> str:
         """When training ends, or why it did."""
         if self.stopped:
-            return f"it stopped because {self.stopped}"
+            planned = self.stopped.removesuffix(" were asked for and done").removesuffix(" was asked for and done")
+            if planned == self.stopped:
+                return f"stopped because {self.stopped}"
+            return f"stopped after the {planned} you asked for"
         total = self.total_batches
         return f"after {total:,} batches at most" if total else "when you leave the loop, or the loss is not finite"
 
@@ -234,14 +237,23 @@ def xray(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> XRay:
     total = moment.batches_per_epoch
     batches = f" of {total}" if total else ""
     epoch, position = moment.place.epoch, moment.place.position
+    now = " now" if epoch or position else ""
+    which = "the next batch, if training went on:" if moment.stopped else "this is"
     lr = optimizer.param_groups[0]["lr"]
+    momentum = optimizer.param_groups[0].get("momentum", 0.0)
+    rule = f"{type(optimizer).__name__}{f' with momentum {momentum:g}' if momentum else ''}"
+    carried = (
+        f"; momentum adds {momentum:g} x the previous step, so a weight may move against its gradient"
+        if momentum
+        else ""
+    )
     return XRay(
         (
             StepView(
                 1,
                 "initialize",
-                f"{len(weights):,} parameters ({shown}), mean {_number(weights.mean())}, "
-                f"spread {_number(weights.std(correction=0))}",
+                f"{len(weights):,} parameters{now} ({shown}), mean {_number(weights.mean())}, spread "
+                f"{_number(weights.std(correction=0))}",
                 {"parameters": before},
             ),
             StepView(
@@ -264,14 +276,14 @@ def xray(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> XRay:
             StepView(
                 5,
                 "step",
-                f"{type(optimizer).__name__} at learning rate {lr:.4g} moves the parameters by "
-                f"{_number(moved.norm())} in all, {_number(moved.abs().max())} at most",
+                f"{rule} at learning rate {lr:.4g} moves the parameters by "
+                f"{_number(moved.norm())} in all, {_number(moved.abs().max())} at most{carried}",
                 {"parameters": after, "lr": lr},
             ),
             StepView(
                 6,
                 "repeat",
-                f"this is batch {position + 1}{batches} of epoch {epoch + 1}",
+                f"{which} batch {position + 1}{batches} of epoch {epoch + 1}",
                 {"epoch": epoch + 1, "batch": position + 1, "total": total},
             ),
             StepView(7, "stop", moment.stop_in_words, {"stopped": moment.stopped}),

@@ -51,7 +51,8 @@ class Settings:
     )
     coverage: float = setting(
         0.95,
-        "Share of similar pictures that predict answers; for the others it says not sure or none of these. 1: all.",
+        'Share of pictures like yours that predict should answer; for the rest it says "not sure" or "none of these". '
+        "1: always answer.",
         least=0.5,
         most=1,
     )

@@ -70,7 +70,7 @@ def _refuse_full(out: Path, force: bool) -> None:
         raise RunError(f"{out} is a file, and a run needs a folder.", hint="Choose another folder with --out.")
     if not force and any(not files.is_ours(path.name) for path in entries(out)):
         raise RunError(
-            f"{out} is there already and is not empty; nothing was changed.",
+            f"{out} already exists and is not empty; nothing was changed.",
             hint="Choose another folder with --out, or replace the run in it with --force.",
         )
 

@@ -30,6 +30,9 @@ from .terminal import command, pair, paragraph, percent, print_next, sentence
 MOST_WARNINGS = 2  # that are printed at the end; `doctor` has all
 
 
+LONG = 5  # epochs without learning that are worth a line, even in a run that recovered
+
+
 _OF_A_GUESS = frozenset({"at_chance", "one_class", "saturated", "stuck"})
 
 
@@ -64,6 +67,17 @@ class Outcome:
         refuted = _OF_A_GUESS if learned else ()
         return [finding for finding in self.findings if finding.recovered_at is None and finding.code not in refuted]
 
+    @property
+    def lost(self) -> Finding | None:
+        """The finding that the run only guessed for the most epochs before it recovered, if these were many."""
+        lengths = {
+            finding.recovered_at - finding.epoch: finding
+            for finding in self.findings
+            if finding.code in _OF_A_GUESS and finding.recovered_at is not None
+        }
+        longest = max(lengths, default=0)
+        return lengths[longest] if longest >= LONG else None
+
 
 def print_result(out: Console, outcome: Outcome) -> None:
     """Print the result in a sentence, what to know about it in a line each, and what to type next."""
@@ -86,6 +100,9 @@ def print_result(out: Console, outcome: Outcome) -> None:
     if outcome.audit is not None and (problems := found_in_words(outcome.audit)):
         paragraph(out, "check", f"{problems[0]}{' and more' * (len(problems) > 1)}:")
         command(out, f"{outcome.program} data {outcome.source}")
+    if outcome.lost is not None:
+        paragraph(out, "stuck", f"{_lost_epochs(outcome.lost)} learned nothing. See why:")
+        command(out, f"{outcome.program} doctor {outcome.folder}")
     warnings = list(
         dict.fromkeys(in_short(finding, outcome.program, outcome.folder, outcome.source) for finding in outcome.open)
     )
@@ -127,6 +144,12 @@ def print_numbers(out: Console, outcome: Outcome) -> None:
     if outcome.validated_on_test:
         out.print(pair("note", ON_TEST))
     print_next(out, outcome.folder, outcome.following)
+
+
+def _lost_epochs(finding: Finding) -> str:
+    """Name the epochs from the first that guessed to the last before the run recovered."""
+    assert finding.recovered_at is not None
+    return f"epochs {finding.epoch} to {finding.recovered_at - 1}"
 
 
 def _kept(outcome: Outcome) -> str:

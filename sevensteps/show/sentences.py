@@ -7,16 +7,19 @@ from typing import Any
 
 from ..base.words import counted, pictures
 from ..records.audit import AuditResult, ToldApart
-from ..records.scores import MANY_LOOKS, OUT_OF_FOLD, REFUSALS, Against, Coverage, Imbalance, Score
+from ..records.scores import OUT_OF_FOLD, REFUSALS, Against, Coverage, Imbalance, Score
 
 # Of a run that validates on the test pictures.
 ON_TEST = "This recipe checks the test pictures after every epoch, so the accuracy may be too high."
 
+# Pictures that belong to no class.
+_FOREIGN = {"inverted": "inverted pictures", "shuffled pixels": "pictures with shuffled pixels"}
+
 # What each baseline does.
 _BASELINES = {
     "most frequent class": "always giving the most common answer",
-    "pixel similarity": "comparing with the average picture",
-    "nearest neighbor": "comparing with the most similar picture",
+    "pixel similarity": "matching the average picture",
+    "nearest neighbor": "matching the most similar picture",
     "logistic regression": "a logistic regression on the pixels",
 }
 
@@ -25,7 +28,7 @@ def in_plain_words(score: Score) -> str:
     """Return a score with its 95 % interval, as a beginner reads it."""
     low, high = 100 * score.interval.low, 100 * score.interval.high
     which = pictures(score.n, "" if score.split == OUT_OF_FOLD else score.split)
-    return f"{100 * score.accuracy:.1f} % of {which} right (between {low:.1f} and {high:.1f})"
+    return f"{100 * score.accuracy:.1f} % of {which} right (95 % interval {low:.1f} to {high:.1f})"
 
 
 def out_of_100(score: Score) -> str:
@@ -58,12 +61,12 @@ def told_apart_in_words(apart: ToldApart) -> str:
 def found_in_words(audit: AuditResult) -> list[str]:
     """Return each kind of problem that an audit found, with how many there are."""
     counts = [
-        (len(audit.leaks), "picture in two splits", "pictures in two splits"),
-        (len(audit.duplicates), "group of exact copies", "groups of exact copies"),
-        (len(audit.near_leaks), "group of near-copies in two splits", "groups of near-copies in two splits"),
-        (len(audit.near_duplicates), "group of near-copies", "groups of near-copies"),
-        (len(audit.suspects), "label that looks wrong", "labels that look wrong"),
-        (len(audit.outliers), "picture unlike all others", "pictures unlike all others"),
+        (len(audit.leaks), "exact duplicate in two splits", "exact duplicates in two splits"),
+        (len(audit.duplicates), "group of exact duplicates", "groups of exact duplicates"),
+        (len(audit.near_leaks), "group of near-duplicates in two splits", "groups of near-duplicates in two splits"),
+        (len(audit.near_duplicates), "group of near-duplicates", "groups of near-duplicates"),
+        (len(audit.suspects), "suspicious label", "suspicious labels"),
+        (len(audit.outliers), "outlier", "outliers"),
     ]
     problems = [counted(n, one, several) for n, one, several in counts if n]
     if audit.told_apart is not None and audit.told_apart.is_told:
@@ -73,18 +76,18 @@ def found_in_words(audit: AuditResult) -> list[str]:
 
 def audit_in_words(audit: AuditResult, look: str) -> str:
     """Return what an audit found, in a line; the command `look` shows which pictures, and checks the rest."""
-    words = {"near-duplicates": "near-copies", "suspects": "wrong labels", "outliers": "outliers"}
+    words = {"near-duplicates": "near-duplicates", "suspects": "suspicious labels", "outliers": "outliers"}
     missing = [word for what, word in words.items() if what in audit.not_looked_for]
     more = f"; not checked yet: {', '.join(missing)}" if missing else ""
-    return f"{', '.join(found_in_words(audit) or ['no exact copies'])}{more} ({look})"
+    return f"{', '.join(found_in_words(audit) or ['no exact duplicates'])}{more} ({look})"
 
 
 def copies_in_words(counts: Mapping[str, Any], look: str) -> str:
-    """Return the exact copies that a judgement counts, and the command that looks for more."""
+    """Return the exact duplicates that a judgement counts, and the command that looks for more."""
     leaks, duplicates = counts.get("leaks"), counts.get("duplicates")
     if not leaks and not duplicates:
-        return f"no exact copies between or within splits; for a full audit: {look}"
-    return f"exact copies: {leaks} between splits, {duplicates} within a split; for a full audit: {look}"
+        return f"no exact duplicates, in one split or in two; for a full audit: {look}"
+    return f"exact duplicates: {leaks} in two splits, {duplicates} within a split; for a full audit: {look}"
 
 
 def in_words(score: Score) -> str:
@@ -95,10 +98,8 @@ def in_words(score: Score) -> str:
 
 
 def looks_in_words(looks: int) -> str:
-    """Return how many models have been tested on the same pictures, and from five on what that means."""
-    if looks < MANY_LOOKS:
-        return f"{counted(looks, 'model has', 'models have')} been tested on these pictures on this machine"
-    return f"{looks:,} models tried on these pictures: the best is partly luck."
+    """Return how many models have been tested on the same pictures."""
+    return f"{counted(looks, 'model has', 'models have')} been tested on these pictures on this machine"
 
 
 def imbalance_in_words(imbalance: Imbalance) -> str:
@@ -122,26 +123,26 @@ def balanced_in_words(score: Score, imbalance: Imbalance, baselines: Mapping[str
 
 def coverage_in_words(coverage: Coverage) -> str:
     """Return how many pictures a model answers that may abstain, and how often it is right on them."""
-    right = f"; {coverage.score.accuracy:.2%} of these answers are right" if coverage.score is not None else ""
+    right = f"; {coverage.score.accuracy:.2%} of its answers are right" if coverage.score is not None else ""
     sure = f"95 % interval {coverage.interval.low:.1%} to {coverage.interval.high:.1%}"
     said = " or ".join(f'"{reason}"' for reason in REFUSALS if reason not in coverage.never_says)
-    answers = f"answers {coverage.share:.1%} of them ({sure})" if said else "answers every picture"
-    rest = [f"else it says {said}"] if said else []
-    rest += [never_in_words(coverage)] if coverage.never_says else []
-    return f"predict {answers}{right}; {'; '.join(rest)}"
+    answers = f"answers {coverage.share:.1%} of these pictures ({sure})" if said else "answers every picture"
+    rest = f" For the others it says {said}." if said else ""
+    rest += f" {never_in_words(coverage)}." if coverage.never_says else ""
+    return f"`predict` {answers}{right}.{rest}"
 
 
 def never_in_words(coverage: Coverage) -> str:
     """Say which refusals too few validation pictures have switched off, and how many pictures they need."""
     never = " or ".join(f'"{reason}"' for reason in coverage.never_says)
-    return f"it never says {never}: that takes at least {pictures(coverage.needed, 'validation')}"
+    return f"It never says {never}: that takes at least {pictures(coverage.needed, 'validation')}"
 
 
 def foreign_in_words(coverage: Coverage) -> str:
     """Return what becomes of pictures that belong to none of the classes."""
-    shares = ", ".join(f"{kind.share:.1%} of {kind.pictures}" for kind in coverage.foreign)
-    each = pictures(coverage.foreign[0].n)
-    return f"of made-up pictures of no class it refuses {shares} ({each} each); of look-alikes it refuses fewer"
+    *others, last = [f"{kind.share:.1%} of {_FOREIGN.get(kind.pictures, kind.pictures)}" for kind in coverage.foreign]
+    shares = f"{', '.join(others)} and {last}" if others else last
+    return f"It rejects {shares} ({coverage.foreign[0].n:,} each). It rejects fewer pictures of similar objects."
 
 
 def against_in_words(against: Against) -> str:

@@ -46,11 +46,11 @@ def _initialize(ready: Ready, settings: Mapping[str, Any], classes: int, is_new:
 
 def _predict(ready: Ready, classes: Sequence[str], is_new: bool) -> str:
     values = ready.xray[2].values
-    rule = f"a score above 0 is {classes[1]}" if len(classes) == 2 else "the highest score wins"
+    rule = f"above 0 is {classes[1]}" if len(classes) == 2 else "the highest score wins"
     if values.get("right") is None:
         return rule
-    share = f"{100 * values['right'] / len(values['x']):.0f} %"
-    return f"{rule}; {share} right{', by luck' if is_new else ' now'}"
+    share = f"{100 * values['right'] / len(values['x']):.0f} % right"
+    return f"{rule}; batch 1: {share}, by luck" if is_new else f"{rule}; next batch: {share}"
 
 
 def _step(settings: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ SHOWN = 5  # groups and pictures of each, suspects, outliers
 Named = Callable[[Sequence[str]], Sequence[str]]
 
 
-def print_audit(out: Console, source: str, found: AuditResult, with_splits: Named) -> None:
+def print_audit(out: Console, source: str, found: AuditResult, with_splits: Named, suggest: str) -> None:
     """Print everything that was found, with the names of the first few of each kind.
 
     Args:
@@ -25,17 +25,18 @@ def print_audit(out: Console, source: str, found: AuditResult, with_splits: Name
         source: The source.
         found: Its audit.
         with_splits: Adds to the names of pictures the split of each, for copies in two splits.
+        suggest: The command that lists all near-duplicates and suspicious labels in a file.
     """
     channels, height, width = found.shape
     out.print(printable(f"{source}: pictures of {width}x{height}, {counted(channels, 'channel')}"))
     rows = [[name, *(f"{counts[name]:,}" for counts in found.counts.values())] for name in found.classes]
     total = ["all", *(f"{sum(counts.values()):,}" for counts in found.counts.values())]
     print_table(out, ("class", *found.counts), [*rows, total])
-    for line in _lines(found, with_splits):
+    for line in _lines(found, with_splits, suggest):
         out.print(printable(line))
 
 
-def _lines(found: AuditResult, with_splits: Named) -> list[str]:
+def _lines(found: AuditResult, with_splits: Named, suggest: str) -> list[str]:
     """Return a line for each kind of problem, and one for each of the first pictures."""
     lines = []
     if found.imbalance is not None:
@@ -44,7 +45,7 @@ def _lines(found: AuditResult, with_splits: Named) -> list[str]:
         lines.append(f"classes only in {name}: {', '.join(alone[:SHOWN])}{_more(len(alone))}")
     for what, groups, named in (
         ("exact duplicates within a split", found.duplicates, list),
-        ("pictures in two splits", found.leaks, with_splits),
+        ("exact duplicates in two splits", found.leaks, with_splits),
         ("exact duplicates with different labels", found.conflicts, list),
     ):
         first = f", the first: {_first(groups[0], named)}" if groups else ""
@@ -56,23 +57,28 @@ def _lines(found: AuditResult, with_splits: Named) -> list[str]:
         if why := found.not_looked_for.get("near-duplicates"):
             lines.append(f"{what}: not looked for; {why}")
             continue
-        lines.append(f"{what}: {counted(len(alike), 'group')}{', the most alike first:' * bool(alike)}")
+        lines.append(
+            f"{what}: {counted(len(alike), 'group')}{', the most similar first (similarity, pictures):' * bool(alike)}"
+        )
         lines += [f"  {score:.2f}  {_first(ids, named)}" for ids, score in alike[:SHOWN]]
+        lines += _rest(len(alike), suggest)
     if why := found.not_looked_for.get("suspects"):
-        lines.append(f"labels that look wrong: not judged; {why}")
+        lines.append(f"suspicious labels: not looked for; {why}")
     else:
-        first = ", the most doubtful first:" * bool(found.suspects)
-        lines.append(f"labels that a rough model doubts (it may be wrong): {len(found.suspects):,}{first}")
+        first = ", the most suspicious first (score, picture):" * bool(found.suspects)
+        lines.append(f"suspicious labels, found by a rough model (it may be wrong): {len(found.suspects):,}{first}")
         for one in found.suspects[:SHOWN]:
             lines.append(f"  {one.score:.2f}  {one.id}: labeled {one.label}, looks like {one.likely}")
+        lines += _rest(len(found.suspects), suggest)
     if why := found.not_looked_for.get("outliers"):
-        lines.append(f"pictures unlike all others: not looked for; {why}")
+        lines.append(f"outliers: not looked for; {why}")
     else:
-        first = ", the most unlike first:" * bool(found.outliers)
-        lines.append(f"pictures unlike all others: {len(found.outliers):,}{first}")
+        first = ", the farthest first (distance, picture):" * bool(found.outliers)
+        lines.append(f"outliers: {len(found.outliers):,}{first}")
         for far in found.outliers[:SHOWN]:
             how = "one color" if far.score is None else f"{far.score:.1f}"
             lines.append(f"  {how}  {far.id}: labeled {far.label}")
+        lines += _rest(len(found.outliers), "")
     if why := found.not_looked_for.get("train_against_test"):
         lines.append(f"train against test: not compared; {why}")
     elif found.told_apart is not None:
@@ -83,6 +89,13 @@ def _lines(found: AuditResult, with_splits: Named) -> list[str]:
 def _first(ids: Sequence[str], named: Named) -> str:
     """Name the first pictures, and count the rest."""
     return f"{', '.join(named(ids[:SHOWN]))}{_more(len(ids))}"
+
+
+def _rest(count: int, suggest: str) -> list[str]:
+    """Say how many of a kind are shown, and how to see all."""
+    if count <= SHOWN:
+        return []
+    return [f"  Showing {SHOWN} of {count:,}.{f' All: {suggest}' * bool(suggest)}"]
 
 
 def _more(count: int) -> str:

@@ -228,7 +228,7 @@ def _sum(event: Opening, split: str) -> int:
 
 
 def _kind(channels: int) -> str:
-    return {1: "grey", 3: "color"}.get(channels, f"{channels}-channel")
+    return {1: "gray", 3: "color"}.get(channels, f"{channels}-channel")
 
 
 def _figure(value: float) -> str:

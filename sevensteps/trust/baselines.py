@@ -168,7 +168,7 @@ def baseline_scores(answers: Mapping[str, Answers], train: Images, pictures: Ima
         name: score(split, int((column == pictures.labels).sum()), len(pictures)) for name, column in answers.items()
     }
     if len(train) > MOST_NEIGHBORS and "nearest neighbor" in scores:
-        note = f"among at most {MOST_NEIGHBORS:,} of {len(train):,} training pictures"
+        note = f"compared with {MOST_NEIGHBORS:,} of the {len(train):,} training pictures"
         scores["nearest neighbor"] = dataclasses.replace(scores["nearest neighbor"], note=note)
     return scores
 

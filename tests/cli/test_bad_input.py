@@ -279,7 +279,7 @@ def test_a_recipe_that_cannot_be_used_is_refused(
     [
         ("file.txt", ["file.txt is a file", "--out"]),
         ("file.txt/run", ["a part of the path is a file", "--out"]),
-        ("three", ["three is there already", "--force"]),
+        ("three", ["three already exists", "--force"]),
         ("/proc/run", ["/proc/run"]),
         ("/dev/null", ["/dev/null"]),
     ],

@@ -136,7 +136,7 @@ def test_a_file_that_is_left_out_is_not_opened(
     finally:
         color.unlink()
     assert done.code == 0, done.err
-    assert "28x28 grey pictures" in done.out
+    assert "28x28 gray pictures" in done.out
 
 
 def test_pictures_in_two_splits_say_in_which_and_of_a_store_nothing_is_proposed(
@@ -152,7 +152,7 @@ def test_pictures_in_two_splits_say_in_which_and_of_a_store_nothing_is_proposed(
             rows.append(f"{name},{train.classes[train.labels[row]]},{split}\n")
     put(tmp_path / "flat", "t.csv", content="".join(rows).encode())
     done = here("data", "flat", cwd=tmp_path, capsys=capsys)
-    assert "pictures in two splits: 10, the first: 1.png (train), again1.png (test)\n" in done.out
+    assert "exact duplicates in two splits: 10, the first: 1.png (train), again1.png (test)\n" in done.out
     assert here("prepare", "flat", "--out", "flat.store", "--hold-out", "0.5", cwd=tmp_path, capsys=capsys).code == 0
     refused(
         here("data", "flat.store", "--suggest", "fix.csv", cwd=tmp_path, capsys=capsys),

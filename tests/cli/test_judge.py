@@ -40,13 +40,13 @@ def test_every_figure_of_a_run_is_shown_with_its_interval(folder: Path, capsys: 
     done = here("judge", "strong", cwd=folder, capsys=capsys)
     assert (done.code, done.err) == (0, "")
     for word in (
-        "60 test pictures, 95 % intervals",
+        "60 test pictures; 95 % intervals",
         "balanced accuracy",
         "log loss",
         "brier",
         "baseline nearest neighbor",
         "calibration error",
-        "predict answers",
+        "`predict` answers",
     ):
         assert word in done.out
     found = json.loads(here("judge", "strong", "--json", cwd=folder, capsys=capsys).out)
@@ -96,7 +96,7 @@ def test_baselines_are_of_the_pictures_that_the_result_is_of(
     others = here("judge", "unread", "--split", "valid", cwd=tmp_path, capsys=capsys).out
     assert "the best baseline" not in others
     for line in others.splitlines():
-        assert not line.startswith("baseline") or line.endswith("which are others than those above")
+        assert not line.startswith("baseline") or line.endswith("not the pictures above")
 
 
 @pytest.mark.parametrize("what", ["gone", "not a number", "cut", "judgement cut"])
@@ -164,9 +164,9 @@ def test_the_interval_that_never_covers_less_is_wider(folder: Path, capsys: pyte
         assert (exact["low"], exact["high"]) != (usual["low"], usual["high"])
         other = {"low", "high", "method", "of_answered", "foreign"}
         assert all(exact[key] == usual[key] for key in usual.keys() - other)
-    assert "of shares by Wilson" in here("judge", "weak", cwd=folder, capsys=capsys).out
+    assert "95 % intervals (Wilson's, for shares)" in here("judge", "weak", cwd=folder, capsys=capsys).out
     shown = here("judge", "weak", "--clopper-pearson", cwd=folder, capsys=capsys).out
-    assert "of shares by Clopper and Pearson" in shown
+    assert "95 % intervals (Clopper-Pearson, for shares)" in shown
 
 
 def test_two_runs_are_compared_on_the_same_pictures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -367,9 +367,9 @@ def test_the_doctor_explains_what_was_wrong_and_what_to_type(
 
 
 def test_a_limit_of_a_baseline_is_said_in_words_and_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    done = here("train", "--epochs", "1", "--out", "run", cwd=tmp_path, capsys=capsys)
-    note = "among at most 10,000 of 10,800 training pictures"
-    assert f"%), {note}\n" in done.out
+    here("train", "--epochs", "1", "--out", "run", cwd=tmp_path, capsys=capsys)
+    note = "compared with 10,000 of the 10,800 training pictures"
+    assert json.dumps(note) in (tmp_path / "run/judgement.json").read_text()
     assert f"%), {note}\n" in here("judge", "run", cwd=tmp_path, capsys=capsys).out
     found = json.loads(here("judge", "run", "--json", cwd=tmp_path, capsys=capsys).out)
     assert found["baselines"]["nearest neighbor"]["note"] == note

@@ -124,7 +124,7 @@ def test_xray_shows_the_seven_steps_and_leaves_the_run_as_it_is(
         assert [step[0] for step in steps if step[0] != " "] == list("1234567")  # below each, what it works on
     assert "batch 1 of 2 of epoch 1" in start.out
     assert "batch 1 of 2 of epoch 3" in now.out
-    assert "it stopped because 2 epochs were asked for and done" in now.out
+    assert "stopped after the 2 epochs you asked for" in now.out
     assert now.out.splitlines()[1] != start.out.splitlines()[1]
     assert content(folder) == before
 
@@ -206,7 +206,7 @@ def test_data_counts_and_finds_copies(folder: Path, tmp_path: Path, capsys: pyte
     assert shown.code == 0
     assert "all      300    60" in shown.out
     assert "exact duplicates within a split: 1, the first: train/0, train/7" in shown.out
-    assert "pictures in two splits: 1, the first: train/20, test/2" in shown.out
+    assert "exact duplicates in two splits: 1, the first: train/20, test/2" in shown.out
 
 
 def test_data_shows_the_embedded_pictures_or_the_classes_chosen(

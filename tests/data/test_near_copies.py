@@ -150,7 +150,7 @@ def test_the_command_gives_them(folder: Path, capsys: pytest.CaptureFixture[str]
     assert found["leaks"] == []
     assert "near-duplicates" not in found["not_looked_for"]
     words = here("data", str(folder), cwd=folder, capsys=capsys)
-    assert "near-duplicates within a split: 60 groups, the most alike first:" in words.out
+    assert "near-duplicates within a split: 60 groups, the most similar first (similarity, pictures):" in words.out
 
 
 def test_pictures_that_were_compared_before_are_not_compared_again(

@@ -177,7 +177,7 @@ def test_curves_of_test_pictures_are_named_so(tmp_path: Path) -> None:
 
 
 def test_a_limit_of_a_baseline_is_said(report: Report) -> None:
-    assert "among at most 10,000 of 10,800 training pictures" in "".join(Outline(page(report)).text)
+    assert "compared with 10,000 of the 10,800 training pictures" in "".join(Outline(page(report)).text)
 
 
 def test_what_repeats_the_run_is_typed_beside_it(

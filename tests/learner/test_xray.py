@@ -85,7 +85,7 @@ def test_after_a_fit_the_batch_shown_begins_the_next_fit() -> None:
     learn.follow(after(epochs=1), cosine)
     list(learn.stream(stop=after(batches=8), schedule=one_cycle()))
     xray = learn.xray()
-    assert "stopped because 8 batches" in xray[7].line
+    assert "stopped after the 8 batches you asked for" in xray[7].line
     event = next(learn.stream())
     assert isinstance(event, Batch)
     assert xray[5].values["lr"] == event.lr

@@ -186,9 +186,9 @@ def test_what_too_few_validation_pictures_switch_off_is_said(coverage: float) ->
         assert said.as_json()["never_says"] == list(never)
         assert Coverage.from_json(said.as_json()) == said
         words = coverage_in_words(said)
-        assert ("it never says" in words) == bool(never)
+        assert ("It never says" in words) == bool(never)
         assert (f"at least {needed} validation pictures" in words) == bool(never)
-        assert ("else it says" in words) == (NOT_SURE not in never)
+        assert ("For the others it says" in words) == (NOT_SURE not in never)
 
 
 def test_all_to_be_answered_needs_nothing() -> None:

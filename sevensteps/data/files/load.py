@@ -94,5 +94,5 @@ def load_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *, 
 
 
 def _in_words(shape: Shape) -> str:
-    """Return a shape in words: "28x28 grey pictures"."""
-    return f"{shape[2]}x{shape[1]} {'grey' if shape[0] == 1 else 'color'} pictures"
+    """Return a shape in words: "28x28 gray pictures"."""
+    return f"{shape[2]}x{shape[1]} {'gray' if shape[0] == 1 else 'color'} pictures"

@@ -47,9 +47,9 @@ def understood(
         size = f"{low.width}x{low.height}"
         size += "" if (low.width, low.height) == (high.width, high.height) else f" to {high.width}x{high.height}"
         grey = sum(count for picture, count in seen.items() if picture.is_grey)
-        mixed = f", {grey:,} grey and {seen.total() - grey:,} in color" if 0 < grey < seen.total() else ""
+        mixed = f", {grey:,} gray and {seen.total() - grey:,} in color" if 0 < grey < seen.total() else ""
         keep_size = all((picture.width, picture.height) == shape[:0:-1] for picture in seen)
-        color = "grey" if shape[0] == 1 else "color"
+        color = "gray" if shape[0] == 1 else "color"
         change = f"used as they are, in {color}" if keep_size else f"{_DONE[how.fit]} {shape[2]}x{shape[1]}, in {color}"
         left_out = f"; ignored: {in_words(ignored)}" if ignored else ""
         yield f"{name}: pictures of {size}{mixed}, {change}{left_out}"

@@ -85,7 +85,7 @@ def as_bytes(name: str, pixels: Shaped[np.ndarray, "n ..."], say: Say) -> UInt8[
         pixels = pixels.transpose(0, 3, 1, 2)
     if pixels.ndim != 4 or pixels.shape[1] not in (1, 3):
         raise DataError(
-            f"{name}: an array of shape {pixels.shape} does not hold grey or color pictures.",
+            f"{name}: an array of shape {pixels.shape} does not hold gray or color pictures.",
             hint="Use the shape (n, height, width), (n, height, width, 3) or (n, 3, height, width).",
         )
     if pixels.dtype == np.uint8 or not pixels.size:

@@ -14,10 +14,10 @@ from .html import Html, Piece, details, name_of, plain, table, tag
 MOST = 24  # pictures of each kind that are shown
 
 
-GROUPS, EACH = 8, 3  # of near-copies, and pictures of each that are shown
+GROUPS, EACH = 8, 3  # of near-duplicates, and pictures of each that are shown
 
 
-_LISTED, _NAMED = 20, 6  # groups of exact copies that are listed; pictures of each
+_LISTED, _NAMED = 20, 6  # groups of exact duplicates that are listed; pictures of each
 
 
 def shown_in(found: AuditResult) -> list[str]:
@@ -50,9 +50,9 @@ def data_section(report: Report) -> list[Html]:
         *([tag("p", f"{imbalance_in_words(found.imbalance)}.".capitalize())] if found.imbalance else []),
     ]
     for groups, what, fine in (
-        (found.leaks, "pictures that are in two splits", "No picture is in two splits."),
-        (found.duplicates, "groups of exact copies within a split", "No exact copies within a split."),
-        (found.conflicts, "groups of exact copies with different labels", ""),
+        (found.leaks, "groups of exact duplicates in two splits", "No exact duplicates in two splits."),
+        (found.duplicates, "groups of exact duplicates within a split", "No exact duplicates within a split."),
+        (found.conflicts, "groups of exact duplicates with different labels", ""),
     ):
         if not groups:
             pieces += [tag("p", fine)] if fine else []
@@ -68,18 +68,18 @@ def data_section(report: Report) -> list[Html]:
 
 
 def _near(found: AuditResult) -> list[tuple[Sequence[str], float]]:
-    """Return the groups of near-copies that are shown, those in two splits first."""
+    """Return the groups of near-duplicates that are shown, those in two splits first."""
     return [*found.near_leaks, *found.near_duplicates][:GROUPS]
 
 
 def _near_copies(report: Report, found: AuditResult) -> list[Html]:
-    """Return the part on near-copies."""
+    """Return the part on near-duplicates."""
     if why := found.not_looked_for.get("near-duplicates"):
-        return [tag("p", f"Near-copies were not looked for: {why}.")]
+        return [tag("p", f"Near-duplicates were not looked for: {why}.")]
     within, across = len(found.near_duplicates), len(found.near_leaks)
     if not within + across:
-        return [tag("p", "No near-copies (resized, recompressed, or shifted by a pixel).")]
-    said = f"{counted(across, 'group')} of near-copies in two splits, {within:,} within a split"
+        return [tag("p", "No near-duplicates (resized, recompressed, or shifted by a pixel).")]
+    said = f"{counted(across, 'group')} of near-duplicates in two splits, {within:,} within a split"
     items = [
         tag("li", [_drawn(report, name) for name in ids[:EACH]], tag("br"), f"{score:.2f} ", _note(_names(ids)))
         for ids, score in _near(found)
@@ -91,9 +91,9 @@ def _near_copies(report: Report, found: AuditResult) -> list[Html]:
 def _suspects(report: Report, found: AuditResult) -> list[Html]:
     """Return the part on labels that look wrong."""
     if why := found.not_looked_for.get("suspects"):
-        return [tag("p", f"No labels are listed as wrong: {why}.")]
+        return [tag("p", f"Suspicious labels were not looked for: {why}.")]
     if not found.suspects:
-        return [tag("p", "A rough model doubts no label.")]
+        return [tag("p", "No suspicious labels, as far as a rough model can tell.")]
     items = [
         tag(
             "li", _drawn(report, one.id), tag("br"), name_of(one.label), ", looks like ",
@@ -101,16 +101,16 @@ def _suspects(report: Report, found: AuditResult) -> list[Html]:
         )
         for one in found.suspects[:MOST]
     ]  # fmt: skip
-    words = f"A rough model, which may be wrong, doubts {counted(len(found.suspects), 'label')}"
+    words = f"{counted(len(found.suspects), 'suspicious label')}, found by a rough model, which may be wrong"
     return [tag("p", f"{words}{_first(len(found.suspects))}:"), tag("ul", items, class_="pictures")]
 
 
 def _outliers(report: Report, found: AuditResult) -> list[Html]:
     """Return the part on pictures unlike all others."""
     if why := found.not_looked_for.get("outliers"):
-        return [tag("p", f"Pictures unlike all others were not looked for: {why}.")]
+        return [tag("p", f"Outliers (pictures unlike all others) were not looked for: {why}.")]
     if not found.outliers:
-        return [tag("p", "No picture is unlike all others.")]
+        return [tag("p", "No outliers (pictures unlike all others).")]
     items = [
         tag("li", _drawn(report, one.id), tag("br"), name_of(one.label), tag("br"), _note(name_of(one.id)))
         for one in found.outliers[:MOST]

@@ -44,7 +44,7 @@ def test_class_folders_are_a_source_and_ids_are_paths(tmp_path: Path) -> None:
     assert splits.train.shape == (1, 6, 6)
     assert [int(picture[0, 0, 0]) for picture in splits.train.pixels] == list(range(10))
     assert said == (
-        "pets: 2 class folders, 5 pictures in each class (10 train)\npets: pictures of 6x6, used as they are, in grey"
+        "pets: 2 class folders, 5 pictures in each class (10 train)\npets: pictures of 6x6, used as they are, in gray"
     )
 
 
@@ -206,7 +206,7 @@ def test_one_picture_in_color_makes_all_of_them_color(tmp_path: Path) -> None:
     put(pets(tmp_path), "cat/color.png", content=png((6, 6), mode="RGB"))
     splits, said = loaded(tmp_path)
     assert splits.train.shape == (3, 6, 6)
-    assert "10 grey and 1 in color" in said
+    assert "10 gray and 1 in color" in said
 
 
 @pytest.mark.parametrize("fit", ["letterbox", "squash", "crop"])
@@ -249,7 +249,7 @@ def test_what_does_not_fit_into_memory_is_refused_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_loading.memory, "available", lambda: 700)
-    with pytest.raises(DataError, match=r"360 bytes as 6x6 grey pictures, but only half of the 700 bytes") as caught:
+    with pytest.raises(DataError, match=r"360 bytes as 6x6 gray pictures, but only half of the 700 bytes") as caught:
         load(pets(tmp_path))
     assert f"sevensteps prepare {tmp_path}" in caught.value.hint
 

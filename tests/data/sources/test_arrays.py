@@ -95,7 +95,7 @@ def test_a_folder_of_npy_is_a_source(tmp_path: Path) -> None:
             {"images": GREY, "labels": LABELS, "classes": np.array(["a", "b"])},
             "train/2 has label 2, but only the labels 0 to 1",
         ),
-        ({"images": np.zeros((12, 4, 4, 5)), "labels": LABELS}, "does not hold grey or color"),
+        ({"images": np.zeros((12, 4, 4, 5)), "labels": LABELS}, "does not hold gray or color"),
         ({"x_test": GREY, "y_test": LABELS}, "no array is for training"),
         ({"images": np.array([{}] * 12), "labels": LABELS}, "needs pickle, which could run code"),
     ],

@@ -168,7 +168,10 @@ def test_the_command_gives_them(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert 0.5 < suspect["score"] <= 1
     assert found["not_looked_for"] == []
     words = here("data", "source", cwd=tmp_path, capsys=capsys).out
-    assert "labels that a rough model doubts (it may be wrong): 1, the most doubtful first:" in words
+    assert (
+        "suspicious labels, found by a rough model (it may be wrong): 1, the most suspicious first (score, picture):"
+        in words
+    )
     assert "train/7: labeled 2, looks like 1" in words
     assert "not looked for" not in words
     (source / name).write_bytes((tmp_path / "labels" / name).read_bytes())
@@ -178,4 +181,4 @@ def test_the_command_gives_them(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "suspects",
         "train_against_test",
     ]
-    assert "labels that look wrong: not judged" in here("data", "few", cwd=tmp_path, capsys=capsys).out
+    assert "suspicious labels: not looked for" in here("data", "few", cwd=tmp_path, capsys=capsys).out
