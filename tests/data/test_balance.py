@@ -276,7 +276,7 @@ def test_balanced_batches_are_entered_at_any_place(splits: Splits) -> None:
 
 
 def test_what_cannot_be_drawn_in_balance_is_refused(lopsided: Path, tmp_path: Path, capsys: Any) -> None:
-    with pytest.raises(UsageError, match="not in the order of the pictures"):
+    with pytest.raises(UsageError, match="need shuffle=True and cannot come from a store"):
         Batches(Images(np.zeros((2, 1, 2, 2), np.uint8), np.array([0, 1]), ("a", "b")), balanced=True)
     assert here("prepare", str(lopsided), "--out", "set.store", cwd=tmp_path, capsys=capsys).code == 0
     done = here("train", "set.store", "--balance", "sampling", cwd=tmp_path, capsys=capsys)
