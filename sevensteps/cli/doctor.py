@@ -33,6 +33,9 @@ def doctor(run: Path, *, common: Common = Common()) -> int:
         console.print(terminal.printable(title_of(finding)))
         console.print(terminal.printable(f"  {finding.message}"))
         console.print(terminal.printable(f"  {as_called(with_names(finding.fix, {'run': run}))}"))
-        for line in evidence_of(finding):
+        lines = evidence_of(finding)
+        if lines:  # the sentence above keeps its first numbers
+            console.print(terminal.printable("  The latest numbers:"))
+        for line in lines:
             console.print(terminal.printable(f"    {line}"))
     return 0

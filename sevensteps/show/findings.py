@@ -85,6 +85,7 @@ def evidence_of(finding: Finding) -> list[str]:
     return [
         f"{_NUMBERS.get(name, str(name).replace('_', ' '))}: {_in_short(value)}"
         for name, value in (finding.evidence or {}).items()
+        if not isinstance(value, bool)
     ]
 
 
