@@ -88,7 +88,7 @@ def test_a_normalized_dataset_is_refused_in_one_sentence() -> None:
     with pytest.raises(DataError) as refusal:
         ss.load(Centered())
     assert refusal.value.message == "The pictures of Centered: values from -1 to 0.95 are not pixels."
-    assert "leave out what centers or scales them (Normalize)" in refusal.value.hint
+    assert "Do not normalize pictures: training does that." in refusal.value.hint
     sizes = [(np.zeros((side, side), dtype=np.uint8), side % 2) for side in (4, 5)]
     with pytest.raises(DataError, match=r"neither PIL pictures nor arrays of one size: all input arrays [^.]*\.\n"):
         ss.load(sizes)
