@@ -69,7 +69,7 @@ def test_a_source_that_is_not_there_is_answered_with_those_that_are(
         refused(here(verb, "nosuch", cwd=tmp_path, capsys=capsys), 1, "no source or path 'nosuch'", there)
     refused(here("data", "clothes/x", cwd=tmp_path, capsys=capsys), 1, "In clothes there is clothes/cat, clothes/dog;")
     (tmp_path / "empty").mkdir()
-    refused(here("data", "nosuch", cwd=tmp_path / "empty", capsys=capsys), 1, "there is nothing that holds pictures")
+    refused(here("data", "nosuch", cwd=tmp_path / "empty", capsys=capsys), 1, "This folder holds no source of pictures")
 
 
 def test_an_empty_source_is_no_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,8 +87,8 @@ def test_a_normalized_dataset_is_refused_in_one_sentence() -> None:
 
     with pytest.raises(DataError) as refusal:
         ss.load(Centered())
-    assert refusal.value.message == "The pictures of Centered: values from -1 to 0.95 are no pixels."
-    assert "leave out what centers or scales them (Normalize)" in refusal.value.hint
+    assert refusal.value.message == "The pictures of Centered: values from -1 to 0.95 are not pixels."
+    assert "Do not normalize pictures: training does that." in refusal.value.hint
     sizes = [(np.zeros((side, side), dtype=np.uint8), side % 2) for side in (4, 5)]
     with pytest.raises(DataError, match=r"neither PIL pictures nor arrays of one size: all input arrays [^.]*\.\n"):
         ss.load(sizes)

@@ -1,0 +1,45 @@
+"""What the end of a run says of a run that was stuck for a while."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sevensteps.records.events import Finding
+from sevensteps.show.result import Outcome, print_result
+
+NOTHING: dict[str, Any] = {
+    "score": None,
+    "stopped_because": "",
+    "is_early": False,
+    "kept_epoch": None,
+    "validated_on_test": False,
+    "baselines": {},
+    "against": None,
+    "looks": None,
+    "coverage": None,
+    "fewest": None,
+    "imbalance": None,
+    "balance": "none",
+    "audit": None,
+    "program": "sevensteps",
+    "folder": "runs/x",
+    "source": "x",
+    "has_figures": False,
+    "following": (),
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "until", "is_said"), [("saturated", 22, True), ("stuck", 4, False), ("slow", 22, False)]
+)
+def test_a_run_that_was_stuck_for_long_says_so(code: str, until: int, is_said: bool) -> None:
+    finding = Finding(code=code, epoch=2, message="message", fix="fix", recovered_at=until)
+    out = Console(file=io.StringIO(), width=60)
+    print_result(out, Outcome(findings=[finding], **NOTHING))
+    lines = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    stuck = ["stuck        epochs 2 to 21 learned nothing. See why:", "sevensteps doctor runs/x"]
+    assert lines == [*(stuck if is_said else []), "saved        runs/x"]
