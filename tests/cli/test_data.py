@@ -38,7 +38,8 @@ def clothes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def following(out: str) -> list[list[str]]:
     """The commands that were printed to be typed next, as a shell takes them."""
-    found = (re.match(r"(next)? +(python -m |\S*)sevensteps (.*)", line) for line in out.splitlines())
+    lines = re.sub(r" \\\n +", " ", out).splitlines()  # a long command goes on in the next line
+    found = (re.match(r"(next +| +)?(python -m |\S*)sevensteps (.*)", line) for line in lines)
     return [shlex.split(line[3]) for line in found if line]
 
 
@@ -99,7 +100,9 @@ def test_corrections_of_a_whole_set_go_with_some_of_its_classes(
         HEAD + f"{turned[0]},Dress,,\n{turned[1]},Dress,upside down,\n{dresses[1]},,Dress,\n" + "".join(rows)
     )
     refused(
-        here("data", str(clothes), "--fix", "fix.csv", cwd=tmp_path, capsys=capsys), 1, "no picture of class 'upside"
+        here("data", str(clothes), "--fix", "fix.csv", cwd=tmp_path, capsys=capsys),
+        1,
+        "no training picture of class 'upside",
     )
     for verb, more in (("data", ()), ("train", ("--epochs", "1", "--recipe", "linear", "--out", "run"))):
         words = (verb, str(clothes), "--classes", "Dress", "Pullover", "--fix", "fix.csv", *more)
@@ -136,7 +139,7 @@ def test_a_file_that_is_left_out_is_not_opened(
     finally:
         color.unlink()
     assert done.code == 0, done.err
-    assert "28x28 gray pictures" in done.out
+    assert "gray pictures, 28x28" in done.out
 
 
 def test_pictures_in_two_splits_say_in_which_and_of_a_store_nothing_is_proposed(

@@ -323,7 +323,7 @@ def test_seeds_that_were_judged_on_pictures_of_their_own_are_judged_all_the_same
 
 def test_what_is_wrong_with_a_seed_is_said_under_its_line(folder: Path, tmp_path: Path) -> None:
     state = {"SEVENSTEPS_STATE": str(tmp_path / "state")}
-    typed = ["train", str(folder / "three"), "--epochs", "2", "--seeds", "2"]
+    typed = ["train", str(folder / "three"), "--epochs", "2", "--seeds", "2", "--numbers"]
     lines = sevensteps(*typed, cwd=tmp_path, **state).out.splitlines()
     for seed in (0, 1):
         at = next(at for at, line in enumerate(lines) if line.startswith(f"seed {seed}"))
