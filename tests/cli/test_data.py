@@ -104,7 +104,7 @@ def test_corrections_of_a_whole_set_go_with_some_of_its_classes(
         1,
         "no training picture of class 'upside",
     )
-    for verb, more in (("data", ()), ("train", ("--epochs", "1", "--recipe", "linear", "--out", "run"))):
+    for verb, more in (("data", ()), ("train", ("--epochs", "1", "--recipe", "linear", "--out", "run", "--numbers"))):
         words = (verb, str(clothes), "--classes", "Dress", "Pullover", "--fix", "fix.csv", *more)
         done = here(*words, cwd=tmp_path, capsys=capsys)
         assert done.code == 0, done.err

@@ -27,7 +27,7 @@ MATPLOTLIB = Path(matplotlib.get_data_path())
 
 def trained(tmp_path: Path, *arguments: str) -> tuple[dict[str, Any], str]:
     """Return the JSON of a training run, and the lines that it printed."""
-    done = sevensteps("train", *arguments, "--out", "run", "--json", cwd=tmp_path)
+    done = sevensteps("train", *arguments, "--numbers", "--out", "run", "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     return json.loads(done.out), done.err
 
