@@ -38,8 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first(folder: Path) -> Done:
-    """`sevensteps train`, without anything."""
-    return sevensteps("train", cwd=folder)
+    """`sevensteps train`, without anything, on a machine that has not trained before."""
+    fresh = {f"SEVENSTEPS_{place}": str(folder / "fresh" / place) for place in ("CACHE", "STATE")}
+    return sevensteps("train", cwd=folder, **fresh)
 
 
 @pytest.fixture(scope="module")
@@ -392,7 +393,7 @@ def test_nothing_wraps_at_60_columns_in_a_terminal_or_a_pipe(tmp_path: Path, job
             Image.fromarray(pixels.astype(np.uint8)).save(path)
     typed = ["train", *(["animals", "--epochs", "30", "--model", "linear"] if job == "pictures" else [])]
     # A cache of its own: what other tests trained on these pictures must not add a line.
-    fresh = {"COLUMNS": "60", "SEVENSTEPS_CACHE": str(tmp_path / "cache")}
+    fresh = {"COLUMNS": "60", "SEVENSTEPS_CACHE": str(tmp_path / "cache"), "SEVENSTEPS_STATE": str(tmp_path / "state")}
     piped = sevensteps(*typed, cwd=tmp_path, **fresh)
     left = lines_left(seen_in_a_terminal(tmp_path, *typed, **fresh))
     assert piped.code == 0
