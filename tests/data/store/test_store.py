@@ -597,7 +597,7 @@ def test_idx_files_that_do_not_fit_into_memory_are_prepared_by_themselves(tmp_pa
             check=False,
         )
     assert done.returncode == 0, done
-    assert "prepared once into" in done.stdout
+    assert "They are written once to" in done.stdout
     assert "do not fit into memory" in done.stdout
     assert len(list((tmp_path / "cache" / "stores").glob("large-*.store"))) == 1
 
