@@ -39,7 +39,8 @@ def _initialize(ready: Ready, settings: Mapping[str, Any], classes: int, is_new:
     if settings.get("init") == "zeros":
         return f"{count:,} weights start at zero"
     if model == "linear":
-        return f"{count:,} random weights, one per pixel{' and class' if classes > 2 else ', plus a bias'}"
+        biases = classes if classes > 2 else 1
+        return f"{count - biases:,} random weights, one per pixel{' and class' if classes > 2 else ', plus a bias'}"
     kind = {"relu": "a network with a hidden layer", "cnn": "a convolutional network"}.get(model, "a network")
     return f"{kind}: {count:,} random weights"
 
