@@ -41,7 +41,7 @@ def test_the_package_imports_nothing_heavy() -> None:
     assert not set(done.stdout.split()) & (HEAVY | {"cyclopts", "rich"})
 
 
-@pytest.mark.parametrize("model", ["linear", "relu", "cnn"])
+@pytest.mark.parametrize("model", ["linear", "relu", pytest.param("cnn", marks=pytest.mark.slow)])
 def test_predicting_with_linear_layers_imports_no_torch(tmp_path: Path, model: str) -> None:
     ss.train(three_classes(tmp_path / "three"), model=model, epochs=1, out=tmp_path / "run")
     Image.fromarray(np.zeros((12, 12), dtype=np.uint8)).save(tmp_path / "picture.png")

@@ -61,6 +61,7 @@ SYSTEM_CALLS = {
 OTHERS = "creat link symlink truncate ftruncate pwrite64 writev renameat renameat2 unlinkat mkdirat fdatasync chmod"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not here")
 def test_every_call_that_changes_the_folder_is_one_that_can_be_broken_off(tmp_path: Path) -> None:
     source, folder, log = make_source(tmp_path / "source"), tmp_path / "run", tmp_path / "log"

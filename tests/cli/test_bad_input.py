@@ -429,6 +429,7 @@ def test_a_reader_who_leaves_is_left_in_peace_and_loses_no_run(folder: Path, tmp
     assert all(line[:5].strip().isdigit() or line.startswith("epoch") for line in done.err.splitlines()), done.err
 
 
+@pytest.mark.slow
 def test_a_reader_who_was_never_there_is_left_in_peace_too(folder: Path) -> None:
     with start("data", "--json", cwd=folder, PYTHONUNBUFFERED="") as process:  # so that it shows only at the end
         process.stdout.close()

@@ -307,6 +307,7 @@ def test_seeds_are_one_look_and_both_spreads_are_said(folder: Path, tmp_path: Pa
     refused(sevensteps("train", "--seeds", "1", cwd=tmp_path, **state), 2, "seeds is 1")
 
 
+@pytest.mark.slow
 def test_seeds_that_were_judged_on_pictures_of_their_own_are_judged_all_the_same(tmp_path: Path) -> None:
     state = {"SEVENSTEPS_STATE": str(tmp_path / "state")}
     untested = write_idx(tmp_path / "untested", "train", np.arange(300) % 3)

@@ -391,6 +391,7 @@ def test_a_picture_larger_than_what_is_converted_at_once_comes_out_whole(mode: s
         np.testing.assert_array_equal(whole[:, top:bottom], half)
 
 
+@pytest.mark.slow
 def test_a_large_picture_stays_in_memory_once() -> None:
     """A picture of 16 bits, converted all at once as 64-bit floats, would take 30 times the memory of its pixels."""
     content = file_of(Image.fromarray(np.zeros((2000, 2000), dtype=np.uint16)))

@@ -238,6 +238,7 @@ def test_it_asks_nothing_of_anybody_and_runs_nothing(report: Report) -> None:
     assert not [names for _, names in found.elements if any(name.startswith("on") or name == "style" for name in names)]
 
 
+@pytest.mark.slow
 def test_a_run_with_every_kind_of_mistake_stays_small(ten: Path) -> None:
     report = collect(ten)
     assert report.mistakes is not None

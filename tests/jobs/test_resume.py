@@ -340,6 +340,7 @@ def test_signals_that_come_within_a_batch_wait_for_its_end(three: Path, monkeypa
     assert contents(Path("cut")) == contents(Path("whole"))
 
 
+@pytest.mark.slow
 def test_a_signal_in_an_epoch_saves_and_resume_ends_the_same(three: Path, capsys: pytest.CaptureFixture[str]) -> None:
     typed = [
         "train",

@@ -205,6 +205,7 @@ def test_the_figure_refuses_what_does_not_fit_and_draws_nothing_at_all() -> None
     drawn(contributions=np.zeros((1, 12, 12)))
 
 
+@pytest.mark.slow
 def test_the_command_saves_it_for_each_file_and_gives_its_name(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     for name, picture in zip(("a.png", "more/a.png", "b.jpg"), pictures(3), strict=True):

@@ -291,6 +291,7 @@ with contextlib.redirect_stdout(sys.stderr):
 """
 
 
+@pytest.mark.slow
 def test_a_whole_run_reads_and_writes_no_pickle(tmp_path: Path) -> None:
     three_classes(tmp_path / "three")
     (tmp_path / "picture.png").write_bytes(fuzz.small_pictures()[0])

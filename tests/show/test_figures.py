@@ -80,6 +80,7 @@ def test_no_text_of_any_figure_is_cut_off_or_runs_into_the_next(
         assert not any(one.overlaps(other) for one, other in itertools.combinations(titles, 2)), name
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(st.characters(), min_size=1, max_size=40))
 def test_any_class_name_is_drawn_letter_by_letter(tmp_path: Path, name: str) -> None:

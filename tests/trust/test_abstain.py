@@ -278,6 +278,7 @@ def test_without_validation_pictures_or_where_all_are_asked_for_every_picture_is
     assert not [name for name in model_file.read(tmp_path / "run/model.safetensors")[0] if name.startswith("abstain.")]
 
 
+@pytest.mark.slow
 def test_a_run_says_what_becomes_of_made_up_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = ss.train("pullover-dress", recipe="linear", epochs=2, out=tmp_path / "run")
     coverage, abstention = done.coverage, done.learn.abstention

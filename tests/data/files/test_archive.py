@@ -144,6 +144,7 @@ def test_an_encrypted_member_is_named(tmp_path: Path) -> None:
         load(archive)
 
 
+@pytest.mark.slow
 def test_a_zip_is_trained_on_and_prepared_by_command(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for name, value in (("dark", 60), ("light", 190)):

@@ -358,6 +358,7 @@ def test_a_model_of_before_squashes_as_it_did(tmp_path: Path, trained: Path) -> 
         load_model(tmp_path / "odd.safetensors")
 
 
+@pytest.mark.slow
 def test_a_run_on_a_folder_resumes_verifies_and_is_judged_again(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -181,6 +181,7 @@ def hostile_names() -> list[str]:
     return [f"{pieces[number % len(pieces)]}{number}" for number in range(200)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other file systems refuse most of these names")
 def test_hostile_names_of_classes_and_files_break_neither_terminal_nor_json_nor_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

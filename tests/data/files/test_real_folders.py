@@ -32,6 +32,7 @@ def trained(tmp_path: Path, *arguments: str) -> tuple[dict[str, Any], str]:
     return json.loads(done.out), done.err
 
 
+@pytest.mark.slow
 def test_handwritten_digits(tmp_path: Path) -> None:
     digits_in(tmp_path / "digits")
     result, said = trained(tmp_path, "digits")
@@ -67,6 +68,7 @@ def test_tiles_of_photographs_with_whole_bands_of_them_held_out(tmp_path: Path) 
     assert result["test"]["accuracy"] > 0.95
 
 
+@pytest.mark.slow
 def test_matplotlib_s_own_data_as_it_is_installed(tmp_path: Path) -> None:
     """Icons as PNG and SVG and some samples, among fonts, styles, tables and text."""
     vectors = len(list(MATPLOTLIB.rglob("*.svg")))

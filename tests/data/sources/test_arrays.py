@@ -115,6 +115,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         load(path, size=9)
 
 
+@pytest.mark.slow
 def test_digits_are_trained_on_by_command(tmp_path: Path) -> None:
     digits = load_digits()
     saved(tmp_path, images=(digits.images * 255 / 16).astype(np.uint8), labels=digits.target)

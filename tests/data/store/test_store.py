@@ -431,6 +431,7 @@ def test_loaders_of_a_store_show_and_validate(path: Path) -> None:
     assert sum(len(y) for _, y in loaders.valid) == len(open_store(path).valid or ())
 
 
+@pytest.mark.slow
 def test_a_run_on_a_store_that_was_killed_ends_as_if_it_had_not(source: Path, tmp_path: Path) -> None:
     prepare(load_streams(source), tmp_path / "x.store")
     flags = ("x.store", "--epochs", "30", "--batch-size", "8", "--checkpoint-every", "1 epochs")
@@ -585,6 +586,7 @@ def memory_limit(size: int) -> Iterator[Path]:
     pytest.skip("this machine lets no control group be made")
 
 
+@pytest.mark.slow
 @linux
 def test_idx_files_that_do_not_fit_into_memory_are_prepared_by_themselves(tmp_path: Path) -> None:
     write_idx(tmp_path / "large", "train", np.arange(150) % 2, side=512)  # 39 MB
