@@ -72,8 +72,9 @@ def train(
         recipe = str(given["model"])
     elif recipe and recipe not in shipped_recipes() and not Path(recipe).exists() and (Path("runs") / recipe).is_dir():
         recipe = str(Path("runs") / recipe)
-    suited = choose(source, given, recipe)
-    loaded = Recipe.load(suited.recipe)
+    with said_as_typed("train", source, given.get("classes", ())):
+        suited = choose(source, given, recipe)
+    loaded = Recipe.load(suited.recipe)  # the hints about a recipe's file speak of its keys
     with said_as_typed("train", source, given.get("classes", ())):
         # Before anything heavy is imported, so that a mistyped flag is answered at once.
         chosen = suited.with_given(given).replace(**({"source": source} if source else {}))

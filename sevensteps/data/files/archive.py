@@ -22,8 +22,9 @@ from ...base.words import text_of
 from ...errors import DataError
 from ..decode import LARGEST_FILE
 from .catalog import Catalog, Content, File
-from .class_folders import Entry, arranged
+from .class_folders import arranged
 from .how import How
+from .listing import Entry
 
 _ARCHIVE = re.compile(r"\.(zip|tar|tar\.(gz|bz2|xz)|tgz|tbz2?|txz)\Z", re.IGNORECASE)
 
@@ -53,12 +54,13 @@ def is_archive(path: str) -> bool:
     return _ARCHIVE.search(path) is not None
 
 
-def scan_archive(path: Path, how: How) -> Catalog:
+def scan_archive(path: Path, how: How, chosen: Sequence[str] = ()) -> Catalog:
     """Return the catalog of an archive of class folders.
 
     Args:
         path: The archive.
         how: How to read picture files; only `group` matters here.
+        chosen: The classes that were asked for; they settle which folders are classes.
 
     Raises:
         DataError: The archive is damaged, holds no class folders, or is ambiguous.
@@ -73,7 +75,7 @@ def scan_archive(path: Path, how: How) -> Catalog:
         else:
             names, _ = _members_of_tar(path)
             contents = partial(_from_packed_tar, path)
-    catalog = arranged(path, _as_entries(names), contents, how)
+    catalog = arranged(path, _as_entries(names), contents, how, chosen)
     if contents.func is _from_packed_tar:  # type: ignore[attr-defined]
         order = {name: number for number, (name, _) in enumerate(names)}
         splits = {split: sorted(files, key=lambda file: order[file.path]) for split, files in catalog.splits.items()}

@@ -18,13 +18,6 @@ from ...errors import DataError, UsageError, nearest
 Say = Callable[[str], None]  # takes a line for the user
 
 
-SPLIT_OF = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing"), "test"),
-    **dict.fromkeys(("valid", "val", "validation"), "valid"),
-}
-
-
 # Suffixes of pictures, also of formats that are not supported: those are bad files, and never left out silently.
 _PICTURE = re.compile(
     r"\.(png|jpg|jpeg|jpe|jfif|gif|bmp|dib|webp|tif|tiff|pgm|ppm|pbm|pnm"
@@ -129,16 +122,6 @@ def is_picture(path: str) -> bool:
         path: A path or a name.
     """
     return _PICTURE.search(path) is not None
-
-
-def split_named(name: str) -> str | None:
-    """Return the split that a word in a name stands for, as in "x_train" or "test-00000-of-00001"; None without one.
-
-    Args:
-        name: The name of a file or of an array.
-    """
-    words = re.split(r"[^a-z]+", name.lower())
-    return next((SPLIT_OF[word] for word in words if word in SPLIT_OF), None)
 
 
 def in_order(names: Iterable[str]) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
-from .catalog import CLASS, Bad, Catalog, Content, File, in_order, split_named, with_groups
+from .catalog import CLASS, Bad, Catalog, Content, File, in_order, with_groups
 from .how import How
+from .split_names import split_named
 from .table import label_column
 from .table_rows import Table, open_parquet, picture_column, read_texts
 

@@ -10,8 +10,9 @@ from itertools import chain
 from ...base.words import counted, pictures, text_of
 from ..decode import Seen, Shape
 from ..images import Splits
-from .catalog import SPLIT_OF, Catalog, File, Kind, Say, in_words
+from .catalog import Catalog, File, Kind, Say, in_words
 from .how import How
+from .split_names import split_named
 
 SHOWN = 10  # names that one line lists
 
@@ -73,10 +74,7 @@ def with_splits(splits: Splits, ids: Sequence[str]) -> list[str]:
     """
     wanted = set(ids)
     split_of = {name: split for split, images in splits.present().items() for name in images.ids if name in wanted}
-    return [
-        name if SPLIT_OF.get(name.split("/")[0].lower()) == split_of[name] else f"{name} ({split_of[name]})"
-        for name in ids
-    ]
+    return [name if split_named(name.split("/")[0]) == split_of[name] else f"{name} ({split_of[name]})" for name in ids]
 
 
 _DONE = {"letterbox": "padded to", "squash": "stretched to", "crop": "cropped to"}

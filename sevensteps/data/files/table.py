@@ -17,7 +17,6 @@ from ...errors import DataError, nearest
 from .catalog import (
     CLASS,
     OTHER,
-    SPLIT_OF,
     UNNAMED,
     Bad,
     Catalog,
@@ -25,11 +24,11 @@ from .catalog import (
     Kind,
     in_order,
     is_picture,
-    split_named,
     with_groups,
 )
 from .class_folders import contents_in
 from .how import How
+from .split_names import split_named, splits_of
 from .table_files import NamedFiles, about_missing, all_below
 from .table_rows import Table, read_table, text_of_cell
 
@@ -159,6 +158,7 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
             )
         split = next((c for c in table.columns if c.lower() in _SPLIT and c not in (files, label)), None)
         split = split if split and _says_splits(table, split) else None
+        split_of = splits_of(row[split] for row in table.rows) if split else {}
         group = how.group if how.group in table.columns else None
         layout = layout or f", from {table.path.name}: {files} names the files, {label} gives the class"
         first_column = first_column or f"{files} of {table.path.name}"
@@ -181,7 +181,7 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
                 continue
             class_of[file] = row[label], place
             missing += [] if exists else [row[files]]
-            into = SPLIT_OF[row[split].lower()] if split else of_table
+            into = str(split_of[row[split]]) if split else of_table
             splits.setdefault(into, []).append(File(file, row[label], (row[group] or None) if group else None))
     if not splits:
         raise DataError(f"{path}: no row names a file and its class.", hint="Add a row for each picture.")
@@ -271,12 +271,13 @@ def _says_splits(table: Table, column: str) -> bool:
     Raises:
         DataError: Only some of them are.
     """
-    is_split = [row[column].lower() in SPLIT_OF for row in table.rows]
+    split_of = splits_of(row[column] for row in table.rows)
+    is_split = [split_of[row[column]] is not None for row in table.rows]
     if any(is_split) and not all(is_split):
         number = is_split.index(False)
         raise DataError(
             f"{table.place(number)}: {column} is {table.rows[number][column]!r}, but a split in other rows.",
-            hint=f"Use one of {', '.join(SPLIT_OF)}.",
+            hint="Use train, valid and test.",
         )
     return any(is_split)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ...base.words import counted, text_of
 from ...errors import DataError
-from .catalog import SPLIT_OF, is_picture
+from .catalog import is_picture
+from .split_names import split_named
 
 SHOWN = 5  # names that one line lists
 
@@ -45,7 +46,7 @@ class NamedFiles:
             if self.is_there(place):
                 return place, True
         matches = self._by_name.get(path) or self._by_name.get(os.path.basename(path)) or []
-        of_split = [name for name in matches if SPLIT_OF.get(name.split(os.sep)[0].lower()) == split]
+        of_split = [name for name in matches if split_named(name.split(os.sep)[0]) == split]
         matches = of_split if len(of_split) == 1 else matches
         if len(matches) > 1:
             raise DataError(

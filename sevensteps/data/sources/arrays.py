@@ -16,7 +16,8 @@ from jaxtyping import Int64, Shaped, UInt8
 
 from ...base.words import counted
 from ...errors import DataError
-from ..files.catalog import Say, in_order, split_named
+from ..files.catalog import Say, in_order
+from ..files.split_names import split_named
 from ..images import Images, Splits
 
 _NAMES = ("classes", "class_names", "label_names", "target_names")

@@ -55,7 +55,7 @@ def facts_of(source: str | Path, classes: Sequence[str], how: How) -> Facts | No
 
     if not source or str(source) in SOURCES:
         return None
-    if (catalog := find_catalog(source, how)) is not None:
+    if (catalog := find_catalog(source, how, tuple(classes))) is not None:
         return _of_catalog(catalog, classes, how.size)
     if not holds_arrays(Path(source)) or not Path(source).exists():  # `load` reports that
         return None

@@ -123,7 +123,7 @@ def load_as(
 
         corrections = read(fix)  # before any picture is read
     chosen = tuple(classes or ())
-    if (catalog := find_catalog(source, how)) is not None:
+    if (catalog := find_catalog(source, how, chosen)) is not None:
         counts = None
         if corrections is not None:
             catalog, counts = corrected_files(catalog, corrections, chosen)
@@ -176,7 +176,7 @@ def with_bad_skipped(source: Any, settings: Mapping[str, Any]) -> dict[str, Any]
     return {"bad_files": "skip", **settings} if is_files else dict(settings)
 
 
-def find_catalog(source: Any, how: How = AS_USUAL) -> Catalog | None:
+def find_catalog(source: Any, how: How = AS_USUAL, chosen: Sequence[str] = ()) -> Catalog | None:
     """Return the catalog of a source that consists of picture files; None for all other sources.
 
     In a folder with class folders, tables and Parquet files are ignored.
@@ -184,6 +184,7 @@ def find_catalog(source: Any, how: How = AS_USUAL) -> Catalog | None:
     Args:
         source: As for `load`.
         how: How to read picture files.
+        chosen: The classes that were asked for; they settle which folders are classes.
 
     Raises:
         UsageError: The source is of no known kind, or the group is not a valid regular expression.
@@ -200,14 +201,14 @@ def find_catalog(source: Any, how: How = AS_USUAL) -> Catalog | None:
     if str(source) in SOURCES or not holds_files(path):
         return None
     if archive.is_archive(path.name):
-        return archive.scan_archive(path, how)
+        return archive.scan_archive(path, how, chosen)
     if path.is_file():
         from ..files.parquet import holds_pictures, scan_parquet
 
         return scan_parquet(path, how) if holds_pictures(path) else table.scan_table(path, how)
     catalog, refusal = None, None
     try:
-        catalog = class_folders.scan(path, how)
+        catalog = class_folders.scan(path, how, chosen)
     except DataError as error:
         refusal = error
     if catalog is None or len(catalog.classes) < 2:
@@ -284,7 +285,7 @@ def load_streams(
     from . import idx
     from .arrays import holds_arrays, load_arrays
 
-    if (catalog := find_catalog(source, how)) is not None:
+    if (catalog := find_catalog(source, how, tuple(classes))) is not None:
         return stream_files(catalog, tuple(classes), how, say, hold_out=hold_out)
     _refuse_unused(source, how)
     if str(source) in SOURCES:
