@@ -70,7 +70,7 @@ def read(name: str) -> Read:
     while at < len(words):
         pair, word = tuple(words[at : at + 2]), words[at]
         together = _TOGETHER.match(word)
-        means = _TWO.get(pair) or (_MEANING[together[1]] if together else "")  # type: ignore[call-overload]
+        means = _TWO.get(pair) or (_MEANING[together[1]] if together else "")
         if means:
             meaning = meaning or means
         elif not (word in _GENERIC or len(word) == 1 or word.isdigit()):
