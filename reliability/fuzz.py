@@ -39,7 +39,7 @@ from sevensteps.data.sources.idx_format import read_idx
 from sevensteps.data.sources.load import load
 from sevensteps.errors import SevenstepsError
 from sevensteps.recipes.recipe import Recipe
-from sevensteps.recipes.settings import shipped_recipes
+from sevensteps.recipes.recipe_file import shipped_recipes
 from sevensteps.runs import checkpoint
 from sevensteps.runs.saved import Saved, list_runs
 from sevensteps.ship import file as model_file

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..recipes.recipe import Recipe
-from ..recipes.settings import shipped_recipes
+from ..recipes.recipe_file import shipped_recipes
 from .flags import Common
 from .hints import chosen_classes
 from .hints import program as _program

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from ..recipes.choose import choose
 from ..recipes.recipe import Recipe
-from ..recipes.settings import shipped_recipes
+from ..recipes.recipe_file import shipped_recipes
 from ..records.events import Note
 from ..records.scores import MANY_LOOKS
 from .errors import say_error

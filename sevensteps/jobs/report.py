@@ -13,7 +13,7 @@ import numpy as np
 from ..base import files
 from ..data.folds import whole
 from ..errors import SevenstepsError
-from ..recipes.settings import shipped_recipes
+from ..recipes.recipe_file import shipped_recipes
 from ..records.report import Answered, Confused, Mistakes, Report
 from ..records.scores import OUT_OF_FOLD, Against, Coverage, Imbalance, Score
 from ..runs import checkpoint

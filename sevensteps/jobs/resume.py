@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base import files
 from ..base.interrupts import leaving
 from ..errors import RecipeError
+from ..recipes.recipe_file import keys_of
 from ..records.events import Note
 from ..runs import checkpoint
 from ..runs import folder as folders
@@ -32,7 +34,7 @@ def resume(
     """Resume a run from its last save, to the same end as if it had never stopped.
 
     The other files in its folder are made again from the checkpoint. More epochs continue exactly under a constant
-    learning rate; under a schedule that ends they continue at its last rate.
+    learning rate. A schedule that has ended starts again: a new cycle from the weights as they are.
 
     Args:
         run: A run's folder, its name under `runs/`, or the run that `train` returned.
@@ -125,13 +127,34 @@ def _extended(saved: Saved, epochs: int, observe: Observe) -> Recipe:
     history, seconds = with_timings(saved.folder, found.epochs if found else [])
     more = recipe.replace(epochs=(len(history) if stopped else recipe.epochs) + epochs)
     if recipe.schedule != "constant":
-        more = more.replace(schedule_epochs=recipe.schedule_epochs or recipe.epochs)
-        ends = "has come to its end:" if len(history) >= more.schedule_epochs else "comes to its end before:"
-        if more.epochs > more.schedule_epochs:
-            observe(Note(f"The {recipe.schedule} schedule {ends} training goes on at its last rate."))
+        more, said = _with_schedule(saved, more, len(history))
+        if said:
+            observe(Note(said))
     now = Progress(len(history), int(found.facts["batch"]) if found else 0, seconds, history, lambda: None)
     if reason := more.stop_rule().reason(now):
         rules = [rule for rule in ("stop_patience", "stop_accuracy", "stop_seconds") if getattr(recipe, rule)]
         observe(Note(f"It would stop at once, because {reason}; {', '.join(rules)} no longer applies."))
-        more = more.replace(**dict.fromkeys(rules, 0))
+        more = more.replace(**{rule: type(getattr(recipe, rule))(0) for rule in rules})
     return more
+
+
+def _with_schedule(saved: Saved, more: Recipe, done: int) -> tuple[Recipe, str]:
+    """Return the longer recipe with its schedule, and what happens where the schedule of the run ends.
+
+    At the end of a schedule the rate is next to 0, and nothing would be learned. So the schedule starts again there. A
+    run that is to keep its last rate keeps it: so says `schedule_epochs`, and so did versions without restarts, whose
+    runs must repeat their numbers.
+    """
+    recipe = saved.recipe
+    end = recipe.schedule_epochs or recipe.epochs
+    if more.epochs <= end:
+        return more.replace(schedule_epochs=end), ""
+    when = f"has ended after epoch {end}" if done >= end else f"ends after epoch {end}"
+    starts_again = not saved.found or "schedule_restarts" in keys_of(saved.found.recipe)
+    if starts_again and end >= recipe.epochs:
+        restarts = ",".join(map(str, [*recipe.restarts(), end]))
+        said = f"The {recipe.schedule} schedule {when}: a new cycle starts there, up to the rate {recipe.lr:g} again."
+        return more.replace(schedule_epochs=0, schedule_restarts=restarts), said
+    again = f"sevensteps train --recipe {shlex.quote(str(saved.folder))} --epochs {more.epochs} --schedule-epochs 0"
+    said = f"The {recipe.schedule} schedule {when}: training goes on at its last rate, and learns next to nothing."
+    return more.replace(schedule_epochs=end), f"{said} To learn more: {again}"

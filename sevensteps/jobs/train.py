@@ -13,7 +13,7 @@ from ..data.images import Splits
 from ..errors import RecipeError, TrainingError, UsageError
 from ..recipes.choose import choose
 from ..recipes.recipe import Recipe
-from ..recipes.settings import read_recipe, recorded_in
+from ..recipes.recipe_file import read_recipe, recorded_in
 from ..records.comparison import Spread
 from ..records.events import Note
 from ..runs import checkpoint

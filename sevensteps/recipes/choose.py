@@ -15,7 +15,7 @@ from ..base.words import pictures
 from ..data.augment_names import against_mirrors
 from ..data.files.how import file_settings
 from .recipe import Recipe
-from .settings import shipped_recipes
+from .recipe_file import shipped_recipes
 
 if TYPE_CHECKING:
     from ..data.sources.facts import Facts

@@ -186,7 +186,10 @@ class Recipe(Settings):
         return functools.partial(optimizer, **settings)
 
     def schedule_function(self) -> Schedule:
-        """Return the schedule; after `schedule_epochs`, if given, its last rate stays.
+        """Return the schedule, which starts again after each of `schedule_restarts`.
+
+        The last cycle spans the epochs up to `schedule_epochs`, if given, after which its last rate stays; otherwise
+        all that remain.
 
         Returns:
             `schedule(batch, total)`, the factor of the learning rate.
@@ -194,14 +197,19 @@ class Recipe(Settings):
         from ..steps.step import SCHEDULES
 
         schedule = SCHEDULES[self.schedule]
-        if not self.schedule_epochs:
+        last = self.schedule_epochs or self.epochs
+        begins = [0, *(epoch for epoch in self.restarts() if epoch < min(last, self.epochs))]
+        if len(begins) == 1 and not self.schedule_epochs:
             return schedule
 
-        def as_far_as_it_reaches(batch: int, total: int | None) -> float:
-            span = max((total or 0) // self.epochs * self.schedule_epochs, 1)
-            return schedule(min(batch, span - 1), span)
+        def in_cycles(batch: int, total: int | None) -> float:
+            per_epoch = (total or 0) // self.epochs
+            cycle = max(place for place, begin in enumerate(begins) if begin * per_epoch <= batch)
+            begin, end = begins[cycle], [*begins[1:], last][cycle]
+            span = max((end - begin) * per_epoch, 1)
+            return schedule(min(batch - begin * per_epoch, span - 1), span)
 
-        return as_far_as_it_reaches
+        return in_cycles
 
     def stop_rule(self) -> StopRule:
         """Step 7: combine the stop rules that the recipe names; the first that holds ends training.

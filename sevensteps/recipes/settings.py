@@ -1,16 +1,15 @@
-"""Every setting of a recipe, its type and limits, and the TOML files that hold them."""
+"""Every setting of a recipe, its type and limits."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import re
-import tomllib
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -19,10 +18,9 @@ from ..data import augment_names
 from ..data.files.how import BadFiles, How, file_setting, file_settings
 from ..data.fit import Fit
 from ..errors import RecipeError, UsageError, nearest
+from .recipe_file import parsed, read_recipe, shipped_recipes
 
 S = TypeVar("S", bound="Settings")
-
-LARGEST = 1 << 20  # characters of a recipe's file; a run's own has some 2,000
 
 
 @dataclass(frozen=True)
@@ -96,6 +94,9 @@ class Settings:
     )
     schedule_epochs: int = setting(
         0, "Epochs that the schedule spans; later epochs keep its last rate. 0: all epochs.", least=0
+    )
+    schedule_restarts: str = setting(
+        "", "Epochs after which the schedule starts again, separated by commas, such as 2,7. Empty: never."
     )
     clip: float = setting(0.0, "Shorten gradients that are longer than this. 0: never.", least=0)
 
@@ -208,6 +209,27 @@ class Settings:
             )
         return int(found[1]), {"epoch": "epochs", "batch": "batches", "second": "seconds"}[found[2]]
 
+    def restarts(self) -> list[int]:
+        """Return the epochs after which the schedule starts again.
+
+        Returns:
+            Rising numbers of 1 or more; none for a schedule that runs once.
+
+        Raises:
+            RecipeError: The setting says something else.
+        """
+        if not self.schedule_restarts.strip():
+            return []
+        words = [word.strip() for word in self.schedule_restarts.split(",")]
+        epochs = [int(word) for word in words if re.fullmatch(r"[1-9][0-9]{0,8}", word)]
+        if len(epochs) < len(words) or any(after <= before for before, after in itertools.pairwise(epochs)):
+            raise RecipeError(
+                f"schedule_restarts is {self.schedule_restarts!r:.80}, and must be rising numbers of epochs.",
+                hint="Use {schedule_restarts}, for example.",
+                settings={"schedule_restarts": "2,7"},
+            )
+        return epochs
+
     @classmethod
     def from_toml(cls: type[S], text: str, where: str = "the recipe", name: str = "own") -> S:
         """Read a recipe from the text of a TOML file.
@@ -223,7 +245,7 @@ class Settings:
         Raises:
             RecipeError: Damaged TOML, an unknown key, a wrong type or an impossible value.
         """
-        settings = _parsed(text, where)
+        settings = parsed(text, where)
         settings.pop("recorded", None)
         known = {known.name for known in fields(cls)}
         for key in settings:
@@ -322,66 +344,3 @@ def _check(key: str, value: Any) -> None:
 def setting_types() -> dict[str, Any]:
     """Return the type of each setting by its name."""
     return typing.get_type_hints(Settings)
-
-
-def read_recipe(path: Path) -> str:
-    """Read the text of a recipe's file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The text.
-
-    Raises:
-        RecipeError: It cannot be read, or is not text.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(4 * LARGEST + 1).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read: {error}", hint="A recipe is a TOML file in UTF-8.") from error
-
-
-def recorded_in(text: str, where: str = "the recipe") -> dict[str, Any]:
-    """Return the `[recorded]` table of a run's recipe: what was observed when it was trained.
-
-    Args:
-        text: The text of the recipe.
-        where: What errors call it.
-
-    Returns:
-        The table; empty in a recipe that a person wrote.
-
-    Raises:
-        RecipeError: Damaged TOML.
-    """
-    recorded = _parsed(text, where).get("recorded", {})
-    return recorded if isinstance(recorded, dict) else {}
-
-
-def _parsed(text: str, where: str) -> dict[str, Any]:
-    """Parse a TOML file into its tables.
-
-    Raises:
-        RecipeError: It is damaged, or larger than any recipe.
-    """
-    if len(text) > LARGEST:
-        raise RecipeError(
-            f"{where} has {len(text):,} characters, and a recipe {LARGEST:,} at most.", hint="It is another file."
-        )
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise RecipeError(f"{where} is not TOML: {error}", hint="Compare it with a recipe that ships.") from error
-
-
-def shipped_recipes() -> dict[str, str]:
-    """Return the recipes that ship.
-
-    Returns:
-        TOML text by name.
-    """
-    folder = resources.files(__package__)
-    found = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
-    return {name: found[name].read_text("utf-8") for name in sorted(found)}

@@ -42,6 +42,7 @@ def settle(recipe: R, splits: Splits) -> R:
     augment = augment_names.settled(recipe.augment, splits.classes, splits.train.shape)
     _check_store(recipe, splits)
     _check_mixup(recipe, augment, loss)
+    _check_restarts(recipe)
     may_flip = "flip" in augment.split("+") or not augment_names.against_mirrors(splits.classes)
     return recipe.replace(
         source=_from_anywhere(recipe.source),
@@ -172,6 +173,20 @@ def _check_mixup(recipe: Settings, augment: str, loss: str) -> None:
             "mixup mixes labels, too, and balance = loss weights the loss of whole ones.",
             hint="Set {balance}, or leave mixup out.",
             settings={"balance": "sampling"},
+        )
+
+
+def _check_restarts(recipe: Settings) -> None:
+    """Raise an error if a schedule is to start again that never ends.
+
+    Raises:
+        RecipeError: A constant schedule; or restarts that are not rising numbers.
+    """
+    if recipe.restarts() and recipe.schedule == "constant":
+        raise RecipeError(
+            "schedule_restarts belongs to a schedule that changes the rate, not to constant.",
+            hint="Leave it out, or set {schedule}.",
+            settings={"schedule": "one_cycle"},
         )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.device import computing_with
 from ..errors import RunError, SevenstepsError
 from ..recipes.recipe import Recipe
-from ..recipes.settings import read_recipe, recorded_in
+from ..recipes.recipe_file import read_recipe, recorded_in
 from ..records.events import Epoch, Finding, Observe
 from ..ship import abstention
 from . import checkpoint as checkpoints

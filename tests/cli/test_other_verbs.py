@@ -12,7 +12,7 @@ import pytest
 from typed import here, refused, sevensteps, three_classes, write_idx
 
 import sevensteps as ss
-from sevensteps.recipes.settings import shipped_recipes
+from sevensteps.recipes.recipe_file import shipped_recipes
 
 
 @pytest.fixture(scope="module")

@@ -186,16 +186,58 @@ def test_more_epochs_under_a_constant_rate_are_exact(three: Path, settings: dict
     assert contents(Path("short")) == contents(Path("long"))
 
 
-def test_more_epochs_under_a_schedule_go_on_at_its_last_rate(three: Path) -> None:
-    first = ss.train(three, out="run", epochs=3, schedule="cosine", lr=0.1)
-    last = first.learn.state.history[-1].lr
-    run, notes = lines_of(ss.resume, "run", epochs=2)
-    assert notes == ["The cosine schedule has come to its end: training goes on at its last rate."]
-    assert [epoch.lr for epoch in run.learn.state.history[3:]] == [last, last]
-    assert list(run.learn.state.history[:3]) == list(first.learn.state.history)
+@pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
+def test_more_epochs_after_a_schedule_are_a_new_cycle(three: Path, schedule: str) -> None:
+    settings = {"schedule": schedule, "lr": 0.002, "batch_size": 32}
+    first = ss.train(three, out="run", epochs=2, **settings)
+    run, notes = lines_of(ss.resume, "run", epochs=4)
+    assert notes == [
+        f"The {schedule} schedule has ended after epoch 2: a new cycle starts there, up to the rate 0.002 again."
+    ]
+    before, *added = [epoch.valid_loss for epoch in run.learn.state.history[1:]]
+    at_once = ss.train(three, out="once", epochs=6, **settings).learn.state.history[-1].valid_loss
+    assert before - added[-1] > 0.5 * (before - at_once) > 0, "the epochs that were added lower the loss"
+    assert max(epoch.lr for epoch in run.learn.state.history[2:]) > 0.0015
+    assert list(run.learn.state.history[:2]) == list(first.learn.state.history)
     ss.train(recipe="run", out="again")
     assert contents(Path("again")) == contents(Path("run")), "the longer recipe is the whole run's"
     assert all(check.passed for check in verify("run", rerun=True))
+    third = ss.resume("run", epochs=2)
+    assert (third.recipe.schedule_restarts, third.recipe.schedule_epochs, third.epochs) == ("2,6", 0, 8)
+    ss.train(recipe="run", out="third")
+    assert contents(Path("third")) == contents(Path("run"))
+
+
+def test_a_new_cycle_waits_for_the_end_of_the_one_under_way(three: Path) -> None:
+    ss.train(three, out="run", epochs=4, lr=0.01, stop_accuracy=0.01)
+    run, notes = lines_of(ss.resume, "run", epochs=2)
+    assert (run.epochs, run.recipe.schedule_epochs, run.recipe.schedule_restarts) == (3, 4, "")
+    assert "schedule" not in "".join(notes), "the cycle of four epochs is still under way"
+    run, notes = lines_of(ss.resume, "run", epochs=3)
+    assert "ends after epoch 4: a new cycle starts there" in notes[0]
+    rates = [epoch.lr for epoch in run.learn.state.history]
+    assert len(rates) == 6
+    assert rates[3] < rates[2]
+    assert max(rates[4:]) > 0.005
+    ss.train(recipe="run", out="again")
+    assert contents(Path("again")) == contents(Path("run"))
+
+
+def test_a_longer_copy_of_a_run_with_cycles_learns_to_its_end(three: Path) -> None:
+    ss.train(three, out="run", epochs=2)
+    ss.resume("run", epochs=2)
+    longer = ss.train(recipe="run", out="longer", epochs=8)
+    assert max(epoch.lr for epoch in longer.learn.state.history[4:]) > 0.02
+
+
+def test_a_schedule_that_was_to_keep_its_last_rate_keeps_it_and_says_what_to_type(three: Path) -> None:
+    ss.train(three, out="run", epochs=3, schedule_epochs=2)
+    run, notes = lines_of(ss.resume, "run", epochs=1)
+    assert run.learn.state.history[-1].lr < 1e-5
+    assert notes == [
+        "The one_cycle schedule has ended after epoch 2: training goes on at its last rate, and learns next to nothing."
+        " To learn more: sevensteps train --recipe run --epochs 4 --schedule-epochs 0"
+    ]
 
 
 def test_more_epochs_of_a_run_that_is_not_done_are_more_than_it_was_to_have(three: Path) -> None:

@@ -21,7 +21,8 @@ from sevensteps.data.files.how import AS_USUAL, FILE_SETTINGS, How
 from sevensteps.data.images import Images, Splits, mean_and_std
 from sevensteps.errors import DataError, RecipeError
 from sevensteps.recipes.recipe import Recipe
-from sevensteps.recipes.settings import setting_types, shipped_recipes
+from sevensteps.recipes.recipe_file import shipped_recipes
+from sevensteps.recipes.settings import setting_types
 
 TWO = Splits(images(80), images(20, seed=1), source="two")
 THREE = Splits(images(90, classes=3), images(30, classes=3, seed=1), source="three")
@@ -141,6 +142,9 @@ def test_an_unknown_key_is_refused_with_the_nearest_one() -> None:
         ({"hold_out": 0.0, "stop_patience": 2}, TWO, "stop_patience needs validation"),
         ({"hold_out": 0.0, "stop_accuracy": 0.9}, TWO, "stop_accuracy needs validation"),
         ({"hold_out": 0.0, "keep": "best"}, TWO, "keep = best needs validation"),
+        ({"schedule_restarts": "2"}, TWO, "schedule_restarts belongs to a schedule"),
+        ({"schedule_restarts": "7,2", "schedule": "cosine"}, TWO, "must be rising numbers"),
+        ({"schedule_restarts": "two", "schedule": "cosine"}, TWO, "must be rising numbers"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], splits: Splits, words: str) -> None:

@@ -258,7 +258,7 @@ def too_few_epochs(e: Evidence) -> Finding | None:
         "too_few_epochs",
         f"Too few epochs: the validation loss was still falling fast in the last one, epoch {e.epoch} (from "
         f"{rounded(earlier)} to {rounded(last.valid_loss)}).",
-        f"Continue the run: sevensteps resume RUN --epochs {max(e.epoch, 5)}; or train again with --epochs "
-        f"{3 * max(e.epoch, 2)}.",
+        f"Continue the run: sevensteps resume RUN --epochs {max(e.epoch, 5)}. Or train it again for longer: "
+        f"sevensteps train --recipe RUN --epochs {3 * max(e.epoch, 2)}",
         fall=fall,
     )
