@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Mapping
+from typing import Any
 
 
 def counted(n: int, one: str, several: str = "") -> str:
@@ -46,3 +49,25 @@ def text_of(path: str) -> str:
         The text; a byte that is not valid UTF-8 becomes \\xNN.
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def with_names(hint: str, given: Mapping[str, Any]) -> str:
+    """Fill in the words RUN and SOURCE of the commands in a hint.
+
+    Args:
+        hint: A hint, in which they follow `sevensteps VERB` or `--recipe`.
+        given: What was typed as `run` or `source`.
+
+    Returns:
+        The hint, in which a word stays where nothing was typed for it.
+
+    >>> with_names("Type sevensteps resume RUN.", {"run": "my run"})
+    "Type sevensteps resume 'my run'."
+    """
+    words = hint.split(" ")
+    for at, word in enumerate(words):
+        name = next((name for name in ("RUN", "SOURCE") if word.rstrip(".,;:)\n") == name), "")
+        in_command = "--recipe" in words[max(at - 1, 0) : at] or "sevensteps" in words[max(at - 2, 0) : max(at - 1, 0)]
+        if name and in_command and given.get(name.lower()):
+            words[at] = word.replace(name, shlex.quote(str(given[name.lower()])))
+    return " ".join(words)

@@ -13,10 +13,11 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 
 from ..base.version import __version__
+from ..base.words import with_names
 from ..errors import RecipeError, SevenstepsError, UsageError
 from . import compare, data, doctor, judge, predict, prepare, report, runs, train, verify, xray
 from .errors import give_up_stdout, say_error
-from .usage import usage_in_words, with_names
+from .usage import usage_in_words
 
 
 def _shown(default: object) -> str | None:

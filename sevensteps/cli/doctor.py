@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ..base.words import with_names
 from .flags import Common
 from .hints import as_called
-from .usage import with_names
 
 
 def doctor(run: Path, *, common: Common = Common()) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ..base.words import with_names
 from ..recipes.choose import choose
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import shipped_recipes
@@ -20,7 +21,6 @@ from .flags import FIRST, OUTPUT, Common, Source, flags_of, whole_number
 from .hints import as_called, from_here, said_as_typed, source_of
 from .hints import program as _program
 from .hints import quoted as _quoted
-from .usage import with_names
 
 if TYPE_CHECKING:
     from ..runs.run import Run

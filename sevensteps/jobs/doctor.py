@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..base.words import with_names
 from ..errors import RunError
-from ..records.events import Finding
+from ..records.events import Finding, with_run_named
 from ..runs.checkpoint import JUDGEMENT
 from ..runs.folder import AnyRun
 from ..runs.saved import Saved
@@ -23,14 +24,16 @@ class Examined:
 
     def as_json(self) -> dict[str, Any]:
         """Return what `doctor --json` prints."""
-        return {"run": str(self.folder), "findings": [finding.as_json() for finding in self.findings]}
+        run = str(self.folder)
+        return {"run": run, "findings": with_run_named([finding.as_json() for finding in self.findings], run)}
 
     def __repr__(self) -> str:
         if not self.findings:
             return f"{self.folder}: nothing was found wrong in {self.epochs} epoch{'s' * (self.epochs != 1)}."
         lines = [str(self.folder)]
         for finding in self.findings:
-            lines += [f"  since epoch {finding.epoch}: {finding.message}", f"    {finding.fix}"]
+            fix = with_names(finding.fix, {"run": self.folder})
+            lines += [f"  since epoch {finding.epoch}: {finding.message}", f"    {fix}"]
         return "\n".join(lines)
 
 

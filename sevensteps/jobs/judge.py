@@ -13,7 +13,7 @@ from ..base import files
 from ..base.words import pictures
 from ..errors import DataError
 from ..records.calibration import Calibration
-from ..records.events import Note
+from ..records.events import Note, with_run_named
 from ..records.scores import (
     OUT_OF_FOLD,
     Against,
@@ -64,6 +64,7 @@ class Judged:
         return {
             "run": str(self.folder),
             **kept,
+            "findings": with_run_named(kept["findings"], str(self.folder), self.saved.recipe.source),
             "test": scores.get("test"),
             "valid": scores.get("valid"),
             "cross_validation": crossed and {**crossed, "folds": self.saved.recipe.folds},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base import files
+from ..base.words import with_names
 from ..data.folds import whole
 from ..errors import SevenstepsError
 from ..recipes.recipe_file import shipped_recipes
@@ -146,7 +148,8 @@ def _collect(saved: Saved) -> Report:
     view, problem = view_with_a_mistake(saved, *pictures) if pictures else (None, "")
     if splits and view is None:
         missing["steps"] = problem
-    findings = saved.findings
+    named = {"run": saved.folder.resolve().name, "source": recipe.source}
+    findings = [dataclasses.replace(finding, fix=with_names(finding.fix, named)) for finding in saved.findings]
     audit = split_anew(audited(source), splits) if source and splits else None
     name = saved.folder.resolve().name
     return Report(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from ..base.words import with_names
 from .scores import Imbalance, Score
 from .steps import XRay
 
@@ -79,6 +80,26 @@ class Finding:
         if not isinstance(saved, Mapping) or not all(isinstance(saved.get(name), kinds[name]) for name in kinds):  # type: ignore[arg-type]
             raise ValueError("it does not hold a valid finding")
         return cls(**{own.name: saved.get(own.name) for own in fields(cls)})  # type: ignore[arg-type]
+
+
+def with_run_named(findings: Any, run: str, source: str = "") -> Any:
+    """Return the plain data of findings, whose commands name this run where the saved ones say RUN.
+
+    Args:
+        findings: What `as_json` gave for each; anything else is returned as it is.
+        run: The run's folder.
+        source: Its pictures.
+
+    Returns:
+        The findings.
+    """
+    if not run or not isinstance(findings, list):
+        return findings
+    names = {"run": run, "source": source}
+    return [
+        {**each, "fix": with_names(each["fix"], names)} if isinstance(each, dict) and "fix" in each else each
+        for each in findings
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from ..learner.learner import Learner
 from ..recipes.recipe import Recipe
 from ..records.audit import AuditResult
 from ..records.calibration import Calibration
-from ..records.events import Finding
+from ..records.events import Finding, with_run_named
 from ..records.scores import FEW, OUT_OF_FOLD, Against, Coverage, Imbalance, Score, few_as_json
 from ..steps.stop import code_of
 from ..trust.doctor.doctor import Doctor
@@ -115,6 +115,11 @@ class Run:
             "run": str(self.folder) if self.folder else None,
             "recipe": self.recipe.name,
             **self.judgement(),
+            "findings": with_run_named(
+                [finding.as_json() for finding in self.findings],
+                str(self.folder) if self.folder else "",
+                self.recipe.source,
+            ),
             "seconds": dict(self.seconds),
             "test_looks": self.looks,
             "audit": self.audit and self.audit.in_numbers(),

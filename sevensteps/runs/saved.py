@@ -13,7 +13,7 @@ from ..base.device import computing_with
 from ..errors import RunError, SevenstepsError
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import read_recipe, recorded_in
-from ..records.events import Epoch, Finding, Observe
+from ..records.events import Epoch, Finding, Observe, with_run_named
 from ..ship import abstention
 from . import checkpoint as checkpoints
 from .checkpoint import CHECKPOINT, JUDGEMENT, MODEL, PREDICTIONS, RECIPE, Checkpoint
@@ -294,12 +294,15 @@ class Saved:
         Raises:
             RunError, RecipeError: A file of the run is damaged.
         """
+        judgement = self.judgement
+        findings = with_run_named(judgement.get("findings"), str(self.folder), self.recipe.source)
         return {
             "run": str(self.folder),
             "recipe": self.recipe.name,
             "source": self.recipe.source,
             "epochs": len(self.history),
-            **self.judgement,
+            **judgement,
+            **({"findings": findings} if "findings" in judgement else {}),
         }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import signal
 import time
 from collections.abc import Callable, Iterator
 
 from ..base import memory
 from ..base.interrupts import signal_of
+from ..base.words import with_names
 from ..data.balance import imbalance_of
 from ..data.images import Images
 from ..errors import TrainingError
@@ -181,7 +183,8 @@ def _train(work: Work, observe: Observe, interrupted: Callable[[], int]) -> None
                 if isinstance(event, Epoch) and work.recipe.keep == "best":
                     learn.state.keep_if_best()
                 for finding in work.doctor.observe(event):
-                    observe(finding)
+                    names = {"run": work.folder, "source": work.recipe.source}
+                    observe(dataclasses.replace(finding, fix=with_names(finding.fix, names)))
                 if interrupted() or (learn.state.epoch, learn.state.position) == work.until:
                     return
                 if work.folder and _is_due(work, event):
