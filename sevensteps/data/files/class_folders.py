@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ...base.words import text_of
 from ...errors import DataError
+from ..class_names import ONE_OR_TWO, difference, plain_form
 from ..decode import content_of
 from .catalog import (
     CLASS_FOLDER,
@@ -176,16 +177,12 @@ def _class_of(folder: Path, place: str, folder_of: dict[str, str]) -> str:
         DataError: Its name differs from that of another class only in case, spaces or Unicode form.
     """
     written = text_of(place.split("/")[-1])
-    name = unicodedata.normalize("NFC", written)
-    before = folder_of.setdefault(" ".join(name.lower().split()), place)
+    before = folder_of.setdefault(plain_form(written), place)
     other = text_of(before.split("/")[-1])
     if other != written:
-        composed = unicodedata.normalize("NFC", other)
-        spaced = " ".join(composed.split()) == " ".join(name.split())
-        only = "in upper and lower case" if composed.lower() == name.lower() else "in spaces and case"
-        only = "in their Unicode form" if composed == name else "in spaces" if spaced else only
         raise DataError(
-            f"{folder}: the class folders {text_of(before)!a} and {text_of(place)!a} differ only {only}.",
-            hint="If they are one class, give both the same name; if they are two, choose names that differ clearly.",
+            f"{folder}: the class folders {text_of(before)!a} and {text_of(place)!a} differ only "
+            f"{difference(other, written)}.",
+            hint=ONE_OR_TWO,
         )
-    return name
+    return unicodedata.normalize("NFC", written)

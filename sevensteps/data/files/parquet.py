@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
+from ..class_names import check_names, class_named
 from .catalog import CLASS, Bad, Catalog, Content, File, in_order, with_groups
 from .how import How
 from .split_names import split_named
@@ -45,6 +46,7 @@ def scan_parquet(source: Path, how: How) -> Catalog:
     parts = [source] if source.is_file() else sorted(source.rglob("*.parquet"))
     base = source.parent if source.is_file() else source
     splits: dict[str, list[File]] = {}
+    written: dict[str, str] = {}  # each label as it is written, with the first row that has it
     bad: list[Bad] = []
     layout = ""
     for part in parts:
@@ -69,10 +71,13 @@ def scan_parquet(source: Path, how: How) -> Catalog:
         layout = layout or f", from the column {label} of {'Parquet files' if len(parts) > 1 else part.name}"
         for number, row in enumerate(rows):
             place = f"{part.relative_to(base)}/{number}"
-            if row[label]:
-                splits.setdefault(split, []).append(File(place, row[label], (row[group] or None) if group else None))
+            if name := class_named(row[label]):
+                written.setdefault(row[label], place)
+                of_group = (class_named(row[group]) or None) if group else None
+                splits.setdefault(split, []).append(File(place, name, of_group))
             else:
-                bad.append(Bad(place, "has no class"))
+                bad.append(Bad(place, "has no class" + (f": {label} is {row[label]!r}" if row[label] else "")))
+    check_names(source, written)
     if "train" not in splits:
         raise DataError(
             f"{source}: no file is for the training split.", hint="Rename one to train-00000-of-00001.parquet."

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...base.words import counted, text_of
 from ...errors import DataError, nearest
+from ..class_names import check_names, class_named
 from .catalog import (
     CLASS,
     OTHER,
@@ -145,6 +146,7 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
     """
     splits: dict[str, list[File]] = {}
     class_of: dict[str, tuple[str, str]] = {}  # of each file, with the row that gave it
+    written: dict[str, str] = {}  # each label as it is written, with the first row that has it
     bad: list[Bad] = []
     missing: list[str] = []
     layout, first_column, repeated = "", "", 0
@@ -165,24 +167,28 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
         layout += f", {split} the split" if split and of_table == "train" else ""
         for number, row in enumerate(table.rows):
             place = table.place(number)
-            if not row[files] or not row[label]:
+            name = class_named(row[label])
+            if not row[files] or not name:
                 empty = "file" if not row[files] else "class"
-                bad.append(Bad(row[files] or place, f"has no {empty} ({place})"))
+                but = f": {label} is {row[label]!r}" if row[files] and row[label] else ""
+                bad.append(Bad(row[files] or place, f"has no {empty} ({place}{but})"))
                 continue
+            written.setdefault(row[label], f"{table.path.name} row {number + table.first}")
             file, exists = candidates.find(row[files], table.path, of_table)
             if file in class_of:
                 before, where = class_of[file]
-                if before != row[label]:
+                if before != name:
                     raise DataError(
-                        f"{place}: {text_of(file)} is {row[label]!r} here and {before!r} in {where}.",
+                        f"{place}: {text_of(file)} is {name!r} here and {before!r} in {where}.",
                         hint="Keep the correct row and remove the other.",
                     )
                 repeated += 1
                 continue
-            class_of[file] = row[label], place
+            class_of[file] = name, place
             missing += [] if exists else [row[files]]
             into = str(split_of[row[split]]) if split else of_table
-            splits.setdefault(into, []).append(File(file, row[label], (row[group] or None) if group else None))
+            splits.setdefault(into, []).append(File(file, name, (class_named(row[group]) or None) if group else None))
+    check_names(path, written)
     if not splits:
         raise DataError(f"{path}: no row names a file and its class.", hint="Add a row for each picture.")
     if "train" not in splits:

@@ -6,7 +6,6 @@ import csv
 import io
 import itertools
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...base import files
 from ...base.words import counted
 from ...errors import DataError
+from ..class_names import is_missing
 from .catalog import is_picture
 
 if TYPE_CHECKING:
@@ -220,7 +220,9 @@ def text_of_cell(value: Any) -> str:
     Args:
         value: The value of a cell.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if isinstance(value, (list, tuple)) and len(value) < 2:
+        value = value[0] if value else None  # a list of one label, as JSON and pandas hold it
+    if is_missing(value):
         return ""
     if isinstance(value, float) and value.is_integer():  # pandas makes a column of integers with missing values floats
         return str(int(value))

@@ -16,6 +16,7 @@ from jaxtyping import Int64, Shaped, UInt8
 
 from ...base.words import counted
 from ...errors import DataError
+from ..class_names import check_names, class_named
 from ..files.catalog import Say, in_order
 from ..files.split_names import split_named
 from ..images import Images, Splits
@@ -198,7 +199,10 @@ def _numbered(
     Raises:
         DataError: The labels are neither names nor whole numbers, or a number has no name.
     """
-    for of_split in labels.values():
+    for split, of_split in labels.items():
+        gaps = np.flatnonzero(np.isnan(of_split)).tolist() if of_split.dtype.kind == "f" else []
+        if gaps:
+            raise _without_label(path, split, gaps)
         if of_split.dtype.kind not in "buiUS":
             raise DataError(
                 f"{path}: labels of type {of_split.dtype} are neither names nor whole numbers.",
@@ -214,12 +218,31 @@ def _numbered(
                     hint="Correct the label, or add the names.",
                 )
         return tuple(names), {split: of_split.astype(np.int64) for split, of_split in labels.items()}
-    texts = {split: _strings(of_split) for split, of_split in labels.items()}
+    texts = {split: [class_named(text) for text in _strings(of_split)] for split, of_split in labels.items()}
+    for split, of_split in texts.items():
+        if gaps := [row for row, text in enumerate(of_split) if not text]:
+            raise _without_label(path, split, gaps)
+    check_names(path, _first_places({split: _strings(of_split) for split, of_split in labels.items()}))
     classes = in_order(name for of_split in texts.values() for name in of_split)
     places = {name: place for place, name in enumerate(classes)}
     return classes, {
         split: np.array([places[name] for name in of_split], dtype=np.int64) for split, of_split in texts.items()
     }
+
+
+def _without_label(path: Path, split: str, rows: Sequence[int]) -> DataError:
+    """Return the error for pictures whose label is missing."""
+    others = f" (and {counted(len(rows) - 1, 'other picture')})" if len(rows) > 1 else ""
+    return DataError(f"{path}: {split}/{rows[0]}{others} has no label.", hint="Save only the pictures that have one.")
+
+
+def _first_places(labels: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return each label with the first picture that has it."""
+    places: dict[str, str] = {}
+    for split, of_split in labels.items():
+        for row, text in enumerate(of_split):
+            places.setdefault(text, f"{split}/{row}")
+    return places
 
 
 def _strings(values: Any) -> list[str]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
+from ...base.words import counted
 from ...errors import DataError
+from ..class_names import check_names, class_named, is_missing
 from ..decode import from_image, seen_in
 from ..files.catalog import Say, in_order
 from ..files.common_shape import common_shape
 from ..files.how import How
+from ..files.summary import SHOWN
 from ..images import Images, Splits
 from .arrays import as_bytes
 
@@ -36,10 +41,10 @@ def load_dataset(dataset: Any, how: How, say: Say) -> Splits:
         say: Takes a line if values are scaled.
 
     Raises:
-        DataError: An item is not a picture with a label.
+        DataError: An item is not a picture with one label.
     """
     name = type(dataset).__name__
-    pictures, labels = [], []
+    pictures, labels, rows, bad = [], [], [], []
     for number in range(len(dataset)):
         item = dataset[number]
         if not isinstance(item, (tuple, list)) or len(item) < 2:
@@ -47,18 +52,64 @@ def load_dataset(dataset: Any, how: How, say: Say) -> Splits:
                 f"Item {number} of {name} is of type {type(item).__name__}, but must be a picture and its label.",
                 hint="Return (picture, label) for each item.",
             )
+        label = _label(name, number, item[1])
+        if is_missing(label) or (isinstance(label, str) and not class_named(label)):
+            bad.append((f"train/{number}", f"has no class: its label is {label!r}"))
+            continue
         pictures.append(item[0])
-        labels.append(item[1].item() if hasattr(item[1], "item") else item[1])
+        labels.append(label)
+        rows.append(number)
+    if bad:
+        _stop_or_skip(name, bad, how, say)
     names = getattr(dataset, "classes", None)
     if names is not None and all(isinstance(label, int) and 0 <= label < len(names) for label in labels):
         classes = tuple(map(str, names))
         numbers = labels
     else:
-        texts = [str(label) for label in labels]
+        texts = [class_named(str(label)) for label in labels]
+        first = dict(zip(reversed([str(label) for label in labels]), reversed(rows), strict=True))
+        check_names(name, {text: f"item {number}" for text, number in sorted(first.items(), key=itemgetter(1))})
         classes = in_order(texts)
         numbers = [classes.index(text) for text in texts]
     pixels = _pixels(name, pictures, how, say)
-    return Splits(Images(pixels, np.array(numbers, dtype=np.int64), classes, fit=how.fit), source=name)
+    images = Images(
+        pixels, np.array(numbers, dtype=np.int64), classes, rows=np.array(rows, dtype=np.int64), fit=how.fit
+    )
+    return Splits(images, source=name, bad_files=tuple(bad))
+
+
+def _label(name: str, number: int, label: Any) -> Any:
+    """Return the one label of an item.
+
+    Raises:
+        DataError: It has several, or something else in their place.
+    """
+    plain = label.tolist() if hasattr(label, "tolist") else label
+    if isinstance(plain, (list, tuple)) and len(plain) == 1:
+        (plain,) = plain
+    if isinstance(plain, (list, tuple, set, dict)):
+        raise DataError(
+            f"Item {number} of {name} has the label {plain!r:.80}, and a picture can have only one class.",
+            hint="Return one name or one number as the label of each item.",
+        )
+    return plain
+
+
+def _stop_or_skip(name: str, bad: Sequence[tuple[str, str]], how: How, say: Say) -> None:
+    """Raise for items without a label, or report that they are left out.
+
+    Raises:
+        DataError: They are not to be skipped.
+    """
+    listed = "; ".join(f"{place} {reason}" for place, reason in bad[:SHOWN])
+    more = f"; and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
+    if how.bad_files != "skip":
+        raise DataError(
+            f"{name}: {counted(len(bad), 'item')} cannot be used: {listed}{more}.",
+            hint="Give them labels, or continue without them: {bad_files}",
+            settings={"bad_files": "skip"},
+        )
+    say(f"{name}: {counted(len(bad), 'item')} left out: {listed}{more}")
 
 
 def _pixels(name: str, pictures: list[Any], how: How, say: Say) -> Any:
