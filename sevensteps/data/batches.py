@@ -22,7 +22,7 @@ from . import augment_names
 from .augment import Augment, augmentation, mixup
 from .balance import balanced_rows
 from .images import Images, Splits
-from .loaders import Access, as_loader
+from .loaders import Access, as_loader, refuse_other_classes
 from .store.store import StoredImages
 
 
@@ -220,6 +220,7 @@ class DataLoaders:
 
     Raises:
         UsageError: A loader cannot be iterated.
+        DataError: The two loaders have different classes, or have them in different orders.
     """
 
     @instead_of(**INSTEAD["DataLoaders"])
@@ -232,6 +233,10 @@ class DataLoaders:
                     f"The {name} loader is of type {type(loader).__name__}, which cannot be iterated.",
                     hint="Pass loaders of (x, y), or for pictures: DataLoaders.from_images(splits).",
                 )
+        if valid is not None:
+            refuse_other_classes(
+                as_loader(train).classes, as_loader(valid).classes, "The validation loader has classes"
+            )
         self.train, self.valid, self.splits = train, valid, splits
 
     @classmethod

@@ -6,15 +6,15 @@ Only `as_loader` finds out what a foreign loader has; all other code reads the p
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from ..base.seeds import LOADER, seed_of
-from ..errors import UsageError
+from ..errors import DataError, SevenstepsError, UsageError
 from ..steps.repeat import drawn_from, pair
 from ..steps.state import State
 from .images import Images
@@ -101,7 +101,8 @@ class ForeignLoader:
         self._batches, self._device = batches, device
         self._enter: EpochBatches | None = optional("epoch_batches")
         self.unscaled_batches: EpochBatches | None = optional("unscaled_batches")
-        self.classes: tuple[str, ...] | None = optional("classes")
+        names = optional("classes") or _classes_of(optional("dataset"))
+        self.classes: tuple[str, ...] | None = tuple(names) if names else None
         images = optional("images")
         self.images: Images | None = images if isinstance(images, Images) else None
         self.flat, self.mixup, self.balanced = (bool(optional(name)) for name in ("flat", "mixup", "balanced"))
@@ -153,6 +154,39 @@ class ForeignLoader:
             if position >= start:
                 yield batch
             position += 1
+
+
+def _classes_of(dataset: Any) -> tuple[str, ...] | None:
+    """Return the class names of `Images` that PyTorch's DataLoader reads, whole or in part; None for other data."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return dataset.classes if isinstance(dataset, Images) else None
+
+
+def refuse_other_classes(
+    own: Sequence[str] | None, others: Sequence[str] | None, what: str, kind: type[SevenstepsError] = DataError
+) -> None:
+    """Raise if two lists of class names differ: a label is a place in the list, so it would mean another class.
+
+    Args:
+        own: The class names of a model; None where they are not known.
+        others: Those of loaders or of a file.
+        what: What has the others, as the subject of a sentence.
+        kind: The error to raise.
+
+    Raises:
+        DataError: Or an error of `kind`: both are known, and their names or the order of these differ.
+    """
+    if not own or not others or list(own) == list(others):
+        return
+    ours, theirs = (", ".join(names[:10]) + (", …" if len(names) > 10 else "") for names in (own, others))
+    if sorted(own) == sorted(others):
+        words = f"{what} in another order ({theirs}) than the model ({ours}), so each label would mean another class."
+        hint = "Load the pictures with the classes in the model's order: ss.load(..., classes=learn.classes)."
+    else:
+        words = f"{what} ({theirs}) other than the model's ({ours})."
+        hint = "To train its weights on other classes, make a new learner: Learner(dls, learn.model)."
+    raise kind(words, hint=hint)
 
 
 def as_loader(batches: Iterable[Any], device: torch.device = torch.device("cpu")) -> Loader:  # noqa: B008

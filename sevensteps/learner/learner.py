@@ -290,7 +290,7 @@ class Learner(Trainer):
     def copy(self) -> Learner:
         """Return the same learner with a model and optimizer of its own, over the same loaders."""
         other = copy.copy(self)
-        other.dls = copy.copy(self.dls)
+        other._dls = copy.copy(self.dls)
         other.state = copy.deepcopy(self.state)
         other._model = other.state.model
         other.recorder, other._stream = Recorder(other.state, other._figure_names), None
@@ -310,7 +310,7 @@ class Learner(Trainer):
             FileError: The file cannot be written.
             ModelError: There are numbers that are not finite.
         """
-        return saving.save(Path(path), self.state)
+        return saving.save(Path(path), self.state, self.trained_classes)
 
     @instead_of(**INSTEAD["load"])
     def load(self, path: str | Path) -> Learner:
@@ -324,10 +324,11 @@ class Learner(Trainer):
 
         Raises:
             ModelError: The file is missing, damaged, or of another kind.
-            TrainingError: The file belongs to another model or optimizer.
+            TrainingError: The file belongs to another model or optimizer, or has other classes.
         """
         self.close()
-        saving.load(Path(path), self.state)
+        names = saving.load(Path(path), self.state, self.trained_classes)
+        self.trained_classes = self.trained_classes or names
         self.temperature, self.abstention = 1.0, None  # they belong to other parameters
         if cost := enter_epoch(self.loader, self.state):
             warnings.warn(cost, stacklevel=2)

@@ -10,6 +10,7 @@ from torch import nn
 
 from ..base.fastai import INSTEAD, instead_of
 from ..data.batches import DataLoaders
+from ..data.loaders import refuse_other_classes
 from ..errors import ModelError
 from ..ship import abstention
 from ..ship import file as model_file
@@ -46,7 +47,7 @@ def load_learner(
         A `Predictor`, or a `Learner` where `dls` is given.
 
     Raises:
-        ModelError: The file is missing or damaged, or needs `model` or `loss_func`.
+        ModelError: The file is missing or damaged, needs `model` or `loss_func`, or has other classes than `dls`.
     """
     path = Path(path) / "model.safetensors" if Path(path).is_dir() else Path(path)
     arrays, about = model_file.read(path)
@@ -73,7 +74,9 @@ def load_learner(
     if loss_func is None:
         loss_func = loss_of(facts, path) or default_loss(model, facts.classes)
     if dls is not None:
+        refuse_other_classes(facts.classes, dls.classes, "The loaders have classes", ModelError)
         learn = Learner(dls, model, loss_func)
+        learn.trained_classes = learn.trained_classes or facts.classes
         learn.temperature, learn.abstention = facts.temperature, abstains
         return learn
     inputs = Inputs(facts.classes, facts.shape, facts.fit, facts.flat)

@@ -17,6 +17,7 @@ from ..base.fastai import INSTEAD, instead_of
 from ..base.interrupts import interrupt_if
 from ..base.seeds import LOADER, seed_of
 from ..data.decode import Fit
+from ..data.loaders import as_loader, refuse_other_classes
 from ..errors import DataError, ModelError, UsageError
 from ..ship import file as model_file
 from ..ship.abstention import Abstention
@@ -27,23 +28,11 @@ from ..steps.repeat import drawn_from, pair
 from .growing_tensor import Gathered
 from .inputs import Inputs, not_finite
 from .objective import Metric, Objective, names_of
+from .only_with_loaders import TRAINING, NoTrainingError
 from .saving import checked_suffix, facts_of, finite_arrays
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-class NoTrainingError(DataError, AttributeError):
-    """Something was asked of a loaded model that only a learner with loaders can do."""
-
-
-# What a learner has and a loaded model has not: asking for it names the way to get it.
-TRAINING = frozenset(
-    {"batches_per_epoch", "check_finite", "clip", "close", "copy", "dls", "fit", "fit_one_cycle", "follow", "gradient"}
-    | {"interrupts_between_batches", "load", "loader", "lr", "lr_find", "opt", "opt_func", "plan", "recorder"}
-    | {"save", "schedule", "set", "state", "stop", "stopped_because", "stream", "total_batches"}
-    | {"wanted_gradient", "xray"}
-)
 
 
 class Predictor:
@@ -397,4 +386,5 @@ class Predictor:
                 "A loaded model has no validation loader, and no training pictures.",
                 hint="Pass a loader, dl=..., or load with loaders: ss.load_learner(path, dls=dls)",
             )
+        refuse_other_classes(self.classes, as_loader(dl, self.device).classes, "The loader has classes")
         return dl

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError, UsageError
+from ..data.loaders import refuse_other_classes
+from ..errors import ModelError, TrainingError, UsageError
 from ..ship import architecture
 from ..ship import file as model_file
 from ..ship.abstention import Abstention
@@ -26,12 +27,13 @@ SUFFIX = ".safetensors"
 OTHER_FORMATS = {".bin", ".ckpt", ".h5", ".joblib", ".keras", ".onnx", ".pickle", ".pkl", ".pt", ".pth", ".tflite"}
 
 
-def save(path: Path, state: State) -> Path:
+def save(path: Path, state: State, classes: Sequence[str] | None) -> Path:
     """Write weights, optimizer, history and position; `.safetensors` is added to the name if it is missing.
 
     Args:
         path: Where to write.
         state: Of the learner.
+        classes: The names that the model's outputs stand for, where they are known.
 
     Returns:
         The path of the file.
@@ -41,26 +43,35 @@ def save(path: Path, state: State) -> Path:
         ModelError: The state holds numbers that are not finite.
     """
     path = _named(path)
-    model_file.write(path, finite_arrays(state.tensors()), {"state": state.facts()})
+    model_file.write(
+        path, finite_arrays(state.tensors()), {"state": state.facts(), "classes": classes and list(classes)}
+    )
     return path
 
 
-def load(path: Path, state: State) -> None:
+def load(path: Path, state: State, classes: Sequence[str] | None) -> tuple[str, ...] | None:
     """Restore what `save` wrote into the state of a learner with the same model and optimizer.
 
     Args:
         path: Of the file; `.safetensors` is added to the name if it is missing.
         state: Of the learner.
+        classes: The names that the learner's labels stand for, where they are known.
+
+    Returns:
+        The class names in the file; None for a file without any.
 
     Raises:
         ModelError: The file is missing, damaged, or of another kind.
-        TrainingError: The file belongs to another model or optimizer.
+        TrainingError: The file belongs to another model or optimizer, or has other classes.
     """
     path = _named(path)
     arrays, about = model_file.read(path)
     if "state" not in about:
         raise ModelError(f"{path} holds an exported model and no optimizer.", hint="Use ss.load_learner(path).")
+    names = Facts.from_json({"classes": about.get("classes")}, path).classes
+    refuse_other_classes(names, classes, "This learner's loaders have classes", TrainingError)
     state.restore({name: torch.from_numpy(array) for name, array in arrays.items()}, about["state"])
+    return names
 
 
 def facts_of(

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..base import memory
 from ..base.interrupts import interrupts_between_batches
 from ..data.batches import DataLoaders
-from ..data.loaders import Loader, as_loader, batches_from
+from ..data.loaders import Loader, as_loader, batches_from, refuse_other_classes
 from ..errors import DataError, TrainingError, UsageError
 from ..records.events import Batch, Epoch
 from ..steps import gradient
@@ -59,12 +59,23 @@ class Trainer(Predictor):
     ) -> None:
         inputs = Inputs.of(as_loader(dls.train, device))
         super().__init__(state.model, objective, inputs, metrics=metrics, device=device)
-        self.dls, self.state, self.wanted_gradient, self.clip = dls, state, gradient, clip
+        self._dls, self.state, self.wanted_gradient, self.clip = dls, state, gradient, clip
+        self.trained_classes = inputs.classes  # the names that the model's outputs stand for
         kind = torch.float32 if device.type == "mps" else torch.float64  # which mps does not have
         state.loss_sum = torch.zeros((), dtype=kind, device=device)
         self.follow(when_not_finite(), constant)
         self.recorder = Recorder(state, self._figure_names)
         self._stream: Any = None  # a weak reference to the open stream, if any
+
+    @property
+    def dls(self) -> DataLoaders:
+        """The training and validation loaders; others may take their place if their classes are the same."""
+        return self._dls
+
+    @dls.setter
+    def dls(self, dls: DataLoaders) -> None:
+        refuse_other_classes(self.trained_classes, dls.classes, "The loaders have classes")
+        self._dls = dls
 
     @property
     def opt(self) -> torch.optim.Optimizer:
@@ -146,6 +157,7 @@ class Trainer(Predictor):
             TrainingError: Another stream of this learner is open.
         """
         self._refuse_second_stream()
+        refuse_other_classes(self.trained_classes, self.loader.classes, "The training loader has classes")
         memory.keep_freed()
         if self.state.stopped is not None:
             self.state.begin_fit()
@@ -262,4 +274,6 @@ class Trainer(Predictor):
                 "There is no validation loader.",
                 hint="Hold pictures out with splits.hold_out(0.1), or pass a loader: dl=...",
             )
+        names = as_loader(loader, self.device).classes
+        refuse_other_classes(self.trained_classes, names, "The loader has classes")
         return loader

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.device import computing_with
-from ..errors import RunError, SevenstepsError
+from ..errors import RunError, SevenstepsError, TrainingError
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import read_recipe, recorded_in
 from ..records.events import Epoch, Finding, Observe, with_run_named
@@ -266,13 +266,17 @@ class Saved:
             learn: A learner made by the run's recipe.
 
         Raises:
-            TrainingError: The checkpoint is of another model or optimizer than the learner's.
+            TrainingError: The checkpoint is of another model or optimizer than the learner's, or of other classes.
         """
         import torch
+
+        from ..data.loaders import refuse_other_classes
 
         found = self.found
         if found is None:
             return
+        what = f"The pictures of {self.folder} have classes"
+        refuse_other_classes(found.about.get("classes"), learn.classes, what, TrainingError)
         state = learn.state
         state.restore({name: torch.from_numpy(array) for name, array in found.arrays.items()}, found.facts)
         state.history, state.seconds = with_timings(self.folder, state.history)

@@ -28,7 +28,8 @@ from sevensteps.errors import DataError, ModelError, ShapeError, TrainingError, 
 from sevensteps.learner.learner import Learner
 from sevensteps.learner.load import load_learner
 from sevensteps.learner.metrics import accuracy
-from sevensteps.learner.predictor import TRAINING, Predictor
+from sevensteps.learner.only_with_loaders import TRAINING
+from sevensteps.learner.predictor import Predictor
 from sevensteps.learner.saving import finite_arrays
 from sevensteps.recipes.recipe import Recipe
 from sevensteps.records.events import Batch
