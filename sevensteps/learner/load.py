@@ -16,6 +16,7 @@ from ..ship import abstention
 from ..ship import file as model_file
 from ..ship.facts import Facts
 from ..ship.torch_model import loss_of, module_of, refuse_own_activation
+from ..steps.saved_module import named_as
 from .inputs import Inputs
 from .learner import Learner
 from .objective import Objective, default_loss
@@ -62,12 +63,16 @@ def load_learner(
         refuse_own_activation(facts, path)
     if model is None:
         model = module_of(arrays, facts, path)
+        for name, tensor in model.state_dict(keep_vars=True).items():
+            if name in facts.bfloat16:
+                tensor.data = tensor.data.bfloat16()
     elif not isinstance(model, nn.Module):
         raise ModelError(f"The model is {model!r}, and must be an nn.Module.", hint="Pass an instance.")
     else:
         try:
-            model.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-        except RuntimeError as error:
+            saved = {name: torch.from_numpy(array) for name, array in arrays.items()}
+            model.load_state_dict(named_as(model.state_dict(), {**saved, **facts.extra}))
+        except (RuntimeError, ValueError) as error:
             raise ModelError(
                 f"{path} does not fit the model given: {error}", hint="Give the same architecture."
             ) from error

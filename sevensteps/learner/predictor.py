@@ -29,7 +29,7 @@ from .growing_tensor import Gathered
 from .inputs import Inputs, not_finite
 from .objective import Metric, Objective, names_of
 from .only_with_loaders import TRAINING, NoTrainingError
-from .saving import checked_suffix, facts_of, finite_arrays
+from .saving import arrays_of, checked_suffix, facts_of, infinite_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -280,8 +280,9 @@ class Predictor:
 
     def _scores_of(self, x: Tensor) -> Tensor:
         """Return the raw scores of one input."""
+        kinds = (parameter.dtype for parameter in self.model.parameters() if parameter.is_floating_point())
         with self.looking():
-            return predict(self.model, x.to(self.device)).cpu()
+            return predict(self.model, x.to(self.device, next(kinds, x.dtype))).cpu()
 
     def _shares_of(self, scores: Tensor) -> Tensor:
         """Return the probabilities of one picture, of as many classes as there are names."""
@@ -340,7 +341,7 @@ class Predictor:
             ModelError: There are numbers that are not finite.
         """
         more = self.abstention.arrays() if self.abstention else {}
-        return {**finite_arrays(self.model.state_dict()), **more}
+        return {**arrays_of(self.model), **more}
 
     @instead_of(**INSTEAD["export"])
     def export(self, path: str | Path | None = None) -> Path:
@@ -360,7 +361,8 @@ class Predictor:
         if path is None:
             raise UsageError("export() needs the path of a file.", hint='learn.export("model.safetensors")')
         path = checked_suffix(Path(path))
-        model_file.write(path, self.arrays(), self.facts().as_json())
+        arrays = self.arrays()
+        model_file.write(path, arrays, {**self.facts().as_json(), **infinite_in(arrays)})
         return path
 
     def __repr__(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from ..data.loaders import refuse_other_classes
 from ..errors import ModelError, TrainingError, UsageError
@@ -16,6 +18,7 @@ from ..ship import file as model_file
 from ..ship.abstention import Abstention
 from ..ship.facts import Facts
 from ..steps.loss import settings_of
+from ..steps.saved_module import exactly_in_json, plain_name, without_compiler
 from ..steps.state import State
 from .inputs import Inputs
 from .objective import Objective
@@ -40,12 +43,13 @@ def save(path: Path, state: State, classes: Sequence[str] | None) -> Path:
 
     Raises:
         FileError: The file cannot be written.
-        ModelError: The state holds numbers that are not finite.
+        ModelError: The state holds numbers that are not finite, or something that a file cannot hold.
     """
     path = _named(path)
-    model_file.write(
-        path, finite_arrays(state.tensors()), {"state": state.facts(), "classes": classes and list(classes)}
-    )
+    constants = constants_of(state.model)
+    arrays = finite_arrays(state.tensors(), {f"{of}.{name}" for of in ("model", "best") for name in constants})
+    about = {"state": state.facts(), "classes": list(classes) if classes else None}
+    model_file.write(path, arrays, {**about, **infinite_in(arrays)})
     return path
 
 
@@ -69,7 +73,8 @@ def load(path: Path, state: State, classes: Sequence[str] | None) -> tuple[str, 
     if "state" not in about:
         raise ModelError(f"{path} holds an exported model and no optimizer.", hint="Use ss.load_learner(path).")
     names = Facts.from_json({"classes": about.get("classes")}, path).classes
-    refuse_other_classes(names, classes, "This learner's loaders have classes", TrainingError)
+    what = "The saved state does not fit this learner: its loaders have classes"
+    refuse_other_classes(names, classes, what, TrainingError)
     state.restore({name: torch.from_numpy(array) for name, array in arrays.items()}, about["state"])
     return names
 
@@ -87,9 +92,10 @@ def facts_of(
         abstention: When the model gives no answer.
     """
     name, settings = settings_of(objective.loss_func) or (None, {})
+    named = {plain_name(key): value for key, value in model.state_dict().items()}
     return Facts(
         model=architecture.describe(model),
-        kind=type(model).__name__,
+        kind=type(without_compiler(model)).__name__,
         classes=inputs.classes,
         shape=inputs.shape,
         fit=inputs.fit,
@@ -100,6 +106,8 @@ def facts_of(
         activation_is_own=objective.activation_is_own,
         temperature=temperature,
         abstention=abstention.facts() if abstention else None,
+        bfloat16=tuple(sorted(name for name, value in named.items() if _is_bfloat16(value))),
+        extra=exactly_in_json({name: value for name, value in named.items() if not isinstance(value, Tensor)}),
     )
 
 
@@ -120,20 +128,89 @@ def checked_suffix(path: Path) -> Path:
     return path
 
 
-def finite_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+def arrays_of(model: nn.Module) -> dict[str, np.ndarray]:
+    """Return the tensors of a model for a file, under their names without torch.compile's.
+
+    Args:
+        model: The model.
+
+    Raises:
+        ModelError: There are numbers that are not finite, or of a type that a file cannot hold.
+    """
+    tensors = {plain_name(name): value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    return finite_arrays(tensors, constants_of(model))
+
+
+def constants_of(model: nn.Module) -> set[str]:
+    """Return the names of the tensors that training does not change: an infinite number there says nothing of training.
+
+    These are frozen parameters and buffers, such as the mask of an attention, but not the running figures of a
+    normalization.
+
+    Args:
+        model: The model.
+    """
+    running = {
+        f"{name}.{buffer}".removeprefix(".")
+        for name, module in model.named_modules(remove_duplicate=False)
+        if isinstance(module, _NormBase)
+        for buffer, _ in module.named_buffers(recurse=False)
+    }
+    frozen = (name for name, value in model.named_parameters(remove_duplicate=False) if not value.requires_grad)
+    buffers = (name for name, _ in model.named_buffers(remove_duplicate=False))
+    return {plain_name(name) for name in {*frozen, *buffers} - running}
+
+
+def finite_arrays(tensors: Mapping[str, Tensor], constants: Collection[str] = ()) -> dict[str, np.ndarray]:
     """Return tensors as arrays for a file, which is read back only if every number is finite.
+
+    NumPy lacks bfloat16: such tensors become float32, which holds the same numbers.
 
     Args:
         tensors: By name; a name that begins with "history." may hold infinite numbers.
+        constants: Names of tensors that may hold infinite numbers, too.
 
     Raises:
-        ModelError: Naming the first tensor with a number that is not finite.
+        ModelError: Naming the first tensor with a number that is not finite, or of a type that a file cannot hold.
     """
+    arrays = {}
     for name, tensor in tensors.items():
-        # A run's history may hold a figure that is infinite; `file.read` makes the same exception.
-        if not name.startswith(model_file.MAY_BE_INFINITE) and not bool(torch.isfinite(tensor).all()):
+        try:
+            is_finite = bool(torch.isfinite(tensor).all())
+            plain = tensor.detach().cpu()
+            arrays[name] = (plain.float() if plain.dtype is torch.bfloat16 else plain).numpy()
+        except (TypeError, ValueError, RuntimeError) as error:  # such as a quantized or sparse tensor, or a lazy one
+            raise ModelError(
+                f"{name} is of a type that a file cannot hold ({tensor.dtype}): {error!s:.150}",
+                hint="Convert it, to float32 for instance; a lazy layer needs a batch first.",
+            ) from error
+        # A run's history may hold a figure that is infinite; `file.read` makes the same exceptions.
+        if is_finite or name.startswith(model_file.MAY_BE_INFINITE):
+            continue
+        if name not in constants:
             raise ModelError(f"{name} holds numbers that are not finite.", hint="Train with a lower learning rate.")
-    return {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+        if bool(torch.isnan(tensor).any()):
+            raise ModelError(
+                f"{name} holds NaN, which a file cannot hold.",
+                hint="If it is a constant, leave it out of the file: register_buffer(..., persistent=False).",
+            )
+    return arrays
+
+
+def infinite_in(arrays: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
+    """Return the fact that lets a reader accept tensors with infinite numbers; none where there are none.
+
+    Args:
+        arrays: As `finite_arrays` gave them.
+    """
+    kept = {name: array for name, array in arrays.items() if not name.startswith(model_file.MAY_BE_INFINITE)}
+    names = [name for name, array in kept.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+    return {model_file.INFINITE: sorted(names)} if names else {}
+
+
+def _is_bfloat16(value: Any) -> bool:
+    """Return whether this is a tensor of a type that a file holds as float32."""
+    return isinstance(value, Tensor) and value.dtype is torch.bfloat16
 
 
 def _named(path: Path) -> Path:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..steps.predict import MaxAndMeanPool, MeanWithMirror, Normalize, WithMirror
+from ..steps.saved_module import plain_name, without_compiler
 
 # The arguments that make each layer, read from its attributes of the same name.
 _NAMES: dict[type[nn.Module], tuple[str, ...]] = {
@@ -40,6 +41,9 @@ _NAMES: dict[type[nn.Module], tuple[str, ...]] = {
 
 
 LAYERS = {layer.__name__: layer for layer in _NAMES}
+
+
+AGAIN = "Again"  # in a description: the layer that stands at another place, which shares its tensors
 
 
 DEEPEST = 8  # sequences within sequences
@@ -126,11 +130,18 @@ def describe(model: nn.Module) -> dict[str, Any] | None:
     return {**description, "channels_last": True} if _is_channels_last(model) else description
 
 
-def _describe(model: nn.Module) -> dict[str, Any] | None:
-    """Return names and numbers, which may not be enough to build the same model."""
+def _describe(model: nn.Module, path: str = "", first: dict[nn.Module, str] | None = None) -> dict[str, Any] | None:
+    """Return names and numbers, which may not be enough to build the same model.
+
+    `first` has the layers with tensors of their own that came before, and where: such a layer may occur again.
+    """
+    model, first = without_compiler(model), {} if first is None else first
     if type(model) is nn.Sequential:
-        layers = {name: _describe(layer) for name, layer in model.named_children()}
-        if None in layers.values() or len(layers) != len(model):  # a layer that occurs twice has only one name
+        within = f"{path}." if path else ""
+        layers = {
+            name: _describe(layer, within + name, first) for name, layer in model._modules.items() if layer is not None
+        }
+        if None in layers.values() or len(layers) != len(model):
             return None
         if list(layers) == [str(place) for place in range(len(layers))]:
             return {"layer": "Sequential", "layers": list(layers.values())}
@@ -138,13 +149,19 @@ def _describe(model: nn.Module) -> dict[str, Any] | None:
     names = _NAMES.get(type(model))
     if names is None:
         return None
+    if model in first:
+        return {"layer": AGAIN, "at": first[model]}
+    if model.state_dict():
+        first[model] = path
     return {"layer": type(model).__name__, **{name: _plain(getattr(model, name)) for name in names}}
 
 
 def _same(model: nn.Module, again: nn.Module) -> bool:
     """Return whether two models with the same numbers compute the same function; hooks are ignored."""
-    modules, modules_again = dict(model.named_modules()), dict(again.named_modules())
+    modules, modules_again = _by_name(model), _by_name(again)
     if modules.keys() != modules_again.keys() or _shapes(model.state_dict()) != _shapes(again.state_dict()):
+        return False
+    if _shared(model) != _shared(again):
         return False
     ignored = {"training", "inplace"}  # inplace saves memory and computes the same
     for name, module in modules.items():
@@ -155,6 +172,18 @@ def _same(model: nn.Module, again: nn.Module) -> bool:
     return True
 
 
+def _by_name(model: nn.Module) -> dict[str, nn.Module]:
+    """Return every module under its name without torch.compile's, a shared one under each of its names."""
+    return {plain_name(name): module for name, module in model.named_modules(remove_duplicate=False)}
+
+
+def _shared(model: nn.Module) -> dict[str, str]:
+    """Return for each parameter the first name of the same one."""
+    first: dict[int, str] = {}
+    named = model.named_parameters(remove_duplicate=False)
+    return {plain_name(name): first.setdefault(id(parameter), plain_name(name)) for name, parameter in named}
+
+
 def _is_channels_last(model: nn.Module) -> bool:
     """Return whether weights are stored pixel by pixel, which is faster and rounds differently in the last digit."""
     return any(weight.ndim == 4 and not weight.is_contiguous() for weight in model.parameters())
@@ -163,7 +192,7 @@ def _is_channels_last(model: nn.Module) -> bool:
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], str]]:
     """Return the shape and the kind of each tensor: numbers of any precision, or whole numbers of one type."""
     return {
-        name: (tuple(tensor.shape), "numbers" if tensor.is_floating_point() else str(tensor.dtype))
+        plain_name(name): (tuple(tensor.shape), "numbers" if tensor.is_floating_point() else str(tensor.dtype))
         for name, tensor in tensors.items()
     }
 
@@ -223,9 +252,19 @@ def _tensor_in_words(tensor: tuple[tuple[int, ...], str] | None) -> str:
     return "nothing" if tensor is None else f"{tensor[1]} of shape {tensor[0]}"
 
 
-def _build(description: Any, depth: int, left: Iterator[int] | None = None) -> nn.Module:
-    """Build a description, with at most `depth` levels and as many layers as `left` gives."""
-    left = iter(range(MOST_LAYERS)) if left is None else left
+def _build(
+    description: Any,
+    depth: int,
+    left: Iterator[int] | None = None,
+    path: str = "",
+    first: dict[str, nn.Module] | None = None,
+) -> nn.Module:
+    """Build a description, with at most `depth` levels and as many layers as `left` gives.
+
+    `first` has the layers that came before, but no sequence of them: sequences that occur again within each other
+    would let a few bytes ask for any number of layers.
+    """
+    left, first = iter(range(MOST_LAYERS)) if left is None else left, {} if first is None else first
     if not isinstance(description, dict) or depth == 0 or next(left, None) is None:
         raise ValueError(f"a layer must be a table, not nested too deep, and one of {MOST_LAYERS:,} at most")
     arguments = dict(description)
@@ -234,10 +273,12 @@ def _build(description: Any, depth: int, left: Iterator[int] | None = None) -> n
         layers, named = arguments.pop("layers", []), arguments.pop("named", [])
         if arguments or not isinstance(layers, list) or not isinstance(named, list):
             raise ValueError("a Sequential has layers and nothing else")
-        model = nn.Sequential(*(_build(layer, depth - 1, left) for layer in layers))
-        for name, layer in named:
-            model.add_module(name, _build(layer, depth - 1, left))
+        model, within = nn.Sequential(), f"{path}." if path else ""
+        for name, layer in [*((str(place), layer) for place, layer in enumerate(layers)), *named]:
+            model.add_module(name, _build(layer, depth - 1, left, within + name, first))
         return model
+    if name == AGAIN:
+        return first[arguments["at"]]
     if not isinstance(name, str) or name not in LAYERS:
         raise ValueError(f"{name!r:.80} is not a layer that can be loaded")
     layer = LAYERS[name]
@@ -247,7 +288,8 @@ def _build(description: Any, depth: int, left: Iterator[int] | None = None) -> n
         if not _CHECKS[key](value):
             raise ValueError(f"{value!r:.80} is not a valid {key} of a layer")
     # As a tuple where it came as a list: layers compare and repeat their arguments.
-    return layer(**{key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()})
+    built = layer(**{key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()})
+    return first.setdefault(path, built)
 
 
 def _plain(value: Any) -> Any:

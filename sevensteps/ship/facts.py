@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class Facts:
     activation_is_own: bool = False  # neither sigmoid, nor softmax, nor that of the loss
     temperature: float = 1.0
     abstention: Any = None  # its limits, which `abstention.in_file` checks
+    bfloat16: tuple[str, ...] = ()  # the tensors of this type, which the file holds as float32
+    extra: Mapping[str, Any] = field(default_factory=dict)  # what modules keep beside tensors (`get_extra_state`)
 
     def as_json(self) -> dict[str, Any]:
         """Return the facts under the keys that files have had since the first version."""
@@ -53,6 +55,8 @@ class Facts:
             "activation": "own" if self.activation_is_own else None,
             "temperature": self.temperature,
             KEY: self.abstention,
+            **({"bfloat16": list(self.bfloat16)} if self.bfloat16 else {}),
+            **({"extra": dict(self.extra)} if self.extra else {}),
         }
 
     @classmethod
@@ -92,6 +96,8 @@ class Facts:
             activation_is_own=about.get("activation") is not None,
             temperature=1.0 if about.get("temperature") is None else float(about["temperature"]),
             abstention=about.get(KEY),
+            bfloat16=tuple(about.get("bfloat16") or ()),
+            extra=about.get("extra") or {},
         )
 
     def pictures(self, where: str | Path) -> tuple[tuple[str, ...], tuple[int, int, int]]:
@@ -139,6 +145,8 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "loss": lambda value: isinstance(value, str),
     "label_smoothing": lambda value: type(value) is float,
     "class_weights": _are_weights,
+    "bfloat16": lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    "extra": lambda value: isinstance(value, dict),
     "activation": lambda value: value == "own",
     "temperature": lambda value: type(value) in (int, float) and LOWEST_TEMPERATURE <= value <= HIGHEST_TEMPERATURE,
 }

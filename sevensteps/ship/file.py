@@ -43,6 +43,9 @@ DEEPEST = 64  # lists and tables within each other, in the facts
 MAY_BE_INFINITE = "history."  # tensors with this prefix record a run, whose loss may have been infinite
 
 
+INFINITE = "infinite"  # the fact that names constants with infinite numbers, such as the mask of an attention
+
+
 # The types that NumPy and PyTorch share, without complex numbers, by their names in safetensors. A file holds tensors
 # in the opposite order.
 DTYPES = {
@@ -140,7 +143,8 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
     Raises:
         ModelError: The file is missing, not a regular file, damaged, not written by sevensteps, written by a newer
-            version, or holds numbers that are not finite (which only tensors named `history.…` may).
+            version, or holds numbers that are not finite (which only tensors named `history.…`, and constants that the
+            facts name, may).
     """
     try:
         with files.regular(path, LARGEST) as (file, size):
@@ -195,8 +199,13 @@ def _read(file: io.BufferedIOBase, size: int, where: str | Path) -> tuple[dict[s
             f"{where} was written by a newer version (format {about['format']}; this version reads {FORMAT}).",
             hint="Update sevensteps.",
         )
+    infinite = about.get(INFINITE) or []
+    if not isinstance(infinite, list):
+        raise ModelError(f"{where} is damaged: its facts are not valid.", hint=_DAMAGED)
     for name, array in arrays.items():
-        if array.dtype.kind == "f" and not name.startswith(MAY_BE_INFINITE) and not np.isfinite(array).all():
+        if array.dtype.kind != "f" or name.startswith(MAY_BE_INFINITE):
+            continue
+        if np.isnan(array).any() if name in infinite else not np.isfinite(array).all():
             raise ModelError(f"{where}: tensor {name!r:.80} holds numbers that are not finite.", hint=_DAMAGED)
     return arrays, about
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from ..errors import TrainingError
 from ..records import history
 from ..records.events import Epoch
+from .saved_module import exactly_in_json, named_as, plain_name
+from .saved_optimizer import optimizer_facts, optimizer_tensors, put_into, restored_optimizer
 from .stop import Progress, Reason, code_of
 
 
@@ -122,32 +124,29 @@ class State:
         Returns:
             Views, not copies.
         """
-        named = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            for name, value in state.items():
-                if isinstance(value, Tensor):
-                    named[f"optimizer.{index}.{name}"] = value
-        named.update({f"best.{name}": tensor for name, tensor in self.best.items()})
+        named = {f"{of}.{name}": value for of, name, value in self._of_modules() if isinstance(value, Tensor)}
+        named.update({f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimizer).items()})
         named["loss_sum"] = self.loss_sum
         return {**named, **{name: torch.from_numpy(array) for name, array in history.to_arrays(self.history).items()}}
 
     def facts(self) -> dict[str, Any]:
         """Return everything else, as numbers and words that JSON can hold."""
-        optimizer = self.optimizer.state_dict()
-        plain = {
-            f"{index}.{name}": value
-            for index, state in optimizer["state"].items()
-            for name, value in state.items()
-            if not isinstance(value, Tensor)
-        }
         counts = {name: getattr(self, name) for name in _COUNTS}
+        extra = {f"{of}.{name}": value for of, name, value in self._of_modules() if not isinstance(value, Tensor)}
         return {
             **counts,
             "stopped_code": code_of(self.stopped),
             "metrics": history.metric_names(self.history),
             "changes": self.changes,
-            "optimizer": {"name": type(self.optimizer).__name__, "groups": optimizer["param_groups"], "plain": plain},
+            "optimizer": optimizer_facts(self.optimizer),
+            **({"extra": exactly_in_json(extra)} if extra else {}),
         }
+
+    def _of_modules(self) -> Iterator[tuple[str, str, Any]]:
+        """Give "model" or "best", a name, and what the model and the best parameters keep under it."""
+        for of, values in (("model", self.model.state_dict()), ("best", self.best)):
+            for name, value in values.items():
+                yield of, plain_name(name), value
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Read back a saved state. If anything does not fit, nothing changes.
@@ -159,20 +158,21 @@ class State:
         Raises:
             TrainingError: They are damaged, or belong to another model or optimizer.
         """
-        parameters, best = _without_prefix("model.", tensors), _without_prefix("best.", tensors)
+        extra = facts.get("extra") or {}
+        own = self.model.state_dict()
         try:
-            own = _shapes(self.model.state_dict())
-            _refuse_difference("tensor", own, _shapes(parameters))
-            if best:
-                _refuse_difference("tensor", own, _shapes(best))
+            parameters = named_as(own, {**_without_prefix("model.", tensors), **_without_prefix("model.", extra)})
+            best = {**_without_prefix("best.", tensors), **_without_prefix("best.", extra)}
+            best = named_as(own, best) if best else {}
             counts = {name: _checked_count(name, facts[name]) for name in _COUNTS}
-            optimizer = self._optimizer_state(tensors, facts["optimizer"])
+            saved = _without_prefix("optimizer.", tensors)
+            optimizer = restored_optimizer(self.optimizer, saved, facts["optimizer"])
             loss_sum = tensors["loss_sum"].to(self.loss_sum).reshape(()).clone()
             changes = [{"at_batch": int(c["at_batch"]), "lr": float(c["lr"])} for c in facts["changes"]]
             epochs = history.from_arrays(tensors, facts["metrics"])
             if len(epochs) != counts["epoch"] or not counts["best_epoch"] <= counts["epoch"]:
                 raise ValueError(f"its history has {len(epochs)} epochs, but {counts['epoch']} were done")
-            self.optimizer.load_state_dict(optimizer)
+            put_into(self.optimizer, optimizer)
         except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
             raise TrainingError(
                 f"The saved state does not fit this learner: {error}",
@@ -180,44 +180,15 @@ class State:
             ) from error
         self.model.load_state_dict(parameters)
         device = next(self.model.parameters()).device
-        self.best = {name: tensor.to(device).clone() for name, tensor in best.items()}
+        self.best = {
+            name: value.to(own[name].dtype).to(device).clone() if isinstance(value, Tensor) else value
+            for name, value in best.items()
+        }
         for name, value in counts.items():
             setattr(self, name, value)
         if self.stopped is not None:
             self.stopped = Reason(self.stopped, str(facts.get("stopped_code") or ""))
         self.loss_sum, self.last_loss, self.changes, self.history = loss_sum, None, changes, epochs
-
-    def _optimizer_state(self, tensors: Mapping[str, Tensor], saved: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the saved optimizer's state for `load_state_dict`, after comparing it with a step of this optimizer.
-
-        Raises:
-            ValueError: The optimizer, its settings, or the shapes of its tensors differ.
-        """
-        _refuse_difference("the optimizer", type(self.optimizer).__name__, saved["name"])
-        groups = [{key: _from_json(value) for key, value in group.items()} for group in saved["groups"]]
-        for own, group in zip(self.optimizer.state_dict()["param_groups"], groups, strict=True):
-            _refuse_difference("a setting of the optimizer", _kinds(own), _kinds(group))
-            _refuse_difference("the optimizer's parameters", own["params"], group["params"])
-        state: dict[int, dict[str, Any]] = {}
-        for name, value in [*_without_prefix("optimizer.", tensors).items(), *saved["plain"].items()]:
-            index, key = name.split(".", 1)
-            state.setdefault(int(index), {})[key] = value
-        model, trial = copy.deepcopy((self.model, self.optimizer))
-        for parameter in model.parameters():
-            parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
-        trial.step()
-        expected = trial.state_dict()["state"]
-        for index, values in state.items():
-            for key, value in values.items():
-                like = expected.get(index, {}).get(key)
-                fits = (
-                    isinstance(value, Tensor) and value.shape == like.shape
-                    if isinstance(like, Tensor)
-                    else _kind(value) == _kind(like)
-                )
-                if not fits:
-                    raise ValueError(f"the optimizer's {key} of parameter {index} is not valid")
-        return {"state": state, "param_groups": groups}
 
 
 _COUNTS = (
@@ -252,37 +223,6 @@ def _checked_count(name: str, value: Any) -> Any:
     return value
 
 
-def _kind(value: Any) -> str:
-    """Return the kind of a setting, which must be the same in a file and here: "number", or the name of its type."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return "number" if is_number else type(value).__name__
-
-
-def _kinds(group: Mapping[str, Any]) -> dict[str, str]:
-    """Return the kind of each setting."""
-    return {key: _kind(value) for key, value in group.items()}
-
-
-def _from_json(value: Any) -> Any:
-    """Restore a setting of an optimizer from JSON, which turns tuples such as Adam's betas into lists."""
-    return tuple(value) if isinstance(value, list) and value and isinstance(value[0], float) else value
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each tensor."""
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def _refuse_difference(what: str, own: Any, saved: Any) -> None:
-    """Raise a ValueError, which `restore` reports, if the two values differ."""
-    if own == saved:
-        return
-    if isinstance(own, dict):
-        name = min(own.items() ^ saved.items(), key=lambda item: item[0])[0]
-        own, saved = f"{name} {own.get(name, 'missing')}", f"{name} {saved.get(name, 'missing')}"
-    raise ValueError(f"{what} is {own} here and was {saved}")
-
-
-def _without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose names have this prefix, without it."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def _without_prefix(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values whose names have this prefix, without it."""
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}

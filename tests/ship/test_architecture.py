@@ -102,9 +102,10 @@ def with_forward() -> nn.Module:
     return nn.Sequential(layer)
 
 
-def twice() -> nn.Module:
-    layer = nn.Linear(3, 3)
-    return nn.Sequential(layer, layer)
+def shared_weight() -> nn.Module:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    model[1].weight = model[0].weight
+    return model
 
 
 @pytest.mark.parametrize(
@@ -124,11 +125,29 @@ def twice() -> nn.Module:
         nn.Sequential(nn.Softmax()),
         nn.Sequential(parametrizations.weight_norm(nn.Linear(3, 3))),
         with_forward(),
-        twice(),
+        shared_weight(),
     ],
 )
 def test_a_model_that_would_not_come_back_the_same_is_not_described(model: nn.Module) -> None:
     assert describe(model) is None
+
+
+def test_a_layer_that_occurs_twice_comes_back_as_one() -> None:
+    layer, relu = nn.Linear(3, 3), nn.ReLU()
+    block = nn.Sequential(layer, relu)
+    model = nn.Sequential(layer, relu, block, block, nn.Linear(3, 1))
+    again = there_and_back(model)
+    assert again[0] is again[2][0] is again[3][0]
+    assert len(list(again.parameters())) == 4
+    x = torch.rand(5, 3)
+    assert torch.equal(again(x), model(x))
+
+
+@pytest.mark.parametrize("at", ["1", "2", "", 0, None, [1]])
+def test_a_layer_again_must_have_come_before(at: object) -> None:
+    description = {"layer": "Sequential", "layers": [LINEAR, {"layer": "Again", "at": at}]}
+    with pytest.raises(ModelError, match="description is not valid"):
+        build(description, {f"{place}.{name}": tensor for place in "01" for name, tensor in TENSORS.items()})
 
 
 LINEAR = {"layer": "Linear", "in_features": 2, "out_features": 1, "bias": True}

@@ -1,0 +1,298 @@
+"""What `save` writes, `load` reads: training goes on as if nothing had been saved, or `save` refuses in words."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from small import assert_same, everything
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from sevensteps.data.batches import DataLoaders
+from sevensteps.errors import ModelError, SevenstepsError, TrainingError
+from sevensteps.learner.learner import Learner
+from sevensteps.learner.load import load_learner
+from sevensteps.records.events import Batch
+from sevensteps.steps.step import UNFIT, Muon
+
+X = torch.rand(22, 6, generator=torch.Generator().manual_seed(0)) - 0.5
+Y = (X[:, :1] + X[:, 1:2] > 0).float()
+
+
+class Masked(nn.Module):
+    """A layer with constants that training never changes: an endless one, whole numbers, and one that is not saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+        self.register_buffer("mask", torch.full((6, 6), -math.inf).triu(1))
+        self.register_buffer("order", torch.arange(6))
+        self.register_buffer("passing", torch.tensor(math.nan), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.layer(x)[:, self.order].unsqueeze(1) + self.mask).softmax(-1).sum(1)
+
+
+class Counting(nn.Module):
+    """A layer with a state that is no tensor, on which its answer depends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.seen = nn.Linear(6, 1), {"batches": 0, "names": ["a", None, 1.5]}
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen["batches"] += 1  # type: ignore[operator]
+        return self.layer(x) / self.seen["batches"]  # type: ignore[operator]
+
+    def get_extra_state(self) -> Any:
+        return dict(self.seen)
+
+    def set_extra_state(self, state: Any) -> None:
+        self.seen = dict(state)
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.head = nn.GRU(2, 4, batch_first=True), nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layer(x.unflatten(1, (3, 2)))[0][:, -1])  # type: ignore[no-any-return]
+
+
+def shared_layer() -> nn.Module:
+    layer = nn.Linear(6, 6)
+    return nn.Sequential(layer, nn.ReLU(), layer, nn.Tanh(), nn.Linear(6, 1))
+
+
+def shared_weight() -> nn.Module:
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6), nn.Linear(6, 1))
+    model[2].weight = model[0].weight
+    return model
+
+
+def frozen() -> nn.Module:
+    model = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 1))
+    model[0].requires_grad_(False)
+    return model
+
+
+def compiled_inside() -> nn.Module:
+    return nn.Sequential(torch.compile(nn.Linear(6, 4), backend="eager"), nn.ReLU(), nn.Linear(4, 1))
+
+
+def plain() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 1))
+
+
+def materialized() -> nn.Module:
+    model = nn.Sequential(nn.LazyLinear(3), nn.Linear(3, 1))
+    model(X)
+    return model
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "plain": plain,
+    "by formula": lambda: nn.Linear(6, 1),
+    "norm and dropout": lambda: nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Dropout(0.4), nn.Linear(4, 1)),
+    "constants": lambda: nn.Sequential(Masked(), nn.Linear(6, 1)),
+    "extra state": Counting,
+    "shared layer": shared_layer,
+    "shared weight": shared_weight,
+    "frozen": frozen,
+    "bfloat16": lambda: plain().bfloat16(),
+    "float64": lambda: plain().double(),
+    "compiled": lambda: torch.compile(plain(), backend="eager"),
+    "compiled inside": compiled_inside,
+    "weight norm": lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(6, 4)), nn.ReLU(), nn.Linear(4, 1)),
+    "spectral norm": lambda: nn.Sequential(parametrizations.spectral_norm(nn.Linear(6, 4)), nn.Linear(4, 1)),
+    "recurrent": Recurrent,
+    "transformer": lambda: nn.Sequential(nn.TransformerEncoderLayer(6, 2, 8), nn.Linear(6, 1)),
+    "lazy, after a batch": materialized,
+    "no affine norm": lambda: nn.Sequential(nn.BatchNorm1d(6, affine=False), nn.Linear(6, 1)),
+    "average norm": lambda: nn.Sequential(nn.BatchNorm1d(6, momentum=None), nn.GroupNorm(2, 6), nn.Linear(6, 1)),
+}
+OPTIMIZERS: dict[str, Any] = {
+    name: found
+    for name, found in vars(torch.optim).items()
+    if isinstance(found, type) and issubclass(found, torch.optim.Optimizer) and name not in UNFIT
+}
+OPTIMIZERS |= {
+    "Muon": Muon,
+    "SGD with momentum": functools.partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "RMSprop, centered": functools.partial(torch.optim.RMSprop, centered=True, momentum=0.5),
+    "Adam, amsgrad": functools.partial(torch.optim.Adam, amsgrad=True, maximize=False),
+}
+
+
+def learner(model: str = "plain", optimizer: str = "SGD", batch_size: int = 5) -> Learner:
+    """A learner over rows of numbers; the same each time."""
+    torch.manual_seed(3)
+    made = MODELS[model]()
+    kind = next(parameter.dtype for parameter in made.parameters())
+    rows = list(zip(X.to(kind), Y.to(kind), strict=True))
+    train = torch.utils.data.DataLoader(rows, batch_size, shuffle=True)  # type: ignore[arg-type]
+    return Learner(DataLoaders(train, [(X.to(kind), Y.to(kind))]), made, opt_func=OPTIMIZERS[optimizer], lr=0.01)
+
+
+def leave_after(events: Any, batches: int) -> None:
+    """Go through a stream until this many batches are done."""
+    for event in events:
+        batches -= isinstance(event, Batch)
+        if batches <= 0:
+            return
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(model=st.sampled_from(sorted(MODELS)), optimizer=st.sampled_from(sorted(OPTIMIZERS)), at=st.integers(0, 11))
+@example(model="bfloat16", optimizer="AdamW", at=3)
+@example(model="constants", optimizer="Adafactor", at=7)
+@example(model="compiled", optimizer="Rprop", at=5)
+@example(model="extra state", optimizer="ASGD", at=5)
+@pytest.mark.filterwarnings("ignore:The loader repeats")
+def test_training_goes_on_from_a_file_as_if_nothing_had_been_saved(
+    tmp_path_factory: pytest.TempPathFactory, model: str, optimizer: str, at: int
+) -> None:
+    learn = learner(model, optimizer)
+    if at:
+        leave_after(learn.stream(), at)
+    path = learn.save(tmp_path_factory.mktemp("saved") / "m")
+    other = learner(model, optimizer).load(path)
+    assert_same(everything(other), everything(learn))
+    for each in (learn, other):
+        leave_after(each.stream(), 6)
+        each.fit(1, show=False)
+    assert_same(everything(other), everything(learn))
+    assert other.recorder.values == learn.recorder.values
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_exported_model_answers_as_the_learner_does(model: str, tmp_path: Path) -> None:
+    learn = learner(model)
+    learn.fit(1, show=False)
+    path = learn.export(tmp_path / "m.safetensors")
+    instance = learner(model).model
+    other = load_learner(path, instance, dls=learn.dls)
+    assert torch.equal(other.get_preds()[0], learn.get_preds()[0])
+    assert torch.equal(other.predict(X[0])[2], learn.predict(X[0])[2])
+    other.fit(1, show=False)
+
+
+@pytest.mark.parametrize("model", ["shared layer", "compiled", "compiled inside", "bfloat16", "by formula"])
+def test_a_file_describes_layers_that_are_shared_compiled_or_of_half_precision(model: str, tmp_path: Path) -> None:
+    learn = learner(model)
+    loaded = load_learner(learn.export(tmp_path / "m.safetensors"))
+    assert torch.equal(loaded.get_logits(dl=learn.dls.valid)[0], learn.get_logits()[0])
+    assert len(list(loaded.model.parameters())) == len(list(learn.model.parameters()))
+
+
+def test_a_shared_weight_needs_the_model_itself(tmp_path: Path) -> None:
+    path = learner("shared weight").export(tmp_path / "m.safetensors")
+    with pytest.raises(ModelError) as caught:
+        load_learner(path)
+    assert "model=" in caught.value.hint
+
+
+@pytest.mark.parametrize(("one", "other"), [("compiled", "plain"), ("plain", "compiled"), ("plain", "compiled inside")])
+def test_weights_are_the_same_with_and_without_the_compiler(one: str, other: str, tmp_path: Path) -> None:
+    learn = learner(one)
+    learn.fit(1, show=False)
+    loaded = learner(other).load(learn.save(tmp_path / "m"))
+    assert torch.equal(loaded.get_preds()[0], learn.get_preds()[0])
+    exported = load_learner(learn.export(tmp_path / "e.safetensors"), MODELS[other]())
+    assert torch.equal(exported.get_preds(dl=learn.dls.valid)[0], learn.get_preds()[0])
+
+
+def change(learn: Learner, name: str) -> None:
+    """Put something into a learner that a file cannot hold."""
+    model: Any = learn.model
+    if name == "extra state":
+        model.__class__ = type("Odd", (nn.Sequential,), {"get_extra_state": lambda self: {1: {2, 3}}})
+    elif name == "a setting":
+        learn.opt.param_groups[0]["rule"] = torch.tanh
+    elif name == "a state":
+        learn.opt.state[learn.opt.param_groups[0]["params"][0]]["seen"] = {"a": 1}
+    elif name == "a weight that is not finite":
+        model[0].weight.data[0, 0] = math.inf
+    elif name == "a constant that is not a number":
+        model.register_buffer("scale", torch.tensor(math.nan))
+    elif name == "a lazy layer":
+        model.append(nn.LazyLinear(1))
+    else:
+        model.register_buffer(
+            "odd", {"complex": torch.zeros(2, dtype=torch.complex64)}.get(name, torch.eye(2).to_sparse())
+        )
+
+
+@pytest.mark.parametrize("verb", ["save", "export"])
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("extra state", "extra state that a file cannot hold"),
+        ("a setting", "The setting 'rule' of SGD"),
+        ("a state", "The state 'seen' of SGD"),
+        ("a weight that is not finite", "0.weight holds numbers that are not finite"),
+        ("a constant that is not a number", "scale holds NaN"),
+        ("a lazy layer", "3.weight is of a type"),
+        ("complex", "odd holds numbers of type complex64"),
+        ("sparse", "odd is of a type"),
+    ],
+)
+def test_what_a_file_cannot_hold_is_refused_when_it_is_saved(verb: str, what: str, words: str, tmp_path: Path) -> None:
+    learn = learner()
+    change(learn, what)
+    path = tmp_path / "m.safetensors"
+    if verb == "export" and what in ("a setting", "a state"):  # a model without its optimizer
+        learn.export(path)
+        return
+    with pytest.raises(SevenstepsError, match=words) as caught:
+        getattr(learn, verb)(path)
+    assert caught.value.hint
+    assert not path.exists()
+
+
+def test_an_optimizer_that_keeps_more_precision_than_the_weights_goes_on_exactly(tmp_path: Path) -> None:
+    """PyTorch would cast its state to the type of the weights."""
+    learn = learner("bfloat16", "SGD with momentum")
+    learn.fit(1, show=False)
+    learn.opt.state[learn.opt.param_groups[0]["params"][0]]["momentum_buffer"] = torch.full((4, 6), 1 / 3)
+    path = learn.save(tmp_path / "m")
+    assert path.exists()
+
+
+def test_settings_that_were_changed_since_come_back(tmp_path: Path) -> None:
+    learn = learner("plain", "SGD")
+    learn.opt.param_groups[0] |= {"momentum": 0.5, "initial_lr": 0.01}  # the second by a scheduler of PyTorch
+    learn.fit(1, show=False)
+    other = learner("plain", "SGD").load(learn.save(tmp_path / "m"))
+    for each in (learn, other):
+        each.fit(1, show=False)
+    assert_same(everything(other), everything(learn))
+
+
+def test_loading_does_not_move_a_model_whose_optimizer_has_a_scheduler(tmp_path: Path) -> None:
+    learn = learner("plain", "Adam")
+    learn.fit(1, show=False)
+    path = learn.save(tmp_path / "m")
+    other = learner("plain", "Adam")
+    torch.optim.lr_scheduler.StepLR(other.opt, 10)
+    other.load(path)
+    assert other.opt.param_groups[0]["initial_lr"] == 0.01
+    for name, tensor in learn.model.state_dict().items():
+        assert torch.equal(other.model.state_dict()[name], tensor)
+
+
+def test_a_file_of_another_kind_of_extra_state_changes_nothing(tmp_path: Path) -> None:
+    learn = learner("plain")
+    before = everything(learn)
+    with pytest.raises(TrainingError, match="does not fit"):
+        learn.load(learner("extra state").save(tmp_path / "m"))
+    assert_same(everything(learn), before)
