@@ -6,6 +6,10 @@ in the middle, and nothing to lose when it is interrupted.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
+
 _MASK = (1 << 64) - 1
 
 
@@ -32,3 +36,20 @@ def seed_of(*parts: int) -> int:
 
 # What a seed is for, so that two uses in the same batch never share their numbers.
 ORDER, AUGMENT, LAYERS, HOLD_OUT, INITIALIZE, LOADER, ABSTAIN, PREPARE, BALANCE, FOLDS = range(1, 11)
+
+
+_LOCKS = [threading.RLock()]
+
+
+def one_thread_draws() -> contextlib.AbstractContextManager[bool]:
+    """Let only one thread at a time seed and use PyTorch's global generators: all threads share them."""
+    return _LOCKS[0]
+
+
+def _renew() -> None:
+    """Make a new lock in a forked process: the thread that held the old one does not live there."""
+    _LOCKS[0] = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 import numbers
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from ..data.batches import DataLoaders
 from ..errors import ModelError, UsageError, nearest
 from ..steps.loss import LOSSES
-from ..steps.step import OURS, UNFIT
+from ..steps.step import SCHEDULES, one_cycle
+from ..steps.stop import StopRule
 from .objective import Metric
 
 
@@ -53,54 +53,63 @@ def check_parts(dls: Any, model: Any, loss_func: Any, activation: Any) -> None:
         )
 
 
-def optimizer_from(opt_func: Any, model: nn.Module, lr: float) -> torch.optim.Optimizer:
-    """Make the optimizer of the model's trainable parameters.
+def check_stop(stop: Any) -> None:
+    """Raise if it is not a rule that ends training.
 
     Args:
-        opt_func: Called as `opt_func(parameters, lr=...)`.
-        model: The model.
-        lr: The learning rate.
+        stop: As the user gave it.
 
     Raises:
-        UsageError: `opt_func` does not make an optimizer, or one that cannot be used here.
-        ModelError: The model has no trainable parameters.
+        UsageError: Shows how to write a rule.
     """
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not trainable:
-        raise ModelError("The model has no trainable parameters.", hint="Set requires_grad on some of them.")
-    if not callable(opt_func):
-        raise UsageError(f"opt_func is {opt_func!r}, which does not make an optimizer.", hint=_OPT_FUNC)
-    function = opt_func
-    while isinstance(function, functools.partial):
-        function = function.func
-    _refuse_unfit(function)
-    try:
-        inspect.signature(opt_func).bind(trainable, lr=lr)
-        optimizer = opt_func(trainable, lr=lr)
-    except UsageError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"opt_func={opt_func!r} does not make an optimizer: {error}", hint=_OPT_FUNC) from error
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise UsageError(f"opt_func={opt_func!r} makes {type(optimizer).__name__}, not an optimizer.", hint=_OPT_FUNC)
-    _refuse_unfit(type(optimizer))
-    return optimizer
-
-
-_OPT_FUNC = "Pass a class, opt_func=SGD, or one with settings: opt_func=functools.partial(SGD, momentum=0.9)."
-
-
-def _refuse_unfit(kind: Any) -> None:
-    """Raise for an optimizer that cannot be used here.
-
-    Raises:
-        UsageError: Says what the optimizer needs.
-    """
-    name = getattr(kind, "__name__", "")
-    if kind in OURS.values():
+    if isinstance(stop, StopRule):
         return
-    if name in UNFIT and isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer):
-        raise UsageError(f"{name} cannot be used here: it {UNFIT[name]}.", hint="Use SGD or AdamW.")
+    number = isinstance(stop, numbers.Integral) and not isinstance(stop, bool)
+    hint = f"stop=after(epochs={stop})" if number else "stop=after(epochs=15), or stop=when_flat(patience=3)"
+    raise UsageError(f"stop is {stop!r:.80}, which is not a rule that ends training.", hint=hint)
+
+
+def check_schedule(schedule: Any) -> None:
+    """Raise if it is not a function of the batch and the number of batches.
+
+    Args:
+        schedule: As the user gave it.
+
+    Raises:
+        UsageError: Shows how to write it.
+    """
+    if isinstance(schedule, str):
+        hint = _WRITTEN.get(schedule) or nearest(schedule, SCHEDULES)
+        raise UsageError(f"schedule is {schedule!r}, but must be a function.", hint=hint)
+    if schedule is one_cycle:
+        raise UsageError("one_cycle makes a schedule; it is not one itself.", hint=_WRITTEN["one_cycle"])
+    unfit = isinstance(schedule, (type, LRScheduler)) or not callable(schedule)
+    if not unfit and _takes_two(schedule):
+        return
+    hint = "schedule=cosine, schedule=one_cycle(), or a function: schedule=lambda batch, total: 1 - batch / total"
+    if isinstance(schedule, LRScheduler) or (isinstance(schedule, type) and issubclass(schedule, LRScheduler)):
+        name = schedule.__name__ if isinstance(schedule, type) else type(schedule).__name__
+        hint = f"Use {name} in a loop: scheduler = {name}(learn.opt, ...); for event in learn.stream(...): ..."
+    raise UsageError(f"schedule is {schedule!r:.80}, but must be a function of (batch, total).", hint=hint)
+
+
+# How a schedule is given that was named by a word, or without its parentheses.
+_WRITTEN = {
+    "constant": "Pass the function: schedule=constant",
+    "cosine": "Pass the function: schedule=cosine",
+    "one_cycle": "Call it: schedule=one_cycle(); constant and cosine are passed without parentheses.",
+}
+
+
+def _takes_two(function: Any) -> bool:
+    """Return whether a function can be called with two arguments, where Python knows."""
+    try:
+        inspect.signature(function).bind(0, 1)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def checked_rate(lr: Any) -> float:
@@ -112,24 +121,7 @@ def checked_rate(lr: Any) -> float:
     Raises:
         UsageError: The rate is negative or not a number.
     """
-    return _checked("lr", lr, "Try lr=0.1, or learn.lr_find().")
-
-
-def checked_decay(wd: Any, optimizer: torch.optim.Optimizer) -> float:
-    """Return a weight decay for an optimizer.
-
-    Args:
-        wd: A number of 0 or more.
-        optimizer: The optimizer.
-
-    Raises:
-        UsageError: The weight decay is negative or not a number, or the optimizer has no weight decay.
-    """
-    if "weight_decay" not in optimizer.defaults:
-        raise UsageError(
-            f"{type(optimizer).__name__} has no weight decay, but wd={wd} was given.", hint="Leave wd out."
-        )
-    return _checked("wd", wd, "Try wd=0.01, or leave it out.")
+    return checked_number("lr", lr, "Try lr=0.1, or learn.lr_find().")
 
 
 def checked_clip(clip: Any) -> float | None:
@@ -141,7 +133,7 @@ def checked_clip(clip: Any) -> float | None:
     Raises:
         UsageError: The norm is negative or not a number.
     """
-    return None if clip is None else _checked("clip", clip, "Try clip=1, or leave it out.") or None
+    return None if clip is None else checked_number("clip", clip, "Try clip=1, or leave it out.") or None
 
 
 def checked_seed(seed: Any) -> int:
@@ -158,8 +150,17 @@ def checked_seed(seed: Any) -> int:
     return int(seed)
 
 
-def _checked(name: str, value: Any, hint: str) -> float:
-    """Return a finite number that is not negative."""
+def checked_number(name: str, value: Any, hint: str) -> float:
+    """Return a finite number that is not negative.
+
+    Args:
+        name: Of the argument.
+        value: As the user gave it.
+        hint: What to give instead.
+
+    Raises:
+        UsageError: It is negative or not a number.
+    """
     number = float(value) if isinstance(value, numbers.Real) else math.nan
     if not 0 <= number < math.inf:
         raise UsageError(f"{name} is {value!r}, but must be a number of 0 or more.", hint=hint)

@@ -27,19 +27,20 @@ from . import saving
 from .arguments import (
     check_parts,
     checked_clip,
-    checked_decay,
     checked_gradient,
     checked_metrics,
     checked_rate,
     checked_seed,
-    optimizer_from,
     refuse_callbacks,
 )
 from .lr_find import LRFind, check_sweep, sweep, untouched_losses
 from .objective import Metric, Objective, default_loss
+from .optimizer import checked_decay, left_out, optimizer_from, rate_of, set_decay
 from .recorder import Recorder
 from .trainer import Trainer
 from .xray import Moment, next_batch, xray
+
+USUAL_RATE = 1e-3  # fastai's
 
 
 class Learner(Trainer):
@@ -53,7 +54,7 @@ class Learner(Trainer):
         loss_func: Of (predictions, targets); without one, one column of scores gets binary cross-entropy and several
             get cross-entropy.
         opt_func: Makes the optimizer: `opt_func(parameters, lr=...)`.
-        lr: The learning rate.
+        lr: The learning rate; 0.001 unless given, or unless `opt_func` decides.
         metrics: A function of (predictions, targets) or a list of them, for the validation loader.
         activation: Makes probabilities of raw scores, where neither sigmoid nor softmax does.
         seed: Decides order, augmentation and random layers; the loader's unless given.
@@ -74,7 +75,7 @@ class Learner(Trainer):
         model: nn.Module,
         loss_func: Any = None,
         opt_func: Callable[..., torch.optim.Optimizer] = SGD,
-        lr: float = 1e-3,
+        lr: float | None = None,
         *,
         metrics: Metric | Iterable[Metric] | None = None,
         activation: Callable[[Tensor], Tensor] | None = None,
@@ -86,7 +87,7 @@ class Learner(Trainer):
     ) -> None:
         refuse_callbacks(cbs)
         check_parts(dls, model, loss_func, activation)
-        self.lr, self.opt_func = checked_rate(lr), opt_func
+        lr = None if lr is None else checked_rate(lr)
         wanted, clip, place = checked_gradient(gradient), checked_clip(clip), device_named(device)
         model, loader = model.to(place), as_loader(dls.train, place)
         loss_func = loss_func if loss_func is not None else default_loss(model, dls.classes)
@@ -95,8 +96,25 @@ class Learner(Trainer):
             objective.refuse_without_shares()
         listed = checked_metrics(metrics)
         seed = loader.seed if seed is None else checked_seed(seed)
-        state = State(model, optimizer_from(opt_func, model, self.lr), seed, self.lr)
-        super().__init__(dls, objective, state, metrics=listed, device=place, gradient=wanted, clip=clip)
+        own = (
+            loss_func.to(place)
+            if isinstance(loss_func, nn.Module) and any(True for _ in loss_func.parameters())
+            else None
+        )
+        parameters = [*model.parameters(), *(own.parameters() if own is not None else ())]
+        optimizer = optimizer_from(opt_func, parameters, USUAL_RATE if lr is None else lr)
+        state = State(model, optimizer, seed, rate_of(optimizer, lr, USUAL_RATE), loss=own)
+        super().__init__(dls, objective, opt_func, state, metrics=listed, device=place, gradient=wanted, clip=clip)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of a fit that is not given one. Setting it also changes the rate of a stream under way."""
+        return self.state.usual_lr
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        self.set(lr=lr)
+        self.state.usual_lr = self.state.lr
 
     @instead_of(**INSTEAD["fit"])
     def fit(
@@ -142,13 +160,15 @@ class Learner(Trainer):
             schedule = schedule or planned
         else:
             raise UsageError("fit needs a number of epochs.", hint="learn.fit(15), or a learner made by a recipe.")
+        self._check(stop, schedule)
+        self.state.take_over_rates()
         rate = checked_rate(self.lr if lr is None else lr)
         wd = None if wd is None else checked_decay(wd, self.opt)
         if reset_opt:
-            self.state.optimizer = optimizer_from(self.opt_func, self.model, rate)
+            self.state.use(optimizer_from(self.opt_func, self._named_parameters().values(), rate), rate)
+            self._declined = left_out(self.opt, self._named_parameters())
         if wd is not None:
-            for group in self.opt.param_groups:
-                group["weight_decay"] = wd
+            set_decay(self.opt, wd)
         self.state.begin_fit()
         self.set(lr=rate)
         self.recorder.clear()
@@ -238,7 +258,7 @@ class Learner(Trainer):
         trial.set(lr=start_lr)
         ratio = (end_lr / start_lr) ** (1 / (num_it - 1))
         events = trial.stream(after(batches=num_it), schedule=lambda batch, total: ratio**batch)
-        untouched = untouched_losses(self.model, self.objective.loss, self.dls.train, self.state)
+        untouched = untouched_losses(self, self._batches)
         result = sweep(events, untouched, stop_div)
         trial.close()
         if result is None:
@@ -263,6 +283,7 @@ class Learner(Trainer):
         """
         if (x is None) != (y is None):
             raise UsageError("xray() needs both x and y, or neither.", hint="learn.xray(x, y), or learn.xray()")
+        self.state.take_over_rates()
         state, place = self.state, Place(self.seed, self.state.epoch, self.state.position)
         scale = 1.0
         if x is None or y is None:
@@ -278,6 +299,7 @@ class Learner(Trainer):
             place=place,
             optimizer=self.opt,
             lr=state.lr * factor,
+            shares=tuple(state.rates.shares),
             clip=self.clip,
             gradient=self.gradient,
             scale=scale,
@@ -293,6 +315,10 @@ class Learner(Trainer):
         other._dls = copy.copy(self.dls)
         other.state = copy.deepcopy(self.state)
         other._model = other.state.model
+        other.modes = copy.copy(self.modes)
+        if other.state.loss is not None:
+            other.objective = copy.copy(self.objective)
+            other.objective.loss_func = other.state.loss
         other.recorder, other._stream = Recorder(other.state, other._figure_names), None
         return other
 

@@ -11,20 +11,18 @@ from __future__ import annotations
 import copy
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from ..data.loaders import batches_from
 from ..errors import UsageError
 from ..records.events import Batch, Epoch
-from ..steps.loss import Loss
 from ..steps.repeat import drawn_at
-from ..steps.state import State
+from .trainer import Trainer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -156,22 +154,20 @@ def sweep(events: Iterable[Batch | Epoch], untouched: Iterator[float], stop_div:
     return LRFind(low, high, tuple(rates), tuple(losses))
 
 
-def untouched_losses(model: nn.Module, loss_func: Loss, batches: Iterable[Any], state: State) -> Iterator[float]:
-    """Give the loss of the model as it stands on one batch after another, from the place of `state` on.
+def untouched_losses(learn: Trainer, batches: Callable[[int, int], Iterator[tuple[Tensor, Tensor]]]) -> Iterator[float]:
+    """Give the loss of the model as it stands on one batch after another, from where training is.
 
     Args:
-        model: Is copied, and its copy put into training mode.
-        loss_func: Of predictions and targets.
-        batches: The training loader.
-        state: Of training; it is not changed.
+        learn: Is not changed: its model is copied, and the copy put into training mode.
+        batches: The training batches of an epoch, from a batch on.
     """
-    model = copy.deepcopy(model).train()
-    device = state.loss_sum.device
-    epoch, position = state.epoch, state.position
+    model = copy.deepcopy(learn.model)
+    learn.into_training(model)
+    epoch, position = learn.state.epoch, learn.state.position
     while True:
-        for x, targets in batches_from(batches, state.seed, epoch, position, device):
-            with torch.no_grad(), drawn_at(state.seed, epoch, position, x.device):
-                loss = float(loss_func(model(x), targets))
+        for x, targets in batches(epoch, position):
+            with torch.no_grad(), drawn_at(learn.seed, epoch, position, x.device):
+                loss = float(learn.objective.loss(model(x), targets))
             yield loss
             position += 1
         epoch, position = epoch + 1, 0

@@ -23,6 +23,7 @@ from ..ship import file as model_file
 from ..ship.abstention import Abstention
 from ..ship.facts import Facts
 from ..ship.predict import Answer, answer_of
+from ..steps.modes import Modes
 from ..steps.predict import predict
 from ..steps.repeat import drawn_from, pair
 from .growing_tensor import Gathered
@@ -148,6 +149,14 @@ class Predictor:
         finally:
             for module, mode in modes:
                 module.training = mode
+
+    def into_training(self, model: nn.Module) -> None:
+        """Put the model or a copy of it into training mode; layers that are frozen and at rest stay so.
+
+        Args:
+            model: This predictor's, or a copy of it.
+        """
+        Modes().train(model)
 
     @instead_of(**INSTEAD["validate"])
     def validate(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> list[float]:

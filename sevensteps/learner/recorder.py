@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,12 @@ class Recorder:
 
     Args:
         state: The state of training.
-        names: Gives the names of what is measured on the validation loader.
+        names: A method that gives the names of what is measured on the validation loader. Its object is not kept alive:
+            a learner that holds its recorder is then freed as soon as nobody uses it.
     """
 
     def __init__(self, state: State, names: Callable[[], Sequence[str]]) -> None:
-        self._state, self._names = state, names
+        self._state, self._names = state, weakref.WeakMethod(names)
         self.clear()
 
     def clear(self) -> None:
@@ -55,7 +57,10 @@ class Recorder:
     @property
     def metric_names(self) -> list[str]:
         """The names of the columns of `values`."""
-        return ["train_loss", *self._names()]
+        if epochs := self._state.fit_history:
+            return ["train_loss", *(["valid_loss"] if epochs[-1].valid_loss is not None else []), *epochs[-1].metrics]
+        names = self._names()
+        return ["train_loss", *(names() if names is not None else [])]
 
     @property
     def values(self) -> list[list[float]]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import math
 import signal
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import GeneratorType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..base import memory
 from ..base.interrupts import interrupts_between_batches
@@ -21,14 +22,16 @@ from ..data.loaders import Loader, as_loader, batches_from, refuse_other_classes
 from ..errors import DataError, TrainingError, UsageError
 from ..records.events import Batch, Epoch
 from ..steps import gradient
+from ..steps.modes import Modes
 from ..steps.predict import predict
-from ..steps.repeat import stream
+from ..steps.repeat import Way, stream
 from ..steps.state import State
 from ..steps.step import Schedule, clipped, constant, plain
-from ..steps.stop import StopRule, when_not_finite
-from .arguments import checked_rate
+from ..steps.stop import Reason, StopRule, no_figure, when_not_finite
+from .arguments import check_schedule, check_stop, checked_rate
 from .inputs import Inputs, not_finite
 from .objective import Metric, Objective
+from .optimizer import held_by, hold_trainable, left_out
 from .predictor import Predictor
 from .recorder import Recorder
 
@@ -39,6 +42,7 @@ class Trainer(Predictor):
     Args:
         dls: The training and validation loaders.
         objective: The loss, and what makes probabilities of its scores.
+        opt_func: What made the optimizer.
         state: Model, optimizer, seed and learning rate.
         metrics: Functions of (predictions, targets), for the validation loader.
         device: Where the model is.
@@ -50,6 +54,7 @@ class Trainer(Predictor):
         self,
         dls: DataLoaders,
         objective: Objective,
+        opt_func: Callable[..., torch.optim.Optimizer],
         state: State,
         *,
         metrics: Sequence[Metric],
@@ -61,6 +66,8 @@ class Trainer(Predictor):
         super().__init__(state.model, objective, inputs, metrics=metrics, device=device)
         self._dls, self.state, self.wanted_gradient, self.clip = dls, state, gradient, clip
         self.trained_classes = inputs.classes  # the names that the model's outputs stand for
+        self.opt_func, self.modes = opt_func, Modes()
+        self._declined = left_out(state.optimizer, self._named_parameters())
         kind = torch.float32 if device.type == "mps" else torch.float64  # which mps does not have
         state.loss_sum = torch.zeros((), dtype=kind, device=device)
         self.follow(when_not_finite(), constant)
@@ -158,6 +165,7 @@ class Trainer(Predictor):
         """
         self._refuse_second_stream()
         refuse_other_classes(self.trained_classes, self.loader.classes, "The training loader has classes")
+        self._check(stop, schedule)
         memory.keep_freed()
         if self.state.stopped is not None:
             self.state.begin_fit()
@@ -166,27 +174,88 @@ class Trainer(Predictor):
         self.stop = stop | when_not_finite() if stop is not None else self.stop
         self.schedule = schedule or self.schedule
         self.temperature, self.abstention = 1.0, None  # they belong to the previous parameters
-        batches, by_formula = self._batches, None
-        if self.gradient == "formula":
-            by_formula = gradient.formula(self.model, self.loss_func, self._scale_by_formula)
-            if (unscaled := self.loader.unscaled_batches) is not None:
-                batches = functools.partial(unscaled, self.state.seed)
-        generator = stream(
+        events = stream(
             self.state,
-            batches,
-            by_formula.predict if by_formula else functools.partial(predict, self.model),
+            self._prepare,
             self.objective.loss,
-            by_formula or gradient.autograd(self.model),
-            clipped(self.opt, self.model, self.clip) if self.clip else plain(self.opt),
             self._validate_epoch,
             self.stop,
             self.schedule,
             batches_per_epoch=self.batches_per_epoch,
-            draws=by_formula is None,
         )
+        generator = self._until_rest(events)
         assert isinstance(generator, GeneratorType)
         self._stream = weakref.ref(generator)
         return generator
+
+    def _prepare(self) -> Way:
+        """Look at the model as it is before an epoch: which layers train, what the optimizer holds, which gradient."""
+        self._hold_trainable()
+        self.modes.train(self.model)
+        step = clipped(self.opt, self.model, self.clip) if self.clip else plain(self.opt)
+        if self.gradient == "formula":
+            by_formula = gradient.formula(self.model, self.loss_func, self._scale_by_formula)
+            assert by_formula is not None
+            unscaled = self.loader.unscaled_batches
+            return Way(
+                batches=self._batches if unscaled is None else functools.partial(unscaled, self.state.seed),
+                predict=by_formula.predict,
+                calculate_gradient=by_formula,
+                step=step,
+                draws=False,
+                applies=by_formula.applies,
+            )
+        return Way(
+            batches=self._batches,
+            predict=functools.partial(predict, self.model),
+            calculate_gradient=gradient.autograd(self.model, *([self.state.loss] if self.state.loss else [])),
+            step=step,
+            draws=True,
+            applies=_always,
+        )
+
+    def _until_rest(self, events: Iterator[Batch | Epoch]) -> Generator[Batch | Epoch, None, None]:
+        """Pass on the events; afterwards the model is in evaluation mode, and its last step has been looked at."""
+        try:
+            yield from events
+            if damaged := self._not_finite():
+                self.state.stopped = Reason(
+                    f"the last step left numbers in {damaged} that are not finite", "not_finite"
+                )
+        finally:
+            self.modes.rest(self.model)
+
+    def into_training(self, model: nn.Module) -> None:
+        """Put the model or a copy of it into training mode, as an epoch does.
+
+        Args:
+            model: This learner's, or a copy of it.
+        """
+        copy.copy(self.modes).train(model)
+
+    def _hold_trainable(self) -> None:
+        """Bring the optimizer up to what is trainable now."""
+        named, device = self._named_parameters(), self.device
+        if any(parameter.device.type != device.type for parameter in named.values()):  # a layer that was replaced
+            self.model.to(device)
+        self._declined = hold_trainable(self.opt, self.opt_func, self.state.usual_lr, named, self._declined)
+
+    def _named_parameters(self) -> dict[str, nn.Parameter]:
+        """Return the parameters of the model, and of the loss if it has any, by name."""
+        loss = {} if self.state.loss is None else dict(self.state.loss.named_parameters(prefix="loss"))
+        return {**dict(self.model.named_parameters()), **loss}
+
+    def _not_finite(self) -> str | None:
+        """Return the name of the first trained parameter with a number that is not finite, if there is one."""
+        held = set(map(id, held_by(self.opt)))
+        trained = {name: parameter for name, parameter in self._named_parameters().items() if id(parameter) in held}
+        return next((name for name, parameter in trained.items() if not bool(torch.isfinite(parameter).all())), None)
+
+    @property
+    def trainable_count(self) -> int:
+        """The number of parameters that the optimizer holds and that are not frozen."""
+        held = {id(parameter): parameter for parameter in held_by(self.opt)}
+        return sum(parameter.numel() for parameter in held.values() if parameter.requires_grad)
 
     def close(self) -> None:
         """Close the open stream, if there is one; what it has learned stays."""
@@ -210,6 +279,12 @@ class Trainer(Predictor):
         """
         loss, state = self.state.last_loss, self.state
         if loss is None or math.isfinite(float(loss)):
+            if state.stopped is not None and (damaged := self._not_finite()):
+                raise TrainingError(
+                    f"The last step left numbers in {damaged} that are not finite: the gradient was not.",
+                    hint=f"Try a lower learning rate, such as {state.lr / 10:g}; a loss of your own may have an "
+                    "infinite slope, as a square root has at 0.",
+                )
             return
         where = f"epoch {state.epoch + 1}, batch {state.position}"
         batch = next(self._batches(state.epoch, state.position - 1), None)
@@ -230,6 +305,7 @@ class Trainer(Predictor):
             UsageError: The rate is not a number of 0 or more.
         """
         lr = checked_rate(lr)
+        self.state.take_over_rates()
         if lr != self.state.lr:
             if self.state.batch > self.state.fit_batch and self.state.stopped is None:
                 self.state.changes.append({"at_batch": self.state.batch, "lr": lr})
@@ -264,6 +340,18 @@ class Trainer(Predictor):
         loss, *metrics = self.validate()
         return loss, dict(zip(self.metric_names, metrics, strict=True))
 
+    def _check(self, stop: StopRule | None, schedule: Schedule | None) -> None:
+        """Raise if they are not a rule and a schedule, or if the rule reads a figure that nobody measures."""
+        if schedule is not None:
+            check_schedule(schedule)
+        if stop is None:
+            return
+        check_stop(stop)
+        measured = ["train_loss", *self._figure_names()]
+        for name in stop.figures:
+            if name not in measured:
+                raise no_figure(name, measured)
+
     def _loader(self, ds_idx: int, dl: Iterable[Any] | None) -> Iterable[Any]:
         """Return the loader to go through."""
         if dl is None and ds_idx not in (0, 1):
@@ -277,3 +365,8 @@ class Trainer(Predictor):
         names = as_loader(loader, self.device).classes
         refuse_other_classes(self.trained_classes, names, "The loader has classes")
         return loader
+
+
+def _always() -> bool:
+    """Autograd follows whatever the model does."""
+    return True

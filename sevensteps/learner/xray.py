@@ -29,6 +29,7 @@ class Moment:
     place: Place
     optimizer: torch.optim.Optimizer
     lr: float  # of this batch, by the schedule
+    shares: tuple[float, ...]  # of that rate, one for each group of the optimizer
     clip: float | None
     gradient: str  # "formula" or "autograd"
     scale: float  # how many times as large as the model takes them pixels are in training by formula
@@ -89,7 +90,8 @@ def chain(learn: Predictor, seen: XRay, number: int) -> Chain:
         )
     if not x.is_floating_point():
         raise UsageError(f"The batch is of type {x.dtype}, which has no gradient.", hint="Give float pixels.")
-    model = copy.deepcopy(learn.model).train()
+    model = copy.deepcopy(learn.model)
+    learn.into_training(model)
     pixels = x.detach().clone().requires_grad_()
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     place = Place(learn.seed, seen[6].values["epoch"] - 1, seen[6].values["batch"] - 1)
@@ -199,11 +201,11 @@ def xray(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> XRay:
     """
     # Together, so that the copied optimizer holds the copied parameters.
     model, optimizer = copy.deepcopy((learn.model, moment.optimizer))
-    model.train()
+    learn.into_training(model)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     by_formula = gradient.formula(model, learn.loss_func, moment.scale) if moment.gradient == "formula" else None
-    for group in optimizer.param_groups:
-        group["lr"] = moment.lr
+    for group, share in zip(optimizer.param_groups, moment.shares, strict=True):
+        group["lr"] = moment.lr * share
     predictions, loss = one_batch(
         by_formula.predict if by_formula else functools.partial(predict, model),
         learn.objective.loss,
@@ -239,7 +241,7 @@ def xray(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> XRay:
     epoch, position = moment.place.epoch, moment.place.position
     now = " now" if epoch or position else ""
     which = "the next batch, if training went on:" if moment.stopped else "this is"
-    lr = optimizer.param_groups[0]["lr"]
+    lr = moment.lr
     momentum = optimizer.param_groups[0].get("momentum", 0.0)
     rule = f"{type(optimizer).__name__}{f' with momentum {momentum:g}' if momentum else ''}"
     carried = (

@@ -122,12 +122,13 @@ class Recipe(Settings):
         """
         import torch
 
+        from ..base.seeds import one_thread_draws
         from ..data.images import mean_and_std
         from ..steps.initialize import initialize
         from ..steps.predict import MODELS, Normalize, mirrored, usual_width
 
         normalize = Normalize(*mean_and_std(splits.train)) if self.normalize else None
-        with torch.random.fork_rng(devices=[]):  # layers draw a start that is of no use, from the caller's generator
+        with one_thread_draws(), torch.random.fork_rng(devices=[]):  # layers draw a start, which is of no use
             width = self.width or usual_width(self.model)
             model = MODELS[self.model](splits.train.shape, len(splits.classes), normalize, width)
         started = initialize(model, self.init, std=self.init_std, seed=self.seed)

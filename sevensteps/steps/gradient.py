@@ -7,7 +7,7 @@ a fraction of the time. Both discard the last gradient first, so that after a ba
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules import module as _modules
 
+from ..errors import TrainingError
 from .loss import (
     LOSSES,
     Loss,
@@ -35,17 +36,18 @@ from .predict import TORCHS, Normalize, misfit
 CalculateGradient = Callable[[Tensor, Tensor, Tensor, Tensor], None]
 
 
-def autograd(model: nn.Module) -> CalculateGradient:
+def autograd(*modules: nn.Module) -> CalculateGradient:
     """Return step 4 by PyTorch's automatic differentiation, for any model and loss.
 
     Args:
-        model: The model to train.
+        modules: The model to train, and the loss if it has parameters of its own.
 
     Returns:
-        A function that puts the gradient of a batch's loss into the parameters.
+        A function that puts the gradient of a batch's loss into the parameters. It raises a TrainingError if the loss
+        does not depend on them.
     """
     # Frozen parameters too, in case one is unfrozen between two batches.
-    return functools.partial(_by_autograd, list(model.parameters()))
+    return functools.partial(_by_autograd, [parameter for module in modules for parameter in module.parameters()])
 
 
 def _by_autograd(
@@ -54,6 +56,11 @@ def _by_autograd(
     """Discard the last gradient and let PyTorch calculate the next."""
     for parameter in parameters:
         parameter.grad = None
+    if not loss.requires_grad:
+        raise TrainingError(
+            "The loss has no slope: it does not depend smoothly on any trainable parameter, so nothing can be learned.",
+            hint="Use a smooth loss, such as cross_entropy; counts such as accuracy are metrics: metrics=accuracy.",
+        )
     loss.backward()  # type: ignore[no-untyped-call]
 
 
@@ -71,6 +78,9 @@ class Formula:
     ) -> None:
         self._model, self._slope, self._normalize, self._layer = model, slope, normalize, layer
         self._flattens, self._scale = flattens, scale
+        self._parameters = (layer.weight, layer.bias)
+        # Empty while nobody adds a hook: looking into them at each batch costs less than a microsecond.
+        self._hooks = [hooks for module in model.modules() for hooks in _hooks_of(module)]
         self._seen: tuple[Any, ...] = ()  # identity and version of the buffers that the next two were computed from
         self._shift = self._spread = torch.empty(0)
 
@@ -109,6 +119,18 @@ class Formula:
         elif self._scale != 1:
             gradient.div_(self._scale)
         self._layer.weight.grad, self._layer.bias.grad = gradient, total
+
+    def applies(self) -> bool:
+        """Return whether the formula still applies: no weight was frozen or replaced, and no hook was added."""
+        weight, bias = self._parameters
+        return (
+            weight.requires_grad
+            and bias.requires_grad
+            and self._layer.weight is weight
+            and self._layer.bias is bias
+            and not any(self._hooks)
+            and not (_has_hooks(weight) or _has_hooks(bias))
+        )
 
     def _fold(self, normalize: Normalize, x: Tensor) -> None:
         """Compute mean and standard deviation for each value of a row of x, unless the buffers are unchanged."""
@@ -234,12 +256,20 @@ def _linear_parts(model: nn.Module) -> tuple[Normalize | None, nn.Linear, bool] 
 def _is_altered(module: nn.Module) -> bool:
     """Whether calling the module does anything that its class alone does not."""
     instance_forward = "forward" in vars(module) or hasattr(module, "parametrizations")
-    hooked = any(getattr(module, f"_{kind}", None) or getattr(_modules, f"_global_{kind}") for kind in _HOOKS)
-    tensor_hooked = any(
-        parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None)
-        for parameter in module.parameters(recurse=False)
-    )
+    hooked = any(_hooks_of(module))
+    tensor_hooked = any(map(_has_hooks, module.parameters(recurse=False)))
     return instance_forward or hooked or tensor_hooked
+
+
+def _has_hooks(parameter: Tensor) -> bool:
+    """Return whether something is called when the parameter gets its gradient."""
+    return bool(parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None))
+
+
+def _hooks_of(module: nn.Module) -> list[Mapping[Any, Any]]:
+    """Return the dictionaries that hold the module's hooks and those of all modules; they are filled in place."""
+    own = [getattr(module, f"_{kind}", {}) for kind in _HOOKS]
+    return own + [getattr(_modules, f"_global_{kind}") for kind in _HOOKS]
 
 
 # Their names in a module's attributes and, for hooks on all modules, in torch's own `module` file.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from ..base.seeds import INITIALIZE, seed_of
+from ..base.seeds import INITIALIZE, one_thread_draws, seed_of
 from ..errors import UsageError, nearest
 
 Initializer = Callable[[nn.Module, float], None]
@@ -93,7 +93,7 @@ def initialize(model: nn.Module, how: str = "default", *, std: float = 1.0, seed
         raise UsageError(f"There is no initializer {how!r}.", hint=nearest(how, INITIALIZERS))
     if not std >= 0:
         raise UsageError(f"std is {std}; it must be 0 or more.", hint="Try std=0.01.")
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with one_thread_draws(), torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.default_generator.manual_seed(seed_of(seed, INITIALIZE))
         for layer in model.modules():
             if isinstance(layer, (nn.Linear, nn.Conv2d)):

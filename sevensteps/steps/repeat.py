@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..base.seeds import LAYERS, seed_of
+from ..base.seeds import LAYERS, one_thread_draws, seed_of
 from ..errors import DataError, TrainingError
 from ..records.events import Batch, Epoch
 from .gradient import CalculateGradient
@@ -27,19 +28,27 @@ from .stop import StopRule
 Validate = Callable[[], tuple[float | None, Mapping[str, float]]]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Way:
+    """How an epoch is trained: where its batches come from, and how steps 2, 4 and 5 are done."""
+
+    batches: Callable[[int, int], Iterator[tuple[Tensor, Tensor]]]  # of an epoch, from a batch on
+    predict: Callable[[Tensor], Tensor]  # step 2, from `x` to logits
+    calculate_gradient: CalculateGradient  # step 4
+    step: Callable[[], Any]  # step 5
+    draws: bool  # whether autograd records and layers draw random numbers; by formula, neither happens
+    applies: Callable[[], bool]  # whether this way is still right, after somebody may have changed the model
+
+
 def stream(
     state: State,
-    batches: Callable[[int, int], Iterator[tuple[Tensor, Tensor]]],
-    predict: Callable[[Tensor], Tensor],
+    prepare: Callable[[], Way],
     loss_func: Loss,
-    calculate_gradient: CalculateGradient,
-    step: Callable[[], Any],
     validate: Validate,
     stop: StopRule,
     schedule: Schedule,
     *,
     batches_per_epoch: int | None,
-    draws: bool = True,
 ) -> Iterator[Batch | Epoch]:
     """Do steps 2 to 5 for batch after batch until `stop` gives a reason, which is then in `state.stopped`.
 
@@ -47,17 +56,12 @@ def stream(
 
     Args:
         state: The model, the optimizer and the position; it is updated in place.
-        batches: `batches(epoch, start)` returns the batches `(x, targets)` of an epoch from batch `start` on.
-        predict: Step 2, from `x` to logits.
+        prepare: Called before each epoch: puts the model into training mode and says how to train it.
         loss_func: Step 3.
-        calculate_gradient: Step 4.
-        step: Step 5.
         validate: Returns the validation loss and the metrics; called after each epoch.
         stop: Step 7.
         schedule: The factor of the learning rate for each batch.
         batches_per_epoch: The number of batches in an epoch, if known.
-        draws: Whether autograd records and layers may draw random numbers; neither happens if the gradient comes from
-            a formula.
 
     Yields:
         A `Batch` after each batch and an `Epoch` after each epoch.
@@ -66,28 +70,25 @@ def stream(
         TrainingError: The loader has no batches, or none for a second epoch.
         ShapeError: Model and batch, or predictions and targets, do not fit together.
     """
-    model, optimizer = state.model, state.optimizer
     total = stop.total(batches_per_epoch, state.fit_position)
     upcoming = None
     epoch_began = state.seconds
     while not (reason := stop.reason(state.progress())):
         began = time.perf_counter()
         if upcoming is None:
-            model.train()
-            upcoming = batches(state.epoch, state.position)
+            way = prepare()
+            upcoming = way.batches(state.epoch, state.position)
         batch = next(upcoming, None)
         event: Batch | Epoch
         if batch is not None:
             x, targets = batch
-            lr = state.lr * schedule(state.batch - state.fit_batch, total)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            drawing = drawn_at(state.seed, state.epoch, state.position, x.device) if draws else _AS_IT_IS
-            with torch.set_grad_enabled(draws), drawing:
-                predictions = predict(x)  # step 2
+            lr = state.set_rates(schedule(state.batch - state.fit_batch, total))
+            drawing = drawn_at(state.seed, state.epoch, state.position, x.device) if way.draws else _AS_IT_IS
+            with torch.set_grad_enabled(way.draws), drawing:
+                predictions = way.predict(x)  # step 2
                 loss = loss_func(predictions, targets)  # step 3
-                calculate_gradient(x, targets, predictions, loss)  # step 4
-            step()  # step 5
+                way.calculate_gradient(x, targets, predictions, loss)  # step 4
+            way.step()  # step 5
             loss = loss.detach()
             state.count_batch(loss, len(x))
             event = Batch(
@@ -105,10 +106,13 @@ def stream(
                 raise TrainingError("The training loader has no batches.", hint="Give it at least one (x, y).")
             valid_loss, metrics = validate()
             state.seconds += time.perf_counter() - began
-            last_lr = optimizer.param_groups[0]["lr"]
-            event = state.count_epoch(valid_loss, metrics, last_lr, state.seconds - epoch_began)
+            event = state.count_epoch(valid_loss, metrics, state.rates.last, state.seconds - epoch_began)
             epoch_began = state.seconds
         yield event
+        if upcoming is not None and not way.applies():
+            way, before = prepare(), way
+            if way.batches != before.batches:  # by formula they may be of another scale
+                upcoming = way.batches(state.epoch, state.position)
     state.stopped = reason  # step 7
 
 
@@ -166,6 +170,8 @@ def drawn_at(seed: int, epoch: int, position: int, device: torch.device) -> cont
 def drawn_from(seed: int, device: torch.device, own: Sequence[torch.Generator] = ()) -> Iterator[None]:
     """Seed torch's global generators, and others, inside the context; restore them afterward.
 
+    All threads share them, so another thread waits until the context ends.
+
     Args:
         seed: The seed.
         device: An accelerator's own generator is seeded too.
@@ -174,18 +180,19 @@ def drawn_from(seed: int, device: torch.device, own: Sequence[torch.Generator] =
     Yields:
         Nothing.
     """
-    before = [(generator, generator.get_state()) for generator in (torch.default_generator, *own)]
-    torch.default_generator.manual_seed(seed)
-    for generator in own:
-        generator.manual_seed(seed_of(seed, generator.initial_seed()))
-    accelerator: Any = None if device.type == "cpu" else getattr(torch, device.type)
-    if accelerator is not None:
-        accelerator_before = accelerator.get_rng_state()
-        accelerator.manual_seed(seed)
-    try:
-        yield
-    finally:
-        for generator, generator_before in before:
-            generator.set_state(generator_before)
+    with one_thread_draws():
+        before = [(generator, generator.get_state()) for generator in (torch.default_generator, *own)]
+        torch.default_generator.manual_seed(seed)
+        for generator in own:
+            generator.manual_seed(seed_of(seed, generator.initial_seed()))
+        accelerator: Any = None if device.type == "cpu" else getattr(torch, device.type)
         if accelerator is not None:
-            accelerator.set_rng_state(accelerator_before)
+            accelerator_before = accelerator.get_rng_state()
+            accelerator.manual_seed(seed)
+        try:
+            yield
+        finally:
+            for generator, generator_before in before:
+                generator.set_state(generator_before)
+            if accelerator is not None:
+                accelerator.set_rng_state(accelerator_before)

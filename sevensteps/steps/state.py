@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..errors import TrainingError
 from ..records import history
 from ..records.events import Epoch
+from .rates import Rates
 from .saved_module import exactly_in_json, named_as, plain_name
 from .saved_optimizer import optimizer_facts, optimizer_tensors, put_into, restored_optimizer
 from .stop import Progress, Reason, code_of
@@ -47,11 +48,44 @@ class State:
     changes: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0  # the epoch that `best` comes from; 0 if none was kept
     best: dict[str, Tensor] = field(default_factory=dict)  # parameters and buffers by name
+    loss: nn.Module | None = None  # the loss, if it has parameters of its own
+
+    def __post_init__(self) -> None:
+        self.usual_lr = self.lr  # what a fit takes that is not given a rate
+        self.rates = Rates(self.optimizer, self.lr)
+        self._fit_history: tuple[int, int, list[Epoch]] = (0, 0, [])
 
     def begin_fit(self) -> None:
         """Start a fit: count its epochs, batches and seconds from here."""
         self.fit_epoch, self.fit_position, self.fit_batch = self.epoch, self.position, self.batch
         self.fit_seconds, self.stopped, self.last_loss = self.seconds, None, None
+
+    def use(self, optimizer: torch.optim.Optimizer, lr: float) -> None:
+        """Go on with another optimizer.
+
+        Args:
+            optimizer: Of the same parameters.
+            lr: The rate that it was made with.
+        """
+        self.optimizer, self.rates = optimizer, Rates(optimizer, lr)
+
+    def take_over_rates(self) -> None:
+        """Make a rate that somebody wrote into the optimizer since the last batch the learner's own."""
+        if self.rates.are_changed():
+            self.lr = self.usual_lr = self.rates.taken_over()
+
+    def set_rates(self, factor: float) -> float:
+        """Write the learning rate of the next batch into every group of the optimizer.
+
+        Args:
+            factor: The schedule's factor.
+
+        Returns:
+            The learner's rate times the factor.
+        """
+        self.take_over_rates()
+        self.rates.write(self.lr, factor)
+        return self.lr * factor
 
     def progress(self) -> Progress:
         """Return what a stop rule may look at, counted since the fit began."""
@@ -70,7 +104,10 @@ class State:
     @property
     def fit_history(self) -> list[Epoch]:
         """The epochs of the current or last fit."""
-        return self.history[self.fit_epoch :]
+        key = (self.fit_epoch, len(self.history))
+        if self._fit_history[:2] != key:  # asked for at each batch, and a copy takes longer with each epoch
+            self._fit_history = (*key, self.history[self.fit_epoch :])
+        return self._fit_history[2]
 
     def count_batch(self, loss: Tensor, size: int) -> None:
         """Record that one more batch is done.
@@ -143,8 +180,9 @@ class State:
         }
 
     def _of_modules(self) -> Iterator[tuple[str, str, Any]]:
-        """Give "model" or "best", a name, and what the model and the best parameters keep under it."""
-        for of, values in (("model", self.model.state_dict()), ("best", self.best)):
+        """Give "model", "best" or "loss", a name, and what the model, the best parameters and the loss keep under it."""
+        loss = {} if self.loss is None else self.loss.state_dict()
+        for of, values in (("model", self.model.state_dict()), ("best", self.best), ("loss", loss)):
             for name, value in values.items():
                 yield of, plain_name(name), value
 
@@ -164,6 +202,8 @@ class State:
             parameters = named_as(own, {**_without_prefix("model.", tensors), **_without_prefix("model.", extra)})
             best = {**_without_prefix("best.", tensors), **_without_prefix("best.", extra)}
             best = named_as(own, best) if best else {}
+            of_loss = {**_without_prefix("loss.", tensors), **_without_prefix("loss.", extra)}
+            of_loss = named_as({} if self.loss is None else self.loss.state_dict(), of_loss)
             counts = {name: _checked_count(name, facts[name]) for name in _COUNTS}
             saved = _without_prefix("optimizer.", tensors)
             optimizer = restored_optimizer(self.optimizer, saved, facts["optimizer"])
@@ -179,6 +219,8 @@ class State:
                 hint="Load it into a learner with the same model and optimizer.",
             ) from error
         self.model.load_state_dict(parameters)
+        if self.loss is not None:
+            self.loss.load_state_dict(of_loss)
         device = next(self.model.parameters()).device
         self.best = {
             name: value.to(own[name].dtype).to(device).clone() if isinstance(value, Tensor) else value
@@ -189,6 +231,8 @@ class State:
         if self.stopped is not None:
             self.stopped = Reason(self.stopped, str(facts.get("stopped_code") or ""))
         self.loss_sum, self.last_loss, self.changes, self.history = loss_sum, None, changes, epochs
+        self._fit_history = (0, 0, [])
+        self.rates.follow(self.lr)
 
 
 _COUNTS = (

@@ -268,7 +268,7 @@ def plain(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
         _optimizers._global_optimizer_pre_hooks,
         _optimizers._global_optimizer_post_hooks,
     )
-    return lambda: optimizer.step() if any(hooks) else bare()
+    return lambda: optimizer.step() if any(hooks) or "step" in vars(optimizer) else bare()
 
 
 def clipped(optimizer: torch.optim.Optimizer, model: nn.Module, clip: float) -> Callable[[], Any]:

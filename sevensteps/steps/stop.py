@@ -8,6 +8,7 @@ happened and have no state of their own. They combine with `|` (any of them stop
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -57,17 +58,22 @@ class Progress:
 
 @dataclass(frozen=True)
 class StopRule:
-    """A rule: `reason(progress)` returns why to stop now, or None. `epochs` and `batches` are upper bounds, if any."""
+    """A rule: `reason(progress)` returns why to stop now, or None. `epochs` and `batches` are upper bounds, if any.
+
+    `figures` names the losses and metrics that the rule reads, so that a missing one is found before the first batch.
+    """
 
     reason: Callable[[Progress], str | None]
     epochs: int | None = None
     batches: int | None = None
+    figures: tuple[str, ...] = ()
 
     def __or__(self, other: StopRule) -> StopRule:
         def either(progress: Progress) -> str | None:
             return self.reason(progress) or other.reason(progress)
 
-        return StopRule(either, _least(self.epochs, other.epochs), _least(self.batches, other.batches))
+        bounds = _least(self.epochs, other.epochs), _least(self.batches, other.batches)
+        return StopRule(either, *bounds, self.figures + other.figures)
 
     def __and__(self, other: StopRule) -> StopRule:
         def both(progress: Progress) -> str | None:
@@ -76,8 +82,9 @@ class StopRule:
 
         bounded = [rule for rule in (self, other) if rule.epochs is None and rule.batches is None]
         if bounded:  # a rule that may never hold leaves both unbounded
-            return StopRule(both)
-        return StopRule(both, _most(self.epochs, other.epochs), _most(self.batches, other.batches))
+            return StopRule(both, figures=self.figures + other.figures)
+        bounds = _most(self.epochs, other.epochs), _most(self.batches, other.batches)
+        return StopRule(both, *bounds, self.figures + other.figures)
 
     def total(self, batches_per_epoch: int | None, done_in_first: int = 0) -> int | None:
         """Return the largest number of batches that the fit can have.
@@ -150,20 +157,27 @@ def when_flat(
     if patience < 1:
         raise UsageError(f"patience is {patience}; it must be 1 or more.", hint="Try patience=3.")
     sign = _sign(name, lower_is_better)
+    # How many epochs were looked at, the last of them, and what they said: asked at each batch, the rule would take
+    # longer with each epoch. It still depends on nothing but the history.
+    looked: tuple[int, Epoch | None, float, int] = 0, None, math.inf, 0
 
     def reason(progress: Progress) -> str | None:
+        nonlocal looked
         if progress.history and math.isnan(figure(progress.history[-1], name)):
             words = f"{name} is no longer a number (nan) after epoch {progress.history[-1].number}"
             return Reason(words, "not_finite")
-        values = [sign * figure(epoch, name) for epoch in progress.history]
-        best, since = math.inf, 0
-        for value in values:
+        at, last, best, since = looked
+        if at > len(progress.history) or (at and progress.history[at - 1] is not last):
+            at, last, best, since = 0, None, math.inf, 0  # the history of another fit
+        for epoch in progress.history[at:]:
+            value = sign * figure(epoch, name)
             best, since = (value, 0) if value < best - min_delta else (best, since + 1)
+        looked = len(progress.history), progress.history[-1] if progress.history else None, best, since
         if since >= patience:
             return Reason(f"{name} has not improved for {_count(since, 'epoch')}", "flat")
         return None
 
-    return StopRule(reason)
+    return StopRule(reason, figures=(name,))
 
 
 def when_reached(name: str, value: float, *, lower_is_better: bool | None = None) -> StopRule:
@@ -185,7 +199,7 @@ def when_reached(name: str, value: float, *, lower_is_better: bool | None = None
             return Reason(words, "reached")
         return None
 
-    return StopRule(reason)
+    return StopRule(reason, figures=(name,))
 
 
 def when_not_finite() -> StopRule:
@@ -221,9 +235,23 @@ def figure(epoch: Epoch, name: str) -> float:
     figures = {"train_loss": epoch.train_loss, "valid_loss": epoch.valid_loss, **epoch.metrics}
     value = figures.get(name)
     if value is None:
-        present = [other for other, number in figures.items() if number is not None]
-        raise UsageError(f"There is no figure named {name!r} to stop by.", hint=nearest(name, present))
+        raise no_figure(name, [other for other, number in figures.items() if number is not None])
     return value
+
+
+def no_figure(name: str, measured: Sequence[str]) -> UsageError:
+    """Return the error for a rule that reads a figure that nobody measures.
+
+    Args:
+        name: Of the figure.
+        measured: What is measured after each epoch.
+    """
+    hint = f"Give the learner that metric; measured now: {', '.join(measured)}."
+    if name == "valid_loss":
+        hint = "Give the learner a validation loader, or stop by train_loss."
+    elif difflib.get_close_matches(name.lower(), [other.lower() for other in measured], n=1):
+        hint = nearest(name, measured)
+    return UsageError(f"There is no figure named {name!r} to stop by.", hint=hint)
 
 
 def _sign(name: str, lower_is_better: bool | None) -> int:

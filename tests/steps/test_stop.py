@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from small import learner, loaders
@@ -188,3 +190,53 @@ def test_a_rule_counts_from_where_its_fit_began() -> None:
     list(learn.stream(stop=after(epochs=1)))
     assert [epoch.number for epoch in learn.state.history] == [1, 2, 3]
     assert [epoch.number for epoch in learn.state.fit_history] == [3]
+
+
+class Counted(list[Epoch]):
+    """A history that counts how many epochs were taken from it."""
+
+    taken = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        part = super().__getitem__(place)
+        self.taken += len(part) if isinstance(part, list) else 1
+        return part
+
+    def __iter__(self) -> Iterator[Epoch]:
+        self.taken += len(self)
+        return super().__iter__()
+
+
+def test_a_rule_takes_no_longer_after_a_thousand_epochs() -> None:
+    done = progress(valid_losses=[1 / number for number in range(1, 1001)])
+    history = Counted(done.history)
+    done = dataclasses.replace(done, history=history)
+    rule = when_flat("valid_loss", patience=3)
+    assert rule.reason(done) is None
+    history.taken = 0
+    for _ in range(100):
+        assert rule.reason(done) is None
+    assert history.taken < 1000
+
+
+def test_what_a_rule_looks_at_is_not_copied_for_every_batch() -> None:
+    learn = learner()
+    learn.fit(3, show=False)
+    assert learn.state.progress().history is learn.state.progress().history
+    assert len(learn.state.progress().history) == 3
+    learn.state.begin_fit()
+    assert learn.state.progress().history == []
+
+
+def test_one_rule_can_be_asked_about_two_fits_in_turn() -> None:
+    rule = when_flat("valid_loss", patience=2)
+    flat, falling = progress(valid_losses=[1.0] * 4), progress(valid_losses=[1.0, 0.5, 0.3, 0.2])
+    for count in range(1, 5):
+        assert bool(rule.reason(dataclasses.replace(flat, history=flat.history[:count]))) == (count > 2)
+        assert rule.reason(dataclasses.replace(falling, history=falling.history[:count])) is None
+
+
+def test_rules_name_the_figures_that_they_read() -> None:
+    rule = after(epochs=3) | when_flat("accuracy") & when_reached("valid_loss", 0.1)
+    assert rule.figures == ("accuracy", "valid_loss")
+    assert after(epochs=3).figures == ()

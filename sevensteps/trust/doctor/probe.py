@@ -89,7 +89,7 @@ def look(learn: Learner, batch: Pair, valid: Pair | None, factors: Sequence[floa
     named = dict(model.named_parameters())
     with learn.looking():
         valid_scores = model(valid[0]) if valid is not None else None
-        model.train()
+        learn.into_training(model)
         watching = _Watching(named.values())
 
         def watched(x: Tensor) -> Tensor:

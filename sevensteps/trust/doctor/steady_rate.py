@@ -42,7 +42,7 @@ def steady_rate(learn: Learner, batch: Pair, valid: Pair | None) -> float | None
     (x, targets), (other, wanted) = batch, valid or batch
     with drawn_from(0, x.device), torch.enable_grad():
         model, opt = copy.deepcopy((learn.model, learn.opt))
-        model.train()
+        learn.into_training(model)
         for layer in model.modules():
             if callable(reset := getattr(layer, "reset_parameters", None)):
                 reset()
@@ -57,8 +57,8 @@ def steady_rate(learn: Learner, batch: Pair, valid: Pair | None) -> float | None
         for rate in TRIED:
             model.load_state_dict(start)
             opt.state.clear()
-            for group in opt.param_groups:
-                group["lr"] = rate
+            for group, share in zip(opt.param_groups, learn.state.rates.shares, strict=True):
+                group["lr"] = rate * share
             for _ in range(STEPS):
                 opt.zero_grad()
                 torch.autograd.backward(learn.objective.loss(model(x), targets))
