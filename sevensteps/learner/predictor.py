@@ -151,11 +151,7 @@ class Predictor:
                 module.training = mode
 
     def into_training(self, model: nn.Module) -> None:
-        """Put the model or a copy of it into training mode; layers that are frozen and at rest stay so.
-
-        Args:
-            model: This predictor's, or a copy of it.
-        """
+        """Put the model or a copy of it into training mode; layers that are frozen and at rest stay so."""
         Modes().train(model)
 
     @instead_of(**INSTEAD["validate"])

@@ -180,7 +180,7 @@ class State:
         }
 
     def _of_modules(self) -> Iterator[tuple[str, str, Any]]:
-        """Give "model", "best" or "loss", a name, and what the model, the best parameters and the loss keep under it."""
+        """Give "model", "best" or "loss", a name, and what it keeps under that name."""
         loss = {} if self.loss is None else self.loss.state_dict()
         for of, values in (("model", self.model.state_dict()), ("best", self.best), ("loss", loss)):
             for name, value in values.items():
