@@ -25,7 +25,18 @@ OUTPUT = Group("Output", sort_key=7)
 
 _GROUPS = {
     FIRST: ("epochs", "lr", "model", "classes", "augment", "batch_size"),
-    PICTURES: ("size", "fit", "bad_files", "group", "file_column", "label_column", "fix", "hold_out", "balance"),
+    PICTURES: (
+        "size",
+        "fit",
+        "bad_files",
+        "group",
+        "file_column",
+        "label_column",
+        "split_column",
+        "fix",
+        "hold_out",
+        "balance",
+    ),
     MODEL: ("width", "test_time_flip", "normalize", "init", "init_std"),
     STOPPING: ("stop_patience", "stop_accuracy", "stop_seconds", "keep"),
     JUDGING: ("validate_on", "test", "folds", "coverage"),

@@ -36,6 +36,7 @@ class Settings:
     group: str = file_setting("group")
     file_column: str = file_setting("file_column")
     label_column: str = file_setting("label_column")
+    split_column: str = file_setting("split_column")
     fix: str = setting("", "A corrections file: which pictures change class, and which are left out.")
     hold_out: float = setting(0.1, "Share of the training pictures to hold out for validation.", least=0, most=0.9)
     validate_on: Literal["valid", "test"] = setting("valid", "Which pictures to check after each epoch.")

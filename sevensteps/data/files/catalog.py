@@ -75,6 +75,7 @@ class Catalog:
     ignored: Sequence[tuple[Kind, str]] = ()
     base: Path | None = None  # where the paths begin, if the source is a file that names other files
     notes: Sequence[str] = ()  # lines to report
+    column: str = ""  # the column of a Parquet file that holds the pictures
     holder_of: Callable[[str], str] | None = None  # maps a path to the file on disk that holds it, such as an archive
 
     @property

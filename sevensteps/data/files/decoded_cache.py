@@ -180,7 +180,8 @@ def _place(catalog: Catalog, how: How) -> Path:
     """Return the path of the index for a source and a way of reading it."""
     from PIL import __version__
 
-    key = repr((os.path.realpath(catalog.path), how.size, how.fit, VERSION, __version__))
+    column = (catalog.column,) if catalog.column else ()  # another column of the same file holds other pictures
+    key = repr((os.path.realpath(catalog.path), how.size, how.fit, VERSION, __version__, *column))
     return cache_folder() / "decoded" / f"{hashlib.sha256(os.fsencode(key)).hexdigest()[:24]}{_INDEX}"
 
 

@@ -42,6 +42,9 @@ class How:
     )
     file_column: str = setting("", "The column of a table that names the files. Empty: found by its name and values.")
     label_column: str = setting("", "The column of a table that gives the classes. Empty: found by its name.")
+    split_column: str = setting(
+        "", "The column of a table that gives the split (train, valid, test). Empty: found by its name and values."
+    )
 
     def __post_init__(self) -> None:
         if type(self.size) is not int or not 0 <= self.size <= LARGEST_SIDE:
@@ -55,7 +58,7 @@ class How:
                 raise UsageError(
                     f"{key} is {value!r}, but must be one of {', '.join(choices)}.", hint=nearest(str(value), choices)
                 )
-        for key in ("group", "file_column", "label_column"):
+        for key in ("group", "file_column", "label_column", "split_column"):
             if not isinstance(value := getattr(self, key), str):
                 raise UsageError(
                     f"{key} is {value!r:.80}, but must be text.", hint=f"Use {{{key}}}.", settings={key: "NAME"}
@@ -64,6 +67,10 @@ class How:
     def changed(self) -> dict[str, object]:
         """Return the settings, by name, that differ from their defaults."""
         return {key: value for key, value in vars(self).items() if value != getattr(How, key)}
+
+    def columns(self) -> list[str]:
+        """Return the names of the settings that name a column of a table."""
+        return [key for key in ("file_column", "label_column", "split_column") if getattr(self, key)]
 
 
 FILE_SETTINGS = tuple(each.name for each in fields(How))

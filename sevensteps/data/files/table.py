@@ -6,14 +6,15 @@ A table may have a column that gives the split, or there is one table for each s
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...base.words import counted, text_of
-from ...errors import DataError, nearest
+from ...errors import DataError
 from ..class_names import check_names, class_named
 from .catalog import (
     CLASS,
@@ -29,28 +30,26 @@ from .catalog import (
 )
 from .class_folders import contents_in
 from .how import How
-from .split_names import split_named, splits_of
-from .table_files import NamedFiles, about_missing, all_below
+from .split_names import read, split_named, splits_of
+from .table_columns import (
+    Class,
+    class_column,
+    class_like,
+    file_column,
+    in_words,
+    is_label,
+    split_columns,
+    unread_splits,
+)
+from .table_files import NamedFiles, about_missing, all_below, folder_split
 from .table_rows import Table, read_table, text_of_cell
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 
-# Names of columns; the first that a table has counts.
-_FILE = ("file_name", "filename", "file", "path", "file_path", "filepath", "image_path", "image", "img", "picture",
-         "photo", "image_id", "id")  # fmt: skip
+_SHOWN = 5  # tables that one message lists
 
-
-_LABEL = ("label", "labels", "class", "class_name", "category", "target", "y", "species", "breed")
-
-
-_SPLIT = ("split", "set", "subset", "partition")
-
-
-_LOOKED_AT = 100  # rows that decide what a column holds
-
-
-_SHOWN = 5
+_LOOKED_AT = 100  # rows that decide where the files lie
 
 
 def is_table(path: str) -> bool:
@@ -90,29 +89,75 @@ def scan_folder_of_tables(folder: Path, how: How) -> Catalog | None:
         how: How to read picture files: the columns and the group.
 
     Raises:
-        DataError: There are several tables whose names give no split; or as `scan_table`.
+        DataError: There are several tables for one split; or as `scan_table`.
     """
     below = all_below(folder)
     tables = [name for name in below if is_table(name) and name.count(os.sep) <= 1]
-    by_split = {split: name for name in tables if (split := split_named(name))}
-    if not by_split and len(tables) > 1:
-        shown = ", ".join(tables[:_SHOWN])
-        raise DataError(
-            f"{folder} holds {len(tables)} tables ({shown}), but no name says which split a table is for.",
-            hint=f"Name the table to use: sevensteps train {folder / tables[0]}",
-        )
     if not tables:
         return None
-    used = by_split or {"train": tables[0]}
-    read = {split: read_table(folder / name) for split, name in used.items()}
-    label = label_column(read["train"], how) if "train" in read else None
-    unlabeled = [split for split in read if split != "train" and label not in read[split].columns]
-    for split in unlabeled:  # a contest's test set
-        del read[split]
-    catalog = listed(folder, read, folder, NamedFiles(folder, below), how)
+    used = _by_split(folder, tables)
+    by_split = {split: read_table(folder / name) for split, name in used.items()}
+    catalog = listed(folder, by_split, folder, NamedFiles(folder, below), how)
     more = [(OTHER, name) for name in below if not is_picture(name) and name not in used.values()]
-    notes = [f"{used[split]} has no classes and is not used" for split in unlabeled]
-    return Catalog(**{**vars(catalog), "ignored": [*catalog.ignored, *more], "notes": [*catalog.notes, *notes]})
+    return dataclasses.replace(catalog, ignored=[*catalog.ignored, *more])
+
+
+def _by_split(folder: Path, tables: Sequence[str]) -> dict[str, str]:
+    """Return the table of each split, told by the names of the tables; a single other one is that of training.
+
+    Raises:
+        DataError: Several tables could be that of a split.
+    """
+    split_of = splits_of(tables)
+    by_split: dict[str, list[str]] = {}
+    for name in tables:
+        by_split.setdefault(split_of[name] or "", []).append(name)
+    others = by_split.pop("", [])
+    if "train" not in by_split and others:
+        by_split["train"] = others
+    for split, names in by_split.items():
+        if len(names) > 1 and names is not others:  # train.csv beside train_sizes.csv
+            by_split[split] = [name for name in names if not read(Path(name).stem).rest] or names
+        if len(by_split[split]) > 1:
+            shown = ", ".join(names[:_SHOWN])
+            problem = "no name says which split a table is for" if names is others else f"{len(names)} are for {split}"
+            raise DataError(
+                f"{folder} holds {len(tables)} tables ({shown}), but {problem}.",
+                hint=f"Name the table to use: sevensteps train {folder / names[0]}",
+            )
+    return {split: name for split, (name,) in sorted(by_split.items(), key=lambda item: item[0] != "train")}
+
+
+def refuse_other_classes(catalog: Catalog, how: How) -> None:
+    """Raise if a table next to class folders labels the same files in another way, so that either may be meant.
+
+    Args:
+        catalog: The class folders.
+        how: How to read picture files.
+
+    Raises:
+        DataError: The folders and the table; the hint says what to type for either.
+    """
+    beside = [place for kind, place in catalog.ignored if kind is OTHER and is_table(place)]
+    try:
+        tables = [read_table(catalog.path / place) for place in beside]
+        labels = {column for table in tables for column in table.columns if is_label(column)}
+        others = scan_folder_of_tables(catalog.path, how) if labels else None
+    except DataError:
+        return  # a table that cannot be read gives no classes
+    if others is None:
+        return
+    of_table = {file.path: file.name for files in others.splits.values() for file in files}
+    every = [file for files in catalog.splits.values() for file in files]
+    pairs = {(file.name, of_table[file.path]) for file in every if file.path in of_table}
+    follows = [len(pairs) == len({pair[side] for pair in pairs}) for side in (0, 1)]
+    if sum(file.path in of_table for file in every) * 2 >= len(every) and not any(follows):
+        raise DataError(
+            f"{catalog.path}: the folders give the classes {', '.join(catalog.classes[:_SHOWN])}, but {beside[0]} "
+            f"gives the same files the classes {', '.join(others.classes[:_SHOWN])}.",
+            hint="For those of the table: {label_column}. For those of the folders: {classes}",
+            settings={"label_column": min(labels), "classes": list(catalog.classes)},
+        )
 
 
 def scan_frame(frame: Any, how: How) -> Catalog:
@@ -149,32 +194,44 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
     written: dict[str, str] = {}  # each label as it is written, with the first row that has it
     bad: list[Bad] = []
     missing: list[str] = []
+    notes: list[str] = []
     layout, first_column, repeated = "", "", 0
+    first: Class | None = None  # what gives the class in the first table
     for of_table, table in tables.items():
-        files, label = _file_column(table, how, candidates), label_column(table, how)
+        files = file_column(table, how, candidates.is_known)
+        split = split_columns(table, how, _with_roles(table, how, files))
+        taken = split.columns.split(" and ") if split else []
+        label = class_like(first, table, how, files) if first else class_column(table, how, files, taken)
+        if label is None and first:  # a contest's test set
+            notes.append(f"{table.path.name} has no classes and is not used")
+            continue
         if label is None:
             raise DataError(
-                f"{table.path}: no column is recognized as the one with the classes; it has {_columns(table)}.",
+                f"{table.path}: no column is recognized as the one with the classes; it has {in_words(table)}.",
                 hint="Name it: {label_column}",
-                settings={"label_column": next((c for c in table.columns if c != files), "NAME")},
+                settings={"label_column": next((c for c in table.columns if c not in (files, *taken)), "NAME")},
             )
-        split = next((c for c in table.columns if c.lower() in _SPLIT and c not in (files, label)), None)
-        split = split if split and _says_splits(table, split) else None
-        split_of = splits_of(row[split] for row in table.rows) if split else {}
+        if split is None and (unread := unread_splits(table, {files, label.column})):
+            notes.append(unread)
         group = how.group if how.group in table.columns else None
-        layout = layout or f", from {table.path.name}: {files} names the files, {label} gives the class"
-        first_column = first_column or f"{files} of {table.path.name}"
-        layout += f", {split} the split" if split and of_table == "train" else ""
+        first, first_column = first or label, first_column or f"{files} of {table.path.name}"
+        if label is first:
+            layout = f", from {table.path.name}: {files} names the files, {label.column} gives the class"
+            layout += f", {split.columns} the split" if split else ""
+        labels = [label.of(row) for row in table.rows]
+        names = [class_named(text) for text in labels]
+        table_classes = set(names)
+        for_split = of_table if len(tables) > 1 or split_named(table.path.name) else ""
+        rows: list[tuple[File, str]] = []  # with the splits that the table gives
         for number, row in enumerate(table.rows):
-            place = table.place(number)
-            name = class_named(row[label])
+            place, name = table.place(number), names[number]
             if not row[files] or not name:
                 empty = "file" if not row[files] else "class"
-                but = f": {label} is {row[label]!r}" if row[files] and row[label] else ""
+                but = f": {label.column} is {labels[number]!r}" if row[files] and labels[number] else ""
                 bad.append(Bad(row[files] or place, f"has no {empty} ({place}{but})"))
                 continue
-            written.setdefault(row[label], f"{table.path.name} row {number + table.first}")
-            file, exists = candidates.find(row[files], table.path, of_table)
+            written.setdefault(labels[number], f"{table.path.name} row {number + table.first}")
+            file, exists = candidates.find(row[files], table.path, for_split, name, table_classes)
             if file in class_of:
                 before, where = class_of[file]
                 if before != name:
@@ -186,8 +243,13 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
                 continue
             class_of[file] = name, place
             missing += [] if exists else [row[files]]
-            into = str(split_of[row[split]]) if split else of_table
-            splits.setdefault(into, []).append(File(file, name, (class_named(row[group]) or None) if group else None))
+            of_group = (class_named(row[group]) or None) if group else None
+            rows.append((File(file, name, of_group), split.of_row[number] if split else of_table))
+        if len(tables) == 1 and split is None and (by_folder := _splits_of_folders(rows, table_classes)):
+            rows = [(entry, into) for (entry, _), into in zip(rows, by_folder, strict=True)]
+            layout += ", the folders of the files the split"
+        for entry, into in rows:
+            splits.setdefault(into, []).append(entry)
     check_names(path, written)
     if not splits:
         raise DataError(f"{path}: no row names a file and its class.", hint="Add a row for each picture.")
@@ -201,7 +263,7 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
     grouped = with_groups(path, ordered, how.group, tuple(columns))
     unnamed = [file for file in candidates.pictures if file not in class_of]
     ignored: list[tuple[Kind, str]] = [(UNNAMED, file) for file in unnamed] if path == base else []
-    notes = about_missing(path, first_column, base, missing, len(class_of))
+    notes = [*about_missing(path, first_column, base, missing, len(class_of)), *notes]
     if repeated:
         notes += [f"{counted(repeated, 'row repeats', 'rows repeat')} a file with the same class"]
     classes = in_order(name for name, _ in class_of.values())
@@ -209,85 +271,14 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
     return Catalog(path, CLASS, layout, classes, grouped, contents, {"": bad}, ignored, base=base, notes=notes)
 
 
-def _file_column(table: Table, how: How, candidates: NamedFiles) -> str:
-    """Return the column that names the files.
-
-    Raises:
-        DataError: It is missing or not recognized.
-    """
-    if how.file_column:
-        return _given(table, "file_column", how.file_column)
-    named = _first_of(table, _FILE)
-    looked_at = table.rows[:_LOOKED_AT]
-    holds = {c: sum(is_picture(row[c]) or candidates.is_known(row[c]) for row in looked_at) for c in table.columns}
-    if named and (holds[named] or not any(holds.values())):
-        return named
-    best = max(table.columns, key=lambda column: holds[column], default="")
-    if not best or not holds[best]:
-        raise DataError(
-            f"{table.path}: no column is recognized as the one with the files; it has {_columns(table)}.",
-            hint="Name it: {file_column}",
-            settings={"file_column": next(iter(table.columns), "NAME")},
-        )
-    return best
+def _with_roles(table: Table, how: How, files: str) -> set[str]:
+    """Return the columns that cannot give the split: those with another role."""
+    typed = {how.label_column.lower(), how.group.lower()}
+    return {files, *(column for column in table.columns if column.lower() in typed or is_label(column))}
 
 
-def label_column(table: Table, how: How) -> str | None:
-    """Return the column that gives the classes; None if none is recognized.
-
-    Args:
-        table: The table.
-        how: How to read picture files: the columns and the group.
-
-    Raises:
-        DataError: The column that `how` names is missing.
-    """
-    if how.label_column:
-        return _given(table, "label_column", how.label_column)
-    if named := _first_of(table, _LABEL):
-        return named
-    taken = {*_FILE, *_SPLIT, how.file_column.lower(), how.group.lower()}
-    others = [c for c in table.columns if c.lower() not in taken and not any(is_picture(r[c]) for r in table.rows[:9])]
-    return others[0] if len(others) == 1 else None
-
-
-def _given(table: Table, key: str, column: str) -> str:
-    """Return a column that was asked for by name.
-
-    Raises:
-        DataError: The table does not have it.
-    """
-    if column not in table.columns:
-        raise DataError(
-            f"{table.path} has no column {column!r} ({key}); it has {_columns(table)}.",
-            hint=nearest(column, table.columns),
-        )
-    return column
-
-
-def _first_of(table: Table, names: Sequence[str]) -> str | None:
-    """Return the column with the first of these names, in any case; None without one."""
-    by_name = {column.lower(): column for column in reversed(table.columns)}
-    return next((by_name[name] for name in names if name in by_name), None)
-
-
-def _says_splits(table: Table, column: str) -> bool:
-    """Return whether the values of a column are splits.
-
-    Raises:
-        DataError: Only some of them are.
-    """
-    split_of = splits_of(row[column] for row in table.rows)
-    is_split = [split_of[row[column]] is not None for row in table.rows]
-    if any(is_split) and not all(is_split):
-        number = is_split.index(False)
-        raise DataError(
-            f"{table.place(number)}: {column} is {table.rows[number][column]!r}, but a split in other rows.",
-            hint="Use train, valid and test.",
-        )
-    return any(is_split)
-
-
-def _columns(table: Table) -> str:
-    """Return the names of the columns as a list in words."""
-    return ", ".join(table.columns) or "none"
+def _splits_of_folders(rows: Sequence[tuple[File, str]], classes: Collection[str]) -> list[str]:
+    """Return the split of each row where every file lies in a split folder, and there are several; else nothing."""
+    splits = [folder_split(file.path) for file, _ in rows]
+    is_class = any(split_named(name) for name in classes)
+    return splits if "train" in splits and len(set(splits)) > 1 and all(splits) and not is_class else []

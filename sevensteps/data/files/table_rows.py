@@ -76,21 +76,22 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         ) from error
 
 
-def picture_column(file: pq.ParquetFile) -> str | None:
-    """Return the column with pictures, stored as bytes or as the hub's structure of bytes and path; None without one.
+def picture_columns(file: pq.ParquetFile) -> list[str]:
+    """Return the columns with pictures, stored as bytes or as the hub's structure of bytes and path.
 
     Args:
         file: An open Parquet file.
     """
     import pyarrow as pa
 
+    columns = []
     for field in file.schema_arrow:
         kind = field.type
         if pa.types.is_struct(kind):
             kind = next((inner.type for inner in kind if inner.name == "bytes"), kind)
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-            return str(field.name)
-    return None
+            columns.append(str(field.name))
+    return columns
 
 
 def _is_deep(kind: Any) -> bool:

@@ -54,6 +54,7 @@ def load(
     group: str = How.group,
     file_column: str = How.file_column,
     label_column: str = How.label_column,
+    split_column: str = How.split_column,
     fix: str | Path = "",
     fresh: bool = False,
     say: Callable[[str], None] = lambda line: None,
@@ -76,6 +77,7 @@ def load(
             split.
         file_column: The column of a table that names the files, if it is not recognized.
         label_column: The column of a table that gives the classes, if it is not recognized.
+        split_column: The column of a table that gives the split of each row, if it is not recognized.
         fix: A corrections file, applied before classes are chosen; see `corrections`.
         fresh: Decode every picture file again. Files that took long to decode are otherwise decoded again only if their
             size or times have changed.
@@ -90,7 +92,15 @@ def load(
             classes, or the corrections do not fit the source.
         DownloadError: The source is not on this machine and could not be downloaded.
     """
-    how = How(size=size, fit=fit, bad_files=bad_files, group=group, file_column=file_column, label_column=label_column)
+    how = How(
+        size=size,
+        fit=fit,
+        bad_files=bad_files,
+        group=group,
+        file_column=file_column,
+        label_column=label_column,
+        split_column=split_column,
+    )
     return load_as(source, classes, how, fix=fix, fresh=fresh, say=say)
 
 
@@ -179,7 +189,7 @@ def with_bad_skipped(source: Any, settings: Mapping[str, Any]) -> dict[str, Any]
 def find_catalog(source: Any, how: How = AS_USUAL, chosen: Sequence[str] = ()) -> Catalog | None:
     """Return the catalog of a source that consists of picture files; None for all other sources.
 
-    In a folder with class folders, tables and Parquet files are ignored.
+    In a folder with class folders, tables and Parquet files are ignored, unless a column of a table is named.
 
     Args:
         source: As for `load`.
@@ -201,31 +211,47 @@ def find_catalog(source: Any, how: How = AS_USUAL, chosen: Sequence[str] = ()) -
     if str(source) in SOURCES or not holds_files(path):
         return None
     if archive.is_archive(path.name):
+        if typed := how.columns():
+            raise _no_table(source, typed)
         return archive.scan_archive(path, how, chosen)
     if path.is_file():
         from ..files.parquet import holds_pictures, scan_parquet
 
-        return scan_parquet(path, how) if holds_pictures(path) else table.scan_table(path, how)
+        return scan_parquet(path, how) if holds_pictures(path, how) else table.scan_table(path, how)
     catalog, refusal = None, None
+    if typed := how.columns():  # what is typed is of the table, whatever folders lie beside it
+        if (catalog := _from_tables(path, how)) is None:
+            raise _no_table(source, typed)
+        return catalog
     try:
         catalog = class_folders.scan(path, how, chosen)
     except DataError as error:
         refusal = error
     if catalog is None or len(catalog.classes) < 2:
         catalog = _from_tables(path, how) or catalog
+    elif not chosen:
+        table.refuse_other_classes(catalog, how)
     if catalog is None and refusal is not None:
         raise refusal
     return catalog
+
+
+def _no_table(source: str | Path, typed: Sequence[str]) -> UsageError:
+    """Return the error for settings that name a column of a table where there is no table."""
+    return UsageError(
+        f"{typed[0]} names a column of a table, but {source} holds no table.",
+        hint=f"Leave {typed[0]} out, or name the table as the source.",
+    )
 
 
 def _from_tables(folder: Path, how: How) -> Catalog | None:
     """Return the catalog of the tables or Parquet files in a folder or in its subfolders; None without any."""
     from ..files import table
 
-    if any(folder.glob("*.parquet")) or any(folder.glob("*/*.parquet")):
+    if parts := list(folder.rglob("*.parquet")):  # the hub has them in default/train
         from ..files.parquet import holds_pictures, scan_parquet
 
-        if all(holds_pictures(part) for part in folder.rglob("*.parquet")):
+        if all(holds_pictures(part, how) for part in parts):
             return scan_parquet(folder, how)
     return table.scan_folder_of_tables(folder, how)
 
