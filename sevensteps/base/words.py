@@ -51,6 +51,26 @@ def text_of(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def readable(text: str) -> str:
+    """Return text that may hold the name of a file as text that can be written anywhere.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text; a byte of a name that is not valid UTF-8 becomes \\xNN, and half of a character \\uNNNN.
+
+    >>> readable("caf\\udce9.png"), readable("café.png")
+    ('caf\\\\xe9.png', 'café.png')
+    """
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        pieces = (char if ord(char) not in range(0xDC80, 0xDD00) else f"\\x{ord(char) - 0xDC00:02x}" for char in text)
+        return "".join(pieces).encode("utf-8", "backslashreplace").decode()
+
+
 def with_names(hint: str, given: Mapping[str, Any]) -> str:
     """Fill in the words RUN and SOURCE of the commands in a hint.
 

@@ -47,6 +47,7 @@ _EXAMPLES = {
     predict.predict: (
         "predict runs/photos-cnn-1 cat.jpg dog.jpg",
         "predict runs/photos-cnn-1 cat.jpg --explain why",
+        "predict runs/photos-cnn-1 photos --jsonl",
     ),
 }
 
@@ -90,7 +91,10 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     as_json, debug = "--json" in arguments, "--debug" in arguments
     try:
-        command, bound, _ = app.parse_args(list(arguments), exit_on_error=False, print_error=False)
+        # A hyphen alone means standard input; the parser would take it for an option.
+        reads = list(arguments[:1]) == ["predict"]
+        words = ["./-" if reads and word == "-" else word for word in arguments]
+        command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
         return command(*bound.args, **bound.kwargs) or 0
     except cyclopts.CycloptsError as error:
         say_error("usage", *usage_in_words(error, arguments, app), as_json)

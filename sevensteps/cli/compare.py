@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from cyclopts import Parameter
 
 from ..base.words import pictures
 from .flags import Common, Split
+from .printed_json import print_json
 
 
 def compare(
@@ -35,7 +35,7 @@ def compare(
     console, _ = terminal.consoles(quiet_stdout=common.json)
     compared = compare_job(*runs, split=split)
     if common.json:
-        print(json.dumps(compared.as_json()))
+        print_json(compared.as_json())
         return 0
     for pair in compared.comparisons:
         console.print(terminal.printable(pair.verdict))

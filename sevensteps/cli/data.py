@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from ..base.words import counted, pictures
 from ..errors import UsageError
 from .flags import AS_THEY_ARE, FIRST, PICTURES, Common, Files, Source, given
 from .hints import program, quoted, said_as_typed, typed
+from .printed_json import print_json
 
 
 def data(
@@ -67,7 +67,7 @@ def data(
         with said_as_typed("data", source, classes):
             made = shown(source or "pullover-dress", show_augmented, augment or "auto", observe, **settings)
         if common.json:
-            print(json.dumps(dataclasses.asdict(made)))
+            print_json(dataclasses.asdict(made))
             return 0
         count = len(made.pictures)
         said = f"{made.file}: {pictures(count)} as they are, and as the first {made.epochs} epochs of training see them"
@@ -86,7 +86,7 @@ def data(
             **settings,
         )
     if common.json:
-        print(json.dumps(audited.as_json()))
+        print_json(audited.as_json())
         return 0
     splits, rows = audited.splits, audited.suggested or ()
     changed = settings | ({"fix": fix} if fix else {})

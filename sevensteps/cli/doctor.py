@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ..base.words import with_names
 from .flags import Common
 from .hints import as_called
+from .printed_json import print_json
 
 
 def doctor(run: Path, *, common: Common = Common()) -> int:
@@ -25,7 +25,7 @@ def doctor(run: Path, *, common: Common = Common()) -> int:
     console, _ = terminal.consoles(quiet_stdout=common.json)
     examined = doctor_job(run)
     if common.json:
-        print(json.dumps(examined.as_json()))
+        print_json(examined.as_json())
         return 0
     if not examined.findings:
         console.print(terminal.printable(repr(examined)))

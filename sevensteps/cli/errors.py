@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+
+from .printed_json import print_json
 
 
 def say_error(code: str, message: str, hint: str, as_json: bool) -> None:
@@ -13,7 +14,7 @@ def say_error(code: str, message: str, hint: str, as_json: bool) -> None:
 
     if as_json:
         try:
-            print(json.dumps({"error": {"code": code, "message": message, "hint": hint}}), flush=True)
+            print_json({"error": {"code": code, "message": message, "hint": hint}})
             return
         except OSError:  # where stdout is what failed, at least a person learns of it
             give_up_stdout()

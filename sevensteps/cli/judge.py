@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from ..base.words import pictures
 from ..show.terminal import _notes_to
 from .flags import Common, Split
 from .hints import program, source_of
+from .printed_json import print_json
 
 if TYPE_CHECKING:
     from ..recipes.recipe import Recipe
@@ -43,7 +43,7 @@ def judge(
     judged = judge_job(run, split, clopper_pearson=clopper_pearson, observe=_notes_to(error.print))
     saved, scores = judged.saved, judged.scores
     if common.json:
-        print(json.dumps(judged.as_json()))
+        print_json(judged.as_json())
         return 0
     how = {"wilson": "Wilson's", "clopper-pearson": "Clopper-Pearson"}[judged.shares]
     head = f"{saved.folder}: {pictures(scores.n, scores.split)}; 95 % intervals ({how}, for shares)"

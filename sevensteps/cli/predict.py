@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import io
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from ..errors import UsageError
 from .flags import FIRST, OUTPUT, Common
+from .printed_json import print_json
+
+STDIN = Path("-")
 
 
 def predict(
@@ -26,7 +31,8 @@ def predict(
     model
         A run's folder, its name under runs/, or a model.safetensors.
     files
-        Picture files. They are resized to the size that the model learned.
+        Picture files, folders of these, or - for a picture from standard input. They are resized to the size that the
+        model learned.
     explain
         Save pictures that show which pixels led to each answer in this folder.
     jsonl
@@ -37,16 +43,37 @@ def predict(
 
     console, error = terminal.consoles(quiet_stdout=common.json or jsonl)
     answers = []
-    for answer in stream(model, files, explain):
+    for answer in stream(model, [_given(file) for file in files], explain):
         answers.append(answer)
         if jsonl:
-            print(json.dumps(answer.as_json()), flush=True)
+            print_json(answer.as_json())
         elif answer.error is not None:
             error.print(terminal.printable(f"{answer.error} {answer.hint}".rstrip()))
         elif not common.json:
             why = f"; why: {answer.explanation}" if answer.explanation else ""
             console.print(terminal.printable(f"{answer.file}: {answer.in_words}{why}"))
     done = Answers(tuple(answers))
+    if done.caution and not (common.json or jsonl):
+        error.print(done.caution)
     if common.json:
-        print(json.dumps(done.as_json()))
+        print_json(done.as_json())
     return 1 if done.failed else 0
+
+
+def _given(file: Path) -> Any:
+    """Return what was typed as a picture: the path, or for - the picture that comes from standard input.
+
+    Raises:
+        UsageError: Nothing comes from there, since it is the keyboard.
+    """
+    if file != STDIN:
+        return file
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError(
+            "- reads a picture from standard input, and there is none.", hint="sevensteps predict RUN - < cat.jpg"
+        )
+    from ..data.decode import content_in
+
+    picture = io.BytesIO(content_in(sys.stdin.buffer, "standard input"))
+    picture.name = str(STDIN)
+    return picture

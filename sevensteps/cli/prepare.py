@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from cyclopts import Parameter
 from ..errors import SevenstepsError, UsageError
 from .flags import AS_THEY_ARE, PATHS, Common, Files, given
 from .hints import as_flag, program, quoted
+from .printed_json import print_json
 
 
 def prepare(
@@ -69,7 +69,7 @@ def prepare(
             error.print("What is done is kept: the same command goes on where it was.")
             raise
     if common.json:
-        print(json.dumps(made.as_json()))
+        print_json(made.as_json())
         return 0
     purposes = {"train": "to train on", "valid": "held out for validation", "test": "to test on"}
     counts = ", ".join(f"{count:,} {purposes[split]}" for split, count in made.counts.items())

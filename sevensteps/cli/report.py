@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from .flags import Common
+from .printed_json import print_json
 
 
 def report(run: Path, *, out: Path | None = None, common: Common = Common()) -> int:
@@ -25,7 +25,7 @@ def report(run: Path, *, out: Path | None = None, common: Common = Common()) -> 
 
     written = report_job(run, out)
     if common.json:
-        print(json.dumps(written.as_json()))
+        print_json(written.as_json())
         return 0
     console, _ = terminal.consoles()
     console.print(terminal.printable(str(written.path)))

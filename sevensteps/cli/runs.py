@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from ..recipes.recipe_file import shipped_recipes
 from .flags import Common
 from .hints import chosen_classes
 from .hints import program as _program
+from .printed_json import print_json
 
 
 def runs(folder: Path | None = None, *, common: Common = Common()) -> int:
@@ -33,7 +33,7 @@ def runs(folder: Path | None = None, *, common: Common = Common()) -> int:
         error.print(terminal.printable(f"! {problem.message}"))
     if common.json:
         rows = [run.as_json() for run in saved]
-        print(json.dumps({"runs": rows, "damaged": [problem.message for problem in damaged]}))
+        print_json({"runs": rows, "damaged": [problem.message for problem in damaged]})
         return 0
     terminal.print_table(
         console,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +20,7 @@ from .flags import FIRST, OUTPUT, Common, Source, flags_of, whole_number
 from .hints import as_called, from_here, said_as_typed, source_of
 from .hints import program as _program
 from .hints import quoted as _quoted
+from .printed_json import print_json
 
 if TYPE_CHECKING:
     from ..runs.run import Run
@@ -169,7 +169,7 @@ def _shown(run: Run, chosen: Recipe, numbers: bool, plots: bool, common: Common)
     )
     (print_numbers if numbers else print_result)(console, outcome)
     if common.json:
-        print(json.dumps(run.as_json()))
+        print_json(run.as_json())
     return 0
 
 
@@ -246,5 +246,5 @@ def train_seeds(
         terminal.sentence(console, sentences.looks_in_words(first.looks), style="dim")
     if common.json:
         as_json = [run.as_json() for run in runs]
-        print(json.dumps({**as_json[0], "runs": as_json, "spread": spread.as_json() if spread else None}))
+        print_json({**as_json[0], "runs": as_json, "spread": spread.as_json() if spread else None})
     return 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from .flags import Common
+from .printed_json import print_json
 
 
 def verify(thing: Path, *, rerun: bool = False, common: Common = Common()) -> int:
@@ -27,7 +27,7 @@ def verify(thing: Path, *, rerun: bool = False, common: Common = Common()) -> in
         verified = verify_job(thing, rerun=rerun, observe=observe)
     code = 0 if verified.passed else 1
     if common.json:
-        print(json.dumps(verified.as_json()))
+        print_json(verified.as_json())
         return code
     terminal.print_table(
         console, ("what", "", "seen"), [(c.name, "ok" if c.passed else "WRONG", c.line) for c in verified]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from .flags import Common
+from .printed_json import print_json
 
 
 def xray(run: Path, *, start: bool = False, picture: int | None = None, common: Common = Common()) -> int:
@@ -25,7 +25,7 @@ def xray(run: Path, *, start: bool = False, picture: int | None = None, common: 
 
     view = xray_job(run, start=start, picture=picture)
     if common.json:
-        print(json.dumps(view.as_json()))
+        print_json(view.as_json())
         return 0
     console, _ = terminal.consoles()
     console.print(terminal.printable(f"{view.folder}, {view.place}"))

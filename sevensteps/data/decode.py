@@ -285,29 +285,58 @@ def content_of(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read ({error.strerror}).", hint="Name a picture file.") from error
 
 
+def content_in(file: Any, name: str = "the picture") -> bytes:
+    """Read the bytes of a picture from an open file.
+
+    Args:
+        file: A file opened for bytes; of an `io.BytesIO` everything is read, wherever it stands.
+        name: The name by which errors call the picture.
+
+    Raises:
+        DataError: The file gives text, cannot be read or is too large.
+    """
+    try:
+        content = file.getvalue() if isinstance(file, io.BytesIO) else file.read(LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name} cannot be read: {error}", hint="Open the file again.") from error
+    if not isinstance(content, bytes):
+        raise DataError(f"{name} gives text, and not bytes.", hint='Open the file for bytes: open(path, "rb").')
+    if len(content) > LARGEST_FILE:
+        raise DataError(f"{name} is too large: at most {LARGEST_FILE:,} bytes are read.", hint="Reduce its size.")
+    return content
+
+
 def as_pixels(picture: Any, shape: Shape, fit: Fit = "squash") -> UInt8[np.ndarray, "channels height width"]:
     """Return the pixels of a picture in any of several forms.
 
     Args:
-        picture: A path, the bytes of a file, a PIL picture, or a uint8 array of shape `(height, width)`,
-            `(channels, height, width)` or with as many values.
+        picture: A path, the bytes of a file, an open file (such as `io.BytesIO`), a PIL picture, a uint8 array of shape
+            `(height, width)`, `(channels, height, width)` or with as many values, or a picture of any size as a uint8
+            array of shape `(height, width, 3)`; 1 for gray or 4 with transparency will do, too.
         shape: Channels, height and width of the result.
-        fit: How a picture of another size is fitted; arrays must have the right size.
+        fit: How a picture of another size is fitted; arrays must have the right size, unless channels come last.
 
     Raises:
         DataError: The picture is none of these, or an array of another size.
     """
     if isinstance(picture, (str, Path)):
         return read_picture(Path(picture), shape, fit)
-    if isinstance(picture, bytes):
-        return decode(picture, shape, fit=fit)
+    if hasattr(picture, "read"):
+        picture = content_in(picture)
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return decode(bytes(picture), shape, fit=fit)
     if hasattr(picture, "convert"):
         return from_image(picture, shape, fit)
     pixels = np.asarray(picture)
     allowed = {shape, (int(np.prod(shape)),), shape[1:] if shape[0] == 1 else shape}
+    if pixels.dtype == np.uint8 and pixels.shape not in allowed and pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4):
+        from PIL import Image as PILImage
+
+        if pixels.size:
+            return from_image(PILImage.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), shape, fit)
     if pixels.dtype != np.uint8 or pixels.shape not in allowed:
         raise DataError(
             f"The picture is an array of {pixels.dtype} {pixels.shape}, but uint8 {shape} is needed.",
-            hint="Pass a path or a PIL picture to have it resized. Channels come first: array.transpose(2, 0, 1).",
+            hint="Pass a path, a PIL picture or an array (height, width, 3) to have it resized.",
         )
     return pixels.reshape(shape)

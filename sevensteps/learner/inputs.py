@@ -69,6 +69,8 @@ class Inputs:
             return x
         if is_float:
             x = picture.float()
+            if x.ndim == 3 and x.shape != shape and tuple(x.shape) == (*shape[1:], shape[0]):
+                x = x.permute(2, 0, 1)  # channels last, as Matplotlib reads pictures
         else:
             x = torch.from_numpy(np.array(as_pixels(picture, shape, self.fit or "squash"))).float() / 255
         if tuple(x.shape) not in {shape, (1, *shape), shape[1:] if shape[0] == 1 else shape, (math.prod(shape),)}:

@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -18,18 +18,18 @@ from ..base.interrupts import interrupt_if
 from ..base.seeds import LOADER, seed_of
 from ..data.decode import Fit
 from ..data.loaders import as_loader, refuse_other_classes
-from ..errors import DataError, ModelError, UsageError
+from ..errors import DataError, UsageError
 from ..ship import file as model_file
 from ..ship.abstention import Abstention
 from ..ship.facts import Facts
-from ..ship.predict import Answer, answer_of
+from ..ship.predict import Answer
 from ..steps.modes import Modes
 from ..steps.predict import predict
 from ..steps.repeat import drawn_from, pair
-from .growing_tensor import Gathered
 from .inputs import Inputs, not_finite
 from .objective import Metric, Objective, names_of
 from .only_with_loaders import TRAINING, NoTrainingError
+from .prediction import Prediction, answered, gathered, refuse_other_count
 from .saving import arrays_of, checked_suffix, facts_of, infinite_in
 
 if TYPE_CHECKING:
@@ -188,31 +188,28 @@ class Predictor:
             raise DataError("The validation loader has no batches.", hint="Give it at least one (x, y).")
         return [total / seen for total in sums]
 
-    def get_logits(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> tuple[Float[Tensor, "n ..."], Tensor]:
+    def get_logits(
+        self, ds_idx: int = 1, dl: Iterable[Any] | None = None
+    ) -> tuple[Float[Tensor, "n ..."], Tensor | None]:
         """Return raw scores and targets over a loader.
 
         Args:
             ds_idx: 0 for the training loader, 1 for the validation loader.
-            dl: A loader to use instead.
+            dl: A loader to use instead; it may give inputs without labels.
 
         Returns:
-            The logits, one row a picture, and the targets, both on the CPU.
+            The logits, one row a picture, and the targets, both on the CPU; None for inputs without labels.
 
         Raises:
-            DataError: There is no such loader, or it is empty.
+            DataError: There is no such loader, it is empty, or only some of its batches have labels.
         """
-        scores, targets = Gathered(), Gathered()
         with self.looking():
-            for batch in self._loader(ds_idx, dl):
-                x, y = pair(batch, self.device)
-                scores.add(predict(self.model, x).cpu())
-                targets.add(y.cpu())
-        if not scores.count:
-            raise DataError("The loader has no batches.", hint="Give it at least one (x, y).")
-        return scores.all(), targets.all()
+            return gathered(self._loader(ds_idx, dl), lambda x: predict(self.model, x), self.device)
 
     @instead_of(**INSTEAD["get_preds"])
-    def get_preds(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> tuple[Float[Tensor, "n ..."], Tensor]:
+    def get_preds(
+        self, ds_idx: int = 1, dl: Iterable[Any] | None = None
+    ) -> tuple[Float[Tensor, "n ..."], Tensor | None]:
         """Return probabilities and targets over a loader; a regression model's predictions are returned as they are.
 
         A model does regression where there are no class names and the loss is a distance, or a loss of your own with
@@ -220,16 +217,18 @@ class Predictor:
 
         Args:
             ds_idx: 0 for the training loader, 1 for the validation loader.
-            dl: A loader to use instead.
+            dl: A loader to use instead; it may give inputs without labels, such as a list of batches `x`.
 
         Returns:
-            The probabilities, one column a class (two columns for two classes), and the targets.
+            The probabilities, one column a class (two columns for two classes), and the targets; None for inputs
+            without labels.
 
         Raises:
             DataError: There is no such loader, or it is empty.
         """
         scores, targets = self.get_logits(ds_idx, dl)
-        self.objective.look_at_targets(targets)
+        if targets is not None:
+            self.objective.look_at_targets(targets)
         return scores if self.objective.is_regression else self.probabilities(scores), targets
 
     def probabilities(self, logits: Float[Tensor, "n scores"]) -> Float[Tensor, "n classes"]:
@@ -240,26 +239,41 @@ class Predictor:
         """
         return self.objective.probabilities(logits, self.temperature)
 
+    @overload
+    def predict(self, picture: list[Any]) -> list[Prediction]: ...
+    @overload
+    def predict(self, picture: Any) -> Prediction: ...
     @instead_of(**INSTEAD["predict"])
-    def predict(self, picture: Any) -> tuple[Any, Any, Tensor]:
-        """Return (class name, class index, probabilities) for one picture.
+    def predict(self, picture: Any) -> Prediction | list[Prediction]:
+        """Return (class name, class index, probabilities) for one picture, or a list of these for a list of pictures.
 
-        A regression model returns its prediction three times. `answer` also says when the model is not sure.
+        Where the model should not be trusted, the `reason` of what is returned is "not sure" or "none of these". A
+        regression model returns its prediction three times.
 
         Args:
-            picture: The path of a picture, its bytes, a PIL image, a uint8 array `(h, w)` or `(c, h, w)`, or a float
-                tensor in [0, 1]. A path or image is read as training pictures were, and resized to their size.
+            picture: The path of a picture, its bytes, an open file, a PIL image, a uint8 array `(h, w)`, `(c, h, w)` or
+                `(h, w, 3)`, or a float tensor in [0, 1]; or a list of these. A path or image is read as training
+                pictures were, and resized to their size.
 
         Raises:
             DataError: The picture cannot be read, has another shape, or values that no training picture has.
             ModelError: The model has another number of outputs than there are classes.
         """
-        scores = self._scores_of(self.inputs.batch_of(picture))
+        if isinstance(picture, list):
+            return [self._prediction(each) for each in picture]
+        return self._prediction(picture)
+
+    def _prediction(self, picture: Any) -> Prediction:
+        """Return what `predict` returns for one picture."""
+        x = self.inputs.batch_of(picture)
+        scores = self._scores_of(x)
         if self.objective.is_regression:
-            return scores[0], scores[0], scores[0]
+            return Prediction(scores[0], scores[0], scores[0])
         shares = self._shares_of(scores)
         label = int(shares.argmax())
-        return (self.classes[label] if self.classes else str(label)), label, shares
+        known = self.abstention is not None and self.picture_shape is not None
+        reason = answered("", x, shares, self.inputs, self.abstention).reason if known else None
+        return Prediction(self.classes[label] if self.classes else str(label), label, shares, reason)
 
     def answer(self, picture: Any) -> Answer:
         """Return what the model says of one picture, or why it gives no answer, as `sevensteps predict` does.
@@ -274,14 +288,11 @@ class Predictor:
             DataError: As `predict`, or the model was not trained on pictures.
             ModelError: The model has another number of outputs than there are classes.
         """
-        x, shape = self.inputs.batch_of(picture), self.picture_shape
-        if shape is None or self.objective.is_regression:
+        x = self.inputs.batch_of(picture)
+        if self.picture_shape is None or self.objective.is_regression:
             raise DataError("This model does not classify pictures.", hint="Use learn.predict(x).")
-        shares = self._shares_of(self._scores_of(x)).tolist()
-        pixels = (x.reshape(1, *shape) * 255).round().to(torch.uint8).numpy()
-        classes = self.classes or tuple(map(str, range(len(shares))))
         name = str(picture) if isinstance(picture, (str, Path)) else ""
-        return answer_of(name, classes, shares, pixels, self.abstention)
+        return answered(name, x, self._shares_of(self._scores_of(x)), self.inputs, self.abstention)
 
     def _scores_of(self, x: Tensor) -> Tensor:
         """Return the raw scores of one input."""
@@ -292,11 +303,7 @@ class Predictor:
     def _shares_of(self, scores: Tensor) -> Tensor:
         """Return the probabilities of one picture, of as many classes as there are names."""
         shares = self.probabilities(scores)[0]
-        if self.classes and len(self.classes) != len(shares):
-            raise ModelError(
-                f"The model tells {len(shares)} classes apart, and there are {len(self.classes)}.",
-                hint="Give its last layer one output for two classes, or one a class.",
-            )
+        refuse_other_count(self.classes, len(shares))
         return shares
 
     @instead_of(**INSTEAD["show_results"])

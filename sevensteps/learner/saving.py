@@ -42,9 +42,15 @@ def save(path: Path, state: State, classes: Sequence[str] | None) -> Path:
         The path of the file.
 
     Raises:
+        UsageError: The path has the suffix of another format.
         FileError: The file cannot be written.
         ModelError: The state holds numbers that are not finite, or something that a file cannot hold.
     """
+    if path.suffix.lower() in OTHER_FORMATS:
+        raise UsageError(
+            f"save() writes a safetensors file, and {path.suffix} is the suffix of another format.",
+            hint=f'learn.save("{_like_ours(path)}")',
+        )
     path = _named(path)
     constants = constants_of(state.model)
     arrays = finite_arrays(state.tensors(), {f"{of}.{name}" for of in ("model", "best") for name in constants})
@@ -68,6 +74,11 @@ def load(path: Path, state: State, classes: Sequence[str] | None) -> tuple[str, 
         ModelError: The file is missing, damaged, or of another kind.
         TrainingError: The file belongs to another model or optimizer, or has other classes.
     """
+    if path.suffix.lower() in OTHER_FORMATS and path.is_file() and not _named(path).exists():
+        raise ModelError(
+            f"{path} is not a file that save() wrote: these end in {SUFFIX}.",
+            hint=f'Weights of PyTorch: learn.model.load_state_dict(torch.load("{path}", weights_only=True))',
+        )
     path = _named(path)
     arrays, about = model_file.read(path)
     if "state" not in about:
@@ -115,15 +126,15 @@ def checked_suffix(path: Path) -> Path:
     """Return the path of a model's file.
 
     Args:
-        path: As the user gave it.
+        path: As the user gave it; a name without a suffix is taken as it is.
 
     Raises:
-        UsageError: The path has the suffix of a format that is not written here.
+        UsageError: The path has another suffix than `.safetensors`, which would promise another format.
     """
-    if path.suffix.lower() in OTHER_FORMATS:
+    if path.suffix.lower() not in ("", SUFFIX):
         raise UsageError(
             f"export() writes a safetensors file, and {path.suffix} is the suffix of another format.",
-            hint=f'learn.export("{path.with_suffix(SUFFIX)}")',
+            hint=f'learn.export("{_like_ours(path)}")',
         )
     return path
 
@@ -211,6 +222,11 @@ def infinite_in(arrays: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
 def _is_bfloat16(value: Any) -> bool:
     """Return whether this is a tensor of a type that a file holds as float32."""
     return isinstance(value, Tensor) and value.dtype is torch.bfloat16
+
+
+def _like_ours(path: Path) -> Path:
+    """Return the path with our suffix in the place of another format's; behind "model.v2" it is added."""
+    return path.with_suffix(SUFFIX) if path.suffix.lower() in OTHER_FORMATS else path.with_name(path.name + SUFFIX)
 
 
 def _named(path: Path) -> Path:

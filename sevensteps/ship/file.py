@@ -216,6 +216,11 @@ def _read_header(
     """Return type and shape of each tensor in the order of the file, and the facts."""
     head = file.read(8)
     if len(head) < 8 or not 2 <= (length := struct.unpack("<Q", head)[0]) <= size - 8:
+        if head[:2] == b"PK" or head[:1] == b"\x80":  # a zip, as torch.save writes it, or a pickle
+            raise ModelError(
+                f"{where} is not a safetensors file: it looks like one of PyTorch or pickle, which can run code.",
+                hint="Name a model.safetensors. Weights of PyTorch: torch.load(path, weights_only=True).",
+            )
         raise ModelError(f"{where} is not a safetensors file, or is cut short.", hint=_DAMAGED)
     if length > LARGEST_HEADER:
         raise ModelError(

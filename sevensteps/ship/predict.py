@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from ..data.decode import Fit, read_picture
+from ..base.words import readable
+from ..data.decode import Fit, as_pixels
 from ..errors import DataError, ModelError
 from . import file as model_file
 from .abstention import NONE_OF_THESE, Abstention, in_file
@@ -34,6 +35,7 @@ class Answer:
     distance: float | None = None  # from the nearest class; about 1 for a picture like those of training
     explanation: str | None = None  # the file that shows why
     hint: str = ""  # what to do about the error
+    never_says: tuple[str, ...] = ()  # the reasons that this model can never give: see `Abstention.never_says`
 
     @property
     def best(self) -> str:
@@ -53,10 +55,10 @@ class Answer:
     def as_json(self) -> dict[str, Any]:
         """Return the keys that `predict --json` promises."""
         if self.probabilities is None:
-            return {"file": self.file, "error": self.error}
-        why = {} if self.explanation is None else {"explanation": self.explanation}
+            return {"file": readable(self.file), "error": readable(self.error or "")}
+        why = {} if self.explanation is None else {"explanation": readable(self.explanation)}
         return {
-            "file": self.file,
+            "file": readable(self.file),
             "class": self.best,
             "probability": self.probabilities[self.best],
             "probabilities": self.probabilities,
@@ -77,21 +79,30 @@ class Model:
     abstention: Abstention | None = None
     fit: Fit = "squash"  # how pictures of another size are fitted to the shape, as in training
 
-    def predict(self, files: Iterable[Path]) -> Iterator[Answer]:
-        """Yield an answer for each file, in order; the answer for a file that cannot be read has an `error`.
+    def predict(self, pictures: Iterable[Any]) -> Iterator[Answer]:
+        """Yield an answer for each picture, in order; the answer for one that cannot be read has an `error`.
 
         Args:
-            files: Paths of pictures.
+            pictures: Paths, or pictures of any kind that `data.decode.as_pixels` takes.
         """
-        for path in files:
-            try:
-                pixels = read_picture(path, self.shape, self.fit)
-            except DataError as error:
-                yield Answer(str(path), error=error.message, hint=error.hint or "")
-                continue
-            yield answer_of(
-                str(path), self.classes, self.probabilities(pixels[None])[0].tolist(), pixels[None], self.abstention
-            )
+        for place, picture in enumerate(pictures, 1):
+            yield self.answer(picture, place)[0]
+
+    def answer(self, picture: Any, place: int = 1) -> tuple[Answer, UInt8[np.ndarray, "channels height width"] | None]:
+        """Return the answer for a picture, and its pixels as the model sees them; None if it cannot be read.
+
+        Args:
+            picture: See `predict`.
+            place: Its place among the pictures, from 1, which names it if it is not a file.
+        """
+        named = getattr(picture, "name", None) if hasattr(picture, "read") else picture
+        name = str(named) if isinstance(named, (str, Path)) else f"picture {place}"
+        try:
+            pixels = as_pixels(picture, self.shape, self.fit)
+        except DataError as error:
+            return Answer(name, error=error.message, hint=error.hint or ""), None
+        shares = self.probabilities(pixels[None])[0].tolist()
+        return answer_of(name, self.classes, shares, pixels[None], self.abstention), pixels
 
 
 def answer_of(
@@ -116,7 +127,8 @@ def answer_of(
     if abstention is not None:
         distance = float(abstention.distances(pixels)[0])
         (reason,) = abstention.reasons(np.array([max(shares)]), np.array([distance]))
-    return Answer(file, dict(zip(classes, shares, strict=True)), None, reason, distance)
+    never = abstention.never_says if abstention is not None else ()
+    return Answer(file, dict(zip(classes, shares, strict=True)), None, reason, distance, never_says=never)
 
 
 def load_model(path: Path) -> Model:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from ..base.words import readable
 from ..records.events import Note, Portion
 
 Observer = Callable[[object], None]
@@ -41,14 +42,14 @@ def consoles(*, quiet_stdout: bool = False) -> tuple[Console, Console]:
 
 
 def printable(text: str) -> str:
-    """Return the text with its control characters spelled out: class names and file names may hold any.
+    """Return the text with control characters, and bytes that are not UTF-8, spelled out: names may hold any.
 
     A terminal would obey them: move its cursor, change its title, or turn the line around.
 
     >>> printable("Dress\\x1b[2J")
     'Dress\\\\x1b[2J'
     """
-    return "".join(c.encode("unicode_escape").decode() if _is_obeyed(c) else c for c in text)
+    return "".join(c.encode("unicode_escape").decode() if _is_obeyed(c) else c for c in readable(text))
 
 
 def _is_obeyed(character: str) -> bool:

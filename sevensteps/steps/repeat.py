@@ -130,6 +130,8 @@ def pair(batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
         DataError: The batch is not a pair of tensors.
     """
     try:
+        if isinstance(batch, Tensor):  # of which two rows would pass for a pair
+            raise TypeError
         x, y = batch
         return x.to(device), y.to(device)
     except (TypeError, ValueError, AttributeError) as error:

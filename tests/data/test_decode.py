@@ -461,13 +461,36 @@ def test_a_path_an_image_bytes_and_arrays_give_the_same_pixels(tmp_path: Path) -
         np.testing.assert_array_equal(as_pixels(picture, (1, 5, 7)), GREY[None])
 
 
+def test_an_open_file_gives_the_pixels_of_its_bytes(tmp_path: Path) -> None:
+    content = file_of(Image.fromarray(GREY))
+    (tmp_path / "grey.png").write_bytes(content)
+    written = io.BytesIO()
+    written.write(content)  # it stands at its end, as after Image.save
+    for picture in (io.BytesIO(content), written, bytearray(content), memoryview(content)):
+        np.testing.assert_array_equal(as_pixels(picture, (1, 5, 7)), GREY[None])
+    with open(tmp_path / "grey.png", "rb") as file:
+        np.testing.assert_array_equal(as_pixels(file, (1, 5, 7)), GREY[None])
+
+
+def test_an_array_with_channels_last_is_a_picture_of_any_size() -> None:
+    """As `np.asarray(Image.open(path))` gives it."""
+    np.testing.assert_array_equal(as_pixels(COLOR, (3, 5, 7)), COLOR.transpose(2, 0, 1))
+    for size in ((3, 5, 7), (3, 4, 9), (1, 6, 6)):
+        expected = from_image(Image.fromarray(COLOR), size)
+        np.testing.assert_array_equal(as_pixels(COLOR, size), expected)
+    opaque = np.dstack([COLOR, np.full(COLOR.shape[:2], 255, dtype=np.uint8)])
+    np.testing.assert_array_equal(as_pixels(opaque, (3, 5, 7)), COLOR.transpose(2, 0, 1))
+    np.testing.assert_array_equal(as_pixels(GREY[:, :, None], (1, 5, 7)), GREY[None])
+
+
 @pytest.mark.parametrize(
     "picture",
     [
-        COLOR,  # if only the number of values counted, channels last would be scrambled and not refused
-        COLOR.transpose(2, 1, 0),
+        COLOR.transpose(2, 1, 0),  # if only the number of values counted, it would be scrambled and not refused
         COLOR.transpose(2, 0, 1).astype(np.float32),
-        COLOR[:4],
+        COLOR.astype(np.float32),
+        COLOR[:0],
+        io.StringIO("words"),
         GREY,
         None,
         "",

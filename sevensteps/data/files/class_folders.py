@@ -49,7 +49,7 @@ def scan(folder: Path, how: How = AS_USUAL, chosen: Sequence[str] = ()) -> Catal
     Raises:
         DataError: The folder cannot be read, holds no class folders, or is ambiguous.
     """
-    return arranged(folder, partial(_entries, folder), partial(contents_in, folder), how, chosen)
+    return arranged(folder, partial(entries_of, folder), partial(contents_in, folder), how, chosen)
 
 
 def arranged(
@@ -152,8 +152,16 @@ def contents_in(folder: Path, files: Iterable[File]) -> Iterator[Content]:
         yield partial(content_of, folder / file.path)
 
 
-def _entries(folder: Path, place: str) -> Sequence[Entry]:
-    """List a folder on the disk."""
+def entries_of(folder: Path, place: str) -> Sequence[Entry]:
+    """List a folder on the disk.
+
+    Args:
+        folder: The folder that paths begin in.
+        place: A path in it.
+
+    Raises:
+        OSError: It cannot be listed.
+    """
     with os.scandir(os.path.join(folder, place)) as entries:
         return [Entry(entry.name, _kind_of(entry)) for entry in entries]
 
