@@ -69,7 +69,7 @@ class Inputs:
             return x
         if is_float:
             x = picture.float()
-            if x.ndim == 3 and x.shape != shape and tuple(x.shape) == (*shape[1:], shape[0]):
+            if shape[0] == 3 and tuple(x.shape) == (*shape[1:], 3) != shape:
                 x = x.permute(2, 0, 1)  # channels last, as Matplotlib reads pictures
         else:
             x = torch.from_numpy(np.array(as_pixels(picture, shape, self.fit or "squash"))).float() / 255

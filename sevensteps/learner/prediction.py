@@ -52,6 +52,20 @@ def answered(name: str, x: Tensor, shares: Tensor, inputs: Inputs, abstention: A
     return answer_of(name, classes, shares.tolist(), pixels, abstention)
 
 
+def doubt(x: Tensor, shares: Tensor, inputs: Inputs, abstention: Abstention | None) -> str | None:
+    """Return why the answer for one picture should not be trusted: "not sure" or "none of these"; None if it can be.
+
+    Args:
+        x: A batch of the picture alone, in [0, 1].
+        shares: The probability of each class.
+        inputs: What the model takes.
+        abstention: When the model gives no answer; None: it always answers.
+    """
+    if abstention is None or inputs.shape is None:
+        return None
+    return answered("", x, shares, inputs, abstention).reason
+
+
 def refuse_other_count(classes: Sequence[str] | None, count: int) -> None:
     """Raise if a model does not tell as many classes apart as there are names.
 

@@ -29,7 +29,7 @@ from ..steps.repeat import drawn_from, pair
 from .inputs import Inputs, not_finite
 from .objective import Metric, Objective, names_of
 from .only_with_loaders import TRAINING, NoTrainingError
-from .prediction import Prediction, answered, gathered, refuse_other_count
+from .prediction import Prediction, answered, doubt, gathered, refuse_other_count
 from .saving import arrays_of, checked_suffix, facts_of, infinite_in
 
 if TYPE_CHECKING:
@@ -220,8 +220,7 @@ class Predictor:
             dl: A loader to use instead; it may give inputs without labels, such as a list of batches `x`.
 
         Returns:
-            The probabilities, one column a class (two columns for two classes), and the targets; None for inputs
-            without labels.
+            The probabilities, one column a class (two for two classes), and the targets; None where there are none.
 
         Raises:
             DataError: There is no such loader, or it is empty.
@@ -247,13 +246,12 @@ class Predictor:
     def predict(self, picture: Any) -> Prediction | list[Prediction]:
         """Return (class name, class index, probabilities) for one picture, or a list of these for a list of pictures.
 
-        Where the model should not be trusted, the `reason` of what is returned is "not sure" or "none of these". A
-        regression model returns its prediction three times.
+        Its `reason` is "not sure" or "none of these" where the model should not be trusted. A regression model returns
+        its prediction three times.
 
         Args:
-            picture: The path of a picture, its bytes, an open file, a PIL image, a uint8 array `(h, w)`, `(c, h, w)` or
-                `(h, w, 3)`, or a float tensor in [0, 1]; or a list of these. A path or image is read as training
-                pictures were, and resized to their size.
+            picture: A path, bytes, an open file, a PIL image, a uint8 array `(h, w)`, `(c, h, w)` or `(h, w, 3)`, or a
+                float tensor in [0, 1]; or a list of these. Files and images are resized as training pictures were.
 
         Raises:
             DataError: The picture cannot be read, has another shape, or values that no training picture has.
@@ -265,14 +263,12 @@ class Predictor:
 
     def _prediction(self, picture: Any) -> Prediction:
         """Return what `predict` returns for one picture."""
-        x = self.inputs.batch_of(picture)
-        scores = self._scores_of(x)
+        scores = self._scores_of(x := self.inputs.batch_of(picture))
         if self.objective.is_regression:
             return Prediction(scores[0], scores[0], scores[0])
         shares = self._shares_of(scores)
         label = int(shares.argmax())
-        known = self.abstention is not None and self.picture_shape is not None
-        reason = answered("", x, shares, self.inputs, self.abstention).reason if known else None
+        reason = doubt(x, shares, self.inputs, self.abstention)
         return Prediction(self.classes[label] if self.classes else str(label), label, shares, reason)
 
     def answer(self, picture: Any) -> Answer:

@@ -1,4 +1,4 @@
-"""What `sevensteps predict` takes: folders, standard input, names in any bytes; and what it says if it never refuses."""
+"""What `sevensteps predict` takes: folders, standard input, names in any bytes; and whether it can refuse."""
 
 from __future__ import annotations
 
