@@ -110,11 +110,16 @@ def _run(arguments: Sequence[str]) -> int:
     except OSError as error:  # stdout on a full disk, a path that is too long
         if debug:
             raise
-        say_error("file", f"The system refused: {error}", "Check the disk and the paths, and try again.", as_json)
+        say_error(
+            "file",
+            f"The operating system reported an error: {error}",
+            "Check the disk and the paths, and try again.",
+            as_json,
+        )
         return 1
     except Exception as error:
         if debug:
             raise
-        message = f"Something went wrong that should not have: {type(error).__name__}: {error}"
+        message = f"Internal error: {type(error).__name__}: {error}"
         say_error("bug", message, "Run it again with --debug and report what it shows.", as_json)
         return 1

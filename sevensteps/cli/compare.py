@@ -23,11 +23,11 @@ def compare(
     Parameters
     ----------
     runs
-        Two runs or more: folders, or names under runs/.
+        Two or more runs: folders, or names under runs/.
     split
-        The pictures to compare them on: test unless given, or out-of-fold where all were cross-validated.
+        The pictures to compare them on. Default: test, or out-of-fold if all runs were cross-validated.
         Use valid to choose between runs.
-        Runs with different seeds share no validation pictures unless the source has a validation split.
+        Runs with different seeds have different validation pictures, unless the source has a validation split.
     """
     from ..jobs.compare import compare as compare_job
     from ..show import terminal
@@ -41,7 +41,7 @@ def compare(
         console.print(terminal.printable(pair.verdict))
         low, high = pair.interval.low, pair.interval.high
         difference = f"{100 * pair.difference:+.2f} points (95 % interval {100 * low:+.2f} to {100 * high:+.2f})"
-        corrected = f", by Holm for {pair.comparisons} comparisons" if pair.comparisons > 1 else ""
+        corrected = f", corrected for {pair.comparisons} comparisons (Holm)" if pair.comparisons > 1 else ""
         line = (
             f"  {pair.names[1]} minus {pair.names[0]}: {difference} on {pictures(pair.n, pair.split)}; "
             f"p = {pair.adjusted_p_value:.3g}{corrected}"

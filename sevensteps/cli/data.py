@@ -27,23 +27,23 @@ def data(
     files: Files = AS_THEY_ARE,
     common: Common = Common(),
 ) -> int:
-    """Check pictures: counts, bad files, copies, and labels that look wrong.
+    """Check pictures: counts, bad files, duplicates, outliers, and suspicious labels.
 
     Parameters
     ----------
     classes
-        Only these classes.
+        Use only these classes.
     fix
         A corrections file to apply first (CSV: picture,now,was,why). It changes no picture file.
-        now: the corrected class (empty: leave the picture out); was: the present one.
+        now: the corrected class (empty: leave the picture out); was: the current class.
     suggest
         Write proposed corrections into this file. Look through it, then use it with --fix.
     fresh
         Decode every file again, even if it has not changed.
     show_augmented
-        Save a few pictures as training sees them in this PNG file; do nothing else.
+        Save a few pictures, as training sees them, to this PNG file, and do nothing else.
     augment
-        How to vary them there, as train --augment takes it. Without it: auto.
+        How to vary those pictures; takes the same values as train --augment. Default: auto.
     """
     from ..data.files.summary import with_splits
     from ..jobs.data import audit
@@ -60,9 +60,11 @@ def data(
         from ..jobs.preview import show_augmented as shown
 
         if suggest is not None:
-            raise UsageError("--show-augmented and --suggest are two things.", hint="Type one of them, then the other.")
+            raise UsageError(
+                "--show-augmented and --suggest cannot be combined.", hint="Run the command once with each of them."
+            )
         if fresh:
-            raise UsageError("--fresh is of a whole look at the files, not of --show-augmented.", hint="Leave it out.")
+            raise UsageError("--fresh has no effect with --show-augmented.", hint="Leave it out.")
         settings |= ({"classes": classes} if classes else {}) | ({"fix": fix} if fix else {})
         with said_as_typed("data", source, classes):
             made = shown(source or "pullover-dress", show_augmented, augment or "auto", observe, **settings)
@@ -74,7 +76,7 @@ def data(
         console.print(terminal.printable(f"{said}: {made.augment}"))
         return 0
     if augment is not None:
-        raise UsageError("--augment is of what --show-augmented shows.", hint="Add --show-augmented FILE.png.")
+        raise UsageError("--augment has no effect without --show-augmented.", hint="Add --show-augmented FILE.png.")
     with said_as_typed("data", source, classes):
         audited = audit(
             source or "pullover-dress",

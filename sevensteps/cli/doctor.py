@@ -11,7 +11,7 @@ from .printed_json import print_json
 
 
 def doctor(run: Path, *, common: Common = Common()) -> int:
-    """Explain what went wrong with a run, and what to type.
+    """Explain what went wrong with a run, and how to fix it.
 
     Parameters
     ----------

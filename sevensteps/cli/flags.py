@@ -61,9 +61,9 @@ _OF_RECIPE = frozenset(
 class Common:
     """Flags of every verb."""
 
-    json: Annotated[bool, Parameter(help="Print one JSON object on stdout, and nothing else there.", group=OUTPUT)] = (
-        False
-    )
+    json: Annotated[
+        bool, Parameter(help="Print one JSON object on stdout; everything else goes to stderr.", group=OUTPUT)
+    ] = False
     debug: Annotated[bool, Parameter(help="Show the traceback of an error.", group=OUTPUT)] = False
 
 

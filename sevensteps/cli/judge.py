@@ -24,7 +24,7 @@ def judge(
     clopper_pearson: bool = False,
     common: Common = Common(),
 ) -> int:
-    """Print every figure of a saved run with its interval, overall and for each class.
+    """Print every metric of a saved run with its 95 % interval, overall and for each class.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def judge(
     split
         The pictures to judge it on: test unless given, or out-of-fold for a run that was cross-validated instead.
     clopper_pearson
-        Use Clopper-Pearson intervals (never too narrow) in place of Wilson's (closer to 95 % on average).
+        Use Clopper-Pearson intervals (never too narrow) instead of Wilson intervals (closer to 95 % on average).
     """
     from ..jobs.judge import judge as judge_job
     from ..show import sentences, terminal
@@ -53,7 +53,7 @@ def judge(
     value = "" if apart.value is None else f"{apart.value:.2%}"
     low, high = (f"{apart.interval.low:.2%}", f"{apart.interval.high:.2%}") if apart.interval else ("", "")
     rows.append(("calibration error", value, low, high, apart.reason or "its interval is approximate"))
-    terminal.print_table(console, ("figure", "value", "from", "to", ""), rows)
+    terminal.print_table(console, ("metric", "value", "from", "to", ""), rows)
     if judged.coverage:
         console.print(terminal.printable(sentences.coverage_in_words(judged.coverage)))
         if judged.coverage.foreign:
@@ -61,7 +61,7 @@ def judge(
     if judged.against:
         console.print(terminal.printable(sentences.against_in_words(judged.against)))
     for name, baseline in judged.baselines.items():
-        other = "" if baseline.split == scores.split else ", not the pictures above"
+        other = "" if baseline.split == scores.split else ", on other pictures than those above"
         is_same = name == "logistic regression" and _is_logistic_regression(saved.recipe)
         same = " (the same kind of model as yours)" if is_same else ""
         console.print(terminal.printable(f"baseline {name}{same}: {sentences.in_words(baseline)}{other}"))
@@ -74,7 +74,7 @@ def judge(
     ]
     terminal.print_table(console, ("class", "pictures", "recall", "precision", "F1"), per_class)
     if scores.absent:
-        console.print(terminal.printable(f"without pictures in this split: {', '.join(scores.absent)}"))
+        console.print(terminal.printable(f"classes without pictures in this split: {', '.join(scores.absent)}"))
     console.print()
     names = [of.name for of in scores.per_class]
     confusion = [(name, *map(str, row)) for name, row in zip(names, scores.confusion, strict=True)]

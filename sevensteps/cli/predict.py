@@ -24,7 +24,7 @@ def predict(
     jsonl: Annotated[bool, Parameter(group=OUTPUT)] = False,
     common: Common = Common(),
 ) -> int:
-    """Classify picture files; say "not sure" or "none of these" where the model should not answer.
+    """Classify picture files; say "not sure" or "none of these" when the model should not answer.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def predict(
         A run's folder, its name under runs/, or a model.safetensors.
     files
         Picture files, folders of these, or - for a picture from standard input. They are resized to the size that the
-        model learned.
+        model was trained on.
     explain
         Save pictures that show which pixels led to each answer in this folder.
     jsonl

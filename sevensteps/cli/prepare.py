@@ -24,20 +24,20 @@ def prepare(
     files: Files = AS_THEY_ARE,
     common: Common = Common(),
 ) -> int:
-    """Write pictures into one file, to train on more than fits into memory.
+    """Write pictures to one file (a store), to train on more than fits into memory.
 
-    If interrupted, it continues where it stopped. `train`, `data` and `verify` take the file like any source.
+    If interrupted, it continues where it stopped. `train`, `data` and `verify` read a store like any other source.
 
     Parameters
     ----------
     out
-        The file to write; NAME.store in this folder unless given.
+        The file to write. Default: NAME.store in the current folder.
     classes
-        Only these classes, labeled in this order.
+        Use only these classes, labeled in this order.
     hold_out
         Share to hold out for validation if the source has no validation pictures.
     seed
-        Decides the order of the pictures and what is held out.
+        Seed for the order of the pictures and for what is held out.
     """
     from ..data.store.store import in_words
     from ..jobs.prepare import prepare as prepare_job
@@ -45,7 +45,7 @@ def prepare(
 
     if fix:
         raise UsageError(
-            "prepare takes no --fix: a run keeps its corrections beside its pictures, and in a store they are one.",
+            "prepare does not take --fix: a store would not show which labels were corrected; a run does.",
             hint=f"Train on the pictures as they are: {program()} train {quoted(source)} --fix {quoted(fix)}",
         )
 
@@ -66,7 +66,7 @@ def prepare(
                 failure.hint = failure.hint_with(as_flag)
             raise
         except KeyboardInterrupt:
-            error.print("What is done is kept: the same command goes on where it was.")
+            error.print("The finished part is kept: run the same command again to continue.")
             raise
     if common.json:
         print_json(made.as_json())

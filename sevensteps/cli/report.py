@@ -18,7 +18,7 @@ def report(run: Path, *, out: Path | None = None, common: Common = Common()) -> 
     run
         A run's folder, or its name under runs/.
     out
-        The file to write; report.html in the run's folder unless given.
+        The file to write. Default: report.html in the run's folder.
     """
     from ..jobs.report import report as report_job
     from ..show import terminal

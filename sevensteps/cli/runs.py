@@ -19,7 +19,7 @@ def runs(folder: Path | None = None, *, common: Common = Common()) -> int:
     Parameters
     ----------
     folder
-        Where the runs are; runs/ unless given.
+        The folder that contains the runs. Default: runs/.
     """
     from ..runs import folder as folders
     from ..runs.saved import Saved, list_runs
@@ -52,7 +52,7 @@ def _row(run: Any) -> list[str]:
         if test
         else ["", "", ""]
     )
-    reason = run.stopped_because or f"it is under way, or was cut off: {_program()} resume {run.folder.name}"
+    reason = run.stopped_because or f"still training, or interrupted: {_program()} resume {run.folder.name}"
     return [run.folder.name, run.recipe.name, _changed(run.recipe), str(len(run.history)), *shown, reason]
 
 

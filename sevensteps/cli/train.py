@@ -111,7 +111,7 @@ def resume(
     run
         A run's folder, or its name under runs/.
     epochs
-        Train this many epochs more than planned.
+        Train this many more epochs than planned.
     exact
         Refuse to continue if this machine cannot repeat the same numbers.
     plots

@@ -34,11 +34,11 @@ def usage_in_words(error: cyclopts.CycloptsError, arguments: Sequence[str], app:
     """The message and the hint for what the parser refuses."""
     verb = next((word for word in arguments if not word.startswith("-")), "")
     if arguments and arguments[0].startswith("-") and verb not in app:
-        hint = f"{nearest(arguments[0], ['--help', '--version'])} sevensteps --help lists the verbs."
+        hint = f"{nearest(arguments[0], ['--help', '--version'])} sevensteps --help lists the commands."
         return f'Unknown option "{arguments[0]}".', hint
     if verb not in app:
-        return _plain(error), "sevensteps --help lists the verbs."
-    hint = f"sevensteps {verb} --help shows what it takes."
+        return _plain(error), "sevensteps --help lists the commands."
+    hint = f"sevensteps {verb} --help lists its options."
     if isinstance(error, cyclopts.MissingArgumentError) and error.argument is not None:
         flag = error.keyword or next((token.keyword for token in error.argument.tokens if token.keyword), None)
         is_flag = flag is not None or error.argument.index is None
@@ -51,14 +51,14 @@ def usage_in_words(error: cyclopts.CycloptsError, arguments: Sequence[str], app:
     if isinstance(error, cyclopts.CoercionError) and error.token is not None:
         value, flag = error.token.value, error.token.keyword
         if error.target_type is float and re.fullmatch(r"-?\d+,\d+", value):
-            return _plain(error), f"Use a point: {flag or ''} {value.replace(',', '.')}".replace("  ", " ")
+            return _plain(error), f"Use a decimal point: {flag or ''} {value.replace(',', '.')}".replace("  ", " ")
     if isinstance(error, cyclopts.UnusedCliTokensError) and error.unused_tokens:
         return _left_over(verb, error.unused_tokens, arguments, hint)
     return _plain(error), hint
 
 
 def _left_over(verb: str, unused: Sequence[str], arguments: Sequence[str], hint: str) -> tuple[str, str]:
-    """What is said of words that nothing takes: perhaps of a path with a space in it that is not quoted."""
+    """Return the message and the hint for unexpected arguments, such as an unquoted path with a space in it."""
     words = list(arguments)
     first = words.index(unused[0]) if unused[0] in words else 0
     for start in range(1, first):
@@ -67,8 +67,8 @@ def _left_over(verb: str, unused: Sequence[str], arguments: Sequence[str], hint:
             if os.path.exists(path):
                 typed = shlex.join([*words[:start], path, *words[end:]])
                 return f"{path} was typed as {end - start} words.", f"With quotes it is one: sevensteps {typed}"
-    many = f"{len(unused)} words are" if len(unused) > 1 else "a word is"
-    return f"{verb}: {many} left over that it does not take: {shlex.join(unused)}.", hint
+    many = "arguments" if len(unused) > 1 else "argument"
+    return f"Unexpected {many} for {verb}: {shlex.join(unused)}.", hint
 
 
 def _plain(error: cyclopts.CycloptsError) -> str:

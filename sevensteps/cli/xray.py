@@ -16,7 +16,7 @@ def xray(run: Path, *, start: bool = False, picture: int | None = None, common: 
     run
         A run's folder, or its name under runs/.
     start
-        Show the first batch with the untrained parameters, not the next batch.
+        Show the first batch, with untrained parameters, instead of the next batch.
     picture
         Follow one picture of the batch (from 1) from its pixels to its loss and back to the gradient.
     """

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..base.words import pictures
+from ..base.words import counted, pictures
 from ..recipes.recipe import Recipe
 from ..records.audit import AuditResult
 from ..records.events import Finding
@@ -31,9 +31,9 @@ def verdict_of(found: Checkpoint, scores: Mapping[str, Score], against: Against 
         The sentence.
     """
     if not scores:
-        how = "ended" if found.stopped else "was cut off"
+        how = "ended" if found.stopped else "was interrupted"
         epochs = f"{len(found.epochs):,} epoch{'s' * (len(found.epochs) != 1)}"
-        return f"This run {how} after {epochs} and has not been judged: nobody knows how good it is."
+        return f"This run {how} after {epochs} and has not been judged: its accuracy is unknown."
     score = next(iter(scores.values()))
     interval = score.interval
     line = (
@@ -45,7 +45,7 @@ def verdict_of(found: Checkpoint, scores: Mapping[str, Score], against: Against 
     low, high = against.interval.low, against.interval.high
     between = f" (95 % interval {100 * low:+.2f} to {100 * high:+.2f} points)"
     if 0.0 in against.interval:
-        return f"{line}, which cannot be told from the best baseline, {against.baseline}{between}."
+        return f"{line}, which is not clearly different from the best baseline, {against.baseline}{between}."
     points = f"{100 * abs(against.difference):.2f} points {'above' if against.difference > 0 else 'below'}"
     return f"{line}, {points} the best baseline, {against.baseline}{between}."
 
@@ -58,30 +58,43 @@ def doubts_of(
     judgement: Mapping[str, Any],
     imbalance: Imbalance | None,
 ) -> list[str]:
-    """What speaks against relying on the result."""
+    """Return the reasons to doubt the result.
+
+    Args:
+        found: The run's checkpoint.
+        scores: The score on each split, the most important first.
+        findings: What the doctor found.
+        audited: What the audit found; None if there was no audit.
+        judgement: What judgement.json contains.
+        imbalance: How much the sizes of the classes differ; None if they are similar.
+
+    Returns:
+        One sentence for each reason.
+    """
     doubts = [finding.message for finding in findings if finding.recovered_at is None]
     if not found.stopped:
         doubts.append("Training is not finished.")
     if audited and audited.leaks:
-        leaks = f"{pictures(len(audited.leaks))} {'is' if len(audited.leaks) == 1 else 'are'} in two splits"
-        doubts.append(f"{leaks}: the model has seen some of what it is judged on.")
+        leaks = counted(len(audited.leaks), "group of exact duplicates is", "groups of exact duplicates are")
+        doubts.append(f"{leaks} in two splits, so the model may be judged on pictures that it was trained on.")
     if judgement.get("validated_on_test"):
         doubts.append(ON_TEST)
     score = next(iter(scores.values()), None)
     few = mapping(judgement.get("few_pictures")).get("fewest")
     if isinstance(few, int):
-        said = few_in_words(few)
-        doubts.append(f"{said[0].upper()}{said[1:]}.")
+        sentence = few_in_words(few)
+        doubts.append(f"{sentence[0].upper()}{sentence[1:]}.")
     balanced = score.balanced.value if score is not None and score.balanced else None
     if balanced is not None and imbalance is not None:
         doubts.append(
             f"There are {imbalance.ratio:,.1f} times as many training pictures of {imbalance.largest} as of "
-            f"{imbalance.smallest}: the mean of the classes' recalls, {balanced:.2%}, says more."
+            f"{imbalance.smallest}. The balanced accuracy (the mean recall of the classes), {balanced:.2%}, says more "
+            "than the accuracy."
         )
     if score is not None and score.split == "valid":
-        doubts.append("These are validation pictures, on which choices were made; no test pictures were read.")
+        doubts.append("The result is from validation pictures, which also guided choices; no test pictures were used.")
     if score is not None and score.n < FEW:
-        doubts.append(f"It was judged on {pictures(score.n)} only: the interval says how little that tells.")
+        doubts.append(f"It was judged on only {pictures(score.n)}: the interval shows how uncertain the result is.")
     return doubts
 
 
@@ -95,21 +108,35 @@ def following_of(
     mistakes: Mistakes | None,
     lopsided: bool = False,
 ) -> list[tuple[str, str]]:
-    """What to do next, the most urgent first, and the command for it."""
+    """Return what to do next, most urgent first.
+
+    Args:
+        name: The run's name, as its commands use it.
+        found: The run's checkpoint.
+        recipe: The run's recipe.
+        scores: The score on each split; empty if the run has not been judged.
+        findings: What the doctor found.
+        audited: What the audit found; None if there was no audit.
+        mistakes: The run's mistakes; None if they are not known.
+        lopsided: Whether one class has many more pictures than another.
+
+    Returns:
+        For each step, a sentence and the command for it ("" if there is none).
+    """
     run, source = shlex.quote(name), shlex.quote(recipe.source)
     steps: list[tuple[str, str]] = []
     if not found.stopped:
-        steps.append(("Train it to its end: it goes on exactly where it was.", f"sevensteps resume {run}"))
+        steps.append(("Finish the training: it continues exactly where it stopped.", f"sevensteps resume {run}"))
     elif not scores:
-        steps.append(("Have it judged.", f"sevensteps judge {run}"))
+        steps.append(("Judge the run.", f"sevensteps judge {run}"))
     ill = [finding for finding in findings if finding.recovered_at is None]
     steps += [(finding.fix, "") for finding in ill]
     if audited and audited.leaks:
-        steps.append(("Take the pictures that are in two splits out of one of them.", f"sevensteps data {source}"))
+        steps.append(("Remove the duplicates, so that each picture is in one split only.", f"sevensteps data {source}"))
     if lopsided and recipe.balance == "none":
         steps.append(
             (
-                "Make small classes count as much as large ones, and hold the recall of each against that of this run.",
+                "Make small classes count as much as large ones, and compare the recall of each class with this run.",
                 f"sevensteps train --recipe {run} --balance loss",
             )
         )
@@ -122,11 +149,11 @@ def following_of(
         )
         steps.append(
             (
-                "Try the next larger model, and let a test say whether it is better.",
+                "Try the next larger model, and test whether it is better.",
                 f"sevensteps train {source}{classes} --recipe {better} --out runs/larger\n"
                 f"sevensteps compare {run} larger",
             )
         )
     if found.stopped and not ill:
-        steps.append(("Use it on pictures of your own.", f"sevensteps predict {run} PICTURE.png"))
+        steps.append(("Use it on your own pictures.", f"sevensteps predict {run} PICTURE.png"))
     return steps

@@ -96,7 +96,7 @@ def compare(*runs: AnyRun, split: str | None = None) -> Compared:
 
     if len(runs) < 2:
         first = shlex.quote(_name_of(runs[0])) if runs else "RUN"
-        raise UsageError("compare takes two runs or more.", hint=f"sevensteps compare {first} ANOTHER-RUN")
+        raise UsageError("compare needs two or more runs.", hint=f"sevensteps compare {first} ANOTHER-RUN")
     all_tables: dict[str, dict[str, Predictions]] = {}
     opened = []
     for run in runs:
@@ -127,7 +127,7 @@ def compare(*runs: AnyRun, split: str | None = None) -> Compared:
         if pictures[other] != pictures[first]:
             raise RunError(
                 f"{first} and {other} were judged on different pictures.",
-                hint="Train both on the same source, with the same seed for what is held out.",
+                hint="Train both on the same source with the same seed, so that the same pictures are held out.",
             )
     if split == "test" and pictures[first]:
         tables = {name: _named_as(tables[first], table) for name, table in tables.items()}

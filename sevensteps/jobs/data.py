@@ -66,7 +66,7 @@ def audit(
     observe: Observe = lambda event: None,
     **settings: Any,
 ) -> Audited:
-    """Audit the pictures of a source: counts, bad files, copies within and across splits, labels that look wrong.
+    """Audit the pictures of a source: counts, bad files, duplicates, suspicious labels.
 
     Args:
         source: As for `load`.
@@ -91,7 +91,7 @@ def audit(
     if suggest is None:
         return Audited(*data(source, classes, observe, fix=fix, fresh=fresh, **settings))
     if fix:
-        raise UsageError("--fix and --suggest are two things.", hint="Type one of them, and then the other.")
+        raise UsageError("--fix and --suggest cannot be combined.", hint="Run the command once with each of them.")
     corrections.refuse_if_in_the_way(Path(suggest), str(source))
     splits, result = data(source, classes, observe, fresh=fresh, **settings)
     rows = tuple(suggested(splits, result))

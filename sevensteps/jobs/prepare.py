@@ -48,7 +48,7 @@ def prepare(
     from ..data.store.prepare import prepare as write
 
     if not 0 <= hold_out <= 0.9:
-        raise UsageError(f"hold_out is {hold_out!r}, and must be 0 to 0.9.", hint="--hold-out 0.1")
+        raise UsageError(f"hold_out is {hold_out!r}, but must be 0 to 0.9.", hint="--hold-out 0.1")
 
     def say(line: str) -> None:
         observe(Note(line))

@@ -55,7 +55,7 @@ def show_augmented(
     source, path = str(source), Path(path)
     drawing.must_be_png(path)
     if source not in SOURCES and path.resolve().is_relative_to(Path(source).resolve()):
-        raise UsageError(f"{path} would lie among the pictures themselves.", hint="Name a file elsewhere.")
+        raise UsageError(f"{path} is inside the folder of pictures.", hint="Choose a file outside that folder.")
     settings = with_bad_skipped(source, settings)
     recipe = choose(source, settings).with_given({**settings, "source": source, "augment": augment})
     splits, settled = prepared(recipe, {}, observe)

@@ -114,7 +114,7 @@ def _collect(saved: Saved) -> Report:
 
     found, recipe = saved.checkpoint, saved.recipe
     judgement, problem = saved.own_judgement()
-    unjudged = f"{problem} sevensteps judge makes it again."
+    unjudged = f"{problem} sevensteps judge creates it again."
     tables = saved.tables()[0]
     split = next((name for name in _COUNTS if name in tables), None)
     table = tables[split] if split else None
@@ -164,7 +164,7 @@ def _collect(saved: Saved) -> Report:
         history=found.epochs,
         validated_on="test" if recipe.validate_on == "test" else "validation",
         kept_epoch=found.kept_epoch,
-        stopped_because=found.stopped or "it was cut off, or is under way",
+        stopped_because=found.stopped or "it was interrupted, or is still training",
         mistakes=mistakes,
         figures=figures,
         calibration=calibrated,

@@ -108,7 +108,11 @@ def _repair(saved: Saved, observe: Observe) -> None:
         gone = name in checkpoint.JUDGED
         if gone and not saved.found.stopped:
             continue  # it said how far an interrupted run was
-        how = "was of another model, or damaged: it is gone" if gone else "was made again from the checkpoint"
+        how = (
+            "belonged to another model or was damaged, so it was removed"
+            if gone
+            else "was written again from the checkpoint"
+        )
         observe(Note(f"{folder / name} {how}."))
 
 
@@ -121,7 +125,7 @@ def _extended(saved: Saved, epochs: int, observe: Observe) -> Recipe:
     from ..steps.stop import Progress
 
     if epochs < 1:
-        raise RecipeError(f"epochs is {epochs}, and must be 1 or more.", hint="sevensteps resume RUN --epochs 5")
+        raise RecipeError(f"epochs is {epochs}, but must be 1 or more.", hint="sevensteps resume RUN --epochs 5")
     recipe, found = saved.recipe, saved.found
     stopped = found.stopped if found else None
     history, seconds = with_timings(saved.folder, found.epochs if found else [])

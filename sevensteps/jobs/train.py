@@ -68,12 +68,12 @@ def train(
     """
     if isinstance(source, Splits):
         raise UsageError(
-            "train takes the name or path of pictures, which its recipe can name, and not the Splits themselves.",
+            "train needs the name or path of a source, which the recipe can record, not a Splits object.",
             hint='ss.Recipe.load("linear").learner(splits).fit() trains on them.',
         )
     if recipe is not None and not isinstance(recipe, (str, Path, Recipe)):
         raise UsageError(
-            f"The recipe is {recipe!r:.80}, and must be a name, a file, or a Recipe.",
+            f"The recipe is {recipe!r:.80}, but must be a name, a file, or a Recipe.",
             hint="Settings are given by name: ss.train(epochs=3, lr=0.1).",
         )
     if observe is None:
@@ -139,7 +139,7 @@ def train_seeds(
     from ..trust.comparison import over_seeds
 
     if count < 2:
-        raise RecipeError(f"seeds is {count}, and must be 2 or more.", hint="sevensteps train --seeds 20")
+        raise RecipeError(f"seeds is {count}, but must be 2 or more.", hint="sevensteps train --seeds 20")
     first = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe or "linear")).replace(**settings)
     trained: list[tuple[Run, str]] = []
     try:

@@ -78,9 +78,7 @@ def _checks(thing: AnyRun, rerun: bool, observe: Observe) -> list[Check]:
     folders.check_run(folder)
     checks = [_checked_file(folder / name) for name in checkpoint.BOTH if (folder / name).exists()]
     if not (folder / checkpoint.CHECKPOINT).exists():
-        checks.insert(
-            0, Check(checkpoint.CHECKPOINT, False, f"is not there; see what sevensteps resume {folder} can do")
-        )
+        checks.insert(0, Check(checkpoint.CHECKPOINT, False, f"is missing; sevensteps resume {folder} may restore it"))
     try:
         saved = Saved.open(folder)
     except RunError:  # the checks above say what is damaged
@@ -90,18 +88,20 @@ def _checks(thing: AnyRun, rerun: bool, observe: Observe) -> list[Check]:
         return checks
     for name, wanted in checkpoint.derived(found).items():
         there = checkpoint.content_of(folder / name)
-        line = "is not there" if there is None else "is not what the checkpoint says"
-        repair = f"; sevensteps resume {folder} makes it again"
-        checks.append(Check(name, there == wanted, "as the checkpoint says" if there == wanted else line + repair))
+        line = "is missing" if there is None else "differs from the checkpoint"
+        repair = f"; sevensteps resume {folder} writes it again"
+        checks.append(Check(name, there == wanted, "matches the checkpoint" if there == wanted else line + repair))
     if "corrections" in saved.recorded:
         same = is_corrections_file(folder / folders.CORRECTIONS, saved.recorded)
-        line = (
-            "as the recipe says" if same else f"is not what the recipe says; see what sevensteps resume {folder} can do"
-        )
+        line = "matches the recipe" if same else f"differs from the recipe; sevensteps resume {folder} may restore it"
         checks.append(Check(folders.CORRECTIONS, same, line))
     judged = checkpoint.is_judged(folder, found)
     if found.stopped:
-        line = "of this model" if judged else f"missing, or of another model; sevensteps resume {folder} judges again"
+        line = (
+            "belongs to this model"
+            if judged
+            else f"missing, or belongs to another model; sevensteps resume {folder} judges again"
+        )
         checks.append(Check(checkpoint.JUDGEMENT, judged, line))
     if rerun:
         checks += _repeated(saved, found, observe)

@@ -67,7 +67,7 @@ def load_learner(
             if name in facts.bfloat16:
                 tensor.data = tensor.data.bfloat16()
     elif not isinstance(model, nn.Module):
-        raise ModelError(f"The model is {model!r}, and must be an nn.Module.", hint="Pass an instance.")
+        raise ModelError(f"The model is {model!r}, but must be an nn.Module.", hint="Pass an instance.")
     else:
         try:
             saved = {name: torch.from_numpy(array) for name, array in arrays.items()}

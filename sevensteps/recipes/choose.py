@@ -104,15 +104,15 @@ def suited(facts: Facts) -> Chosen:
     if facts.side >= LEAST_SIDE and facts.fewest >= LEAST_PICTURES:
         settings = {"width": WIDTH, **settings}
         against = against_mirrors(facts.classes)
-        why = "which trains on varied pictures, too, also mirrored; where left and right matter: --augment shift"
+        why = "it also trains on changed and mirrored copies; if left and right matter, add --augment shift"
         if against:
-            why = f"which trains on varied pictures, too, but not on mirrored ones, because {against}"
+            why = f"it also trains on changed copies, but not on mirrored ones, because {against}"
         return Chosen("cnn", settings, f"{_line(facts, 'cnn', settings)}: {why}.")
     settings |= _rate(facts)
     few = facts.fewest < LEAST_PICTURES
     least = f"the smallest class has {pictures(facts.fewest)}" if few else f"they are {facts.side} pixels high"
     takes = f"{LEAST_PICTURES} pictures of each class, {LEAST_SIDE} pixels high or more"
-    return Chosen("linear", settings, f"{_line(facts, 'linear', settings)}: {least}, and cnn takes {takes}.")
+    return Chosen("linear", settings, f"{_line(facts, 'linear', settings)}: {least}, but cnn needs {takes}.")
 
 
 def _facts(source: str | Path | None, given: Mapping[str, Any]) -> Facts | None:
@@ -133,4 +133,4 @@ def _rate(facts: Facts) -> dict[str, Any]:
 def _line(facts: Facts, recipe: str, settings: Mapping[str, Any]) -> str:
     """Return the beginning of the line that explains a choice."""
     said = ", ".join(f"{key} = {value}" for key, value in settings.items())
-    return f"Without --recipe these {pictures(facts.count)} to train on are for {recipe} with {said}"
+    return f"No --recipe given: for these {pictures(facts.count, 'training')}, the choice is {recipe} with {said}"

@@ -66,7 +66,7 @@ class Recipe(Settings):
         if splits.valid is not None and not len(splits.valid):
             from ..data.folds import nothing_held_out
 
-            few = "There are too few pictures to hold any out for validation: one of each class to train on."
+            few = "There are too few pictures to hold any out for validation: training needs one of each class."
             raise nothing_held_out(splits.train, few, "Add pictures, or set {hold_out}.", {"hold_out": 0})
         return splits
 

@@ -78,7 +78,8 @@ def parsed(text: str, where: str) -> dict[str, Any]:
     """
     if len(text) > LARGEST:
         raise RecipeError(
-            f"{where} has {len(text):,} characters, and a recipe {LARGEST:,} at most.", hint="It is another file."
+            f"{where} has {len(text):,} characters, but a recipe may have at most {LARGEST:,}.",
+            hint="This file is probably not a recipe.",
         )
     try:
         return tomllib.loads(text)

@@ -29,7 +29,7 @@ class Settings:
 
     name: str = setting("linear", "What the recipe is called.")
     source: str = setting("pullover-dress", "Where the pictures come from: a name, or a path.")
-    classes: tuple[str, ...] = setting((), "Only these classes, labeled in this order.")
+    classes: tuple[str, ...] = setting((), "Use only these classes, labeled in this order.")
     size: int = file_setting("size")
     fit: Fit = file_setting("fit")
     bad_files: BadFiles = file_setting("bad_files")
@@ -40,11 +40,11 @@ class Settings:
     fix: str = setting("", "A corrections file: which pictures change class, and which are left out.")
     hold_out: float = setting(0.1, "Share of the training pictures to hold out for validation.", least=0, most=0.9)
     validate_on: Literal["valid", "test"] = setting("valid", "Which pictures to check after each epoch.")
-    batch_size: int = setting(256, "Pictures in a batch.", least=1)
+    batch_size: int = setting(256, "Number of pictures in a batch.", least=1)
     test: bool = setting(True, "Test the model on the test pictures at the end.")
     folds: int = setting(
         0,
-        "Cross-validate with this many models. 0: with five if the pictures are too few for a test set. 1: never.",
+        "Cross-validate with this many models. 0: with five if there are too few pictures for a test set. 1: never.",
         least=0,
         most=20,
     )
@@ -67,11 +67,14 @@ class Settings:
         "linear", "The model: one weight per pixel, a hidden layer, or a convolutional network."
     )
     width: int = setting(
-        0, "Hidden units of relu, or channels of the first layer of cnn. 0: the usual number.", least=0, most=65536
+        0,
+        "Number of hidden units in relu, or of channels in the first layer of cnn. 0: the default.",
+        least=0,
+        most=65536,
     )
     test_time_flip: bool = setting(False, "Average the answers for a picture and its mirror image.")
     normalize: bool = setting(True, "Center and scale the pixels.")
-    init: Literal["default", "normal", "zeros", "kaiming"] = setting("default", "How the weights start.")
+    init: Literal["default", "normal", "zeros", "kaiming"] = setting("default", "How to initialize the weights.")
     init_std: float = setting(1.0, "Standard deviation of the starting weights, for init normal.", least=0)
 
     loss: Literal["auto", "sigmoid_l1_loss", "binary_cross_entropy_with_logits", "cross_entropy", "mse_loss"] = setting(
@@ -89,7 +92,7 @@ class Settings:
         most=0.9999,
     )
     nesterov: bool = setting(False, "Nesterov's look-ahead, for SGD with momentum.")
-    weight_decay: float = setting(0.0, "How strongly to pull the weights towards zero.", least=0)
+    weight_decay: float = setting(0.0, "How strongly to pull the weights toward zero.", least=0)
     schedule: Literal["constant", "one_cycle", "cosine"] = setting(
         "constant", "How the learning rate changes during training."
     )
@@ -99,23 +102,23 @@ class Settings:
     schedule_restarts: str = setting(
         "", "Epochs after which the schedule starts again, separated by commas, such as 2,7. Empty: never."
     )
-    clip: float = setting(0.0, "Shorten gradients that are longer than this. 0: never.", least=0)
+    clip: float = setting(0.0, "Scale down gradients whose norm is larger than this. 0: never.", least=0)
 
-    epochs: int = setting(15, "How often to go through the training pictures, at most.", least=1)
+    epochs: int = setting(15, "Maximum number of passes through the training pictures.", least=1)
     stop_patience: int = setting(
         0, "Stop when the validation loss has not improved for this many epochs. 0: never.", least=0
     )
     stop_accuracy: float = setting(
-        0.0, "Stop when the validation accuracy reaches this share. 0: never.", least=0, most=1
+        0.0, "Stop when the validation accuracy reaches this value, from 0 to 1. 0: never.", least=0, most=1
     )
     stop_seconds: float = setting(0.0, "Stop after this many seconds of training. 0: never.", least=0)
     keep: Literal["auto", "last", "best"] = setting(
         "auto", "Which weights to keep: the last, or those of the epoch with the best validation loss."
     )
 
-    seed: int = setting(0, "Number that all random choices follow from.", least=0, most=2**63 - 1)
+    seed: int = setting(0, "Seed for all random choices.", least=0, most=2**63 - 1)
     device: Literal["auto", "cpu", "cuda", "mps"] = setting("auto", "Where to compute.")
-    threads: int = setting(0, "Number of threads. 0: every core for cnn, else one.", least=0, most=1024)
+    threads: int = setting(0, "Number of threads. 0: all cores for cnn, otherwise one.", least=0, most=1024)
     checkpoint_every: str = setting(
         "auto",
         'How often to save: "2 epochs", "500 batches", "60 seconds". auto: at most half a minute of work can be lost.',
@@ -131,13 +134,14 @@ class Settings:
             raise error.as_kind(RecipeError) from error
         if self.validate_on == "test" and not self.test:
             raise RecipeError(
-                "test is false, and validate_on = test reads the test pictures after each epoch.",
+                "test is false, but validate_on = test reads the test pictures after each epoch.",
                 hint="Set {validate_on}.",
                 settings={"validate_on": "valid"},
             )
         if self.validate_on == "test" and self.folds > 1:
             raise RecipeError(
-                "folds judge on pictures that a model has not looked at, and validate_on = test looks at them.",
+                "folds tests models on pictures that they have not seen, but validate_on = test uses these "
+                "pictures in each epoch.",
                 hint="Set {validate_on}, or {folds}.",
                 settings={"validate_on": "valid", "folds": 1},
             )
@@ -149,19 +153,19 @@ class Settings:
             )
         if self.width and self.model == "linear":
             raise RecipeError(
-                "width belongs to relu and cnn, not to linear.",
+                "width applies to relu and cnn, not to linear.",
                 hint="Set {width}, or {model}.",
                 settings={"width": 0, "model": "relu"},
             )
         if self.init_std != 1 and self.init != "normal":
             raise RecipeError(
-                f"init_std belongs to init = normal, not to {self.init}.",
+                f"init_std applies to init = normal, not to {self.init}.",
                 hint="Set {init}, or {init_std}.",
                 settings={"init": "normal", "init_std": 1},
             )
         if self.schedule_epochs and self.schedule == "constant":
             raise RecipeError(
-                "schedule_epochs belongs to a schedule that changes the rate, not to constant.",
+                "schedule_epochs applies to schedules that change the learning rate, not to constant.",
                 hint="Set {schedule_epochs}, or {schedule}.",
                 settings={"schedule_epochs": 0, "schedule": "one_cycle"},
             )
@@ -204,7 +208,7 @@ class Settings:
         found = re.fullmatch(r"([1-9][0-9]{0,8}) (epoch|batch|second)(?:e?s)?", self.checkpoint_every.strip())
         if not found:
             raise RecipeError(
-                f"checkpoint_every is {self.checkpoint_every!r:.80}, and must be epochs, batches or seconds.",
+                f"checkpoint_every is {self.checkpoint_every!r:.80}, but must be epochs, batches or seconds.",
                 hint='{checkpoint_every}, "500 batches", "60 seconds", or "auto".',
                 settings={"checkpoint_every": "2 epochs"},
             )
@@ -320,7 +324,7 @@ def _check(key: str, value: Any) -> None:
     if kind == tuple[str, ...]:
         if not isinstance(value, tuple) or not all(isinstance(part, str) for part in value):
             raise RecipeError(
-                f"{key} is {value!r}, and must be a list of words.",
+                f"{key} is {value!r}, but must be a list of words.",
                 hint=f"{{{key}}}",
                 settings={key: ["Pullover", "Dress"]},
             )
@@ -328,17 +332,18 @@ def _check(key: str, value: Any) -> None:
     wanted = {int: "a whole number", float: "a number", str: "words", bool: "true or false"}[kind]
     fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
     if not fits or (isinstance(value, bool) and kind is not bool):
-        raise RecipeError(f"{key} is {value!r}, and must be {wanted}.", hint=rules["help"])
+        raise RecipeError(f"{key} is {value!r}, but must be {wanted}.", hint=rules["help"])
     if kind is str and not value.isascii():
         try:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
             raise RecipeError(
-                f"{key} is {value!a}, whose bytes are no UTF-8, and a recipe cannot hold it.", hint="Rename it first."
+                f"{key} is {value!a}, which is not valid UTF-8 and cannot be stored in a recipe.",
+                hint="Rename it first.",
             ) from error
     if kind in (int, float) and not (rules["least"] <= value <= rules["most"] and math.isfinite(value)):
         bounds = f"{rules['least']} or more" if rules["most"] == math.inf else f"{rules['least']} to {rules['most']}"
-        raise RecipeError(f"{key} is {value}, and must be {bounds}.", hint=rules["help"])
+        raise RecipeError(f"{key} is {value}, but must be {bounds}.", hint=rules["help"])
 
 
 @functools.cache

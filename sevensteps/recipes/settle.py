@@ -87,7 +87,7 @@ def choose_folds(recipe: Settings, splits: Splits) -> tuple[int, str]:
         )
     if splits.valid is None and recipe.hold_out and most - math.ceil(most / folds) < 2:
         raise DataError(
-            "There are too few pictures to hold any out for validation: one of each class to train on.",
+            "There are too few pictures to hold any out for validation: training needs one of each class.",
             hint="Add pictures, or set {hold_out}.",
             settings={"hold_out": 0},
         )
@@ -99,8 +99,8 @@ def choose_folds(recipe: Settings, splits: Splits) -> tuple[int, str]:
         why = why_kept_whole(splits.train)
         few = f"Groups leave fewer than {FEWEST_TO_TEST} of {pictures(count)} to test with ({why})"
     return folds, (
-        f"{few}: judged by {folds}-fold cross-validation, and the model learns from all; --folds 1 holds a fifth out, "
-        "as far as that goes."
+        f"{few}, so {folds} models are trained and tested in turn (cross-validation), and the saved model learns from "
+        "all pictures. To hold out a fifth instead, if possible: --folds 1"
     )
 
 
@@ -115,18 +115,18 @@ def _loss(recipe: Settings, classes: int) -> str:
         loss = "binary_cross_entropy_with_logits" if classes == 2 else "cross_entropy"
     if loss in ("sigmoid_l1_loss", "binary_cross_entropy_with_logits") and classes != 2:
         raise RecipeError(
-            f"{loss} tells two classes apart, and there are {classes}.",
+            f"{loss} is for two classes, but there are {classes}.",
             hint="Use {loss}.",
             settings={"loss": "cross_entropy"},
         )
     if loss == "cross_entropy" and classes == 2:
         raise RecipeError(
-            "cross_entropy needs a score for each class, and a model for two classes gives one score.",
+            "cross_entropy needs a score for each class, but a model for two classes gives one score.",
             hint="Use {loss}, which is the same for two classes.",
             settings={"loss": "binary_cross_entropy_with_logits"},
         )
     if recipe.label_smoothing and loss != "cross_entropy":
-        raise RecipeError(f"label_smoothing belongs to cross_entropy, not to {loss}.", hint="Set it to 0.")
+        raise RecipeError(f"label_smoothing applies to cross_entropy, not to {loss}.", hint="Set it to 0.")
     return loss
 
 
@@ -142,13 +142,13 @@ def _check_store(recipe: Settings, splits: Splits) -> None:
         return
     if recipe.balance == "sampling":
         raise RecipeError(
-            "balance = sampling draws pictures one by one, and a store is read block by block.",
+            "balance = sampling draws pictures one by one, but a store is read block by block.",
             hint="Set {balance}.",
             settings={"balance": "loss"},
         )
     if recipe.folds > 1:
         raise RecipeError(
-            f"folds = {recipe.folds} trains on parts of the pictures, and a store is read as a whole.",
+            f"folds = {recipe.folds} trains on parts of the pictures, but a store is read as a whole.",
             hint="Set {folds}.",
             settings={"folds": 1},
         )
@@ -164,13 +164,13 @@ def _check_mixup(recipe: Settings, augment: str, loss: str) -> None:
         return
     if loss not in ("binary_cross_entropy_with_logits", "cross_entropy"):
         raise RecipeError(
-            f"mixup mixes labels, too, and {loss} takes whole ones.",
+            f"mixup also mixes labels, but {loss} takes only whole labels.",
             hint="Set {loss}, or leave mixup out.",
             settings={"loss": "auto"},
         )
     if recipe.balance == "loss":
         raise RecipeError(
-            "mixup mixes labels, too, and balance = loss weights the loss of whole ones.",
+            "mixup also mixes labels, but balance = loss needs whole labels.",
             hint="Set {balance}, or leave mixup out.",
             settings={"balance": "sampling"},
         )

@@ -140,11 +140,11 @@ def load(folder: Path) -> tuple[Checkpoint | None, list[str]]:
             problems.append(error.message)
             continue
         if problems:
-            problems.append(f"Going on from the save before, after batch {found.facts['batch']:,}.")
+            problems.append(f"Continuing from the previous save, after batch {found.facts['batch']:,}.")
         return found, problems
     if problems:
         raise RunError(
-            f"No checkpoint of {folder} is whole: {' '.join(problems)}",
+            f"{folder} has no intact checkpoint: {' '.join(problems)}",
             hint=f"Train it again from the start: sevensteps train --recipe {folder / RECIPE}",
         )
     return None, problems
@@ -166,7 +166,7 @@ def read(path: Path) -> Checkpoint:
     kinds = {"state": dict, "recipe": str, "about": dict, "findings": list}
     try:
         if any(not isinstance(about.get(name), kind) for name, kind in kinds.items()):
-            raise ValueError("it holds no run")
+            raise ValueError("it does not contain a run")
         found = Checkpoint(arrays, about["state"], about["recipe"], about["about"], about["findings"])
         known = {
             "stopped": found.stopped is None or isinstance(found.stopped, str),
@@ -179,7 +179,7 @@ def read(path: Path) -> Checkpoint:
             raise ValueError(f"its {min(known, key=lambda name: known[name])} cannot be so")
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError(
-            f"{path} is no checkpoint of a run: {error}", hint="Name a folder that train has made."
+            f"{path} is not the checkpoint of a run: {error}", hint="Name a folder that train created."
         ) from error
     return found
 
@@ -239,7 +239,7 @@ def put_damaged_aside(folder: Path) -> str | None:
     except ModelError as error:
         _refuse_folder(folder / PREVIOUS)
         files.rename(folder / PREVIOUS, DAMAGED)
-        return f"{error.message} It was put aside as {DAMAGED}; the checkpoint itself is whole."
+        return f"{error.message} It was renamed to {DAMAGED}; the current checkpoint is intact."
     return None
 
 

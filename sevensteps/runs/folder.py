@@ -206,7 +206,7 @@ def find_run(run: AnyRun) -> Path:
     neighbors = path.parent if len(path.parts) > 1 else ROOT
     names = [entry.name for entry in entries(neighbors) if (entry / RECIPE).is_file()]
     raise RunError(
-        f"There is no run or path {str(path)!r}.", hint=nearest(path.name, names) or "sevensteps train makes one."
+        f"There is no run or path {str(path)!r}.", hint=nearest(path.name, names) or "sevensteps train creates one."
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LARGEST = 1 << 28  # bytes of a file of lines; a history of a million epochs has some 150 MB
 
-_REPAIR = "sevensteps resume {} makes it again from the run's checkpoint."
+_REPAIR = "sevensteps resume {} creates it again from the run's checkpoint."
 
 
 def read_history(folder: Path) -> list[Epoch]:
@@ -89,7 +89,7 @@ def read_judgement(folder: Path) -> dict[str, Any]:
     if not isinstance(judgement, dict) or not all(
         _is_score(judgement.get(split)) for split in ("test", "cross_validation", "valid")
     ):
-        raise RunError(f"{path} is damaged: it holds no scores.", hint=_REPAIR.format(folder))
+        raise RunError(f"{path} is damaged: it does not contain scores.", hint=_REPAIR.format(folder))
     return judgement
 
 

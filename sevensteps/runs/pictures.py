@@ -110,8 +110,8 @@ def as_it_is(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits
 
     if recipe.source not in SOURCES and Path(recipe.source).is_absolute() and not Path(recipe.source).exists():
         raise DataError(
-            f"The pictures of recipe {recipe.name!r} are not at {recipe.source} any more.",
-            hint="Bring them back there, or train on them where they are now: sevensteps train PATH --recipe RUN",
+            f"The pictures of recipe {recipe.name!r} are no longer at {recipe.source}.",
+            hint="Move them back, or train on them where they are now: sevensteps train PATH --recipe RUN",
         )
     return load_as(
         recipe.source,
@@ -185,11 +185,11 @@ def _what_groups_keep(splits: Splits, folds: int) -> str:
     train, test = splits.train, splits.test
     if folds > 1 and in_one_group(train):
         why = why_kept_whole(train)
-        return f"{why[0].upper()}{why[1:]}: their fold is answered by a model that has seen none of them."
+        return f"{why[0].upper()}{why[1:]}: the model tested on them has not learned from any."
     if test is None or test.origin != train.origin:
         return ""
     untested = [text_of(name) for name, count in test.counts.items() if not count and train.counts[name] > 1]
     if not untested:
         return ""
     more = f" and {len(untested) - SHOWN:,} more classes" if len(untested) > SHOWN else ""
-    return f"Groups leave no test picture of {', '.join(untested[:SHOWN])}{more}: the accuracy says nothing of that."
+    return f"Groups leave no test picture of {', '.join(untested[:SHOWN])}{more}: the accuracy says nothing about them."

@@ -25,9 +25,9 @@ def _say_differences(before: Mapping[str, Any], now: Mapping[str, Any], exact: b
         RunError: They cannot, and `exact` asks for them.
     """
     if differences := differences_between(before, now):
-        line = f"The numbers may differ from those of the run before: {'; '.join(differences)}."
+        line = f"The numbers may differ from those of the original run: {'; '.join(differences)}."
         if exact:
-            raise RunError(line, hint="Leave --exact out to go on all the same.")
+            raise RunError(line, hint="Leave out --exact to continue anyway.")
         observe(Note(line))
 
 
@@ -97,7 +97,8 @@ def refuse_other_pictures(folder: Path, recipe: Recipe, recorded: Mapping[str, A
     if not same_pictures(recorded, splits):
         raise RunError(
             f"The pictures of {recipe.source} have changed since {folder} was trained on them.",
-            hint=f"Bring those back, or train again on these: sevensteps train --recipe {folder / checkpoint.RECIPE}",
+            hint="Restore the original pictures, or train again on these: sevensteps train --recipe "
+            f"{folder / checkpoint.RECIPE}",
         )
 
 

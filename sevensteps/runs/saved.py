@@ -159,7 +159,7 @@ class Saved:
         if not (self.folder / PREDICTIONS).is_file():
             return {}, f"there is no {PREDICTIONS}."
         if not checkpoints.is_judged(self.folder, self.checkpoint):
-            return {}, "the judgement is damaged, or of another model."
+            return {}, "the judgment is damaged, or belongs to another model."
         return self.judgement, ""
 
     def tables(self) -> tuple[dict[str, Predictions], str]:
@@ -189,9 +189,9 @@ class Saved:
             if is_corrections_file(path, self.recorded):
                 return str(path)
         raise RunError(
-            f"The corrections of {self.folder} are lost: {CORRECTIONS} in it and {self.recipe.fix} are gone, or "
-            "others now.",
-            hint=f"Bring one of them back, or train anew: sevensteps train --recipe {self.folder / RECIPE} --fix FILE",
+            f"The corrections of {self.folder} are lost: {CORRECTIONS} in it and {self.recipe.fix} are "
+            "missing or have changed.",
+            hint=f"Restore one of them, or train again: sevensteps train --recipe {self.folder / RECIPE} --fix FILE",
         )
 
     def source(self, observe: Observe) -> Splits:
@@ -330,7 +330,9 @@ def check_model(folder: Path) -> None:
     if (folder / MODEL).exists() or not (is_run(folder) or entries(folder)):
         return
     Saved.open(folder).need_checkpoint()
-    raise RunError(f"{folder} has no {MODEL}.", hint=f"sevensteps resume {folder} makes it again from the checkpoint.")
+    raise RunError(
+        f"{folder} has no {MODEL}.", hint=f"sevensteps resume {folder} creates it again from the checkpoint."
+    )
 
 
 def list_runs(root: Path = ROOT) -> list[Saved | RunError]:
@@ -346,7 +348,7 @@ def list_runs(root: Path = ROOT) -> list[Saved | RunError]:
         RunError: There is no such folder.
     """
     if not root.is_dir():
-        raise RunError(f"There is no folder {root} with runs.", hint="sevensteps train makes the first.")
+        raise RunError(f"There is no folder of runs {root}.", hint="sevensteps train creates the first run.")
     runs: list[Saved | RunError] = []
     for folder in entries(root):
         try:

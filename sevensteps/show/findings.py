@@ -32,7 +32,7 @@ _SHORT = {
     "stuck": ("It only guesses, and waiting does not help: its starting weights are too large", "try --recipe linear"),
     "one_class": ("It gives every picture the same answer", "try another --lr"),
     "at_chance": ("It does no better than guessing", "try another --lr"),
-    "overfitting": ("It learns the training pictures by heart", "try --keep best --stop-patience 3"),
+    "overfitting": ("It memorizes the training pictures", "try --keep best --stop-patience 3"),
     "too_few_epochs": ("It was still improving", "go on: {resume}"),
 }
 

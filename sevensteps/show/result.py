@@ -96,9 +96,9 @@ def print_result(out: Console, outcome: Outcome) -> None:
     if outcome.looks is not None and outcome.looks >= MANY_LOOKS:
         sentence(out, looks_in_words(outcome.looks), style="dim")
     if outcome.fewest is not None and outcome.imbalance is None:  # which names the smallest class
-        paragraph(out, "few", f"only {pictures(outcome.fewest, 'training')} in a class: add more")
+        paragraph(out, "few", f"only {pictures(outcome.fewest, 'training')} in the smallest class: add more")
     if outcome.audit is not None and (problems := found_in_words(outcome.audit)):
-        paragraph(out, "check", f"{problems[0]}{' and more' * (len(problems) > 1)}:")
+        paragraph(out, "check", f"{problems[0]}{', and other problems' * (len(problems) > 1)}:")
         command(out, f"{outcome.program} data {outcome.source}")
     if outcome.lost is not None:
         paragraph(out, "stuck", f"{_lost_epochs(outcome.lost)} learned nothing. See why:")

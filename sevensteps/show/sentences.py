@@ -9,6 +9,8 @@ from ..base.words import counted, pictures
 from ..records.audit import AuditResult, ToldApart
 from ..records.scores import OUT_OF_FOLD, REFUSALS, Against, Coverage, Imbalance, Score
 
+CLOSE = 0.02  # difference in accuracy below which two results that cannot be told apart are called as good
+
 # Of a run that validates on the test pictures.
 ON_TEST = "This recipe checks the test pictures after every epoch, so the accuracy may be too high."
 
@@ -42,9 +44,10 @@ def out_of_100(score: Score) -> str:
 
 
 def against_in_plain_words(against: Against, score: Score) -> str:
-    """Return how a score compares with the best baseline: better, worse, or as good as far as the pictures tell."""
-    is_even = 0.0 in against.interval
-    compared = "as good as" if is_even else "better than" if against.difference > 0 else "worse than"
+    """Return how a score compares with the best baseline: better, worse, as good, or not clearly better or worse."""
+    compared = "better than" if against.difference > 0 else "worse than"
+    if 0.0 in against.interval:
+        compared = "as good as" if abs(against.difference) < CLOSE else f"not clearly {compared}"
     theirs = 100 * (score.accuracy - against.difference)
     return f"{compared} {_BASELINES.get(against.baseline, against.baseline)} ({theirs:.1f} %)"
 

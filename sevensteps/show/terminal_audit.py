@@ -1,4 +1,4 @@
-"""Print what an audit found, for `data`."""
+"""Print the result of an audit, for `data`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ..records.audit import AuditResult
 from .sentences import imbalance_in_words, told_apart_in_words
 from .terminal import print_table, printable
 
-SHOWN = 5  # groups and pictures of each, suspects, outliers
+SHOWN = 5  # how many groups, pictures of a group, suspicious labels and outliers to print
 
 
 Named = Callable[[Sequence[str]], Sequence[str]]
 
 
 def print_audit(out: Console, source: str, found: AuditResult, with_splits: Named, suggest: str) -> None:
-    """Print everything that was found, with the names of the first few of each kind.
+    """Print an audit, with the names of the first few pictures of each kind.
 
     Args:
         out: The console.
         source: The source.
         found: Its audit.
-        with_splits: Adds to the names of pictures the split of each, for copies in two splits.
+        with_splits: Returns pictures' names with their splits, for duplicates in two splits.
         suggest: The command that lists all near-duplicates and suspicious labels in a file.
     """
     channels, height, width = found.shape
@@ -80,9 +80,9 @@ def _lines(found: AuditResult, with_splits: Named, suggest: str) -> list[str]:
             lines.append(f"  {how}  {far.id}: labeled {far.label}")
         lines += _rest(len(found.outliers), "")
     if why := found.not_looked_for.get("train_against_test"):
-        lines.append(f"train against test: not compared; {why}")
+        lines.append(f"train and test: not compared; {why}")
     elif found.told_apart is not None:
-        lines.append(f"train against test: {told_apart_in_words(found.told_apart)}")
+        lines.append(f"train and test: {told_apart_in_words(found.told_apart)}")
     return lines
 
 

@@ -1,7 +1,7 @@
-"""The seven steps of a batch in a terminal, for a screen in front of a class; and one picture from pixels to gradient.
+"""Print the seven steps of a batch, and one picture from its pixels to its gradient, for `xray`.
 
-Where a terminal has colors, a character is two pixels: the upper half block in the color of one on that of the other.
-Elsewhere pictures are plain characters, two for each pixel, so that they can be piped, read out and compared.
+A terminal with colors shows two pixels in each character, one above the other: an upper half block in the color of the
+first, on a background in the color of the second. Otherwise each pixel is two plain characters, which can be piped.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .labels import label_of
 from .pixels import as_picture, colors_of, colors_of_map, shades_of, signs_of, weight_maps
 from .terminal import printable
 
-SIDE = 28  # pixels a side of what is looked at closely
+SIDE = 28  # side length, in pixels, of a picture that is shown large
 
 
-SMALL = 14  # of the pictures that stand in a row
+SMALL = 14  # side length, in pixels, of pictures in a row
 
 
 GAP = "  "
@@ -44,7 +44,11 @@ def print_xray(out: Console, seen: XRay, classes: Sequence[str]) -> None:
             _print_batch(out, step.values, classes)
         elif step.number == 4:
             _print_maps(
-                out, gradients, seen, "a step makes + smaller and - larger", "a step makes blue smaller and red larger"
+                out,
+                gradients,
+                seen,
+                "a step lowers + weights and raises - weights",
+                "a step lowers blue weights and raises red ones",
             )
         elif step.number == 5:
             for name, was, slope, now in largest_moves(parameters, gradients, step.values["parameters"]):
@@ -93,12 +97,12 @@ def print_chain(out: Console, chain: Chain) -> None:
     if found is not None:
         name, maps = found
         place = int(np.abs(chain.slopes).argmax()) if len(maps) == len(chain.scores) else 0
-        _head(out, "gradient", f"what this picture asks of {name}; a step goes against it")
+        _head(out, "gradient", f"the gradient of {name} for this picture alone; a step goes the other way")
         _print(out, [_map(out, maps[place], SIDE)])
     norms = {name: float(np.linalg.norm(gradient.astype(float))) for name, gradient in chain.gradients.items()}
     for name, norm in norms.items():
         _line(out, f"{name}: norm {norm:.4g}")
-    _head(out, "pixels", f"the loss changes by up to {np.abs(chain.on_pixels).max():.4g} for one more of a pixel")
+    _head(out, "pixels", f"the loss changes by up to {np.abs(chain.on_pixels).max():.4g} if a pixel rises by 1")
     _print_signed(out, chain.on_pixels)
 
 

@@ -117,7 +117,7 @@ class _Words:
         if event.corrected:
             paragraph(self.out, "", f"corrected: {event.corrected}")
         if folds > 1:
-            paragraph(self.out, "", f"{folds} models in turn are tested (cross-validation)")
+            paragraph(self.out, "", f"{folds} models are trained and tested in turn (cross-validation)")
         elif event.origins.get("test") == "train":
             paragraph(self.out, "", f"{pictures(_sum(event, 'test'))} more are kept for the test")
         if (imbalance := event.imbalance) is not None:

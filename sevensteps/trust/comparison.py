@@ -301,7 +301,7 @@ def _verdict(pair: Comparison) -> str:
     low, high = pair.interval.low, pair.interval.high
     p = _p(pair.p_value)
     if pair.comparisons > 1:
-        p += f", after Holm for {pair.comparisons} comparisons {_p(pair.adjusted_p_value)}"
+        p += f"; corrected for {pair.comparisons} comparisons (Holm): {_p(pair.adjusted_p_value)}"
     better, worse = (b, a) if pair.difference > 0 else (a, b)
     if pair.difference < 0:
         low, high = -high, -low

@@ -87,7 +87,7 @@ def test_runs_are_listed_with_their_results_in_order(folder: Path) -> None:
     judged = json.loads((folder / "runs/three-linear-1/judgement.json").read_text())
     assert f"{judged['test']['accuracy']:.2%}" in rows[0]
     assert rows[0].endswith("2 epochs were asked for and done")
-    assert rows[2].endswith("it is under way, or was cut off: sevensteps resume three-linear-3")
+    assert rows[2].endswith("still training, or interrupted: sevensteps resume three-linear-3")
     (damaged,) = done.err.splitlines()
     assert damaged.startswith("! runs/three-linear-4: ")
     assert "'epocs'" in damaged

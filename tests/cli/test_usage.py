@@ -26,8 +26,8 @@ from sevensteps.errors import DataError
         ("data --fix", "--fix needs a value."),
         ("data pets --classes", "--classes needs a value."),
         ("resume --run", "--run needs a value."),
-        ("train a b", "train: a word is left over that it does not take: b."),
-        ("data pets x y", "data: 2 words are left over that it does not take: x y."),
+        ("train a b", "Unexpected argument for train: b."),
+        ("data pets x y", "Unexpected arguments for data: x y."),
         ("data --sourc x", "Unknown option: --sourc. Did you mean --source?"),
         ("compare one", "sevensteps compare one ANOTHER-RUN"),
     ],
@@ -113,7 +113,7 @@ def test_more_threads_than_cores_are_said(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert "threads = 999: there " in done.out + done.err
     refused(
-        sevensteps("train", "three", "--threads", "9999", cwd=tmp_path), 2, "threads is 9999, and must be 0 to 1024."
+        sevensteps("train", "three", "--threads", "9999", cwd=tmp_path), 2, "threads is 9999, but must be 0 to 1024."
     )
 
 
@@ -123,7 +123,7 @@ def test_more_threads_than_cores_are_said(tmp_path: Path) -> None:
         ("--learning-rate 1", ["Unknown option: --learning-rate", "--lr"]),
         ("--hidden 30", ["Unknown option: --hidden", "--width"]),
         ("--slow", ["Unknown option: --slow", "sevensteps xray RUN"]),
-        ("--lr 0,1", ["--lr", "Use a point: --lr 0.1"]),
+        ("--lr 0,1", ["--lr", "Use a decimal point: --lr 0.1"]),
         ("--classes Sneaker Bag", ["fashion-mnist --classes Sneaker Bag"]),
     ],
 )

@@ -53,7 +53,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def said(done: Done) -> Done:
     """Return the same result without the lines that describe the source."""
     kept = [
-        line for line in done.err.splitlines(keepends=True) if not line.startswith(("digits: ", "Without --recipe"))
+        line for line in done.err.splitlines(keepends=True) if not line.startswith(("digits: ", "No --recipe given"))
     ]
     return dataclasses.replace(done, err="".join(kept))
 
@@ -153,7 +153,7 @@ def test_a_run_keeps_its_corrections(digits: Path, tmp_path: Path, capsys: pytes
 
     copy.write_text(HEAD)
     file.unlink()
-    lost = f"The corrections of run are lost: corrections.csv in it and {file} are gone, or others now."
+    lost = f"The corrections of run are lost: corrections.csv in it and {file} are missing or have changed."
     for words in (("resume", "run"), ("verify", "run", "--rerun"), ("xray", "run")):
         refused(typed(*words), 1, lost, "--fix FILE")
     assert digest(digits) == before

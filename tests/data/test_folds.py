@@ -115,7 +115,10 @@ def test_a_small_set_is_judged_by_folds_and_learned_from_whole(
     few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = said(tmp_path, capsys, "train", str(few), "--recipe", "linear", "--epochs", "3", "--numbers", "--out", "run")
-    assert "judged by 5-fold cross-validation, and the model learns from all" in done.err
+    assert (
+        "so 5 models are trained and tested in turn (cross-validation), and the saved model learns from all pictures"
+        in done.err
+    )
     folds = [line for line in done.err.splitlines() if line.startswith("fold ")]
     assert [line[:11] for line in folds] == [f"fold {number} of 5" for number in range(1, 6)]
     (line,) = (line for line in done.out.splitlines() if line.startswith("accuracy"))

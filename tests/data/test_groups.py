@@ -60,10 +60,10 @@ def test_a_class_that_is_one_group_is_named(tmp_path: Path, capsys: pytest.Captu
     done = train(tmp_path, capsys, videos)
     assert done.code == 0, done.err
     assert "A fifth of 80 pictures is too few to test with" in done.err
-    assert "! All 20 pictures of cat are in one group, or copies of one another: their fold is answered by" in done.err
+    assert "! All 20 pictures of cat are in one group, or copies of one another: the model tested on them" in done.err
     done = train(tmp_path, capsys, videos, "--folds", "1")
     assert done.code == 0, done.err
-    assert "! Groups leave no test picture of cat: the accuracy says nothing of that." in done.err
+    assert "! Groups leave no test picture of cat: the accuracy says nothing about them." in done.err
 
 
 def test_only_groups_that_hold_a_class_whole_do() -> None:

@@ -195,7 +195,7 @@ def test_a_runs_recipe_works_in_any_folder_until_the_pictures_move(
     assert ss.resume("../run").test == run.test
     (tmp_path / "data").rename(tmp_path / "moved")
     for job in (lambda: ss.train(recipe="../run"), lambda: look(Path("../run")), lambda: ss.resume("../run")):
-        with pytest.raises(DataError, match=f"recipe 'linear' are not at {tmp_path / 'data'} any more") as caught:
+        with pytest.raises(DataError, match=f"recipe 'linear' are no longer at {tmp_path / 'data'}") as caught:
             job()
         assert "sevensteps train PATH --recipe RUN" in caught.value.hint
     assert torch.equal(parameters(ss.train("../moved", recipe="../run").learn), parameters(run.learn))

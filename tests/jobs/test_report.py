@@ -307,7 +307,7 @@ def test_a_judgement_of_another_model_is_none(first: Path, tmp_path: Path) -> No
     del judgement["sha256"]
     judgement["files"]["model.safetensors"] = "0" * 64
     (run / "judgement.json").write_text(checkpoint.judgement_text(judgement))
-    assert "of another model" in collect(run).missing["mistakes"]
+    assert "belongs to another model" in collect(run).missing["mistakes"]
 
 
 def test_where_the_pictures_are_gone_or_others_none_are_shown(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_where_the_pictures_are_gone_or_others_none_are_shown(tmp_path: Path) ->
     shutil.rmtree(source)
     gone = collect(tmp_path / "run")
     assert gone.mistakes is not None
-    assert "not at" in gone.mistakes.without_pictures
+    assert "no longer at" in gone.mistakes.without_pictures
     assert {"data", "steps"} <= set(gone.missing)
     text = page(gone)
     assert "<img" not in text
@@ -333,7 +333,7 @@ def test_a_run_that_was_cut_off_is_said_to_be_so(tmp_path: Path) -> None:
     before.mkdir()
     shutil.copy(tmp_path / "run" / "checkpoint.previous.safetensors", before / "checkpoint.safetensors")
     found = collect(before)
-    assert "was cut off after 2 epochs and has not been judged" in found.verdict
+    assert "was interrupted after 2 epochs and has not been judged" in found.verdict
     assert found.following[0][1] == "sevensteps resume before"
     Outline(page(found))
 
@@ -350,7 +350,7 @@ def test_what_no_report_can_be_made_of_is_an_error(
         words = ["Nothing was saved", "sevensteps resume"]
     elif what == "damaged":
         (run / "checkpoint.safetensors").write_bytes((first / "checkpoint.safetensors").read_bytes()[:-9])
-        words = ["No checkpoint of", "is whole"]
+        words = ["has no intact checkpoint", "damaged"]
     elif what == "no run":
         run = tmp_path / "ruin"
         words = ["There is no run or path"]

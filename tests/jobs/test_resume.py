@@ -143,7 +143,7 @@ def test_a_damaged_save_falls_back_to_the_one_before_and_is_put_aside(three: Pat
     before = checkpoint.read(folder / PREVIOUS).facts["batch"]
     _, notes = lines_of(ss.resume, folder)
     assert "cut/checkpoint.safetensors" in notes[0]
-    assert notes[1] == f"! Going on from the save before, after batch {before}."
+    assert notes[1] == f"! Continuing from the previous save, after batch {before}."
     assert contents(folder) == contents(Path("whole"))
     assert (folder / DAMAGED).read_bytes() == damaged
 
@@ -153,7 +153,7 @@ def test_where_no_save_is_whole_nothing_is_touched(three: Path) -> None:
     for name in (CHECKPOINT, PREVIOUS):
         (folder / name).write_bytes(b"damaged")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(RunError, match="No checkpoint of cut is whole") as caught:
+    with pytest.raises(RunError, match="cut has no intact checkpoint") as caught:
         ss.resume(folder)
     assert "train --recipe" in caught.value.hint
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -279,7 +279,7 @@ def test_other_pictures_are_refused(three: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="have changed"):
         ss.resume(folder)
     _, notes = lines_of(ss.train, recipe=folder, out="anew")
-    assert notes == ["The numbers may differ from those of the run before: the pictures have changed."]
+    assert notes == ["The numbers may differ from those of the original run: the pictures have changed."]
 
 
 def with_recorded(folder: Path, before: str, after: str) -> None:
@@ -310,7 +310,7 @@ def test_what_is_another_here_is_said_and_refused_where_exactness_is_asked_for(t
         ss.train(recipe=recipe, out="anew", exact=True)
     assert not Path("anew").exists()
     _, notes = lines_of(ss.train, recipe=recipe, out="anew")
-    assert notes == [f"The numbers may differ from those of the run before: {said}."]
+    assert notes == [f"The numbers may differ from those of the original run: {said}."]
 
 
 def test_threads_are_as_they_were(three: Path) -> None:
@@ -579,7 +579,7 @@ def test_a_run_that_was_extended_and_cut_off_is_not_listed_as_done(
     (row,) = here("runs", cwd=Path(), capsys=capsys).out.splitlines()[1:]
     assert row.split()[:2] == ["long", "linear"]
     assert "2" in row.split()  # epochs, after what differs from the recipe
-    assert "it is under way, or was cut off: " in row
+    assert "still training, or interrupted: " in row
     assert row.endswith("sevensteps resume long")
 
 
@@ -588,7 +588,7 @@ def test_a_damaged_save_before_is_put_aside_where_it_does_no_harm(three: Path) -
     Path("run", PREVIOUS).write_bytes(b"damaged")
     assert [check.name for check in verify("run") if not check.passed] == [PREVIOUS]
     _, notes = lines_of(ss.resume, "run")
-    assert "put aside" in notes[0]
+    assert "renamed to" in notes[0]
     assert all(check.passed for check in verify("run"))
 
 

@@ -31,15 +31,15 @@ def test_few_pictures_are_seen_more_often_in_smaller_batches(count: int, batch_s
     chosen = suited(facts(count))
     recipe = chosen.with_given({})
     assert (recipe.model, recipe.batch_size, recipe.epochs, recipe.width) == ("cnn", batch_size, epochs, 16)
-    assert f"these {count:,} pictures to train on are for cnn with width = 16" in chosen.why
+    assert f"these {count:,} training pictures, the choice is cnn with width = 16" in chosen.why
     assert f"batch_size = {batch_size}, epochs = {epochs}" in chosen.why
 
 
 @pytest.mark.parametrize(
     ("given", "model", "why"),
     [
-        (facts(40, fewest=9), "linear", "the smallest class has 9 pictures, and cnn takes 10 pictures of each class"),
-        (facts(40, fewest=10), "cnn", "also mirrored"),
+        (facts(40, fewest=9), "linear", "the smallest class has 9 pictures, but cnn needs 10 pictures of each class"),
+        (facts(40, fewest=10), "cnn", "and mirrored copies"),
         (facts(400, 7), "linear", "they are 7 pixels high"),
         (facts(400, 8), "cnn", ""),
     ],
@@ -120,8 +120,8 @@ def test_arrays_are_chosen_for_without_reading_a_pixel(tmp_path: Path, kind: str
         source = tmp_path / "set.npz"
     chosen = choose(source, {})
     assert (chosen.recipe, chosen.settings["batch_size"]) == ("cnn", 16)
-    assert "these 90 pictures" in chosen.why
-    assert "these 60 pictures" in choose(source, {"classes": ("0", "2")}).why
+    assert "these 90 training pictures" in chosen.why
+    assert "these 60 training pictures" in choose(source, {"classes": ("0", "2")}).why
     linear = choose(source, {}, "linear")
     assert not linear.settings  # 12 x 12 x 3 are fewer inputs than 784
 
@@ -164,8 +164,11 @@ def test_what_was_chosen_and_why_stands_in_the_run_and_is_said_once(
         capsys=capsys,
     )
     assert done.code == 0, done.err
-    line = "Without --recipe these 360 pictures to train on are for cnn with width = 16, batch_size = 32, epochs = 40"
-    assert done.err.count("Without --recipe") == 1
+    line = (
+        "No --recipe given: for these 360 training pictures, the choice is cnn with width = 16, batch_size = 32, "
+        "epochs = 40"
+    )
+    assert done.err.count("No --recipe given") == 1
     assert line in done.err
     written = tomllib.loads((tmp_path / "run/recipe.toml").read_text("utf-8"))
     assert (written["name"], written["batch_size"], written["epochs"], written["width"]) == ("cnn", 32, 2, 16)
@@ -187,4 +190,4 @@ def test_what_was_chosen_and_why_stands_in_the_run_and_is_said_once(
         cwd=tmp_path,
         capsys=capsys,
     )
-    assert (done.code, done.err.count("Without --recipe")) == (0, 1), done.err
+    assert (done.code, done.err.count("No --recipe given")) == (0, 1), done.err

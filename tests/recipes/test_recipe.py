@@ -135,9 +135,9 @@ def test_an_unknown_key_is_refused_with_the_nearest_one() -> None:
         ({"loss": "sigmoid_l1_loss"}, THREE, "there are 3"),
         ({"loss": "binary_cross_entropy_with_logits"}, THREE, "there are 3"),
         ({"label_smoothing": 0.1}, TWO, "label_smoothing"),
-        ({"augment": "flip+mixup", "loss": "mse_loss"}, THREE, "mixup mixes labels, too, and mse_loss"),
-        ({"augment": "mixup", "balance": "loss"}, THREE, "mixup mixes labels, too, and balance = loss"),
-        ({"augment": "mixup", "loss": "sigmoid_l1_loss"}, TWO, "mixup mixes labels, too, and sigmoid_l1_loss"),
+        ({"augment": "flip+mixup", "loss": "mse_loss"}, THREE, "mixup also mixes labels, but mse_loss"),
+        ({"augment": "mixup", "balance": "loss"}, THREE, "mixup also mixes labels, but balance = loss"),
+        ({"augment": "mixup", "loss": "sigmoid_l1_loss"}, TWO, "mixup also mixes labels, but sigmoid_l1_loss"),
         ({"label_smoothing": 0.1, "loss": "mse_loss"}, THREE, "label_smoothing"),
         ({"hold_out": 0.0, "stop_patience": 2}, TWO, "stop_patience needs validation"),
         ({"hold_out": 0.0, "stop_accuracy": 0.9}, TWO, "stop_accuracy needs validation"),
@@ -156,10 +156,10 @@ def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"width": 5}, "width belongs to relu and cnn, not to linear"),
-        ({"init_std": 0.5}, "init_std belongs to init = normal, not to default"),
+        ({"width": 5}, "width applies to relu and cnn, not to linear"),
+        ({"init_std": 0.5}, "init_std applies to init = normal, not to default"),
         ({"init_std": 0.5, "init": "kaiming", "model": "relu"}, "not to kaiming"),
-        ({"schedule_epochs": 5}, "schedule_epochs belongs to a schedule"),
+        ({"schedule_epochs": 5}, "schedule_epochs applies to schedules"),
     ],
 )
 def test_a_setting_that_would_do_nothing_is_refused(settings: dict[str, Any], words: str) -> None:

@@ -330,7 +330,7 @@ def test_several_runs_are_compared_in_pairs_with_corrected_p_values() -> None:
         alone = compare(tables[pair_.names[0]], tables[pair_.names[1]], pair_.names)
         assert (alone.p_value, alone.interval, alone.comparisons) == (pair_.p_value, pair_.interval, 1)
         assert pair_.comparisons == 3
-        assert "after Holm for 3 comparisons" in pair_.verdict
+        assert "corrected for 3 comparisons (Holm)" in pair_.verdict
         assert pair_.is_told == (pair_.adjusted_p_value < 0.05)
 
 

@@ -28,8 +28,8 @@ class How:
 
     size: int = setting(
         0,
-        "Side length, in pixels, that pictures are resized to. 0: their own size if they share one of at most 64, "
-        "else 64.",
+        "Side length, in pixels, that pictures are resized to. 0: their own size if it is the same for all and "
+        "at most 64; otherwise 64.",
         least=0,
         most=LARGEST_SIDE,
     )
@@ -37,13 +37,15 @@ class How:
     bad_files: BadFiles = setting("stop", "What to do with files that cannot be read as pictures.")
     group: str = setting(
         "",
-        "Keep pictures of one group (a person, a video) on one side of a split: a regular expression that finds the "
-        "group in a picture's path, or a column of a table.",
+        "Keep the pictures of a group (such as a person or a video) in the same split: a regular expression that "
+        "finds the group in a picture's path, or a column of a table.",
     )
-    file_column: str = setting("", "The column of a table that names the files. Empty: found by its name and values.")
-    label_column: str = setting("", "The column of a table that gives the classes. Empty: found by its name.")
+    file_column: str = setting(
+        "", "The column of a table that names the files. Empty: detected by its name and values."
+    )
+    label_column: str = setting("", "The column of a table that gives the classes. Empty: detected by its name.")
     split_column: str = setting(
-        "", "The column of a table that gives the split (train, valid, test). Empty: found by its name and values."
+        "", "The column of a table that gives the split (train, valid, test). Empty: detected by its name and values."
     )
 
     def __post_init__(self) -> None:

@@ -62,7 +62,7 @@ def data_section(report: Report) -> list[Html]:
         words = tag("p", f"{len(groups):,} {what}.", class_=None if groups is found.duplicates else "doubt")
         pieces.append(Html(words + details(f"Which ones{rest}", tag("ul", first))))
     if found.told_apart is not None:
-        told = f"Train against test: {told_apart_in_words(found.told_apart)}."
+        told = f"Training and test pictures: {told_apart_in_words(found.told_apart)}."
         pieces.append(tag("p", told, class_="doubt" if found.told_apart.is_told else None))
     return pieces + _near_copies(report, found) + _suspects(report, found) + _outliers(report, found)
 
@@ -89,7 +89,7 @@ def _near_copies(report: Report, found: AuditResult) -> list[Html]:
 
 
 def _suspects(report: Report, found: AuditResult) -> list[Html]:
-    """Return the part on labels that look wrong."""
+    """Return the part on suspicious labels."""
     if why := found.not_looked_for.get("suspects"):
         return [tag("p", f"Suspicious labels were not looked for: {why}.")]
     if not found.suspects:

@@ -15,9 +15,9 @@ from .html import Html, Piece, name_of, plain, table, tag
 NAMES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
-    "roc_auc": "Area under the ROC curve",
-    "log_loss": "Log loss",
-    "brier": "Brier score",
+    "roc_auc": "Area under the ROC curve (1 is best, 0.5 is chance)",
+    "log_loss": "Log loss (0 is best; confident mistakes cost most)",
+    "brier": "Brier score (0 is best; squared error of the probabilities)",
 }
 
 
@@ -56,8 +56,8 @@ def _figures(scores: Scores) -> Html:
         ]
         for metric in scores.metrics.values()
     ]
-    titles = ("figure", "value", "95 % interval", "n", "interval from")
-    return table(f"All figures of the {scores.split} split, {pictures(scores.n)}", titles, rows, classes=_LAST_IS_WORDS)
+    titles = ("metric", "value", "95 % interval", "pictures", "interval method")
+    return table(f"All metrics on the {scores.split} split, {pictures(scores.n)}", titles, rows, classes=_LAST_IS_WORDS)
 
 
 _LAST_IS_WORDS = ("", "", "", "words")
@@ -134,11 +134,11 @@ def calibration_section(report: Report) -> list[Html]:
         f" (95 % interval, approximate, {between(interval.low, interval.high)})" if interval else f" ({error.reason})"
     )
     words = (
-        f"On average, confidence and share of right answers are this far apart: the expected calibration error {value}"
+        f"How far the confidence is from the share of right answers, on average: the expected calibration error {value}"
         f"{sure} on {pictures(found.n, found.split)}."
     )
     warmth = (
-        f"The temperature is {found.temperature:.4g}: 1 leaves the probabilities as they are, a higher one lowers them."
+        f"The temperature is {found.temperature:.4g}: 1 changes nothing; a higher one makes the model less confident."
     )
     rows = [
         [
@@ -150,13 +150,13 @@ def calibration_section(report: Report) -> list[Html]:
         ]
         for b in found.bins
     ]
-    titles = ("confidence", "its mean", "share right", "95 % interval", "n")
+    titles = ("confidence", "mean confidence", "share right", "95 % interval", "pictures")
     drawn = svg.diagonal(
         "Reliability diagram",
         f"Among answers of similar confidence, the share that is right; {found.split} split. "
         "On the dashed line the two are equal.",
         [(b.confidence, b.accuracy, b.interval.low, b.interval.high) for b in found.bins],
-        table("The bins that have pictures", titles, rows),
+        table("The bins that contain pictures", titles, rows),
         names=("confidence", "share of right answers"),
     )
     return [tag("p", words), tag("p", warmth), drawn]
@@ -180,12 +180,12 @@ def coverage_section(report: Report) -> list[Html]:
         ["answered", f"{found.share:.2%}", between(low, high), f"{found.answered:,}", f"{found.n:,}"],
         [why, f"{1 - found.share:.2%}", between(1 - high, 1 - low), f"{left_out:,}", f"{found.n:,}"],
     ]
-    title = f"What is said to the {pictures(found.n, found.split)}"
+    title = f"What predict says about the {pictures(found.n, found.split)}"
     pieces = [tag("p", words), table(title, ("pictures", "share", "95 % interval", "how many", "of n"), rows)]
     every = report.scores.get(found.split)
     if found.score is not None:
-        right = [["of what is answered", *_cells(found.score)]]
-        right += [["of all, guesses too", *_cells(every)]] if every else []
+        right = [["of the answered pictures", *_cells(found.score)]]
+        right += [["of all pictures, counting its guesses", *_cells(every)]] if every else []
         pieces.append(table("Accuracy", ("of", "accuracy", "95 % interval", "right", "of n"), right))
     if found.foreign:
         words = (
@@ -202,7 +202,7 @@ def coverage_section(report: Report) -> list[Html]:
             ]
             for of in found.foreign
         ]
-        titles = ("pictures", "left out", "95 % interval", "how many", "of n")
+        titles = ("pictures", "refused", "95 % interval", "how many", "of n")
         pieces += [tag("p", words), table("Pictures of none of the classes", titles, made)]
     return pieces
 

@@ -109,7 +109,7 @@ def _mistakes(report: Report) -> list[Html]:
     for pair in found.pairs:
         sure = f"95 % interval {between(pair.interval.low, pair.interval.high)}; {found.split} split"
         share = f"{pair.count:,} of {pair.n:,} ({pair.count / pair.n:.1%}, {sure})"
-        pieces.append(tag("h3", name_of(pair.label), " taken for ", name_of(pair.answer)))
+        pieces.append(tag("h3", name_of(pair.label), " mistaken for ", name_of(pair.answer)))
         pieces.append(tag("p", share))
         pieces.append(_pictures(pair.pictures, narrow=True))
     if found.pairs_in_all > len(found.pairs):
@@ -138,7 +138,7 @@ def _pictures(answered: Sequence[Answered], *, narrow: bool = False) -> Html:
     for one in answered:
         drawn: Piece = ""
         if one.pixels is not None:
-            source, words = data_uri(colors_of(one.pixels)), f"{one.label}, taken for {one.answer}"
+            source, words = data_uri(colors_of(one.pixels)), f"{one.label}, mistaken for {one.answer}"
             drawn = tag("img", src=source, alt=words, loading="lazy")
         told = [tag("strong", f"{one.probability:.1%}"), " ", tag("span", name_of(one.answer), class_="answer")]
         truth = [] if narrow else [tag("br"), "is ", name_of(one.label)]
@@ -174,13 +174,15 @@ def _doctor(report: Report) -> list[Html]:
 
 def _finding(finding: Finding) -> Html:
     open_ = finding.recovered_at is None
-    state = "holds" if open_ else f"passed at epoch {finding.recovered_at}"
+    state = "holds" if open_ else f"recovered at epoch {finding.recovered_at}"
     head = [tag("strong", plain(finding.code).replace("_", " ")), f", since epoch {finding.epoch}, "]
     told = [*head, tag("span", state, class_="open" if open_ else "passed"), tag("br"), finding.message]
-    helps = [tag("br"), "What helps: ", finding.fix] if open_ else []
+    helps = [tag("br"), "What to do: ", finding.fix] if open_ else []
     rows = [[plain(name).replace("_", " "), _number(value)] for name, value in (finding.evidence or {}).items()]
     seen = (
-        details("The evidence", table("As it last was", ("what", "how much"), rows, classes=("words",))) if rows else ""
+        details("The evidence", table("The latest numbers", ("what", "value"), rows, classes=("words",)))
+        if rows
+        else ""
     )
     return tag("li", told, helps, seen)
 
@@ -197,13 +199,15 @@ def _recipe(report: Report) -> list[Html]:
         return table(caption, titles, [[name, tag("code", value)] for name, value in rows.items()], classes=("words",))
 
     pieces = [
-        tag("p", "This trains it again, with the same numbers on the same machine with the same versions:"),
+        tag(
+            "p", "This trains the model again. On the same machine, with the same versions, it gives the same numbers:"
+        ),
         code(report.repeat),
         tag("h3", "The recipe"),
         code(report.recipe.partition("\n[recorded]")[0].strip()),
     ]
     if report.recorded:
-        pieces.append(words(report.recorded, "Versions and hardware", ("what", "which")))
+        pieces.append(words(report.recorded, "Versions and hardware", ("what", "value")))
     if report.digests:
         pieces.append(words(report.digests, "SHA-256 of the run's files", ("file", "digest")))
     return pieces
@@ -216,7 +220,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Report], Piece]], ...] = (
     ("surest", "The surest mistakes", _surest),
     ("curves", "How it was learned", curves_section),
     ("classes", "Each class", classes_section),
-    ("calibration", "Whether its probabilities hold", calibration_section),
+    ("calibration", "Can its probabilities be trusted?", calibration_section),
     ("coverage", "When it does not answer", coverage_section),
     ("data", "The pictures", data_section),
     ("doctor", "What the doctor saw", _doctor),

@@ -40,10 +40,10 @@ def steps_html(seen: XRay, place: str, classes: Sequence[str], chain: Chain | No
     Returns:
         The pieces, one after the other.
     """
-    pieces = [tag("p", f"One batch of the run, {place}, with the numbers that training has.")]
+    pieces = [tag("p", f"One batch of the run, {place}, with the numbers that training uses.")]
     pieces += [_step(step, seen, classes) for step in seen.steps]
     if chain is not None:
-        pieces += [tag("h3", f"One picture all the way: number {chain.number} of this batch"), *_chain(chain)]
+        pieces += [tag("h3", f"One picture through all the steps: number {chain.number} of this batch"), *_chain(chain)]
     return pieces
 
 
@@ -72,7 +72,7 @@ def _maps(parameters: Mapping[str, Any], seen: XRay, classes: Sequence[str], wha
     captions: list[Piece]
     if len(maps) == 1 and len(classes) == 2:
         speaks = ["blue speaks for ", name_of(classes[1])]
-        captions = [speaks if what == "The weights" else "a step makes what is blue smaller, what is red larger"]
+        captions = [speaks if what == "The weights" else "a step lowers blue weights and raises red ones"]
     elif len(maps) == len(classes):
         captions = [name_of(one) for one in classes]
     else:
@@ -144,13 +144,13 @@ def _chain(chain: Chain) -> list[Html]:
         share = "" if chain.probabilities is None else f"{chain.probabilities[at + (len(score) == 1)]:.4f}"
         rows.append([name_of(name), f"{score[at]:.4f}", share, f"{chain.slopes[at]:.4f}"])
     titles = ("class", "score", f"after the {chain.activation}", "slope of the loss")
-    scores = table("Scores, and what the loss would change by for one more of each", titles, rows) if rows else ""
+    scores = table("Scores, and how much the loss would change if each rose by 1", titles, rows) if rows else ""
     gradient = _gradient_panel(chain)
     panels.append(
         _panel(
             "Back to the pixels",
             [
-                "By what the loss would change for one more of each pixel: ",
+                "How much the loss would change if a pixel rose by 1: ",
                 f"at most {np.abs(chain.on_pixels).max():.3g}. {SIGNS}",
             ],
             _signed(chain.on_pixels),
@@ -164,7 +164,7 @@ def _chain(chain: Chain) -> list[Html]:
         tag("div", panels[:-1], *gradient, panels[-1], class_="chain"),
         escaped(scores),
         tag("p", f"The loss of this picture is {chain.loss:.4f} ({chain.loss_name})."),
-        table("What each layer makes of it", ("layer", "shape", "mean", "spread", "smallest", "largest"), layers),
+        table("The output of each layer", ("layer", "shape", "mean", "spread", "smallest", "largest"), layers),
     ]
 
 
@@ -181,7 +181,10 @@ def _gradient_panel(chain: Chain) -> list[Html]:
         return []
     name, maps = found
     at = int(np.abs(chain.slopes).argmax()) if len(maps) == len(chain.scores) else 0
-    words = f"What this picture asks of {name}: for a linear model the slope times the picture. A step goes against it."
+    words = (
+        f"The gradient of {name} for this picture alone: for a linear model, the slope times the picture. "
+        "A step goes the other way."
+    )
     return [_panel("Gradient", [words], tag("img", src=data_uri(colors_of_map(maps[at])), alt="The gradient"))]
 
 

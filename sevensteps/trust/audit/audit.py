@@ -26,7 +26,7 @@ MOST_KEPT = 250_000  # pictures; hashing the names of more takes too long
 
 
 def audited(splits: Splits) -> AuditResult:
-    """Look for copies, near-copies, labels that look wrong, outliers, and differences between train and test.
+    """Look for duplicates, near-duplicates, suspicious labels, outliers, and differences between train and test.
 
     Args:
         splits: The pictures of a source.

@@ -231,7 +231,7 @@ def overfitting(e: Evidence) -> Finding | None:
     rose = f", up from {rounded(best)} after epoch {at}" if risen else ""
     return e.finding(
         "overfitting",
-        f"The model overfits: by epoch {e.epoch} it knows its training pictures by heart (loss "
+        f"The model overfits: by epoch {e.epoch} it has memorized its training pictures (loss "
         f"{rounded(last.train_loss)}), and is much worse on the validation pictures (loss "
         f"{rounded(last.valid_loss)}{rose}).",
         f"Keep the best epoch (--keep best --stop-patience {PATIENCE}), vary the pictures (--augment flip+shift), "

@@ -281,13 +281,13 @@ def test_what_is_said_of_mirror_images_is_what_the_classes_allow(tmp_path: Path)
     for number in range(20):
         put(tmp_path, f"cat/{number}.png", f"dog/{number}.png", f"turn_left/{number}.png", content=png((16, 16)))
     for classes, words in (
-        (("cat", "dog"), "also mirrored; where left and right matter: --augment shift"),
+        (("cat", "dog"), "and mirrored copies; if left and right matter, add --augment shift"),
         ((), "not on mirrored ones, because turn_left names a side"),
     ):
         chosen = choose(tmp_path, {"classes": classes})
         assert (chosen.recipe, words in chosen.why) == ("cnn", True), chosen
         augment = chosen.with_given({}).settled(load(tmp_path, classes or None)).augment
-        assert ("flip" in augment) == ("also mirrored" in chosen.why)
+        assert ("flip" in augment) == ("and mirrored copies" in chosen.why)
 
 
 # Commands
@@ -387,8 +387,11 @@ def test_bad_files_stop_training_and_are_left_out_on_request(
     assert done.code == 0
     assert "1 bad file left out: dog/a\\x1b[2Jb.png" in shown(done)
     assert "few pictures a class has 8 to train on: below 200 the interval is wide" in done.out
-    assert "the smallest class has 9 pictures, and cnn takes 10" in done.err
-    assert "A fifth of 18 pictures is too few to test with: judged by 5-fold cross-validation" in done.err
+    assert "the smallest class has 9 pictures, but cnn needs 10" in done.err
+    assert (
+        "A fifth of 18 pictures is too few to test with, so 5 models are trained and tested in turn (cross-validation)"
+        in done.err
+    )
     text = (tmp_path / "runs/pets-linear-1/recipe.toml").read_text("utf-8")
     assert 'bad_files = "skip"' in text
     assert "[recorded]" in text.split("bad_files = 1\n")[0]
@@ -443,7 +446,7 @@ def test_file_names_that_are_not_text_survive_a_run(tmp_path: Path, capsys: pyte
     splits, _ = loaded(tmp_path / "pets")
     (tmp_path / "pets").rename(tmp_path / "p\udcffts")
     refused(
-        here("train", "p\udcffts", cwd=tmp_path, capsys=capsys), 2, r"source is 'p\udcffts', whose bytes are no UTF-8"
+        here("train", "p\udcffts", cwd=tmp_path, capsys=capsys), 2, r"source is 'p\udcffts', which is not valid UTF-8"
     )
     assert {"cat/\\xff\\xfe.png", "dog/\n\x1b[0m.png"} < set(splits.train.ids)
     assert dataclasses.replace(splits.train).ids == splits.train.ids
