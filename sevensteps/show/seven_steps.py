@@ -47,11 +47,11 @@ def _initialize(ready: Ready, settings: Mapping[str, Any], classes: int, is_new:
 
 def _predict(ready: Ready, classes: Sequence[str], is_new: bool) -> str:
     values = ready.xray[2].values
-    rule = f"a score above 0 means {classes[1]}" if len(classes) == 2 else "the highest score wins"
+    rule = f"score > 0: {classes[1]}" if len(classes) == 2 else "the highest score wins"
     if values.get("right") is None:
         return rule
     share = f"{100 * values['right'] / len(values['x']):.0f} % right"
-    return f"{rule}; batch 1: {share}, by chance" if is_new else f"{rule}; next batch: {share}"
+    return f"{rule}; batch 1: {share}, by luck" if is_new else f"{rule}; next batch: {share}"
 
 
 def _step(settings: Mapping[str, Any]) -> str:

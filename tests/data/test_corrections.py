@@ -224,7 +224,7 @@ def test_other_files_and_sources_are_refused(digits: Path, tmp_path: Path, capsy
     refused(typed("train", "digits", "--fix", "gone.csv"), 1, "'gone.csv' cannot be read")
     refused(typed("data", "digits", "--fix", "."), 1, "it is a folder")
     refused(typed("data", "digits", "--fix", str(latin), "--suggest", "new.csv"), 2, "--fix and --suggest")
-    refused(typed("prepare", "digits", "--fix", str(latin)), 2, "prepare takes no --fix", "train digits --fix")
+    refused(typed("prepare", "digits", "--fix", str(latin)), 2, "prepare does not take --fix", "train digits --fix")
     assert error_in(typed("data", "digits", "--fix", "gone.csv", "--json"))["code"] == "data"
 
     ids = load(digits).train.ids
