@@ -229,7 +229,7 @@ class Settings:
         epochs = [int(word) for word in words if re.fullmatch(r"[1-9][0-9]{0,8}", word)]
         if len(epochs) < len(words) or any(after <= before for before, after in itertools.pairwise(epochs)):
             raise RecipeError(
-                f"schedule_restarts is {self.schedule_restarts!r:.80}, and must be rising numbers of epochs.",
+                f"schedule_restarts is {self.schedule_restarts!r:.80}, but must be rising numbers of epochs.",
                 hint="Use {schedule_restarts}, for example.",
                 settings={"schedule_restarts": "2,7"},
             )

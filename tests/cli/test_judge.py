@@ -96,7 +96,7 @@ def test_baselines_are_of_the_pictures_that_the_result_is_of(
     others = here("judge", "unread", "--split", "valid", cwd=tmp_path, capsys=capsys).out
     assert "the best baseline" not in others
     for line in others.splitlines():
-        assert not line.startswith("baseline") or line.endswith("not the pictures above")
+        assert not line.startswith("baseline") or line.endswith("on other pictures than those above")
 
 
 @pytest.mark.parametrize("what", ["gone", "not a number", "cut", "judgement cut"])
@@ -253,7 +253,7 @@ def test_runs_that_were_judged_on_different_pictures_are_refused(
     ss.train(other, epochs=1, out=tmp_path / "run")
     typed = ["compare", "strong", str(tmp_path / "run")]
     refused(here(*typed, cwd=folder, capsys=capsys), 1, "different pictures")
-    refused(here("compare", "strong", cwd=folder, capsys=capsys), 2, "two runs or more")
+    refused(here("compare", "strong", cwd=folder, capsys=capsys), 2, "two or more runs")
     refused(here("compare", "strong", "unread", cwd=folder, capsys=capsys), 1, "no predictions of test", "judge")
 
 
