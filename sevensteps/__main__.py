@@ -8,11 +8,14 @@ import sys
 
 def main() -> None:
     """Run the command line and leave with its exit code: 130 when interrupted, 143 when terminated."""
-    if sys.argv[1:] == ["--version"]:  # answered without importing anything
+    from .cli.output import failure_of, guard_streams
+
+    guard_streams()
+    if sys.argv[1:] == ["--version"]:  # answered without importing more
         from .base.version import __version__
 
         print(__version__)
-        return
+        sys.exit(0 if failure_of(sys.stdout) is None else 1)
     from .base import interrupts
 
     interrupts.terminate_like_ctrl_c()

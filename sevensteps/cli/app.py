@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted (143 by SI
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,7 +17,8 @@ from ..base.version import __version__
 from ..base.words import with_names
 from ..errors import RecipeError, SevenstepsError, UsageError
 from . import compare, data, doctor, judge, predict, prepare, report, runs, train, verify, xray
-from .errors import give_up_stdout, say_error
+from .errors import say_error
+from .output import failure_of, settle_size
 from .usage import usage_in_words
 
 
@@ -79,12 +81,15 @@ def run(arguments: Sequence[str]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal cannot spell must not fail: Windows' pipes know few letters.
         sys.stdout.reconfigure(errors="backslashreplace")
+    settle_size(os.environ)
     code = _run(arguments)
-    try:
-        sys.stdout.flush()
-    except OSError:  # the reader has gone, or the disk behind it is full
-        give_up_stdout()
-        code = code or 1
+    failure = failure_of(sys.stdout)
+    if isinstance(failure, BrokenPipeError):  # as `head` leaves, once it has seen enough; a program needs all of JSON
+        return code or int("--json" in arguments)
+    if failure is not None:
+        done = "" if code else "The work is done; only its output is lost."
+        say_error("file", f"The output could not be written: {failure.strerror}.", done, as_json=False)
+        return code or 1
     return code
 
 
@@ -104,10 +109,7 @@ def _run(arguments: Sequence[str]) -> int:
             raise
         say_error(error.code, error.message, with_names(error.hint, bound.arguments), as_json)
         return 2 if isinstance(error, (UsageError, RecipeError)) else 1
-    except BrokenPipeError:
-        give_up_stdout()
-        return 1
-    except OSError as error:  # stdout on a full disk, a path that is too long
+    except OSError as error:  # a path that is too long
         if debug:
             raise
         say_error(

@@ -39,7 +39,7 @@ def epoch_table(total: int) -> Iterator[Callable[[Batch | Epoch], None]]:
 @contextlib.contextmanager
 def live_table() -> Iterator[Callable[[object], None]]:
     """Yield an observer of a run that shows its epoch table in a terminal or notebook, and nothing elsewhere."""
-    if not (in_notebook() or sys.stdout.isatty()):
+    if not (in_notebook() or (sys.stdout is not None and sys.stdout.isatty())):
         yield lambda event: None
         return
     with contextlib.ExitStack() as stack:
@@ -174,5 +174,5 @@ def _as_html(header: list[str], rows: list[list[str]], line: str) -> str:
 
 def _print(line: str) -> None:
     """Print, and let no name that the terminal cannot spell end the training."""
-    encoding = sys.stdout.encoding or "utf-8"
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(line.encode(encoding, "replace").decode(encoding), flush=True)

@@ -26,19 +26,11 @@ Observer = Callable[[object], None]
 _LONG = 100_000_000  # bytes; less than that is done before anyone has read a line
 
 
-class _Console(Console):
-    """A console whose reader may leave, as `| head` does: further output goes nowhere, and no run is lost."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
-
-
 def consoles(*, quiet_stdout: bool = False) -> tuple[Console, Console]:
     """Return consoles on stdout and stderr; with `quiet_stdout` (for --json) both write to stderr."""
     options = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": True}
-    error = _Console(file=sys.stderr, **options)  # type: ignore[arg-type]
-    return (error if quiet_stdout else _Console(file=sys.stdout, **options)), error  # type: ignore[arg-type]
+    error = Console(file=sys.stderr, **options)  # type: ignore[arg-type]
+    return (error if quiet_stdout else Console(file=sys.stdout, **options)), error  # type: ignore[arg-type]
 
 
 def printable(text: str) -> str:

@@ -38,6 +38,8 @@ class _Words:
 
     def __init__(self, out: Console, error: Console) -> None:
         self.out, self.error = out, error
+        # On a terminal rows must go through the console of the bar, which stays below them; else a file gets them all.
+        self.table = error if out.is_terminal and error.is_terminal else out
         self.bar: Progress | None = None
         self.status: Status | None = None
         self.task = TaskID(0)
@@ -77,8 +79,8 @@ class _Words:
         if self.waiting is not None:
             self._row(self.waiting)
             self.waiting = None
-        if self.has_header and self.error.is_terminal:
-            self.error.print()
+        if self.has_header and self.table.is_terminal:
+            self.table.print()
 
     def _quiet(self) -> None:
         """Take the passing line away, so that it leaves nothing between the lines that stay."""
@@ -176,8 +178,8 @@ class _Words:
         if not self.has_header:
             self.has_header = True
             titles = "".join(f"{name:>12}" for name, _ in columns)
-            self.error.print(Text(f"{'epoch':>5}{titles}", style="bold"))
-        self.error.print(f"{event.number:>5}" + "".join(f"{value:>12}" for _, value in columns))
+            self.table.print(Text(f"{'epoch':>5}{titles}", style="bold"))
+        self.table.print(f"{event.number:>5}" + "".join(f"{value:>12}" for _, value in columns))
 
 
 class _Numbers(_Words):
