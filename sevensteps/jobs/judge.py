@@ -161,7 +161,7 @@ def judge(
             observe(Note(problem))
     shares = "clopper-pearson" if clopper_pearson else "wilson"
     table, judgement = tables[split], saved.judgement
-    with reading_judgement():
+    with reading_judgement(saved.folder):
         coverage = Coverage.from_json(judgement.get("coverage"))
         answers = mapping(judgement.get("baselines"))
         baselines = {name: Score.from_json(score, split) for name, score in answers.items()}

@@ -133,7 +133,7 @@ def _collect(saved: Saved) -> Report:
         scores = {name: score_of(tables[name], recipe.folds) for name in _COUNTS if name in tables}
         calibrated = calibration(table.split, saved.temperature, table.probabilities, table.labels)
         mistakes = _mistakes(table, splits, gone)
-    with reading_judgement():
+    with reading_judgement(saved.folder):
         coverage = Coverage.from_json(judgement.get("coverage"))
         answers = mapping(judgement.get("baselines"))
         baselines = {name: Score.from_json(score, split or "") for name, score in answers.items()}

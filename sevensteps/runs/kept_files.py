@@ -94,8 +94,11 @@ def read_judgement(folder: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def reading_judgement() -> Iterator[None]:
+def reading_judgement(folder: Path) -> Iterator[None]:
     """Turn a `ValueError` inside the block into an error that names judgement.json.
+
+    Args:
+        folder: The run's folder.
 
     Raises:
         RunError: A value in the judgement is not as it was written.
@@ -103,7 +106,7 @@ def reading_judgement() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise RunError(f"{JUDGEMENT} is damaged: {error}.", hint="sevensteps judge RUN") from error
+        raise RunError(f"{folder / JUDGEMENT} is damaged: {error}.", hint=_REPAIR.format(folder)) from error
 
 
 def read_tables(folder: Path, classes: Sequence[str]) -> dict[str, Predictions]:

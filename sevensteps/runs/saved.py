@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.device import computing_with
+from ..base.words import with_names
 from ..errors import RunError, SevenstepsError, TrainingError
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import read_recipe, recorded_in
@@ -207,7 +208,8 @@ class Saved:
             DataError: The pictures cannot be found or used.
             RunError: The corrections are lost.
         """
-        return as_it_is(self.recipe, observe, self.corrections)
+        with self._naming_itself():
+            return as_it_is(self.recipe, observe, self.corrections)
 
     def pictures(
         self,
@@ -236,10 +238,20 @@ class Saved:
         """
         recipe = recipe or self.recipe
         fix = "" if source is not None else self.corrections
-        splits, settled = prepared(recipe, {} if seconds is None else seconds, observe, fix, source)
+        with self._naming_itself():
+            splits, settled = prepared(recipe, {} if seconds is None else seconds, observe, fix, source)
         if not may_differ:
             refuse_other_pictures(self.folder, recipe, self.recorded, splits)
         return splits, settled
+
+    @contextlib.contextmanager
+    def _naming_itself(self) -> Iterator[None]:
+        """Put the run's folder into the hint of an error that leaves the context."""
+        try:
+            yield
+        except SevenstepsError as error:
+            error.hint = with_names(error.hint, {"run": self.folder})
+            raise
 
     @contextlib.contextmanager
     def learner(self, splits: Splits, recipe: Recipe, *, at_start: bool = False) -> Iterator[Learner]:

@@ -105,7 +105,7 @@ def _check_finite(work: Work) -> None:
         work.learn.check_finite()
     except TrainingError as error:
         if diverged := work.doctor.open.get("diverging"):
-            error.hint = diverged.fix
+            error.hint = with_names(diverged.fix, {"run": work.folder, "source": work.recipe.source})
         raise
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typed import Done, finished, here, sevensteps, start, three_classes
@@ -63,7 +61,8 @@ def test_every_verb_prints_at_any_width(
 
 
 @pytest.mark.parametrize(
-    "verb", ["train three --epochs 1 --force --out again", "judge a", "runs --json", "data three", "--help", "--version"]
+    "verb",
+    ["train three --epochs 1 --force --out again", "judge a", "runs --json", "data three", "--help", "--version"],
 )
 def test_a_closed_stdout_is_as_good_as_none(folder: Path, verb: str) -> None:
     done = redirected(folder, f"sevensteps {verb} >&-")
@@ -127,8 +126,8 @@ def test_json_keeps_the_table_of_epochs_apart(folder: Path) -> None:
 
 def test_python_trains_without_a_stdout(folder: Path) -> None:
     code = "import sevensteps as ss; ss.train('three', epochs=1).learn.fit(1)"
-    how: dict[str, Any] = {"cwd": folder, "check": True, "timeout": 120, "capture_output": True}
-    subprocess.run(["bash", "-c", f'"{sys.executable}" -c "{code}" >&-'], env=dict(os.environ), **how)
+    closed = ["bash", "-c", f'"{sys.executable}" -c "{code}" >&-']
+    subprocess.run(closed, cwd=folder, check=True, timeout=120, capture_output=True)
 
 
 def test_a_reader_who_leaves_in_the_middle_gets_a_whole_run(folder: Path) -> None:

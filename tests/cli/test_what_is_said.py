@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from typed import here
+from typed import here, three_classes
 
 FEW = ("train", "--epochs", "2", "--lr", "0.0005")
 
@@ -49,3 +49,16 @@ def test_a_fix_that_is_printed_names_the_run(slow: Path, tmp_path: Path, capsys:
     assert "resume mine --epochs 5" in page
     assert "resume RUN" not in page
     assert json.loads(here(*FEW, "--json", cwd=tmp_path, capsys=capsys).out)["findings"][0]["fix"].count("RUN") == 0
+
+
+@pytest.mark.parametrize("typed", ["verify runs/a --rerun", "report runs/a", "judge a --split train"])
+def test_a_hint_names_the_run_whose_pictures_are_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], typed: str
+) -> None:
+    three_classes(tmp_path / "three")
+    assert here("train", "three", "--epochs", "1", "--out", "runs/a", cwd=tmp_path, capsys=capsys).code == 0
+    (tmp_path / "three").rename(tmp_path / "moved")
+    done = here(*typed.split(), cwd=tmp_path, capsys=capsys)
+    assert "RUN" not in done.out + done.err
+    if done.code:
+        assert "sevensteps train PATH --recipe runs/a" in done.err
