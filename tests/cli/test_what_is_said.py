@@ -51,7 +51,7 @@ def test_a_fix_that_is_printed_names_the_run(slow: Path, tmp_path: Path, capsys:
     assert json.loads(here(*FEW, "--json", cwd=tmp_path, capsys=capsys).out)["findings"][0]["fix"].count("RUN") == 0
 
 
-@pytest.mark.parametrize("typed", ["verify runs/a --rerun", "report runs/a", "judge a --split train"])
+@pytest.mark.parametrize("typed", ["verify runs/a --rerun", "report runs/a"])
 def test_a_hint_names_the_run_whose_pictures_are_gone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], typed: str
 ) -> None:
@@ -60,5 +60,4 @@ def test_a_hint_names_the_run_whose_pictures_are_gone(
     (tmp_path / "three").rename(tmp_path / "moved")
     done = here(*typed.split(), cwd=tmp_path, capsys=capsys)
     assert "RUN" not in done.out + done.err
-    if done.code:
-        assert "sevensteps train PATH --recipe runs/a" in done.err
+    assert done.code == 0 or "sevensteps train PATH --recipe runs/a" in done.err
