@@ -36,6 +36,7 @@ from .arguments import (
 from .lr_find import LRFind, check_sweep, sweep, untouched_losses
 from .objective import Metric, Objective, default_loss
 from .optimizer import checked_decay, left_out, optimizer_from, rate_of, set_decay
+from .plan import load, plan_facts
 from .recorder import Recorder
 from .trainer import Trainer
 from .xray import Moment, next_batch, xray
@@ -324,7 +325,9 @@ class Learner(Trainer):
 
     @instead_of(**INSTEAD["save"])
     def save(self, path: str | Path) -> Path:
-        """Save weights, optimizer, history and position to a safetensors file.
+        """Save weights, optimizer, history, position, schedule and stop rule to a safetensors file.
+
+        It warns of a schedule or a stop rule of your own, which a file cannot hold.
 
         Args:
             path: Of the file; `.safetensors` is added if missing.
@@ -336,7 +339,8 @@ class Learner(Trainer):
             FileError: The file cannot be written.
             ModelError: There are numbers that are not finite.
         """
-        return saving.save(Path(path), self.state, self.trained_classes)
+        self.state.take_over_rates()
+        return saving.save(Path(path), self.state, self.trained_classes, plan_facts(self))
 
     @instead_of(**INSTEAD["load"])
     def load(self, path: str | Path) -> Learner:
@@ -353,8 +357,7 @@ class Learner(Trainer):
             TrainingError: The file belongs to another model or optimizer, or has other classes.
         """
         self.close()
-        names = saving.load(Path(path), self.state, self.trained_classes)
-        self.trained_classes = self.trained_classes or names
+        load(Path(path), self)
         self.temperature, self.abstention = 1.0, None  # they belong to other parameters
         if cost := enter_epoch(self.loader, self.state):
             warnings.warn(cost, stacklevel=2)

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from ..data.loaders import refuse_other_classes
-from ..errors import ModelError, TrainingError, UsageError
+from ..errors import ModelError, UsageError
 from ..ship import architecture
 from ..ship import file as model_file
 from ..ship.abstention import Abstention
@@ -30,13 +29,14 @@ SUFFIX = ".safetensors"
 OTHER_FORMATS = {".bin", ".ckpt", ".h5", ".joblib", ".keras", ".onnx", ".pickle", ".pkl", ".pt", ".pth", ".tflite"}
 
 
-def save(path: Path, state: State, classes: Sequence[str] | None) -> Path:
+def save(path: Path, state: State, classes: Sequence[str] | None, plan: Mapping[str, Any]) -> Path:
     """Write weights, optimizer, history and position; `.safetensors` is added to the name if it is missing.
 
     Args:
         path: Where to write.
         state: Of the learner.
         classes: The names that the model's outputs stand for, where they are known.
+        plan: What the file says of how training goes on.
 
     Returns:
         The path of the file.
@@ -54,25 +54,22 @@ def save(path: Path, state: State, classes: Sequence[str] | None) -> Path:
     path = _named(path)
     constants = constants_of(state.model)
     arrays = finite_arrays(state.tensors(), {f"{of}.{name}" for of in ("model", "best") for name in constants})
-    about = {"state": state.facts(), "classes": list(classes) if classes else None}
+    about = {"state": state.facts(), "classes": list(classes) if classes else None, "plan": dict(plan)}
     model_file.write(path, arrays, {**about, **infinite_in(arrays)})
     return path
 
 
-def load(path: Path, state: State, classes: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Restore what `save` wrote into the state of a learner with the same model and optimizer.
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any], tuple[str, ...] | None]:
+    """Read what `save` wrote.
 
     Args:
         path: Of the file; `.safetensors` is added to the name if it is missing.
-        state: Of the learner.
-        classes: The names that the learner's labels stand for, where they are known.
 
     Returns:
-        The class names in the file; None for a file without any.
+        The tensors, the facts, and the class names; None for a file without any.
 
     Raises:
         ModelError: The file is missing, damaged, or of another kind.
-        TrainingError: The file belongs to another model or optimizer, or has other classes.
     """
     if path.suffix.lower() in OTHER_FORMATS and path.is_file() and not _named(path).exists():
         raise ModelError(
@@ -83,11 +80,7 @@ def load(path: Path, state: State, classes: Sequence[str] | None) -> tuple[str, 
     arrays, about = model_file.read(path)
     if "state" not in about:
         raise ModelError(f"{path} holds an exported model and no optimizer.", hint="Use ss.load_learner(path).")
-    names = Facts.from_json({"classes": about.get("classes")}, path).classes
-    what = "The saved state does not fit this learner: its loaders have classes"
-    refuse_other_classes(names, classes, what, TrainingError)
-    state.restore({name: torch.from_numpy(array) for name, array in arrays.items()}, about["state"])
-    return names
+    return arrays, about, Facts.from_json({"classes": about.get("classes")}, path).classes
 
 
 def facts_of(

@@ -25,13 +25,16 @@ from ..steps import gradient
 from ..steps.modes import Modes
 from ..steps.predict import predict
 from ..steps.repeat import Way, stream
+from ..steps.saved_module import plain_name
 from ..steps.state import State
 from ..steps.step import Schedule, clipped, constant, plain
 from ..steps.stop import Reason, StopRule, no_figure, when_not_finite
 from .arguments import check_schedule, check_stop, checked_rate
 from .inputs import Inputs, not_finite
 from .objective import Metric, Objective
-from .optimizer import held_by, hold_trainable, left_out
+from .optimizer import held_by, left_out
+from .optimizer import hold_trainable as hold
+from .position import divide_anew, still_lost
 from .predictor import Predictor
 from .recorder import Recorder
 
@@ -66,6 +69,8 @@ class Trainer(Predictor):
         super().__init__(state.model, objective, inputs, metrics=metrics, device=device)
         self._dls, self.state, self.wanted_gradient, self.clip = dls, state, gradient, clip
         self.trained_classes = inputs.classes  # the names that the model's outputs stand for
+        self.lost: frozenset[str] = frozenset()  # "stop rule", "schedule": what the loaded file could not hold
+        self.frozen_at_first = self.frozen()
         self.opt_func, self.modes = opt_func, Modes()
         self._declined = left_out(state.optimizer, self._named_parameters())
         kind = torch.float32 if device.type == "mps" else torch.float64  # which mps does not have
@@ -82,6 +87,8 @@ class Trainer(Predictor):
     @dls.setter
     def dls(self, dls: DataLoaders) -> None:
         refuse_other_classes(self.trained_classes, dls.classes, "The loaders have classes")
+        if not self._has_open_stream:
+            divide_anew(self.state, (self._dls.train, dls.train), self.device, self.stop)
         self._dls = dls
 
     @property
@@ -166,6 +173,8 @@ class Trainer(Predictor):
         self._refuse_second_stream()
         refuse_other_classes(self.trained_classes, self.loader.classes, "The training loader has classes")
         self._check(stop, schedule)
+        if self.state.stopped is None:
+            self.lost = still_lost(self.lost, {"stop rule": stop, "schedule": schedule})
         memory.keep_freed()
         if self.state.stopped is not None:
             self.state.begin_fit()
@@ -190,7 +199,7 @@ class Trainer(Predictor):
 
     def _prepare(self) -> Way:
         """Look at the model as it is before an epoch: which layers train, what the optimizer holds, which gradient."""
-        self._hold_trainable()
+        self.hold_trainable()
         self.modes.train(self.model)
         step = clipped(self.opt, self.model, self.clip) if self.clip else plain(self.opt)
         if self.gradient == "formula":
@@ -233,12 +242,16 @@ class Trainer(Predictor):
         """
         copy.copy(self.modes).train(model)
 
-    def _hold_trainable(self) -> None:
+    def hold_trainable(self) -> None:
         """Bring the optimizer up to what is trainable now."""
         named, device = self._named_parameters(), self.device
         if any(parameter.device.type != device.type for parameter in named.values()):  # a layer that was replaced
             self.model.to(device)
-        self._declined = hold_trainable(self.opt, self.opt_func, self.state.usual_lr, named, self._declined)
+        self._declined = hold(self.opt, self.opt_func, self.state.usual_lr, named, self._declined)
+
+    def frozen(self) -> set[str]:
+        """Return the names of the model's parameters that are frozen."""
+        return {plain_name(name) for name, value in self.model.named_parameters() if not value.requires_grad}
 
     def _named_parameters(self) -> dict[str, nn.Parameter]:
         """Return the parameters of the model, and of the loss if it has any, by name."""
@@ -311,10 +324,15 @@ class Trainer(Predictor):
                 self.state.changes.append({"at_batch": self.state.batch, "lr": lr})
             self.state.lr = lr
 
+    @property
+    def _has_open_stream(self) -> bool:
+        """Whether a stream of this learner is open."""
+        open_stream = self._stream() if self._stream is not None else None
+        return open_stream is not None and open_stream.gi_frame is not None
+
     def _refuse_second_stream(self) -> None:
         """Raise if a stream is open."""
-        open_stream = self._stream() if self._stream is not None else None
-        if open_stream is not None and open_stream.gi_frame is not None:
+        if self._has_open_stream:
             raise TrainingError(
                 "A stream of this learner is open already, and two would train the same parameters.",
                 hint="Finish it, or close it with learn.close().",

@@ -8,7 +8,8 @@ since (a scheduler of PyTorch, or a loop over `stream`) is taken over first, as 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -98,6 +99,18 @@ class Rates:
             self.last = now[at] / self.shares[at]
         self._factor = self.last / lr if lr else 1.0
 
+    def as_json(self) -> dict[str, Any]:
+        """Return what a file says of the rates, beside those in the groups."""
+        return {"shares": self.shares, "last": self.last, "factor": self._factor}
+
+    def go_on(self, saved: Mapping[str, Any]) -> None:
+        """Take up what `as_json` returned, after `follow`.
+
+        Args:
+            saved: The shares, the rate of the last batch, and the schedule's factor then; see `checked_rates`.
+        """
+        self.shares, self.last, self._factor = list(saved["shares"]), saved["last"], saved["factor"]
+
     def _now(self) -> list[float]:
         """Return the rate that each group has."""
         return [float(group["lr"]) for group in self._optimizer.param_groups]
@@ -116,3 +129,19 @@ def _in_proportion(now: Sequence[float], before: Sequence[float]) -> bool:
         return False
     factors = [rate / old for rate, old in zip(now, before, strict=True)]
     return all(math.isclose(factor, factors[0], rel_tol=1e-9, abs_tol=0) for factor in factors)
+
+
+def checked_rates(saved: Mapping[str, Any], groups: int) -> dict[str, Any]:
+    """Return what `Rates.as_json` wrote, from a file that anyone may have written.
+
+    Args:
+        saved: The rates.
+        groups: The number of the optimizer's groups.
+
+    Raises:
+        KeyError, TypeError, ValueError: They are damaged, or of another optimizer.
+    """
+    shares, last, factor = list(map(float, saved["shares"])), float(saved["last"]), float(saved["factor"])
+    if len(shares) != groups or not all(0 <= number < math.inf for number in (*shares, last, factor)):
+        raise ValueError(f"its rates are {saved!r:.80}")
+    return {"shares": shares, "last": last, "factor": factor}

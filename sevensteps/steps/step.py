@@ -333,13 +333,26 @@ def one_cycle(div: float = 25.0, div_final: float = 1e5, pct_start: float = 0.25
             hint="div and div_final must be positive, and pct_start between 0 and 1.",
         )
 
-    def factor(batch: int, total: int | None) -> float:
-        done = batch / max(_required(total) - 1, 1)
-        if done < pct_start or pct_start == 1:
-            return _half_cosine(1 / div, 1.0, done / pct_start)
-        return _half_cosine(1.0, 1 / div_final, (done - pct_start) / (1 - pct_start))
+    return functools.partial(on_one_cycle, div=float(div), div_final=float(div_final), pct_start=float(pct_start))
 
-    return factor
+
+def on_one_cycle(batch: int, total: int | None, *, div: float, div_final: float, pct_start: float) -> float:
+    """Return the factor of the learning rate on the cycle that `one_cycle` describes.
+
+    Args:
+        batch: Batches done.
+        total: Batches in all.
+        div: See `one_cycle`.
+        div_final: See `one_cycle`.
+        pct_start: See `one_cycle`.
+
+    Raises:
+        UsageError: `total` is None.
+    """
+    done = batch / max(_required(total) - 1, 1)
+    if done < pct_start or pct_start == 1:
+        return _half_cosine(1 / div, 1.0, done / pct_start)
+    return _half_cosine(1.0, 1 / div_final, (done - pct_start) / (1 - pct_start))
 
 
 def cosine(batch: int, total: int | None) -> float:
@@ -361,6 +374,34 @@ def cosine(batch: int, total: int | None) -> float:
 
 
 SCHEDULES: dict[str, Schedule] = {"constant": constant, "one_cycle": one_cycle(), "cosine": cosine}
+
+
+def schedule_facts(schedule: Schedule) -> dict[str, Any] | None:
+    """Return how one of our schedules was made, as JSON holds it; None for one of your own.
+
+    Args:
+        schedule: Any schedule.
+    """
+    if isinstance(schedule, functools.partial) and schedule.func is on_one_cycle:
+        return {"schedule": "one_cycle", **schedule.keywords}
+    return next(({"schedule": name} for name, known in SCHEDULES.items() if known is schedule), None)
+
+
+def schedule_from(facts: Any) -> Schedule:
+    """Make the schedule that the facts in a file describe.
+
+    Args:
+        facts: As `schedule_facts` returns them.
+
+    Raises:
+        ValueError: They describe no schedule.
+    """
+    match facts:
+        case {"schedule": "one_cycle", "div": float(div), "div_final": float(div_final), "pct_start": float(start)}:
+            return one_cycle(div, div_final, start)
+        case {"schedule": str(name)} if name in SCHEDULES:
+            return SCHEDULES[name]
+    raise ValueError(f"{facts!r:.80} is not a schedule")
 
 
 def _half_cosine(start: float, end: float, done: float) -> float:

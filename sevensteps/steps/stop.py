@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from ..errors import UsageError, nearest
 from ..records.events import Epoch
@@ -61,19 +63,21 @@ class StopRule:
     """A rule: `reason(progress)` returns why to stop now, or None. `epochs` and `batches` are upper bounds, if any.
 
     `figures` names the losses and metrics that the rule reads, so that a missing one is found before the first batch.
+    `facts` say in JSON how the rule was made, for a file; None for a rule of your own.
     """
 
     reason: Callable[[Progress], str | None]
     epochs: int | None = None
     batches: int | None = None
     figures: tuple[str, ...] = ()
+    facts: dict[str, Any] | None = field(default=None, compare=False)
 
     def __or__(self, other: StopRule) -> StopRule:
         def either(progress: Progress) -> str | None:
             return self.reason(progress) or other.reason(progress)
 
         bounds = _least(self.epochs, other.epochs), _least(self.batches, other.batches)
-        return StopRule(either, *bounds, self.figures + other.figures)
+        return StopRule(either, *bounds, self.figures + other.figures, _joined("either", self, other))
 
     def __and__(self, other: StopRule) -> StopRule:
         def both(progress: Progress) -> str | None:
@@ -82,9 +86,9 @@ class StopRule:
 
         bounded = [rule for rule in (self, other) if rule.epochs is None and rule.batches is None]
         if bounded:  # a rule that may never hold leaves both unbounded
-            return StopRule(both, figures=self.figures + other.figures)
+            return StopRule(both, figures=self.figures + other.figures, facts=_joined("both", self, other))
         bounds = _most(self.epochs, other.epochs), _most(self.batches, other.batches)
-        return StopRule(both, *bounds, self.figures + other.figures)
+        return StopRule(both, *bounds, self.figures + other.figures, _joined("both", self, other))
 
     def total(self, batches_per_epoch: int | None, done_in_first: int = 0) -> int | None:
         """Return the largest number of batches that the fit can have.
@@ -133,7 +137,7 @@ def after(*, epochs: int | None = None, batches: int | None = None, seconds: flo
             return Reason(f"the {seconds:g} seconds it was given are over", "seconds")
         return None
 
-    return StopRule(reason, epochs, batches)
+    return StopRule(reason, epochs, batches, facts=_facts("after", given))
 
 
 def when_flat(
@@ -177,7 +181,8 @@ def when_flat(
             return Reason(f"{name} has not improved for {_count(since, 'epoch')}", "flat")
         return None
 
-    return StopRule(reason, figures=(name,))
+    how = {"name": name, "patience": patience, "min_delta": min_delta, "lower_is_better": lower_is_better}
+    return StopRule(reason, figures=(name,), facts=_facts("when_flat", how))
 
 
 def when_reached(name: str, value: float, *, lower_is_better: bool | None = None) -> StopRule:
@@ -199,7 +204,8 @@ def when_reached(name: str, value: float, *, lower_is_better: bool | None = None
             return Reason(words, "reached")
         return None
 
-    return StopRule(reason, figures=(name,))
+    how = {"name": name, "value": value, "lower_is_better": lower_is_better}
+    return StopRule(reason, figures=(name,), facts=_facts("when_reached", how))
 
 
 def when_not_finite() -> StopRule:
@@ -216,7 +222,54 @@ def when_not_finite() -> StopRule:
             return Reason(words, "not_finite")
         return None
 
-    return StopRule(reason)
+    return StopRule(reason, facts=_facts("when_not_finite", {}))
+
+
+RULES: dict[str, Callable[..., StopRule]] = {
+    rule.__name__: rule for rule in (after, when_flat, when_reached, when_not_finite)
+}
+
+
+def rule_from(facts: Any, deepest: int = 30) -> StopRule:
+    """Make the stop rule that the facts in a file describe.
+
+    Args:
+        facts: As `StopRule.facts` has them.
+        deepest: How many rules may stand within each other.
+
+    Raises:
+        ValueError: They describe no rule.
+    """
+    if not isinstance(facts, dict) or not deepest:
+        raise ValueError(f"{facts!r:.80} is not a stop rule")
+    how = dict(facts)
+    name = how.pop("rule", None)
+    if name in ("either", "both") and isinstance(how.get("of"), list) and len(how["of"]) == 2:
+        first, second = (rule_from(part, deepest - 1) for part in how["of"])
+        return first | second if name == "either" else first & second
+    try:
+        return RULES[name](**how)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{facts!r:.80} is not a stop rule") from error
+
+
+def _facts(rule: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return how a rule was made, as JSON holds it; None if JSON cannot, such as for an infinite number of seconds."""
+    plain: dict[str, Any] = {"rule": rule}
+    for name, value in settings.items():
+        if value is None or isinstance(value, (str, bool)):
+            plain[name] = value
+        elif not math.isfinite(value):
+            return None
+        else:
+            plain[name] = int(value) if isinstance(value, numbers.Integral) else float(value)
+    return plain
+
+
+def _joined(how: str, *rules: StopRule) -> dict[str, Any] | None:
+    """Return the facts of a rule that joins others; None if one of them has none."""
+    facts = [rule.facts for rule in rules]
+    return None if None in facts else {"rule": how, "of": facts}
 
 
 def figure(epoch: Epoch, name: str) -> float:

@@ -21,7 +21,9 @@ from sevensteps.errors import ModelError, SevenstepsError, TrainingError
 from sevensteps.learner.learner import Learner
 from sevensteps.learner.load import load_learner
 from sevensteps.records.events import Batch
-from sevensteps.steps.step import UNFIT, Muon
+from sevensteps.ship import file as model_file
+from sevensteps.steps.step import UNFIT, Muon, constant, cosine, one_cycle
+from sevensteps.steps.stop import StopRule, after, when_flat, when_reached
 
 X = torch.rand(22, 6, generator=torch.Generator().manual_seed(0)) - 0.5
 Y = (X[:, :1] + X[:, 1:2] > 0).float()
@@ -133,6 +135,15 @@ OPTIMIZERS |= {
 }
 
 
+PLANS: dict[str, Callable[[], dict[str, Any]]] = {
+    "none": dict,
+    "one cycle": lambda: {"stop": after(epochs=3), "schedule": one_cycle(pct_start=0.4)},
+    "cosine": lambda: {"stop": after(batches=13) | after(epochs=4), "schedule": cosine},
+    "flat": lambda: {"stop": after(epochs=4) & when_flat("train_loss", 1) | when_reached("train_loss", 0.01)},
+    "seconds": lambda: {"stop": after(epochs=3, seconds=1e6), "schedule": constant},
+}
+
+
 def learner(model: str = "plain", optimizer: str = "SGD", batch_size: int = 5) -> Learner:
     """A learner over rows of numbers; the same each time."""
     torch.manual_seed(3)
@@ -151,25 +162,36 @@ def leave_after(events: Any, batches: int) -> None:
             return
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(model=st.sampled_from(sorted(MODELS)), optimizer=st.sampled_from(sorted(OPTIMIZERS)), at=st.integers(0, 11))
-@example(model="bfloat16", optimizer="AdamW", at=3)
-@example(model="constants", optimizer="Adafactor", at=7)
-@example(model="compiled", optimizer="Rprop", at=5)
-@example(model="extra state", optimizer="ASGD", at=5)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    model=st.sampled_from(sorted(MODELS)),
+    optimizer=st.sampled_from(sorted(OPTIMIZERS)),
+    plan=st.sampled_from(sorted(PLANS)),
+    at=st.integers(0, 22),
+)
+@example(model="bfloat16", optimizer="AdamW", plan="one cycle", at=3)
+@example(model="constants", optimizer="Adafactor", plan="cosine", at=7)
+@example(model="compiled", optimizer="Rprop", plan="flat", at=5)
+@example(model="extra state", optimizer="ASGD", plan="seconds", at=5)
 @pytest.mark.filterwarnings("ignore:The loader repeats")
 def test_training_goes_on_from_a_file_as_if_nothing_had_been_saved(
-    tmp_path_factory: pytest.TempPathFactory, model: str, optimizer: str, at: int
+    tmp_path_factory: pytest.TempPathFactory, model: str, optimizer: str, plan: str, at: int
 ) -> None:
     learn = learner(model, optimizer)
     if at:
-        leave_after(learn.stream(), at)
+        leave_after(learn.stream(**PLANS[plan]()), at)
+    learn.close()
     path = learn.save(tmp_path_factory.mktemp("saved") / "m")
     other = learner(model, optimizer).load(path)
     assert_same(everything(other), everything(learn))
-    for each in (learn, other):
-        leave_after(each.stream(), 6)
+    rates: list[list[float]] = [[], []]
+    for each, of_each in zip((learn, other), rates, strict=True):
+        events = each.stream()
+        of_each += [event.lr for event, _ in zip(events, range(30), strict=False) if isinstance(event, Batch)]
+        each.close()
         each.fit(1, show=False)
+    assert rates[0] == rates[1]
+    assert other.stopped_because == learn.stopped_because
     assert_same(everything(other), everything(learn))
     assert other.recorder.values == learn.recorder.values
 
@@ -296,3 +318,187 @@ def test_a_file_of_another_kind_of_extra_state_changes_nothing(tmp_path: Path) -
     with pytest.raises(TrainingError, match="does not fit"):
         learn.load(learner("extra state").save(tmp_path / "m"))
     assert_same(everything(learn), before)
+
+
+# How training goes on
+
+
+def half(batch: int, total: int | None) -> float:
+    return 0.5
+
+
+@pytest.mark.filterwarnings("ignore:The loader repeats")
+def test_a_schedule_and_a_stop_rule_of_ones_own_must_be_given_again(tmp_path: Path) -> None:
+    plan: dict[str, Any] = {"stop": StopRule(lambda progress: "enough" if progress.batches >= 8 else None)}
+    learn = learner()
+    leave_after(learn.stream(**plan, schedule=half), 5)
+    learn.close()
+    with pytest.warns(UserWarning, match="A file cannot hold a stop rule or a schedule of your own") as warned:
+        path = learn.save(tmp_path / "m")
+    assert "learn.stream(stop=..., schedule=...)" in str(warned[0].message)
+    other = learner().load(path)
+    parts: list[dict[str, Any]] = [{}, plan, {"schedule": half}]
+    for part in parts:
+        with pytest.raises(TrainingError, match="could not hold") as caught:
+            other.stream(**part)
+        assert "learn.fit(5)" in caught.value.hint
+        other = learner().load(path)
+    list(learn.stream())
+    list(other.stream(**plan, schedule=half))
+    assert_same(everything(other), everything(learn))
+    learner().load(path).fit(1, show=False)
+
+
+def test_a_fit_that_has_ended_needs_no_plan(tmp_path: Path) -> None:
+    learn = learner()
+    learn.fit(1, stop=StopRule(lambda progress: None), schedule=half, show=False)
+    other = learner().load(learn.save(tmp_path / "m"))
+    for each in (learn, other):
+        leave_after(each.stream(), 3)
+    assert_same(everything(other), everything(learn))
+
+
+@pytest.mark.filterwarnings("ignore:The loader repeats")
+def test_time_that_a_fit_had_counts_after_it_was_saved(tmp_path: Path) -> None:
+    learn = learner()
+    leave_after(learn.stream(after(seconds=100.0)), 5)
+    learn.state.seconds += 99.9
+    other = learner().load(learn.save(tmp_path / "m"))
+    assert 99.9 <= other.state.progress().seconds < 101
+
+
+def test_a_rate_that_was_changed_comes_back(tmp_path: Path) -> None:
+    learn = learner()
+    learn.lr = 0.5
+    learn.fit(1, show=False)
+    learn.opt.param_groups[0]["lr"] = 0.25  # as a scheduler would
+    other = learner().load(learn.save(tmp_path / "m"))
+    assert (other.lr, learn.lr) == (0.25, 0.25)
+    for each in (learn, other):
+        each.fit(1, show=False)
+    assert_same(everything(other), everything(learn))
+
+
+@pytest.mark.parametrize(("size", "position"), [(10, 1), (2, 5), (1, 10)])
+@pytest.mark.filterwarnings("ignore:The loader repeats")
+def test_another_batch_size_goes_on_at_the_same_picture(size: int, position: int, tmp_path: Path) -> None:
+    learn = learner()
+    leave_after(learn.stream(after(epochs=2), schedule=one_cycle()), 7)  # 2 batches of 5 in the second epoch
+    learn.close()
+    other = learner(batch_size=size).load(learn.save(tmp_path / "m"))
+    assert (other.state.epoch, other.state.position, other.state.seen) == (1, position, 10)
+    left = [event for event in other.stream() if isinstance(event, Batch)]
+    assert sum(event.size for event in left) == 12
+    assert other.state.history[-1].number == 2
+    assert left[-1].lr == pytest.approx(0.01 / 1e5)
+    living = learner()
+    leave_after(living.stream(after(epochs=2), schedule=one_cycle()), 7)
+    living.close()
+    living.dls = learner(batch_size=size).dls
+    assert [event.lr for event in living.stream() if isinstance(event, Batch)] == [event.lr for event in left]
+
+
+@pytest.mark.filterwarnings("ignore:The loader repeats")
+def test_an_epoch_whose_batches_are_all_done_ends_under_any_batch_size(tmp_path: Path) -> None:
+    learn = learner()
+    leave_after(learn.stream(after(epochs=2), schedule=one_cycle()), 5)  # the last of them has 2 rows
+    other = learner(batch_size=10).load(learn.save(tmp_path / "m"))
+    events = list(other.stream())
+    assert events[0] == other.state.history[0]
+    assert len([event for event in events if isinstance(event, Batch)]) == 3
+
+
+@pytest.mark.parametrize(
+    ("stop", "size", "words"),
+    [
+        (after(epochs=2), 4, "no boundary there"),
+        (after(batches=20), 10, "the stop rule of the fit counts batches"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The loader repeats")
+def test_another_batch_size_is_refused_where_it_cannot_go_on(
+    stop: StopRule, size: int, words: str, tmp_path: Path
+) -> None:
+    learn = learner()
+    leave_after(learn.stream(stop), 7)
+    learn.close()
+    other, path = learner(batch_size=size), learn.save(tmp_path / "m")
+    before = everything(other)
+    with pytest.raises(TrainingError, match=words) as caught:
+        other.load(path)
+    assert "batch_size=5" in caught.value.hint
+    assert_same(everything(other), before)
+    with pytest.raises(TrainingError, match=words):
+        learn.dls = other.dls
+
+
+def test_a_fit_that_has_ended_goes_on_with_any_batch_size(tmp_path: Path) -> None:
+    learn = learner()
+    learn.fit(1, show=False)
+    other = learner(batch_size=7).load(learn.save(tmp_path / "m"))
+    learn.dls = other.dls
+    for each in (learn, other):
+        each.fit(1, show=False)
+    assert_same(everything(other), everything(learn))
+
+
+def test_layers_that_were_unfrozen_since_go_on_training(tmp_path: Path) -> None:
+    learn = learner("frozen", "Adam")
+    learn.fit(1, show=False)
+    learn.model[0].requires_grad_(True)  # type: ignore[index]
+    learn.fit(1, show=False)
+    path = learn.save(tmp_path / "m")
+    with pytest.warns(UserWarning, match=r"As in the file, 0\.bias is now trained"):
+        other = learner("frozen", "Adam").load(path)
+    for each in (learn, other):
+        each.fit(1, show=False)
+    assert_same(everything(other), everything(learn))
+
+
+def test_layers_that_were_frozen_since_stay_frozen_unless_decided_otherwise(tmp_path: Path) -> None:
+    learn = learner("plain", "Adam")
+    learn.fit(1, show=False)
+    learn.model[0].requires_grad_(False)  # type: ignore[index]
+    path = learn.save(tmp_path / "m")
+    with pytest.warns(UserWarning, match=r"As in the file, 0\.bias is now frozen"):
+        other = learner("plain", "Adam").load(path)
+    for each in (learn, other):
+        each.fit(1, show=False)
+    assert_same(everything(other), everything(learn))
+    decided = learner("plain", "Adam")
+    decided.model[2].requires_grad_(False)  # type: ignore[index]
+    with pytest.warns(UserWarning, match=r"0\.bias is frozen in the file, and stays trained here"):
+        decided.load(path)
+    assert decided.frozen() == {"2.weight", "2.bias"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"stop": {"rule": "eval"}},
+        {"stop": {"rule": "after", "epochs": -1}},
+        {"stop": {"rule": "either", "of": []}},
+        {"schedule": {"schedule": "one_cycle", "div": 0.0, "div_final": 1.0, "pct_start": 0.1}},
+        {"schedule": {"schedule": "os.system"}},
+        {"batching": {"size": "5", "batches": 5}},
+        {"batching": [1]},
+        {"usual_lr": -1},
+        {"usual_lr": "x"},
+        {"rates": {"shares": [1.0, 1.0], "last": 0.1, "factor": 1.0}},
+        {"rates": {"shares": ["a"], "last": 0.1, "factor": 1.0}},
+        {"frozen": 7},
+        {"seconds": [1]},
+    ],
+)
+def test_a_damaged_plan_is_refused_and_changes_nothing(damage: dict[str, Any], tmp_path: Path) -> None:
+    learn = learner()
+    leave_after(learn.stream(after(epochs=2), schedule=one_cycle()), 5)
+    path = learn.save(tmp_path / "m")
+    arrays, about = model_file.read(path)
+    model_file.write(path, arrays, {**about, "plan": {**about["plan"], **damage}})
+    other = learner()
+    before = everything(other)
+    with pytest.raises(TrainingError) as caught:
+        other.load(path)
+    assert caught.value.hint
+    assert_same(everything(other), before)
