@@ -14,5 +14,6 @@ TRAINING = frozenset(
     {"batches_per_epoch", "check_finite", "clip", "close", "copy", "dls", "fit", "fit_one_cycle", "follow", "gradient"}
     | {"interrupts_between_batches", "load", "loader", "lr", "lr_find", "modes", "opt", "opt_func", "plan", "recorder"}
     | {"save", "schedule", "set", "state", "stop", "stopped_because", "stream", "total_batches", "trained_classes"}
+    | {"frozen", "frozen_at_first", "hold_trainable", "lost"}
     | {"wanted_gradient", "xray"}
 )

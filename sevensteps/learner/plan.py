@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ..data.loaders import refuse_other_classes
 from ..errors import TrainingError
 from ..steps.rates import checked_rates
 from ..steps.saved_module import plain_name
-from ..steps.step import Schedule, schedule_facts, schedule_from
+from ..steps.schedule import Schedule, schedule_facts, schedule_from
 from ..steps.stop import StopRule, rule_from
 from . import saving
 from .position import COUNTS, Batching, recounted
@@ -113,12 +113,19 @@ def load(path: Path, learn: Trainer) -> None:
         rates = None if plan.rates is None else checked_rates(plan.rates, groups)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise TrainingError(f"The saved state is damaged: {error}", hint="Save it again.") from error
-    undo = _freeze_as(plan.frozen, learn)
+    undo, remark = _freeze_as(plan.frozen, learn)
     try:
         state.restore({name: torch.from_numpy(array) for name, array in arrays.items()}, about["state"])
-    except TrainingError:
+    except TrainingError as error:
         undo()
+        if plan.frozen is not None and (rest := learn.frozen() - plan.frozen):
+            raise TrainingError(
+                f"The saved state does not fit this learner: {min(rest)} is trained in the file, and frozen here.",
+                hint="Unfreeze it before you load: learn.model.requires_grad_(True), or some layers only.",
+            ) from error
         raise
+    if remark:
+        warnings.warn(remark, stacklevel=4)
     for name, count in moved.items():
         setattr(state, name, count)
     if rates is not None:
@@ -130,11 +137,13 @@ def load(path: Path, learn: Trainer) -> None:
     learn.trained_classes = learn.trained_classes or names
 
 
-def _freeze_as(frozen: set[str] | None, learn: Trainer) -> Any:
-    """Freeze what is frozen in a file, unless somebody has frozen other layers since the learner was made.
+def _freeze_as(frozen: set[str] | None, learn: Trainer) -> tuple[Callable[[], None], str]:
+    """Freeze what is frozen in a file, unless somebody has frozen or unfrozen layers since the learner was made.
+
+    What is frozen here is never unfrozen: the user has set it up so.
 
     Returns:
-        A function that undoes it.
+        A function that undoes it, and what there is to say; "" if nothing differs.
     """
     now = learn.frozen()
     named = {plain_name(name): parameter for name, parameter in learn.model.named_parameters()}
@@ -146,22 +155,23 @@ def _freeze_as(frozen: set[str] | None, learn: Trainer) -> Any:
         for group, parameters in zip(learn.opt.param_groups, groups, strict=True):
             group["params"] = parameters
 
-    if frozen is None or frozen == now or not frozen <= set(named) or frozen == set(named):
-        return undo
+    if frozen is None or not frozen < set(named):
+        return undo, ""
+    if now != learn.frozen_at_first:
+        try:
+            learn.hold_trainable()  # as the next fit would
+        except TrainingError:
+            undo()
+            raise
+    if frozen == now:
+        return undo, ""
     changed = min(frozen ^ now)
     was, here = (_TRAINED[changed not in names] for names in (frozen, now))
-    if now != learn.frozen_at_first:
-        warnings.warn(f"{changed} is {was} in the file, and stays {here} here.", stacklevel=4)
-        return undo
-    for name, parameter in named.items():
-        parameter.requires_grad_(name not in frozen)
-    try:
-        learn.hold_trainable()
-    except TrainingError:
-        undo()
-        raise
-    warnings.warn(f"As in the file, {changed} is now {was}.", stacklevel=4)
-    return undo
+    if now != learn.frozen_at_first or not now < frozen:
+        return undo, f"{changed} is {was} in the file, and stays {here} here."
+    for name in frozen:
+        named[name].requires_grad_(False)
+    return undo, f"As in the file, {changed} is now {was}."
 
 
 _TRAINED = {True: "trained", False: "frozen"}

@@ -448,8 +448,14 @@ def test_layers_that_were_unfrozen_since_go_on_training(tmp_path: Path) -> None:
     learn.model[0].requires_grad_(True)  # type: ignore[index]
     learn.fit(1, show=False)
     path = learn.save(tmp_path / "m")
-    with pytest.warns(UserWarning, match=r"As in the file, 0\.bias is now trained"):
-        other = learner("frozen", "Adam").load(path)
+    other = learner("frozen", "Adam")
+    before = everything(other)
+    with pytest.raises(TrainingError, match=r"0\.bias is trained in the file, and frozen here") as caught:
+        other.load(path)
+    assert "requires_grad_(True)" in caught.value.hint
+    assert_same(everything(other), before)
+    other.model.requires_grad_(True)
+    other.load(path)
     for each in (learn, other):
         each.fit(1, show=False)
     assert_same(everything(other), everything(learn))

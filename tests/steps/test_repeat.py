@@ -363,7 +363,7 @@ def test_looking_between_two_batches_changes_nothing(make: Callable[[], Learner]
         learn.lr_find(num_it=12, show_plot=False)
         learn.summary()
         learn.save(tmp_path / "now")
-        learn.export(tmp_path / "now.model")
+        learn.export(tmp_path / "now.safetensors")
         assert_same(everything(learn), before)
         assert torch.equal(torch.get_rng_state(), random)
         assert [module.training for module in learn.model.modules()] == modes
