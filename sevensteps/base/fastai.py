@@ -1,11 +1,10 @@
-"""Help for users of fastai: arguments that have another name here or are not needed, and two helpers of its lessons."""
+"""Help for users of fastai: arguments that have another name here or are not needed."""
 
 from __future__ import annotations
 
 import functools
-import operator
-from collections.abc import Callable, Iterable
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 from ..errors import UsageError
 
@@ -116,42 +115,3 @@ INSTEAD: dict[str, dict[str, str]] = {
     "show_batch": {"nrows": "max_n=9 says how many.", "ncols": "max_n=9 says how many."},
     "SGD": {"mom": "Call it momentum.", "wd": "Call it weight_decay."},
 }
-
-
-def first(x: Iterable[Any]) -> Any:
-    """Return the first item of an iterable, such as the first batch of a loader.
-
-    Args:
-        x: Any iterable.
-
-    Returns:
-        The item, or None if there is none.
-    """
-    return next(iter(x), None)
-
-
-class L(list[Any]):
-    """A list with two methods of fastai's: `map`, and `itemgot`, which takes a column out of rows.
-
-    >>> L([[0.7, 0.5], [0.6, 0.9]]).itemgot(1)
-    [0.5, 0.9]
-    """
-
-    def map(self, f: Callable[[Any], Any]) -> L:
-        """Return `f(item)` for each item, as an `L`.
-
-        Args:
-            f: A function of one argument.
-        """
-        return L(map(f, self))
-
-    def itemgot(self, *places: Any) -> L:
-        """Return `item[place]` for each item, as an `L`.
-
-        Args:
-            places: An index or a key; with several, `item[places[0]][places[1]]` and so on.
-        """
-        items = self
-        for place in places:
-            items = items.map(operator.itemgetter(place))
-        return items

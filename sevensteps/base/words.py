@@ -8,6 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 
+class Shown(str):
+    """A text of several lines that a notebook or a prompt shows as it is printed, not as a string in quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str.__str__(self)
+
+
 def counted(n: int, one: str, several: str = "") -> str:
     """Return a number with its noun.
 

@@ -16,6 +16,7 @@ from ..runs import folder as folders
 from ..runs.kept_files import is_corrections_file, with_timings
 from ..runs.recorded import _say_differences, recorded
 from ..runs.saved import Saved
+from ..show.epochs import live_table
 
 if TYPE_CHECKING:
     from ..recipes.recipe import Recipe
@@ -29,7 +30,7 @@ def resume(
     epochs: int | None = None,
     exact: bool = False,
     plots: bool = False,
-    observe: Observe = lambda event: None,
+    observe: Observe | None = None,
 ) -> Run:
     """Resume a run from its last save, to the same end as if it had never stopped.
 
@@ -41,7 +42,7 @@ def resume(
         epochs: This many more epochs than it was to have.
         exact: Whether to refuse if the same numbers cannot be promised here.
         plots: Whether to draw figures into the run's folder.
-        observe: Receives every event.
+        observe: Receives every event; without it, a terminal or notebook shows the table of epochs.
 
     Returns:
         The run as it ended.
@@ -51,6 +52,9 @@ def resume(
             checkpoints are damaged; with `exact`, the same numbers cannot be promised.
         DataError, RecipeError, FileError, TrainingError: As `train`.
     """
+    if observe is None:
+        with live_table() as show:
+            return resume(run, epochs=epochs, exact=exact, plots=plots, observe=show)
     folder = folders.find_run(run)
     folders.check_run(folder)
     with files.locked(folder), leaving(folder):

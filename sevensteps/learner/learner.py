@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..base.device import device_named
 from ..base.fastai import INSTEAD, instead_of
+from ..base.words import Shown
 from ..data.batches import DataLoaders
 from ..data.loaders import as_loader, enter_epoch, refuse_iterator
 from ..errors import UsageError
@@ -365,7 +366,7 @@ class Learner(Trainer):
 
     def summary(self) -> str:
         """Return the model layer by layer, with parameters, loss, optimizer and way of doing step 4, as text."""
-        return f"{super().summary()}   optimizer: {type(self.opt).__name__}   gradient: {self.gradient}"
+        return Shown(f"{super().summary()}   optimizer: {type(self.opt).__name__}   gradient: {self.gradient}")
 
     def _rows(self) -> list[tuple[str, str]]:
         """Return what a notebook shows, with how far training is."""

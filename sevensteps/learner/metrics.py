@@ -46,4 +46,25 @@ def accuracy(
     return (decided == targets).to(torch.float32).mean()
 
 
+def error_rate(
+    predictions: Float[Tensor, "batch scores"],
+    targets: Shaped[Tensor, " batch"] | Shaped[Tensor, "batch 1"] | Float[Tensor, "batch classes"],
+    activation: Callable[[Tensor], Tensor] | None = None,
+) -> Float[Tensor, ""]:
+    """Return the share of pictures whose class is predicted wrongly: 1 minus the accuracy.
+
+    Args:
+        predictions: The raw scores.
+        targets: The labels, or the share of each class.
+        activation: Turns scores into probabilities, which then decide.
+
+    Returns:
+        A number from 0 to 1.
+
+    Raises:
+        ShapeError: There are more or fewer targets than predictions.
+    """
+    return 1 - accuracy(predictions, targets, activation)
+
+
 METRICS: dict[str, Callable[..., Tensor]] = {"accuracy": accuracy}

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..base.fastai import INSTEAD, instead_of
 from ..base.interrupts import interrupt_if
 from ..base.seeds import LOADER, seed_of
+from ..base.words import Shown
 from ..data.decode import Fit
 from ..data.loaders import as_loader, refuse_other_classes
 from ..errors import DataError, UsageError
@@ -332,11 +333,8 @@ class Predictor:
             if not any(True for _ in module.children()):
                 count = sum(parameter.numel() for parameter in module.parameters())
                 lines.append(f"{(name + ' ' if name else '') + str(module):<34.80}{count:>12,}")
-        lines += [
-            f"{self.parameter_count:,} parameters, {self.trainable_count:,} of them trainable",
-            f"loss: {self.objective.name}",
-        ]
-        return "\n".join(lines)
+        lines.append(f"{self.parameter_count:,} parameters, {self.trainable_count:,} of them trainable")
+        return Shown("\n".join([*lines, f"loss: {self.objective.name}"]))
 
     def facts(self) -> Facts:
         """Return what an exported file says beside the tensors."""

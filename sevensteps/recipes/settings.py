@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ..base.setting import setting
+from ..base.words import Shown
 from ..data import augment_names
 from ..data.files.how import BadFiles, How, file_setting, file_settings
 from ..data.fit import Fit
@@ -292,7 +293,7 @@ class Settings:
         import tomli_w
 
         settings = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
-        return tomli_w.dumps({**settings, "recorded": dict(recorded)} if recorded else settings)
+        return Shown(tomli_w.dumps({**settings, "recorded": dict(recorded)} if recorded else settings))
 
     @property
     def how(self) -> How:

@@ -52,6 +52,10 @@ class Finding:
     recovered_at: int | None = None
     evidence: Mapping[str, Any] | None = field(default=None, hash=False)  # the latest numbers, as plain data
 
+    def __repr__(self) -> str:
+        until = "" if self.recovered_at is None else f" until epoch {self.recovered_at}"
+        return f"since epoch {self.epoch}{until}: {self.message} {self.fix}"
+
     def as_json(self) -> dict[str, Any]:
         """Return the finding as `train --json` prints it."""
         return {

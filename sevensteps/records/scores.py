@@ -26,6 +26,9 @@ class Interval:
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high
 
+    def __repr__(self) -> str:
+        return f"{self.low:.4g} to {self.high:.4g}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
@@ -42,6 +45,11 @@ class Score:
     def accuracy(self) -> float:
         """The share of correct answers, in [0, 1]."""
         return self.correct / self.n
+
+    def __repr__(self) -> str:
+        interval = f"95 % interval {self.interval.low:.2%} to {self.interval.high:.2%}"
+        right = f"{self.correct:,} of {self.n:,} {self.split} pictures right"
+        return f"{right}: {self.accuracy:.2%} ({interval})" + (f", {self.note}" if self.note else "")
 
     def as_json(self) -> dict[str, Any]:
         """Return the score as `train --json` and `judge --json` print it."""

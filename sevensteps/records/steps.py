@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,12 @@ class XRay:
         return "\n".join(map(str, self.steps))
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Return the steps as a table, as a notebook shows them."""
+        cells = ([str(step.number), step.name, step.line] for step in self.steps)
+        rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
+        return f'<table style="text-align: left">{rows}</table>'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

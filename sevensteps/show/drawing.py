@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import os
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ import matplotlib.style
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image, ImageShow
 
 from ..base import files
 from ..errors import UsageError
@@ -42,6 +45,24 @@ class Picture(Figure):
 
     def _repr_png_(self) -> bytes:
         return _png(self)
+
+    def show(self, warn: bool = True) -> None:
+        """Show the figure: in a notebook in place, elsewhere with the system's program for pictures.
+
+        Args:
+            warn: Whether to say so where there is nothing to show it with.
+        """
+        if in_notebook():
+            show(self)
+        elif not (_has_screen() and ImageShow.show(Image.open(io.BytesIO(_png(self))), "sevensteps")) and warn:
+            print('There is no screen to show the figure on; figure.savefig("figure.png") saves it.')
+
+
+def _has_screen() -> bool:
+    """Return whether a window can open: MPLBACKEND=agg says that none should."""
+    if os.environ.get("MPLBACKEND", "").lower() in ("agg", "pdf", "ps", "svg", "template"):
+        return False
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 @contextlib.contextmanager
