@@ -17,6 +17,7 @@ from ..base.version import __version__
 from ..base.words import with_names
 from ..errors import RecipeError, SevenstepsError, UsageError
 from . import compare, data, doctor, judge, predict, prepare, report, runs, train, verify, xray
+from .completion import Shell, install
 from .errors import say_error
 from .output import failure_of, settle_size
 from .usage import usage_in_words
@@ -74,6 +75,18 @@ for group, verbs in {
         examples = [f"  sevensteps {typed}" for typed in _EXAMPLES.get(verb, ())]
         epilogue = "\n\n".join(["Examples:", *examples]) if examples else None
         app.command(verb, group=group, help_epilogue=epilogue, **({"usage": usage} if usage else {}))
+
+
+@app.command(name="--install-completion")
+def install_completion(shell: Shell | None = None) -> int:
+    """Let the Tab key complete verbs, flags and choices in your shell.
+
+    Parameters
+    ----------
+    shell
+        bash, zsh or fish; the one you are in unless given.
+    """
+    return install(app, shell)
 
 
 def run(arguments: Sequence[str]) -> int:

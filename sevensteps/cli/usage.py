@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import shlex
@@ -11,30 +12,107 @@ from typing import Any
 import cyclopts
 from cyclopts import App
 
+from ..base.words import with_names
 from ..errors import nearest
 
-# What people type for a flag of train that has another name.
+# What people type for a flag that has another name, by what they mean; other spellings are found by `_meant`.
 _MEANT = {
-    "--learning-rate": "Did you mean --lr?",
-    "--rate": "Did you mean --lr?",
-    "--hidden": "Did you mean --width, the hidden units? It needs --model relu.",
-    "--hidden-units": "Did you mean --width? It needs --model relu.",
-    "--layers": "The models are --model linear, relu and cnn.",
-    "--network": "Did you mean --model?",
-    "--batch": "Did you mean --batch-size?",
-    "--bs": "Did you mean --batch-size?",
-    "--patience": "Did you mean --stop-patience?",
-    "--verbose": "Did you mean --numbers?",
-    "--slow": "sevensteps xray RUN shows the seven steps of one batch at your own pace.",
-    "--step": "sevensteps xray RUN shows the seven steps of one batch at your own pace.",
+    "learning-rate": "lr",
+    "learningrate": "lr",
+    "rate": "lr",
+    "eta": "lr",
+    "step-size": "lr",
+    "hidden": "width",
+    "hidden-units": "width",
+    "hidden-size": "width",
+    "units": "width",
+    "neurons": "width",
+    "network": "model",
+    "net": "model",
+    "arch": "model",
+    "architecture": "model",
+    "batch": "batch-size",
+    "bs": "batch-size",
+    "batchsize": "batch-size",
+    "minibatch": "batch-size",
+    "n-epochs": "epochs",
+    "num-epochs": "epochs",
+    "epoch": "epochs",
+    "iterations": "epochs",
+    "iters": "epochs",
+    "opt": "optimizer",
+    "wd": "weight-decay",
+    "decay": "weight-decay",
+    "l2": "weight-decay",
+    "mom": "momentum",
+    "scheduler": "schedule",
+    "lr-schedule": "schedule",
+    "patience": "stop-patience",
+    "early-stopping": "stop-patience",
+    "augmentation": "augment",
+    "aug": "augment",
+    "img-size": "size",
+    "imgsz": "size",
+    "image-size": "size",
+    "resize": "size",
+    "val-split": "hold-out",
+    "validation-split": "hold-out",
+    "valid-pct": "hold-out",
+    "val": "hold-out",
+    "test-size": "hold-out",
+    "cv": "folds",
+    "k-folds": "folds",
+    "kfold": "folds",
+    "n-splits": "folds",
+    "random-state": "seed",
+    "random-seed": "seed",
+    "gpu": "device",
+    "cuda": "device",
+    "n-threads": "threads",
+    "jobs": "threads",
+    "workers": "threads",
+    "num-workers": "threads",
+    "output": "out",
+    "out-dir": "out",
+    "output-dir": "out",
+    "save-dir": "out",
+    "o": "out",
+    "name": "out",
+    "overwrite": "force",
+    "exist-ok": "force",
+    "config": "recipe",
+    "cfg": "recipe",
+    "settings": "recipe",
+    "plot": "plots",
+    "figures": "plots",
+    "verbose": "numbers",
+    "data": "source",
+    "dataset": "source",
+    "folder": "source",
+    "path": "source",
+    "class": "classes",
+    "labels": "classes",
+    "label": "label-column",
+    "file": "file-column",
+    "image-column": "file-column",
+}
+
+# What people type for what is no flag at all.
+_NO_FLAG = {
+    "layers": "The models are --model linear, relu and cnn.",
+    "slow": "sevensteps xray RUN shows the seven steps of one batch at your own pace.",
+    "step": "sevensteps xray RUN shows the seven steps of one batch at your own pace.",
+    "pretrained": "Every model here learns from your pictures alone.",
 }
 
 
 def usage_in_words(error: cyclopts.CycloptsError, arguments: Sequence[str], app: App) -> tuple[str, str]:
     """The message and the hint for what the parser refuses."""
-    verb = next((word for word in arguments if not word.startswith("-")), "")
+    words = [word for word in arguments if not word.startswith("-") or word == "--install-completion"]
+    verb = next(iter(words), "")
     if arguments and arguments[0].startswith("-") and verb not in app:
-        hint = f"{nearest(arguments[0], ['--help', '--version'])} sevensteps --help lists the commands."
+        known = nearest(arguments[0], ["--help", "--version", "--install-completion"])
+        hint = f"{known} sevensteps --help lists the commands."
         return f'Unknown option "{arguments[0]}".', hint
     if verb not in app:
         return _plain(error), "sevensteps --help lists the commands."
@@ -46,15 +124,44 @@ def usage_in_words(error: cyclopts.CycloptsError, arguments: Sequence[str], app:
         return f"{what}.", hint
     if isinstance(error, cyclopts.UnknownOptionError):
         word = (error.token.keyword or error.token.value).partition("=")[0]
-        if verb in ("train", "resume") and word in _MEANT:
-            return f"Unknown option: {word}.", _MEANT[word]
+        if meant := _meant(word, verb, app):
+            run = next((word for word in arguments[1:] if not word.startswith("-")), "")
+            return f"Unknown option: {word}.", with_names(meant, {"run": run} if verb != "train" else {})
     if isinstance(error, cyclopts.CoercionError) and error.token is not None:
         value, flag = error.token.value, error.token.keyword
-        if error.target_type is float and re.fullmatch(r"-?\d+,\d+", value):
+        if error.target_type is float and re.fullmatch(r"-?\d*,\d+(e[+-]?\d+)?", value):
             return _plain(error), f"Use a decimal point: {flag or ''} {value.replace(',', '.')}".replace("  ", " ")
     if isinstance(error, cyclopts.UnusedCliTokensError) and error.unused_tokens:
         return _left_over(verb, error.unused_tokens, arguments, hint)
     return _plain(error), hint
+
+
+def _meant(word: str, verb: str, app: App) -> str:
+    """What to type in place of a flag that there is not, also where it is a flag of another verb; "" if unknown."""
+    name = word.lstrip("-").lower().replace("_", "-")
+    flags = _flags_of(verb, app)
+    flag = next((f"--{each}" for each in (name, _MEANT.get(name, "")) if f"--{each}" in flags), "")
+    if flag == "--width":
+        return "Did you mean --width, the hidden units? It needs --model relu."
+    if flag:
+        return f"Did you mean {flag}?"
+    if name in _NO_FLAG and verb in ("train", "resume", "xray"):
+        return _NO_FLAG[name]
+    if difflib.get_close_matches(word, flags, cutoff=0.8):
+        return ""  # the parser proposes it
+    if (near := difflib.get_close_matches(name, _MEANT, 1, cutoff=0.85)) and f"--{_MEANT[near[0]]}" in flags:
+        return f"Did you mean --{_MEANT[near[0]]}?"
+    others = [other for other in _VERBS if word in _flags_of(other, app)]
+    return f"{word} is a flag of {' and '.join(f'sevensteps {other}' for other in others)}." if others else ""
+
+
+def _flags_of(verb: str, app: App) -> set[str]:
+    """All flags of a verb."""
+    return {name for argument in app[verb].assemble_argument_collection() for name in argument.names}
+
+
+# In the order in which a flag of several is looked for.
+_VERBS = ("train", "data", "predict", "judge", "compare", "xray", "report", "verify", "resume", "prepare", "runs")
 
 
 def _left_over(verb: str, unused: Sequence[str], arguments: Sequence[str], hint: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,18 @@ def test_more_threads_than_cores_are_said(tmp_path: Path) -> None:
         ("--hidden 30", ["Unknown option: --hidden", "--width"]),
         ("--slow", ["Unknown option: --slow", "sevensteps xray RUN"]),
         ("--lr 0,1", ["--lr", "Use a decimal point: --lr 0.1"]),
+        ("--lr=0,1", ["Use a decimal point: --lr 0.1"]),
+        ("--stop-accuracy ,9", ["Use a decimal point: --stop-accuracy .9"]),
+        ("--learning_rate=1", ["Unknown option: --learning_rate", "Did you mean --lr?"]),
+        ("--learning-rates 1", ["Did you mean --lr?"]),
+        ("--LR 1", ["Did you mean --lr?"]),
+        ("-lr 1", ["Did you mean --lr?"]),
+        ("--hidden-units 9", ["--width", "--model relu"]),
+        ("--batch 9", ["Did you mean --batch-size?"]),
+        ("--imgsz 64", ["Did you mean --size?"]),
+        ("--output x", ["Did you mean --out?"]),
+        ("--suggest fix.csv", ["--suggest is a flag of sevensteps data."]),
+        ("--explain why", ["--explain is a flag of sevensteps predict."]),
         ("--classes Sneaker Bag", ["fashion-mnist --classes Sneaker Bag"]),
     ],
 )
@@ -133,3 +146,63 @@ def test_what_many_people_type_is_answered_with_what_they_mean(
     done = here("train", *typed.split(), cwd=tmp_path, capsys=capsys)
     assert done.code in (1, 2)
     refused(done, done.code, *words)
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("predict runs/a cat.jpg --coverage 0.99", ["--coverage is a flag of sevensteps train."]),
+        ("judge a --coverage 0.99", ["--coverage is a flag of sevensteps train."]),
+        ("data pets --epochs 3", ["--epochs is a flag of sevensteps train and sevensteps resume."]),
+        ("resume a --step 3", ["sevensteps xray a shows the seven steps"]),
+        ("data --bs 3", ["Unknown option: --bs"]),
+        ("--install-completions", ["Did you mean '--install-completion'?"]),
+        ("--install-completion tcsh", ["tcsh", "bash", "zsh", "fish"]),
+    ],
+)
+def test_a_flag_of_another_verb_is_answered_with_that_verb(
+    typed: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(here(*typed.split(), cwd=tmp_path, capsys=capsys), 2, *words)
+
+
+def test_every_name_that_is_meant_is_a_flag_of_some_verb() -> None:
+    from sevensteps.cli import usage
+    from sevensteps.cli.app import app
+
+    flags = {
+        verb: {name for a in app[verb].assemble_argument_collection() for name in a.names} for verb in usage._VERBS
+    }
+    for meant in usage._MEANT.values():
+        assert any(f"--{meant}" in names for names in flags.values()), meant
+    verbs = {name for name in app if not name.startswith("-")}
+    assert set(usage._VERBS) <= verbs
+
+
+@pytest.mark.parametrize(
+    ("shell", "script"),
+    [
+        ("bash", ".local/share/bash-completion/completions/sevensteps"),
+        ("fish", ".config/fish/completions/sevensteps.fish"),
+    ],
+)
+def test_completion_is_installed_once_asked_for(tmp_path: Path, shell: str, script: str) -> None:
+    done = sevensteps("--install-completion", shell, cwd=tmp_path, HOME=str(tmp_path), XDG_DATA_HOME="", ZSH_CUSTOM="")
+    assert done.code == 0, done.err
+    assert str(tmp_path / script) in done.out
+    assert "--learning-rate" not in (tmp_path / script).read_text()
+    assert "batch-size" in (tmp_path / script).read_text()
+
+
+def test_bash_completes_verbs_flags_and_choices(tmp_path: Path) -> None:
+    done = sevensteps("--install-completion", "bash", cwd=tmp_path, HOME=str(tmp_path))
+    assert done.code == 0, done.err
+    asked = {"sevensteps tra": "train", "sevensteps train --ep": "--epochs", "sevensteps train --model r": "relu"}
+    for typed, expected in asked.items():
+        words = " ".join(f'"{word}"' for word in typed.split())
+        line = (
+            f"source {tmp_path}/.bashrc; COMP_WORDS=({words}); COMP_CWORD={len(typed.split()) - 1}; "
+            '_sevensteps; echo "${COMPREPLY[@]}"'
+        )
+        completed = subprocess.run(["bash", "--norc", "-c", line], capture_output=True, text=True, check=True)
+        assert completed.stdout.split() == [expected], typed
