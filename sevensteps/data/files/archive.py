@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from ...base.words import text_of
+from ...base.words import counted, text_of
 from ...errors import DataError
 from ..decode import LARGEST_FILE
 from .catalog import Catalog, Content, File
@@ -40,6 +40,13 @@ _DAMAGE = (
     RuntimeError,
     ValueError,
 )
+
+
+_UTF_8, _DOS = 0x800, 0  # the flag for names in UTF-8, and the system that writes backslashes (APPNOTE 4.4)
+
+
+# A member may unpack to 16 MiB, or to 100 times its size if that is more. Blank pictures shrink to a thousandth.
+LARGEST_SURE, LARGEST_RATIO = 16 << 20, 100
 
 
 _TWICE = "is in the archive twice"
@@ -65,9 +72,11 @@ def scan_archive(path: Path, how: How, chosen: Sequence[str] = ()) -> Catalog:
     Raises:
         DataError: The archive is damaged, holds no class folders, or is ambiguous.
     """
+    notes: list[str] = []
     with _damage_named(path):
         if path.name.lower().endswith(".zip"):
             names, members = _members_of_zip(path)
+            notes = _note_on_letters(members.values())
             contents: Callable[[Iterable[File]], Iterator[Content]] = partial(_from_zip, path, members)
         elif path.name.lower().endswith(".tar"):
             names, places = _members_of_tar(path)
@@ -80,7 +89,7 @@ def scan_archive(path: Path, how: How, chosen: Sequence[str] = ()) -> Catalog:
         order = {name: number for number, (name, _) in enumerate(names)}
         splits = {split: sorted(files, key=lambda file: order[file.path]) for split, files in catalog.splits.items()}
         catalog = dataclasses.replace(catalog, splits=splits)
-    return dataclasses.replace(catalog, holder_of=lambda inside: str(path))
+    return dataclasses.replace(catalog, holder_of=lambda inside: str(path), notes=[*catalog.notes, *notes])
 
 
 @contextlib.contextmanager
@@ -122,22 +131,51 @@ def _members_of_zip(path: Path) -> tuple[list[tuple[str, str]], dict[str, zipfil
     """Return the name of each member with what it is, and the members by name."""
     names, members = [], {}
     with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            name = member.filename.rstrip("/")
+        written = [_name_in_zip(member) for member in archive.infolist()]
+        # Some programs of Windows write its separator, against the standard.
+        has_backslashes = any("\\" in name for name in written) and not any("/" in name for name in written)
+        for member, name in zip(archive.infolist(), written, strict=True):
+            is_of_windows = has_backslashes or member.create_system == _DOS
+            name = (name.replace("\\", "/") if is_of_windows else name).rstrip("/")
             names.append((name, _kind_in_zip(member)))
             members[name] = member
     return names, members
 
 
+def _name_in_zip(member: zipfile.ZipInfo) -> str:
+    """Return the path of a member, read as UTF-8 where its bytes are, since macOS writes UTF-8 without the mark."""
+    if member.flag_bits & _UTF_8:
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return member.filename
+
+
+def _note_on_letters(members: Iterable[zipfile.ZipInfo]) -> list[str]:
+    """Return a line if names are in an encoding that the zip does not tell."""
+    unknown = [
+        member.filename
+        for member in members
+        if not member.flag_bits & _UTF_8 and not (name := _name_in_zip(member)).isascii() and name == member.filename
+    ]
+    if not unknown:
+        return []
+    return [
+        f"the letters of {counted(len(unknown), 'name')} are in an unknown encoding and may be wrong, such as "
+        f"{unknown[0]}; zip the folder again with a program that writes UTF-8"
+    ]
+
+
 def _kind_in_zip(member: zipfile.ZipInfo) -> str:
     """Return what a member is, or why it cannot be used."""
-    if member.is_dir():
+    if member.is_dir() or member.filename.endswith("\\"):
         return "folder"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "is a link, and links in an archive are not followed"
     if member.flag_bits & 1:
         return "is encrypted"
-    return _unless_too_large(member.file_size)
+    return _unless_too_large(member.file_size, member.compress_size)
 
 
 def _from_zip(path: Path, members: dict[str, zipfile.ZipInfo], files: Iterable[File]) -> Iterator[Content]:
@@ -158,10 +196,11 @@ def _from_zip(path: Path, members: dict[str, zipfile.ZipInfo], files: Iterable[F
 def _members_of_tar(path: Path) -> tuple[list[tuple[str, str]], dict[str, tuple[int, int]]]:
     """Return the name of each member with what it is, and start and length of its bytes in an uncompressed tar."""
     names, places = [], {}
+    packed = path.stat().st_size
     with tarfile.open(path, "r:*") as archive:
         for member in archive:
             name = _tar_name(member)
-            names.append((name, _kind_in_tar(member)))
+            names.append((name, _kind_in_tar(member, packed)))
             places[name] = (member.offset_data, member.size)
     return [(name, kind) for name, kind in names if name != "."], places
 
@@ -171,15 +210,15 @@ def _tar_name(member: tarfile.TarInfo) -> str:
     return member.name.removeprefix("./") or "."
 
 
-def _kind_in_tar(member: tarfile.TarInfo) -> str:
-    """Return what a member is, or why it cannot be used."""
+def _kind_in_tar(member: tarfile.TarInfo, packed: int) -> str:
+    """Return what a member is, or why it cannot be used; `packed` has the bytes of the whole archive."""
     if member.isdir():
         return "folder"
     if member.issym() or member.islnk():
         return "is a link, and links in an archive are not followed"
     if not member.isreg() or member.sparse is not None:
         return "is not a regular file"
-    return _unless_too_large(member.size)
+    return _unless_too_large(member.size, packed)
 
 
 def _from_plain_tar(path: Path, places: dict[str, tuple[int, int]], files: Iterable[File]) -> Iterator[Content]:
@@ -213,6 +252,8 @@ def _from_packed_tar(path: Path, files: Iterable[File]) -> Iterator[Content]:
     raise DataError(f"{path} changed while it was being read.", hint="Try again when nothing writes to it.")
 
 
-def _unless_too_large(size: int) -> str:
-    """Return that a member is a file, or that it is too large."""
+def _unless_too_large(size: int, packed: int) -> str:
+    """Return that a member is a file, or that it is too large, also for the bytes that it is packed in."""
+    if size > max(LARGEST_SURE, LARGEST_RATIO * packed):
+        return f"unpacks from {packed:,} to {size:,} bytes, as no picture does"
     return "file" if size <= LARGEST_FILE else f"has {size:,} bytes, more than the limit of {LARGEST_FILE:,}"

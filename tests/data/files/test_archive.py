@@ -6,6 +6,8 @@ import io
 import json
 import stat
 import tarfile
+import tracemalloc
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -159,3 +161,74 @@ def test_a_zip_is_trained_on_and_prepared_by_command(tmp_path: Path) -> None:
     assert sevensteps("verify", run, "--rerun", cwd=tmp_path).code == 0
     assert sevensteps("prepare", "pets.zip", cwd=tmp_path).code == 0
     assert (tmp_path / "pets.zip.store").is_file()
+
+
+class AsBytes(zipfile.ZipInfo):
+    """A member whose name is written in an encoding of one's choice, and without the mark of UTF-8."""
+
+    encoding = "utf-8"
+
+    def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802 - the name that zipfile has for it
+        return self.filename.encode(self.encoding), self.flag_bits & ~0x800
+
+
+def zipped(path: Path, names: list[str], encoding: str = "utf-8", system: int = 3) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            member = AsBytes(name)
+            member.encoding, member.create_system = encoding, system
+            archive.writestr(member, png(value=number))
+    return path
+
+
+@pytest.mark.parametrize("classes", [("caf\xe9", "th\xe9"), ("cafe\u0301", "the\u0301"), ("\u732b", "\u72ac")])
+def test_names_in_utf_8_without_its_mark_are_read_as_the_mac_writes_them(
+    tmp_path: Path, classes: tuple[str, ...]
+) -> None:
+    splits, said = loaded(zipped(tmp_path / "d.zip", [f"{name}/{n}.png" for name in classes for n in range(3)]))
+    assert set(splits.classes) == {unicodedata.normalize("NFC", name) for name in classes}
+    assert "unknown encoding" not in said
+
+
+def test_letters_in_an_unknown_encoding_are_said(tmp_path: Path) -> None:
+    names = [f"{name}/{n}.png" for name in ("\u732b", "\u72ac") for n in range(3)]
+    splits, said = loaded(zipped(tmp_path / "d.zip", names, "shift_jis"))
+    assert len(splits.classes) == 2
+    assert "the letters of 6 names are in an unknown encoding and may be wrong" in said
+
+
+@pytest.mark.parametrize("system", [0, 3])
+def test_backslashes_in_a_zip_separate_folders(tmp_path: Path, system: int) -> None:
+    names = [f"train\\{name}\\{n}.png" for name in ("cat", "dog") for n in range(3)]
+    splits = load(zipped(tmp_path / "d.zip", names, system=system))
+    assert splits.classes == ("cat", "dog")
+    assert "train/cat/0.png" in splits.train.ids
+
+
+def test_a_backslash_does_not_lead_outside(tmp_path: Path) -> None:
+    names = ["..\\x.png", *(f"{name}\\{n}.png" for name in ("cat", "dog") for n in range(3))]
+    with pytest.raises(DataError, match=r"has a path that leads outside the archive"):
+        load(zipped(tmp_path / "d.zip", names))
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.xz"])
+def test_a_member_that_unpacks_to_far_more_than_its_size_is_bad_and_is_not_unpacked(tmp_path: Path, kind: str) -> None:
+    folder = put(tmp_path / "pets", *(f"{name}/{n}.png" for name in ("cat", "dog") for n in range(3)))
+    put(folder, "cat/bomb.png", content=bytes(40 << 20))
+    archive = packed(folder, kind, tmp_path)
+    with pytest.raises(DataError, match=r"cat/bomb.png unpacks from [\d,]+ to 41,943,040 bytes, as no picture does"):
+        load(archive)
+    tracemalloc.start()
+    splits = load(archive, bad_files="skip")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (len(splits.train), len(splits.bad_files)) == (6, 1)
+    assert kind != "zip" or peak < 20 << 20  # a compressed tar is unpacked up to its last picture
+
+
+def test_a_blank_picture_that_packs_well_is_not_a_bomb(tmp_path: Path) -> None:
+    folder = put(tmp_path / "pets", *(f"{name}/{n}.png" for name in ("cat", "dog") for n in range(3)))
+    content = io.BytesIO()
+    Image.new("L", (2000, 2000), 9).save(content, "BMP")
+    put(folder, "cat/blank.bmp", content=content.getvalue())
+    assert len(load(packed(folder, "zip", tmp_path)).train) == 7
