@@ -13,9 +13,9 @@ from ..base import files, memory
 from ..base.user_folders import cache_folder
 from ..errors import FileError
 from .images import Images
-from .near_pairs import BLOCK, SIDE, Pairs, near_pairs, smaller
+from .near_pairs import BLOCK, SIDE, Pairs, digest_of, near_pairs, smaller
 
-VERSION = 2  # of what counts as a copy: raise it when that changes
+VERSION = 3  # of what counts as a copy: raise it when that changes
 
 WORTH_KEEPING = 2000  # pictures: comparing this many takes some tenths of a second
 
@@ -153,6 +153,7 @@ class Passing:
         self.is_in_reach = count <= MOST and needed <= memory.available() // 2
         self._block = np.empty((BLOCK if self.is_in_reach else 0, *shape), dtype=np.uint8)
         self._small = np.empty((count if self.is_in_reach else 0, *small), dtype=np.uint8)
+        self._digests: list[bytes] = []
         self._done = self._waiting = 0
 
     def add(self, pixels: UInt8[np.ndarray, "channels height width"]) -> None:
@@ -163,6 +164,7 @@ class Passing:
         """
         if self.is_in_reach:
             self._block[self._waiting] = pixels
+            self._digests.append(digest_of(pixels))
             self._waiting += 1
             if self._waiting == len(self._block):
                 self._put_away()
@@ -170,7 +172,7 @@ class Passing:
     def pairs(self) -> Pairs:
         """Return the near-copies among the pictures; none if there are more than `MOST`, or than fit in memory."""
         self._put_away()
-        return near_pairs(self._small[: self._done])
+        return near_pairs(self._small[: self._done], self._digests)
 
     def _put_away(self) -> None:
         """Shrink the waiting pictures and keep them."""

@@ -11,7 +11,8 @@ compared with how much more detail the explaining picture has than the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,20 +61,28 @@ class Pairs:
     scores: Float64[np.ndarray, " pairs"]  # in [0.5, 1]: 1 if nothing is left unexplained, 0.5 at the limit
 
 
-def near_pairs(pixels: Pixels) -> Pairs:
+def near_pairs(pixels: Pixels, digests: Sequence[bytes] = ()) -> Pairs:
     """Find every pair of near-copies; exact copies count too.
 
-    Pictures without contrast are not compared. Time grows with the square of the count, memory with the count.
+    Of pictures without contrast, only exact copies are found, each paired with the first. Time grows with the square of
+    the count, memory with the count.
 
     Args:
         pixels: Pictures of any size, `(n, channels, height, width)`.
+        digests: What `digest_of` returns for each picture at its full size, if `pixels` are smaller.
 
     Returns:
         The pairs, as rows of `pixels`.
     """
     small = smaller(pixels)
-    rows = np.flatnonzero(_contrast(small) >= _FLAT)
+    has_contrast = _contrast(small) >= _FLAT
+    rows = np.flatnonzero(has_contrast)
     residuals: dict[tuple[int, int], float] = {}
+    first_with: dict[bytes, int] = {}
+    for row in np.flatnonzero(~has_contrast).tolist():
+        before = first_with.setdefault(digests[row] if len(digests) else digest_of(pixels[row]), row)
+        if before != row:
+            residuals[before, row] = 0.0
     if len(rows) > 1 and min(small.shape[2:]) > 2:
         small = small if len(rows) == len(small) else small[rows]  # copy a large array only if it changes
         for first, second, shift in _candidates(small):
@@ -85,6 +94,15 @@ def near_pairs(pixels: Pixels) -> Pairs:
     pairs = np.array(sorted(residuals), dtype=np.int64).reshape(-1, 2)
     scores = np.array([1 - residuals[first, second] / (2 * LARGEST) for first, second in pairs.tolist()], dtype=float)
     return Pairs(pairs[:, 0], pairs[:, 1], scores)
+
+
+def digest_of(picture: UInt8[np.ndarray, "channels height width"]) -> bytes:
+    """Return what is equal only for exact copies.
+
+    Args:
+        picture: The pixels of a picture.
+    """
+    return hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16).digest()
 
 
 def smaller(pixels: Pixels) -> UInt8[np.ndarray, "n channels small_height small_width"]:

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from typed import here
 
 from sevensteps.data.images import Images, Splits
-from sevensteps.data.near_copies import groups_of, kept_together, known_pairs
+from sevensteps.data.near_copies import Passing, groups_of, kept_together, known_pairs
 from sevensteps.data.near_pairs import Pairs, near_pairs
 from sevensteps.recipes.recipe import Recipe
 from sevensteps.runs.pictures import open_source
@@ -70,10 +70,45 @@ def test_large_pictures_in_color_are_told_apart_by_color() -> None:
     assert list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == [(row, 40 + row) for row in range(20)]
 
 
-def test_flat_pictures_and_few_are_no_copies() -> None:
-    assert len(near_pairs(np.full((9, 1, 8, 8), 7, dtype=np.uint8)).first) == 0
+def test_few_pictures_are_no_copies() -> None:
     assert len(near_pairs(digits()[:1, None]).first) == 0
     assert len(near_pairs(digits()[:0, None]).first) == 0
+
+
+def without_contrast() -> np.ndarray:
+    """Return six dark pictures, and each once more: what no blur explains says nothing of them."""
+    dark = np.random.default_rng(0).integers(0, 6, (6, 1, 40, 40)).astype(np.uint8)
+    dark[5] = 90
+    return np.concatenate([dark, dark])
+
+
+def test_exact_copies_without_contrast_are_copies_and_nothing_else_is() -> None:
+    pairs = near_pairs(without_contrast())
+    assert list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == [(row, 6 + row) for row in range(6)]
+    assert pairs.scores.tolist() == [1.0] * 6
+    assert len(near_pairs(np.arange(9, dtype=np.uint8).repeat(64).reshape(9, 1, 8, 8)).first) == 0
+
+
+def test_pictures_that_arrive_one_by_one_are_told_apart_at_their_full_size() -> None:
+    pixels = np.zeros((4, 1, 64, 64), dtype=np.uint8)
+    pixels[1, 0, 0, 0] = pixels[3, 0, 0, 0] = 1  # which the mean over blocks of pixels loses
+    passing = Passing((1, 64, 64), 4)
+    for picture in pixels:
+        passing.add(picture)
+    pairs = passing.pairs()
+    assert list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == [(0, 2), (1, 3)]
+
+
+def test_blank_pictures_are_held_out_together(tmp_path: Path) -> None:
+    for row, picture in enumerate(digits()[:120]):
+        (tmp_path / f"digit {row % 2}").mkdir(exist_ok=True)
+        Image.fromarray(picture).save(tmp_path / f"digit {row % 2}/{row}.png")
+        if row < 20:
+            Image.new("L", (8, 8), 200).save(tmp_path / f"digit 0/blank {row}.png")
+    recipe = Recipe.load("linear").replace(source=str(tmp_path), folds=1)
+    splits = recipe.held_out(open_source(recipe, lambda event: None))
+    count = [sum("blank" in name for name in images.ids) for images in splits.present().values()]
+    assert sorted(count) == [0, 0, 20]
 
 
 def test_copies_join_the_groups_that_there_are() -> None:
