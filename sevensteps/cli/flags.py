@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from ..data.files.how import FILE_SETTINGS
+from ..data.value_range import Ends
 from ..recipes.recipe import Recipe
 from ..recipes.settings import setting_types
 
@@ -28,6 +29,7 @@ _GROUPS = {
     PICTURES: (
         "size",
         "fit",
+        "range",
         "bad_files",
         "group",
         "file_column",
@@ -96,6 +98,7 @@ def flags_of(keys: Sequence[str]) -> Any:
         if known.name not in keys:
             continue
         kind = setting_types()[known.name]
+        kind = tuple[float, float] if kind == Ends else kind
         parameter = Parameter(
             help=known.metadata["help"],
             show_default=_default_of(known),

@@ -49,9 +49,8 @@ def quoted(path: str) -> str:
 def typed(source: str, classes: Sequence[str], settings: Mapping[str, Any]) -> str:
     """A source with the flags that say how its pictures are taken, to be typed after a verb."""
     words = [source, *(["--classes", *classes] if classes else [])]
-    for key, value in settings.items():
-        words += [f"--{key.replace('_', '-')}", str(value)]
-    return " ".join(map(quoted, words))
+    flags = [as_flag(key, value) for key, value in settings.items()]
+    return " ".join([*map(quoted, words), *flags])
 
 
 def source_of(recipe: Recipe) -> str:
@@ -95,6 +94,9 @@ def as_flag(key: str, value: Any) -> str:
     if isinstance(value, bool):
         return flag if value else f"--no-{flag[2:]}"
     values = value if isinstance(value, (list, tuple)) else [value]
+    values = [
+        int(each) if isinstance(each, float) and each.is_integer() and len(values) > 1 else each for each in values
+    ]
     return " ".join([flag, *(quoted(str(each)) for each in values)])
 
 

@@ -51,7 +51,8 @@ def predict(
             error.print(terminal.printable(f"{answer.error} {answer.hint}".rstrip()))
         elif not common.json:
             why = f"; why: {answer.explanation}" if answer.explanation else ""
-            console.print(terminal.printable(f"{answer.file}: {answer.in_words}{why}"))
+            hint = f". {answer.hint}" if answer.hint else ""
+            console.print(terminal.printable(f"{answer.file}: {answer.in_words}{why}{hint}"))
     done = Answers(tuple(answers))
     if done.caution and not (common.json or jsonl):
         error.print(done.caution)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..data.value_range import BY_TYPE
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import shipped_recipes
 from .flags import Common
@@ -74,6 +75,8 @@ def _changed(recipe: Recipe) -> str:
         for key, value in vars(recipe).items()
         if key not in _FILLED_IN and value != usual[key] and not (key == "width" and not usual[key])
     }
+    if changed.get("range") == BY_TYPE:  # what nobody typed
+        del changed["range"]
     classes = chosen_classes(recipe) if recipe.source in ("pullover-dress", "fashion-mnist") else ()
     changed |= {"classes": " ".join(classes)} if classes else {}
     return ", ".join(

@@ -14,10 +14,13 @@ from jaxtyping import UInt8
 
 from ..base import files
 from ..errors import DataError
-from .eight_bits import in_bytes, meaning_of
+from .deep_color import is_deep_color
+from .eight_bits import color_in_bytes, depth_of, extremes_of, in_bytes, meaning_of
 from .fit import FITS as FITS
 from .fit import Fit as Fit
 from .fit import fitted
+from .jpeg_end import is_without_end, with_end
+from .value_range import Depth, Extremes, Range
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -77,29 +80,32 @@ _SIDEWAYS = (5, 6, 7, 8)  # these turn a wide picture into a tall one
 
 
 class Seen(NamedTuple):
-    """What a header says: the size of the picture as it is displayed, and whether it is grey."""
+    """What a header says: the size of the picture as it is displayed, whether it is grey, and its depth."""
 
     width: int
     height: int
     is_grey: bool
+    depth: Depth = "bytes"
 
 
 def decode(
-    content: bytes, shape: Shape, name: str = "the picture", fit: Fit = "squash"
+    content: bytes, shape: Shape, name: str = "the picture", fit: Fit = "squash", range: Range | None = None
 ) -> UInt8[np.ndarray, "channels height width"]:
     """Decode a picture file into pixels of the shape that a model takes.
 
     The first frame is used, turned as its EXIF orientation says. Transparent pixels become black, or white if the
-    drawing would be invisible on black. Values of more than 8 bits are scaled, never clipped: 16 and 12 bits by their
-    largest possible value; floats by the largest value in the picture if that is over 1, and 32 bits if it is over
-    65535. Color profiles (ICC) and gamma are ignored, as in PyTorch's, OpenCV's and most other readers, so that an
-    exported model sees elsewhere what it saw here. CMYK becomes (1 - ink) * (1 - key).
+    drawing would be invisible on black. Values of more than 8 bits are scaled by the range, which `load` finds over all
+    pictures. Without one, a picture alone is scaled by its type, never clipped: 16 and 12 bits by their largest
+    possible value; floats by the largest value in the picture if that is over 1, and 32 bits if it is over 65535. Color
+    profiles (ICC) and gamma are ignored, as in PyTorch's, OpenCV's and most other readers, so that an exported model
+    sees elsewhere what it saw here. CMYK becomes (1 - ink) * (1 - key).
 
     Args:
         content: The bytes of the file.
         shape: Channels (1: grey, 3: RGB), height and width of the result.
         name: The name by which errors call the picture.
         fit: How a picture of another size is fitted: see `fit.fitted`.
+        range: The values of black and white.
 
     Returns:
         Pixels from 0 to 255.
@@ -108,7 +114,7 @@ def decode(
         DataError: The file is not a picture in a known format, is damaged, has too many pixels, or would take too long.
     """
     with _opened(content, name) as image:
-        return from_image(image, shape, fit)
+        return from_image(image, shape, fit, range)
 
 
 def look(content: bytes, name: str = "the picture") -> Seen:
@@ -128,8 +134,36 @@ def look(content: bytes, name: str = "the picture") -> Seen:
         return seen_in(image)
 
 
+def extremes(content: bytes, name: str = "the picture") -> Extremes:
+    """Return the depth of a picture file and, if that is more than 8 bits, its smallest and its largest value.
+
+    Args:
+        content: The bytes of the file.
+        name: The name by which errors call the picture.
+
+    Raises:
+        DataError: As `decode`; pixels of 8 bits are not decoded.
+    """
+    with _opened(content, name) as image:
+        return extremes_of(image, name)
+
+
+def largest_value(content: bytes, name: str = "the picture") -> int:
+    """Return the largest value of a gray picture of 8 bits; 255 for every other picture.
+
+    Args:
+        content: The bytes of the file.
+        name: The name by which errors call the picture.
+
+    Raises:
+        DataError: As `decode`.
+    """
+    with _opened(content, name) as image:
+        return int(np.asarray(image).max()) if image.mode == "L" and not image.has_transparency_data else 255
+
+
 def decode_and_look(
-    content: bytes, shape: Shape, name: str = "the picture", fit: Fit = "squash"
+    content: bytes, shape: Shape, name: str = "the picture", fit: Fit = "squash", range: Range | None = None
 ) -> tuple[Seen, UInt8[np.ndarray, "channels height width"]]:
     """Return the results of `look` and `decode` for a file that is opened once.
 
@@ -138,12 +172,13 @@ def decode_and_look(
         shape: Channels, height and width of the pixels.
         name: The name by which errors call the picture.
         fit: How a picture of another size is fitted.
+        range: The values of black and white.
 
     Raises:
         DataError: As `decode`.
     """
     with _opened(content, name) as image:
-        return seen_in(image), from_image(image, shape, fit)
+        return seen_in(image), from_image(image, shape, fit, range)
 
 
 def seen_in(image: Image) -> Seen:
@@ -161,7 +196,7 @@ def seen_in(image: Image) -> Seen:
     is_grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
     if image.mode in ("P", "PA") and (palette := image.getpalette()):
         is_grey = palette[0::3] == palette[1::3] == palette[2::3]
-    return Seen(width, height, is_grey)
+    return Seen(width, height, is_grey, depth_of(image))
 
 
 @contextlib.contextmanager
@@ -186,6 +221,10 @@ def _opened(content: bytes, name: str) -> Iterator[Image]:
                 if width * height > MOST_PIXELS:
                     raise PILImage.DecompressionBombError(f"{width:,} x {height:,} pixels")
                 _check_effort(image, content)
+                if image.format not in ("JPEG", "MPO") or not is_without_end(content):
+                    yield image
+                    return
+            with PILImage.open(io.BytesIO(with_end(content)), formats=FORMATS) as image:
                 yield image
     except PILImage.DecompressionBombError as error:  # Pillow itself raises this for twice as many
         raise DataError(f"{name} has more than {MOST_PIXELS:,} pixels: {error}", hint="Reduce its size.") from error
@@ -223,13 +262,16 @@ def _check_effort(image: Any, content: bytes) -> None:
         raise ValueError("its tiles cover it many times")
 
 
-def from_image(image: Image, shape: Shape, fit: Fit = "squash") -> UInt8[np.ndarray, "channels height width"]:
+def from_image(
+    image: Image, shape: Shape, fit: Fit = "squash", range: Range | None = None
+) -> UInt8[np.ndarray, "channels height width"]:
     """Return the pixels of an open PIL picture, as `decode` does.
 
     Args:
         image: The picture.
         shape: Channels, height and width of the result.
         fit: How a picture of another size is fitted.
+        range: The values of black and white.
 
     Raises:
         DataError: The shape does not have one or three channels.
@@ -240,29 +282,35 @@ def from_image(image: Image, shape: Shape, fit: Fit = "squash") -> UInt8[np.ndar
     if channels not in (1, 3):
         raise DataError(f"A picture has 1 or 3 channels, but {channels} are needed.", hint="Pass an array instead.")
     meaning = meaning_of(image)
+    is_deep = range is not None and "integers" in range.depths and is_deep_color(image)  # loading loses this
+    scaled = color_in_bytes(image, range) if range is not None and is_deep else None
     image.load()
     turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    image = image if scaled is None else scaled
     if turn is not None:
         image = image.transpose(PILImage.Transpose[turn])
-    image = in_bytes(image, "L" if channels == 1 else "RGB", meaning)
+    image = in_bytes(image, "L" if channels == 1 else "RGB", meaning, range)
     if image.size != (width, height):
         image = fitted(image, width, height, fit)
     pixels = np.asarray(image)
     return np.ascontiguousarray(pixels[None] if channels == 1 else pixels.transpose(2, 0, 1))
 
 
-def read_picture(path: Path, shape: Shape, fit: Fit = "squash") -> UInt8[np.ndarray, "channels height width"]:
+def read_picture(
+    path: Path, shape: Shape, fit: Fit = "squash", range: Range | None = None
+) -> UInt8[np.ndarray, "channels height width"]:
     """Read and decode a picture file.
 
     Args:
         path: The file.
         shape: Channels, height and width of the result.
         fit: How a picture of another size is fitted.
+        range: The values of black and white.
 
     Raises:
         DataError: The file does not exist, cannot be read, is not a regular file or is too large; or as `decode`.
     """
-    return decode(content_of(path), shape, str(path), fit)
+    return decode(content_of(path), shape, str(path), fit, range)
 
 
 def content_of(path: Path) -> bytes:
@@ -306,7 +354,9 @@ def content_in(file: Any, name: str = "the picture") -> bytes:
     return content
 
 
-def as_pixels(picture: Any, shape: Shape, fit: Fit = "squash") -> UInt8[np.ndarray, "channels height width"]:
+def as_pixels(
+    picture: Any, shape: Shape, fit: Fit = "squash", range: Range | None = None
+) -> UInt8[np.ndarray, "channels height width"]:
     """Return the pixels of a picture in any of several forms.
 
     Args:
@@ -315,25 +365,27 @@ def as_pixels(picture: Any, shape: Shape, fit: Fit = "squash") -> UInt8[np.ndarr
             array of shape `(height, width, 3)`; 1 for gray or 4 with transparency will do, too.
         shape: Channels, height and width of the result.
         fit: How a picture of another size is fitted; arrays must have the right size, unless channels come last.
+        range: The values of black and white.
 
     Raises:
         DataError: The picture is none of these, or an array of another size.
     """
     if isinstance(picture, (str, Path)):
-        return read_picture(Path(picture), shape, fit)
+        return read_picture(Path(picture), shape, fit, range)
     if hasattr(picture, "read"):
         picture = content_in(picture)
     if isinstance(picture, (bytes, bytearray, memoryview)):
-        return decode(bytes(picture), shape, fit=fit)
+        return decode(bytes(picture), shape, fit=fit, range=range)
     if hasattr(picture, "convert"):
-        return from_image(picture, shape, fit)
+        return from_image(picture, shape, fit, range)
     pixels = np.asarray(picture)
     allowed = {shape, (int(np.prod(shape)),), shape[1:] if shape[0] == 1 else shape}
     if pixels.dtype == np.uint8 and pixels.shape not in allowed and pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4):
         from PIL import Image as PILImage
 
         if pixels.size:
-            return from_image(PILImage.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), shape, fit)
+            image = PILImage.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+            return from_image(image, shape, fit, range)
     if pixels.dtype != np.uint8 or pixels.shape not in allowed:
         raise DataError(
             f"The picture is an array of {pixels.dtype} {pixels.shape}, but uint8 {shape} is needed.",

@@ -23,6 +23,7 @@ from ..records.audit import AuditResult, Corrected
 from .decode import Fit
 from .hold_out import held_out
 from .image_arrays import chosen_labels, fingerprint
+from .value_range import Range
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +51,7 @@ class Images:
         groups: A number for each row of `origin`, -1 for none. Pictures with the same number belong together (the same
             person, for example) and must stay on one side of a split.
         fit: How the pictures were brought to this size, if they were; a model keeps it for the pictures it predicts.
+        range: The values that became black and white, if the pictures had more than 8 bits; a model keeps it, too.
 
     Raises:
         DataError: The sizes do not fit together, a label has no class, or a class is named twice.
@@ -63,6 +65,7 @@ class Images:
     names: Sequence[str] = field(default=(), repr=False)
     groups: Int64[np.ndarray, " places"] | None = field(default=None, repr=False)
     fit: Fit | None = field(default=None, repr=False)
+    range: Range | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 4 or self.pixels.dtype != np.uint8:

@@ -58,7 +58,10 @@ class Answers:
         return {"results": [answer.as_json() for answer in self.results], "failed": self.failed, **never}
 
     def __repr__(self) -> str:
-        lines = [answer.error or f"{answer.file}: {answer.in_words}" for answer in self.results[:SHOWN]]
+        lines = [
+            answer.error or f"{answer.file}: {answer.in_words}{f'. {answer.hint}' if answer.hint else ''}"
+            for answer in self.results[:SHOWN]
+        ]
         more = len(self.results) - SHOWN
         rest = [f"and {more:,} more"] if more > 0 else []
         return "\n".join([*lines, *rest, *([self.caution] if self.caution else [])])

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..base.words import counted
 from ..data.decode import Fit, as_pixels
 from ..data.loaders import Loader
+from ..data.value_range import Range
 from ..errors import DataError
 
 
@@ -23,6 +24,7 @@ class Inputs:
     classes: tuple[str, ...] | None = None
     shape: tuple[int, int, int] | None = None  # channels, height, width
     fit: Fit | None = None  # how pictures of other sizes are fitted to that shape
+    range: Range | None = None  # the values of black and white in pictures of more than 8 bits
     flat: bool = False  # whether pictures come as rows of pixels
 
     @classmethod
@@ -35,7 +37,7 @@ class Inputs:
         images = loader.images
         if images is None:
             return cls(loader.classes, flat=loader.flat)
-        return cls(loader.classes, images.shape, images.fit, loader.flat)
+        return cls(loader.classes, images.shape, images.fit, images.range, loader.flat)
 
     def rows(self) -> list[tuple[str, str]]:
         """Return names and values for a notebook."""
@@ -72,7 +74,7 @@ class Inputs:
             if shape[0] == 3 and tuple(x.shape) == (*shape[1:], 3) != shape:
                 x = x.permute(2, 0, 1)  # channels last, as Matplotlib reads pictures
         else:
-            x = torch.from_numpy(np.array(as_pixels(picture, shape, self.fit or "squash"))).float() / 255
+            x = torch.from_numpy(np.array(as_pixels(picture, shape, self.fit or "squash", self.range))).float() / 255
         if tuple(x.shape) not in {shape, (1, *shape), shape[1:] if shape[0] == 1 else shape, (math.prod(shape),)}:
             raise DataError(f"The picture has shape {tuple(x.shape)}, but the model needs {shape}.", hint="Resize it.")
         if not bool(((x >= 0) & (x <= 1)).all()):

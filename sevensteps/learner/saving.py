@@ -103,6 +103,7 @@ def facts_of(
         classes=inputs.classes,
         shape=inputs.shape,
         fit=inputs.fit,
+        range=inputs.range,
         flat=inputs.flat,
         loss=name,
         label_smoothing=settings.get("label_smoothing"),

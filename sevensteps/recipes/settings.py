@@ -18,6 +18,7 @@ from ..base.words import Shown
 from ..data import augment_names
 from ..data.files.how import BadFiles, How, file_setting, file_settings
 from ..data.fit import Fit
+from ..data.value_range import BY_TYPE, Ends, check_ends
 from ..errors import RecipeError, UsageError, nearest
 from .recipe_file import parsed, read_recipe, shipped_recipes
 
@@ -33,6 +34,7 @@ class Settings:
     classes: tuple[str, ...] = setting((), "Use only these classes, labeled in this order.")
     size: int = file_setting("size")
     fit: Fit = file_setting("fit")
+    range: Ends = file_setting("range")
     bad_files: BadFiles = file_setting("bad_files")
     group: str = file_setting("group")
     file_column: str = file_setting("file_column")
@@ -252,7 +254,8 @@ class Settings:
             RecipeError: Damaged TOML, an unknown key, a wrong type or an impossible value.
         """
         settings = parsed(text, where)
-        settings.pop("recorded", None)
+        if settings.pop("recorded", None) and "range" not in settings:
+            settings["range"] = BY_TYPE  # a run from before there were ranges keeps its pixels
         known = {known.name for known in fields(cls)}
         for key in settings:
             if key not in known:
@@ -321,6 +324,12 @@ def _check(key: str, value: Any) -> None:
         choices = typing.get_args(kind)
         if value not in choices:
             raise RecipeError(f"{key} is {value!r}.", hint=nearest(str(value), choices))
+        return
+    if kind == Ends:
+        try:
+            check_ends(value)
+        except UsageError as error:
+            raise error.as_kind(RecipeError) from error
         return
     if kind == tuple[str, ...]:
         if not isinstance(value, tuple) or not all(isinstance(part, str) for part in value):

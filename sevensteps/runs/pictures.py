@@ -119,6 +119,7 @@ def as_it_is(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits
         recipe.how,
         fix=recipe.fix if fix is None else fix,
         say=lambda line: observe(Note(line, detail=True)),
+        warn=lambda line: observe(Note(line)),
     )
 
 

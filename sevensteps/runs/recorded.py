@@ -62,6 +62,7 @@ def recorded(splits: Splits, recipe: Recipe, why: str = "") -> dict[str, Any]:
             **_fingerprints(splits),
             **({OUT_OF_FOLD: whole(splits).fingerprint} if recipe.folds > 1 else {}),
         },
+        **({"range": splits.train.range.as_json()} if splits.train.range else {}),
         **({"bad_files": len(splits.bad_files)} if splits.bad_files else {}),
         **({"corrections": splits.corrected.as_json()} if splits.corrected else {}),
     }

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from ..data.decode import Fit
+from ..data.value_range import Range
 from ..errors import ModelError, UsageError, nearest
 from . import file as model_file
 from .abstention import in_file
@@ -70,6 +71,7 @@ class Explainer:
     is_linear: bool
     slopes: Slopes
     fit: Fit = "squash"  # as of the model
+    range: Range | None = None  # likewise
 
     def explain(self, pixels: Pixels, name: str) -> Explanation:
         """Return what speaks for a class in a picture.
@@ -137,10 +139,10 @@ def load_explainer(path: Path) -> Explainer:
     facts = Facts.from_json(about, path)
     layers = numpy_layers(facts.model, model.shape, facts.flat)
     if layers is None:
-        return Explainer(model.classes, model.shape, False, _with_torch(arrays, facts, path), model.fit)
+        return Explainer(model.classes, model.shape, False, _with_torch(arrays, facts, path), model.fit, model.range)
     bound = bound_layers(layers, {name: array.astype(np.float64) for name, array in arrays.items()}, path)
     is_linear = all(layer != "ReLU" for layer, _, _ in bound)
-    return Explainer(model.classes, model.shape, is_linear, _with_numpy(bound), model.fit)
+    return Explainer(model.classes, model.shape, is_linear, _with_numpy(bound), model.fit, model.range)
 
 
 def _with_numpy(layers: list[Bound]) -> Slopes:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.decode import FITS, Fit
+from ..data.value_range import Range
 from ..errors import ModelError
 from .abstention import KEY
 
@@ -30,6 +31,7 @@ class Facts:
     classes: tuple[str, ...] | None = None
     shape: tuple[int, int, int] | None = None  # channels, height, width
     fit: Fit | None = None  # how pictures of other sizes are fitted to that shape
+    range: Range | None = None  # the values that become black and white in pictures of more than 8 bits
     flat: bool = False  # whether the model takes pictures as rows of pixels
     loss: str | None = None  # the name of a loss of ours
     label_smoothing: float | None = None
@@ -48,6 +50,7 @@ class Facts:
             "classes": list(self.classes) if self.classes else None,
             "shape": list(self.shape) if self.shape else None,
             **({"fit": self.fit} if self.fit else {}),
+            **({"range": self.range.as_json()} if self.range else {}),
             "flat": self.flat,
             "loss": self.loss,
             "label_smoothing": self.label_smoothing,
@@ -89,6 +92,7 @@ class Facts:
             classes=tuple(classes) if classes else None,
             shape=(shape[0], shape[1], shape[2]) if shape else None,
             fit=about.get("fit"),
+            range=Range.from_json(about.get("range")),
             flat=bool(about.get("flat")),
             loss=about.get("loss"),
             label_smoothing=smoothing,
@@ -131,6 +135,14 @@ def _is_shape(value: Any) -> bool:
     return is_whole and math.prod(value) <= MOST_VALUES
 
 
+def _is_range(value: Any) -> bool:
+    """Whether this is a range that `Range.as_json` has written."""
+    try:
+        return Range.from_json(value) is not None
+    except ValueError:
+        return False
+
+
 def _are_weights(value: Any) -> bool:
     """Whether these are positive numbers."""
     return isinstance(value, list) and all(type(weight) is float and 0 < weight < math.inf for weight in value)
@@ -141,6 +153,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "classes": _are_classes,
     "shape": _is_shape,
     "fit": lambda value: value in FITS,
+    "range": _is_range,
     "flat": lambda value: type(value) is bool,
     "loss": lambda value: isinstance(value, str),
     "label_smoothing": lambda value: type(value) is float,

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 
 from ..base.words import readable
 from ..data.decode import Fit, as_pixels
+from ..data.value_range import Range
 from ..errors import DataError, ModelError
 from . import file as model_file
 from .abstention import NONE_OF_THESE, Abstention, in_file
@@ -34,7 +35,7 @@ class Answer:
     reason: str | None = None  # "not sure" or "none of these"; None for an answer
     distance: float | None = None  # from the nearest class; about 1 for a picture like those of training
     explanation: str | None = None  # the file that shows why
-    hint: str = ""  # what to do about the error
+    hint: str = ""  # what to do about the error, or about the reason
     never_says: tuple[str, ...] = ()  # the reasons that this model can never give: see `Abstention.never_says`
 
     @property
@@ -65,6 +66,7 @@ class Answer:
             "abstained": self.reason is not None,
             "reason": self.reason,
             "distance": self.distance,
+            **({"hint": self.hint} if self.hint else {}),
             **why,
         }
 
@@ -78,6 +80,7 @@ class Model:
     probabilities: Callable[[UInt8[np.ndarray, "n channels height width"]], Float[np.ndarray, "n classes"]]
     abstention: Abstention | None = None
     fit: Fit = "squash"  # how pictures of another size are fitted to the shape, as in training
+    range: Range | None = None  # the values of black and white in pictures of more than 8 bits, as in training
 
     def predict(self, pictures: Iterable[Any]) -> Iterator[Answer]:
         """Yield an answer for each picture, in order; the answer for one that cannot be read has an `error`.
@@ -98,7 +101,7 @@ class Model:
         named = getattr(picture, "name", None) if hasattr(picture, "read") else picture
         name = str(named) if isinstance(named, (str, Path)) else f"picture {place}"
         try:
-            pixels = as_pixels(picture, self.shape, self.fit)
+            pixels = as_pixels(picture, self.shape, self.fit, self.range)
         except DataError as error:
             return Answer(name, error=error.message, hint=error.hint or ""), None
         shares = self.probabilities(pixels[None])[0].tolist()
@@ -123,12 +126,26 @@ def answer_of(
     """
     if not all(map(math.isfinite, shares)):  # which JSON cannot hold, and nobody can use
         return Answer(file, error=f"{file}: the model's scores of this picture are not finite.")
-    reason, distance = None, None
+    reason, distance, hint = None, None, ""
     if abstention is not None:
         distance = float(abstention.distances(pixels)[0])
         (reason,) = abstention.reasons(np.array([max(shares)]), np.array([distance]))
+        hint = _about_inverted(pixels, distance, abstention) if reason else ""
     never = abstention.never_says if abstention is not None else ()
-    return Answer(file, dict(zip(classes, shares, strict=True)), None, reason, distance, never_says=never)
+    shared = dict(zip(classes, shares, strict=True))
+    return Answer(file, shared, None, reason, distance, hint=hint, never_says=never)
+
+
+def _about_inverted(
+    pixels: UInt8[np.ndarray, "1 channels height width"], distance: float, abstention: Abstention
+) -> str:
+    """Return a hint if the pictures of training are light where this one is dark; "" if inverting it does not help."""
+    inverted = float(abstention.distances(255 - pixels)[0])
+    if inverted > abstention.distance or inverted >= distance:
+        return ""
+    around = np.concatenate([pixels[..., 0, :], pixels[..., -1, :], pixels[..., 0], pixels[..., -1]], axis=-1)
+    yours, theirs = ("dark on light", "light on dark") if around.mean() > 127 else ("light on dark", "dark on light")
+    return f"Your picture is {yours}, those of training are {theirs}: invert it."
 
 
 def load_model(path: Path) -> Model:
@@ -155,9 +172,10 @@ def load_model(path: Path) -> Model:
             lambda pixels: _shares(_scores(bound, pixels) / temperature),
             abstention,
             facts.fit or "squash",
+            facts.range,
         )
     else:
-        model = Model(classes, shape, _with_torch(arrays, facts, path), abstention, facts.fit or "squash")
+        model = Model(classes, shape, _with_torch(arrays, facts, path), abstention, facts.fit or "squash", facts.range)
     try:
         shares = model.probabilities(np.zeros((1, *shape), dtype=np.uint8))
     except ModelError:

@@ -485,3 +485,24 @@ def test_class_names_and_file_names_do_not_command_the_terminal(folder: Path, tm
     assert "\\x1b[1m" in done.err
     done = sevensteps("predict", str(model), name, "--json", cwd=tmp_path)
     assert json.loads(done.out)["results"][0]["class"] == hostile[0]  # a program gets what is there
+
+
+def test_a_drawing_that_is_inverted_is_refused_with_what_to_do(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in range(2):
+        with Image.open(folder / f"{place}.png") as picture:
+            Image.fromarray(255 - np.asarray(picture)).save(tmp_path / f"paper{place}.png")
+    run = str(folder / "runs/mine")
+    hint = "Your picture is dark on light, those of training are light on dark: invert it."
+    done = here("predict", run, "paper0.png", "paper1.png", cwd=tmp_path, capsys=capsys)
+    lines = done.out.splitlines()
+    assert len(lines) == 2
+    assert all(line.endswith(f"). {hint}") for line in lines)
+    assert lines[0].startswith("paper0.png: none of these")
+    answers = ss.predict(run, tmp_path / "paper0.png")
+    assert answers[0].as_json()["hint"] == hint
+    assert hint in repr(answers)
+    assert ss.load_learner(run).answer(tmp_path / "paper1.png").hint == hint
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)).save(tmp_path / "noise.png")
+    assert "invert it" not in here("predict", run, "noise.png", cwd=tmp_path, capsys=capsys).out

@@ -206,7 +206,7 @@ def test_every_fit_gives_the_shape_that_is_asked_for_and_one_color_stays_itself(
     ],
 )
 def test_the_header_says_the_size_and_whether_there_is_color(image: Image.Image, is_grey: bool) -> None:
-    assert look(file_of(image)) == Seen(7, 5, is_grey)
+    assert look(file_of(image)) == Seen(7, 5, is_grey, "integers" if image.mode == "I;16" else "bytes")
 
 
 def test_the_size_that_a_header_says_is_that_of_the_picture_as_it_is_shown(tmp_path: Path) -> None:
@@ -253,6 +253,23 @@ def test_a_truncated_picture_is_named(kind: str) -> None:
         except DataError as error:
             refused += "the file" in error.message
     assert refused >= 30  # a few bytes at the end carry no pixels
+
+
+@pytest.mark.parametrize("how", [{}, {"progressive": True}, {"restart_marker_blocks": 3}, {"quality": 100}], ids=str)
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_that_lacks_only_its_end_mark_is_whole_and_one_that_lacks_more_is_not(
+    mode: str, how: dict[str, Any]
+) -> None:
+    picture = Image.fromarray(RANDOM.integers(0, 256, (40, 56), dtype=np.uint8)).convert(mode)
+    content = file_of(picture, "JPEG", **how)
+    assert content.endswith(b"\xff\xd9")
+    whole = decode(content, (1, 40, 56))
+    for missing in (1, 2):
+        np.testing.assert_array_equal(decode(content[:-missing], (1, 40, 56)), whole)
+        assert look(content[:-missing]) == look(content)
+    for missing in (4, 8, 40, len(content) // 2):
+        with pytest.raises(DataError, match="is damaged"):
+            decode(content[:-missing], (1, 40, 56))
 
 
 def png_header(width: int, height: int) -> bytes:

@@ -105,6 +105,17 @@ def test_a_drawing_on_nothing_is_seen_whatever_its_ink(ink: tuple[int, int, int]
     assert np.ptp(decoded) > 50
 
 
+@pytest.mark.parametrize(("light", "ground"), [(1, 255), (10, 255), (100, 0), (600, 0)])
+def test_a_few_light_pixels_do_not_make_a_dark_drawing_vanish(light: int, ground: int) -> None:
+    icon = np.zeros((64, 64, 4), dtype=np.uint8)
+    icon[16:48, 16:48, 3] = 255
+    places = np.unravel_index(np.arange(light), (32, 32))
+    icon[16 + places[0], 16 + places[1], :3] = 255
+    decoded = decode(saved(Image.fromarray(icon), "PNG"), (1, 64, 64))[0]
+    assert (decoded[:16] == ground).all()
+    assert (decoded[40:48, 16:48] == 0).all()
+
+
 def test_what_is_as_dark_or_as_transparent_all_over_stays_black() -> None:
     for opacity in (0, 40, 255):
         assert not decode(png_of(np.full((9, 9, 4), [0, 0, 0, opacity], dtype=np.uint8)), (3, 9, 9)).any()

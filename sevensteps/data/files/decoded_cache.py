@@ -24,6 +24,7 @@ from ...base import files
 from ...base.user_folders import cache_folder
 from ...errors import FileError
 from ..decode import Seen, Shape
+from ..value_range import BY_TYPE, DEPTHS, Depth, Ends, Range
 from .catalog import Catalog, File
 from .how import How
 
@@ -46,8 +47,19 @@ class Kept:
     shape: Shape
     paths: Sequence[str]
     stamps: Stamps
-    seen: Int64[np.ndarray, "n 3"]
+    seen: Int64[np.ndarray, "n 3"]  # width, height, and 1 for gray plus 2 times the place of the depth in DEPTHS
     pixels: UInt8[np.ndarray, "n channels height width"]
+    asked: Ends = BY_TYPE  # the range that was asked for, which is also how versions without ranges decoded
+    values: Range | None = None  # the smallest and the largest value of the deep pictures
+
+    def depths_of(self, rows: Int64[np.ndarray, " some"]) -> list[Depth | None]:
+        """Return the depth of the file of each row; None for a row of -1.
+
+        Args:
+            rows: Rows of this record, or -1.
+        """
+        places = self.seen[rows, 2] >> 1
+        return [DEPTHS[place] if row >= 0 else None for row, place in zip(rows.tolist(), places.tolist(), strict=True)]
 
     def rows_of(self, paths: Sequence[str], stamps: Stamps) -> Int64[np.ndarray, " files"]:
         """Return the row of each file that has not changed, -1 for the others.
@@ -72,7 +84,9 @@ class Kept:
             rows: Rows of this record.
         """
         values = [*map(tuple, self.seen[rows].tolist())]
-        headers = {value: Seen(value[0], value[1], bool(value[2])) for value in set(values)}  # many are equal
+        headers = {
+            value: Seen(value[0], value[1], bool(value[2] & 1), DEPTHS[value[2] >> 1]) for value in set(values)
+        }  # many are equal
         return [headers[value] for value in values]
 
 
@@ -106,6 +120,7 @@ def find_kept(catalog: Catalog, how: How) -> Kept | None:
         head, _, body = index.read_bytes().partition(b"\n")
         facts = json.loads(head)
         count, shape = int(facts["count"]), tuple(map(int, facts["shape"]))
+        asked, values = tuple(facts.get("asked", BY_TYPE)), Range.from_json(facts.get("values"))
         if facts["version"] != VERSION or zlib.crc32(body) != facts["checksum"]:
             return None
         numbers = np.frombuffer(body, dtype=np.int64, count=6 * count).reshape(2, count, 3)
@@ -120,7 +135,9 @@ def find_kept(catalog: Catalog, how: How) -> Kept | None:
         os.utime(index)  # marks it as used now
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return Kept(shape, [*map(os.fsdecode, names)], numbers[0], numbers[1], pixels)  # type: ignore[arg-type]
+    if numbers[1, :, 2].max(initial=0) >> 1 >= len(DEPTHS) or numbers[1, :, 2].min(initial=0) < 0:
+        return None
+    return Kept(shape, [*map(os.fsdecode, names)], numbers[0], numbers[1], pixels, asked, values)  # type: ignore[arg-type]
 
 
 def keep(
@@ -128,6 +145,7 @@ def keep(
     how: How,
     shape: Shape,
     decoded: Sequence[tuple[Sequence[File], Stamps, Sequence[Seen], Any]],
+    values: Range | None = None,
 ) -> int:
     """Write decoded pictures to the cache.
 
@@ -136,6 +154,7 @@ def keep(
         how: How its picture files were read.
         shape: Channels, height and width of the pictures.
         decoded: The files of each split, with their stamps, headers and pixels.
+        values: The smallest and the largest value of the deep pictures.
 
     Returns:
         The number of bytes written; 0 if the cache cannot be written or has too little room.
@@ -146,7 +165,11 @@ def keep(
     paths = [path for path, is_known in zip(all_paths, has_stamp.tolist(), strict=True) if is_known]
     size = len(paths) * int(np.prod(shape))
     index = _place(catalog, how)
-    seen = [(seen.width, seen.height, seen.is_grey) for _, _, headers, _ in decoded for seen in headers]
+    seen = [
+        (seen.width, seen.height, seen.is_grey + 2 * DEPTHS.index(seen.depth))
+        for _, _, headers, _ in decoded
+        for seen in headers
+    ]
     stamps = np.concatenate([of_split for _, of_split, _, _ in decoded])
     numbers = np.stack([stamps, np.array(seen, dtype=np.int64).reshape(-1, 3)])[:, has_stamp]
     body = numbers.tobytes() + b"\0".join(map(os.fsencode, paths))
@@ -166,6 +189,8 @@ def keep(
             "version": VERSION,
             "count": len(paths),
             "shape": list(shape),
+            "asked": list(how.range),
+            "values": values and values.as_json(),
             "checksum": zlib.crc32(body),
             "pixels": checksum,
             "file": _identity(index.with_suffix(_PIXELS)),

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from ...base.setting import setting
 from ...errors import UsageError, nearest
 from ..fit import FITS, Fit
+from ..value_range import Ends, check_ends
 
 BadFiles = Literal["stop", "skip"]
 
@@ -34,6 +35,11 @@ class How:
         most=LARGEST_SIDE,
     )
     fit: Fit = setting("letterbox", "How pictures are fitted to that size: padded with black, stretched, or cropped.")
+    range: Ends = setting(
+        (),
+        "The values that become black and white in files of more than 8 bits (--range 0 4095). Empty: found over all "
+        "pictures.",
+    )
     bad_files: BadFiles = setting("stop", "What to do with files that cannot be read as pictures.")
     group: str = setting(
         "",
@@ -60,6 +66,7 @@ class How:
                 raise UsageError(
                     f"{key} is {value!r}, but must be one of {', '.join(choices)}.", hint=nearest(str(value), choices)
                 )
+        check_ends(self.range)
         for key in ("group", "file_column", "label_column", "split_column"):
             if not isinstance(value := getattr(self, key), str):
                 raise UsageError(

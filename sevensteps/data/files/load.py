@@ -21,7 +21,9 @@ from .plan import classes_with_pictures, decode_all, group_numbers, ids_of, labe
 WORTH_KEEPING = 0.5  # seconds of decoding from which the pixels are kept in the cache
 
 
-def load_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *, fresh: bool = False) -> Splits:
+def load_files(
+    catalog: Catalog, classes: Sequence[str], how: How, say: Say, *, fresh: bool = False, warn: Say | None = None
+) -> Splits:
     """Decode the pictures of a catalog into memory.
 
     Pictures that take long to decode are kept in the cache, and are not decoded again until their files change.
@@ -32,6 +34,7 @@ def load_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *, 
         how: How to read the picture files.
         say: Takes the lines that describe the source, and the progress.
         fresh: Decode every file again.
+        warn: Takes lines that the user must not miss; `say` takes them unless it is given.
 
     Returns:
         The splits; files that were left out are in `Splits.bad_files`.
@@ -64,13 +67,13 @@ def load_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *, 
         filled[split] += len(chunk)
 
     began = time.monotonic()
-    done = decode_all(plan, say, put)
+    done = decode_all(plan, say, put, warn)
     if done.again and not classes and time.monotonic() - began >= WORTH_KEEPING:
         decoded = [
             (files, plan.stamps[split][done.places[split]], done.headers[split], pixels[split][: filled[split]])
             for split, files in done.files.items()
         ]
-        if size := keep(catalog, how, plan.shape, decoded):
+        if size := keep(catalog, how, plan.shape, decoded, plan.values):
             from ..store.store import in_words
 
             say(f"{text_of(catalog.name)}: {in_words(size)} of decoded pictures kept in the cache for the next start")
@@ -85,6 +88,7 @@ def load_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *, 
             names=ids_of(catalog, files),
             groups=numbers.get(split),
             fit=how.fit,
+            range=plan.range,
         )
         for split, files in done.files.items()
         if files or split == "train"

@@ -20,9 +20,11 @@ from ...errors import DataError
 from ..decode import Seen, Shape, decode_and_look, look
 from ..image_arrays import chosen_labels
 from ..store.streams import Chunk
+from ..value_range import BY_TYPE, OF_DEEP, Range, decided, range_in_words
 from .catalog import OTHER, Bad, Catalog, File, Say, is_picture
 from .common_shape import common_shape
 from .decoded_cache import Kept, Stamps, stamps_of
+from .find_range import find_values
 from .how import How
 from .in_parallel import each
 from .summary import SHOWN, Told, understood
@@ -42,6 +44,8 @@ class Plan:
     stamps: Mapping[str, Stamps]
     kept: Kept | None  # the pictures in the cache
     rows: Mapping[str, Int64[np.ndarray, " _"]]  # of each file in the cache; -1 for those to decode
+    values: Range | None  # the smallest and the largest value in files of more than 8 bits
+    range: Range | None  # the values that become black and white
 
     def mapped(self, split: str) -> Any:
         """Return the pixels of a split from the cache file; None if any of its pictures must be decoded.
@@ -79,19 +83,34 @@ def plan_for(catalog: Catalog, classes: tuple[str, ...], how: How, kept: Kept | 
     if classes:
         chosen_labels(np.zeros(0, dtype=np.int64), catalog.classes, classes)
     wanted = set(classes or catalog.classes)
-    files = {split: [file for file in of if file.name in wanted] for split, of in catalog.splits.items()}
-    stamps = {split: stamps_of(catalog, of_split) for split, of_split in files.items()}
-    unknown = {split: np.full(len(of_split), -1, dtype=np.int64) for split, of_split in files.items()}
-    rows = unknown
+    stamps_of_all = {split: stamps_of(catalog, of_split) for split, of_split in catalog.splits.items()}
+    rows_of_all = np.full(sum(map(len, catalog.splits.values())), -1, dtype=np.int64)
     if kept is not None:
-        paths = [file.path for of_split in files.values() for file in of_split]
-        all_rows = kept.rows_of(paths, np.concatenate([*stamps.values()]))
-        rows = dict(zip(files, np.split(all_rows, np.cumsum([len(of) for of in files.values()])[:-1]), strict=True))
-    shape = common_shape(_headers(catalog, files, kept, rows), how.size)
-    if kept is not None and kept.shape != shape:
-        kept, rows = None, unknown
+        paths = [file.path for of_split in catalog.splits.values() for file in of_split]
+        rows_of_all = kept.rows_of(paths, np.concatenate([*stamps_of_all.values()]))
+    ends = np.cumsum([len(of_split) for of_split in catalog.splits.values()])[:-1]
+    files, stamps, rows = {}, {}, {}
+    for (split, of_split), of_rows in zip(catalog.splits.items(), np.split(rows_of_all, ends), strict=True):
+        places = [place for place, file in enumerate(of_split) if file.name in wanted]
+        files[split] = [of_split[place] for place in places]
+        stamps[split], rows[split] = stamps_of_all[split][places], of_rows[places]
+    seen: dict[str, Seen] = {}
+    shape = common_shape(_headers(catalog, files, kept, rows, seen), how.size)
+    values = None if how.range == BY_TYPE else find_values(catalog, kept, rows_of_all, seen)
+    range = decided(values, how.range)
+    if kept is not None and (kept.shape != shape or decided(kept.values, kept.asked) != range):
+        kept, rows = None, {split: np.full(len(of_split), -1, dtype=np.int64) for split, of_split in files.items()}
     return Plan(
-        catalog=catalog, classes=classes, files=files, shape=shape, how=how, stamps=stamps, kept=kept, rows=rows
+        catalog=catalog,
+        classes=classes,
+        files=files,
+        shape=shape,
+        how=how,
+        stamps=stamps,
+        kept=kept,
+        rows=rows,
+        values=values,
+        range=range,
     )
 
 
@@ -100,22 +119,30 @@ def _headers(
     files: Mapping[str, Sequence[File]],
     kept: Kept | None,
     rows: Mapping[str, Int64[np.ndarray, " _"]],
+    seen: dict[str, Seen],
 ) -> Iterator[Seen]:
-    """Give the header of each picture, those in the cache first; files that have no readable header are left out."""
+    """Give the header of each picture, those in the cache first; files that have no readable header are left out.
+
+    Headers that are read are put into `seen`, by path.
+    """
     for split, of_split in files.items():
         if kept is not None:
             yield from dict.fromkeys(kept.headers(np.unique(rows[split][rows[split] >= 0])))
         unread = [of_split[place] for place in np.flatnonzero(rows[split] < 0).tolist()]
-        yield from (header for header in each(look, unread, catalog) if isinstance(header, Seen))
+        for file, header in zip(unread, each(look, unread, catalog), strict=True):
+            if isinstance(header, Seen):
+                seen[file.path] = header
+                yield header
 
 
-def decode_all(plan: Plan, say: Say, put: Callable[[str, Chunk], None]) -> Decoded:
+def decode_all(plan: Plan, say: Say, put: Callable[[str, Chunk], None], warn: Say | None = None) -> Decoded:
     """Decode every file of each split in order.
 
     Args:
         plan: What to decode.
         say: Takes the lines that describe the source, and the progress.
         put: Takes the split and the pixels of the next pictures.
+        warn: Takes lines that the user must not miss; `say` takes them unless it is given.
 
     Raises:
         DataError: There are bad files, and they are not to be skipped.
@@ -151,6 +178,8 @@ def decode_all(plan: Plan, say: Say, put: Callable[[str, Chunk], None]) -> Decod
     counts = Counter(chain.from_iterable(headers.values()))
     for line in understood(catalog, pictures, counts, plan.shape, plan.how, ignored):
         say(line)
+    if plan.range is not None:
+        (warn or say)(range_in_words(text_of(catalog.name), plan.range, plan.values, plan.how.range, OF_DEEP))
     _stop_or_skip(catalog, bad, plan.how, say)
     return Decoded(pictures, bad, headers, again, places)
 
@@ -169,7 +198,7 @@ def decoded(plan: Plan, split: str, start: int = 0) -> Iterator[tuple[list[Seen]
     rows, files = plan.rows[split][start:], plan.files[split][start:]
 
     def decode(content: bytes, name: str) -> Any:
-        return decode_and_look(content, plan.shape, name, plan.how.fit)
+        return decode_and_look(content, plan.shape, name, plan.how.fit, plan.range)
 
     fresh = each(decode, [files[place] for place in np.flatnonzero(rows < 0).tolist()], plan.catalog)
     ends = [*(np.flatnonzero(np.diff(rows < 0)) + 1).tolist(), len(rows)] if len(rows) else []

@@ -75,7 +75,7 @@ def stream_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *
         if files or split == "train"
     }
     chosen = tuple(classes) or names
-    return Streams(streams, names, chosen, plan.shape, catalog.name, (digest.hexdigest(),), how.fit)
+    return Streams(streams, names, chosen, plan.shape, catalog.name, (digest.hexdigest(),), how.fit, plan.range)
 
 
 def _chunks_of(

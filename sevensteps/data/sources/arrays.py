@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64, Shaped, UInt8
+from jaxtyping import Int64
 
 from ...base.words import counted
 from ...errors import DataError
@@ -20,6 +20,8 @@ from ..class_names import check_names, class_named
 from ..files.catalog import Say, in_order
 from ..files.split_names import split_named
 from ..images import Images, Splits
+from ..value_range import Ends
+from .array_pixels import as_bytes
 
 _NAMES = ("classes", "class_names", "label_names", "target_names")
 
@@ -35,12 +37,14 @@ def holds_arrays(path: Path) -> bool:
     return path.suffix.lower() in (".npz", ".npy")
 
 
-def load_arrays(path: Path, say: Say) -> Splits:
+def load_arrays(path: Path, say: Say, asked: Ends = (), warn: Say | None = None) -> Splits:
     """Return the splits that arrays hold.
 
     Args:
         path: An `.npz`, an `.npy`, or a folder with an `.npy`.
-        say: Takes a line if values are scaled.
+        say: Takes the lines that describe the source.
+        asked: The values that become black and white; empty: found over all splits.
+        warn: Takes a line if values are scaled; `say` takes it unless it is given.
 
     Raises:
         DataError: A file cannot be read, or the arrays are not pictures with labels.
@@ -57,58 +61,9 @@ def load_arrays(path: Path, say: Say) -> Splits:
         )
     labels = {split: of for split, (_, of) in pairs.items()}
     classes, numbers = _numbered(path, labels, names)
-    images = {
-        split: Images(as_bytes(f"{path}: {split}", pixels, say), numbers[split], classes, split)
-        for split, (pixels, _) in pairs.items()
-    }
+    pixels, range = as_bytes(str(path), {split: pictures for split, (pictures, _) in pairs.items()}, asked, warn or say)
+    images = {split: Images(pixels[split], numbers[split], classes, split, range=range) for split in pairs}
     return Splits(images["train"], images.get("test"), images.get("valid"), path.name)
-
-
-def as_bytes(name: str, pixels: Shaped[np.ndarray, "n ..."], say: Say) -> UInt8[np.ndarray, "n channels height width"]:
-    """Return pictures as bytes with the channels first.
-
-    Values from 0 to 1, and 16-bit values, are scaled to 255, and this is reported.
-
-    Args:
-        name: The name by which errors call the pictures.
-        pixels: Pictures of shape (n, height, width), (n, height, width, channels) or (n, channels, height, width), with
-            1 or 3 channels.
-        say: Takes a line if values are scaled.
-
-    Returns:
-        Pixels from 0 to 255.
-
-    Raises:
-        DataError: Pictures cannot have this shape or these values.
-    """
-    if pixels.ndim == 3:
-        pixels = pixels[:, None]
-    elif pixels.ndim == 4 and pixels.shape[3] in (1, 3) and pixels.shape[1] not in (1, 3):
-        pixels = pixels.transpose(0, 3, 1, 2)
-    if pixels.ndim != 4 or pixels.shape[1] not in (1, 3):
-        raise DataError(
-            f"{name}: an array of shape {pixels.shape} does not hold gray or color pictures.",
-            hint="Use the shape (n, height, width), (n, height, width, 3) or (n, 3, height, width).",
-        )
-    if pixels.dtype == np.uint8 or not pixels.size:
-        return np.ascontiguousarray(pixels, dtype=np.uint8)
-    if pixels.dtype.kind not in "buif":
-        raise DataError(f"{name}: values of type {pixels.dtype} are not pixels.", hint="Use numbers from 0 to 255.")
-    low, high = float(pixels.min()), float(pixels.max())
-    whole = pixels.dtype.kind in "bui" or (np.isfinite(high) and bool((pixels == np.rint(pixels)).all()))
-    if pixels.dtype.kind in "bf" and low >= 0 and high <= 1:
-        scale = 255.0
-    elif pixels.dtype == np.uint16 and high > 255:
-        scale = 255 / 65535
-    elif whole and low >= 0 and high <= 255 and not (pixels.dtype.kind == "f" and high <= 16):
-        return np.ascontiguousarray(pixels, dtype=np.uint8)
-    else:
-        raise DataError(
-            f"{name}: values from {low:g} to {high:g} are not pixels.",
-            hint="Use bytes from 0 to 255, or fractions from 0 to 1. Do not normalize pictures: training does that.",
-        )
-    say(f"{name}: values up to {high:g} are scaled to 255")
-    return np.ascontiguousarray(np.rint(pixels.astype(np.float32) * scale), dtype=np.uint8)
 
 
 def look_at(path: Path) -> tuple[dict[str, int], tuple[int, int, int]]:

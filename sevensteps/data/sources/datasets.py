@@ -12,12 +12,14 @@ from ...base.words import counted
 from ...errors import DataError
 from ..class_names import check_names, class_named, is_missing
 from ..decode import from_image, seen_in
+from ..eight_bits import extremes_of
 from ..files.catalog import Say, in_order
 from ..files.common_shape import common_shape
 from ..files.how import How
 from ..files.summary import SHOWN
 from ..images import Images, Splits
-from .arrays import as_bytes
+from ..value_range import OF_DEEP, Range, decided, range_in_words, union
+from .array_pixels import as_bytes
 
 
 def is_dataset(source: Any) -> bool:
@@ -29,7 +31,7 @@ def is_dataset(source: Any) -> bool:
     return hasattr(source, "__getitem__") and hasattr(source, "__len__") and not isinstance(source, str)
 
 
-def load_dataset(dataset: Any, how: How, say: Say) -> Splits:
+def load_dataset(dataset: Any, how: How, say: Say, warn: Say | None = None) -> Splits:
     """Return all items of a dataset as training pictures.
 
     The classes are the dataset's `classes` if it has them and the labels are numbers, else the labels as text.
@@ -37,8 +39,9 @@ def load_dataset(dataset: Any, how: How, say: Say) -> Splits:
     Args:
         dataset: Anything with a length whose items are a picture and its label. Pictures are PIL pictures, or tensors
             or arrays of one size.
-        how: The size and the fit for PIL pictures.
-        say: Takes a line if values are scaled.
+        how: The size and the fit for PIL pictures, and the range of values.
+        say: Takes the lines that describe the source.
+        warn: Takes a line if values are scaled; `say` takes it unless it is given.
 
     Raises:
         DataError: An item is not a picture with one label.
@@ -71,9 +74,14 @@ def load_dataset(dataset: Any, how: How, say: Say) -> Splits:
         check_names(name, {text: f"item {number}" for text, number in sorted(first.items(), key=itemgetter(1))})
         classes = in_order(texts)
         numbers = [classes.index(text) for text in texts]
-    pixels = _pixels(name, pictures, how, say)
+    pixels, used = _pixels(name, pictures, how, warn or say)
     images = Images(
-        pixels, np.array(numbers, dtype=np.int64), classes, rows=np.array(rows, dtype=np.int64), fit=how.fit
+        pixels,
+        np.array(numbers, dtype=np.int64),
+        classes,
+        rows=np.array(rows, dtype=np.int64),
+        fit=how.fit,
+        range=used,
     )
     return Splits(images, source=name, bad_files=tuple(bad))
 
@@ -112,15 +120,18 @@ def _stop_or_skip(name: str, bad: Sequence[tuple[str, str]], how: How, say: Say)
     say(f"{name}: {counted(len(bad), 'item')} left out: {listed}{more}")
 
 
-def _pixels(name: str, pictures: list[Any], how: How, say: Say) -> Any:
-    """Return the pictures as one array.
+def _pixels(name: str, pictures: list[Any], how: How, warn: Say) -> tuple[Any, Range | None]:
+    """Return the pictures as one array, and the range of their values.
 
     Raises:
         DataError: They are neither PIL pictures nor arrays of one size.
     """
     if pictures and all(hasattr(picture, "convert") for picture in pictures):
         shape = common_shape(map(seen_in, pictures), how.size)
-        return np.stack([from_image(picture, shape, how.fit) for picture in pictures])
+        values = union(map(extremes_of, pictures))
+        if range := decided(values, how.range):
+            warn(range_in_words(name, range, values, how.range, OF_DEEP))
+        return np.stack([from_image(picture, shape, how.fit, range) for picture in pictures]), range
     try:
         arrays = np.stack([np.asarray(picture) for picture in pictures])
         if arrays.dtype.kind not in "buif":
@@ -130,4 +141,5 @@ def _pixels(name: str, pictures: list[Any], how: How, say: Say) -> Any:
             f"The pictures of {name} are neither PIL pictures nor arrays of one size: {error!s:.200}.",
             hint="Resize them in the dataset, or return PIL pictures.",
         ) from error
-    return as_bytes(f"The pictures of {name}", arrays, say)
+    pixels, range = as_bytes(f"The pictures of {name}", {"": arrays}, how.range, warn)
+    return pixels[""], range

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...base import memory
-from ...base.user_folders import cache_folder
 from ...errors import DataError, UsageError
-from ..files.catalog import Catalog, is_picture
+from ..files.catalog import Catalog, Say, is_picture
 from ..files.how import AS_USUAL, BadFiles, How
 from ..files.load import load_files
 from ..fit import Fit
 from ..images import Splits
+from ..value_range import Ends
 
 if TYPE_CHECKING:
     from ..store.streams import Streams
@@ -50,6 +50,7 @@ def load(
     *,
     size: int = How.size,
     fit: Fit = How.fit,
+    range: Ends = How.range,
     bad_files: BadFiles = How.bad_files,
     group: str = How.group,
     file_column: str = How.file_column,
@@ -72,6 +73,8 @@ def load(
         size: Side length, in pixels, that picture files are resized to. 0: their own size if they share one of at most
             64, else 64.
         fit: How picture files are fitted to that size, see `decode`.
+        range: The values that become black and white in pictures of more than 8 bits, such as `(0, 4095)`. Found over
+            all pictures unless given.
         bad_files: "stop" raises for a file that cannot be read as a picture, "skip" leaves it out.
         group: A regular expression for paths, or a column of a table. Pictures of one group stay on one side of every
             split.
@@ -95,6 +98,7 @@ def load(
     how = How(
         size=size,
         fit=fit,
+        range=range,
         bad_files=bad_files,
         group=group,
         file_column=file_column,
@@ -112,6 +116,7 @@ def load_as(
     fix: str | Path = "",
     fresh: bool = False,
     say: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] | None = None,
 ) -> Splits:
     """Return the splits of a source, as `load` does, with the settings of picture files in one record.
 
@@ -122,6 +127,7 @@ def load_as(
         fix: As for `load`.
         fresh: As for `load`.
         say: As for `load`.
+        warn: Takes the lines that the user must not miss; `say` takes them unless it is given.
 
     Raises:
         UsageError, DataError, DownloadError: As `load`.
@@ -137,17 +143,17 @@ def load_as(
         counts = None
         if corrections is not None:
             catalog, counts = corrected_files(catalog, corrections, chosen)
-        splits = load_files(catalog, chosen, how, say, fresh=fresh)
+        splits = load_files(catalog, chosen, how, say, fresh=fresh, warn=warn)
         splits = dataclasses.replace(splits, corrected=counts)
     elif not isinstance(source, (str, Path)):
         from .datasets import load_dataset
 
-        splits = load_dataset(source, how, say)
+        splits = load_dataset(source, how, say, warn)
     else:
         _refuse_unused(source, how)
         named = SOURCES.get(str(source))
         # Corrections may move pictures of other classes into the chosen ones, so those are needed, too.
-        splits = named(say) if named else _from_path(Path(source), () if fix else chosen, say)
+        splits = named(say) if named else _from_path(Path(source), () if fix else chosen, how, say, warn)
     if corrections is not None and splits.corrected is None:
         splits = corrected(splits, corrections, chosen)
     if splits.corrected is not None:
@@ -317,13 +323,13 @@ def load_streams(
     if str(source) in SOURCES:
         return streams.of_splits(SOURCES[str(source)](say))
     if holds_arrays(Path(source)):
-        return streams.of_splits(load_arrays(Path(source), say))
+        return streams.of_splits(load_arrays(Path(source), say, how.range))
     if is_store(Path(source)):
         raise DataError(f"{source} is already a store.", hint=f"Train on it: sevensteps train {source}")
     return idx.of_idx(Path(source))
 
 
-def _from_path(path: Path, classes: tuple[str, ...], say: Callable[[str], None]) -> Splits:
+def _from_path(path: Path, classes: tuple[str, ...], how: How, say: Say, warn: Say | None) -> Splits:
     """Return the splits of a store, of arrays or of IDX files.
 
     Raises:
@@ -332,49 +338,17 @@ def _from_path(path: Path, classes: tuple[str, ...], say: Callable[[str], None])
     from ..store.store import is_store, open_store
     from .arrays import holds_arrays, load_arrays
     from .idx import find_pictures, load_idx, read_picture_shape
+    from .idx_in_cache import prepared_in_cache
 
     if is_store(path):
         return open_store(path, say)
     if holds_arrays(path):
-        return load_arrays(path, say)
+        return load_arrays(path, say, how.range, warn)
     size = sum(math.prod(read_picture_shape(file)) for file in find_pictures(path).values())
     # Choosing classes and holding pictures out copy them, which needs twice the memory for a moment.
     if 2 * size > (free := memory.available()):
-        return open_store(_prepared_in_cache(path, classes, size, free, say), say)
+        return open_store(prepared_in_cache(path, classes, size, free, say), say)
     return load_idx(path)
-
-
-def _prepared_in_cache(path: Path, classes: tuple[str, ...], size: int, free: int, say: Callable[[str], None]) -> Path:
-    """Return the store of IDX files in the cache; write it, with 10 % held out for validation, if it does not exist.
-
-    Raises:
-        DataError, FileError: As `prepare`.
-    """
-    import hashlib
-
-    from ..store.prepare import prepare
-    from ..store.store import in_words
-    from .idx import of_idx
-
-    streams = of_idx(path)
-    key = hashlib.sha256(repr((streams.files, classes)).encode()).hexdigest()[:16]
-    target = cache_folder() / "stores" / f"{path.name}-{key}.store"
-    if target.exists():
-        return target
-    say(
-        f"{path} has {in_words(size)} of pictures, but only {in_words(free)} of memory are free. They are written once "
-        f"to {target}, with 10 % of the training pictures held out for validation."
-    )
-    tenths = 0
-
-    def tell(done: int, total: int) -> None:
-        nonlocal tenths
-        if done * 10 // total > tenths:
-            tenths = done * 10 // total
-            say(f"  {10 * tenths} % done")
-
-    prepare(streams, target, classes=classes, say=say, progress=tell)
-    return target
 
 
 def _refuse_unused(source: str | Path, how: How) -> None:
@@ -383,7 +357,12 @@ def _refuse_unused(source: str | Path, how: How) -> None:
     Raises:
         UsageError: The setting's name.
     """
-    for key in how.changed():
+    from .arrays import holds_arrays
+
+    changed = how.changed()
+    if str(source) not in SOURCES and holds_arrays(Path(source)):
+        changed.pop("range", None)
+    for key in changed:
         raise UsageError(f"{key} is for picture files, but {source} holds none.", hint=f"Leave {key} out.")
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..decode import FITS, Fit
+from ..value_range import Range
 from .names import offsets_size
 
 MAGIC = b"7STEPS\x00\x01"
@@ -68,6 +69,7 @@ class Header:
     splits: Mapping[str, Section]
     fit: Fit | None = None  # as in `Images`; absent from the file if None
     names: Mapping[str, Named] = field(default_factory=dict)  # by split of the source; absent from the file if empty
+    range: Range | None = None  # as in `Images`; absent from the file if None
 
     @property
     def picture(self) -> int:
@@ -88,6 +90,9 @@ class Header:
         facts["names"] = {split: vars(named) for split, named in self.names.items()}
         if not self.names:
             del facts["names"]
+        facts["range"] = self.range and self.range.as_json()
+        if self.range is None:
+            del facts["range"]
         facts["sha256"] = hashlib.sha256(_canonical(facts)).hexdigest()
         text = _canonical(facts)
         return MAGIC + len(text).to_bytes(8, "little") + text
@@ -146,7 +151,10 @@ def parsed(text: bytes) -> Header | None:
         splits = {name: Section(**facts["splits"][name]) for name in SPLITS if name in facts["splits"]}
         shape, classes = tuple(facts["shape"]), tuple(facts["classes"])
         names = {split: Named(**facts["names"][split]) for split in sorted(facts.get("names", {}))}
-        header = Header(**{**facts, "shape": shape, "classes": classes, "splits": splits, "names": names})
+        range = Range.from_json(facts.pop("range", None))
+        header = Header(
+            **{**facts, "shape": shape, "classes": classes, "splits": splits, "names": names, "range": range}
+        )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     sizes = [*shape, *(section.count for section in splits.values())]

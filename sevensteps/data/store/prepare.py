@@ -186,7 +186,9 @@ def _planned(streams: Streams, classes: tuple[str, ...], hold_out: float, seed: 
         split: Named(len(labels[split]), len(block), hashlib.sha256(block).hexdigest())
         for split, block in names.items()
     }
-    header = Header(streams.shape, chosen, streams.source, float(hold_out), seed, sections, streams.fit, named)
+    header = Header(
+        streams.shape, chosen, streams.source, float(hold_out), seed, sections, streams.fit, named, streams.range
+    )
     sizes = np.bincount(buckets[trained_on], minlength=bucket_count)
     chunks = [(split, first) for split in streams.splits for first in range(0, len(labels[split]), rows)]
     return _Plan(header, labels, goes_to, buckets, sizes, chunks, rows, names)

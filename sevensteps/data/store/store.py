@@ -83,7 +83,16 @@ class StoredImages(Images):
                 )
         rows = self.rows[where]
         labels = self.labels[where]
-        return Images(self.pixels[where], labels, self.classes, self.origin, rows, names=self.names, fit=self.fit)
+        return Images(
+            self.pixels[where],
+            labels,
+            self.classes,
+            self.origin,
+            rows,
+            names=self.names,
+            fit=self.fit,
+            range=self.range,
+        )
 
     def choose(self, classes: Any) -> Images:
         """Return only the pictures of some classes, as a copy in memory.
@@ -328,6 +337,7 @@ def _splits(path: Path, file: Any, header: Header) -> Splits:
             rows,
             names=own_names,
             fit=header.fit,
+            range=header.range,
             blocks=Blocks(path, places.pixels[name], header.shape, labels, header.block, checksums),
             known_fingerprint=section.fingerprint,
             known_values=values.reshape(header.shape[0], 256),

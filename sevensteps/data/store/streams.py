@@ -11,6 +11,7 @@ from jaxtyping import Int64, Integer, UInt8
 
 from ..decode import Fit
 from ..images import Images, Splits
+from ..value_range import Range
 
 Chunk = UInt8[np.ndarray, "chunk channels height width"]
 
@@ -44,6 +45,7 @@ class Streams:
         source: The name of the source.
         files: What changes if the files of the source change.
         fit: How the pictures were brought to this size, as in `Images`.
+        range: The values that became black and white, as in `Images`.
     """
 
     splits: Mapping[str, Stream]
@@ -53,6 +55,7 @@ class Streams:
     source: str
     files: tuple[Any, ...]
     fit: Fit | None = None
+    range: Range | None = None
 
     @property
     def size(self) -> int:
@@ -74,7 +77,9 @@ def of_splits(splits: Splits) -> Streams:
         name: Stream(images.labels, _chunks_of(images), _groups_of(images), images.ids if images.names else ())
         for name, images in named.items()
     }
-    return Streams(streams, splits.classes, splits.classes, splits.train.shape, splits.source, ())
+    return Streams(
+        streams, splits.classes, splits.classes, splits.train.shape, splits.source, (), None, splits.train.range
+    )
 
 
 def _groups_of(images: Images) -> Int64[np.ndarray, " n"] | None:

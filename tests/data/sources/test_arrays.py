@@ -82,13 +82,19 @@ def test_a_folder_of_npy_is_a_source(tmp_path: Path) -> None:
         np.testing.assert_array_equal(load(source).train.pixels[:, 0], GREY)
 
 
+def test_digits_of_17_levels_are_spread_over_all_of_8_bits(tmp_path: Path) -> None:
+    digits = load_digits()
+    splits, said = loaded(saved(tmp_path, images=digits.images, labels=digits.target))
+    np.testing.assert_array_equal(splits.train.pixels[:, 0], np.rint(digits.images * 255 / 16))
+    assert "values from 0 to 16 become black to white" in said
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
         ({"images": GREY}, "needs one array of pictures and one of labels, but it has images uint8"),
         ({"images": GREY, "labels": LABELS[:5]}, "12 pictures but 5 labels"),
         ({"images": GREY - 0.5, "labels": LABELS}, "not pixels"),
-        ({"images": load_digits().images, "labels": load_digits().target}, "values from 0 to 16 are not pixels"),
         ({"images": np.full((12, 4, 4), np.nan), "labels": LABELS}, "not pixels"),
         ({"images": GREY, "labels": LABELS / 2}, "labels of type float64"),
         (
@@ -149,7 +155,7 @@ def test_a_pytorch_dataset_is_a_source() -> None:
     splits, said = loaded(tensors)
     np.testing.assert_array_equal(splits.train.pixels[:, 0], GREY)
     assert splits.classes == ("0", "1", "2")
-    assert "scaled to 255" in said
+    assert "values from 0 to 1 become black to white" in said
 
 
 class Turned(Pictures):
