@@ -45,7 +45,7 @@ def deep_values(image: Image) -> UInt16[np.ndarray, "height width channels"]:
     file.seek(at)
     high = np.asarray(image)
     with PILImage.open(io.BytesIO(content), formats=(str(image.format),)) as again:
-        again.tile = [_with_opposite(tile) for tile in again.tile]  # type: ignore[attr-defined]
+        again.tile = [_with_opposite(tile) for tile in again.tile]
         again.load()
         low = np.asarray(again)
     values: UInt16[np.ndarray, "height width channels"] = high.astype(np.uint16)
