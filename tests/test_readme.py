@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from typed import sevensteps
 
 from sevensteps.cli.app import app
 
@@ -108,3 +112,52 @@ def test_every_command_and_flag_shown_exists(page: str) -> None:
         flags = {flag for argument in app[verb].assemble_argument_collection() for flag in argument.names}
         for word in words[2:]:
             assert not word.startswith("--") or word.split("=")[0] in {*flags, "--help"}, f"{page}: {words}"
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which everything that the pages name is there."""
+    desk = tmp_path_factory.mktemp("desk")
+    drawn = np.random.default_rng(0)
+    for name, rows in (("cats", slice(0, 8)), ("dogs", slice(8, 16))):
+        for number in range(60):
+            pixels = drawn.integers(0, 60, (16, 16, 3), dtype=np.uint8)
+            pixels[rows] += 150
+            path = desk / f"my-pictures/{name}/{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    shutil.make_archive(str(desk / "my-pictures"), "zip", desk / "my-pictures")
+    for folder in ("FOLDER", "PATH"):
+        shutil.copytree(desk / "my-pictures", desk / folder)
+    rows = [f"my-pictures/{name}/{n}.png,{name},owner {n % 20}" for name in ("cats", "dogs") for n in range(60)]
+    (desk / "my-table.csv").write_text("\n".join(["file,breed,owner", *rows]))
+    for name in ("picture.png", "PICTURE.png", "new.jpg"):
+        Image.fromarray(np.zeros((28, 28), dtype=np.uint8)).save(desk / name)
+    for more in (
+        ["--epochs", "2"],
+        ["--epochs", "2", "--recipe", "relu"],
+        ["--epochs", "2", "--recipe", "walkthrough-by-hand"],
+        ["my-pictures", "--epochs", "1", "--recipe", "cnn"],
+        ["PATH", "--epochs", "1", "--recipe", "linear", "--out", "RUN"],
+    ):
+        done = sevensteps("train", *more, cwd=desk)
+        assert done.code == 0, done.err
+    return desk
+
+
+def is_whole(words: list[str]) -> bool:
+    """Whether a command is one to type, not a verb that is spoken of."""
+    return len(words) > 2 or words[1] in ("train", "runs", "data")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page, text in TEXTS.items() if any(map(is_whole, typed_commands(text)))])
+def test_every_command_shown_works_as_it_is_typed(page: str, desk: Path) -> None:
+    for words in filter(is_whole, typed_commands(TEXTS[page])):
+        is_short = words[1] != "train" or {"--epochs", "--help"} & set(words)
+        done = sevensteps(*words[1:], *([] if is_short else ["--epochs", "1"]), cwd=desk)
+        if "fashion-mnist" in words or "fashion-10" in words:  # which are downloaded, and tests are offline
+            assert done.code == 1, words
+            assert "Fashion-MNIST" in done.err, f"{page}: {words}: {done.err}"
+        else:
+            assert done.code == 0, f"{page}: {words}: {done.err}"

@@ -195,14 +195,15 @@ def save_judgement(folder: Path, judgement: Mapping[str, Any], tables: Mapping[s
     folders.save_judgement(folder, {**judgement, "files": made})
 
 
-def save_plots(folder: Path, run: Run, table: Any, images: Any) -> None:
-    """Draw the run's figures into its folder: curves, weights, results, mistakes, confusion.
+def save_plots(folder: Path, run: Run, table: Any, images: Any, observe: Observe) -> None:
+    """Draw the run's figures into its folder: curves, weights, results, mistakes, confusion; say which cannot be drawn.
 
     Args:
         folder: The run's folder.
         run: The run.
         table: The predictions that the figures show.
         images: Their pictures.
+        observe: Receives a note on what is not drawn.
 
     Raises:
         FileError: They cannot be written.
@@ -217,8 +218,14 @@ def save_plots(folder: Path, run: Run, table: Any, images: Any) -> None:
         "mistakes": figures.worst_mistakes(images.pixels, table.labels, table.probabilities, table.classes),
         "confusion": figures.confusion(table.labels, table.predicted, table.classes),
     }
-    if run.recipe.model == "linear":
-        weight = next(tensor.numpy() for tensor in run.learn.model.state_dict().values() if tensor.ndim == 2)
-        drawn["weights"] = figures.weights(weight, images.shape, table.classes)
+    if run.recipe.model in ("linear", "relu"):
+        weight = next(tensor.cpu().numpy() for tensor in run.learn.model.state_dict().values() if tensor.ndim == 2)
+        drawn["weights"] = (
+            figures.weights(weight, images.shape, table.classes)
+            if run.recipe.model == "linear"
+            else figures.hidden_weights(weight, images.shape)
+        )
+    else:
+        observe(Note(f"weights.png is not drawn: a {run.recipe.model} has no weight for each pixel."))
     for name, figure in drawn.items():
         drawing.save(figure, folder / f"{name}.png")

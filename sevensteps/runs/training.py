@@ -91,7 +91,7 @@ def to_the_end(work: Work, observe: Observe) -> Run:
         save_judgement(work.folder, run.judgement(), tables)
         if work.plots and tables:
             split, images = next(iter(work.judged_splits.items()))
-            save_plots(work.folder, run, tables[split], images)
+            save_plots(work.folder, run, tables[split], images, observe)
     return run
 
 

@@ -162,6 +162,23 @@ def weights(
     return figure
 
 
+MOST_UNITS = 50  # hidden units that are drawn: those with the largest weights
+
+
+def hidden_weights(weight: Shaped[np.ndarray, "units pixels"], shape: tuple[int, int, int]) -> Figure:
+    """The weights of the first hidden layer as pictures: what turns each unit on, and what off.
+
+    Raises:
+        ShapeError: weights that do not fill pictures of this shape.
+    """
+    largest = np.argsort(-np.linalg.norm(weight, axis=1), kind="stable")[:MOST_UNITS]
+    shown = np.sort(largest)
+    figure = weights(weight[shown], shape, [f"unit {place + 1}" for place in shown])
+    figure.suptitle("What each hidden unit looks for: blue turns it on, red turns it off", fontsize=12)
+    figure.axes[-1].set_ylabel("off  ←  weight  →  on")
+    return figure
+
+
 @our_style()
 def explanation(
     pixels: Shaped[np.ndarray, "c h w"],

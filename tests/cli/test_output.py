@@ -137,3 +137,13 @@ def test_a_reader_who_leaves_in_the_middle_gets_a_whole_run(folder: Path) -> Non
         process.stdout = None
         assert finished(process).code == 0
     assert (folder / "left" / "predictions.jsonl").is_file()
+
+
+def test_plots_draws_the_weights_of_a_hidden_layer_and_says_what_it_cannot_draw(folder: Path) -> None:
+    drawn = sevensteps("train", "three", "--epochs", "1", "--model", "relu", "--plots", "--out", "relu", cwd=folder)
+    assert (drawn.code, drawn.err) == (0, "")
+    assert (folder / "relu/weights.png").is_file()
+    left_out = sevensteps("train", "three", "--epochs", "1", "--model", "cnn", "--plots", "--out", "cnn", cwd=folder)
+    assert left_out.code == 0
+    assert "weights.png is not drawn: a cnn has no weight for each pixel." in " ".join(left_out.err.split())
+    assert not (folder / "cnn/weights.png").exists()

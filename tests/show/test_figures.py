@@ -411,3 +411,13 @@ def test_what_does_not_go_together_is_refused_in_words(splits: Splits) -> None:
         figures.weights(np.zeros((1, 30)), (1, 28, 28), TWO)
     with pytest.raises(ShapeError, match="2 numbers"):
         curves.metrics(["train_loss", "accuracy"], [[1.0]])
+
+
+def test_hidden_units_are_drawn_with_the_largest_weights_first_in_line() -> None:
+    few = figures.hidden_weights(np.eye(3, 16), (1, 4, 4))
+    assert [axes.get_title() for axes in few.axes[:3]] == ["unit 1", "unit 2", "unit 3"]
+    assert "hidden unit" in few.get_suptitle()
+    many = np.zeros((60, 16))
+    many[5:55] = 1
+    shown = [axes.get_title() for axes in figures.hidden_weights(many, (1, 4, 4)).axes if axes.get_title()]
+    assert shown == [f"unit {number}" for number in range(6, 56)]
