@@ -119,6 +119,15 @@ def folds_in(images: Images, folds: int, seed: int) -> list[tuple[Images, Images
     return [(images.take(rest), images.take(out)) for rest, out in parts if len(out)]
 
 
+def most_folds(images: Images) -> int:
+    """Return how many folds can have a picture: pictures of a group are in one.
+
+    Args:
+        images: The pictures.
+    """
+    return len(_items(len(images), None if images.groups is None else images.groups[images.rows]))
+
+
 def in_one_group(images: Images) -> tuple[str, ...]:
     """Return the classes that cannot be split, because all their pictures are in one group.
 
@@ -135,18 +144,20 @@ def in_one_group(images: Images) -> tuple[str, ...]:
     return tuple(name for name, own in of_class if len(own) > 1 and own[0] >= 0 and (own == own[0]).all())
 
 
-def why_kept_whole(images: Images) -> str:
+def why_kept_whole(images: Images, left: bool = False) -> str:
     """Return what groups keep together, in words.
 
     Args:
         images: The pictures.
+        left: Whether others were taken away before, for a test or a fold.
 
     Returns:
         The classes that are one group each, or else the size of the largest group.
     """
     if names := in_one_group(images):
         counts, shown = images.counts, names[:SHOWN]
-        each = ", ".join(f"all {pictures(counts[name])} of {text_of(name)}" for name in shown)
+        of_class = "the {} that are left of {}" if left else "all {} of {}"
+        each = ", ".join(of_class.format(pictures(counts[name]), text_of(name)) for name in shown)
         more = f" and those of {len(names) - len(shown):,} more classes" if len(names) > len(shown) else ""
         return f"{each}{more} are in one group{' each' * (len(names) > 1)}, or copies of one another"
     groups = images.groups[images.rows] if images.groups is not None else np.zeros(0, dtype=np.int64)
@@ -154,7 +165,9 @@ def why_kept_whole(images: Images) -> str:
     return f"the largest group has {largest:,} of {pictures(len(images))}"
 
 
-def nothing_held_out(images: Images, message: str, hint: str, settings: Mapping[str, Any] | None = None) -> DataError:
+def nothing_held_out(
+    images: Images, message: str, hint: str, settings: Mapping[str, Any] | None = None, left: bool = False
+) -> DataError:
     """Return the error to raise if no picture can be held out.
 
     Args:
@@ -162,13 +175,14 @@ def nothing_held_out(images: Images, message: str, hint: str, settings: Mapping[
         message: What was wrong, unless groups are the reason.
         hint: What to do.
         settings: The values of the settings that the hint names.
+        left: Whether others were taken away before, for a test or a fold.
 
     Returns:
         An error that names groups if they are the reason.
     """
     if not in_one_group(images):
         return DataError(message, hint=hint, settings=settings)
-    message = f"Groups leave no pictures to hold out: {why_kept_whole(images)}."
+    message = f"Groups leave no pictures to hold out: {why_kept_whole(images, left)}."
     return DataError(message, hint=f"{SMALLER} {hint}", settings=settings)
 
 

@@ -14,7 +14,7 @@ from ..records.report import Mistakes
 from ..records.scores import Against, Imbalance, Score, few_in_words
 from ..runs.checkpoint import Checkpoint
 from ..runs.kept_files import mapping
-from ..show.sentences import ON_TEST
+from ..show.sentences import ON_TEST, untested_in_words
 
 FEW = 100  # pictures to judge with, under which an interval is wide whatever the model does
 
@@ -85,7 +85,9 @@ def doubts_of(
         sentence = few_in_words(few)
         doubts.append(f"{sentence[0].upper()}{sentence[1:]}.")
     balanced = score.balanced.value if score is not None and score.balanced else None
-    if balanced is not None and imbalance is not None:
+    if score is not None and score.absent:
+        doubts.append(f"There are {untested_in_words(score)}: no figure says how well that is recognized.")
+    elif balanced is not None and imbalance is not None:
         doubts.append(
             f"There are {imbalance.ratio:,.1f} times as many training pictures of {imbalance.largest} as of "
             f"{imbalance.smallest}. The balanced accuracy (the mean recall of the classes), {balanced:.2%}, says more "

@@ -93,7 +93,7 @@ class Learner(Trainer):
         wanted, clip, place = checked_gradient(gradient), checked_clip(clip), device_named(device)
         model, loader = model.to(place), as_loader(dls.train, place)
         loss_func = loss_func if loss_func is not None else default_loss(model, dls.classes)
-        objective = Objective(loss_func, activation, dls.classes)
+        objective = Objective(loss_func, activation, dls.classes, model)
         if loader.mixup:
             objective.refuse_without_shares()
         listed = checked_metrics(metrics)

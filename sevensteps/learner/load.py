@@ -85,5 +85,5 @@ def load_learner(
         learn.temperature, learn.abstention = facts.temperature, abstains
         return learn
     inputs = Inputs(facts.classes, facts.shape, facts.fit, facts.range, facts.flat)
-    objective = Objective(loss_func, classes=facts.classes)
+    objective = Objective(loss_func, classes=facts.classes, model=model)
     return Predictor(model, objective, inputs, temperature=facts.temperature, abstention=abstains)

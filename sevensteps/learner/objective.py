@@ -20,6 +20,7 @@ from ..base.words import counted
 from ..errors import DataError, ShapeError, UsageError
 from ..steps.loss import LOSSES, binary_cross_entropy_with_logits, cross_entropy, settings_of
 from ..steps.predict import TORCHS, probabilities
+from .ending import probabilities_of
 from .metrics import METRICS
 
 Metric = Callable[[Tensor, Tensor], Any]
@@ -32,6 +33,8 @@ class Objective:
         loss_func: Any function of (predictions, targets).
         activation: Turns raw scores into probabilities; that of the loss unless given.
         classes: The names of the classes, if they are known.
+        model: The model. If it ends in a sigmoid or softmax, and the loss is the user's own, its outputs are
+            probabilities already; losses of ours and of PyTorch say themselves what they take.
     """
 
     def __init__(
@@ -39,10 +42,13 @@ class Objective:
         loss_func: Any,
         activation: Callable[[Tensor], Tensor] | None = None,
         classes: Sequence[str] | None = None,
+        model: nn.Module | None = None,
     ) -> None:
         self.loss_func, self.classes = loss_func, classes
         own = getattr(loss_func, "activation", None) or getattr(_function(loss_func), "activation", None)
-        self.activation = activation or own or _foreign_activation(loss_func)
+        self._activation = activation or own or _foreign_activation(_function(loss_func))
+        is_told = model is None or self._activation is not None or self.is_ours or _is_torchs(loss_func)
+        self._of_model = None if is_told or model is None else probabilities_of(model)
         self._fits_numbers = False  # which the first batch's targets show
         self._checked_labels = False
         self._warned_of_column = False
@@ -51,6 +57,11 @@ class Objective:
     def name(self) -> str:
         """The name of the loss."""
         return name_of(self.loss_func)
+
+    @property
+    def activation(self) -> Callable[[Tensor], Tensor] | None:
+        """What turns scores into probabilities; None for the sigmoid or softmax of raw scores."""
+        return self._activation or (None if self._fits_numbers else self._of_model)
 
     @property
     def is_ours(self) -> bool:
@@ -87,7 +98,7 @@ class Objective:
         Args:
             targets: The targets of a batch.
         """
-        if self.classes is not None or self.activation is not None or not targets.is_floating_point():
+        if self.classes is not None or self._activation is not None or not targets.is_floating_point():
             return
         if not self.is_ours:
             outside = (targets < 0) | (targets > 1) if _is_torchs(self.loss_func) else (targets != 0) & (targets != 1)

@@ -48,11 +48,12 @@ class Recipe(Settings):
         """
         return settle(self, splits)
 
-    def held_out(self, splits: Splits) -> Splits:
+    def held_out(self, splits: Splits, left: bool = False) -> Splits:
         """Hold out validation pictures as the recipe says; existing ones stay.
 
         Args:
             splits: The pictures.
+            left: Whether a fold was taken away before.
 
         Returns:
             The splits.
@@ -67,7 +68,8 @@ class Recipe(Settings):
             from ..data.folds import nothing_held_out
 
             few = "There are too few pictures to hold any out for validation: training needs one of each class."
-            raise nothing_held_out(splits.train, few, "Add pictures, or set {hold_out}.", {"hold_out": 0})
+            left = left or (splits.test is not None and splits.test.origin == splits.train.origin)
+            raise nothing_held_out(splits.train, few, "Add pictures, or set {hold_out}.", {"hold_out": 0}, left)
         return splits
 
     def learner(self, splits: Splits) -> Learner:

@@ -73,7 +73,7 @@ def choose_folds(recipe: Settings, splits: Splits) -> tuple[int, str]:
         RecipeError: There are more folds than a class has pictures.
         DataError: A fold leaves nothing to hold out of the others.
     """
-    from ..data.folds import FEWEST_TO_TEST, USUAL, why_kept_whole
+    from ..data.folds import FEWEST_TO_TEST, USUAL, most_folds, why_kept_whole
 
     most = max(splits.train.counts.values())
     folds = recipe.folds or (min(USUAL, most) if splits.test is None else 1)
@@ -91,9 +91,11 @@ def choose_folds(recipe: Settings, splits: Splits) -> tuple[int, str]:
             hint="Add pictures, or set {hold_out}.",
             settings={"hold_out": 0},
         )
+    possible = max(min(folds, most_folds(splits.train)), 2)
     if recipe.folds:
-        return folds, ""
-    count = len(splits.train)
+        fewer = f"{why_kept_whole(splits.train)}: {possible} folds, where {folds} were asked for."
+        return possible, fewer[0].upper() + fewer[1:] if possible < folds else ""
+    folds, count = possible, len(splits.train)
     few = f"A fifth of {pictures(count)} is too few to test with"
     if count >= FEWEST_TO_TEST * 5 and splits.train.groups is not None:
         why = why_kept_whole(splits.train)

@@ -40,6 +40,7 @@ class Score:
     interval: Interval
     note: str = ""  # what one must know about how it was measured
     balanced: Metric | None = None  # the mean recall of the classes, if it was computed
+    absent: tuple[str, ...] = ()  # classes without a picture in the split, which that mean leaves out
 
     @property
     def accuracy(self) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from ..base import memory
 from ..data.folds import folds_in, is_held_out, whole
 from ..data.images import Images, Splits
-from ..errors import TrainingError
+from ..errors import DataError, TrainingError
 from ..recipes.recipe import Recipe
 from ..records.events import Epoch, Note, Observe
 from ..records.scores import OUT_OF_FOLD, Coverage
@@ -104,7 +104,14 @@ def parts_of(splits: Splits, recipe: Recipe) -> list[tuple[Splits, Images]]:
     """
     valid = None if is_held_out(splits) else splits.valid
     folds = folds_in(whole(splits), recipe.folds, recipe.seed)
-    return [(recipe.held_out(Splits(rest, valid=valid)), out) for rest, out in folds]
+    parts = []
+    for number, (rest, out) in enumerate(folds, 1):
+        try:
+            parts.append((recipe.held_out(Splits(rest, valid=valid), left=True), out))
+        except DataError as error:
+            error.message = f"While fold {number} of {len(folds)} is tested: {error.message}"
+            raise
+    return parts
 
 
 def _order(outs: Sequence[Images]) -> np.ndarray:

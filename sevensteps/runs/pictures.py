@@ -52,7 +52,7 @@ def prepared(
     splits = open_source(recipe, observe, fix) if source is None else with_test(recipe, source, observe)
     folds, why = choose_folds(recipe, splits)
     if why:
-        observe(Note(why, detail=True))
+        observe(Note(why, detail=recipe.folds == 0))
     recipe = recipe.replace(folds=folds)
     if kept := _what_groups_keep(splits, recipe.folds):
         observe(Note(f"! {kept} {SMALLER}"))

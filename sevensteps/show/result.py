@@ -24,6 +24,7 @@ from .sentences import (
     in_plain_words,
     in_words,
     looks_in_words,
+    untested_in_words,
 )
 from .terminal import command, pair, paragraph, percent, print_next, sentence
 
@@ -91,7 +92,9 @@ def print_result(out: Console, outcome: Outcome) -> None:
     if outcome.score is not None and outcome.score.balanced is not None and outcome.imbalance is not None:
         share = outcome.score.balanced.value
         advice = " (--balance loss)" if outcome.balance == "none" else ""
-        if share is not None:
+        if outcome.score.absent:
+            paragraph(out, "balanced", f"unknown: {untested_in_words(outcome.score)}")
+        elif share is not None:
             paragraph(out, "balanced", f"{percent(share)} if classes count alike{advice}")
     if outcome.looks is not None and outcome.looks >= MANY_LOOKS:
         sentence(out, looks_in_words(outcome.looks), style="dim")
@@ -124,7 +127,8 @@ def print_numbers(out: Console, outcome: Outcome) -> None:
         out.print(pair("accuracy", in_words(score), style="bold green"))
     if score is not None and imbalance is not None:
         out.print(pair("balanced", balanced_in_words(score, imbalance, outcome.baselines)))
-        out.print(pair("", _BALANCES[outcome.balance], style="dim"))
+        if not score.absent:
+            out.print(pair("", _BALANCES[outcome.balance], style="dim"))
     if outcome.against is not None:
         out.print(pair("", against_in_words(outcome.against)))
     if outcome.coverage is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..base.words import counted, pictures
+from ..base.words import counted, pictures, text_of
 from ..records.audit import AuditResult, ToldApart
 from ..records.scores import OUT_OF_FOLD, REFUSALS, Against, Coverage, Imbalance, Score
 
@@ -16,6 +16,8 @@ ON_TEST = "This recipe checks the test pictures after every epoch, so the accura
 
 # Pictures that belong to no class.
 _FOREIGN = {"inverted": "inverted pictures", "shuffled pixels": "pictures with shuffled pixels"}
+
+MOST_NAMED = 3  # classes in a sentence
 
 # What each baseline does.
 _BASELINES = {
@@ -121,7 +123,16 @@ def balanced_in_words(score: Score, imbalance: Imbalance, baselines: Mapping[str
     interval = "" if balanced.low is None else f" (95 % interval {balanced.low:.2%} to {balanced.high:.2%})"
     always = baselines.get("most frequent class")
     guess = f"; always answering {imbalance.largest} has an accuracy of {always.accuracy:.2%}" if always else ""
+    if score.absent:
+        return f"{balanced.value:.2%}, the mean of the other classes' recalls{interval}: {untested_in_words(score)}"
     return f"{balanced.value:.2%}, the mean of the classes' recalls{interval}{guess}"
+
+
+def untested_in_words(score: Score) -> str:
+    """Name the classes that a split has no picture of."""
+    names = ", ".join(map(text_of, score.absent[:MOST_NAMED]))
+    more = f" and {len(score.absent) - MOST_NAMED:,} more" if len(score.absent) > MOST_NAMED else ""
+    return f"no {score.split} pictures of {names}{more}"
 
 
 def coverage_in_words(coverage: Coverage) -> str:

@@ -45,9 +45,8 @@ def score_table(table: Predictions, *, resamples: int = RESAMPLES, seed: int = 0
     """
     table.check()
     confusion = confusion_matrix(table.labels, table.predicted, len(table.classes))
-    present = confusion.sum(1) > 0
-    absent = tuple(name for name, there in zip(table.classes, present, strict=True) if not there)
-    note = f"without {', '.join(absent)}: no pictures in {table.split}" if absent else ""
+    absent = _absent(table)
+    note = _without(table)
     metrics = [
         _share(table.split, "accuracy", int(np.trace(confusion)), len(table), shares),
         _balanced_accuracy(table, confusion, note, resamples, seed),
@@ -78,7 +77,20 @@ def score_of(table: Predictions, folds: int = 1) -> Score:
     """
     note = f"{folds}-fold cross-validation" if table.split == OUT_OF_FOLD else ""
     confusion = confusion_matrix(table.labels, table.predicted, len(table.classes))
-    return dataclasses.replace(table.score, note=note, balanced=_balanced_accuracy(table, confusion, "", RESAMPLES, 0))
+    balanced = _balanced_accuracy(table, confusion, _without(table), RESAMPLES, 0)
+    return dataclasses.replace(table.score, note=note, balanced=balanced, absent=_absent(table))
+
+
+def _absent(table: Predictions) -> tuple[str, ...]:
+    """Return the classes of which the split has no picture."""
+    present = np.bincount(table.labels, minlength=len(table.classes)) > 0
+    return tuple(name for name, is_there in zip(table.classes, present, strict=True) if not is_there)
+
+
+def _without(table: Predictions) -> str:
+    """Say which classes a mean over classes leaves out; "" if it leaves none out."""
+    absent = _absent(table)
+    return f"without {', '.join(absent)}: no pictures in {table.split}" if absent else ""
 
 
 def confusion_matrix(

@@ -7,7 +7,9 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typed import here, three_classes
 
 FEW = ("train", "--epochs", "2", "--lr", "0.0005")
@@ -61,3 +63,69 @@ def test_a_hint_names_the_run_whose_pictures_are_gone(
     done = here(*typed.split(), cwd=tmp_path, capsys=capsys)
     assert "RUN" not in done.out + done.err
     assert done.code == 0 or "sevensteps train PATH --recipe runs/a" in done.err
+
+
+def page_of(run: Path) -> str:
+    """The text of a run's report."""
+    text = html.unescape(re.sub(r"<[^>]+>", " ", (run / "report.html").read_text("utf-8")))
+    return re.sub(r"\s+", " ", text)
+
+
+def test_a_class_that_no_test_picture_shows_is_left_out_of_no_mean_in_silence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = np.array([0] * 600 + [1] * 400 + [2])
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 100, (len(labels), 8, 8)).astype(np.uint8)
+    pictures[np.arange(len(labels)), labels] = 250
+    np.savez(tmp_path / "rare.npz", x_train=pictures, y_train=labels, allow_pickle=False)  # noqa: TID251
+    typed = ["train", "rare.npz", "--recipe", "linear", "--epochs", "2"]
+    plain = here(*typed, "--out", "run", cwd=tmp_path, capsys=capsys).out
+    assert re.search(r"^balanced +unknown: no test pictures of 2$", plain, re.MULTILINE)
+    numbers = here(*typed, "--numbers", cwd=tmp_path, capsys=capsys).out
+    assert re.search(r"^balanced .* the mean of the other classes' recalls.*: no test pictures of 2$", numbers, re.M)
+    assert "--balance loss makes" not in numbers
+    said = json.loads(here(*typed, "--json", cwd=tmp_path, capsys=capsys).out)
+    assert said["test"]["balanced_accuracy"]["note"].startswith("without 2: no pictures in test")
+    here("report", "run", cwd=tmp_path, capsys=capsys)
+    page = page_of(tmp_path / "run")
+    assert "There are no test pictures of 2" in page
+    assert "says more" not in page
+
+
+def of_groups(folder: Path, groups: int) -> Path:
+    """Write ten small pictures of each of two classes in each group, which the name begins with."""
+    random = np.random.default_rng(0)
+    for kind, name in enumerate("ab"):
+        (folder / name).mkdir(parents=True)
+        for group in range(groups):
+            for number in range(10):
+                pixels = random.integers(0, 200, (10, 10)).astype(np.uint8)
+                pixels[:, 5 * kind : 5 * kind + 5] += 55
+                Image.fromarray(pixels).save(folder / name / f"p{group}_{number}.png")
+    return folder
+
+
+def test_the_number_of_folds_is_that_of_the_folds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    of_groups(tmp_path / "few", 3)
+    typed = ["train", "few", "--group", r"p(\d)_", "--recipe", "linear", "--epochs", "1"]
+    plain = here(*typed, "--out", "run", cwd=tmp_path, capsys=capsys).out
+    assert "3 models in turn are tested" in plain
+    numbers = here(*typed, "--numbers", cwd=tmp_path, capsys=capsys)
+    assert "fold 3 of 3" in numbers.err
+    assert "3-fold cross-validation" in numbers.out
+    assert "5" not in re.findall(r"(\d)-fold", numbers.out + numbers.err)
+    said = json.loads(here(*typed, "--json", "--folds", "4", cwd=tmp_path, capsys=capsys).out)
+    assert said["cross_validation"]["folds"] == 3
+    asked = here(*typed, "--folds", "4", cwd=tmp_path, capsys=capsys)
+    assert "3 folds, where 4 were asked for" in " ".join(asked.err.split())
+
+
+def test_what_groups_leave_is_counted_as_what_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    of_groups(tmp_path / "few", 2)
+    done = here("train", "few", "--group", r"p(\d)_", "--recipe", "linear", cwd=tmp_path, capsys=capsys)
+    assert done.code == 1
+    for words in ("While fold 1 of 2 is tested", "the 10 pictures that are left of a", "--hold-out 0"):
+        assert words in done.err
+    done = here("train", "few", "--group", r"p(\d)_", "--recipe", "linear", "--folds", "1", cwd=tmp_path, capsys=capsys)
+    assert "all 10 pictures" not in done.err

@@ -122,3 +122,62 @@ def test_label_smoothing_travels_with_the_model(splits: Splits, tmp_path: Path) 
     learn.fit(1, lr=0.1, show=False)
     loaded = load_learner(learn.export(tmp_path / "m.safetensors"), dls=dls)
     assert loaded.validate() == learn.validate()
+
+
+class Squashed(nn.Module):
+    """A model that ends in a sigmoid without a layer for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x).sigmoid().view(-1, 1)
+
+
+class Deciding(Squashed):
+    """The same with a decision on numbers in its code, and a layer for the sigmoid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.linear(x if bool(x.abs().max() < 1e6) else x / 2))
+
+
+def brier(predictions: Tensor, targets: Tensor) -> Tensor:
+    return ((predictions - targets) ** 2).mean()
+
+
+def likelihood(predictions: Tensor, targets: Tensor) -> Tensor:
+    return -predictions[torch.arange(len(targets)), targets.long().flatten()].mean()
+
+
+@pytest.mark.parametrize(
+    ("model", "loss_func"),
+    [
+        (nn.Sequential(nn.Linear(5, 1), nn.Sigmoid()), brier),
+        (nn.Sequential(nn.Sequential(nn.Linear(5, 1), nn.Sigmoid()), nn.Flatten()), brier),
+        (nn.Sequential(nn.Linear(5, 1), nn.Sigmoid()), functools.partial(F.binary_cross_entropy, reduction="sum")),
+        (Squashed(), brier),
+        (Deciding(), brier),
+        (nn.Sequential(nn.Linear(5, 2), nn.LogSoftmax(1)), likelihood),
+        (nn.Sequential(nn.Linear(5, 2), nn.Softmax(1)), likelihood),
+    ],
+)
+def test_a_model_that_gives_probabilities_is_judged_by_them_under_a_loss_of_ones_own(
+    model: nn.Module, loss_func: object
+) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(256, 5)
+    y = (x[:, 0] > 0.3).float()[:, None]  # 0.62 are of the first class: always answering the second has 0.38
+    loader = DataLoader(TensorDataset(x, y), batch_size=32)
+    learn = Learner(DataLoaders(loader, loader), model, loss_func, lr=0.1, metrics=accuracy)
+    learn.fit(20, show=False)
+    assert learn.validate()[1] > 0.9
+    shares, _ = learn.get_preds()
+    assert shares.shape == (256, 2)
+    assert float(shares.min()) < 0.2
+    torch.testing.assert_close(shares.sum(1), torch.ones(256))
+    assert learn.predict(x[y.flatten().argmin()])[1] == 0
