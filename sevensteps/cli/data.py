@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ..base.words import counted, pictures
+from ..data.corrections import MANY
 from ..errors import UsageError
 from .flags import AS_THEY_ARE, FIRST, PICTURES, Common, Files, Source, given
 from .hints import program, quoted, said_as_typed, typed
@@ -21,6 +22,7 @@ def data(
     classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None), group=FIRST)] = (),
     fix: Annotated[str, Parameter(group=FIRST)] = "",
     suggest: Annotated[Path | None, Parameter(group=FIRST)] = None,
+    yes: Annotated[bool, Parameter(group=PICTURES)] = False,
     fresh: Annotated[bool, Parameter(group=PICTURES)] = False,
     show_augmented: Annotated[Path | None, Parameter(group=FIRST)] = None,
     augment: Annotated[str | None, Parameter(group=FIRST)] = None,
@@ -38,6 +40,8 @@ def data(
         now: the corrected class (empty: leave the picture out); was: the current class.
     suggest
         Write proposed corrections into this file. Look through it, then use it with --fix.
+    yes
+        Apply corrections also if they change more than a fifth of the labels.
     fresh
         Decode every file again, even if it has not changed.
     show_augmented
@@ -83,6 +87,7 @@ def data(
             classes,
             fix=fix,
             suggest=suggest,
+            yes=yes,
             fresh=fresh,
             observe=observe,
             **settings,
@@ -97,6 +102,10 @@ def data(
     if suggest is not None:
         said = f"{suggest}: {counted(len(rows), 'correction')} proposed; look through them first"
         console.print(terminal.printable(said if rows else f"no correction is proposed, and {suggest} is not written"))
+        relabeled, count = sum(row.now != "" for row in rows), sum(map(len, splits.present().values()))
+        if relabeled > MANY * count:
+            many = f"they change {relabeled:,} of {count:,} labels, so --fix asks for --yes: most of them may be right"
+            console.print(terminal.printable(many))
     if rows:
         source = source or "pullover-dress"
         # What data leaves out by itself stops train.

@@ -16,7 +16,7 @@ from ..recipes.recipe_file import shipped_recipes
 from ..records.events import Note
 from ..records.scores import MANY_LOOKS
 from .errors import say_error
-from .flags import FIRST, OUTPUT, Common, Source, flags_of, whole_number
+from .flags import FIRST, OUTPUT, PICTURES, Common, Source, flags_of, whole_number
 from .hints import as_called, from_here, said_as_typed, source_of
 from .hints import program as _program
 from .hints import quoted as _quoted
@@ -42,6 +42,7 @@ def train(
     plots: Annotated[bool, Parameter(group=FIRST)] = False,
     numbers: Annotated[bool, Parameter(group=OUTPUT)] = False,
     exact: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    yes: Annotated[bool, Parameter(group=PICTURES)] = False,
     seeds: Annotated[int | None, Parameter(converter=whole_number, group=FIRST)] = None,
     common: Common = Common(),
 ) -> int:
@@ -62,6 +63,8 @@ def train(
         Print every number: shapes, norms, all baselines with their intervals, every epoch.
     exact
         With a run's recipe: refuse to train if this machine cannot repeat its numbers.
+    yes
+        Apply corrections (--fix) also if they change more than a fifth of the labels.
     seeds
         Train this many times from different starts; report how many learned and how far they differ.
     """
@@ -85,13 +88,14 @@ def train(
         console, error = terminal.consoles(quiet_stdout=common.json)
         if suited.why and numbers:
             error.print(terminal.printable(suited.why))
+        is_told = yes or "fix" not in given  # a run's own recipe repeats what was said then
         if seeds is not None:
-            return train_seeds(seeds, chosen, out, force, numbers, common, _interrupted)
+            return train_seeds(seeds, chosen, out, force, is_told, numbers, common, _interrupted)
         # A recipe that was changed on the way here is no longer the one that was recorded with the run.
         which: Any = suited.recipe if chosen == loaded else chosen
         with training(console, error, numbers=numbers) as observe:
             written: dict[str, Any] = {"out": out, "save": True, "force": force, "plots": plots}
-            run = train_job(recipe=which, **written, exact=exact, why=suited.why, observe=observe)
+            run = train_job(recipe=which, **written, yes=is_told, exact=exact, why=suited.why, observe=observe)
     return _shown(run, chosen, numbers, plots, common)
 
 
@@ -200,6 +204,7 @@ def train_seeds(
     recipe: Recipe,
     out: Path | None,
     force: bool,
+    yes: bool,
     numbers: bool,
     common: Common,
     interrupted: Callable[[Run, Common], int],
@@ -228,7 +233,8 @@ def train_seeds(
             if finding.recovered_at is None:
                 print_finding(console, finding)
 
-    runs, spread = train_seeds_job(count, recipe, out=out, save=True, force=force, observe=note, done=show)
+    how: dict[str, Any] = {"out": out, "save": True, "force": force, "yes": yes}
+    runs, spread = train_seeds_job(count, recipe, **how, observe=note, done=show)
     if runs[-1].interrupted:
         return interrupted(runs[-1], common)
     first, scores = runs[0], [run.score for run in runs if run.score is not None]

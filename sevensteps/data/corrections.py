@@ -37,6 +37,9 @@ LARGEST = 1 << 28  # bytes; a million rows have about 50 MB
 _FORMAT = f"The first line must be {','.join(HEADER)}; sevensteps data SOURCE --suggest FILE writes such a file."
 
 
+MANY = 0.2  # share of the labels: a file that changes more is applied only if the user says so
+
+
 class Correction(NamedTuple):
     """The id of a picture, the class that it has `now` ("" leaves it out), the class that it `was`, and why."""
 
@@ -211,6 +214,26 @@ def _decided(
     _refuse_emptied(corrections.path, before, decided, [name for name in classes if not chosen or name in chosen])
     digest = hashlib.sha256(corrections.content).hexdigest()
     return decided, Corrected(relabeled, excluded, digest, corrections.content, elsewhere)
+
+
+def refuse_many(splits: Splits, fix: str | Path) -> None:
+    """Raise if corrections have changed more than a fifth of the labels: a proposal that nobody read may do that.
+
+    Args:
+        splits: The corrected pictures.
+        fix: The file.
+
+    Raises:
+        UsageError: It changes so many.
+    """
+    counts = splits.corrected
+    count = sum(map(len, splits.present().values())) + (counts.excluded if counts else 0)
+    if counts is not None and counts.relabeled > MANY * count:
+        raise UsageError(
+            f"{fix} changes {counts.relabeled:,} of {count:,} labels ({counts.relabeled / count:.0%}).",
+            hint="Look through it first: most labels are usually right. To apply it as it is, add {yes}.",
+            settings={"yes": True},
+        )
 
 
 def save(rows: Sequence[Correction], path: Path, source: str | Path) -> None:

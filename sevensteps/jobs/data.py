@@ -62,6 +62,7 @@ def audit(
     *,
     fix: str = "",
     suggest: str | Path | None = None,
+    yes: bool = False,
     fresh: bool = False,
     observe: Observe = lambda event: None,
     **settings: Any,
@@ -73,6 +74,7 @@ def audit(
         classes: Only these classes.
         fix: A corrections file, which is applied first.
         suggest: A file for the corrections that the audit proposes; it is not written if there are none.
+        yes: Whether to apply a `fix` that changes more than a fifth of the labels.
         fresh: Whether to decode every file again.
         observe: Receives a note about what is slow, and about a folder.
         settings: How to read picture files: the fields of `How`.
@@ -81,7 +83,7 @@ def audit(
         The pictures and what was found.
 
     Raises:
-        UsageError: `fix` and `suggest` are both given.
+        UsageError: `fix` and `suggest` are both given; or `fix` changes more than a fifth of the labels.
         DataError: There is no such source, or its pictures cannot be used.
         FileError: The file of corrections is in the way, or cannot be written.
     """
@@ -89,7 +91,7 @@ def audit(
     from ..trust.audit.suggest import suggested
 
     if suggest is None:
-        return Audited(*data(source, classes, observe, fix=fix, fresh=fresh, **settings))
+        return Audited(*data(source, classes, observe, fix=fix, yes=yes, fresh=fresh, **settings))
     if fix:
         raise UsageError("--fix and --suggest cannot be combined.", hint="Run the command once with each of them.")
     corrections.refuse_if_in_the_way(Path(suggest), str(source))
@@ -106,6 +108,7 @@ def data(
     observe: Observe = lambda event: None,
     *,
     fix: str = "",
+    yes: bool = False,
     fresh: bool = False,
     **settings: Any,
 ) -> tuple[Splits, AuditResult]:
@@ -118,16 +121,20 @@ def data(
         classes: Only these classes.
         observe: Takes a note about what is slow, and about a folder.
         fix: A corrections file.
+        yes: Apply it also if it changes more than a fifth of the labels.
         fresh: Decode every file again.
         settings: How to read picture files: the fields of `How`.
 
     Raises:
         DataError: no such source, or pictures that cannot be used.
     """
+    from ..data.corrections import refuse_many
     from ..data.files.how import How
     from ..data.sources.load import load_as, with_bad_skipped
     from ..trust.audit.audit import audited
 
     how = How(**with_bad_skipped(source, settings))
     splits = load_as(source, classes or None, how, fix=fix, fresh=fresh, say=lambda line: observe(Note(line)))
+    if fix and not yes:
+        refuse_many(splits, fix)
     return splits, audited(splits)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.device import computing_with
 from ..base.interrupts import leaving
+from ..data.corrections import refuse_many
 from ..data.images import Splits
 from ..errors import RecipeError, TrainingError, UsageError
 from ..recipes.choose import choose
@@ -36,6 +37,7 @@ def train(
     force: bool = False,
     plots: bool = False,
     exact: bool = False,
+    yes: bool = False,
     why: str = "",
     observe: Observe | None = None,
     **settings: Any,
@@ -53,6 +55,7 @@ def train(
         force: Whether to replace an earlier run in `out`.
         plots: Whether to draw figures into the run's folder.
         exact: Whether to refuse a run's recipe if its numbers cannot be repeated here; else a line says so.
+        yes: Whether to apply a `fix` that changes more than a fifth of the labels.
         why: Why a `Recipe` was chosen, for the run's record.
         observe: Receives every event.
         settings: Settings that replace those of the recipe.
@@ -61,7 +64,7 @@ def train(
         The run. `run.score` is the score that counts; `run.test` is None where the run was cross-validated.
 
     Raises:
-        UsageError: The source or the recipe is of another kind.
+        UsageError: The source or the recipe is of another kind; or `fix` changes more than a fifth of the labels.
         DataError, RecipeError: The pictures or settings cannot be used.
         RunError, FileError: The folder is in the way, in use, or cannot be written.
         TrainingError: The loss became infinite or not a number; recipe and history are saved first.
@@ -86,10 +89,12 @@ def train(
                 force=force,
                 plots=plots,
                 exact=exact,
+                yes=yes,
                 why=why,
                 observe=show,
                 **settings,
             )
+    yes = yes or not (settings.get("fix") or (isinstance(recipe, Recipe) and recipe.fix))
     before = {} if isinstance(recipe, Recipe) else _recorded_with(recipe)
     if not isinstance(recipe, Recipe):
         chosen = choose(source, settings, recipe or ("linear" if "model" in settings else None))
@@ -99,7 +104,7 @@ def train(
     recipe = recipe.replace(**settings, **({"source": str(source)} if source else {}))
     from ..runs.judged import count_look
 
-    run, pictures = _trained(recipe, before, out, save, force, plots, exact, observe, why)
+    run, pictures = _trained(recipe, before, out, save, force, plots, exact, yes, observe, why)
     return count_look([run], pictures, observe)[0]
 
 
@@ -110,6 +115,7 @@ def train_seeds(
     out: str | Path | None = None,
     save: bool = False,
     force: bool = False,
+    yes: bool = False,
     observe: Observe = lambda event: None,
     done: Callable[[Run], None] = lambda run: None,
     **settings: Any,
@@ -125,6 +131,7 @@ def train_seeds(
         out: A folder for the runs' folders `seed-0`, `seed-1`, ….
         save: Whether to save them under `runs/` otherwise.
         force: Whether to replace earlier runs.
+        yes: Whether to apply a `fix` that changes more than a fifth of the labels.
         observe: Receives every event.
         done: Receives each run as it ends.
         settings: Settings that replace those of the recipe.
@@ -145,7 +152,7 @@ def train_seeds(
     try:
         for seed in range(first.seed, first.seed + count):
             beside = Path(out) / f"seed-{seed}" if out else None
-            trained.append(_trained(first.replace(seed=seed), {}, beside, save, force, False, False, observe))
+            trained.append(_trained(first.replace(seed=seed), {}, beside, save, force, False, False, yes, observe))
             done(trained[-1][0])
             if trained[-1][0].interrupted:
                 break
@@ -177,12 +184,15 @@ def _trained(
     force: bool,
     plots: bool,
     exact: bool,
+    yes: bool,
     observe: Observe,
     why: str = "",
 ) -> tuple[Run, str]:
     """Train and judge a run; return it with the fingerprint of its test pictures. See `train`."""
     seconds: dict[str, float] = {}
     splits, recipe = prepared(recipe, seconds, observe)
+    if not yes:
+        refuse_many(splits, recipe.fix)
     from ..runs.run import Work
     from ..runs.training import to_the_end
     from ..trust.doctor.doctor import Doctor

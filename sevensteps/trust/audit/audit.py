@@ -18,6 +18,7 @@ from ...data.store.store import StoredImages
 from ...errors import FileError
 from ...records.audit import AuditResult
 from .copies import audit
+from .wrong_labels import TOO_WEAK, WEAK, suspects
 
 VERSION = 1  # of the audit: raise it when the same pictures give another result
 
@@ -52,9 +53,14 @@ def known(splits: Splits) -> AuditResult | None:
     """
     try:
         path = _kept_at(splits)
-        return AuditResult.from_json(json.loads(path.read_bytes())) if path else None
+        found = AuditResult.from_json(json.loads(path.read_bytes())) if path else None
     except (OSError, ValueError, OverflowError, RecursionError):
         return None
+    count = sum(map(len, splits.present().values()))
+    if found is not None and len(found.suspects) > count * (1 - WEAK):  # kept before there was a limit
+        missing = {**found.not_looked_for, "suspects": TOO_WEAK}
+        found = dataclasses.replace(found, suspects=[], not_looked_for=missing)
+    return found
 
 
 def split_anew(found: AuditResult, splits: Splits) -> AuditResult:
@@ -103,7 +109,6 @@ def _looked_at(splits: Splits) -> AuditResult:
     from .outliers import outliers
     from .quick_model import MOST, pictures_of
     from .train_vs_test import told_apart
-    from .wrong_labels import suspects
 
     found = audit(splits, near=True)
     near = [ids for ids, _ in (*found.near_duplicates, *found.near_leaks)]

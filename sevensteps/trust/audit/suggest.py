@@ -19,7 +19,7 @@ def suggested(splits: Splits, found: AuditResult) -> list[Correction]:
         found: Its audit.
 
     Returns:
-        The corrections, in the order of the pictures.
+        The corrections, the most certain first, so that whoever stops reading has seen those that matter.
     """
     classes: dict[str, str] = {}
     rank: dict[str, int] = {}
@@ -34,7 +34,7 @@ def suggested(splits: Splits, found: AuditResult) -> list[Correction]:
     near = {name for group, _ in groups for name in group}
     groups += [(group, 1.0) for first, group in exact.items() if first not in near]
     same = {name: first for first, group in exact.items() for name in group}
-    rows = []
+    rows: list[tuple[float, Correction]] = []
     for group, score in groups:
         keep = min(group, key=rank.__getitem__)  # of equal ranks, the first
         for name in group:
@@ -46,11 +46,11 @@ def suggested(splits: Splits, found: AuditResult) -> list[Correction]:
                 why += ", which is of another split"
             if classes[name] != classes[keep]:
                 why += f"; that is of class {classes[keep]}: which of the two is right?"
-            rows.append(Correction(name, "", classes[name], why))
-    left_out = {row.picture for row in rows}
+            rows.append((score, Correction(name, "", classes[name], why)))
+    left_out = {row.picture for _, row in rows}
     for one in found.suspects:
         if one.id not in left_out:
             why = f"looks like {one.likely} to a quick model (score {one.score:.2f}), right or not"
-            rows.append(Correction(one.id, one.likely, one.label, why))
+            rows.append((one.score, Correction(one.id, one.likely, one.label, why)))
     order = {name: place for place, name in enumerate(classes)}
-    return sorted(rows, key=lambda row: order[row.picture])
+    return [row for _, row in sorted(rows, key=lambda scored: (-scored[0], order[scored[1].picture]))]

@@ -20,6 +20,12 @@ FEWEST = 10  # pictures of a class: two in each fold; smaller classes are left o
 WEAK = 0.5  # share of the labels: a model that agrees with fewer is more often wrong than the labels that it doubts
 
 
+# Agreement beyond chance (Cohen's kappa) below which the model's doubts say more of it than of the labels: at 0.4, the
+# border of "moderate" (Landis and Koch, 1977), it disagrees with 30 % of the labels of two equal classes. A model that
+# is right on 95 % still passes where a quarter of the labels of two classes are wrong.
+UNRELATED = 0.4
+
+
 TOO_FEW = "this needs two classes with ten pictures each"
 
 
@@ -47,13 +53,39 @@ def suspects(pictures: Pictures) -> tuple[list[Suspect], str | None]:
     groups = None if pictures.groups is None else pictures.groups[rows]
     folds = folds_of(own, len(classes), USUAL, 0, groups)
     probabilities = out_of_fold(pictures.pixels[rows], own, len(classes), folds)
-    if (probabilities.argmax(1) == own).mean() < WEAK:
+    agreement, beyond_chance = agreed(probabilities.argmax(1), own, len(classes))
+    if agreement < WEAK:
         return [], TOO_WEAK
+    if beyond_chance < UNRELATED:
+        guess = (1 - agreement) / (1 - beyond_chance)  # how often two unrelated ones would differ
+        return [], (
+            f"a rough model agrees with {agreement:.0%} of your labels, and guessing with {1 - guess:.0%}: too weak to "
+            "judge them"
+        )
     doubted, likely, scores = confident_learning(probabilities, own)
     return [
         Suspect(pictures.ids[row], pictures.classes[labels[row]], pictures.classes[classes[other]], float(score))
         for row, other, score in zip(rows[doubted].tolist(), likely.tolist(), scores.tolist(), strict=True)
     ], None
+
+
+def agreed(answers: Int64[np.ndarray, " n"], labels: Int64[np.ndarray, " n"], classes: int) -> tuple[float, float]:
+    """Return how often answers and labels agree, and how often beyond chance.
+
+    Cohen, "A coefficient of agreement for nominal scales" (1960).
+
+    Args:
+        answers: The answers.
+        labels: The labels.
+        classes: The number of classes.
+
+    Returns:
+        The share that agrees; and kappa: 0 for answers that have nothing to do with the labels, 1 for equal ones.
+    """
+    share = float((answers == labels).mean())
+    counts = [np.bincount(values, minlength=classes) / len(values) for values in (answers, labels)]
+    by_chance = float(counts[0] @ counts[1])
+    return share, (share - by_chance) / (1 - by_chance) if by_chance < 1 else 0.0
 
 
 def confident_learning(
