@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import dataclasses
 import re
 import shlex
 from pathlib import Path
@@ -14,6 +16,11 @@ from PIL import Image
 from typed import here, refused
 
 import sevensteps as ss
+from sevensteps.data.images import Images, Splits
+from sevensteps.errors import UsageError
+from sevensteps.records.audit import Suspect
+from sevensteps.trust.audit.copies import audit
+from sevensteps.trust.audit.suggest import suggested
 
 HEAD = "picture,now,was,why\n"
 
@@ -169,3 +176,42 @@ def test_pictures_in_two_splits_say_in_which_and_of_a_store_nothing_is_proposed(
     refused(
         here("data", "flat.store", "--size", "20", cwd=tmp_path, capsys=capsys), 2, "picture files", "Leave size out."
     )
+
+
+@pytest.mark.parametrize("verb", ["data", "train"])
+def test_a_fix_that_changes_many_labels_asks_whether_it_was_read(
+    tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.default_rng(0)
+    for row in range(40):
+        pixels = random.integers(0, 100, (8, 8)).astype(np.uint8) + np.uint8(100 * (row % 2))
+        (tmp_path / "pets" / "ab"[row % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "pets" / "ab"[row % 2] / f"{row:02}.png")
+    for name, count in (("few.csv", 8), ("many.csv", 9)):
+        rows = "".join(f"{'ab'[row % 2]}/{row:02}.png,{'ba'[row % 2]},,\n" for row in range(count))
+        (tmp_path / name).write_text(HEAD + rows, "utf-8")
+    typed = [verb, "pets", *(["--recipe", "linear", "--epochs", "1"] if verb == "train" else [])]
+    asked = here(*typed, "--fix", "many.csv", cwd=tmp_path, capsys=capsys)
+    assert (asked.code, asked.out) == (2, "")
+    assert "sevensteps: many.csv changes 9 of 40 labels (22%)." in asked.err
+    assert "add --yes" in asked.err
+    assert not (tmp_path / "runs").exists()
+    assert here(*typed, "--fix", "few.csv", cwd=tmp_path, capsys=capsys).code == 0
+    more = ["--out", "many"] if verb == "train" else []
+    done = here(*typed, "--fix", "many.csv", "--yes", *more, cwd=tmp_path, capsys=capsys)
+    assert done.code == 0, done.err
+    if verb == "train":
+        again = here("train", "--recipe", "many", "--out", "again", cwd=tmp_path, capsys=capsys)
+        assert again.code == 0, "a run's recipe repeats what was said then"
+    in_python = ss.train if verb == "train" else ss.audit
+    with contextlib.chdir(tmp_path), pytest.raises(UsageError, match="changes 9 of 40"):
+        in_python("pets", fix="many.csv")
+
+
+def test_what_is_most_certain_is_proposed_first() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8), dtype=np.uint8)
+    splits = Splits(Images(pixels, np.arange(6) % 2, ("a", "b")))
+    doubts = [Suspect(f"train/{row}", "ab"[row % 2], "ba"[row % 2], score) for row, score in ((4, 0.7), (1, 0.9))]
+    near = [(["train/2", "train/3"], 0.8), (["train/0", "train/5"], 0.6)]
+    found = dataclasses.replace(audit(splits), suspects=doubts, near_duplicates=near)
+    assert [row.picture for row in suggested(splits, found)] == ["train/1", "train/3", "train/4", "train/5"]

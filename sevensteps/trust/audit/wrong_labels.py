@@ -29,6 +29,9 @@ UNRELATED = 0.4
 TOO_FEW = "this needs two classes with ten pictures each"
 
 
+ONE_GROUP = "all pictures are copies of one another, or of one group"
+
+
 TOO_WEAK = "a rough model agrees with fewer than half of your labels: too weak to judge them"
 
 
@@ -52,6 +55,8 @@ def suspects(pictures: Pictures) -> tuple[list[Suspect], str | None]:
     own = np.searchsorted(classes, labels[rows])
     groups = None if pictures.groups is None else pictures.groups[rows]
     folds = folds_of(own, len(classes), USUAL, 0, groups)
+    if folds.max() < 1:
+        return [], ONE_GROUP
     probabilities = out_of_fold(pictures.pixels[rows], own, len(classes), folds)
     agreement, beyond_chance = agreed(probabilities.argmax(1), own, len(classes))
     if agreement < WEAK:

@@ -17,8 +17,9 @@ from typed import here, three_classes, write_idx
 from sevensteps.data.folds import USUAL, folds_of
 from sevensteps.data.images import Images, Splits
 from sevensteps.records.audit import Suspect
+from sevensteps.trust.audit.audit import audited
 from sevensteps.trust.audit.quick_model import out_of_fold, pictures_of
-from sevensteps.trust.audit.wrong_labels import confident_learning, suspects
+from sevensteps.trust.audit.wrong_labels import agreed, confident_learning, suspects
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -123,8 +124,8 @@ def test_no_label_is_vouched_for_by_a_copy_of_its_picture() -> None:
     splits = Splits(Images(pixels, labels, ("a", "b")))
     assert suspects_of(splits) == []
     copies = [[f"train/{row + 200 * turn}" for turn in range(5)] for row in range(200)]
-    assert suspects_of(splits, copies)
-    assert suspects_of(Splits(Images(pixels, labels, ("a", "b"), groups=own % 200)))
+    assert suspects_of(splits, copies) is None, "the model knows nothing, and says so"
+    assert suspects_of(Splits(Images(pixels, labels, ("a", "b"), groups=own % 200))) is None
 
 
 def test_too_few_or_too_many_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +137,7 @@ def test_too_few_or_too_many_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) 
     assert found is not None
     assert not any("2" in (one.label, one.likely) for one in found)
     flat = suspects_of(Splits(Images(np.zeros((40, 1, 8, 8), dtype=np.uint8), np.arange(40) % 2, ("a", "b"))))
-    assert flat is not None
+    assert flat is None
     monkeypatch.setattr("sevensteps.trust.audit.quick_model.MOST", 1000)
     assert pictures_of(Splits(Images(pixels, labels, tuple("0123456789")))) is None
 
@@ -153,6 +154,47 @@ def test_a_model_that_agrees_with_fewer_than_half_of_the_labels_lists_none(
     assert "suspects" in found["not_looked_for"]
     assert found["not_looked_for_because"]["suspects"].startswith("a rough model agrees with fewer than half")
     assert "fewer than half of your labels: too weak" in here("data", "noise", cwd=tmp_path, capsys=capsys).out
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.1)])
+def test_a_model_that_agrees_no_more_than_a_guess_lists_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shares: tuple[float, float]
+) -> None:
+    labels = np.random.default_rng(1).choice(2, 400, p=shares)
+    write_idx(tmp_path / "noise", "train", np.zeros(400))
+    write_idx(tmp_path / "labels", "train", labels)
+    name = "train-labels-idx1-ubyte"
+    (tmp_path / "noise" / name).write_bytes((tmp_path / "labels" / name).read_bytes())
+    found = json.loads(here("data", "noise", "--json", cwd=tmp_path, capsys=capsys).out)
+    assert found["suspects"] == []
+    assert "too weak to judge them" in found["not_looked_for_because"]["suspects"]
+    suggested = here("data", "noise", "--suggest", "fix.csv", cwd=tmp_path, capsys=capsys)
+    assert "looks like" not in suggested.out
+
+
+def test_agreement_beyond_chance_is_cohens() -> None:
+    assert agreed(np.array([0, 1, 0, 1]), np.array([0, 1, 0, 1]), 2) == (1.0, 1.0)
+    assert agreed(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), 2) == (0.5, 0.0)
+    assert agreed(np.zeros(10, dtype=np.int64), np.array([0] * 9 + [1]), 2) == pytest.approx((0.9, 0.0))
+    # Cohen's own kind of example: 45 and 25 of 100 agree, 60 and 70 of each side are yes.
+    answers = np.array([0] * 45 + [1] * 25 + [0] * 15 + [1] * 15)
+    labels = np.array([0] * 45 + [1] * 25 + [1] * 15 + [0] * 15)
+    assert agreed(answers, labels, 2) == pytest.approx((0.7, (0.7 - 0.52) / 0.48))
+
+
+def test_doubts_of_an_older_version_are_dropped_where_the_model_was_too_weak(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEVENSTEPS_CACHE", str(tmp_path))
+    splits = Splits(Images(np.zeros((40, 1, 8, 8), dtype=np.uint8), np.arange(40) % 2, ("a", "b")))
+    assert "copies of one another" in audited(splits).not_looked_for["suspects"]
+    (kept,) = (tmp_path / "audits").iterdir()
+    before = json.loads(kept.read_text())
+    doubts = [{"id": f"train/{row}", "label": "a", "likely": "b", "score": 1.0} for row in range(30)]
+    kept.write_text(json.dumps({**before, "suspects": doubts, "not_looked_for": {}}))
+    found = audited(splits)
+    assert found.suspects == []
+    assert "too weak" in found.not_looked_for["suspects"]
 
 
 def test_the_command_gives_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
