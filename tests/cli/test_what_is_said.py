@@ -110,7 +110,7 @@ def test_the_number_of_folds_is_that_of_the_folds(tmp_path: Path, capsys: pytest
     of_groups(tmp_path / "few", 3)
     typed = ["train", "few", "--group", r"p(\d)_", "--recipe", "linear", "--epochs", "1"]
     plain = here(*typed, "--out", "run", cwd=tmp_path, capsys=capsys).out
-    assert "3 models in turn are tested" in plain
+    assert "3 models are trained and tested in turn" in plain
     numbers = here(*typed, "--numbers", cwd=tmp_path, capsys=capsys)
     assert "fold 3 of 3" in numbers.err
     assert "3-fold cross-validation" in numbers.out
