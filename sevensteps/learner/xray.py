@@ -187,6 +187,18 @@ def _array(tensor: Tensor) -> np.ndarray:
     return array
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Taken:
+    """The numbers of a batch that has gone through steps 1 to 5."""
+
+    before: dict[str, Tensor]  # the parameters
+    predictions: Tensor
+    loss: Tensor
+    gradients: dict[str, Tensor]
+    optimizer: torch.optim.Optimizer
+    after: dict[str, Tensor]  # the parameters
+
+
 def xray(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> XRay:
     """Take the batch `x, y` through the seven steps on a copy: each step a line in words, and its numbers.
 
@@ -199,6 +211,31 @@ def xray(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> XRay:
         y: The batch's targets.
         moment: Where training stands.
     """
+    taken = _take(learn, x, y, moment)
+    values, right = _values(learn, x, y, taken.predictions)
+    place = moment.place
+    views = (
+        ("initialize", _initialized(taken.before, place), {"parameters": taken.before}),
+        ("predict", _predicted(x, taken.predictions, right), values),
+        (
+            "loss",
+            f"{learn.objective.name} = {float(taken.loss):.4f}, the mean over {len(x)}",
+            {"loss": float(taken.loss)},
+        ),
+        ("gradient", _derived(taken.gradients, list(taken.before), moment.gradient), {"gradients": taken.gradients}),
+        ("step", _stepped(taken, moment.lr), {"parameters": taken.after, "lr": moment.lr}),
+        (
+            "repeat",
+            _repeated(moment),
+            {"epoch": place.epoch + 1, "batch": place.position + 1, "total": moment.batches_per_epoch},
+        ),
+        ("stop", moment.stop_in_words, {"stopped": moment.stopped}),
+    )
+    return XRay(tuple(StepView(number, *view) for number, view in enumerate(views, 1)))
+
+
+def _take(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> _Taken:
+    """Take a batch through the steps 2 to 5 on a copy of the model and its optimizer."""
     # Together, so that the copied optimizer holds the copied parameters.
     model, optimizer = copy.deepcopy((learn.model, moment.optimizer))
     learn.into_training(model)
@@ -221,76 +258,71 @@ def xray(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> XRay:
         if parameter.grad is not None
     }
     (clipped(optimizer, model, moment.clip) if moment.clip else optimizer.step)()
-    after = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    predictions, loss = predictions.detach(), loss.detach()
+    return _Taken(
+        before=before,
+        predictions=predictions.detach(),
+        loss=loss.detach(),
+        gradients=gradients,
+        optimizer=optimizer,
+        after={name: parameter.detach().clone() for name, parameter in model.named_parameters()},
+    )
+
+
+def _values(learn: Predictor, x: Tensor, y: Tensor, predictions: Tensor) -> tuple[dict[str, Any], int | None]:
+    """Return the numbers of step 2, and how many predictions are right where that can be said."""
     values: dict[str, Any] = {"x": x, "targets": y, "logits": predictions}
     right = None
     if predictions.ndim == 2:
         values["probabilities"] = probabilities = learn.probabilities(predictions)
         right = int((probabilities.argmax(1) == y.flatten()).sum()) if not y.is_floating_point() else None
         values["right"] = right
-    weights = torch.cat([parameter.flatten() for parameter in before.values()])
-    all_gradients = torch.cat([g.flatten() for g in gradients.values()])
-    moved = torch.cat([(after[name] - before[name]).flatten() for name in before])
-    largest = max(gradients, key=lambda name: float(gradients[name].abs().max()))
-    short = _short_names(list(before))
-    names = [f"{short[name]} {_shape(parameter)}" for name, parameter in before.items()]
+    return values, right
+
+
+def _initialized(parameters: dict[str, Tensor], place: Place) -> str:
+    """Say how many parameters there are, and what their values are like."""
+    weights = torch.cat([parameter.flatten() for parameter in parameters.values()])
+    short = _short_names(list(parameters))
+    names = [f"{short[name]} {_shape(parameter)}" for name, parameter in parameters.items()]
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    total = moment.batches_per_epoch
-    batches = f" of {total}" if total else ""
-    epoch, position = moment.place.epoch, moment.place.position
-    now = " now" if epoch or position else ""
-    which = "the next batch, if training went on:" if moment.stopped else "this is"
-    lr = moment.lr
-    momentum = optimizer.param_groups[0].get("momentum", 0.0)
-    rule = f"{type(optimizer).__name__}{f' with momentum {momentum:g}' if momentum else ''}"
+    now = " now" if place.epoch or place.position else ""
+    spread = _number(weights.std(correction=0))
+    return f"{len(weights):,} parameters{now} ({shown}), mean {_number(weights.mean())}, spread {spread}"
+
+
+def _predicted(x: Tensor, predictions: Tensor, right: int | None) -> str:
+    """Say what became of the pictures."""
+    scores = f"{_shape(x)} -> {_shape(predictions)} scores"
+    line = f"{scores}, {_number(predictions.min())} to {_number(predictions.max())}"
+    return line + (f"; {right} of {len(x)} are right" if right is not None else "")
+
+
+def _derived(gradients: dict[str, Tensor], names: list[str], how: str) -> str:
+    """Say how large the gradient is, and where it is largest."""
+    together = torch.cat([each.flatten() for each in gradients.values()])
+    largest = _short_names(names)[max(gradients, key=lambda name: float(gradients[name].abs().max()))]
+    return f"by {how}, norm {_number(together.norm())}; largest {_number(together.abs().max())} in {largest}"
+
+
+def _stepped(taken: _Taken, lr: float) -> str:
+    """Say what the optimizer did, and how far the parameters moved."""
+    moved = torch.cat([(taken.after[name] - taken.before[name]).flatten() for name in taken.before])
+    momentum = taken.optimizer.param_groups[0].get("momentum", 0.0)
+    rule = f"{type(taken.optimizer).__name__}{f' with momentum {momentum:g}' if momentum else ''}"
     carried = (
         f"; momentum adds {momentum:g} x the previous step, so a weight may move against its gradient"
         if momentum
         else ""
     )
-    return XRay(
-        (
-            StepView(
-                1,
-                "initialize",
-                f"{len(weights):,} parameters{now} ({shown}), mean {_number(weights.mean())}, spread "
-                f"{_number(weights.std(correction=0))}",
-                {"parameters": before},
-            ),
-            StepView(
-                2,
-                "predict",
-                f"{_shape(x)} -> {_shape(predictions)} scores, {_number(predictions.min())} to "
-                f"{_number(predictions.max())}" + (f"; {right} of {len(x)} are right" if right is not None else ""),
-                values,
-            ),
-            StepView(
-                3, "loss", f"{learn.objective.name} = {float(loss):.4f}, the mean over {len(x)}", {"loss": float(loss)}
-            ),
-            StepView(
-                4,
-                "gradient",
-                f"by {moment.gradient}, norm {_number(all_gradients.norm())}; largest "
-                f"{_number(all_gradients.abs().max())} in {short[largest]}",
-                {"gradients": gradients},
-            ),
-            StepView(
-                5,
-                "step",
-                f"{rule} at learning rate {lr:.4g} moves the parameters by "
-                f"{_number(moved.norm())} in all, {_number(moved.abs().max())} at most{carried}",
-                {"parameters": after, "lr": lr},
-            ),
-            StepView(
-                6,
-                "repeat",
-                f"{which} batch {position + 1}{batches} of epoch {epoch + 1}",
-                {"epoch": epoch + 1, "batch": position + 1, "total": total},
-            ),
-            StepView(7, "stop", moment.stop_in_words, {"stopped": moment.stopped}),
-        )
-    )
+    far = f"{_number(moved.norm())} in all, {_number(moved.abs().max())} at most"
+    return f"{rule} at learning rate {lr:.4g} moves the parameters by {far}{carried}"
+
+
+def _repeated(moment: Moment) -> str:
+    """Say which batch this is."""
+    which = "the next batch, if training went on:" if moment.stopped else "this is"
+    batches = f" of {moment.batches_per_epoch}" if moment.batches_per_epoch else ""
+    return f"{which} batch {moment.place.position + 1}{batches} of epoch {moment.place.epoch + 1}"
 
 
 def _short_names(names: list[str]) -> dict[str, str]:
