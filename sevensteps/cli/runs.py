@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,12 @@ def runs(folder: Path | None = None, *, common: Common = Common()) -> int:
     terminal.print_table(
         console,
         ("run", "recipe", "changed", "epochs", "accuracy", "95 % interval", "n", "stopped because"),
-        [_row(run) for run in saved],
+        [_row(run, saved) for run in saved],
     )
     return 0
 
 
-def _row(run: Any) -> list[str]:
+def _row(run: Any, runs: Sequence[Any]) -> list[str]:
     """A line of the list of runs."""
     test = next(filter(None, map(run.judgement.get, ("test", "cross_validation", "valid"))), None)
     folds = f", {test['folds']} folds" if test and "folds" in test else ""
@@ -54,7 +55,14 @@ def _row(run: Any) -> list[str]:
         else ["", "", ""]
     )
     reason = run.stopped_because or f"still training, or interrupted: {_program()} resume {run.folder.name}"
-    return [run.folder.name, run.recipe.name, _changed(run.recipe), str(len(run.history)), *shown, reason]
+    return [
+        run.folder.name,
+        run.recipe.name,
+        _changed(run.recipe, [other.recipe for other in runs]),
+        str(len(run.history)),
+        *shown,
+        reason,
+    ]
 
 
 # Settings that a run fills in by itself, or that have a column of their own.
@@ -66,7 +74,11 @@ _FILLED_IN = frozenset(
 )  # fmt: skip
 
 
-def _changed(recipe: Recipe) -> str:
+# Of these, the ones that are shown where runs of one recipe on the same pictures differ in them.
+_TOLD_APART_BY = ("size", "keep", "loss", "gradient", "fix")
+
+
+def _changed(recipe: Recipe, others: Sequence[Recipe]) -> str:
     """Return the settings in which a run differs from its recipe as it ships, such as `lr 0.1, width 3`."""
     shipped = shipped_recipes()
     usual = vars(Recipe.from_toml(shipped[recipe.name]) if recipe.name in shipped else Recipe())
@@ -77,6 +89,10 @@ def _changed(recipe: Recipe) -> str:
     }
     if changed.get("range") == BY_TYPE:  # what nobody typed
         del changed["range"]
+    alike = [other for other in others if (other.name, other.source) == (recipe.name, recipe.source)]
+    for key in _TOLD_APART_BY:
+        if len({getattr(other, key) for other in alike}) > 1 and getattr(recipe, key):
+            changed[key] = Path(recipe.fix).name if key == "fix" else getattr(recipe, key)
     classes = chosen_classes(recipe) if recipe.source in ("pullover-dress", "fashion-mnist") else ()
     changed |= {"classes": " ".join(classes)} if classes else {}
     return ", ".join(

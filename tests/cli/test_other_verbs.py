@@ -231,3 +231,17 @@ def test_the_help_of_train_is_in_groups_with_what_is_used_most_first(
     }  # fmt: skip
     assert out.index("Examples:") > places[-1]
     assert "[default: False]" not in out
+
+
+def test_runs_of_one_recipe_are_told_apart_by_what_they_differ_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    three_classes(tmp_path / "three")
+    for more in ([], ["--keep", "last"], ["--keep", "best", "--lr", "0.125"]):
+        done = here("train", "three", "--epochs", "1", "--recipe", "linear", *more, cwd=tmp_path, capsys=capsys)
+        assert done.code == 0, done.err
+    first, second, third = here("runs", cwd=tmp_path, capsys=capsys).out.splitlines()[1:]
+    assert "keep last" in second
+    assert "lr 0.125, keep best" in third
+    assert "keep" in first
+    assert "size" not in first + second + third
