@@ -180,6 +180,11 @@ def finite_arrays(tensors: Mapping[str, Tensor], constants: Collection[str] = ()
     """
     arrays = {}
     for name, tensor in tensors.items():
+        if _is_expanded(tensor):
+            raise ModelError(
+                f"{name} has one number in several places, so no other numbers can be loaded into it.",
+                hint="Copy it when you make it: tensor.expand(5).clone().",
+            )
         try:
             is_finite = bool(torch.isfinite(tensor).all())
             plain = tensor.detach().cpu()
@@ -200,6 +205,13 @@ def finite_arrays(tensors: Mapping[str, Tensor], constants: Collection[str] = ()
                 hint="If it is a constant, leave it out of the file: register_buffer(..., persistent=False).",
             )
     return arrays
+
+
+def _is_expanded(tensor: Tensor) -> bool:
+    """Return whether a dense tensor has one number of its memory in several places."""
+    if nn.parameter.is_lazy(tensor) or tensor.layout is not torch.strided:
+        return False
+    return any(step == 0 and size > 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True))
 
 
 def infinite_in(arrays: Mapping[str, np.ndarray]) -> dict[str, list[str]]:

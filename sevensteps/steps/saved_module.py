@@ -28,8 +28,8 @@ def without_compiler(module: nn.Module) -> nn.Module:
     Args:
         module: Any module.
     """
-    inner = module._modules.get(_COMPILED)
-    return module if inner is None else inner
+    inner = getattr(module, _COMPILED, None)
+    return inner if isinstance(inner, nn.Module) else module
 
 
 def named_as(own: Mapping[str, Any], saved: Mapping[str, Any]) -> dict[str, Any]:

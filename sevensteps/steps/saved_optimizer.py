@@ -37,6 +37,12 @@ def optimizer_facts(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         ModelError: A setting or a part of the state is of a kind that a file cannot hold.
     """
     whole, name = optimizer.state_dict(), type(optimizer).__name__
+    for key, inner in vars(optimizer).items():
+        if isinstance(inner, torch.optim.Optimizer) and inner.state and inner.state is not optimizer.state:
+            raise ModelError(
+                f"{name} has another optimizer in its {key!r}, whose state is not in its own and cannot be saved.",
+                hint="Let both have one state: self.state = self.base.state.",
+            )
     plain = {
         f"{index}.{key}": _for_json(value, f"The state {key!r} of {name}")
         for index, state in whole["state"].items()

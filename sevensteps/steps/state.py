@@ -213,7 +213,7 @@ class State:
             if len(epochs) != counts["epoch"] or not counts["best_epoch"] <= counts["epoch"]:
                 raise ValueError(f"its history has {len(epochs)} epochs, but {counts['epoch']} were done")
             put_into(self.optimizer, optimizer)
-        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
             raise TrainingError(
                 f"The saved state does not fit this learner: {error}",
                 hint="Load it into a learner with the same model and optimizer.",

@@ -249,9 +249,8 @@ def change(learn: Learner, name: str) -> None:
     elif name == "a lazy layer":
         model.append(nn.LazyLinear(1))
     else:
-        model.register_buffer(
-            "odd", {"complex": torch.zeros(2, dtype=torch.complex64)}.get(name, torch.eye(2).to_sparse())
-        )
+        odd = {"complex": torch.zeros(2, dtype=torch.complex64), "expanded": torch.ones(1).expand(4)}
+        model.register_buffer("odd", odd.get(name, torch.eye(2).to_sparse()))
 
 
 @pytest.mark.parametrize("verb", ["save", "export"])
@@ -266,6 +265,7 @@ def change(learn: Learner, name: str) -> None:
         ("a lazy layer", "3.weight is of a type"),
         ("complex", "odd holds numbers of type complex64"),
         ("sparse", "odd is of a type"),
+        ("expanded", "odd has one number in several places"),
     ],
 )
 def test_what_a_file_cannot_hold_is_refused_when_it_is_saved(verb: str, what: str, words: str, tmp_path: Path) -> None:
@@ -288,6 +288,66 @@ def test_an_optimizer_that_keeps_more_precision_than_the_weights_goes_on_exactly
     learn.opt.state[learn.opt.param_groups[0]["params"][0]]["momentum_buffer"] = torch.full((4, 6), 1 / 3)
     path = learn.save(tmp_path / "m")
     assert path.exists()
+
+
+class Around(torch.optim.Optimizer):
+    """An optimizer around another, as look-ahead is."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        self.base = torch.optim.SGD(params, lr, momentum=0.9)
+        super().__init__(self.base.param_groups, {"lr": lr})
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        self.base.param_groups = self.param_groups
+        self.base.step()
+
+
+class Sharing(Around):
+    """The same with one state for both."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, lr)
+        self.state = self.base.state
+
+
+def test_an_optimizer_around_another_is_saved_with_its_state_or_not_at_all(tmp_path: Path) -> None:
+    learn = Learner(learner().dls, learner().model, opt_func=Around, lr=0.01)
+    learn.save(tmp_path / "new")
+    learn.fit(1, show=False)
+    with pytest.raises(ModelError, match="another optimizer in its 'base'"):
+        learn.save(tmp_path / "m")
+    sharing = Learner(learner().dls, learner().model, opt_func=Sharing, lr=0.01)
+    sharing.fit(1, show=False)
+    sharing.save(tmp_path / "m")
+
+
+def groups(parameters: Any, lr: float) -> torch.optim.Optimizer:
+    first, *rest = parameters
+    slow = {"params": [first], "lr": lr / 3, "betas": (0.8, 0.9)}
+    return torch.optim.Adam([slow, {"params": rest, "weight_decay": 0.1}], lr=lr)
+
+
+class Scaled(nn.Module):
+    """A loss that learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        return ((self.scale * predictions - targets) ** 2).mean() + (self.scale - 2) ** 2
+
+
+@pytest.mark.filterwarnings("ignore:The loader repeats")
+def test_groups_and_a_loss_that_learns_go_on_exactly(tmp_path: Path) -> None:
+    learn, other = (Learner(each.dls, each.model, Scaled(), groups, 0.01) for each in (learner(), learner()))
+    leave_after(learn.stream(after(epochs=2), schedule=one_cycle()), 7)
+    learn.close()
+    other.load(learn.save(tmp_path / "m"))
+    for each in (learn, other):
+        list(each.stream())
+        each.fit(1, show=False)
+    assert_same(everything(other), everything(learn))
 
 
 def test_settings_that_were_changed_since_come_back(tmp_path: Path) -> None:
