@@ -17,7 +17,7 @@ from ..records.events import Note
 from ..records.scores import MANY_LOOKS
 from .errors import say_error
 from .flags import FIRST, OUTPUT, PICTURES, Common, Source, flags_of, whole_number
-from .hints import as_called, from_here, said_as_typed, source_of
+from .hints import as_called, as_flag, from_here, said_as_typed, source_of
 from .hints import program as _program
 from .hints import quoted as _quoted
 from .printed_json import print_json
@@ -92,11 +92,14 @@ def train(
         if seeds is not None:
             return train_seeds(seeds, chosen, out, force, is_told, numbers, common, _interrupted)
         # A recipe that was changed on the way here is no longer the one that was recorded with the run.
+        others = suited.to_try(given | ({"source": source} if source else {})) if recipe is None else None
         which: Any = suited.recipe if chosen == loaded else chosen
         with training(console, error, numbers=numbers) as observe:
-            written: dict[str, Any] = {"out": out, "save": True, "force": force, "plots": plots}
+            written: dict[str, Any] = {"out": out, "save": True, "force": force, "plots": plots, "others": others}
             run = train_job(recipe=which, **written, yes=is_told, exact=exact, why=suited.why, observe=observe)
-    return _shown(run, chosen, numbers, plots, common)
+    is_other = others is not None and run.recipe.model != chosen.model
+    shown = chosen if others is None else run.recipe.replace(classes=chosen.classes, folds=chosen.folds)
+    return _shown(run, shown, numbers, plots, common, stronger=not is_other)
 
 
 def resume(
@@ -134,7 +137,7 @@ def resume(
     return _shown(done, done.recipe.replace(folds=folds), numbers, plots, common)
 
 
-def _shown(run: Run, chosen: Recipe, numbers: bool, plots: bool, common: Common) -> int:
+def _shown(run: Run, chosen: Recipe, numbers: bool, plots: bool, common: Common, stronger: bool = True) -> int:
     """Print the run's result and what to type next; return the exit code."""
     from ..show import terminal
     from ..show.result import Outcome, print_numbers, print_result
@@ -168,7 +171,7 @@ def _shown(run: Run, chosen: Recipe, numbers: bool, plots: bool, common: Common)
         following=[
             f"{_program()} report {_quoted(folder)}",
             f"{_program()} predict {_quoted(folder)} PICTURE.png",
-            _worth_trying(chosen),
+            _worth_trying(chosen, stronger),
         ],
     )
     (print_numbers if numbers else print_result)(console, outcome)
@@ -184,8 +187,13 @@ def _interrupted(run: Run, common: Common) -> int:
     return 128 + run.interrupted
 
 
-def _worth_trying(recipe: Recipe) -> str:
-    """Return a third command: the next stronger recipe on the same pictures, or after the strongest, other starts."""
+def _worth_trying(recipe: Recipe, stronger: bool) -> str:
+    """Return a third command: the next stronger recipe on the same pictures, or this one for longer.
+
+    Args:
+        recipe: The recipe that was trained.
+        stronger: Whether a stronger recipe may be better; it was measured where it was not.
+    """
     following = {
         "walkthrough-by-hand": "--recipe walkthrough-learner",
         "walkthrough-learner": "--recipe linear",
@@ -195,8 +203,19 @@ def _worth_trying(recipe: Recipe) -> str:
     source = f" {source_of(recipe)}".removesuffix(" pullover-dress")  # which is what train takes unless told
     source += f" --folds {recipe.folds}" if recipe.folds else ""
     source += "" if recipe.balance == "none" else f" --balance {recipe.balance}"
-    stronger = following.get(recipe.name) or f"--recipe cnn --epochs {2 * recipe.epochs}"
-    return f"{_program()} train{source} {stronger} --plots"
+    next_one = following.get(recipe.name) if stronger else None
+    if next_one is None:
+        name = recipe.name if recipe.name in shipped_recipes() else recipe.model
+        next_one = f"--recipe {name}{_settings_of(recipe, name)} --epochs {2 * recipe.epochs}"
+    return f"{_program()} train{source} {next_one} --plots"
+
+
+def _settings_of(recipe: Recipe, name: str) -> str:
+    """Return the flags of how a recipe varies the pictures and moves the weights, where they are not the usual ones."""
+    usual = Recipe.load(name)
+    kept = ("width", "augment", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "schedule")
+    changed = {key: getattr(recipe, key) for key in kept if getattr(recipe, key) != getattr(usual, key)}
+    return "".join(f" {as_flag(key, value)}" for key, value in changed.items())
 
 
 def train_seeds(

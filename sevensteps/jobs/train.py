@@ -22,6 +22,7 @@ from ..runs import folder as folders
 from ..runs.pictures import prepared
 from ..runs.recorded import _say_differences, recorded
 from ..show.epochs import live_table
+from .choose import measured
 
 if TYPE_CHECKING:
     from ..records.events import Observe
@@ -39,6 +40,7 @@ def train(
     exact: bool = False,
     yes: bool = False,
     why: str = "",
+    others: Sequence[Recipe] | None = None,
     observe: Observe | None = None,
     **settings: Any,
 ) -> Run:
@@ -57,6 +59,8 @@ def train(
         exact: Whether to refuse a run's recipe if its numbers cannot be repeated here; else a line says so.
         yes: Whether to apply a `fix` that changes more than a fifth of the labels.
         why: Why a `Recipe` was chosen, for the run's record.
+        others: What to try instead if a logistic regression gets more validation pictures right than a `Recipe` that
+            was chosen; None to train it as it is.
         observe: Receives every event.
         settings: Settings that replace those of the recipe.
 
@@ -91,6 +95,7 @@ def train(
                 exact=exact,
                 yes=yes,
                 why=why,
+                others=others,
                 observe=show,
                 **settings,
             )
@@ -98,13 +103,15 @@ def train(
     before = {} if isinstance(recipe, Recipe) else _recorded_with(recipe)
     if not isinstance(recipe, Recipe):
         chosen = choose(source, settings, recipe or ("linear" if "model" in settings else None))
+        automatic = recipe is None and "model" not in settings
+        others = chosen.to_try({**settings, "source": str(source)}) if automatic and source else None
         recipe, why = chosen.with_given(settings), chosen.why
         if why:
             observe(Note(why, detail=True))
     recipe = recipe.replace(**settings, **({"source": str(source)} if source else {}))
     from ..runs.judged import count_look
 
-    run, pictures = _trained(recipe, before, out, save, force, plots, exact, yes, observe, why)
+    run, pictures = _trained(recipe, before, out, save, force, plots, exact, yes, observe, why, others)
     return count_look([run], pictures, observe)[0]
 
 
@@ -187,12 +194,18 @@ def _trained(
     yes: bool,
     observe: Observe,
     why: str = "",
+    others: Sequence[Recipe] | None = None,
 ) -> tuple[Run, str]:
     """Train and judge a run; return it with the fingerprint of its test pictures. See `train`."""
     seconds: dict[str, float] = {}
-    splits, recipe = prepared(recipe, seconds, observe)
+    chosen = recipe
+    splits, recipe = prepared(chosen, seconds, observe)
     if not yes:
         refuse_many(splits, recipe.fix)
+    if others is not None:
+        best, said = measured(chosen.replace(folds=1), [other.replace(folds=1) for other in others], splits, observe)
+        recipe = best.replace(folds=recipe.folds).settled(splits)
+        why = f"{why} {said}."
     from ..runs.run import Work
     from ..runs.training import to_the_end
     from ..trust.doctor.doctor import Doctor

@@ -40,6 +40,15 @@ OF_MANY = (64, 10)
 INPUTS = 28 * 28
 
 
+MOST_MEASURED = 2_500  # pictures to train on: with more, trying a choice takes a quarter of a minute
+
+
+# Settings that say nothing of how to train.
+_OF_PICTURES = frozenset(
+    {"source", "classes", "fix", "seed", "hold_out", "test", "folds", "coverage", "threads", "device"}
+) | {"checkpoint_every"}
+
+
 @dataclass(frozen=True)
 class Chosen:
     """A recipe by name, the settings that replace its own, and why, in one line; empty for the usual choice."""
@@ -47,6 +56,21 @@ class Chosen:
     recipe: str = "linear"
     settings: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
+    others: tuple[Mapping[str, Any], ...] = ()  # settings of `linear` to try where the choice loses on these pictures
+
+    def to_try(self, given: Mapping[str, Any]) -> list[Recipe] | None:
+        """Return what to try if a logistic regression is better than this choice on validation pictures.
+
+        Args:
+            given: Settings by name.
+
+        Returns:
+            The recipes; None where the choice stays as it is: it is the usual one, or a given setting decides how
+            to train, or there are so many pictures that measuring takes long.
+        """
+        if not self.others or not given.keys() <= _OF_PICTURES | file_settings(given).keys():
+            return None
+        return [Recipe.load("linear").replace(**{**settings, **given}) for settings in self.others]
 
     def with_given(self, given: Mapping[str, Any]) -> Recipe:
         """Return the recipe; given settings replace chosen ones.
@@ -107,12 +131,23 @@ def suited(facts: Facts) -> Chosen:
         why = "it also trains on changed and mirrored copies; if left and right matter, add --augment shift"
         if against:
             why = f"it also trains on changed copies, but not on mirrored ones, because {against}"
-        return Chosen("cnn", settings, f"{_line(facts, 'cnn', settings)}: {why}.")
+        return Chosen("cnn", settings, f"{_line(facts, 'cnn', settings)}: {why}.", _instead(facts, batch_size, epochs))
     settings |= _rate(facts)
     few = facts.fewest < LEAST_PICTURES
     least = f"the smallest class has {pictures(facts.fewest)}" if few else f"they are {facts.side} pixels high"
     takes = f"{LEAST_PICTURES} pictures of each class, {LEAST_SIDE} pixels high or more"
-    return Chosen("linear", settings, f"{_line(facts, 'linear', settings)}: {least}, but cnn needs {takes}.")
+    return Chosen(
+        "linear", settings, f"{_line(facts, 'linear', settings)}: {least}, but cnn needs {takes}.", _instead(facts)
+    )
+
+
+def _instead(facts: Facts, batch_size: int = 0, epochs: int = 0) -> tuple[Mapping[str, Any], ...]:
+    """Return settings of `linear` to compare a choice with: for these epochs, if given, and for the usual ones."""
+    if facts.count >= MOST_MEASURED:
+        return ()
+    rate = _rate(facts)
+    as_long = [{"batch_size": batch_size, "epochs": epochs, **rate}] if epochs else []
+    return (*as_long, {"batch_size": 32, **rate})
 
 
 def _facts(source: str | Path | None, given: Mapping[str, Any]) -> Facts | None:
