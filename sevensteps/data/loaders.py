@@ -5,6 +5,7 @@ Only `as_loader` finds out what a foreign loader has; all other code reads the p
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -18,6 +19,7 @@ from ..errors import DataError, SevenstepsError, UsageError
 from ..steps.repeat import drawn_from, pair
 from ..steps.state import State
 from .images import Images
+from .worker_order import drawn_by_place
 
 EpochBatches = Callable[[int, int, int], Iterator[tuple[Tensor, Tensor]]]  # of (seed, epoch, start)
 
@@ -87,7 +89,7 @@ class ForeignLoader:
 
     A loader with `epoch_batches(seed, epoch, start)` starts there. Any other is iterated from its beginning, and the
     batches before `start` are dropped. Random numbers that it draws from torch's global generator, or from its own,
-    depend only on (seed, epoch, position), so its order repeats exactly if it has no worker processes.
+    depend only on (seed, epoch, position), so its order repeats exactly, with and without worker processes.
 
     Args:
         batches: The iterable.
@@ -143,11 +145,18 @@ class ForeignLoader:
         if self._enter is not None:
             yield from self._enter(seed, epoch, start)
             return
-        with drawn_from(seed_of(seed, epoch, LOADER), self._device, self._generators):
+
+        # Read now: inside a context the generators have the seed of the context.
+        own = [(generator, generator.initial_seed()) for generator in self._generators]
+
+        def draws(*place: int) -> contextlib.AbstractContextManager[None]:
+            return drawn_from(seed_of(seed, epoch, *place, LOADER), self._device, own)
+
+        with draws(), drawn_by_place(self._batches, draws):
             iterator = iter(self._batches)
         position = 0
         while True:
-            with drawn_from(seed_of(seed, epoch, position, LOADER), self._device, self._generators):
+            with draws(position):
                 batch = next(iterator, None)
             if batch is None:
                 return
@@ -212,10 +221,13 @@ def batches_from(
         device: Where the tensors go.
 
     Raises:
-        DataError: A batch is not a pair of tensors.
+        DataError: A batch is not a pair of tensors, or is empty.
     """
-    for batch in as_loader(batches, device).epoch_batches(seed, epoch, start):
-        yield pair(batch, device)
+    for number, batch in enumerate(as_loader(batches, device).epoch_batches(seed, epoch, start), start + 1):
+        x, targets = pair(batch, device)
+        if not len(x):
+            raise DataError(f"Batch {number} of the training loader is empty.", hint="Leave it out of the loader.")
+        yield x, targets
 
 
 def refuse_iterator(loader: Loader) -> None:

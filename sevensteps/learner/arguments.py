@@ -194,6 +194,9 @@ def checked_metrics(metrics: Any) -> list[Metric]:
     for metric in listed:
         if not callable(metric):
             raise UsageError(f"{metric!r} is not a metric.", hint="Pass the function: metrics=accuracy.")
+        if isinstance(metric, type):
+            name = metric.__name__
+            raise UsageError(f"The metric is the class {name}.", hint=f"Pass an instance: metrics={name}().")
     return listed
 
 

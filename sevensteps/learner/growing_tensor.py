@@ -17,6 +17,14 @@ class Gathered:
         self._rows = torch.empty(0)
         self.count = 0
 
+    def takes(self, rows: Tensor) -> bool:
+        """Return whether rows have the shape and type of those that are there.
+
+        Args:
+            rows: A tensor `(n, ...)`.
+        """
+        return not self.count or (rows.shape[1:] == self._rows.shape[1:] and rows.dtype == self._rows.dtype)
+
     def add(self, rows: Tensor) -> None:
         """Append rows.
 

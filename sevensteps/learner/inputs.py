@@ -76,10 +76,27 @@ class Inputs:
         else:
             x = torch.from_numpy(np.array(as_pixels(picture, shape, self.fit or "squash", self.range))).float() / 255
         if tuple(x.shape) not in {shape, (1, *shape), shape[1:] if shape[0] == 1 else shape, (math.prod(shape),)}:
-            raise DataError(f"The picture has shape {tuple(x.shape)}, but the model needs {shape}.", hint="Resize it.")
+            hint = _SEVERAL if x.shape[1:] == shape else "Resize it."
+            raise DataError(f"The picture has shape {tuple(x.shape)}, but the model needs {shape}.", hint=hint)
         if not bool(((x >= 0) & (x <= 1)).all()):
             raise DataError("The picture has values outside [0, 1].", hint="Divide by 255, or give a uint8 array.")
         return x.reshape(1, -1) if self.flat else x.reshape(1, *shape)
+
+
+_SEVERAL = "predict() takes one, or a list of them; learn.get_preds(dl=DataLoader(...)) takes many."
+
+
+def refuse_several(scores: Tensor) -> None:
+    """Raise if a model that tells classes apart was given several rows instead of one.
+
+    Args:
+        scores: What it returned, one row for each picture.
+
+    Raises:
+        DataError: There are more dimensions.
+    """
+    if scores.ndim > 2:
+        raise DataError(f"The model returned scores of shape {tuple(scores.shape)} for one picture.", hint=_SEVERAL)
 
 
 def not_finite(x: Tensor, targets: Tensor, where: str) -> str | None:

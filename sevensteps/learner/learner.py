@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import numbers
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import torch
@@ -154,8 +156,9 @@ class Learner(Trainer):
         refuse_callbacks(cbs)
         self._refuse_second_stream()
         if n_epoch is not None:
-            if isinstance(n_epoch, bool) or not isinstance(n_epoch, int):
-                raise UsageError(f"{n_epoch!r} is not a valid number of epochs.", hint="learn.fit(15)")
+            if isinstance(n_epoch, bool) or not isinstance(n_epoch, numbers.Integral):
+                raise UsageError(f"{n_epoch!r:.80} is not a valid number of epochs.", hint="learn.fit(15)")
+            n_epoch = int(n_epoch)
             rule, schedule = after(epochs=n_epoch), schedule or constant
         elif self.plan[0].epochs is not None:
             (rule, planned), n_epoch = self.plan, self.plan[0].epochs
@@ -321,7 +324,7 @@ class Learner(Trainer):
         if other.state.loss is not None:
             other.objective = copy.copy(self.objective)
             other.objective.loss_func = other.state.loss
-        other.recorder, other._stream = Recorder(other.state, other._figure_names), None
+        other.recorder, other._stream = Recorder(other.state, MethodType(Learner._figure_names, other)), None
         return other
 
     @instead_of(**INSTEAD["save"])

@@ -120,7 +120,7 @@ class Objective:
         return probabilities(logits, self.activation, temperature)
 
     def loss(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of a batch; the labels of the first batch are checked.
+        """Return the loss of a batch; its labels are checked, or only those of the first batch if classes are named.
 
         A loss that is not ours gets targets in the shape of the predictions.
 
@@ -135,7 +135,8 @@ class Objective:
         if not self._checked_labels:
             self._check_labels(predictions, targets)
             self.look_at_targets(targets)
-            self._checked_labels = True
+            # Pictures have the labels of their classes. On an accelerator each look would wait for it.
+            self._checked_labels = self.classes is not None or targets.device.type != "cpu"
         if self.is_ours:
             ours: Tensor = self.loss_func(predictions, targets)
             return ours
@@ -158,6 +159,8 @@ class Objective:
         except TORCHS as error:
             if type(error) not in TORCHS:
                 raise
+            if _takes_a_score_a_class(self.loss_func):
+                _refuse_other_labels(predictions, fitted)
             raise _misfit(f"The loss {self.name}", predictions, fitted, error) from error
         if not isinstance(loss, Tensor) or loss.ndim:
             raise _not_a_number(f"The loss {self.name}", loss)
@@ -207,14 +210,7 @@ class Objective:
         takes_numbers = not self.is_ours or self.name == "mse_loss"
         if (targets.is_floating_point() and takes_numbers) or (self.classes is None and not self.is_ours):
             return
-        wrong = targets[(targets < 0) | (targets > classes - 1)]
-        if wrong.numel():
-            raise DataError(
-                f"There is a label {wrong[0].item():g}, but the model has {counted(columns, 'output')}, "
-                f"for labels 0 to {classes - 1}.",
-                hint="Number the labels from 0, or give the model an output for each class; for regression, "
-                "use loss_func=mse_loss.",
-            )
+        _refuse_other_labels(predictions, targets)
         takes_shares = self.name in _TAKE_SHARES and (columns <= 2 or targets.shape == predictions.shape)
         if targets.is_floating_point() and self.is_ours and not takes_shares:
             shares = targets[targets != targets.round()]
@@ -238,6 +234,20 @@ class Objective:
                 )
             return targets.reshape(predictions.shape).to(predictions.dtype)
         return targets
+
+
+def _refuse_other_labels(predictions: Tensor, targets: Tensor) -> None:
+    """Raise a DataError if a label is not the place of an output of the model."""
+    columns = predictions.shape[1] if predictions.ndim > 1 else 1
+    highest = max(columns, 2) - 1
+    wrong = targets[(targets < 0) | (targets > highest)]
+    if wrong.numel():
+        raise DataError(
+            f"There is a label {wrong[0].item():g}, but the model has {counted(columns, 'output')}, "
+            f"for labels 0 to {highest}.",
+            hint="Number the labels from 0, or give the model an output for each class; for regression, "
+            "use loss_func=mse_loss.",
+        )
 
 
 _TAKE_SHARES = {binary_cross_entropy_with_logits.__name__, cross_entropy.__name__}
@@ -283,10 +293,14 @@ def _misfit(what: str, predictions: Tensor, targets: Tensor, error: Exception) -
     """Return the error that says what a loss or metric was given, and what would fit."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     hint = "It is called with (predictions, targets), as the model and the loader give them."
-    if "type" in reason and not targets.is_floating_point():
-        hint = "Give it the targets as floats: y.float()."
-    elif "type" in reason:
+    several = predictions.ndim == 2 and predictions.shape[1] > 1
+    if several and targets.shape == (len(predictions), 1):
+        convert = "y.squeeze(1)" if targets.dtype == torch.int64 else "y.squeeze(1).long()"
+        hint = f"Give it one label for each row, {convert}, or use cross_entropy of sevensteps, which takes both."
+    elif "type" in reason and (targets.is_floating_point() or (several and targets.ndim == 1)):
         hint = "Give it the targets as whole numbers: y.long()."
+    elif "type" in reason:
+        hint = "Give it the targets as floats: y.float()."
     return ShapeError(
         f"{what} cannot take predictions {tuple(predictions.shape)} {predictions.dtype} with targets "
         f"{tuple(targets.shape)} {targets.dtype}: {reason:.200}",

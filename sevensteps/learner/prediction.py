@@ -102,6 +102,8 @@ def gathered(
     scores, targets = Gathered(), Gathered()
     for batch in loader:
         x, y = _parts(batch, device)
+        if not len(x):
+            continue
         scores.add(scores_of(x).cpu())
         if y is not None:
             targets.add(y.cpu())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -14,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..base.fastai import INSTEAD, instead_of
-from ..base.interrupts import interrupt_if
 from ..base.seeds import LOADER, seed_of
 from ..base.words import Shown
 from ..data.decode import Fit
@@ -27,7 +25,9 @@ from ..ship.predict import Answer
 from ..steps.modes import Modes
 from ..steps.predict import predict
 from ..steps.repeat import drawn_from, pair
-from .inputs import Inputs, not_finite
+from .inputs import Inputs, refuse_several
+from .measure import measured
+from .not_pickled import NotPickled
 from .objective import Metric, Objective, names_of
 from .only_with_loaders import TRAINING, NoTrainingError
 from .prediction import Prediction, answered, doubt, gathered, refuse_other_count
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Predictor:
+class Predictor(NotPickled):
     """A model that answers: what `load_learner(path)` gives, and what every `Learner` is.
 
     Args:
@@ -157,7 +157,7 @@ class Predictor:
 
     @instead_of(**INSTEAD["validate"])
     def validate(self, ds_idx: int = 1, dl: Iterable[Any] | None = None) -> list[float]:
-        """Return the loss and each metric over a loader, as means over pictures; nothing is changed.
+        """Return the loss, a mean over pictures, and each metric of all predictions together; nothing is changed.
 
         Args:
             ds_idx: 0 for the training loader, 1 for the validation loader.
@@ -172,22 +172,10 @@ class Predictor:
             KeyboardInterrupt: Training was asked to stop meanwhile.
         """
         loader = self._loader(ds_idx, dl)
-        functions: list[Metric] = [self.objective.loss, *map(self.objective.metric, self.metrics)]
-        sums, seen = [0.0] * len(functions), 0
         with self.looking():
-            for place, batch in enumerate(loader, 1):
-                interrupt_if(self.interrupted())
-                x, targets = pair(batch, self.device)
-                predictions = predict(self.model, x)
-                figures = [float(function(predictions, targets)) for function in functions]
-                where = f"batch {place} of the validation loader"
-                if not math.isfinite(figures[0]) and (problem := not_finite(x, targets, where)):
-                    raise DataError(problem, hint="Clean the data: no model can be measured on it.")
-                sums = [total + figure * len(x) for total, figure in zip(sums, figures, strict=True)]
-                seen += len(x)
-        if not seen:
-            raise DataError("The validation loader has no batches.", hint="Give it at least one (x, y).")
-        return [total / seen for total in sums]
+            return measured(
+                loader, lambda x: predict(self.model, x), self.objective, self.metrics, self.device, self.interrupted
+            )
 
     def get_logits(
         self, ds_idx: int = 1, dl: Iterable[Any] | None = None
@@ -299,6 +287,7 @@ class Predictor:
 
     def _shares_of(self, scores: Tensor) -> Tensor:
         """Return the probabilities of one picture, of as many classes as there are names."""
+        refuse_several(scores)
         shares = self.probabilities(scores)[0]
         refuse_other_count(self.classes, len(shares))
         return shares

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from types import MethodType
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,8 +27,8 @@ class Recorder:
             a learner that holds its recorder is then freed as soon as nobody uses it.
     """
 
-    def __init__(self, state: State, names: Callable[[], Sequence[str]]) -> None:
-        self._state, self._names = state, weakref.WeakMethod(names)
+    def __init__(self, state: State, names: MethodType) -> None:
+        self._state, self._names, self._owner = state, names.__func__, weakref.ref(names.__self__)
         self.clear()
 
     def clear(self) -> None:
@@ -59,8 +59,8 @@ class Recorder:
         """The names of the columns of `values`."""
         if epochs := self._state.fit_history:
             return ["train_loss", *(["valid_loss"] if epochs[-1].valid_loss is not None else []), *epochs[-1].metrics]
-        names = self._names()
-        return ["train_loss", *(names() if names is not None else [])]
+        owner = self._owner()
+        return ["train_loss", *(self._names(owner) if owner is not None else [])]
 
     @property
     def values(self) -> list[list[float]]:

@@ -9,7 +9,7 @@ import math
 import signal
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from types import GeneratorType
+from types import GeneratorType, MethodType
 from typing import Any
 
 import torch
@@ -76,7 +76,7 @@ class Trainer(Predictor):
         kind = torch.float32 if device.type == "mps" else torch.float64  # which mps does not have
         state.loss_sum = torch.zeros((), dtype=kind, device=device)
         self.follow(when_not_finite(), constant)
-        self.recorder = Recorder(state, self._figure_names)
+        self.recorder = Recorder(state, MethodType(Trainer._figure_names, self))
         self._stream: Any = None  # a weak reference to the open stream, if any
 
     @property

@@ -201,6 +201,11 @@ def predict(model: nn.Module, x: Tensor) -> Tensor:
         if type(error) not in TORCHS:  # a subclass, such as out of memory or one of our own errors
             raise
         raise misfit(model, x, error) from error
+    if not isinstance(predictions, Tensor):
+        raise ModelError(
+            f"The model returns a {type(predictions).__name__}, but must return one tensor, with a row for each picture.",
+            hint="Return the scores alone, or wrap the model in a module whose forward returns model(x)[0].",
+        )
     return predictions
 
 
@@ -223,6 +228,12 @@ def misfit(model: nn.Module, x: Tensor, error: Exception) -> ShapeError:
     first = next((layer for layer in model.modules() if next(layer.parameters(recurse=False), None) is not None), model)
     kind = next((parameter.dtype for parameter in first.parameters()), torch.float32)
     message = f"The model cannot take a batch of shape {tuple(x.shape)} and type {x.dtype}: {reason:.200}"
+    normed = any(isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.training for layer in model.modules())
+    if len(x) == 1 and normed:
+        return ShapeError(
+            message,
+            hint="Batch norm cannot train on a batch of 1: use DataLoader(..., drop_last=True), or another batch size.",
+        )
     if x.dtype != kind and "type" in reason:
         scaled = " / 255" if x.dtype == torch.uint8 else ""
         converted = {torch.float32: "x.float()", torch.float64: "x.double()"}.get(kind, f"x.to({kind})")

@@ -117,7 +117,7 @@ def stream(
 
 
 def pair(batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the x and y of a batch, on the device.
+    """Return the x and y of a batch, on the device. A batch may be empty: validation leaves it out.
 
     Args:
         batch: What a loader yields.
@@ -169,7 +169,7 @@ def drawn_at(seed: int, epoch: int, position: int, device: torch.device) -> cont
 
 
 @contextlib.contextmanager
-def drawn_from(seed: int, device: torch.device, own: Sequence[torch.Generator] = ()) -> Iterator[None]:
+def drawn_from(seed: int, device: torch.device, own: Sequence[tuple[torch.Generator, int]] = ()) -> Iterator[None]:
     """Seed torch's global generators, and others, inside the context; restore them afterward.
 
     All threads share them, so another thread waits until the context ends.
@@ -177,16 +177,16 @@ def drawn_from(seed: int, device: torch.device, own: Sequence[torch.Generator] =
     Args:
         seed: The seed.
         device: An accelerator's own generator is seeded too.
-        own: More generators, each seeded from `seed` and its own initial seed.
+        own: More generators, each seeded from `seed` and a seed of its own.
 
     Yields:
         Nothing.
     """
     with one_thread_draws():
-        before = [(generator, generator.get_state()) for generator in (torch.default_generator, *own)]
+        before = [(generator, generator.get_state()) for generator in (torch.default_generator, *dict(own))]
         torch.default_generator.manual_seed(seed)
-        for generator in own:
-            generator.manual_seed(seed_of(seed, generator.initial_seed()))
+        for generator, own_seed in own:
+            generator.manual_seed(seed_of(seed, own_seed))
         accelerator: Any = None if device.type == "cpu" else getattr(torch, device.type)
         if accelerator is not None:
             accelerator_before = accelerator.get_rng_state()

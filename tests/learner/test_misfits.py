@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from small import images, learner, loaders
+from small import images, learner, loaders, unchecked
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
 from sevensteps.data.batches import DataLoaders
 from sevensteps.data.images import Splits
@@ -136,3 +139,106 @@ def test_half_a_batch_is_not_looked_at() -> None:
     for given in ({"x": X}, {"y": Y}):
         with pytest.raises(UsageError, match="both x and y"):
             learn.xray(**given)
+
+
+def rows(count: int = 65) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    x = torch.randn(count, 5)
+    return x, (x[:, 0] > 0).long()
+
+
+def said_of(targets: Tensor, model: nn.Module, loss_func: Any = None) -> str:
+    """Return what a fit on rows says; "" if it trains."""
+    dls = DataLoaders(DataLoader(list(zip(rows()[0], targets, strict=True)), 16))
+    try:
+        Learner(dls, model, loss_func).fit(1, show=False)
+    except SevenstepsError as error:
+        return str(error)
+    return ""
+
+
+def through_a_function(predictions: Tensor, targets: Tensor) -> Tensor:
+    """A loss of one's own that calls PyTorch's."""
+    return nn.functional.cross_entropy(predictions, targets)
+
+
+@pytest.mark.parametrize("loss_func", [nn.CrossEntropyLoss(), through_a_function])
+def test_what_the_hints_advise_works(loss_func: Any) -> None:
+    y, several = rows()[1], nn.Linear(5, 2)
+    assert "y.long()" in said_of(y.int(), several, loss_func)
+    assert "y.long()" in said_of(y.float(), several, loss_func)
+    assert "y.squeeze(1)," in said_of(y.unsqueeze(1), several, loss_func)
+    assert "y.squeeze(1).long()" in said_of(y.int().unsqueeze(1), several, loss_func)
+    assert said_of(y, several, loss_func) == ""
+    assert said_of(y.unsqueeze(1), several) == ""
+    assert "y.float()" in said_of(y.unsqueeze(1), nn.Linear(5, 1), nn.BCEWithLogitsLoss())
+    assert said_of(y.unsqueeze(1).float(), nn.Linear(5, 1), nn.BCEWithLogitsLoss()) == ""
+
+
+def test_a_last_batch_of_one_under_batch_norm_names_drop_last() -> None:
+    x, y = rows()
+    model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    assert "drop_last=True" in said_of(y, model)
+    dls = DataLoaders(DataLoader(list(zip(x, y, strict=True)), 16, drop_last=True))
+    Learner(dls, model).fit(1, show=False)
+
+
+class Wrapped(nn.Module):
+    """A model that returns more than its scores."""
+
+    def __init__(self, how: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.layer, self.how = nn.Linear(5, 1), how
+
+    def forward(self, x: Tensor) -> Any:
+        return self.how(self.layer(x))
+
+
+@pytest.mark.parametrize(
+    ("how", "kind"), [(lambda x: (x, x), "tuple"), (lambda x: {"logits": x}, "dict"), (lambda x: None, "NoneType")]
+)
+def test_a_model_that_returns_no_tensor_is_refused_in_words(how: Callable[[Tensor], Any], kind: str) -> None:
+    assert f"The model returns a {kind}" in said_of(rows()[1].float(), Wrapped(how), lambda p, y: p[0].mean())
+
+
+@pytest.mark.parametrize("loss_func", [None, nn.CrossEntropyLoss()])
+def test_a_wrong_label_in_a_later_batch_is_named(loss_func: Any) -> None:
+    y = rows()[1].clone()
+    y[40] = 5
+    assert "There is a label 5, but the model has 3 outputs" in said_of(y, nn.Linear(5, 3), loss_func)
+
+
+def test_a_wrong_label_that_no_loss_refuses_is_named_too() -> None:
+    y = rows()[1].clone()
+    y[40] = 2
+    assert "There is a label 2" in said_of(y, nn.Linear(5, 1))
+
+
+def test_several_rows_for_predict_name_what_takes_several() -> None:
+    x, y = rows()
+    learn = Learner(DataLoaders(DataLoader(list(zip(x, y, strict=True)), 16)), nn.Linear(5, 1))
+    with pytest.raises(DataError, match="get_preds"):
+        learn.predict(x[:2])
+    with pytest.raises(DataError, match="get_preds"):
+        learner().predict(torch.rand(3, 1, 8, 8))
+
+
+def test_a_learner_is_copied_and_not_pickled() -> None:
+    learn = learner()
+    with pytest.raises(UsageError, match=r"learn\.save"):
+        pickle.dumps(learn)
+    deep, shallow = copy.deepcopy(learn), copy.copy(learn)
+    deep.fit(1, show=False)
+    assert learn.state.epoch == 0
+    assert shallow.model is learn.model
+    assert deep.recorder.metric_names == ["train_loss", "valid_loss", "accuracy"]
+
+
+def test_a_metric_class_is_refused() -> None:
+    class F1:
+        def __call__(self, predictions: Tensor, targets: Tensor) -> float:
+            return 0.0
+
+    with unchecked(), pytest.raises(UsageError, match=r"metrics=F1\(\)"):
+        learner(metrics=F1)
+    learner(metrics=F1()).fit(1, show=False)
