@@ -1,6 +1,7 @@
 """Metrics: numbers to watch during training. Each is `metric(predictions, targets)`, of all validation pictures.
 
-To add one that is a mean over pictures, write it here and name it in `METRICS`: then it is computed batch by batch. The scores of a finished model are in `trust/scores.py`.
+To add one that is a mean over pictures, write it here and name it in `METRICS`: then it is computed batch by batch. The
+scores of a finished model are in `trust/scores.py`.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def predict(model: nn.Module, x: Tensor) -> Tensor:
         raise misfit(model, x, error) from error
     if not isinstance(predictions, Tensor):
         raise ModelError(
-            f"The model returns a {type(predictions).__name__}, but must return one tensor, with a row for each picture.",
+            f"The model returns a {type(predictions).__name__}, but must return one tensor of scores.",
             hint="Return the scores alone, or wrap the model in a module whose forward returns model(x)[0].",
         )
     return predictions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import pickle
+import pickle  # noqa: TID251 - to see that it is refused
 from collections.abc import Callable
 from typing import Any
 
