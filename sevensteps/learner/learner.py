@@ -156,9 +156,10 @@ class Learner(Trainer):
         refuse_callbacks(cbs)
         self._refuse_second_stream()
         if n_epoch is not None:
-            if isinstance(n_epoch, bool) or not isinstance(n_epoch, numbers.Integral):
-                raise UsageError(f"{n_epoch!r:.80} is not a valid number of epochs.", hint="learn.fit(15)")
-            n_epoch = int(n_epoch)
+            given: Any = n_epoch  # NumPy's whole numbers are fine, too
+            if isinstance(given, bool) or not isinstance(given, numbers.Integral):
+                raise UsageError(f"{given!r:.80} is not a valid number of epochs.", hint="learn.fit(15)")
+            n_epoch = int(given)
             rule, schedule = after(epochs=n_epoch), schedule or constant
         elif self.plan[0].epochs is not None:
             (rule, planned), n_epoch = self.plan, self.plan[0].epochs
