@@ -136,6 +136,41 @@ def checked_clip(clip: Any) -> float | None:
     return None if clip is None else checked_number("clip", clip, "Try clip=1, or leave it out.") or None
 
 
+def checked_accumulate(accumulate: Any) -> int:
+    """Return how many batches make a step.
+
+    Args:
+        accumulate: A whole number of 1 or more.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    if isinstance(accumulate, bool) or not isinstance(accumulate, numbers.Integral) or accumulate < 1:
+        hint = "accumulate=4 averages the gradients of four batches for one step."
+        raise UsageError(f"accumulate is {accumulate!r:.80}, but must be a whole number of 1 or more.", hint=hint)
+    return int(accumulate)
+
+
+def checked_keep(keep: Any, has_valid: bool) -> str:
+    """Return which weights a fit keeps.
+
+    Args:
+        keep: "last" or "best".
+        has_valid: Whether there is a validation loader, whose loss says which are best.
+
+    Raises:
+        UsageError: It is another word, or nobody knows which are best.
+    """
+    if keep not in ("last", "best"):
+        raise UsageError(f"keep is {keep!r:.80}.", hint='Use keep="last" or keep="best".')
+    if keep == "best" and not has_valid:
+        raise UsageError(
+            "keep='best' needs a validation loader, whose loss says which weights are best.",
+            hint="Hold pictures out with splits.hold_out(0.1), or leave keep out.",
+        )
+    return str(keep)
+
+
 def checked_seed(seed: Any) -> int:
     """Return a seed.
 

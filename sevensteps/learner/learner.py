@@ -29,8 +29,10 @@ from ..steps.stop import Reason, StopRule, after
 from . import saving
 from .arguments import (
     check_parts,
+    checked_accumulate,
     checked_clip,
     checked_gradient,
+    checked_keep,
     checked_metrics,
     checked_rate,
     checked_seed,
@@ -64,6 +66,7 @@ class Learner(Trainer):
         seed: Decides order, augmentation and random layers; the loader's unless given.
         gradient: "auto" (by formula where it surely applies), "formula" or "autograd".
         clip: The largest norm of the gradient; None: any.
+        accumulate: How many batches make a step: their gradients are averaged, as if they were one larger batch.
         device: Where the model is trained; "auto" takes the fastest there is.
         cbs: Must be empty: what a callback does goes into the loop over `stream`.
 
@@ -86,6 +89,7 @@ class Learner(Trainer):
         seed: int | None = None,
         gradient: str = "auto",
         clip: float | None = None,
+        accumulate: int = 1,
         device: torch.device | str = "cpu",
         cbs: Sequence[Any] | None = None,
     ) -> None:
@@ -108,7 +112,8 @@ class Learner(Trainer):
         parameters = [*model.parameters(), *(own.parameters() if own is not None else ())]
         optimizer = optimizer_from(opt_func, parameters, USUAL_RATE if lr is None else lr)
         state = State(model, optimizer, seed, rate_of(optimizer, lr, USUAL_RATE), loss=own)
-        super().__init__(dls, objective, opt_func, state, metrics=listed, device=place, gradient=wanted, clip=clip)
+        steps = {"gradient": wanted, "clip": clip, "accumulate": checked_accumulate(accumulate)}
+        super().__init__(dls, objective, opt_func, state, metrics=listed, device=place, **steps)
 
     @property
     def lr(self) -> float:
@@ -131,13 +136,14 @@ class Learner(Trainer):
         *,
         stop: StopRule | None = None,
         schedule: Schedule | None = None,
+        keep: str | None = None,
         show: bool = True,
     ) -> None:
         """Train for `n_epoch` more epochs, or until `stop` says so, and show a table as it goes.
 
         An epoch that a stream left half done is finished first, and is the first of the `n_epoch`. An interrupt
         (Ctrl-C, or a notebook's stop button) is raised between two batches: the learner stays usable, and `fit` goes
-        on from there.
+        on from there. Afterwards the model is in evaluation mode.
 
         Args:
             n_epoch: The number of epochs; without it, the recipe that made this learner decides.
@@ -147,6 +153,8 @@ class Learner(Trainer):
             reset_opt: Whether to begin with a new optimizer.
             stop: Ends training earlier.
             schedule: How the learning rate changes; constant unless given.
+            keep: "best" ends with the weights of the epoch with the lowest validation loss, `learn.state.best_epoch`;
+                "last", unless a recipe says otherwise, with those of the last.
             show: Whether to print the table.
 
         Raises:
@@ -155,6 +163,7 @@ class Learner(Trainer):
         """
         refuse_callbacks(cbs)
         self._refuse_second_stream()
+        planned_by_recipe = n_epoch is None
         if n_epoch is not None:
             given: Any = n_epoch  # NumPy's whole numbers are fine, too
             if isinstance(given, bool) or not isinstance(given, numbers.Integral):
@@ -167,6 +176,7 @@ class Learner(Trainer):
         else:
             raise UsageError("fit needs a number of epochs.", hint="learn.fit(15), or a learner made by a recipe.")
         self._check(stop, schedule)
+        keep = checked_keep(keep or (self.keep if planned_by_recipe else "last"), self.dls.valid is not None)
         self.state.take_over_rates()
         rate = checked_rate(self.lr if lr is None else lr)
         wd = None if wd is None else checked_decay(wd, self.opt)
@@ -176,6 +186,8 @@ class Learner(Trainer):
         if wd is not None:
             set_decay(self.opt, wd)
         self.state.begin_fit()
+        if keep == "best":
+            self.state.forget_best()
         self.set(lr=rate)
         self.recorder.clear()
         events = self.stream(rule | stop if stop else rule, schedule=schedule)
@@ -191,6 +203,8 @@ class Learner(Trainer):
                 for event in events:
                     for observe in observers:
                         observe(event)
+                    if keep == "best" and isinstance(event, Epoch):
+                        self.state.keep_if_best()
                     if interrupted():
                         raise KeyboardInterrupt
             except KeyboardInterrupt:
@@ -199,6 +213,8 @@ class Learner(Trainer):
             if interrupted():  # after the last event, when there was nothing left to stop
                 raise KeyboardInterrupt
         self.check_finite()
+        if keep == "best":
+            self.state.go_back_to_best()
 
     @instead_of(**INSTEAD["fit_one_cycle"])
     def fit_one_cycle(
@@ -212,6 +228,7 @@ class Learner(Trainer):
         cbs: Sequence[Any] | None = None,
         reset_opt: bool = False,
         *,
+        keep: str | None = None,
         show: bool = True,
     ) -> None:
         """Train with the learning rate going up to `lr_max` and down again; see `steps.step.one_cycle` and `fit`.
@@ -225,12 +242,14 @@ class Learner(Trainer):
             wd: A weight decay, which stays.
             cbs: Must be empty.
             reset_opt: Whether to begin with a new optimizer.
+            keep: "best" or "last" weights, as in `fit`.
             show: Whether to print the table.
 
         Raises:
             TrainingError: The loss became infinite or not a number.
         """
-        self.fit(n_epoch, lr_max, wd, cbs, reset_opt, schedule=one_cycle(div, div_final, pct_start), show=show)
+        schedule = one_cycle(div, div_final, pct_start)
+        self.fit(n_epoch, lr_max, wd, cbs, reset_opt, schedule=schedule, keep=keep, show=show)
 
     @instead_of(**INSTEAD["lr_find"])
     def lr_find(
@@ -264,7 +283,7 @@ class Learner(Trainer):
         trial.set(lr=start_lr)
         ratio = (end_lr / start_lr) ** (1 / (num_it - 1))
         events = trial.stream(after(batches=num_it), schedule=lambda batch, total: ratio**batch)
-        untouched = untouched_losses(self, self._batches)
+        untouched = untouched_losses(self, self._whole_batches)
         result = sweep(events, untouched, stop_div)
         trial.close()
         if result is None:
@@ -294,7 +313,7 @@ class Learner(Trainer):
         scale = 1.0
         if x is None or y is None:
             refuse_iterator(self.loader)
-            place, (x, y) = next_batch(self._batches, place)
+            place, (x, y) = next_batch(self._whole_batches, place)
             scale = self._scale_by_formula
         if state.stopped is None:
             factor = self.schedule(state.batch - state.fit_batch, self.total_batches)

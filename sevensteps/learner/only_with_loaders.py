@@ -11,8 +11,32 @@ class NoTrainingError(DataError, AttributeError):
 
 # What a learner has and a loaded model has not: asking for it names the way to get it.
 TRAINING = frozenset(
-    {"batches_per_epoch", "check_finite", "clip", "close", "copy", "dls", "fit", "fit_one_cycle", "follow", "gradient"}
-    | {"interrupts_between_batches", "load", "loader", "lr", "lr_find", "modes", "opt", "opt_func", "plan", "recorder"}
+    {
+        "accumulate",
+        "batches_per_epoch",
+        "check_finite",
+        "clip",
+        "close",
+        "copy",
+        "dls",
+        "fit",
+        "fit_one_cycle",
+        "follow",
+        "gradient",
+    }
+    | {
+        "interrupts_between_batches",
+        "keep",
+        "load",
+        "loader",
+        "lr",
+        "lr_find",
+        "modes",
+        "opt",
+        "opt_func",
+        "plan",
+        "recorder",
+    }
     | {"save", "schedule", "set", "state", "stop", "stopped_because", "stream", "total_batches", "trained_classes"}
     | {"frozen", "frozen_at_first", "hold_trainable", "lost"}
     | {"wanted_gradient", "xray"}

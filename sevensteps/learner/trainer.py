@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import functools
+import itertools
 import math
 import signal
 import weakref
@@ -22,6 +24,7 @@ from ..data.loaders import Loader, as_loader, batches_from, refuse_other_classes
 from ..errors import DataError, TrainingError, UsageError
 from ..records.events import Batch, Epoch
 from ..steps import gradient
+from ..steps.accumulate import Accumulated
 from ..steps.modes import Modes
 from ..steps.predict import predict
 from ..steps.repeat import Way, stream
@@ -51,6 +54,7 @@ class Trainer(Predictor):
         device: Where the model is.
         gradient: "auto" (by formula where it surely applies), "formula" or "autograd".
         clip: The largest norm of the gradient; None: any.
+        accumulate: Batches of the loader whose gradients are averaged for one step.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Trainer(Predictor):
         device: torch.device,
         gradient: str,
         clip: float | None,
+        accumulate: int = 1,
     ) -> None:
         inputs = Inputs.of(as_loader(dls.train, device))
         super().__init__(state.model, objective, inputs, metrics=metrics, device=device)
@@ -71,7 +76,7 @@ class Trainer(Predictor):
         self.trained_classes = inputs.classes  # the names that the model's outputs stand for
         self.lost: frozenset[str] = frozenset()  # "stop rule", "schedule": what the loaded file could not hold
         self.frozen_at_first = self.frozen()
-        self.opt_func, self.modes = opt_func, Modes()
+        self.opt_func, self.modes, self.accumulate = opt_func, Modes(), accumulate
         self._declined = left_out(state.optimizer, self._named_parameters())
         kind = torch.float32 if device.type == "mps" else torch.float64  # which mps does not have
         state.loss_sum = torch.zeros((), dtype=kind, device=device)
@@ -131,8 +136,9 @@ class Trainer(Predictor):
 
     @property
     def batches_per_epoch(self) -> int | None:
-        """The number of batches in an epoch, where the loader knows it."""
-        return self.loader.batches_per_epoch
+        """The number of steps in an epoch, where the loader knows it: one a batch, unless gradients are accumulated."""
+        batches = self.loader.batches_per_epoch
+        return None if batches is None else math.ceil(batches / self.accumulate)
 
     @property
     def total_batches(self) -> int | None:
@@ -144,14 +150,16 @@ class Trainer(Predictor):
         """Why the last fit ended, in words; None before and during one."""
         return self.state.stopped
 
-    def follow(self, stop: StopRule, schedule: Schedule) -> None:
+    def follow(self, stop: StopRule, schedule: Schedule, keep: str = "last") -> None:
         """Make this the plan of `fit()` and `stream()` without arguments.
 
         Args:
             stop: When training ends.
             schedule: How the learning rate changes.
+            keep: Which weights `fit()` keeps: "last" or "best".
         """
         self.plan = self.stop, self.schedule = stop, schedule
+        self.keep = keep
 
     def stream(self, stop: StopRule | None = None, *, schedule: Schedule | None = None) -> Iterator[Batch | Epoch]:
         """Train as a generator: give a `Batch` after each mini-batch and an `Epoch` after each pass.
@@ -206,7 +214,7 @@ class Trainer(Predictor):
             by_formula = gradient.formula(self.model, self.loss_func, self._scale_by_formula)
             assert by_formula is not None
             unscaled = self.loader.unscaled_batches
-            return Way(
+            way = Way(
                 batches=self._batches if unscaled is None else functools.partial(unscaled, self.state.seed),
                 predict=by_formula.predict,
                 calculate_gradient=by_formula,
@@ -214,14 +222,19 @@ class Trainer(Predictor):
                 draws=False,
                 applies=by_formula.applies,
             )
-        return Way(
-            batches=self._batches,
-            predict=functools.partial(predict, self.model),
-            calculate_gradient=gradient.autograd(self.model, *([self.state.loss] if self.state.loss else [])),
-            step=step,
-            draws=True,
-            applies=_always,
-        )
+        else:
+            way = Way(
+                batches=self._batches,
+                predict=functools.partial(predict, self.model),
+                calculate_gradient=gradient.autograd(self.model, *([self.state.loss] if self.state.loss else [])),
+                step=step,
+                draws=True,
+                applies=_always,
+            )
+        if self.accumulate == 1:
+            return way
+        several = Accumulated(way.calculate_gradient, step, self._named_parameters().values())
+        return dataclasses.replace(way, calculate_gradient=several, step=several.step, accumulate=self.accumulate)
 
     def _until_rest(self, events: Iterator[Batch | Epoch]) -> Generator[Batch | Epoch, None, None]:
         """Pass on the events; afterwards the model is in evaluation mode, and its last step has been looked at."""
@@ -300,7 +313,7 @@ class Trainer(Predictor):
                 )
             return
         where = f"epoch {state.epoch + 1}, batch {state.position}"
-        batch = next(self._batches(state.epoch, state.position - 1), None)
+        batch = next(self._whole_batches(state.epoch, state.position - 1), None)
         if batch is not None and (problem := not_finite(*batch, where)):
             raise TrainingError(problem, hint="Clean the data; training cannot repair it.")
         raise TrainingError(
@@ -346,6 +359,16 @@ class Trainer(Predictor):
     def _batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Give the training batches of one epoch, from `start` on."""
         return batches_from(self.dls.train, self.state.seed, epoch, start, self.device)
+
+    def _whole_batches(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give what each step of one epoch takes, from step `start` on: the batches that it accumulates as one."""
+        batches = self._batches(epoch, start * self.accumulate)
+        if self.accumulate == 1:
+            yield from batches
+            return
+        # Copies, since a loader may give each batch in the same memory.
+        while parts := [(x.clone(), y.clone()) for x, y in itertools.islice(batches, self.accumulate)]:
+            yield torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
 
     def _figure_names(self) -> list[str]:
         """Return the names of what is measured on the validation loader after each epoch."""

@@ -108,9 +108,10 @@ class Recipe(Settings):
             seed=settled.seed,
             gradient=settled.gradient,
             clip=settled.clip or None,
+            accumulate=settled.accumulate,
             device=settled.device,
         )
-        learn.follow(settled.stop_rule(), settled.schedule_function())
+        learn.follow(settled.stop_rule(), settled.schedule_function(), settled.keep)
         return learn
 
     def initialized_model(self, splits: Splits) -> nn.Module:

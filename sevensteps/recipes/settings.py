@@ -105,6 +105,9 @@ class Settings:
     schedule_restarts: str = setting(
         "", "Epochs after which the schedule starts again, separated by commas, such as 2,7. Empty: never."
     )
+    accumulate: int = setting(
+        1, "Batches whose gradients are averaged for one step, where memory is too small for a larger batch.", least=1
+    )
     clip: float = setting(0.0, "Scale down gradients whose norm is larger than this. 0: never.", least=0)
 
     epochs: int = setting(15, "Maximum number of passes through the training pictures.", least=1)

@@ -8,6 +8,7 @@ new stream over the same state continues as if nothing had happened.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,11 +33,12 @@ Validate = Callable[[], tuple[float | None, Mapping[str, float]]]
 class Way:
     """How an epoch is trained: where its batches come from, and how steps 2, 4 and 5 are done."""
 
-    batches: Callable[[int, int], Iterator[tuple[Tensor, Tensor]]]  # of an epoch, from a batch on
+    batches: Callable[[int, int], Iterator[tuple[Tensor, Tensor]]]  # of an epoch, from a batch of the loader on
     predict: Callable[[Tensor], Tensor]  # step 2, from `x` to logits
     calculate_gradient: CalculateGradient  # step 4
     step: Callable[[], Any]  # step 5
     draws: bool  # whether autograd records and layers draw random numbers; by formula, neither happens
+    accumulate: int = 1  # batches of the loader whose gradients are averaged for one step
     applies: Callable[[], bool]  # whether this way is still right, after somebody may have changed the model
 
 
@@ -77,22 +79,25 @@ def stream(
         began = time.perf_counter()
         if upcoming is None:
             way = prepare()
-            upcoming = way.batches(state.epoch, state.position)
+            upcoming = way.batches(state.epoch, state.position * way.accumulate)
         batch = next(upcoming, None)
         event: Batch | Epoch
         if batch is not None:
-            x, targets = batch
             lr = state.set_rates(schedule(state.batch - state.fit_batch, total))
-            drawing = drawn_at(state.seed, state.epoch, state.position, x.device) if way.draws else _AS_IT_IS
+            device, losses = batch[0].device, []
+            drawing = drawn_at(state.seed, state.epoch, state.position, device) if way.draws else _AS_IT_IS
             with torch.set_grad_enabled(way.draws), drawing:
-                predictions = way.predict(x)  # step 2
-                loss = loss_func(predictions, targets)  # step 3
-                way.calculate_gradient(x, targets, predictions, loss)  # step 4
+                # One batch, unless gradients are accumulated.
+                for x, targets in itertools.chain([batch], itertools.islice(upcoming, way.accumulate - 1)):
+                    predictions = way.predict(x)  # step 2
+                    loss = loss_func(predictions, targets)  # step 3
+                    way.calculate_gradient(x, targets, predictions, loss)  # step 4
+                    losses.append((loss.detach(), len(x)))
             way.step()  # step 5
-            loss = loss.detach()
-            state.count_batch(loss, len(x))
+            loss, size = mean_of(losses)
+            state.count_batch(loss, size)
             event = Batch(
-                epoch=state.epoch + 1, number=state.position, total=batches_per_epoch, size=len(x), loss=loss, lr=lr
+                epoch=state.epoch + 1, number=state.position, total=batches_per_epoch, size=size, loss=loss, lr=lr
             )
             state.seconds += time.perf_counter() - began
         else:
@@ -112,8 +117,20 @@ def stream(
         if upcoming is not None and not way.applies():
             way, before = prepare(), way
             if way.batches != before.batches:  # by formula they may be of another scale
-                upcoming = way.batches(state.epoch, state.position)
+                upcoming = way.batches(state.epoch, state.position * way.accumulate)
     state.stopped = reason  # step 7
+
+
+def mean_of(losses: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, int]:
+    """Return the mean loss over the pictures of several batches, and their number.
+
+    Args:
+        losses: The mean loss and the number of pictures of each batch.
+    """
+    if len(losses) == 1:
+        return losses[0]
+    size = sum(count for _, count in losses)
+    return torch.stack([loss * (count / size) for loss, count in losses]).sum(), size
 
 
 def pair(batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -155,6 +155,16 @@ class State:
             self.best_epoch = len(losses)
             self.best = copy.deepcopy(self.model.state_dict())
 
+    def forget_best(self) -> None:
+        """Look for the best epoch from here on."""
+        self.best_epoch, self.best = 0, {}
+
+    def go_back_to_best(self) -> None:
+        """Put the best parameters into the model, and keep no copy of them."""
+        if self.best:
+            self.model.load_state_dict(self.best)
+            self.best = {}
+
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor by name: of the model, the best parameters, the optimizer and the history.
 

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from small import learner, loaders, unchecked, with_dropout
+from small import images, learner, loaders, unchecked, with_dropout
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from sevensteps.data.batches import DataLoaders
+from sevensteps.data.images import Splits
 from sevensteps.errors import TrainingError, UsageError
 from sevensteps.learner.learner import Learner
+from sevensteps.recipes.recipe import Recipe
 from sevensteps.steps.step import SGD, one_cycle
 from sevensteps.steps.stop import after, when_flat, when_reached
 
@@ -129,3 +131,51 @@ def test_a_rate_given_to_the_learner_is_that_of_the_next_stream() -> None:
     learn.lr = 0.5
     list(learn.stream(after(epochs=1)))
     assert learn.opt.param_groups[0]["lr"] == 0.5
+
+
+def overfitting(**how: Any) -> Learner:
+    """Return a learner whose validation loss rises: there each label is the opposite."""
+    random = torch.Generator().manual_seed(0)
+    x, y = torch.randn(24, 5, generator=random), torch.randint(2, (24,), generator=random)
+    dls = DataLoaders([(x, y)], [(x, 1 - y)])
+    torch.manual_seed(0)
+    return Learner(dls, nn.Sequential(nn.Linear(5, 30), nn.ReLU(), nn.Linear(30, 1)), lr=1.0, **how)
+
+
+@pytest.mark.parametrize("way", ["fit", "one_cycle"])
+def test_keep_best_ends_with_the_weights_of_the_best_epoch(way: str) -> None:
+    learn = overfitting()
+    begin = learn.fit if way == "fit" else learn.fit_one_cycle
+    begin(8, keep="best", show=False)
+    losses = [epoch.valid_loss for epoch in learn.state.history]
+    assert losses[-1] > min(losses)
+    assert learn.validate()[0] == pytest.approx(min(losses))
+    assert losses[learn.state.best_epoch - 1] == min(losses)
+    assert not learn.state.best  # no second copy is kept, or saved
+
+
+def test_a_later_fit_keeps_the_best_of_its_own_epochs() -> None:
+    learn = overfitting()
+    learn.fit(8, keep="best", show=False)
+    learn.fit(3, 5.0, keep="best", show=False)
+    own = [epoch.valid_loss for epoch in learn.state.history[8:]]
+    assert learn.validate()[0] == pytest.approx(min(own))
+    assert learn.state.best_epoch > 8
+    last = overfitting()
+    last.fit(8, show=False)
+    assert last.validate()[0] == pytest.approx(last.state.history[-1].valid_loss)
+
+
+def test_keep_is_best_or_last_and_best_needs_validation_pictures() -> None:
+    with pytest.raises(UsageError, match='keep="best"'):
+        learner().fit(1, keep="first", show=False)
+    with pytest.raises(UsageError, match="needs a validation loader"):
+        learner(dls=DataLoaders(loaders().train), metrics=None).fit(1, keep="best", show=False)
+
+
+def test_a_recipe_that_keeps_the_best_does_so_in_python_too() -> None:
+    splits = Splits(images(24), valid=images(20, seed=1), test=images(20, seed=2))
+    recipe = Recipe.load("relu").replace(batch_size=8, epochs=8, lr=3.0, keep="best", schedule="constant")
+    learn = recipe.learner(splits)
+    learn.fit(show=False)
+    assert learn.validate()[0] == pytest.approx(min(epoch.valid_loss for epoch in learn.state.history))
