@@ -112,7 +112,7 @@ class Learner(Trainer):
         parameters = [*model.parameters(), *(own.parameters() if own is not None else ())]
         optimizer = optimizer_from(opt_func, parameters, USUAL_RATE if lr is None else lr)
         state = State(model, optimizer, seed, rate_of(optimizer, lr, USUAL_RATE), loss=own)
-        steps = {"gradient": wanted, "clip": clip, "accumulate": checked_accumulate(accumulate)}
+        steps: Any = {"gradient": wanted, "clip": clip, "accumulate": checked_accumulate(accumulate)}
         super().__init__(dls, objective, opt_func, state, metrics=listed, device=place, **steps)
 
     @property
