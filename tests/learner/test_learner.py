@@ -300,7 +300,9 @@ def test_a_foreign_loss_and_metric_get_columns_of_floats_and_that_is_said_once()
     assert len(caught) == 1
     ours = learner("linear", None, sigmoid_l1_loss, gradient="autograd")
     ours.fit(3, show=False)
-    assert own.recorder.values == ours.recorder.values
+    for mine, theirs in zip(own.recorder.values, ours.recorder.values, strict=True):
+        assert mine[:2] == theirs[:2]
+        assert mine[2] == pytest.approx(theirs[2])  # a mean over all pictures, and the mean of the batches' means
 
 
 def test_names_of_other_formats_are_refused(tmp_path: Path) -> None:
