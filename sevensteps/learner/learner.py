@@ -104,11 +104,8 @@ class Learner(Trainer):
             objective.refuse_without_shares()
         listed = checked_metrics(metrics)
         seed = loader.seed if seed is None else checked_seed(seed)
-        own = (
-            loss_func.to(place)
-            if isinstance(loss_func, nn.Module) and any(True for _ in loss_func.parameters())
-            else None
-        )
+        has_parameters = isinstance(loss_func, nn.Module) and next(loss_func.parameters(), None) is not None
+        own = loss_func.to(place) if has_parameters else None
         parameters = [*model.parameters(), *(own.parameters() if own is not None else ())]
         optimizer = optimizer_from(opt_func, parameters, USUAL_RATE if lr is None else lr)
         state = State(model, optimizer, seed, rate_of(optimizer, lr, USUAL_RATE), loss=own)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 import functools
 import itertools
 import math
@@ -24,14 +23,13 @@ from ..data.loaders import Loader, as_loader, batches_from, refuse_other_classes
 from ..errors import DataError, TrainingError, UsageError
 from ..records.events import Batch, Epoch
 from ..steps import gradient
-from ..steps.accumulate import Accumulated
 from ..steps.modes import Modes
-from ..steps.predict import predict
-from ..steps.repeat import Way, stream
+from ..steps.repeat import stream
 from ..steps.saved_module import plain_name
 from ..steps.state import State
 from ..steps.step import Schedule, clipped, constant, plain
 from ..steps.stop import Reason, StopRule, no_figure, when_not_finite
+from ..steps.way import Way, accumulated, by_autograd, by_formula
 from .arguments import check_schedule, check_stop, checked_rate
 from .inputs import Inputs, not_finite
 from .objective import Metric, Objective
@@ -211,30 +209,14 @@ class Trainer(Predictor):
         self.modes.train(self.model)
         step = clipped(self.opt, self.model, self.clip) if self.clip else plain(self.opt)
         if self.gradient == "formula":
-            by_formula = gradient.formula(self.model, self.loss_func, self._scale_by_formula)
-            assert by_formula is not None
+            steps_2_and_4 = gradient.formula(self.model, self.loss_func, self._scale_by_formula)
+            assert steps_2_and_4 is not None
             unscaled = self.loader.unscaled_batches
-            way = Way(
-                batches=self._batches if unscaled is None else functools.partial(unscaled, self.state.seed),
-                predict=by_formula.predict,
-                calculate_gradient=by_formula,
-                step=step,
-                draws=False,
-                applies=by_formula.applies,
-            )
+            batches = self._batches if unscaled is None else functools.partial(unscaled, self.state.seed)
+            way = by_formula(steps_2_and_4, batches, step)
         else:
-            way = Way(
-                batches=self._batches,
-                predict=functools.partial(predict, self.model),
-                calculate_gradient=gradient.autograd(self.model, *([self.state.loss] if self.state.loss else [])),
-                step=step,
-                draws=True,
-                applies=_always,
-            )
-        if self.accumulate == 1:
-            return way
-        several = Accumulated(way.calculate_gradient, step, self._named_parameters().values())
-        return dataclasses.replace(way, calculate_gradient=several, step=several.step, accumulate=self.accumulate)
+            way = by_autograd(self.model, self.state.loss, self._batches, step)
+        return accumulated(way, self._named_parameters().values(), self.accumulate)
 
     def _until_rest(self, events: Iterator[Batch | Epoch]) -> Generator[Batch | Epoch, None, None]:
         """Pass on the events; afterwards the model is in evaluation mode, and its last step has been looked at."""
@@ -406,8 +388,3 @@ class Trainer(Predictor):
         names = as_loader(loader, self.device).classes
         refuse_other_classes(self.trained_classes, names, "The loader has classes")
         return loader
-
-
-def _always() -> bool:
-    """Autograd follows whatever the model does."""
-    return True

@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,26 +19,13 @@ from torch import Tensor
 from ..base.seeds import LAYERS, one_thread_draws, seed_of
 from ..errors import DataError, TrainingError
 from ..records.events import Batch, Epoch
-from .gradient import CalculateGradient
 from .loss import Loss
 from .state import State
 from .step import Schedule
 from .stop import StopRule
+from .way import Way
 
 Validate = Callable[[], tuple[float | None, Mapping[str, float]]]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Way:
-    """How an epoch is trained: where its batches come from, and how steps 2, 4 and 5 are done."""
-
-    batches: Callable[[int, int], Iterator[tuple[Tensor, Tensor]]]  # of an epoch, from a batch of the loader on
-    predict: Callable[[Tensor], Tensor]  # step 2, from `x` to logits
-    calculate_gradient: CalculateGradient  # step 4
-    step: Callable[[], Any]  # step 5
-    draws: bool  # whether autograd records and layers draw random numbers; by formula, neither happens
-    accumulate: int = 1  # batches of the loader whose gradients are averaged for one step
-    applies: Callable[[], bool]  # whether this way is still right, after somebody may have changed the model
 
 
 def stream(
