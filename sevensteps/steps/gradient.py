@@ -80,7 +80,7 @@ class Formula:
         self._flattens, self._scale = flattens, scale
         self._parameters = (layer.weight, layer.bias)
         # Empty while nobody adds a hook: looking into them at each batch costs less than a microsecond.
-        self._hooks = [hooks for module in model.modules() for hooks in _hooks_of(module)]
+        self._hooks = list({id(hooks): hooks for module in model.modules() for hooks in _hooks_of(module)}.values())
         self._seen: tuple[Any, ...] = ()  # identity and version of the buffers that the next two were computed from
         self._shift = self._spread = torch.empty(0)
 
