@@ -123,11 +123,12 @@ class Formula:
     def applies(self) -> bool:
         """Return whether the formula still applies: no weight was frozen or replaced, and no hook was added."""
         weight, bias = self._parameters
+        now = self._layer._parameters  # asked at each batch: a layer's attributes take ten times as long
         return (
-            weight.requires_grad
+            now.get("weight") is weight
+            and now.get("bias") is bias
+            and weight.requires_grad
             and bias.requires_grad
-            and self._layer.weight is weight
-            and self._layer.bias is bias
             and not any(self._hooks)
             and not (_has_hooks(weight) or _has_hooks(bias))
         )
