@@ -216,6 +216,10 @@ class Against:
     n: int
     split: str
 
+    def __repr__(self) -> str:
+        low, high = (f"{100 * end:+.2f}" for end in (self.interval.low, self.interval.high))
+        return f"{100 * self.difference:+.2f} points against {self.baseline} (95 % interval {low} to {high})"
+
     def as_json(self) -> dict[str, Any]:
         """Return the difference as `train --json` and `judge --json` print it."""
         facts = {"baseline": self.baseline, "difference": self.difference, "n": self.n, "split": self.split}
@@ -295,6 +299,9 @@ class Coverage:
     score: Score | None  # on the answered pictures; None if there are none
     foreign: tuple[LeftOut, ...] = ()  # what happens to pictures that belong to no class
     never_says: tuple[str, ...] = ()  # "not sure", "none of these": those that too few validation pictures switch off
+
+    def __repr__(self) -> str:
+        return f"{self.answered:,} of {self.n:,} {self.split} pictures answered; of these, {self.score!r}"
 
     @property
     def share(self) -> float:

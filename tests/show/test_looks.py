@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,10 @@ def test_a_score_is_a_count_with_its_interval(run: ss.Run) -> None:
     assert str(score).startswith(words)
     assert repr({"test": score}) == f"{{'test': {score}}}"
     assert repr(ss.Interval(0.25, 0.5)) == "0.25 to 0.5"
-    assert "Score(" not in f"{run!r}{run.baselines!r}{run.valid!r}"
+    assert "(95 % interval" in repr(run.against)
+    assert f"of 60 test pictures answered; of these, {run.coverage and run.coverage.score}" in repr(run.coverage)
+    shown = f"{run!r}{run.baselines!r}{run.valid!r}{run.against!r}{run.coverage!r}"
+    assert not re.search(r"\w+\(\w+=", shown)
 
 
 def test_a_finding_is_two_sentences() -> None:
