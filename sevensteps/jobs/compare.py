@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,10 +126,9 @@ def compare(*runs: AnyRun, split: str | None = None) -> Compared:
     first, *others = pictures
     for other in others:
         if pictures[other] != pictures[first]:
-            raise RunError(
-                f"{first} and {other} were judged on different pictures.",
-                hint="Train both on the same source with the same seed, so that the same pictures are held out.",
-            )
+            names = list(tables)
+            one, two = (opened[names.index(name)] for name in (first, other))
+            raise _differ(one, two, (tables[first], tables[other]))
     if split == "test" and pictures[first]:
         tables = {name: _named_as(tables[first], table) for name, table in tables.items()}
     seeds = {recipe.seed for recipe in recipes}
@@ -153,6 +153,30 @@ def compare(*runs: AnyRun, split: str | None = None) -> Compared:
             f"{points:.2f} points of its score may be luck: {advice}."
         )
     return Compared(compare_all(tables), spread, effect, on_test)
+
+
+def _differ(first: Saved, other: Saved, tables: Sequence[Predictions]) -> RunError:
+    """Return the error for runs that were judged on different pictures, or, once corrected, on different labels."""
+    names = f"{first.folder} and {other.folder}"
+    labels, others = (
+        {name: table.classes[label] for name, label in zip(table.ids, table.labels.tolist(), strict=True)}
+        for table in tables
+    )
+    changed = sum(labels[name] != others.get(name) for name in labels)
+    is_corrected = first.recipe.source == other.recipe.source and (
+        first.recorded.get("corrections") != other.recorded.get("corrections")
+    )
+    if is_corrected and changed and labels.keys() == others.keys():
+        differ = "1 label differs" if changed == 1 else f"{changed:,} labels differ"
+        return RunError(
+            f"{names} were judged on the same {len(labels):,} pictures, but {differ}.",
+            hint="Train both with the same corrections (--fix), or both without.",
+        )
+    same = "the same source, seed and corrections (--fix)" if is_corrected else "the same source with the same seed"
+    return RunError(
+        f"{names} were judged on different pictures.",
+        hint=f"Train both on {same}, so that the same pictures are held out.",
+    )
 
 
 def _name_of(run: AnyRun) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..base import files
 from ..base.words import with_names
+from ..data.files.summary import with_splits
 from ..data.folds import whole
 from ..errors import SevenstepsError
 from ..recipes.recipe_file import shipped_recipes
@@ -30,6 +31,7 @@ from .xray import view_with_a_mistake
 if TYPE_CHECKING:
     from ..data.images import Splits
     from ..recipes.recipe import Recipe
+    from ..records.audit import AuditResult
     from ..records.events import Event
     from ..trust.predictions import Predictions
 
@@ -173,6 +175,7 @@ def _collect(saved: Saved) -> Report:
         source=(splits.source if splits else "") or recipe.source,
         origins={name: images.origin for name, images in splits.present().items()} if splits else {},
         looked_at=_pixels_of(splits, shown_in(audit)) if splits and audit else {},
+        with_splits=_with_splits(splits, audit),
         findings=findings,
         xray=view.xray if view else None,
         chain=view.chain if view else None,
@@ -196,6 +199,16 @@ def _pictures(saved: Saved) -> tuple[Splits | None, tuple[Splits, Recipe] | None
         return source, saved.pictures(observe, source=source), ""
     except SevenstepsError as error:
         return None, None, error.message
+
+
+def _with_splits(splits: Splits | None, audit: AuditResult | None) -> dict[str, str]:
+    """Return the ids of copies that are in two splits, each with its split: all may come from one of the source."""
+    if splits is None or audit is None:
+        return {}
+    ids = [name for group in (*audit.leaks, *(near for near, _ in audit.near_leaks)) for name in group]
+    present = {name for images in splits.present().values() for name in images.ids}
+    here = [name for name in dict.fromkeys(ids) if name in present]
+    return dict(zip(here, with_splits(splits, here), strict=True))
 
 
 def _pixels_of(splits: Splits, ids: Sequence[str]) -> dict[str, np.ndarray]:

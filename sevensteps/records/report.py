@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .audit import AuditResult
@@ -85,6 +85,7 @@ class Report:
     repeat: str  # the command that trains it again
     missing: Mapping[str, str]  # by field, why it was not measured
     against: Against | None = None  # the result compared with the best baseline
+    with_splits: Mapping[str, str] = field(default_factory=dict)  # copies in two splits, by id: the id and its split
 
 
 @dataclass(frozen=True, slots=True)

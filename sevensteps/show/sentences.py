@@ -83,7 +83,7 @@ def audit_in_words(audit: AuditResult, look: str) -> str:
     """Return what an audit found, in a line; the command `look` shows which pictures, and checks the rest."""
     words = {"near-duplicates": "near-duplicates", "suspects": "suspicious labels", "outliers": "outliers"}
     missing = [word for what, word in words.items() if what in audit.not_looked_for]
-    more = f"; not checked yet: {', '.join(missing)}" if missing else ""
+    more = f"; not checked yet: {', '.join(missing)}" if missing else ", by the full audit of these pictures"
     return f"{', '.join(found_in_words(audit) or ['no exact duplicates'])}{more} ({look})"
 
 

@@ -343,7 +343,10 @@ def _right(tables: Mapping[str, Predictions]) -> np.ndarray:
     rows = [first.right]
     for other_name, other in others:
         if difference := _difference(name, first, other_name, other, place, labels):
-            raise DataError(difference, hint="Judge both on the same pictures, then compare.")
+            raise DataError(
+                difference,
+                hint="Judge both on the same pictures with the same labels (train both with the same --fix, or both without).",
+            )
         order = np.empty(len(place), dtype=np.int64)
         order[[place[id_] for id_ in other.ids]] = np.arange(len(place))
         rows.append(other.right[order])
@@ -375,6 +378,6 @@ def _difference(
         label, other_label = said(str(first_labels[row])), said(str(other_labels[row]))
         return (
             f"The label of {said(other.ids[row])} is {label} for {name} and {other_label} for {other_name} "
-            f"({len(rows):,} of {len(first):,} labels differ): they are not the same pictures."
+            f"({len(rows):,} of {len(first):,} labels differ)."
         )
     return ""

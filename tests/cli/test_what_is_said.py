@@ -129,3 +129,77 @@ def test_what_groups_leave_is_counted_as_what_is_left(tmp_path: Path, capsys: py
         assert words in done.err
     done = here("train", "few", "--group", r"p(\d)_", "--recipe", "linear", "--folds", "1", cwd=tmp_path, capsys=capsys)
     assert "all 10 pictures" not in done.err
+
+
+def alike(folder: Path) -> Path:
+    """Write pictures of two classes, of which some are copies of one another that differ in a few pixels."""
+    random = np.random.default_rng(0)
+    for kind, name in enumerate("ab"):
+        (folder / "train" / name).mkdir(parents=True)
+        for number in range(40):
+            pixels = random.integers(0, 150, (16, 16)).astype(np.uint8)
+            pixels[:, 8 * kind : 8 * kind + 8] += 80
+            Image.fromarray(pixels).save(folder / "train" / name / f"{number:02}.png")
+    for number in range(4):
+        pixels = np.asarray(Image.open(folder / f"train/a/{number:02}.png"))
+        (folder / "valid/a").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[:, ::-1] if number > 1 else pixels).save(folder / f"valid/a/copy{number}.png")
+    (folder / "valid/b").mkdir()
+    Image.fromarray(pixels.T).save(folder / "valid/b/other.png")
+    return folder
+
+
+def test_corrected_labels_are_said_to_be_the_same_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alike(tmp_path / "d")
+    (tmp_path / "fix.csv").write_text("picture,now,was,why\nvalid/a/copy0.png,b,,\n", "utf-8")
+    typed = ["train", "d", "--recipe", "linear", "--epochs", "1", "--folds", "1"]
+    for more in (["--out", "plain"], ["--fix", "fix.csv", "--out", "fixed"]):
+        assert here(*typed, *more, cwd=tmp_path, capsys=capsys).code == 0
+    done = here("compare", "plain", "fixed", "--split", "valid", cwd=tmp_path, capsys=capsys)
+    assert done.code == 1
+    assert "1 of 5 labels differ" in done.err
+    assert "not the same pictures" not in done.err
+    (tmp_path / "fix.csv").write_text("picture,now,was,why\ntrain/a/05.png,b,,\ntrain/a/06.png,b,,\n", "utf-8")
+    for name, more in (("p", []), ("f", ["--fix", "fix.csv"])):
+        typed = ["train", "d/train", "--recipe", "linear", "--epochs", "1", "--folds", "2", "--out", name]
+        rows = (tmp_path / "fix.csv").read_text("utf-8").replace("train/a", "a")
+        (tmp_path / "fix.csv").write_text(rows, "utf-8")
+        assert here(*typed, *more, cwd=tmp_path, capsys=capsys).code == 0
+    done = here("compare", "p", "f", cwd=tmp_path, capsys=capsys)
+    assert done.code == 1
+    assert "p and f were judged on the same 80 pictures, but 2 labels differ." in done.err
+    assert "--fix" in done.err
+
+
+def test_a_pair_in_two_splits_names_two_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    for kind, name in enumerate("ab"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        for number in range(30):
+            pixels = random.integers(0, 150, (16, 16)).astype(np.uint8)
+            pixels[:, 8 * kind : 8 * kind + 8] += 80
+            for copy in range(2):
+                Image.fromarray(pixels).save(tmp_path / "d" / name / f"{number:02}-{copy}.png")
+    np.savez(  # noqa: TID251
+        tmp_path / "d.npz",
+        allow_pickle=False,
+        x_train=np.stack([np.asarray(Image.open(path)) for path in sorted((tmp_path / "d").rglob("*.png"))]),
+        y_train=np.repeat([0, 1], 60),
+    )
+    here("train", "d.npz", "--recipe", "linear", "--epochs", "1", "--out", "run", cwd=tmp_path, capsys=capsys)
+    here("report", "run", cwd=tmp_path, capsys=capsys)
+    page = page_of(tmp_path / "run")
+    assert "in two splits" in page
+    pair = re.search(r"(train/\d+(?: \(\w+\))?), (train/\d+(?: \(\w+\))?)", page)
+    assert pair is not None
+    assert "(valid)" in pair[0] or "(test)" in pair[0]
+
+
+def test_a_line_that_a_full_audit_has_changed_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alike(tmp_path / "d")
+    typed = ["train", "d", "--recipe", "linear", "--epochs", "1", "--folds", "1", "--numbers"]
+    before = here(*typed, cwd=tmp_path, capsys=capsys).out
+    assert "not checked yet: near-duplicates" in " ".join(before.split())
+    here("data", "d", cwd=tmp_path, capsys=capsys)
+    after = here(*typed, cwd=tmp_path, capsys=capsys).out
+    assert "by the full audit of these pictures" in " ".join(after.split())

@@ -57,7 +57,7 @@ def data_section(report: Report) -> list[Html]:
         if not groups:
             pieces += [tag("p", fine)] if fine else []
             continue
-        first = [tag("li", _names(group)) for group in groups[:_LISTED]]
+        first = [tag("li", _names(report, group)) for group in groups[:_LISTED]]
         rest = f"; the first {len(first)}" if len(groups) > len(first) else ""
         words = tag("p", f"{len(groups):,} {what}.", class_=None if groups is found.duplicates else "doubt")
         pieces.append(Html(words + details(f"Which ones{rest}", tag("ul", first))))
@@ -81,7 +81,13 @@ def _near_copies(report: Report, found: AuditResult) -> list[Html]:
         return [tag("p", "No near-duplicates (resized, recompressed, or shifted by a pixel).")]
     said = f"{counted(across, 'group')} of near-duplicates in two splits, {within:,} within a split"
     items = [
-        tag("li", [_drawn(report, name) for name in ids[:EACH]], tag("br"), f"{score:.2f} ", _note(_names(ids)))
+        tag(
+            "li",
+            [_drawn(report, name) for name in ids[:EACH]],
+            tag("br"),
+            f"similarity {score:.2f} ",
+            _note(_names(report, ids)),
+        )
         for ids, score in _near(found)
     ]
     words = f"{said}; a picture and its copy differ in size, compression, or by a pixel."
@@ -124,9 +130,9 @@ def _drawn(report: Report, name: str) -> Piece:
     return "" if pixels is None else tag("img", src=data_uri(colors_of(pixels)), alt=plain(name), loading="lazy")
 
 
-def _names(ids: Sequence[str]) -> str:
+def _names(report: Report, ids: Sequence[str]) -> str:
     more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
-    return f"{', '.join(map(plain, ids[:_NAMED]))}{more}"
+    return f"{', '.join(plain(report.with_splits.get(name, name)) for name in ids[:_NAMED])}{more}"
 
 
 def _note(text: Piece) -> Html:
