@@ -345,7 +345,7 @@ def _right(tables: Mapping[str, Predictions]) -> np.ndarray:
         if difference := _difference(name, first, other_name, other, place, labels):
             raise DataError(
                 difference,
-                hint="Judge both on the same pictures with the same labels (train both with the same --fix, or both without).",
+                hint="Judge both on the same pictures and labels: with the same corrections (--fix), or none.",
             )
         order = np.empty(len(place), dtype=np.int64)
         order[[place[id_] for id_ in other.ids]] = np.arange(len(place))
