@@ -42,10 +42,22 @@ def pictures(n: int, split: str = "") -> str:
 
     Returns:
         The number and "picture" or "pictures".
-    >>> pictures(1, "test"), pictures(2000)
-    ('1 test picture', '2,000 pictures')
+    >>> pictures(1, "test"), pictures(300, "valid"), pictures(2000)
+    ('1 test picture', '300 validation pictures', '2,000 pictures')
     """
-    return counted(n, f"{split} picture" if split else "picture")
+    return counted(n, f"{split_in_words(split)} picture" if split else "picture")
+
+
+def split_in_words(split: str) -> str:
+    """Return the word for a split that stands before "pictures" or "split".
+
+    Args:
+        split: The split as flags and files name it.
+
+    >>> split_in_words("valid"), split_in_words("train"), split_in_words("test")
+    ('validation', 'training', 'test')
+    """
+    return {"valid": "validation", "train": "training"}.get(split, split)
 
 
 def text_of(path: str) -> str:

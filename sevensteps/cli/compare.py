@@ -25,8 +25,9 @@ def compare(
     runs
         Two or more runs: folders, or names under runs/.
     split
-        The pictures to compare them on. Default: test, or out-of-fold if all runs were cross-validated.
-        Use valid to choose between runs.
+        The pictures to compare them on. Default: test.
+        If all runs were cross-validated, out-of-fold: each picture answered by a model that has not seen it.
+        Use valid (the validation pictures) to choose between runs.
         Runs with different seeds have different validation pictures, unless the source has a validation split.
     """
     from ..jobs.compare import compare as compare_job

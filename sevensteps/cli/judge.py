@@ -31,11 +31,13 @@ def judge(
     run
         A run's folder, or its name under runs/.
     split
-        The pictures to judge it on: test unless given, or out-of-fold for a run that was cross-validated instead.
+        The pictures to judge it on. Default: test.
+        For a cross-validated run, out-of-fold: each picture answered by a model that has not seen it.
     clopper_pearson
         Use Clopper-Pearson intervals (never too narrow) instead of Wilson intervals (closer to 95 % on average).
     """
     from ..jobs.judge import judge as judge_job
+    from ..records.scores import OUT_OF_FOLD
     from ..show import sentences, terminal
     from ..show.sentences import copies_in_words
 
@@ -48,6 +50,8 @@ def judge(
     how = {"wilson": "Wilson's", "clopper-pearson": "Clopper-Pearson"}[judged.shares]
     head = f"{saved.folder}: {pictures(scores.n, scores.split)}; 95 % intervals ({how}, for shares)"
     console.print(terminal.printable(head))
+    if scores.split == OUT_OF_FOLD:
+        console.print(sentences.UNSEEN)
     rows = [(name.replace("_", " "), *_cells(metric)) for name, metric in scores.metrics.items()]
     apart = judged.calibration.error
     value = "" if apart.value is None else f"{apart.value:.2%}"

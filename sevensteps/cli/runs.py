@@ -47,6 +47,8 @@ def runs(folder: Path | None = None, *, common: Common = Common()) -> int:
 
 def _row(run: Any, runs: Sequence[Any]) -> list[str]:
     """A line of the list of runs."""
+    from ..show.sentences import stop_in_words
+
     test = next(filter(None, map(run.judgement.get, ("test", "cross_validation", "valid"))), None)
     folds = f", {test['folds']} folds" if test and "folds" in test else ""
     shown = (
@@ -54,7 +56,9 @@ def _row(run: Any, runs: Sequence[Any]) -> list[str]:
         if test
         else ["", "", ""]
     )
-    reason = run.stopped_because or f"still training, or interrupted: {_program()} resume {run.folder.name}"
+    resume = f"{_program()} resume {run.folder.name}"
+    stopped = run.stopped_because
+    reason = stop_in_words(stopped) if stopped else f"still training, or interrupted: {resume}"
     return [
         run.folder.name,
         run.recipe.name,

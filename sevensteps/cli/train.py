@@ -240,12 +240,12 @@ def train_seeds(
             error.print(terminal.printable(event.line))
 
     def show(run: Run) -> None:
-        score = run.score
+        score, stopped = run.score, sentences.stop_in_words(run.stopped_because)
         if numbers:
-            line = f"seed {run.recipe.seed:<4} {sentences.in_words(score) if score else run.stopped_because}"
+            line = f"seed {run.recipe.seed:<4} {sentences.in_words(score) if score else stopped}"
             console.print(terminal.printable(f"{line}  {run.folder}"))
         else:
-            right = f"{terminal.percent(score.accuracy)} right" if score else run.stopped_because
+            right = f"{terminal.percent(score.accuracy)} right" if score else stopped
             failed = "" if score is None or seeds.has_learned(score, run.baselines) else ", did not learn"
             terminal.paragraph(console, f"seed {run.recipe.seed}", f"{right}{failed}: {run.folder}")
         for finding in run.findings if numbers else ():

@@ -171,7 +171,7 @@ def against_mirrors(classes: Sequence[str]) -> str:
         classes: The names of the classes.
 
     Returns:
-        The reason in words, or "" if nothing speaks against mirror images.
+        The reason in words, or "" if mirror images are fine.
     """
     if _are_characters(classes):
         return "the classes are characters or numbers"

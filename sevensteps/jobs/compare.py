@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..base.words import split_in_words
 from ..errors import RunError, UsageError
 from ..records.comparison import Comparison, Spread
 from ..records.scores import OUT_OF_FOLD
@@ -80,8 +81,8 @@ def compare(*runs: AnyRun, split: str | None = None) -> Compared:
 
     Args:
         runs: Two runs or more: folders, names under `runs/`, or runs that `train` returned.
-        split: The pictures to compare them on; test unless given, or out-of-fold where all were cross-validated
-            instead.
+        split: The pictures to compare them on. Default: test. If all runs were cross-validated, out-of-fold: each
+            picture is answered by a model that has not seen it.
 
     Returns:
         The comparisons, the spread if the runs differ only in their seeds, and what choosing by these pictures
@@ -119,7 +120,7 @@ def compare(*runs: AnyRun, split: str | None = None) -> Compared:
             hint = f"sevensteps judge {saved.folder} --split {split}"
             if folds:
                 hint = "Train both with --folds 5 and compare these, or both with --folds 1."
-            raise RunError(f"{saved.folder} has no predictions of {split} pictures{folds}.", hint=hint)
+            raise RunError(f"{saved.folder} has no predictions of {split_in_words(split)} pictures{folds}.", hint=hint)
         tables[name] = of_run[split]
         data = saved.recorded.get("data", {})
         pictures[name] = data.get({"test": "test", OUT_OF_FOLD: OUT_OF_FOLD}.get(split, "train"), "")

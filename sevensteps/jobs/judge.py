@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base import files
-from ..base.words import pictures
+from ..base.words import pictures, split_in_words
 from ..errors import DataError
 from ..records.calibration import Calibration
 from ..records.events import Note, with_run_named
@@ -127,8 +127,8 @@ def judge(
 
     Args:
         run: A run's folder, its name under `runs/`, or the run that `train` returned.
-        split: The pictures to judge it on; test unless given, or out-of-fold for a run that was cross-validated
-            instead.
+        split: The pictures to judge it on. Default: test. For a cross-validated run, out-of-fold: each picture is
+            answered by a model that has not seen it.
         clopper_pearson: Whether to use that interval for shares instead of Wilson's.
         observe: Receives notes.
 
@@ -216,7 +216,9 @@ def _judged_again(
     if images is None and not (split == OUT_OF_FOLD and recipe.folds > 1):
         there = [name for name in ("test", "valid") if named[name] is not None]
         there += [OUT_OF_FOLD] if recipe.folds > 1 else []
-        raise DataError(f"{recipe.source} has no {split} pictures.", hint=f"--split {' or '.join(there)}.")
+        raise DataError(
+            f"{recipe.source} has no {split_in_words(split)} pictures.", hint=f"--split {' or '.join(there)}."
+        )
     from ..runs.judged import judged, save_judgement
     from ..runs.run import Work
     from ..trust.doctor.doctor import Doctor

@@ -166,7 +166,7 @@ def _collect(saved: Saved) -> Report:
         history=found.epochs,
         validated_on="test" if recipe.validate_on == "test" else "validation",
         kept_epoch=found.kept_epoch,
-        stopped_because=found.stopped or "it was interrupted, or is still training",
+        stopped_because=found.stopped or "",
         mistakes=mistakes,
         figures=figures,
         calibration=calibrated,

@@ -164,5 +164,5 @@ def _with_schedule(saved: Saved, more: Recipe, done: int) -> tuple[Recipe, str]:
         said = f"The {recipe.schedule} schedule {when}: a new cycle starts there, up to the rate {recipe.lr:g} again."
         return more.replace(schedule_epochs=0, schedule_restarts=restarts), said
     again = f"sevensteps train --recipe {shlex.quote(str(saved.folder))} --epochs {more.epochs} --schedule-epochs 0"
-    said = f"The {recipe.schedule} schedule {when}: training goes on at its last rate, and learns next to nothing."
+    said = f"The {recipe.schedule} schedule {when}: later epochs keep its last learning rate, too low to learn much."
     return more.replace(schedule_epochs=end), f"{said} To learn more: {again}"

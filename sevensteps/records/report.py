@@ -66,7 +66,7 @@ class Report:
     history: Sequence[Epoch]
     validated_on: str  # "validation", or "test" if the test pictures were used after each epoch
     kept_epoch: int
-    stopped_because: str
+    stopped_because: str  # "" while training is not finished
     mistakes: Mistakes | None
     figures: Scores | None
     calibration: Calibration | None

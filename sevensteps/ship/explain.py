@@ -44,7 +44,7 @@ Slopes = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What speaks for a class in a picture: `start` plus all contributions plus `missing` is the score.
+    """The evidence for a class in a picture: `start` plus all contributions plus `missing` is the score.
 
     The score is the raw one, before the temperature. With a single output, it is the score of the second class; with
     the opposite sign, that of the first.
@@ -74,7 +74,7 @@ class Explainer:
     range: Range | None = None  # likewise
 
     def explain(self, pixels: Pixels, name: str) -> Explanation:
-        """Return what speaks for a class in a picture.
+        """Return the evidence for a class in a picture.
 
         Args:
             pixels: A uint8 picture of the model's shape.

@@ -123,7 +123,7 @@ def weights(
     shape: tuple[int, int, int],
     classes: Sequence[str],
 ) -> Figure:
-    """The weights of a linear model as pictures: what in a picture speaks for a class, and what against it.
+    """The weights of a linear model as pictures: what in a picture is evidence for a class, and what against it.
 
     One row of weights decides between two classes; of several, each has its own picture on one common scale. Of color
     pictures the sum over the channels is shown: what a brighter gray pixel does.
@@ -153,12 +153,12 @@ def weights(
     bar.outline.set_visible(False)
     if rows == 1 and len(classes) == 2:
         negative, positive = map(short, classes)
-        axes[0, 0].set_title(f"blue speaks for {positive}, red for {negative}", fontsize=10, parse_math=False)
+        axes[0, 0].set_title(f"blue is evidence for {positive}, red for {negative}", fontsize=10, parse_math=False)
         bar.set_label(f"{negative}  ←  weight  →  {positive}", parse_math=False)
         figure.suptitle("What the model looks for", fontsize=12)
     else:
         bar.set_label("against it  ←  weight  →  for it")
-        figure.suptitle("What the model looks for: blue speaks for it, red against it", fontsize=12)
+        figure.suptitle("What the model looks for: blue is evidence for it, red against it", fontsize=12)
     return figure
 
 
@@ -191,7 +191,7 @@ def explanation(
 ) -> Figure:
     """A picture, and beside it what each of its pixels adds to the score of a class: the sum over the channels.
 
-    `answer` is the title, `name` the class that the contributions speak for, `start` the score of a black picture.
+    `answer` is the title, `name` the class that has this score, `start` the score of a black picture.
 
     Raises:
         ShapeError: contributions of another shape than the picture's.
@@ -210,7 +210,7 @@ def explanation(
     left.imshow(_drawable(pixels[None])[0], cmap="gray", vmin=0, vmax=1)
     left.set_title("the picture")
     drawn = right.imshow(added, cmap="RdBu", vmin=-most, vmax=most)
-    right.set_title(f"blue speaks for {short(name)}, red against it", parse_math=False)
+    right.set_title(f"blue is evidence for {short(name)}, red against it", parse_math=False)
     bar = figure.colorbar(drawn, ax=right, shrink=0.85)
     bar.outline.set_visible(False)
     bar.set_label("against it  ←  added to the score  →  for it")

@@ -1,7 +1,7 @@
 """Arrays as pictures without a drawing library: small PNG files for a page, colored half blocks for a terminal.
 
-A picture is what the model was given: `(c, h, w)`, uint8 or floats in [0, 1]. A map has a sign: what speaks for
-something is blue and what speaks against it red, on one scale from zero.
+A picture is what the model was given: `(c, h, w)`, uint8 or floats in [0, 1]. A map has a sign: evidence for
+something is blue and evidence against it red, on one scale from zero.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def shades_of(picture: Shaped[np.ndarray, "c h w"], side: int) -> list[str]:
 
 
 def signs_of(numbers: Float[np.ndarray, "h w"], side: int, most: float | None = None) -> list[str]:
-    """A map in plain characters, two for each number: `#` and `+` speak for it, `=` and `-` against it."""
+    """A map in plain characters, two for each number: `#` and `+` are evidence for it, `=` and `-` against it."""
     share = _share(numbers, most, side)
     rows = np.digitize(share, [-0.5, -0.1, 0.1, 0.5]).tolist()
     return ["".join(2 * SIGNS[place] for place in row).rstrip() for row in rows]

@@ -10,11 +10,12 @@ from rich.console import Console
 from ..base.words import pictures
 from ..records.audit import AuditResult
 from ..records.events import Finding
-from ..records.scores import MANY_LOOKS, Against, Coverage, Imbalance, Score, few_in_words
+from ..records.scores import MANY_LOOKS, OUT_OF_FOLD, Against, Coverage, Imbalance, Score, few_in_words
 from .findings import in_short
 from .seeds import has_learned
 from .sentences import (
     ON_TEST,
+    UNSEEN,
     against_in_plain_words,
     against_in_words,
     audit_in_words,
@@ -24,6 +25,7 @@ from .sentences import (
     in_plain_words,
     in_words,
     looks_in_words,
+    stop_in_words,
     untested_in_words,
 )
 from .terminal import command, pair, paragraph, percent, print_next, sentence
@@ -83,7 +85,7 @@ class Outcome:
 def print_result(out: Console, outcome: Outcome) -> None:
     """Print the result in a sentence, what to know about it in a line each, and what to type next."""
     if outcome.is_early:
-        paragraph(out, "stopped", f"{outcome.stopped_because}{_kept(outcome)}")
+        paragraph(out, "stopped", f"{stop_in_words(outcome.stopped_because)}{_kept(outcome)}")
     if outcome.score is not None:
         compared = against_in_plain_words(outcome.against, outcome.score) if outcome.against else ""
         sentence(out, f"{in_plain_words(outcome.score)}{', ' if compared else ''}{compared}", style="bold green")
@@ -121,10 +123,12 @@ def print_result(out: Console, outcome: Outcome) -> None:
 
 def print_numbers(out: Console, outcome: Outcome) -> None:
     """Print everything: why it stopped, each figure with its interval, and every warning in full."""
-    out.print(pair("stopped", f"because {outcome.stopped_because}{_kept(outcome)}"))
+    out.print(pair("stopped", f"because {stop_in_words(outcome.stopped_because)}{_kept(outcome)}"))
     score, imbalance = outcome.score, outcome.imbalance
     if score is not None:
         out.print(pair("accuracy", in_words(score), style="bold green"))
+        if score.split == OUT_OF_FOLD:
+            out.print(pair("", UNSEEN, style="dim"))
     if score is not None and imbalance is not None:
         out.print(pair("balanced", balanced_in_words(score, imbalance, outcome.baselines)))
         if not score.absent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,9 @@ CLOSE = 0.02  # difference in accuracy below which two results that cannot be to
 
 # Of a run that validates on the test pictures.
 ON_TEST = "This recipe checks the test pictures after every epoch, so the accuracy may be too high."
+
+# What "out-of-fold" means, for those who meet the word for the first time.
+UNSEEN = "out-of-fold: each picture answered by a model that has not seen it"
 
 # Pictures that belong to no class.
 _FOREIGN = {"inverted": "inverted pictures", "shuffled pixels": "pictures with shuffled pixels"}
@@ -26,6 +30,22 @@ _BASELINES = {
     "nearest neighbor": "matching the most similar picture",
     "logistic regression": "a logistic regression on the pixels",
 }
+
+
+def stop_in_words(reason: str) -> str:
+    """Return why training stopped, as a sentence says it after "because".
+
+    Args:
+        reason: The reason as runs store it. They have stored planned ends in these words since before there were codes.
+
+    >>> stop_in_words("8 epochs were asked for and done"), stop_in_words("1 epoch was asked for and done")
+    ('all 8 epochs are done', 'its 1 epoch is done')
+    """
+
+    def done(planned: re.Match[str]) -> str:
+        return f"its {planned[1]} is done" if planned[2] == "was" else f"all {planned[1]} are done"
+
+    return re.sub(r"([\d,]+ \w+) (was|were) asked for and done", done, reason)
 
 
 def in_plain_words(score: Score) -> str:

@@ -62,9 +62,11 @@ def _what_weights_say(seen: XRay, classes: Sequence[str]) -> tuple[str, str]:
     if found is None or len(seen[1].values["parameters"]) > 2:  # further layers: a map is a unit's, and no class's
         return "+ raises what the unit gives, - lowers it", "blue raises what the unit gives, red lowers it"
     if len(found[1]) == 1 and len(classes) == 2:
-        return f"+ speaks for {classes[1]}, - for {classes[0]}", f"blue speaks for {classes[1]}, red for {classes[0]}"
+        which = "{} is evidence for {}, {} for {}"
+        return which.format("+", classes[1], "-", classes[0]), which.format("blue", classes[1], "red", classes[0])
     names = ", ".join(classes) or "each score"
-    return f"+ speaks for the class, - against it: {names}", f"blue speaks for the class, red against it: {names}"
+    which = "{} is evidence for the class, {} against it: {}"
+    return which.format("+", "-", names), which.format("blue", "red", names)
 
 
 def print_chain(out: Console, chain: Chain) -> None:
@@ -79,8 +81,9 @@ def print_chain(out: Console, chain: Chain) -> None:
         _line(out, f"{layer:<14} {shape:<10} {value.min():.4g} to {value.max():.4g}, mean {value.mean():.4g}")
     at = int(chain.scores.argmax())
     if chain.contributions is not None:
-        signs = "blue speaks for the score, red" if _has_colors(out) else "# and + speak for the score, = and -"
-        _head(out, "times weights", f"each pixel times its weight: {signs} against it")
+        colors, characters = "blue raises the score, red lowers it", "# and + raise the score, = and - lower it"
+        signs = colors if _has_colors(out) else characters
+        _head(out, "times weights", f"each pixel times its weight: {signs}")
         _print_signed(out, chain.contributions[at])
         bias = 0.0 if chain.bias is None else float(chain.bias[at])
         total = float(chain.contributions[at].sum(dtype=float))

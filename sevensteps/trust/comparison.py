@@ -12,7 +12,7 @@ from statistics import NormalDist
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
-from ..base.words import pictures
+from ..base.words import pictures, split_in_words
 from ..errors import DataError, UsageError
 from ..records.comparison import Comparison, Spread
 from ..records.scores import Interval
@@ -363,7 +363,8 @@ def _difference(
 ) -> str:
     """Say how the pictures of two tables differ; return "" if they do not."""
     if first.split != other.split:
-        return f"{name} was judged on {first.split} pictures and {other_name} on {other.split} pictures."
+        one, another = map(split_in_words, (first.split, other.split))
+        return f"{name} was judged on {one} pictures and {other_name} on {another} pictures."
     unknown = [id_ for id_ in other.ids if id_ not in place]
     missing = place.keys() - set(other.ids)
     if unknown or missing:

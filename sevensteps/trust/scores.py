@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, Shaped
 
+from ..base.words import split_in_words
 from ..errors import UsageError
 from ..records.scores import OUT_OF_FOLD, Bootstrap, ClassScores, Interval, Metric, Score, Scores
 from .intervals import SHARES, Weights, bootstrap, linear_combination, mean, means_without_one, newcombe_area, wilson
@@ -179,7 +180,8 @@ def _of_class(table: Predictions, confusion: np.ndarray, label: int, method: str
     right, n, answers = (
         int(count) for count in (confusion[label, label], confusion[label].sum(), confusion[:, label].sum())
     )
-    neither = f"no picture of {split} is {name}, and none was answered so"
+    of = split_in_words(split)
+    neither = f"no {of} picture is {name}, and none was answered so"
     overlap = _share(split, "f1", right, n + answers - right, method, neither)
     f1 = overlap
     if overlap.value is not None and overlap.low is not None and overlap.high is not None:
@@ -189,8 +191,8 @@ def _of_class(table: Predictions, confusion: np.ndarray, label: int, method: str
         name=name,
         n=n,
         answers=answers,
-        recall=_share(split, "recall", right, n, method, f"no picture of {split} is {name}"),
-        precision=_share(split, "precision", right, answers, method, f"no picture of {split} was answered {name}"),
+        recall=_share(split, "recall", right, n, method, f"no {of} picture is {name}"),
+        precision=_share(split, "precision", right, answers, method, f"no {of} picture was answered {name}"),
         f1=f1,
     )
 
@@ -254,7 +256,7 @@ def _area(table: Predictions, note: str, resamples: int, seed: int) -> Metric:
             n=n,
             split=split,
             method="",
-            note=f"every picture of {split} is {name}",
+            note=f"every {split_in_words(split)} picture is {name}",
         )
     found = bootstrap(
         area_under_curve,

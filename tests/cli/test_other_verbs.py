@@ -86,7 +86,7 @@ def test_runs_are_listed_with_their_results_in_order(folder: Path) -> None:
     assert [row.split()[0] for row in rows] == [f"three-linear-{number}" for number in (1, 2, 3, *range(5, 13))]
     judged = json.loads((folder / "runs/three-linear-1/judgement.json").read_text())
     assert f"{judged['test']['accuracy']:.2%}" in rows[0]
-    assert rows[0].endswith("2 epochs were asked for and done")
+    assert rows[0].endswith("all 2 epochs are done")
     assert rows[2].endswith("still training, or interrupted: sevensteps resume three-linear-3")
     (damaged,) = done.err.splitlines()
     assert damaged.startswith("! runs/three-linear-4: ")

@@ -124,6 +124,7 @@ def test_a_small_set_is_judged_by_folds_and_learned_from_whole(
     (line,) = (line for line in done.out.splitlines() if line.startswith("accuracy"))
     assert "of 90 out-of-fold pictures (95 % interval" in line
     assert line.endswith("5-fold cross-validation")
+    assert "out-of-fold: each picture answered by a model that has not seen it" in done.out
     assert "most frequent class: 55.56% of 90 out-of-fold pictures" in done.out
     assert "the best baseline" in done.out
     assert "pretrained backbone" in done.out
@@ -228,7 +229,9 @@ def test_it_repeats_and_is_judged_listed_and_reported_by_its_folds(
     assert judged["test"] is None
     assert judged["cross_validation"] == crossed
     assert judged["scores"]["split"] == "out-of-fold"
-    assert "one: 90 out-of-fold pictures" in said(folder, capsys, "judge", "one").out
+    printed = said(folder, capsys, "judge", "one").out
+    assert "one: 90 out-of-fold pictures" in printed
+    assert "out-of-fold: each picture answered by a model that has not seen it" in printed
     refused = here("judge", "one", "--split", "test", cwd=folder, capsys=capsys)
     assert (refused.code, refused.out) == (1, "")
     assert "has no test pictures" in refused.err
@@ -236,6 +239,7 @@ def test_it_repeats_and_is_judged_listed_and_reported_by_its_folds(
     page = (run / "report.html").read_text("utf-8")
     assert f"{crossed['accuracy']:.2%} of 90 out-of-fold pictures are classified correctly" in page
     assert "models like it, out-of-fold" in page
+    assert "Out-of-fold: each picture answered by a model that has not seen it." in page
 
 
 def test_a_judgement_that_is_lost_is_made_again_with_its_folds(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -235,8 +235,8 @@ def test_a_schedule_that_was_to_keep_its_last_rate_keeps_it_and_says_what_to_typ
     run, notes = lines_of(ss.resume, "run", epochs=1)
     assert run.learn.state.history[-1].lr < 1e-5
     assert notes == [
-        "The one_cycle schedule has ended after epoch 2: training goes on at its last rate, and learns next to nothing."
-        " To learn more: sevensteps train --recipe run --epochs 4 --schedule-epochs 0"
+        "The one_cycle schedule has ended after epoch 2: later epochs keep its last learning rate, too low to learn "
+        "much. To learn more: sevensteps train --recipe run --epochs 4 --schedule-epochs 0"
     ]
 
 

@@ -136,13 +136,13 @@ def shown(learn: Learner, **how: Any) -> str:
 
 def test_what_a_weight_speaks_for_is_named() -> None:
     linear = learner("linear", DataLoaders.from_images(two_classes(), 16))
-    assert "+ speaks for class 1, - for class 0" in shown(linear)
+    assert "+ is evidence for class 1, - for class 0" in shown(linear)
     three = Splits(images(80, classes=3), valid=images(40, classes=3, seed=1))
     many = shown(learner("linear", DataLoaders.from_images(three, 16)))
-    assert "+ speaks for the class, - against it: class 0, class 1, class 2" in many
+    assert "+ is evidence for the class, - against it: class 0, class 1, class 2" in many
     hidden = shown(learner("relu", DataLoaders.from_images(two_classes(), 16)))
     assert "+ raises what the unit gives" in hidden
-    assert "speaks for class" not in hidden.partition("picture 1 of")[0]
+    assert "evidence for class" not in hidden.partition("picture 1 of")[0]
 
 
 def test_a_terminal_gets_half_blocks_in_color_and_a_pipe_none() -> None:

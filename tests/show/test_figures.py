@@ -228,7 +228,7 @@ def test_weights_of_two_classes_are_one_picture_whose_colors_the_title_explains(
     low, high = image.get_clim()
     assert low == -high
     assert high == pytest.approx(np.abs(weight).max())
-    assert axes.get_title() == "blue speaks for Dress, red for Pullover"
+    assert axes.get_title() == "blue is evidence for Dress, red for Pullover"
     assert bar.get_ylabel() == "Pullover  ←  weight  →  Dress"
     blue, red = image.cmap(image.norm(high)), image.cmap(image.norm(low))
     assert blue[2] > blue[0]

@@ -278,7 +278,7 @@ def test_neither_the_order_of_rows_nor_of_classes_matters() -> None:
 @pytest.mark.parametrize(
     ("other", "says"),
     [
-        (table(100, split="valid"), "A was judged on test pictures and B on valid pictures"),
+        (table(100, split="valid"), "A was judged on test pictures and B on validation pictures"),
         (table(99), "100 pictures and B on 99, and they differ: only A has test/99"),
         (
             dataclasses.replace(table(100), ids=[f"other/{row}" for row in range(100)]),

@@ -194,7 +194,7 @@ def test_a_class_without_pictures_is_said_left_out_and_keeps_its_place() -> None
     assert sum(row[2] for row in scores.confusion) > 0  # answers that name it are still counted
     gone = scores.per_class[2]
     assert gone.recall.value is None
-    assert gone.recall.note == "no picture of test is class 2"
+    assert gone.recall.note == "no test picture is class 2"
     assert gone.precision.value == gone.f1.value == 0
     assert scores["balanced_accuracy"].value == pytest.approx(
         np.mean([scores.per_class[label].recall.value for label in (0, 1, 3)])
@@ -208,15 +208,15 @@ def test_a_class_that_is_neither_there_nor_answered_has_no_figures() -> None:
     one = answering(np.array([0, 1, 0]), np.array([0, 1, 1]), classes=3)
     nothing = score_table(one, resamples=100).per_class[2]
     assert (nothing.recall.value, nothing.precision.value, nothing.f1.value) == (None, None, None)
-    assert nothing.precision.note == "no picture of test was answered class 2"
-    assert nothing.f1.note == "no picture of test is class 2, and none was answered so"
+    assert nothing.precision.note == "no test picture was answered class 2"
+    assert nothing.f1.note == "no test picture is class 2, and none was answered so"
 
 
 def test_pictures_of_one_class_have_no_curve_and_it_is_said() -> None:
     one = table(50)
     scores = score_table(rows_of(one, np.flatnonzero(one.labels == 1)), resamples=100)
     assert scores["roc_auc"].value is None
-    assert scores["roc_auc"].note == "every picture of test is class 1"
+    assert scores["roc_auc"].note == "every test picture is class 1"
     assert_defined(scores)
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
-from ...base.words import counted, pictures, text_of
+from ...base.words import counted, pictures, split_in_words, text_of
 from ..decode import Seen, Shape
 from ..images import Splits
 from .catalog import Catalog, File, Kind, Say, in_words
@@ -58,7 +58,7 @@ def understood(
         yield f"{name}: {note}"
     for split, of_split in counts.items():
         if of_split and (missing := [of_class for of_class in total if of_class not in of_split]):
-            yield f"{name}: no {split} pictures of {', '.join(sorted(missing)[:SHOWN])}"
+            yield f"{name}: no {split_in_words(split)} pictures of {', '.join(sorted(missing)[:SHOWN])}"
     if how.group:
         yield from (f"{name}: {line}" for line in _about_groups(files))
 

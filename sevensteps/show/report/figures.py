@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ...base.words import pictures
+from ...base.words import pictures, split_in_words
 from ...records.events import Epoch
 from ...records.report import Report
 from ...records.scores import OUT_OF_FOLD, Metric, Score, Scores
-from ..sentences import never_in_words
+from ..sentences import UNSEEN, never_in_words, stop_in_words
 from . import svg
 from .html import Html, Piece, name_of, plain, table, tag
 
@@ -25,23 +25,26 @@ def result_section(report: Report) -> list[Html]:
     """The accuracy on each split beside the baselines."""
     split = next(iter(report.scores), "valid")
     named = [
-        (f"{'models like it' if name == OUT_OF_FOLD else 'this model'}, {name}", score)
+        (f"{'models like it' if name == OUT_OF_FOLD else 'this model'}, {split_in_words(name)}", score)
         for name, score in report.scores.items()
     ]
     named += [
-        (f"{name}, {score.split}", score)
+        (f"{name}, {split_in_words(score.split)}", score)
         for name, score in sorted(report.baselines.items(), key=lambda b: -b[1].accuracy)
     ]
     rows = [[name_of(name), *_cells(score)] for name, score in named]
     numbers = table("Accuracy with its 95 % interval", ("of", "accuracy", "95 % interval", "right", "of n"), rows)
     drawn = svg.dots(
         "Accuracy beside the baselines",
-        f"The share of right answers on each split, with its 95 % interval. The result is the {split} row.",
+        "The share of right answers on each split, with its 95 % interval. "
+        f"The result is the {split_in_words(split)} row.",
         [(name, score.accuracy, score.interval.low, score.interval.high) for name, score in named],
         numbers,
         x_name="share of right answers",
     )
     notes = [tag("p", name_of(name), f": {score.note}.", class_="note") for name, score in named if score.note]
+    if OUT_OF_FOLD in report.scores:
+        notes.append(tag("p", f"{UNSEEN[0].upper()}{UNSEEN[1:]}.", class_="note"))
     return [drawn, *notes, *([_figures(report.figures)] if report.figures else [])]
 
 
@@ -57,7 +60,7 @@ def _figures(scores: Scores) -> Html:
         for metric in scores.metrics.values()
     ]
     titles = ("metric", "value", "95 % interval", "pictures", "interval method")
-    return table(f"All metrics on the {scores.split} split, {pictures(scores.n)}", titles, rows, classes=_LAST_IS_WORDS)
+    return table(f"All metrics on {pictures(scores.n, scores.split)}", titles, rows, classes=_LAST_IS_WORDS)
 
 
 _LAST_IS_WORDS = ("", "", "", "words")
@@ -95,7 +98,9 @@ def curves_section(report: Report) -> list[Html]:
         drawn.append(
             svg.lines(title, about + kept, series, small, x_name="epoch", y_name=name, marked=float(report.kept_epoch))
         )
-    return [tag("div", drawn, class_="side"), tag("p", f"Training stopped because {report.stopped_because}.")]
+    why = stop_in_words(report.stopped_because)
+    ended = f"Training stopped because {why}." if why else "Training was interrupted, or is still running."
+    return [tag("div", drawn, class_="side"), tag("p", ended)]
 
 
 def classes_section(report: Report) -> list[Html]:
@@ -106,7 +111,7 @@ def classes_section(report: Report) -> list[Html]:
         figures = [" ".join(_metric(metric)) for metric in (one.recall, one.precision, one.f1)]
         rows.append([name_of(one.name), f"{one.n:,}", *figures, f"{one.answers:,}"])
     titles = ("class", "n", "recall", "precision", "F1", "answers")
-    caption = f"Each class of the {scores.split} split, with 95 % intervals"
+    caption = f"Each class of the {split_in_words(scores.split)} split, with 95 % intervals"
     numbers = table(caption, titles, rows)
     drawn = [
         (one.name, m.value, m.low, m.high)
@@ -115,7 +120,8 @@ def classes_section(report: Report) -> list[Html]:
     ]
     pieces = []
     if drawn:
-        about = f"Of the pictures of each class, the share that is found, with its 95 % interval; {scores.split} split."
+        of = f"{split_in_words(scores.split)} pictures"
+        about = f"Of the {of} of each class, the share that the model recognizes, with its 95 % interval."
         shown = [(name, value, low, high) for name, value, low, high in drawn if value is not None]
         pieces.append(svg.dots("Recall of each class", about, shown, numbers, x_name="recall"))
     else:
@@ -153,8 +159,8 @@ def calibration_section(report: Report) -> list[Html]:
     titles = ("confidence", "mean confidence", "share right", "95 % interval", "pictures")
     drawn = svg.diagonal(
         "Reliability diagram",
-        f"Among answers of similar confidence, the share that is right; {found.split} split. "
-        "On the dashed line the two are equal.",
+        f"Each dot is a group of {split_in_words(found.split)} pictures with answers of similar confidence. Its height "
+        "is the share of right answers. On the dashed line, the share equals the confidence.",
         [(b.confidence, b.accuracy, b.interval.low, b.interval.high) for b in found.bins],
         table("The bins that contain pictures", titles, rows),
         names=("confidence", "share of right answers"),

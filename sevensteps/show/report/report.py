@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 
-from ...base.words import pictures
+from ...base.words import pictures, split_in_words
 from ...records.events import Finding
 from ...records.report import Answered, Mistakes, Report
 from ...records.scores import Scores
@@ -76,9 +76,10 @@ def _headline(report: Report) -> list[Html]:
 
 
 _COMPUTED = (
-    "The interval says where the share would lie on other pictures of the same kind, in 95 of 100 cases. It comes from "
-    "Wilson's formula for shares, and from Tango's for the difference between two models on the same pictures. Figures "
-    "that are not shares get theirs by drawing the pictures again at random 10,000 times (bootstrap)."
+    "A 95 % interval is where the true value is likely to be: of 100 intervals computed this way, about 95 contain it. "
+    "The interval of a share comes from Wilson's formula, and that of the difference between two models on the same "
+    "pictures from Tango's. For all other figures, the program computes the figure again on pictures that it draws at "
+    "random from these, some of them more than once. 10,000 such draws show how much the figure varies (the bootstrap)."
 )
 
 
@@ -107,7 +108,7 @@ def _mistakes(report: Report) -> list[Html]:
     if report.figures and len(report.classes) <= MOST_CLASSES:
         pieces.append(_confusion(report.figures))
     for pair in found.pairs:
-        sure = f"95 % interval {between(pair.interval.low, pair.interval.high)}; {found.split} split"
+        sure = f"95 % interval {between(pair.interval.low, pair.interval.high)}; {split_in_words(found.split)} split"
         share = f"{pair.count:,} of {pair.n:,} ({pair.count / pair.n:.1%}, {sure})"
         pieces.append(tag("h3", name_of(pair.label), " mistaken for ", name_of(pair.answer)))
         pieces.append(tag("p", share))
@@ -161,7 +162,7 @@ def _confusion(scores: Scores) -> Html:
         for row in places
     ]
     head = tag("tr", tag("td"), [tag("th", name_of(name), scope="col") for name in scores.classes])
-    caption = f"A row for each true class, a column for each answer; {scores.split} split, {pictures(scores.n)}"
+    caption = f"A row for each true class, a column for each answer; {pictures(scores.n, scores.split)}"
     inside = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", rows), class_="heat")
     return tag("div", inside, class_="wide", tabindex="0", role="group", aria_label="Confusion of the classes")
 

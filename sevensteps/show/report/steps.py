@@ -71,8 +71,8 @@ def _maps(parameters: Mapping[str, Any], seen: XRay, classes: Sequence[str], wha
     most = float(np.abs(maps).max(initial=0.0))
     captions: list[Piece]
     if len(maps) == 1 and len(classes) == 2:
-        speaks = ["blue speaks for ", name_of(classes[1])]
-        captions = [speaks if what == "The weights" else "a step lowers blue weights and raises red ones"]
+        evidence = ["blue is evidence for ", name_of(classes[1])]
+        captions = [evidence if what == "The weights" else "a step lowers blue weights and raises red ones"]
     elif len(maps) == len(classes):
         captions = [name_of(one) for one in classes]
     else:
@@ -133,8 +133,8 @@ def _chain(chain: Chain) -> list[Html]:
         at = 0 if len(score) == 1 else int(score.argmax())
         bias = 0.0 if chain.bias is None else float(chain.bias[at])
         total = float(chain.contributions[at].sum())
-        speaks = _speaks(chain, at)
-        words: list[Piece] = ["Each pixel times its weight; blue speaks for ", speaks]
+        whose = _evidence_for(chain, at)
+        words: list[Piece] = ["Each pixel times its weight; blue is evidence for ", whose]
         words += [f". They add up to {total:.4g}; with the bias {bias:.4g} that is the score, {score[at]:.4g}."]
         panels.append(_panel("Times the weights", words, _signed(chain.contributions[at])))
     rows: list[Sequence[Piece]] = []
@@ -168,7 +168,7 @@ def _chain(chain: Chain) -> list[Html]:
     ]
 
 
-def _speaks(chain: Chain, at: int) -> Html:
+def _evidence_for(chain: Chain, at: int) -> Html:
     names = chain.classes[1:] if len(chain.scores) == 1 else chain.classes
     return name_of(names[at]) if at < len(names) else name_of(f"score {at + 1}")
 

@@ -97,7 +97,7 @@ def test_classes_are_in_the_order_of_numbers_and_the_union_over_splits(tmp_path:
     assert splits.classes == ("b", "class 2", "class 10")
     assert splits.valid is not None
     assert splits.valid.counts == {"b": 0, "class 2": 1, "class 10": 0}
-    assert "no valid pictures of b, class 10" in said
+    assert "no validation pictures of b, class 10" in said
 
 
 def test_a_single_folder_around_the_classes_is_opened(tmp_path: Path) -> None:
