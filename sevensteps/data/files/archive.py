@@ -132,10 +132,10 @@ def _members_of_zip(path: Path) -> tuple[list[tuple[str, str]], dict[str, zipfil
     names, members = [], {}
     with zipfile.ZipFile(path) as archive:
         written = [_name_in_zip(member) for member in archive.infolist()]
-        # Some programs of Windows write its separator, against the standard.
-        has_backslashes = any("\\" in name for name in written) and not any("/" in name for name in written)
+        # Some programs of Windows write its separator, against the standard. Beside a slash, it is a byte of a letter.
+        has_slashes = any("/" in name for name in written)
         for member, name in zip(archive.infolist(), written, strict=True):
-            is_of_windows = has_backslashes or member.create_system == _DOS
+            is_of_windows = "/" not in name and (not has_slashes or member.create_system == _DOS)
             name = (name.replace("\\", "/") if is_of_windows else name).rstrip("/")
             names.append((name, _kind_in_zip(member)))
             members[name] = member
@@ -169,7 +169,7 @@ def _note_on_letters(members: Iterable[zipfile.ZipInfo]) -> list[str]:
 
 def _kind_in_zip(member: zipfile.ZipInfo) -> str:
     """Return what a member is, or why it cannot be used."""
-    if member.is_dir() or member.filename.endswith("\\"):
+    if member.is_dir() or (member.filename.endswith("\\") and not member.file_size):
         return "folder"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "is a link, and links in an archive are not followed"

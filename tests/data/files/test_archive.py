@@ -198,6 +198,16 @@ def test_letters_in_an_unknown_encoding_are_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("system", [0, 3])
+def test_a_backslash_beside_a_slash_is_a_byte_of_a_letter(tmp_path: Path, system: int) -> None:
+    letter = "\u8868"
+    assert letter.encode("shift_jis").endswith(b"\\")
+    names = [f"{name}/{n}.png" for name in (f"a{letter}", "cat") for n in range(3)]
+    splits = load(zipped(tmp_path / "d.zip", names, "shift_jis", system))
+    assert splits.train.counts["cat"] == 3
+    assert len(splits.classes) == 2
+
+
+@pytest.mark.parametrize("system", [0, 3])
 def test_backslashes_in_a_zip_separate_folders(tmp_path: Path, system: int) -> None:
     names = [f"train\\{name}\\{n}.png" for name in ("cat", "dog") for n in range(3)]
     splits = load(zipped(tmp_path / "d.zip", names, system=system))
