@@ -45,6 +45,9 @@ def settings_of(key: str) -> st.SearchStrategy[Any]:
         return st.just("auto") | every
     if key == "augment":
         return st.just("none") | st.sets(st.sampled_from(["auto", *PRESETS, *NAMES]), min_size=1).map("+".join)
+    if key == "range":
+        ends = st.lists(st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6), min_size=2, max_size=2, unique=True)
+        return st.just(()) | ends.map(sorted).map(tuple)
     words = st.text(st.characters(exclude_categories=["Cs"]))
     return words if kind is str else st.lists(words).map(tuple)
 
