@@ -39,7 +39,8 @@ def probabilities_of(model: nn.Module) -> Activation | None:
     """Return what turns the outputs of a model into probabilities, if its last operation says so.
 
     The operations are read from the model's code without running it on pictures. A model whose code cannot be read
-    that way, because it decides by the numbers, counts by its last layer.
+    that way, because it decides by the numbers, counts by its last layer. Code that names no such operation is not
+    read, since reading calls it, and what it counts or keeps would then be wrong.
 
     Args:
         model: The model.
@@ -47,11 +48,21 @@ def probabilities_of(model: nn.Module) -> Activation | None:
     Returns:
         A function of the outputs; None for a model that gives raw scores.
     """
+    if not any(map(_names_one, model.modules())):
+        return None
     try:
         return _PROBABILITIES.get(_last_operation(model))
     except Exception:  # the code of a foreign model may do anything
         layers = [layer for layer in model.modules() if not list(layer.children())]
         return _PROBABILITIES.get(_name(type(layers[-1]).__name__)) if layers else None
+
+
+def _names_one(layer: nn.Module) -> bool:
+    """Return whether a layer is, holds or calls an operation that gives probabilities."""
+    code = getattr(getattr(type(layer), "forward", None), "__code__", None)
+    held = (getattr(value, "__name__", "") for value in vars(layer).values())
+    names = (type(layer).__name__, *getattr(code, "co_names", ()), *held)
+    return any(_name(str(name)) in _PROBABILITIES for name in names)
 
 
 def _last_operation(model: nn.Module) -> str:

@@ -181,3 +181,19 @@ def test_a_model_that_gives_probabilities_is_judged_by_them_under_a_loss_of_ones
     assert float(shares.min()) < 0.2
     torch.testing.assert_close(shares.sum(1), torch.ones(256))
     assert learn.predict(x[y.flatten().argmin()])[1] == 0
+
+
+def test_making_a_learner_does_not_call_the_model() -> None:
+    class Counting(nn.Linear):
+        calls = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return super().forward(x)
+
+    model = Counting(3, 1)
+    x = torch.randn(8, 3)
+    learn = Learner(DataLoaders([(x, x[:, 0])]), model, lambda predictions, targets: (predictions**2).mean())
+    assert model.calls == 0
+    learn.fit(1, show=False)
+    assert model.calls == 1
