@@ -339,9 +339,9 @@ ENDLESS = ["train", "three", "--epochs", "1000000"]
 def interrupted_in_training(folder: Path, out: Path, number: int, *flags: str) -> Done:
     """What a run leaves behind that gets a signal after its third epoch."""
     with start(*ENDLESS, "--numbers", "--out", str(out), *flags, cwd=folder) as process:  # which prints every epoch
-        seen = []
-        while not (seen and seen[-1].split()[:1] == ["3"]):
-            seen.append(process.stderr.readline())
+        seen, table = [], process.stderr if "--json" in flags else process.stdout
+        while not (seen and seen[-1].startswith("    3 ")):  # in the table
+            seen.append(table.readline())
             assert seen[-1], "".join(seen)
         began = time.monotonic()
         process.send_signal(number)
