@@ -60,7 +60,7 @@ class Case:
         made = Learner(
             learn.dls,
             model,
-            recipe.settled(splits).replace(threads=1).loss_function(),
+            recipe.settled(splits).replace(threads=1).loss_function(splits.train),
             recipe.optimizer_function(),
             recipe.lr,
             metrics=learn.metrics,

@@ -124,6 +124,19 @@ class Evidence:
         tenth = self.lr / 10
         return f"--lr {min(self.sampler.steady_rate or tenth, tenth):g}"
 
+    def higher_rate(self, times: float) -> float | None:
+        """Return a higher rate: this many times the present one, unless a few steps from a new start need a lower one.
+
+        Args:
+            times: How many times as long a step was that lowered the loss.
+
+        Returns:
+            The rate, or None if no higher one works.
+        """
+        steady = self.sampler.steady_rate
+        rate = self.lr * times if steady is None else min(self.lr * times, steady)
+        return rate if rate > self.lr else None
+
     def finding(self, code: str, message: str, fix: str, **evidence: Any) -> Finding:
         """Return a finding of this moment.
 

@@ -189,6 +189,10 @@ def _directions(learn: Learner, named: Mapping[str, nn.Parameter], gradients: Gr
     if learn.clip and known:
         norm = float(torch.stack([gradient.norm() for gradient in known.values()]).norm())
         known = {name: gradient * min(1.0, learn.clip / max(norm, 1e-12)) for name, gradient in known.items()}
+    decay = {name: _decay(learn, named[name]) for name in known}
+    is_apart = kind in ("AdamW", "Muon") or bool(group.get("decoupled_weight_decay"))
+    if not is_apart:
+        known = {name: g.add(named[name].detach(), alpha=decay[name]) for name, g in known.items()}
     if kind == "SGD":
         return known
     directions = {}
@@ -200,8 +204,15 @@ def _directions(learn: Learner, named: Mapping[str, nn.Parameter], gradients: Gr
             spread = state.get("square_avg", state.get("sum"))
         else:
             return None
-        directions[name] = gradient / (spread.sqrt() + group["eps"])
+        direction = gradient / (spread.sqrt() + group["eps"])
+        directions[name] = direction.add(named[name].detach(), alpha=decay[name]) if is_apart else direction
     return directions
+
+
+def _decay(learn: Learner, parameter: nn.Parameter) -> float:
+    """Return how strongly the optimizer pulls a parameter towards zero."""
+    groups = (group for group in learn.opt.param_groups if any(own is parameter for own in group["params"]))
+    return float(next((group.get("weight_decay", 0.0) for group in groups), 0.0))
 
 
 def _tried(

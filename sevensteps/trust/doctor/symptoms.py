@@ -140,15 +140,18 @@ def rate_too_low(e: Evidence) -> Finding | None:
         return None
     times = min(won, key=lambda factor: won[factor][1])
     far, far_valid = won[times]
+    rate = e.higher_rate(times)
+    if rate is None:
+        return None
     return e.finding(
         "rate_too_low",
         f"The learning rate {e.lr:g} is too low: after epoch {e.epoch} the loss falls slowly, and one step {times:g} "
         f"times as long would lower it from {rounded(valid)} to {rounded(far_valid)}.",
-        f"Train with a higher rate (--lr {e.lr * times:.2g}). In Python, learn.lr_find() suggests a rate.",
+        f"Train with a higher rate (--lr {rate:.2g}). In Python, learn.lr_find() suggests a rate.",
         loss=loss,
         far=far,
         times=times,
-        flags=f"--lr {e.lr * times:.2g}",
+        flags=f"--lr {rate:.2g}",
     )
 
 

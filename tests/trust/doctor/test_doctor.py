@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -253,6 +254,44 @@ def test_what_is_said_of_a_rate_helps_when_it_is_done_once_or_twice(recipe: str,
     assert {finding.code for finding in run.findings} <= {"too_few_epochs"}
     assert run.test is not None
     assert run.test.accuracy > 0.95
+
+
+def test_no_rate_is_advised_that_fails_from_a_new_start() -> None:
+    """One step may be ten thousand times as long; a run at that rate fails."""
+    for lr in (1e-7, 1e-5, 1e-3):
+        for splits in (pictures(), relabeled(pictures(), black, ("train", "valid"))):
+            for finding in watched(learn_of(splits=splits, lr=lr), 6):
+                said = [float(rate) for rate in re.findall(r"--lr ([^\s),]+)", finding.fix)]
+                assert all(rate <= 10 for rate in said), finding
+                if finding.code == "rate_too_low":
+                    (rate,) = said
+                    slow, better = (watched_loss(splits, rate) for rate in (lr, rate))
+                    assert better < slow, (lr, rate)
+
+
+def black(images: Images) -> Images:
+    """Replace most pictures of the first class by black ones, as a wrong range of values does."""
+    pixels = images.pixels.copy()
+    pixels[(images.labels == 0) & (np.arange(len(images)) % 5 > 0)] = 0
+    return dataclasses.replace(images, pixels=pixels)
+
+
+def watched_loss(splits: Splits, lr: float) -> float:
+    """The validation loss after six epochs at a rate."""
+    learn = learn_of(splits=splits, lr=lr)
+    watched(learn, 6)
+    loss = learn.state.history[-1].valid_loss
+    assert loss is not None
+    return loss
+
+
+@pytest.mark.parametrize("opt_func", [functools.partial(SGD, momentum=0.9), torch.optim.AdamW], ids=["SGD", "AdamW"])
+def test_weights_that_a_strong_decay_holds_back_are_no_sign_of_a_low_rate(opt_func: Any) -> None:
+    """A higher rate would not help: decay pulls as strongly as the gradient pushes."""
+    lr, decay = (0.02, 0.5) if isinstance(opt_func, functools.partial) else (0.002, 50.0)
+    how = functools.partial(opt_func, weight_decay=decay)
+    found = watched(learn_of(nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), opt_func=how, lr=lr), 8)
+    assert "rate_too_low" not in codes(found)
 
 
 @pytest.mark.parametrize("settings", [{"recipe": "relu"}, {"normalize": False}, {}])
