@@ -65,6 +65,7 @@ class Case:
             recipe.lr,
             metrics=learn.metrics,
             seed=recipe.seed,
+            clip=recipe.clip or None,
             device="cpu",
         )
         made.follow(recipe.stop_rule(), recipe.schedule_function())

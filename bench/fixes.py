@@ -62,12 +62,18 @@ def resumed(case: Case, finding: Finding) -> Case:
     return replace(case, recipe=case.recipe.replace(epochs=more, schedule_restarts=str(case.recipe.epochs)))
 
 
+def initialized(case: Case, finding: Finding) -> Case:
+    """Start with kaiming."""
+    recipe = case.recipe.replace(init="kaiming", init_std=1.0)
+    return replace(case, recipe=recipe, settings={**case.settings, "init": "kaiming"})
+
+
 KEPT = setting(keep="best", stop_patience=3)
 FIXES: dict[str, dict[str, Callable[[Case, Finding], Case]]] = {
     "diverging": {"--lr": with_rate, "--clip 1": setting(clip=1.0)},
     "oscillating": {"--lr": with_rate},
     "rate_too_low": {"--lr": with_rate},
-    "exploding": {"--init kaiming": setting(init="kaiming", init_std=1.0), "--clip 1": setting(clip=1.0)},
+    "exploding": {"--init kaiming": initialized, "--clip 1": setting(clip=1.0)},
     "saturated": {"--recipe linear": setting(loss="auto"), "--init normal": setting(init="normal", init_std=0.01)},
     "overfitting": {"--keep best": KEPT, "--weight-decay": setting(weight_decay=0.01)},
     "too_few_epochs": {"resume --epochs": resumed, "--epochs": longer},

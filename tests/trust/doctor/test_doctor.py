@@ -28,6 +28,7 @@ from sevensteps.steps.predict import Normalize
 from sevensteps.steps.step import SGD
 from sevensteps.trust.doctor.doctor import CHECKS, Doctor
 from sevensteps.trust.doctor.neighbors import neighbors
+from sevensteps.trust.doctor.probe import _directions
 from sevensteps.trust.doctor.sampler import Sampler
 
 SHAPE = (1, 8, 8)
@@ -285,13 +286,18 @@ def watched_loss(splits: Splits, lr: float) -> float:
     return loss
 
 
-@pytest.mark.parametrize("opt_func", [functools.partial(SGD, momentum=0.9), torch.optim.AdamW], ids=["SGD", "AdamW"])
-def test_weights_that_a_strong_decay_holds_back_are_no_sign_of_a_low_rate(opt_func: Any) -> None:
-    """A higher rate would not help: decay pulls as strongly as the gradient pushes."""
-    lr, decay = (0.02, 0.5) if isinstance(opt_func, functools.partial) else (0.002, 50.0)
-    how = functools.partial(opt_func, weight_decay=decay)
-    found = watched(learn_of(nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), opt_func=how, lr=lr), 8)
-    assert "rate_too_low" not in codes(found)
+def test_a_step_that_is_tried_is_the_step_of_the_optimizer_with_its_decay() -> None:
+    learn = learn_of(nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), opt_func=functools.partial(SGD, weight_decay=5.0))
+    named = dict(learn.model.named_parameters())
+    x, targets = next(iter(learn.dls.train))
+    learn.objective.loss(learn.model(x), targets).backward()
+    gradients = {name: parameter.grad for name, parameter in named.items()}
+    directions = _directions(learn, named, gradients)
+    assert directions is not None
+    tried = {name: named[name].detach() - learn.lr * direction for name, direction in directions.items()}
+    learn.opt.step()
+    for name, parameter in named.items():
+        torch.testing.assert_close(tried[name], parameter.detach())
 
 
 @pytest.mark.parametrize("settings", [{"recipe": "relu"}, {"normalize": False}, {}])
