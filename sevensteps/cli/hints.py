@@ -69,8 +69,10 @@ def chosen_classes(recipe: Recipe) -> tuple[str, ...]:
 
 def from_here(source: str) -> str:
     """A source as it is best typed in this folder: what lies below it without the path to it."""
+    from ..data.sources.named import as_text
+
     here = Path.cwd()
-    return str(Path(source).relative_to(here)) if Path(source).is_relative_to(here) else source
+    return as_text(Path(source).relative_to(here)) if Path(source).is_relative_to(here) else source
 
 
 def _are_of_fashion(classes: Sequence[str]) -> bool:

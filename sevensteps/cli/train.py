@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..base.words import with_names
+from ..errors import UsageError
 from ..recipes.choose import choose
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import shipped_recipes
@@ -90,6 +91,8 @@ def train(
             error.print(terminal.printable(suited.why))
         is_told = yes or "fix" not in given  # a run's own recipe repeats what was said then
         if seeds is not None:
+            if typed := [flag for flag, is_typed in (("--plots", plots), ("--exact", exact)) if is_typed]:
+                raise UsageError(f"{typed[0]} is for one run, not for --seeds.", hint=f"Leave {typed[0]} out.")
             return train_seeds(seeds, chosen, out, force, is_told, numbers, common, _interrupted)
         # A recipe that was changed on the way here is no longer the one that was recorded with the run.
         others = suited.to_try(given | ({"source": source} if source else {})) if recipe is None else None

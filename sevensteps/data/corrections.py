@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import shlex
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from ..base.words import counted, text_of
 from ..errors import DataError, FileError, UsageError, nearest
 from ..records.audit import Corrected
 from .files.catalog import Catalog
+from .files.cells import rows_in, text_in
 from .images import Splits
 from .store.store import StoredImages, is_store
 
@@ -78,7 +80,7 @@ def read(path: str | Path) -> Corrections:
             hint="sevensteps data SOURCE --suggest FILE writes such a file.",
         ) from error
     try:
-        text = content.decode("utf-8-sig")  # spreadsheets write a byte order mark
+        text = text_in(content)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(
@@ -187,8 +189,12 @@ def _decided(
     of_picture = {name: of_class for of_split in before.values() for name, of_class in of_split.items()}
     decided: dict[str, str] = {}
     relabeled = excluded = elsewhere = 0
-    for line, (picture, now, was, _) in corrections.rows:
+    composed = {unicodedata.normalize("NFC", name): name for name in of_picture if not name.isascii()}
+    for line, (written, now, was, _) in corrections.rows:
         where = f"{corrections.path}, row {line}"
+        # A spreadsheet may write a name in the composed form, and a disk in the decomposed one.
+        other_form = composed.get(unicodedata.normalize("NFC", written), written)
+        picture = written if written in of_picture else other_form
         if picture not in of_picture:
             raise DataError(
                 f"{where}: the source has no picture {picture!r}.",
@@ -287,13 +293,10 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     Raises:
         DataError: The text is not valid CSV.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        for cells in reader:
-            if cells:
-                yield reader.line_num, cells
+        yield from rows_in(text)
     except csv.Error as error:
-        raise DataError(f"{path}, row {reader.line_num} is not valid CSV: {error}.", hint=_FORMAT) from error
+        raise DataError(f"{path}, row {error.args[1]} is not valid CSV: {error.args[0]}.", hint=_FORMAT) from error
 
 
 def _refuse_emptied(

@@ -88,17 +88,18 @@ def audit(
         FileError: The file of corrections is in the way, or cannot be written.
     """
     from ..data import corrections
+    from ..data.sources.named import as_text
     from ..trust.audit.suggest import suggested
 
     if suggest is None:
         return Audited(*data(source, classes, observe, fix=fix, yes=yes, fresh=fresh, **settings))
     if fix:
         raise UsageError("--fix and --suggest cannot be combined.", hint="Run the command once with each of them.")
-    corrections.refuse_if_in_the_way(Path(suggest), str(source))
+    corrections.refuse_if_in_the_way(Path(suggest), as_text(source))
     splits, result = data(source, classes, observe, fresh=fresh, **settings)
     rows = tuple(suggested(splits, result))
     if rows:
-        corrections.save(rows, Path(suggest), str(source))
+        corrections.save(rows, Path(suggest), as_text(source))
     return Audited(splits, result, rows)
 
 
@@ -130,7 +131,8 @@ def data(
     """
     from ..data.corrections import refuse_many
     from ..data.files.how import How
-    from ..data.sources.load import load_as, with_bad_skipped
+    from ..data.sources.find import with_bad_skipped
+    from ..data.sources.load import load_as
     from ..trust.audit.audit import audited
 
     how = How(**with_bad_skipped(source, settings))

@@ -53,6 +53,11 @@ def prepare(
     def say(line: str) -> None:
         observe(Note(line))
 
+    if not isinstance(source, (str, Path)):
+        raise UsageError(
+            f"prepare takes the name or path of pictures, and not a {type(source).__name__}.",
+            hint="Save the pictures as files, or train on them in memory: ss.load(source).",
+        )
     target = Path(out) if out else Path(f"{Path(source).absolute().name.removesuffix('.gz')}.store")
     header = write(
         load_streams(source, say, classes=classes, how=How(**settings), hold_out=hold_out > 0),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..data.sources.load import SOURCES, with_bad_skipped
+from ..data.sources.find import with_bad_skipped
+from ..data.sources.named import as_text, named
 from ..errors import UsageError
 from ..recipes.choose import choose
 from ..records.report import Varied
@@ -52,9 +53,9 @@ def show_augmented(
     from ..show import drawing, figures
     from ..show.labels import label_of
 
-    source, path = str(source), Path(path)
+    source, path = as_text(source), Path(path)
     drawing.must_be_png(path)
-    if source not in SOURCES and path.resolve().is_relative_to(Path(source).resolve()):
+    if named(source) is None and path.resolve().is_relative_to(Path(source).resolve()):
         raise UsageError(f"{path} is inside the folder of pictures.", hint="Choose a file outside that folder.")
     settings = with_bad_skipped(source, settings)
     recipe = choose(source, settings).with_given({**settings, "source": source, "augment": augment})

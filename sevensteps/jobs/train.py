@@ -11,6 +11,7 @@ from ..base.device import computing_with
 from ..base.interrupts import leaving
 from ..data.corrections import refuse_many
 from ..data.images import Splits
+from ..data.sources.named import as_text
 from ..errors import RecipeError, TrainingError, UsageError
 from ..recipes.choose import choose
 from ..recipes.recipe import Recipe
@@ -73,10 +74,12 @@ def train(
         RunError, FileError: The folder is in the way, in use, or cannot be written.
         TrainingError: The loss became infinite or not a number; recipe and history are saved first.
     """
-    if isinstance(source, Splits):
+    other: Any = source
+    if other is not None and not isinstance(other, (str, Path)):
+        what = "splits" if isinstance(other, Splits) else "ss.load(source)"
         raise UsageError(
-            "train needs the name or path of a source, which the recipe can record, not a Splits object.",
-            hint='ss.Recipe.load("linear").learner(splits).fit() trains on them.',
+            f"train needs the name or path of a source, which the recipe can record, not a {type(other).__name__} object.",
+            hint=f'ss.Recipe.load("linear").learner({what}).fit() trains on it.',
         )
     if recipe is not None and not isinstance(recipe, (str, Path, Recipe)):
         raise UsageError(
@@ -108,7 +111,7 @@ def train(
         recipe, why = chosen.with_given(settings), chosen.why
         if why:
             observe(Note(why, detail=True))
-    recipe = recipe.replace(**settings, **({"source": str(source)} if source else {}))
+    recipe = recipe.replace(**settings, **({"source": as_text(source)} if source else {}))
     from ..runs.judged import count_look
 
     run, pictures = _trained(recipe, before, out, save, force, plots, exact, yes, observe, why, others)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.words import pictures
 from ..data.augment_names import against_mirrors
 from ..data.files.how import file_settings
 from .recipe import Recipe
@@ -84,7 +83,10 @@ class Chosen:
         Raises:
             RecipeError: Unknown settings, or settings that do not go together.
         """
-        return Recipe.load(self.recipe).replace(**{**self.settings, **given})
+        recipe = Recipe.load(self.recipe).replace(**{**self.settings, **given})
+        if given.get("hold_out"):  # also where the share is the usual one
+            recipe.refuse_idle_hold_out(recipe.hold_out)
+        return recipe
 
 
 def choose(source: str | Path | None, given: Mapping[str, Any], recipe: str | Path | None = None) -> Chosen:
@@ -134,7 +136,7 @@ def suited(facts: Facts) -> Chosen:
         return Chosen("cnn", settings, f"{_line(facts, 'cnn', settings)}: {why}.", _instead(facts, batch_size, epochs))
     settings |= _rate(facts)
     few = facts.fewest < LEAST_PICTURES
-    least = f"the smallest class has {pictures(facts.fewest)}" if few else f"they are {facts.side} pixels high"
+    least = f"a class has fewer than {LEAST_PICTURES}" if few else f"they are {facts.side} pixels high"
     takes = f"{LEAST_PICTURES} pictures of each class, {LEAST_SIDE} pixels high or more"
     return Chosen(
         "linear", settings, f"{_line(facts, 'linear', settings)}: {least}, but cnn needs {takes}.", _instead(facts)
@@ -168,4 +170,5 @@ def _rate(facts: Facts) -> dict[str, Any]:
 def _line(facts: Facts, recipe: str, settings: Mapping[str, Any]) -> str:
     """Return the beginning of the line that explains a choice."""
     said = ", ".join(f"{key} = {value}" for key, value in settings.items())
-    return f"No --recipe given: for these {pictures(facts.count, 'training')}, the choice is {recipe} with {said}"
+    # Without their number: which of the files are pictures is known only when they are decoded.
+    return f"No --recipe given: for these pictures, the choice is {recipe} with {said}"

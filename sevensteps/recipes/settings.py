@@ -257,7 +257,8 @@ class Settings:
             RecipeError: Damaged TOML, an unknown key, a wrong type or an impossible value.
         """
         settings = parsed(text, where)
-        if settings.pop("recorded", None) and "range" not in settings:
+        is_of_a_run = settings.pop("recorded", None) is not None
+        if is_of_a_run and "range" not in settings:
             settings["range"] = BY_TYPE  # a run from before there were ranges keeps its pixels
         known = {known.name for known in fields(cls)}
         for key in settings:
@@ -265,9 +266,28 @@ class Settings:
                 hint = f"{nearest(key, sorted(known))} A newer version of sevensteps may have written it."
                 raise RecipeError(f"{where} has an unknown key {key!r}.", hint=hint)
         try:
-            return cls(**{"name": name, **_with_tuples(settings)})
+            made = cls(**{"name": name, **_with_tuples(settings)})
+            if not is_of_a_run:  # an older run may have been saved so, and opens as it was
+                made.refuse_idle_hold_out()
+            return made
         except RecipeError as error:
             raise error.as_kind(RecipeError, f"{where}: {error.message}") from error
+
+    def refuse_idle_hold_out(self, typed: float | None = None) -> None:
+        """Raise if pictures are to be held out although the test pictures are those that each epoch is checked on.
+
+        Args:
+            typed: The share, if someone has typed it.
+
+        Raises:
+            RecipeError: `hold_out` would have no effect.
+        """
+        if self.validate_on == "test" and (typed or self.hold_out not in (0, Settings.hold_out)):
+            raise RecipeError(
+                f"hold_out is {self.hold_out}, but with validate_on = test nothing is held out for validation.",
+                hint="Set {hold_out}, or {validate_on}.",
+                settings={"hold_out": 0, "validate_on": "valid"},
+            )
 
     def replace(self: S, **settings: Any) -> S:
         """Return the recipe with some settings changed.
@@ -285,7 +305,10 @@ class Settings:
         for key in settings:
             if key not in known:
                 raise RecipeError(f"A recipe has no setting {key!r}.", hint=nearest(key, known))
-        return dataclasses.replace(self, **_with_tuples(settings))
+        changed = dataclasses.replace(self, **_with_tuples(settings))
+        if {"hold_out", "validate_on"} & settings.keys():
+            changed.refuse_idle_hold_out()
+        return changed
 
     def to_toml(self, recorded: Mapping[str, Any] | None = None) -> str:
         """Return the recipe as TOML that `load` reads.

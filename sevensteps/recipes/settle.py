@@ -213,14 +213,14 @@ def _from_anywhere(source: str) -> str:
 
     It is not resolved: a link may lead elsewhere later, and the recipe follows it.
     """
-    from ..data.sources.load import SOURCES
+    from ..data.sources.named import named
 
-    return source if source in SOURCES or not os.path.exists(source) else str(Path(source).absolute())
+    return source if named(source) or not os.path.exists(source) else str(Path(source).absolute())
 
 
 def _own_size(source: str, splits: Splits) -> int:
     """Return the side length, in pixels, that picture files were resized to; 0 for other sources and other shapes."""
-    from ..data.sources.load import holds_files
+    from ..data.sources.find import holds_files
 
     _, height, width = splits.train.shape
     return height if splits.train.fit and height == width and holds_files(Path(source)) else 0

@@ -106,9 +106,10 @@ def as_it_is(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits
     Raises:
         DataError: There is no such source, or its pictures cannot be used.
     """
-    from ..data.sources.load import SOURCES, load_as
+    from ..data.sources.load import load_as
+    from ..data.sources.named import named
 
-    if recipe.source not in SOURCES and Path(recipe.source).is_absolute() and not Path(recipe.source).exists():
+    if named(recipe.source) is None and Path(recipe.source).is_absolute() and not Path(recipe.source).exists():
         raise DataError(
             f"The pictures of recipe {recipe.name!r} are no longer at {recipe.source}.",
             hint="Move them back, or train on them where they are now: sevensteps train PATH --recipe RUN",

@@ -191,7 +191,7 @@ def test_corrections_come_before_the_choice_of_classes(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("", ["row 1: the file is empty", "picture,now,was,why"]),
-        ("picture;now;was;why\n", ["row 1: the header is 'picture;now;was;why'"]),
+        ("picture:now:was:why\n", ["row 1: the header is 'picture:now:was:why'"]),
         ("name,label\n", ["row 1: the header is 'name,label'"]),
         (HEAD + "train/digit 1/42.pngg,,,\n", ["row 2", "'train/digit 1/42.pngg'", "mean 'train/digit 1/42.png'?"]),
         (HEAD + "?,,,\n", ["row 2", "no picture '?'", "such as 'train/digit 0/"]),

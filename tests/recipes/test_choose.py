@@ -38,7 +38,7 @@ def test_few_pictures_are_seen_more_often_in_smaller_batches(count: int, batch_s
 @pytest.mark.parametrize(
     ("given", "model", "why"),
     [
-        (facts(40, fewest=9), "linear", "the smallest class has 9 pictures, but cnn needs 10 pictures of each class"),
+        (facts(40, fewest=9), "linear", "a class has fewer than 10, but cnn needs 10 pictures of each class"),
         (facts(40, fewest=10), "cnn", "and mirrored copies"),
         (facts(400, 7), "linear", "they are 7 pixels high"),
         (facts(400, 8), "cnn", ""),
@@ -164,10 +164,7 @@ def test_what_was_chosen_and_why_stands_in_the_run_and_is_said_once(
         capsys=capsys,
     )
     assert done.code == 0, done.err
-    line = (
-        "No --recipe given: for these 360 training pictures, the choice is cnn with width = 16, batch_size = 32, "
-        "epochs = 40"
-    )
+    line = "No --recipe given: for these pictures, the choice is cnn with width = 16, batch_size = 32, epochs = 40"
     assert done.err.count("No --recipe given") == 1
     assert line in done.err
     written = tomllib.loads((tmp_path / "run/recipe.toml").read_text("utf-8"))

@@ -61,7 +61,7 @@ def scan_parquet(source: Path, how: How) -> Catalog:
         name = os.fspath(part.relative_to(base))
         pictures = _column_of_pictures(part, how)
         columns, rows = read_texts(part)
-        table = Table(part, columns, rows, first=0)
+        table = Table(part, columns, rows)
         typed = (how.label_column, how.group)
         split = split_columns(table, how, {column for column in columns if column in typed or is_label(column)})
         taken = split.columns.split(" and ") if split else []

@@ -172,7 +172,7 @@ def scan_frame(frame: Any, how: How) -> Catalog:
     """
     columns = tuple(map(str, frame.columns))
     rows = [dict(zip(columns, map(text_of_cell, row), strict=True)) for row in frame.itertuples(index=False)]
-    table = Table(Path("table"), columns, rows, first=0)
+    table = Table(Path("table"), columns, rows)
     return listed(table.path, {"train": table}, Path(), NamedFiles(Path(), []), how)
 
 
@@ -230,7 +230,7 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
                 but = f": {label.column} is {labels[number]!r}" if row[files] and labels[number] else ""
                 bad.append(Bad(row[files] or place, f"has no {empty} ({place}{but})"))
                 continue
-            written.setdefault(labels[number], f"{table.path.name} row {number + table.first}")
+            written.setdefault(labels[number], f"{table.path.name} row {table.number(number)}")
             file, exists = candidates.find(row[files], table.path, for_split, name, table_classes)
             if file in class_of:
                 before, where = class_of[file]

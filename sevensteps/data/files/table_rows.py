@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import itertools
 import json
 from collections import Counter
@@ -17,6 +16,7 @@ from ...base.words import counted
 from ...errors import DataError
 from ..class_names import is_missing
 from .catalog import is_picture
+from .cells import lines_in, rows_in, text_in
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -128,7 +128,15 @@ class Table:
     path: Path
     columns: tuple[str, ...]
     rows: Sequence[Row]
-    first: int = 2  # the line number of the first row in an editor
+    numbers: Sequence[int] = ()  # of the rows in an editor; their indices unless given
+
+    def number(self, row: int) -> int:
+        """Return the number by which an editor calls a row.
+
+        Args:
+            row: Its index in `rows`.
+        """
+        return self.numbers[row] if self.numbers else row
 
     def place(self, row: int) -> str:
         """Return the name by which errors call a row.
@@ -136,7 +144,7 @@ class Table:
         Args:
             row: Its index in `rows`.
         """
-        return f"{self.path} row {row + self.first}"
+        return f"{self.path} row {self.number(row)}"
 
 
 # Reading
@@ -153,10 +161,10 @@ def read_table(path: Path) -> Table:
     """
     if path.suffix.lower() == ".parquet":
         columns, rows = read_texts(path)
-        return Table(path, columns, rows, first=0)
+        return Table(path, columns, rows)
     try:
         with files.regular(path, LARGEST_TABLE) as (file, size):
-            text = file.read(size).decode("utf-8-sig")
+            text = text_in(file.read(size))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"it is not in UTF-8: {error}"
         raise DataError(f"{path} cannot be read ({reason}).", hint="Save the table as a text file in UTF-8.") from error
@@ -164,32 +172,32 @@ def read_table(path: Path) -> Table:
 
 
 def _from_cells(path: Path, text: str) -> Table:
-    """Parse a table of cells between commas, semicolons or tabs.
+    """Parse a table of cells between commas, semicolons, tabs or bars.
 
     Raises:
         DataError: A row has the wrong number of cells, or two columns have the same name.
     """
-    head = text.split("\n", 1)[0]
-    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=head.count)
     try:
-        cells = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+        rows = list(rows_in(text, tabs=path.suffix.lower() == ".tsv"))
     except csv.Error as error:
-        raise DataError(f"{path} is not a valid table: {error}.", hint="Check its quotation marks.") from error
-    names, first = tuple(cell.strip() for cell in cells[0]) if cells else (), 2
+        raise DataError(
+            f"{path} is not a valid table: {error.args[0]} (row {error.args[1]}).", hint="Check its quotation marks."
+        ) from error
+    names = tuple(cell.strip() for cell in rows[0][1]) if rows else ()
     if any(is_picture(name) for name in names):  # the first line is not a header but a row
-        names, first = tuple(str(number) for number in range(1, len(names) + 1)), 1
+        names = tuple(str(number) for number in range(1, len(names) + 1))
+    else:
+        rows = rows[1:]
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{path} has two columns named {repeated[0]!r}.", hint="Give each column a different name.")
-    rows = []
-    for number, row in enumerate(cells[first - 1 :], first):
-        if row and len(row) != len(names):
+    for number, cells in rows:
+        if len(cells) != len(names):
             raise DataError(
-                f"{path} row {number} has {counted(len(row), 'cell')}, but the first row has {len(names)}.",
+                f"{path} row {number} has {counted(len(cells), 'cell')}, but the first row has {len(names)}.",
                 hint="Put names that contain a comma in quotation marks.",
             )
-        if row:
-            rows.append(dict(zip(names, map(str.strip, row), strict=True)))
-    return Table(path, names, rows, first)
+    texts = [dict(zip(names, map(str.strip, cells), strict=True)) for _, cells in rows]
+    return Table(path, names, texts, numbers=[number for number, _ in rows])
 
 
 def _from_lines(path: Path, text: str) -> Table:
@@ -198,10 +206,8 @@ def _from_lines(path: Path, text: str) -> Table:
     Raises:
         DataError: A line is not a JSON object.
     """
-    rows = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
+    rows, numbers = [], []
+    for number, line in lines_in(text):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -211,8 +217,10 @@ def _from_lines(path: Path, text: str) -> Table:
         if not isinstance(row, dict):
             raise DataError(f"{path} row {number} is not a JSON object.", hint='{"file_name": "a.png", "label": "cat"}')
         rows.append({str(key): text_of_cell(value) for key, value in row.items()})
+        numbers.append(number)
     columns = tuple(dict.fromkeys(itertools.chain.from_iterable(rows)))
-    return Table(path, columns, [{column: row.get(column, "") for column in columns} for row in rows], first=1)
+    texts = [{column: row.get(column, "") for column in columns} for row in rows]
+    return Table(path, columns, texts, numbers=numbers)
 
 
 def text_of_cell(value: Any) -> str:

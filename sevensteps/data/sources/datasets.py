@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from ...base.words import counted
-from ...errors import DataError
+from ...errors import DataError, UsageError
 from ..class_names import check_names, class_named, is_missing
 from ..decode import from_image, seen_in
 from ..eight_bits import extremes_of
@@ -28,28 +28,30 @@ def is_dataset(source: Any) -> bool:
     Args:
         source: As for `load`.
     """
-    return hasattr(source, "__getitem__") and hasattr(source, "__len__") and not isinstance(source, str)
+    return hasattr(source, "__getitem__") and hasattr(source, "__len__") and not isinstance(source, (str, Mapping))
 
 
 def load_dataset(dataset: Any, how: How, say: Say, warn: Say | None = None) -> Splits:
     """Return all items of a dataset as training pictures.
 
-    The classes are the dataset's `classes` if it has them and the labels are numbers, else the labels as text.
+    The classes are the dataset's `classes` if it has them and the labels are numbers, else the labels as text. Those of
+    a `Subset` are the classes of the dataset that it is a part of.
 
     Args:
         dataset: Anything with a length whose items are a picture and its label. Pictures are PIL pictures, or tensors
             or arrays of one size.
-        how: The size and the fit for PIL pictures, and the range of values.
+        how: The size and the fit for PIL pictures, the range of values, and what to do with items without a label.
         say: Takes the lines that describe the source.
         warn: Takes a line if values are scaled; `say` takes it unless it is given.
 
     Raises:
-        DataError: An item is not a picture with one label.
+        UsageError: A size or a fit is given for pictures that have one already.
+        DataError: An item cannot be read, or is not a picture with one label.
     """
     name = type(dataset).__name__
     pictures, labels, rows, bad = [], [], [], []
-    for number in range(len(dataset)):
-        item = dataset[number]
+    for number in range(_length(name, dataset)):
+        item = _item(name, dataset, number)
         if not isinstance(item, (tuple, list)) or len(item) < 2:
             raise DataError(
                 f"Item {number} of {name} is of type {type(item).__name__}, but must be a picture and its label.",
@@ -64,7 +66,7 @@ def load_dataset(dataset: Any, how: How, say: Say, warn: Say | None = None) -> S
         rows.append(number)
     if bad:
         _stop_or_skip(name, bad, how, say)
-    names = getattr(dataset, "classes", None)
+    names = _names_of(dataset)
     if names is not None and all(isinstance(label, int) and 0 <= label < len(names) for label in labels):
         classes = tuple(map(str, names))
         numbers = labels
@@ -86,6 +88,54 @@ def load_dataset(dataset: Any, how: How, say: Say, warn: Say | None = None) -> S
     return Splits(images, source=name, bad_files=tuple(bad))
 
 
+def _length(name: str, dataset: Any) -> int:
+    """Return the number of items.
+
+    Raises:
+        DataError: The dataset cannot tell it.
+    """
+    try:
+        return len(dataset)
+    except Exception as error:  # whatever a dataset of the user's raises
+        raise DataError(
+            f"{name} cannot tell how many items it has: {_in_words(error)}.", hint="Check the dataset: len(dataset)"
+        ) from error
+
+
+def _item(name: str, dataset: Any, number: int) -> Any:
+    """Return an item.
+
+    Raises:
+        DataError: The dataset cannot read it.
+    """
+    try:
+        return dataset[number]
+    except Exception as error:  # whatever a dataset of the user's raises
+        raise DataError(
+            f"Item {number} of {name} cannot be read: {_in_words(error)}.",
+            hint=f"Check the dataset: dataset[{number}]",
+        ) from error
+
+
+def _in_words(error: Exception) -> str:
+    """Return the kind and the message of an error that someone else's code raised."""
+    return f"{type(error).__name__}: {error!s:.200}".rstrip(".: ")
+
+
+def _names_of(dataset: Any) -> Sequence[Any] | None:
+    """Return the names of the classes of a dataset, or of the one that it is a part of; None without any."""
+    for _ in range(10):  # a Subset of a Subset, and so on
+        names = getattr(dataset, "classes", None)
+        if isinstance(names, Sequence) and not isinstance(names, str):
+            return names
+        parts = getattr(dataset, "datasets", None) or []
+        if parts and len({repr(_names_of(part)) for part in parts}) == 1:
+            return _names_of(parts[0])
+        if (dataset := getattr(dataset, "dataset", None)) is None:
+            return None
+    return None
+
+
 def _label(name: str, number: int, label: Any) -> Any:
     """Return the one label of an item.
 
@@ -100,7 +150,7 @@ def _label(name: str, number: int, label: Any) -> Any:
             f"Item {number} of {name} has the label {plain!r:.80}, and a picture can have only one class.",
             hint="Return one name or one number as the label of each item.",
         )
-    return plain
+    return int(plain) if isinstance(plain, float) and plain.is_integer() else plain
 
 
 def _stop_or_skip(name: str, bad: Sequence[tuple[str, str]], how: How, say: Say) -> None:
@@ -132,6 +182,11 @@ def _pixels(name: str, pictures: list[Any], how: How, warn: Say) -> tuple[Any, R
         if range := decided(values, how.range):
             warn(range_in_words(name, range, values, how.range, OF_DEEP))
         return np.stack([from_image(picture, shape, how.fit, range) for picture in pictures]), range
+    for key in (key for key in ("size", "fit") if key in how.changed()):
+        raise UsageError(
+            f"{key} is for PIL pictures, but those of {name} are arrays.",
+            hint=f"Leave {key} out, and resize them in the dataset.",
+        )
     try:
         arrays = np.stack([np.asarray(picture) for picture in pictures])
         if arrays.dtype.kind not in "buif":

@@ -14,7 +14,8 @@ from ..decode import Seen, Shape, look
 from ..files.catalog import Catalog, File, is_picture
 from ..files.common_shape import common_shape
 from ..files.how import How
-from .load import SOURCES, find_catalog
+from .find import find_catalog, names_in
+from .named import named
 
 HEADERS = 32  # the most that are read; all pictures are assumed to be like the first ones
 
@@ -53,9 +54,9 @@ def facts_of(source: str | Path, classes: Sequence[str], how: How) -> Facts | No
     """
     from .arrays import holds_arrays, look_at
 
-    if not source or str(source) in SOURCES:
+    if not source or named(source):
         return None
-    if (catalog := find_catalog(source, how, tuple(classes))) is not None:
+    if (catalog := find_catalog(source, how, classes := names_in(classes))) is not None:
         return _of_catalog(catalog, classes, how.size)
     if not holds_arrays(Path(source)) or not Path(source).exists():  # `load` reports that
         return None

@@ -1,52 +1,31 @@
-"""Loading a source by its name or its path: into memory with `load`, picture by picture with `load_streams`.
-
-A new source is one file in this folder and one line in `SOURCES`.
-"""
+"""Loading a source by its name or its path: into memory with `load`, picture by picture with `load_streams`."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...base import memory
-from ...errors import DataError, UsageError
-from ..files.catalog import Catalog, Say, is_picture
+from ...errors import DataError
+from ..files.catalog import Say
 from ..files.how import AS_USUAL, BadFiles, How
 from ..files.load import load_files
 from ..fit import Fit
 from ..images import Splits
 from ..value_range import Ends
+from .find import find_catalog, names_in, refuse_if_none, refuse_unused
+from .named import SOURCES, about_shadowed, named
 
 if TYPE_CHECKING:
     from ..store.streams import Streams
 
 
-def _embedded(say: Callable[[str], None]) -> Splits:
-    from .pullover_dress import load_pullover_dress
-
-    return load_pullover_dress()
-
-
-def _fashion(say: Callable[[str], None]) -> Splits:
-    from .fashion import load_fashion
-
-    return load_fashion(say)
-
-
-SOURCES: dict[str, Callable[[Callable[[str], None]], Splits]] = {
-    "pullover-dress": _embedded,
-    "fashion-mnist": _fashion,
-}
-
-
 def load(
     source: Any = "pullover-dress",
-    classes: Sequence[str] | None = None,
+    classes: Iterable[str] | None = None,
     *,
     size: int = How.size,
     fit: Fit = How.fit,
@@ -110,7 +89,7 @@ def load(
 
 def load_as(
     source: Any,
-    classes: Sequence[str] | None,
+    classes: Iterable[str] | None,
     how: How,
     *,
     fix: str | Path = "",
@@ -132,13 +111,15 @@ def load_as(
     Raises:
         UsageError, DataError, DownloadError: As `load`.
     """
-    _refuse_if_none(source, classes)
+    chosen = names_in(classes)
+    refuse_if_none(source)
+    if line := about_shadowed(source):
+        (warn or say)(line)
     corrections = None
     if fix:
         from ..corrections import corrected, corrected_files, read
 
         corrections = read(fix)  # before any picture is read
-    chosen = tuple(classes or ())
     if (catalog := find_catalog(source, how, chosen)) is not None:
         counts = None
         if corrections is not None:
@@ -148,18 +129,20 @@ def load_as(
     elif not isinstance(source, (str, Path)):
         from .datasets import load_dataset
 
+        taken = ("size", "fit", "bad_files", "range")
+        refuse_unused(f"a {type(source).__name__}", how, taken=taken, fresh=fresh)
         splits = load_dataset(source, how, say, warn)
     else:
-        _refuse_unused(source, how)
-        named = SOURCES.get(str(source))
+        refuse_unused(source, how, fresh=fresh)
+        name = named(source)
         # Corrections may move pictures of other classes into the chosen ones, so those are needed, too.
-        splits = named(say) if named else _from_path(Path(source), () if fix else chosen, how, say, warn)
+        splits = SOURCES[name](say) if name else _from_path(Path(source), () if fix else chosen, how, say, warn)
     if corrections is not None and splits.corrected is None:
         splits = corrected(splits, corrections, chosen)
     if splits.corrected is not None:
         say(f"corrected by {fix}: {splits.corrected.in_words}")
-    if classes:
-        splits = splits.choose(classes)
+    if chosen:
+        splits = _chosen(splits, source, chosen)
     present = [name for name, count in splits.train.counts.items() if count]
     if len(present) < 2:
         content = f"only pictures of {present[0]!r}" if present else "no pictures at all"
@@ -179,123 +162,28 @@ def load_as(
     return splits
 
 
-def with_bad_skipped(source: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings, with bad files skipped by default if the source consists of picture files.
-
-    Looking at pictures does not stop at bad files, as training does.
-
-    Args:
-        source: As for `load`.
-        settings: The settings that were given, by name.
-    """
-    is_files = isinstance(source, (str, Path)) and str(source) not in SOURCES and holds_files(Path(source))
-    return {"bad_files": "skip", **settings} if is_files else dict(settings)
-
-
-def find_catalog(source: Any, how: How = AS_USUAL, chosen: Sequence[str] = ()) -> Catalog | None:
-    """Return the catalog of a source that consists of picture files; None for all other sources.
-
-    In a folder with class folders, tables and Parquet files are ignored, unless a column of a table is named.
-
-    Args:
-        source: As for `load`.
-        how: How to read picture files.
-        chosen: The classes that were asked for; they settle which folders are classes.
+def _chosen(splits: Splits, source: Any, classes: tuple[str, ...]) -> Splits:
+    """Return the pictures of some classes; the hint names the source that has them, if that is another one.
 
     Raises:
-        UsageError: The source is of no known kind, or the group is not a valid regular expression.
-        DataError: The source does not exist, has no picture files with classes, or is ambiguous.
+        DataError: The source does not have one of the classes.
     """
-    from ..files import archive, class_folders, table
+    from .fashion_facts import CLASSES
 
-    _refuse_if_none(source, None)
-    if is_frame(source):
-        return table.scan_frame(source, how)
-    if not isinstance(source, (str, Path)):
-        return None
-    path = Path(source)
-    if str(source) in SOURCES or not holds_files(path):
-        return None
-    if archive.is_archive(path.name):
-        if typed := how.columns():
-            raise _no_table(source, typed)
-        return archive.scan_archive(path, how, chosen)
-    if path.is_file():
-        from ..files.parquet import holds_pictures, scan_parquet
-
-        return scan_parquet(path, how) if holds_pictures(path, how) else table.scan_table(path, how)
-    catalog, refusal = None, None
-    if typed := how.columns():  # what is typed is of the table, whatever folders lie beside it
-        if (catalog := _from_tables(path, how)) is None:
-            raise _no_table(source, typed)
-        return catalog
     try:
-        catalog = class_folders.scan(path, how, chosen)
+        return splits.choose(classes)
     except DataError as error:
-        refusal = error
-    if catalog is None or len(catalog.classes) < 2:
-        catalog = _from_tables(path, how) or catalog
-    elif not chosen:
-        table.refuse_other_classes(catalog, how)
-    if catalog is None and refusal is not None:
-        raise refusal
-    return catalog
-
-
-def _no_table(source: str | Path, typed: Sequence[str]) -> UsageError:
-    """Return the error for settings that name a column of a table where there is no table."""
-    return UsageError(
-        f"{typed[0]} names a column of a table, but {source} holds no table.",
-        hint=f"Leave {typed[0]} out, or name the table as the source.",
-    )
-
-
-def _from_tables(folder: Path, how: How) -> Catalog | None:
-    """Return the catalog of the tables or Parquet files in a folder or in its subfolders; None without any."""
-    from ..files import table
-
-    if parts := list(folder.rglob("*.parquet")):  # the hub has them in default/train
-        from ..files.parquet import holds_pictures, scan_parquet
-
-        if all(holds_pictures(part, how) for part in parts):
-            return scan_parquet(folder, how)
-    return table.scan_folder_of_tables(folder, how)
-
-
-def is_frame(source: Any) -> bool:
-    """Return whether a source is a pandas data frame.
-
-    Args:
-        source: As for `load`.
-    """
-    return hasattr(source, "itertuples") and hasattr(source, "columns")
-
-
-def holds_files(path: Path) -> bool:
-    """Return whether a path is a source of picture files, judged by its name and the names directly in it.
-
-    Args:
-        path: A path.
-    """
-    from ..files.archive import is_archive
-    from ..files.table import is_table
-
-    try:
-        if path.is_file():
-            return is_archive(path.name) or is_table(path.name)
-        return path.is_dir() and not any(_OTHER_FILES.search(name) for name in os.listdir(path))
-    except OSError:
-        return True  # reading it then reports why it cannot be read
-
-
-_OTHER_FILES = re.compile(r"-idx\d-ubyte(\.gz)?\Z|\.npy\Z")  # files that make a folder a source of another kind
+        wanted = {name.lower() for name in classes}
+        if named(source) == "pullover-dress" and wanted <= {name.lower() for name in CLASSES}:
+            error.hint = 'fashion-mnist has them: give "fashion-mnist" as the source.'
+        raise
 
 
 def load_streams(
     source: str | Path,
     say: Callable[[str], None] = lambda line: None,
     *,
-    classes: Sequence[str] = (),
+    classes: Iterable[str] = (),
     how: How = AS_USUAL,
     hold_out: bool = True,
 ) -> Streams:
@@ -317,11 +205,13 @@ def load_streams(
     from . import idx
     from .arrays import holds_arrays, load_arrays
 
-    if (catalog := find_catalog(source, how, tuple(classes))) is not None:
-        return stream_files(catalog, tuple(classes), how, say, hold_out=hold_out)
-    _refuse_unused(source, how)
-    if str(source) in SOURCES:
-        return streams.of_splits(SOURCES[str(source)](say))
+    if (catalog := find_catalog(source, how, classes := names_in(classes))) is not None:
+        return stream_files(catalog, classes, how, say, hold_out=hold_out)
+    refuse_unused(source, how)
+    if line := about_shadowed(source):
+        say(line)
+    if name := named(source):
+        return streams.of_splits(SOURCES[name](say))
     if holds_arrays(Path(source)):
         return streams.of_splits(load_arrays(Path(source), say, how.range))
     if is_store(Path(source)):
@@ -349,48 +239,3 @@ def _from_path(path: Path, classes: tuple[str, ...], how: How, say: Say, warn: S
     if 2 * size > (free := memory.available()):
         return open_store(prepared_in_cache(path, classes, size, free, say), say)
     return load_idx(path)
-
-
-def _refuse_unused(source: str | Path, how: How) -> None:
-    """Raise for a setting of picture files that would have no effect.
-
-    Raises:
-        UsageError: The setting's name.
-    """
-    from .arrays import holds_arrays
-
-    changed = how.changed()
-    if str(source) not in SOURCES and holds_arrays(Path(source)):
-        changed.pop("range", None)
-    for key in changed:
-        raise UsageError(f"{key} is for picture files, but {source} holds none.", hint=f"Leave {key} out.")
-
-
-def _refuse_if_none(source: Any, classes: Sequence[str] | None) -> None:
-    """Raise if a source or a choice of classes cannot be valid.
-
-    Raises:
-        UsageError: The source is of no known kind, or the classes are not a list.
-        DataError: The source or path does not exist, or is a single picture.
-    """
-    if not isinstance(source, (str, Path)):
-        from .datasets import is_dataset
-
-        if not is_frame(source) and not is_dataset(source):
-            raise UsageError(
-                f"The source is {source!r:.80}, but must be a name, a path, a table or a dataset.",
-                hint='ss.load("pullover-dress")',
-            )
-    if isinstance(classes, str):
-        raise UsageError(f"classes is {classes!r}, but must be a list of names.", hint='classes=["Pullover", "Dress"]')
-    if not isinstance(source, (str, Path)) or str(source) in SOURCES:
-        return
-    if is_picture(str(source)) and Path(source).is_file():
-        raise DataError(
-            f"{source} is a single picture, but a source has many, with labels.",
-            hint=f"To classify it: sevensteps predict RUN {source}",
-        )
-    if not Path(source).exists():
-        from .did_you_mean import what_is_there
-
-        raise DataError(f"There is no source or path {str(source)!r}.", hint=what_is_there(Path(source), SOURCES))

@@ -28,7 +28,7 @@ from jaxtyping import Int64, UInt8, UInt32
 from ...base import files, growing_file
 from ...base.seeds import PREPARE, seed_of
 from ...base.words import counted
-from ...errors import DataError, FileError
+from ...errors import DataError, FileError, UsageError
 from ..hold_out import held_out
 from ..image_arrays import chosen_labels, value_counts
 from .layout import SPLITS, Header, Named, Places, Section
@@ -114,6 +114,10 @@ def prepare(
         )
     if at_once is None:
         at_once = min(max(math.isqrt(PIECE * streams.size), LEAST_AT_ONCE), MOST_AT_ONCE)
+    if "valid" in streams.splits and hold_out not in (0, 0.1):
+        raise UsageError(
+            f"hold_out is {hold_out}, and {streams.source} has validation pictures of its own.", hint="Leave it out."
+        )
     plan = _planned(streams, classes, hold_out, seed, at_once)
     needed = plan.size - growing_file.size_under_way(target)
     if needed > (free := files.free_space(target.parent)):

@@ -387,7 +387,7 @@ def test_bad_files_stop_training_and_are_left_out_on_request(
     assert done.code == 0
     assert "1 bad file left out: dog/a\\x1b[2Jb.png" in shown(done)
     assert "few pictures a class has 8 to train on: below 200 the interval is wide" in done.out
-    assert "the smallest class has 9 pictures, but cnn needs 10" in done.err
+    assert "a class has fewer than 10, but cnn needs 10" in done.err
     assert (
         "A fifth of 18 pictures is too few to test with, so 5 models are trained and tested in turn (cross-validation)"
         in done.err

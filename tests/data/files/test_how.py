@@ -9,7 +9,8 @@ from typing import Any, get_type_hints
 import pytest
 
 from sevensteps.data.files.how import AS_USUAL, FILE_SETTINGS, How, file_settings
-from sevensteps.data.sources.load import load, with_bad_skipped
+from sevensteps.data.sources.find import with_bad_skipped
+from sevensteps.data.sources.load import load
 from sevensteps.errors import UsageError
 from sevensteps.recipes.recipe import Recipe
 

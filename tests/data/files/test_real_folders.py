@@ -78,7 +78,7 @@ def test_matplotlib_s_own_data_as_it_is_installed(tmp_path: Path) -> None:
     result, said = trained(tmp_path, str(MATPLOTLIB), "--bad-files", "skip")
     assert f"{vectors} bad files left out: images/" in said
     assert "left out, since none of their files is a picture: fonts, plot_directive, stylelib" in said
-    assert "the smallest class has 3 pictures, but cnn needs 10 pictures of each class" in said
+    assert "a class has fewer than 10, but cnn needs 10 pictures of each class" in said
     # Of 24 pictures 21 are icons: nothing can be learned from so few, but each is judged by a model without it.
     assert result["cross_validation"]["n"] == 24
     assert result["baselines"]["most frequent class"]["correct"] == 21

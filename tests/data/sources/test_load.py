@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sevensteps.data.images import Splits
-from sevensteps.data.sources.load import SOURCES, load
+from sevensteps.data.sources.load import load
+from sevensteps.data.sources.named import SOURCES
 from sevensteps.errors import DataError, UsageError
 
 
