@@ -78,7 +78,7 @@ def train(
     if other is not None and not isinstance(other, (str, Path)):
         what = "splits" if isinstance(other, Splits) else "ss.load(source)"
         raise UsageError(
-            f"train needs the name or path of a source, which the recipe can record, not a {type(other).__name__} object.",
+            f"train needs the name or path of a source, which the recipe can record, not a {type(other).__name__}.",
             hint=f'ss.Recipe.load("linear").learner({what}).fit() trains on it.',
         )
     if recipe is not None and not isinstance(recipe, (str, Path, Recipe)):
