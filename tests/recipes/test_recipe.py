@@ -60,6 +60,7 @@ def test_every_recipe_comes_back_from_its_file(settings: dict[str, Any]) -> None
     settings["schedule_epochs"] *= settings["schedule"] != "constant"
     settings["test"] = settings["test"] or settings["validate_on"] == "test"
     settings["folds"] *= settings["validate_on"] != "test"
+    settings["hold_out"] *= settings["validate_on"] != "test"
     recipe = Recipe(**settings)
     assert Recipe.from_toml(recipe.to_toml()) == recipe
     assert Recipe.from_toml(recipe.to_toml({"torch": "2.13", "data": {"train": "abc"}})) == recipe
