@@ -119,11 +119,12 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which everything that the pages name is there."""
     desk = tmp_path_factory.mktemp("desk")
     drawn = np.random.default_rng(0)
-    for name, rows in (("cats", slice(0, 8)), ("dogs", slice(8, 16))):
+    for name, other, rows in (("cats", "dogs", slice(0, 8)), ("dogs", "cats", slice(8, 16))):
         for number in range(60):
             pixels = drawn.integers(0, 60, (16, 16, 3), dtype=np.uint8)
             pixels[rows] += 150
-            path = desk / f"my-pictures/{name}/{number}.png"
+            is_wrong = number < 2  # a label, so that there is something to correct
+            path = desk / f"my-pictures/{other if is_wrong else name}/{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(path)
     shutil.make_archive(str(desk / "my-pictures"), "zip", desk / "my-pictures")
