@@ -19,7 +19,7 @@ _SHORT = {
     "class_imbalance": ("One class has many more pictures than another", "try --balance loss"),
     "split_mismatch": ("Training and validation pictures differ in kind", "try --hold-out 0.1"),
     "shuffled_labels": ("The labels do not seem to belong to the pictures", "look at them: {data}"),
-    "exploding": ("The gradient is far too large", "try --init kaiming or --clip 1"),
+    "exploding": ("The gradient is far too large", "try --init kaiming"),
     "diverging": ("The learning rate is too high", "try {flags}"),
     "oscillating": ("The learning rate is too high", "try {flags}"),
     "rate_too_low": ("The learning rate is too low", "try {flags}"),

@@ -192,7 +192,7 @@ def exploding(e: Evidence) -> Finding | None:
         "exploding",
         f"The gradient explodes: {e.when} it is so large that each step throws the weights far off. Usually the "
         "weights start too large.",
-        "Start with smaller weights (--init kaiming), or limit the gradient (--clip 1).",
+        "Start with smaller weights (--init kaiming).",
         gradient=e.look.gradient,
         steepness=steepness,
         loss=e.look.loss,
