@@ -45,6 +45,8 @@ def replacing(path: Path, keep: Path | None = None, *, lasting: bool = True) -> 
         FileError: The folder cannot be written, the disk is full, or a folder has this name.
     """
     with said_in_words(path):
+        if not path.name:  # "." or "/"
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
         _make_folder(path.parent)
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)

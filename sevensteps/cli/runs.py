@@ -37,6 +37,10 @@ def runs(folder: Path | None = None, *, common: Common = Common()) -> int:
         rows = [run.as_json() for run in saved]
         print_json({"runs": rows, "damaged": [problem.message for problem in damaged]})
         return 0
+    if not found:
+        place = terminal.printable(str(folder or folders.ROOT))
+        terminal.sentence(console, f"There are no runs in {place}; {_program()} train makes the first one.")
+        return 0
     terminal.print_table(
         console,
         ("run", "recipe", "changed", "epochs", "accuracy", "95 % interval", "n", "stopped because"),

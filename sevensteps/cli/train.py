@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -174,7 +174,7 @@ def _shown(run: Run, chosen: Recipe, numbers: bool, plots: bool, common: Common,
         following=[
             f"{_program()} report {_quoted(folder)}",
             f"{_program()} predict {_quoted(folder)} PICTURE.png",
-            _worth_trying(chosen, stronger),
+            worth_trying(chosen, stronger, {each.code for each in run.findings if each.recovered_at is None}),
         ],
     )
     (print_numbers if numbers else print_result)(console, outcome)
@@ -190,13 +190,18 @@ def _interrupted(run: Run, common: Common) -> int:
     return 128 + run.interrupted
 
 
-def _worth_trying(recipe: Recipe, stronger: bool) -> str:
+def worth_trying(recipe: Recipe, stronger: bool, wrong: Collection[str]) -> str:
     """Return a third command: the next stronger recipe on the same pictures, or this one for longer.
+
+    A run that memorizes its pictures is not trained for longer: its best epoch is kept.
 
     Args:
         recipe: The recipe that was trained.
         stronger: Whether a stronger recipe may be better; it was measured where it was not.
+        wrong: The codes of what the doctor found.
     """
+    from ..trust.doctor.symptoms import PATIENCE, longer
+
     following = {
         "walkthrough-by-hand": "--recipe walkthrough-learner",
         "walkthrough-learner": "--recipe linear",
@@ -206,10 +211,15 @@ def _worth_trying(recipe: Recipe, stronger: bool) -> str:
     source = f" {source_of(recipe)}".removesuffix(" pullover-dress")  # which is what train takes unless told
     source += f" --folds {recipe.folds}" if recipe.folds else ""
     source += "" if recipe.balance == "none" else f" --balance {recipe.balance}"
-    next_one = following.get(recipe.name) if stronger else None
+    overfits = "overfitting" in wrong
+    next_one = following.get(recipe.name) if stronger and not overfits else None
     if next_one is None:
         name = recipe.name if recipe.name in shipped_recipes() else recipe.model
-        next_one = f"--recipe {name}{_settings_of(recipe, name)} --epochs {2 * recipe.epochs}"
+        epochs = longer(recipe.epochs) if "too_few_epochs" in wrong else 2 * recipe.epochs
+        next_one = f"--recipe {name}{_settings_of(recipe, name)} --epochs {recipe.epochs if overfits else epochs}"
+        if overfits:
+            varied = " --augment flip+shift" if recipe.keep == "best" and recipe.augment == "none" else ""
+            next_one += f"{varied} --keep best --stop-patience {PATIENCE}"
     return f"{_program()} train{source} {next_one} --plots"
 
 

@@ -15,7 +15,7 @@ from ..base import files
 from ..base.words import with_names
 from ..data.files.summary import with_splits
 from ..data.folds import whole
-from ..errors import SevenstepsError
+from ..errors import SevenstepsError, UsageError
 from ..recipes.recipe_file import shipped_recipes
 from ..records.report import Answered, Confused, Mistakes, Report
 from ..records.scores import OUT_OF_FOLD, Against, Coverage, Imbalance, Score
@@ -67,6 +67,7 @@ def report(run: AnyRun, out: str | Path | None = None) -> ReportFile:
         RunError: There is no such run, nothing was saved in it yet, or its files are damaged.
         RecipeError: Its recipe is damaged.
         FileError: The file cannot be written.
+        UsageError: The file's name ends as those of other kinds of files do.
     """
     return ReportFile(write_report(run, Path(out) if out else None))
 
@@ -85,9 +86,15 @@ def write_report(folder: AnyRun, out: Path | None = None) -> Path:
         RunError: There is no such run, nothing was saved in it yet, or its files are damaged.
         RecipeError: Its recipe is damaged.
         FileError: The file cannot be written.
+        UsageError: The file's name ends as those of other kinds of files do.
     """
     from ..show.report.report import page
 
+    if out is not None and out.suffix.lower() not in ("", ".html", ".htm", ".xhtml"):
+        raise UsageError(
+            f"A report is an HTML page, and {out.name} is named as another kind of file.",
+            hint=f"--out {shlex.quote(str(out.with_suffix('.html')))}; a browser prints it as a PDF.",
+        )
     saved = Saved.open(folder)
     target = saved.folder / checkpoint.REPORT if out is None else out
     files.write(target, page(_collect(saved)))

@@ -67,6 +67,8 @@ class Inputs:
         if shape is None:
             if not is_float:
                 raise DataError("This learner was not trained on pictures.", hint="Give it a float tensor.")
+            if not bool(torch.isfinite(picture).all()):
+                raise DataError("The input holds NaN or infinity.", hint="Clean it; the model cannot repair it.")
             x: Tensor = picture.float().unsqueeze(0)
             return x
         if is_float:

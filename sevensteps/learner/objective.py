@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import numbers
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -75,6 +76,17 @@ class Objective:
             settings_of(self.loss_func) == ("mse_loss", {}) or _is_distance(self.loss_func) or self._fits_numbers
         )
 
+    def _refuse_raw_scores(self, predictions: Tensor) -> None:
+        """Raise if a loss of log probabilities gets something else: it would fall without end."""
+        takes_logs = self._activation is torch.exp and _foreign_activation(_function(self.loss_func)) is torch.exp
+        largest = float(predictions.detach().max()) if takes_logs and predictions.numel() else 0.0
+        if largest > 1e-3 and predictions.shape[1:] != (1,):
+            raise ShapeError(
+                f"{self.name} takes the logarithms of probabilities, but the model's scores are as large as "
+                f"{largest:.3g}.",
+                hint="End the model with nn.LogSoftmax(dim=1), or use cross_entropy.",
+            )
+
     def refuse_without_shares(self) -> None:
         """Raise if the loss cannot take shares of classes as targets, which mixup gives. A loss of your own may.
 
@@ -134,6 +146,7 @@ class Objective:
         """
         if not self._checked_labels:
             self._check_labels(predictions, targets)
+            self._refuse_raw_scores(predictions)
             self.look_at_targets(targets)
             # Pictures have the labels of their classes. On an accelerator each look would wait for it.
             self._checked_labels = self.classes is not None or targets.device.type != "cpu"
@@ -311,7 +324,13 @@ def _misfit(what: str, predictions: Tensor, targets: Tensor, error: Exception) -
 def _not_a_number(what: str, value: Any) -> ShapeError:
     """Return the error for a loss or metric that does not return one number."""
     given = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
-    return ShapeError(f"{what} returns {given:.80}, but must return one number.", hint="End it with .mean().")
+    if isinstance(value, numbers.Real):  # a loss: for a metric it would do
+        wanted, hint = "a tensor", "Leave out .item() and float()."
+    elif value is None:
+        wanted, hint = "one number", "End it with return and the number."
+    else:
+        wanted, hint = "one number", "End it with .mean()." if hasattr(value, "mean") else "Return only the number."
+    return ShapeError(f"{what} returns {given:.80}, but must return {wanted}.", hint=hint)
 
 
 def _is_torchs(loss_func: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -100,7 +101,8 @@ def rate_of(optimizer: torch.optim.Optimizer, lr: float | None, usual: float) ->
     rates = [float(group["lr"]) for group in optimizer.param_groups]
     if lr is None:
         return usual if usual in rates else max(rates)
-    if len(set(rates)) == 1 and rates[0] != lr:
+    # A rate in a tensor has fewer digits.
+    if len(set(rates)) == 1 and not math.isclose(rates[0], lr, rel_tol=1e-6):
         raise UsageError(
             f"opt_func makes an optimizer with learning rate {rates[0]:g}, but lr is {lr:g}.",
             hint="Pass the rate on, opt_func=lambda parameters, lr: SGD(parameters, lr), or leave lr out.",

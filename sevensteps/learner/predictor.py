@@ -17,7 +17,7 @@ from ..base.seeds import LOADER, seed_of
 from ..base.words import Shown
 from ..data.decode import Fit
 from ..data.loaders import as_loader, refuse_other_classes
-from ..errors import DataError, UsageError
+from ..errors import DataError, ModelError, UsageError
 from ..ship import file as model_file
 from ..ship.abstention import Abstention
 from ..ship.facts import Facts
@@ -289,6 +289,11 @@ class Predictor(NotPickled):
         """Return the probabilities of one picture, of as many classes as there are names."""
         refuse_several(scores)
         shares = self.probabilities(scores)[0]
+        if not bool(torch.isfinite(shares).all()):
+            raise ModelError(
+                "The model's scores are not finite.",
+                hint="Train it again with a lower learning rate, or load it again.",
+            )
         refuse_other_count(self.classes, len(shares))
         return shares
 

@@ -108,7 +108,10 @@ class _Words:
 
     def _opening(self, event: Opening) -> None:
         counts, folds = event.counts, int(event.settings.get("folds") or 1)
-        learned = sum(sum(of_split.values()) for of_split in counts.values()) if folds > 1 else _sum(event, "train")
+        learning = (
+            [of_split for split, of_split in counts.items() if split != "test"] if folds > 1 else [counts["train"]]
+        )
+        learned = sum(sum(of_split.values()) for of_split in learning)
         channels, height, width = event.shape
         classes = list(counts["train"])
         kinds = " or ".join([", ".join(classes[:-1]), classes[-1]] if len(classes) > 1 else classes)
@@ -119,7 +122,12 @@ class _Words:
         if event.corrected:
             paragraph(self.out, "", f"corrected: {event.corrected}")
         if folds > 1:
-            paragraph(self.out, "", f"{folds} models are trained and tested in turn (cross-validation)")
+            also = (
+                "; the saved model is tested on the test pictures"
+                if counts.get("test") and event.settings.get("test", True)
+                else ""
+            )
+            paragraph(self.out, "", f"{folds} models are trained and tested in turn (cross-validation){also}")
         elif event.origins.get("test") == "train":
             paragraph(self.out, "", f"{pictures(_sum(event, 'test'))} more are kept for the test")
         if (imbalance := event.imbalance) is not None:

@@ -7,6 +7,7 @@ since (a scheduler of PyTorch, or a loop over `stream`) is taken over first, as 
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -145,3 +146,21 @@ def checked_rates(saved: Mapping[str, Any], groups: int) -> dict[str, Any]:
     if len(shares) != groups or not all(0 <= number < math.inf for number in (*shares, last, factor)):
         raise ValueError(f"its rates are {saved!r:.80}")
     return {"shares": shares, "last": last, "factor": factor}
+
+
+def checked_factor(factor: Any) -> float:
+    """Return what a schedule returned, as a number.
+
+    Args:
+        factor: As the schedule gave it.
+
+    Raises:
+        UsageError: It is not a number of 0 or more.
+    """
+    with contextlib.suppress(TypeError, ValueError):
+        if 0 <= (number := float(factor)) < math.inf:
+            return number
+    raise UsageError(
+        f"The schedule returns {factor!r:.80}, but must return a number of 0 or more.",
+        hint="It is the share of the learning rate for this batch: schedule=lambda batch, total: 1 - batch / total",
+    )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import TrainingError
 from ..records import history
 from ..records.events import Epoch
-from .rates import Rates
+from .rates import Rates, checked_factor
 from .saved_module import exactly_in_json, named_as, plain_name
 from .saved_optimizer import optimizer_facts, optimizer_tensors, put_into, restored_optimizer
 from .stop import Progress, Reason, code_of
@@ -82,8 +82,12 @@ class State:
 
         Returns:
             The learner's rate times the factor.
+
+        Raises:
+            UsageError: The factor is not a number of 0 or more.
         """
         self.take_over_rates()
+        factor = checked_factor(factor)
         self.rates.write(self.lr, factor)
         return self.lr * factor
 

@@ -8,6 +8,7 @@ import shutil
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typed import here, refused, sevensteps, three_classes, write_idx
 
@@ -245,3 +246,23 @@ def test_runs_of_one_recipe_are_told_apart_by_what_they_differ_in(
     assert "lr 0.125, keep best" in third
     assert "keep" in first
     assert "size" not in first + second + third
+
+
+def test_a_folder_without_runs_is_said_to_have_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "runs").mkdir()
+    assert "no runs in runs" in here("runs", cwd=tmp_path, capsys=capsys).out
+    assert json.loads(here("runs", "--json", cwd=tmp_path, capsys=capsys).out) == {"runs": [], "damaged": []}
+
+
+def test_folds_beside_test_pictures_say_what_is_tested_on_what(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = three_classes(tmp_path / "three")
+    write_idx(source, "t10k", np.arange(30) % 3)
+    typed = ["train", "three", "--folds", "3", "--epochs", "1"]
+    plain = here(*typed[:2], *typed[4:], "--out", "plain", cwd=tmp_path, capsys=capsys).out
+    shown = " ".join(here(*typed, cwd=tmp_path, capsys=capsys).out.split())
+    assert "the saved model is tested on the test pictures" in shown
+    assert "of 30 test pictures" in shown
+    count = len(ss.load(str(source)).train)
+    assert f"data {count:,} " in shown, (shown, plain)

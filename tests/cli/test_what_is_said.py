@@ -12,6 +12,9 @@ import pytest
 from PIL import Image
 from typed import here, three_classes
 
+from sevensteps.cli.train import worth_trying
+from sevensteps.recipes.recipe import Recipe
+
 FEW = ("train", "--epochs", "2", "--lr", "0.0005")
 
 
@@ -203,3 +206,21 @@ def test_a_line_that_a_full_audit_has_changed_says_so(tmp_path: Path, capsys: py
     here("data", "d", cwd=tmp_path, capsys=capsys)
     after = here(*typed, cwd=tmp_path, capsys=capsys).out
     assert "by the full audit of these pictures" in " ".join(after.split())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "wrong", "next_one"),
+    [
+        (Recipe.load("relu").replace(epochs=60), "overfitting", "relu --epochs 60 --keep best --stop-patience 3"),
+        (
+            Recipe.load("relu").replace(epochs=60, keep="best"),
+            "overfitting",
+            "relu --epochs 60 --augment flip+shift --keep best --stop-patience 3",
+        ),
+        (Recipe.load("fashion-10").replace(epochs=2), "too_few_epochs", "--epochs 6"),
+        (Recipe.load("fashion-10").replace(epochs=2), "", "--epochs 4"),
+        (Recipe.load("linear"), "too_few_epochs", "--recipe relu"),
+    ],
+)
+def test_the_next_command_fits_what_the_doctor_found(recipe: Recipe, wrong: str, next_one: str) -> None:
+    assert worth_trying(recipe, True, {wrong}).endswith(f"{next_one} --plots")

@@ -405,3 +405,14 @@ def test_it_can_be_printed(there: Any, first: Path, tmp_path: Path) -> None:
     shown = "return getComputedStyle(document.querySelector('nav')).display + getComputedStyle(document.body).color"
     assert there.execute_script(shown) == "nonergb(0, 0, 0)"
     there.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+@pytest.mark.parametrize(("out", "says"), [("page.pdf", "--out page.html"), (".", "a folder stands")])
+def test_a_report_is_written_as_a_page_only(
+    out: str, says: str, first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = here("report", str(first), "--out", out, cwd=tmp_path, capsys=capsys)
+    assert done.code
+    assert says in done.err
+    assert "Internal" not in done.err
+    assert not list(tmp_path.iterdir())

@@ -242,3 +242,31 @@ def test_a_metric_class_is_refused() -> None:
     with unchecked(), pytest.raises(UsageError, match=r"metrics=F1\(\)"):
         learner(metrics=F1)
     learner(metrics=F1()).fit(1, show=False)
+
+
+@pytest.mark.parametrize("loss_func", [nn.NLLLoss(), F.nll_loss])
+def test_a_loss_of_log_probabilities_refuses_raw_scores(loss_func: Any) -> None:
+    y = rows()[1]
+    assert "nn.LogSoftmax(dim=1)" in said_of(y, nn.Linear(5, 2), loss_func)
+    assert said_of(y, nn.Sequential(nn.Linear(5, 2), nn.LogSoftmax(dim=1)), loss_func) == ""
+
+
+@pytest.mark.parametrize(
+    ("end", "hint"),
+    [
+        (lambda loss: loss.item(), "Leave out .item()"),
+        (lambda loss: None, "End it with return"),
+        (lambda loss: (loss, 1), "Return only the number"),
+        (lambda loss: loss.expand(4), "End it with .mean()"),
+    ],
+)
+def test_the_hint_for_a_loss_fits_what_it_returns(end: Callable[[Tensor], Any], hint: str) -> None:
+    assert hint in said_of(rows()[1], nn.Linear(5, 2), lambda p, t: end(F.cross_entropy(p, t)))
+
+
+@pytest.mark.parametrize("factor", [None, "high", float("nan"), float("inf"), -1.0])
+def test_a_schedule_that_gives_no_rate_is_named(factor: Any) -> None:
+    learn = learner("linear", loaders(40))
+    with unchecked(), pytest.raises(UsageError, match="The schedule returns") as caught:
+        learn.fit(1, schedule=lambda batch, total: factor, show=False)
+    assert "schedule=lambda batch, total" in caught.value.hint

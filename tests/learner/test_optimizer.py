@@ -10,7 +10,7 @@ import torch
 from small import assert_same, everything, learner, loaders
 from torch import Tensor, nn
 
-from sevensteps.errors import ModelError, TrainingError
+from sevensteps.errors import ModelError, TrainingError, UsageError
 from sevensteps.learner.learner import Learner
 from sevensteps.records.events import Batch, Epoch
 from sevensteps.steps.step import SGD
@@ -190,3 +190,16 @@ def test_a_losss_own_parameters_train_and_are_saved(tmp_path: Path) -> None:
     learn.fit(1, show=False)
     other.fit(1, show=False)
     assert_same(everything(other), everything(learn))
+
+
+def rated(opt_func: Any) -> Learner:
+    """A learner that is given the rate 0.01."""
+    return Learner(loaders(40), network(), opt_func=opt_func, lr=0.01)
+
+
+def test_a_rate_in_a_tensor_is_the_rate_that_was_given() -> None:
+    learn = rated(lambda parameters, lr: torch.optim.Adam(parameters, torch.tensor(lr)))
+    learn.fit(1, show=False)
+    assert learn.opt.param_groups[0]["lr"] == pytest.approx(0.01)
+    with pytest.raises(UsageError, match=r"rate 0.02, but lr is 0.01"):
+        rated(lambda parameters, lr: SGD(parameters, lr=2 * lr))

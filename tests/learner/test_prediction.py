@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from sevensteps.data.batches import DataLoaders
 from sevensteps.data.images import Splits
-from sevensteps.errors import DataError, UsageError
+from sevensteps.errors import DataError, ModelError, UsageError
 from sevensteps.learner.learner import Learner
 from sevensteps.learner.load import load_learner
 from sevensteps.recipes.recipe import Recipe
@@ -132,3 +132,19 @@ def test_a_file_of_pytorch_is_named_as_one(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"m\.pt is not a") as caught:
             load(tmp_path / "m.pt")
         assert "weights_only=True" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_input_that_is_not_finite_gets_no_class(value: float) -> None:
+    x = torch.rand(20, 3)
+    learn = Learner(DataLoaders([(x, torch.arange(20) % 2)]), nn.Linear(3, 2))
+    with pytest.raises(DataError, match="holds NaN or infinity"):
+        learn.predict(torch.tensor([0.1, value, 0.2]))
+
+
+def test_a_model_whose_scores_are_not_finite_gives_no_class() -> None:
+    learn = learner("linear", loaders(40))
+    with torch.no_grad():
+        next(learn.model.parameters()).fill_(torch.nan)
+    with pytest.raises(ModelError, match="scores are not finite"):
+        learn.predict(images(1).pixels[0])

@@ -262,6 +262,15 @@ def too_few_epochs(e: Evidence) -> Finding | None:
         f"Too few epochs: the validation loss was still falling fast in the last one, epoch {e.epoch} (from "
         f"{rounded(earlier)} to {rounded(last.valid_loss)}).",
         f"Continue the run: sevensteps resume RUN --epochs {max(e.epoch, 5)}. Or train it again for longer: "
-        f"sevensteps train --recipe RUN --epochs {3 * max(e.epoch, 2)}",
+        f"sevensteps train --recipe RUN --epochs {longer(e.epoch)}",
         fall=fall,
     )
+
+
+def longer(epochs: int) -> int:
+    """Return how many epochs to try instead of too few.
+
+    Args:
+        epochs: The epochs that were too few.
+    """
+    return 3 * max(epochs, 2)
