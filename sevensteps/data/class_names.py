@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import DataError
 
 # What programs write where a value is missing. "None" and "NA" are not here: people name classes so.
-_MISSING = frozenset({"nan", "NaN", "NAN", "-nan", "<NA>", "NaT", "NULL", "null"})
+_MISSING = frozenset({"nan", "NaN", "NAN", "-nan", "<NA>", "NaT", "NULL", "null", "N/A", "n/a", "#N/A", "#NA"})
 
 # A number as it is printed after a column has become one of floats: "0.0" for 0.
 _AS_FLOAT = re.compile(r"([+-]?\d+)\.0+\Z")
@@ -115,10 +115,13 @@ def check_names(source: Any, written: Mapping[str, str]) -> None:
         parts_of = {text: [part.strip() for part in text.split(delimiter)] for text in written}
         count = Counter(part for parts in parts_of.values() for part in parts)
         for text, parts in parts_of.items():
-            # Each part is a class elsewhere, or at least a part of another label.
-            if len(parts) > 1 and all(
-                part in written or (delimiter in _DELIMITERS and part and count[part] > parts.count(part))
-                for part in parts
+            # Each part is a class elsewhere, or at least a part of another label; beside "cat", "cat|dog" is two.
+            if len(parts) > 1 and (
+                all(
+                    part in written or (delimiter in _DELIMITERS and part and count[part] > parts.count(part))
+                    for part in parts
+                )
+                or (delimiter in _DELIMITERS and all(parts) and any(part in written for part in parts))
             ):
                 raise _several(source, text, written[text])
 

@@ -27,6 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bad")
     three_classes(folder / "three")
     (folder / "file.txt").write_text("words")
+    (folder / "notes.py").write_text("words = 1")
     (folder / "empty").mkdir()
     (folder / "p.png").write_bytes(b"")
     return folder
@@ -41,7 +42,7 @@ TYPED: dict[str, tuple[str, int, list[str]]] = {
     "a source after the classes": ("train --classes 0 1 three", 1, ["sevensteps train three --classes 0 1"]),
     "a source of data after the classes": ("data --classes 0 three", 1, ["sevensteps data three --classes 0"]),
     "a picture": ("train p.png", 1, ["p.png is a single picture", "sevensteps predict RUN p.png"]),
-    "a flag of nothing": ("xray somewhere --epochs 3", 2, ["--epochs", "sevensteps xray --help"]),
+    "a flag of nothing": ("xray somewhere --epochs 3", 2, ["--epochs is a flag of sevensteps train"]),
     "a flag without its value": ("train --epochs", 2, ["--epochs"]),
     "a word for a number": ("train --lr abc", 2, ["--lr", "abc"]),
     "a fraction of an epoch": ("train --epochs 1.5", 2, ["--epochs", "'1.5' is not a whole number"]),
@@ -81,7 +82,8 @@ TYPED: dict[str, tuple[str, int, list[str]]] = {
     "smoothing for two": ("train --label-smoothing 0.1", 2, ["label_smoothing applies to cross_entropy"]),
     "the best of nothing": ("train --keep best --hold-out 0", 2, ["validation pictures", "Set --hold-out 0.1."]),
     "patience with nothing": ("train --stop-patience 3 --hold-out 0", 2, ["stop_patience", "--hold-out 0.1"]),
-    "a file of words": ("train file.txt", 1, ["file.txt is not an IDX file"]),
+    "a file of words": ("train file.txt", 1, ["file.txt is a text file", "CSV"]),
+    "a program": ("train notes.py", 1, ["notes.py is not a file of pictures", "arrays (.npz)"]),
     "an empty folder": ("train empty", 1, ["no class folders with pictures, and nothing else", "cat/1.jpg", "a table"]),
     "a name that is too long": (f"train {'long' * 100}", 1, ["File name too long"]),
 }

@@ -125,6 +125,7 @@ def test_fresh_and_fix_act_or_are_refused(sources: Path, source: str, capsys: py
     done = data(sources, source, "--fresh", capsys=capsys)
     assert (done.code == 0) == (source in FILES), done.err
     assert source in FILES or "fresh is for picture files" in done.out
+    assert source != "kept.store" or "is a store, whose pictures are already decoded" in done.out
     splits = load(source if source == "pullover-dress" else sources / source)
     fix = sources / "fix.csv"
     fix.write_text(f"picture,now,was,why\n{splits.train.ids[0]},,,\n")

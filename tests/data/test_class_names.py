@@ -106,11 +106,40 @@ def test_letters_may_differ_in_case(tmp_path: Path, source: Source) -> None:
 @pytest.mark.parametrize("source", [*TABLES, from_arrays, from_items])
 @pytest.mark.parametrize(
     "labels",
-    [["cat", "dog", "cat|dog"], ["a;b", "b;c", "a;c"], ["cat", "dog", "cat, dog"], ["['cat', 'dog']", "cat", "dog"]],
+    [
+        ["cat", "dog", "cat|dog"],
+        ["a;b", "b;c", "a;c"],
+        ["cat|dog", "dog", "cow"],
+        ["cat", "dog", "cat, dog"],
+        ["['cat', 'dog']", "cat", "dog"],
+    ],
 )
 def test_several_labels_of_a_picture_are_refused_in_words(tmp_path: Path, source: Source, labels: list[str]) -> None:
     with pytest.raises(DataError, match=r"has several labels, .*can have only one"):
         source(tmp_path, labels * 4)
+
+
+@pytest.mark.parametrize("labels", [[{"cat", "dog"}, {"cat"}, {"dog"}], [np.array([0, 1]), np.array([1, 0]), [1]]])
+def test_sets_and_arrays_of_several_labels_are_refused(tmp_path: Path, labels: list[Any]) -> None:
+    with pytest.raises(DataError, match="row 0 has several labels"):
+        from_frame(tmp_path, labels * 4)
+    assert from_frame(tmp_path, [{"cat"}, np.array(["dog"])] * 6).classes == ("cat", "dog")
+
+
+def test_lists_of_labels_in_parquet_are_read_as_labels(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"train\.parquet/1 has several labels"):
+        from_parquet(tmp_path, [["cat"], ["cat", "dog"], ["dog"]] * 4)
+    assert from_parquet(tmp_path, [["cat"], ["dog"]] * 6).classes == ("cat", "dog")
+
+
+def test_arrays_with_several_labels_a_picture_are_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="train split has 3 labels a picture"):
+        from_arrays(tmp_path, [[0, 1, 1]] * 12)
+
+
+def test_an_error_about_a_data_frame_does_not_show_its_rows(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^table: the training split has only pictures of 'cat'"):
+        from_frame(tmp_path, ["cat"] * 12)
 
 
 @pytest.mark.parametrize("source", [from_json, from_frame])
@@ -147,7 +176,7 @@ def test_a_value_is_not_missing(value: Any) -> None:
     assert not is_missing(value)
 
 
-@pytest.mark.parametrize("text", ["nan", "NaN", "<NA>", "NaT", "NULL", " ", ""])
+@pytest.mark.parametrize("text", ["nan", "NaN", "<NA>", "NaT", "NULL", "N/A", "#N/A", " ", ""])
 def test_what_programs_write_for_a_missing_value_is_not_a_class(text: str) -> None:
     assert class_named(text) == ""
 

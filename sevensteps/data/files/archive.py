@@ -102,10 +102,8 @@ def _damage_named(path: Path, name: str = "") -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        what = name or f"{path} as an archive"
-        raise DataError(
-            f"{what} cannot be read: {error!s:.200}.", hint="Copy or download the archive again."
-        ) from error
+        what = f"{name} cannot be read" if name else f"{path} cannot be read as an archive"
+        raise DataError(f"{what}: {error!s:.200}.", hint="Copy or download the archive again.") from error
 
 
 def _as_entries(names: Sequence[tuple[str, str]]) -> Callable[[str], Sequence[Entry]]:

@@ -13,7 +13,7 @@ from ..class_names import check_names, class_named
 from .catalog import CLASS, Bad, Catalog, Content, File, in_order, with_groups
 from .how import AS_USUAL, How
 from .split_names import splits_of
-from .table_columns import class_column, given, is_label, split_columns, unread_splits, usual_file_column
+from .table_columns import class_column, given, in_words, is_label, split_columns, unread_splits, usual_file_column
 from .table_rows import Table, open_parquet, picture_columns, read_texts
 
 _AT_ONCE = 64  # rows whose pictures are in memory together
@@ -60,7 +60,7 @@ def scan_parquet(source: Path, how: How) -> Catalog:
     for part in parts:
         name = os.fspath(part.relative_to(base))
         pictures = _column_of_pictures(part, how)
-        columns, rows = read_texts(part)
+        columns, rows = read_texts(part, lambda column: is_label(column) or column == how.label_column)
         table = Table(part, columns, rows)
         typed = (how.label_column, how.group)
         split = split_columns(table, how, {column for column in columns if column in typed or is_label(column)})
@@ -68,7 +68,7 @@ def scan_parquet(source: Path, how: How) -> Catalog:
         label = class_column(table, how, pictures, taken)
         if label is None:
             raise DataError(
-                f"{part}: no column is recognized as the one with the classes; it has {', '.join(columns)}.",
+                f"{part}: no column is recognized as the one with the classes; it has {in_words(table)}.",
                 hint="Name it: {label_column}",
                 settings={"label_column": next(iter(columns), "NAME")},
             )

@@ -308,10 +308,11 @@ def _stop_or_skip(catalog: Catalog, bad: Sequence[Bad], how: How, say: Say) -> N
     listed = "; ".join(f"{entry.id} {entry.reason}" for entry in bad[:SHOWN])
     more = f"; and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
     many = counted(len(bad), "bad file")
+    them = "it" if len(bad) == 1 else "them"
     if how.bad_files != "skip":
         raise DataError(
             f"{catalog.path}: {many}: {listed}{more}.",
-            hint="Repair or remove them, or continue without them: {bad_files}",
+            hint=f"Repair or remove {them}, or continue without {them}: {{bad_files}}",
             settings={"bad_files": "skip"},
         )
     say(f"{text_of(catalog.name)}: {many} left out: {listed}{more}")

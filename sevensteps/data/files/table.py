@@ -191,6 +191,7 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
     """
     splits: dict[str, list[File]] = {}
     class_of: dict[str, tuple[str, str]] = {}  # of each file, with the row that gave it
+    split_of: dict[str, str] = {}  # of each file
     written: dict[str, str] = {}  # each label as it is written, with the first row that has it
     bad: list[Bad] = []
     missing: list[str] = []
@@ -231,6 +232,7 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
                 bad.append(Bad(row[files] or place, f"has no {empty} ({place}{but})"))
                 continue
             written.setdefault(labels[number], f"{table.path.name} row {table.number(number)}")
+            into = split.of_row[number] if split else of_table
             file, exists = candidates.find(row[files], table.path, for_split, name, table_classes)
             if file in class_of:
                 before, where = class_of[file]
@@ -239,12 +241,17 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
                         f"{place}: {text_of(file)} is {name!r} here and {before!r} in {where}.",
                         hint="Keep the correct row and remove the other.",
                     )
+                if split_of[file] != into:
+                    raise DataError(
+                        f"{place}: {text_of(file)} is in {into} here and in {split_of[file]} in {where}.",
+                        hint="A picture can be in one split only: keep one of the rows.",
+                    )
                 repeated += 1
                 continue
-            class_of[file] = name, place
+            class_of[file], split_of[file] = (name, place), into
             missing += [] if exists else [row[files]]
             of_group = (class_named(row[group]) or None) if group else None
-            rows.append((File(file, name, of_group), split.of_row[number] if split else of_table))
+            rows.append((File(file, name, of_group), into))
         if len(tables) == 1 and split is None and (by_folder := _splits_of_folders(rows, table_classes)):
             rows = [(entry, into) for (entry, _), into in zip(rows, by_folder, strict=True)]
             layout += ", the folders of the files the split"

@@ -30,6 +30,11 @@ _PLACES = ("x", "w", "h", "width", "height", "x1", "y1", "x2", "y2", "xmin", "ym
 
 _YES, _NO = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
 
+# Where each of many columns is a pixel, as in the tables of handwritten digits that contests give.
+_MANY = 64
+_PIXELS = 'If its columns are pixels, save them as arrays: numpy.savez("pictures.npz", x_train=…, y_train=…)'
+
+_SHOWN = 12  # columns that an error lists
 _LOOKED_AT = 100  # rows that decide what a column holds
 
 
@@ -73,8 +78,8 @@ def file_column(table: Table, how: How, is_known: Callable[[str], bool]) -> str:
     if not best or not holds[best]:
         raise DataError(
             f"{table.path}: no column is recognized as the one with the files; it has {in_words(table)}.",
-            hint="Name it: {file_column}",
-            settings={"file_column": next(iter(table.columns), "NAME")},
+            hint=_PIXELS if len(columns) >= _MANY else "Name it: {file_column}",
+            settings={"file_column": next((c for c in columns if not is_label(c)), "NAME")},
         )
     return best
 
@@ -297,4 +302,5 @@ def in_words(table: Table) -> str:
     Args:
         table: The table.
     """
-    return ", ".join(table.columns) or "none"
+    more = len(table.columns) - _SHOWN
+    return ", ".join([*table.columns[:_SHOWN], *([f"and {more:,} more"] if more > 0 else [])]) or "none"

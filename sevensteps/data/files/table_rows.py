@@ -6,7 +6,7 @@ import csv
 import itertools
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 
-def read_texts(path: Path) -> tuple[tuple[str, ...], Sequence[Row]]:
+def read_texts(
+    path: Path, holds_labels: Callable[[str], bool] = lambda column: False
+) -> tuple[tuple[str, ...], Sequence[Row]]:
     """Read the columns of a Parquet file that do not hold pictures, as text.
 
     Class indices become class names if the file stores them, as files of the Hugging Face hub do.
 
     Args:
         path: The file.
+        holds_labels: Whether a column of lists is read, too, by its name.
 
     Returns:
         The names of the columns, and the rows.
@@ -38,7 +41,11 @@ def read_texts(path: Path) -> tuple[tuple[str, ...], Sequence[Row]]:
     """
     file = open_parquet(path)
     names = _class_names(file)
-    columns = tuple(field.name for field in file.schema_arrow if not _is_deep(field.type))
+    columns = tuple(
+        field.name
+        for field in file.schema_arrow
+        if not _is_deep(field.type) or (_is_list(field.type) and holds_labels(field.name))
+    )
     rows = []
     try:
         for batch in file.iter_batches(columns=list(columns)):
@@ -50,6 +57,8 @@ def read_texts(path: Path) -> tuple[tuple[str, ...], Sequence[Row]]:
 
 def _cell(value: Any, names: Sequence[str] | None) -> str:
     """Return a cell as text, a class index as the name of the class."""
+    if names is not None and isinstance(value, list):
+        value = [_cell(each, names) for each in value]
     if names is not None and isinstance(value, int):
         return names[value] if 0 <= value < len(names) else ""  # the hub writes -1 for a picture without a class
     return text_of_cell(value)
@@ -99,6 +108,14 @@ def _is_deep(kind: Any) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _is_list(kind: Any) -> bool:
+    """Return whether the values of a column are lists of values that can be shown as text."""
+    import pyarrow as pa
+
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(is_list and not _is_deep(kind.value_type))
 
 
 def _class_names(file: pq.ParquetFile) -> Mapping[str, Sequence[str]]:
@@ -229,6 +246,10 @@ def text_of_cell(value: Any) -> str:
     Args:
         value: The value of a cell.
     """
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value, key=str)
+    elif getattr(value, "ndim", 0):  # an array, as pandas holds the lists of Parquet
+        value = value.tolist()
     if isinstance(value, (list, tuple)) and len(value) < 2:
         value = value[0] if value else None  # a list of one label, as JSON and pandas hold it
     if is_missing(value):

@@ -132,6 +132,11 @@ def _pair(path: Path, split: str, arrays: Mapping[str, Any]) -> tuple[Any, Any]:
     labels = [array for array in arrays.values() if array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)]
     if not pictures and len(flat) == 1 and (side := round(flat[0].shape[1] ** 0.5)) ** 2 == flat[0].shape[1]:
         pictures = [flat[0].reshape(-1, side, side)]
+    if len(pictures) == 1 and not labels and len(flat) == 1 and len(flat[0]) == len(pictures[0]):
+        raise DataError(
+            f"{path}: the {split} split has {flat[0].shape[1]} labels a picture, but a picture can have only one.",
+            hint="Save one label for each picture; from a 1 for the class and 0 elsewhere: labels.argmax(axis=1)",
+        )
     if len(pictures) != 1 or len(labels) != 1:
         raise DataError(
             f"{path}: the {split} split needs one array of pictures and one of labels, but it has {_listed(arrays)}.",
@@ -159,9 +164,10 @@ def _numbered(
         if gaps:
             raise _without_label(path, split, gaps)
         if of_split.dtype.kind not in "buiUS":
+            is_whole = of_split.dtype.kind == "f" and bool((of_split % 1 == 0).all())
             raise DataError(
                 f"{path}: labels of type {of_split.dtype} are neither names nor whole numbers.",
-                hint="Convert them: labels.astype(int)",
+                hint="Convert them: labels.astype(int)" if is_whole else "Give each class a name or a whole number.",
             )
     if names is not None and all(of_split.dtype.kind in "bui" for of_split in labels.values()):
         for split, of_split in labels.items():

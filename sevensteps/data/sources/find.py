@@ -163,12 +163,18 @@ def refuse_unused(source: Any, how: How, *, taken: Sequence[str] = (), fresh: bo
     Raises:
         UsageError: The setting's name.
     """
+    from ..store.store import is_store
     from .arrays import holds_arrays
 
     if isinstance(source, (str, Path)) and named(source) is None and holds_arrays(Path(source)):
         taken = (*taken, "range")
     unused = [key for key in how.changed() if key not in taken] + ["fresh"] * fresh
     for key in unused:
+        if isinstance(source, (str, Path)) and named(source) is None and is_store(Path(source)):
+            raise UsageError(
+                f"{key} is for picture files, but {source} is a store, whose pictures are already decoded.",
+                hint=f"Leave {key} out, or write the store again from the picture files.",
+            )
         raise UsageError(f"{key} is for picture files, but {source} holds none.", hint=f"Leave {key} out.")
 
 

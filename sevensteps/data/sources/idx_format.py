@@ -173,6 +173,11 @@ def _shape(file: io.BufferedIOBase | _Unzipped, path: Path, most: int, largest: 
     """
     head = file.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or not 1 <= head[3] <= 4:
+        if "idx" not in path.name.lower() and "ubyte" not in path.name.lower():
+            raise DataError(
+                f"{path} is not a file of pictures that can be read here.",
+                hint="Name a folder, a zip or tar, a table (CSV, TSV, JSON lines, Parquet), arrays (.npz) or IDX.",
+            )
         raise DataError(
             f"{path} is not an IDX file: it starts with {head.hex(' ') or 'nothing'}.",
             hint="Check the file; an IDX file starts with 00 00 08 and the number of dimensions.",

@@ -143,11 +143,12 @@ def load_as(
         say(f"corrected by {fix}: {splits.corrected.in_words}")
     if chosen:
         splits = _chosen(splits, source, chosen)
-    present = [name for name, count in splits.train.counts.items() if count]
+    present = [of_class for of_class, count in splits.train.counts.items() if count]
+    shown = source if isinstance(source, (str, Path)) else splits.source  # a frame would be shown with all its rows
     if len(present) < 2:
         content = f"only pictures of {present[0]!r}" if present else "no pictures at all"
         raise DataError(
-            f"{source}: the training split has {content}.",
+            f"{shown}: the training split has {content}.",
             hint="Add pictures: a classifier needs two classes or more.",
         )
     elsewhere = [images for images in (splits.test, splits.valid) if images is not None]
@@ -156,7 +157,7 @@ def load_as(
     ]
     if untaught:
         raise DataError(
-            f"{source}: there are no training pictures of {', '.join(untaught)}, although other splits have some.",
+            f"{shown}: there are no training pictures of {', '.join(untaught)}, although other splits have some.",
             hint=f"Add some, or choose the classes that have training pictures: {', '.join(present)}.",
         )
     return splits

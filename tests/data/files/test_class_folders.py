@@ -382,7 +382,7 @@ def test_bad_files_stop_training_and_are_left_out_on_request(
     shown(done)
     assert (done.code, done.out) == (1, "")
     assert "pets: 1 bad file: dog/a\\x1b[2Jb.png is not a picture" in done.err
-    assert done.err.endswith("or continue without them: --bad-files skip\n")
+    assert done.err.endswith("or continue without it: --bad-files skip\n")
     done = here("train", "pets", "--bad-files", "skip", "--epochs", "1", "--numbers", cwd=tmp_path, capsys=capsys)
     assert done.code == 0
     assert "1 bad file left out: dog/a\\x1b[2Jb.png" in shown(done)
@@ -417,7 +417,7 @@ def test_a_prepared_folder_trains_and_its_model_keeps_the_fit(
     done = here("prepare", "pets", cwd=tmp_path, capsys=capsys)
     assert done.code == 1
     assert "dog/bad.png is not a picture" in done.err
-    assert done.err.endswith("or continue without them: --bad-files skip\n")
+    assert done.err.endswith("or continue without it: --bad-files skip\n")
     assert not (tmp_path / "pets.store").exists()
     done = here("prepare", "pets", "--bad-files", "skip", "--fit", "crop", "--size", "9", cwd=tmp_path, capsys=capsys)
     assert done.code == 0, done

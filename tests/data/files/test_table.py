@@ -34,6 +34,22 @@ def flat(folder: Path, name: str = "labels.csv", content: bytes = b"", where: st
     return put(folder, name, content=content or csv_of("file", "label"))
 
 
+def test_a_file_in_two_splits_is_refused(tmp_path: Path) -> None:
+    flat(tmp_path, content=table("file,label,split", "0.png,cat,train", "1.png,dog,train", "0.png,cat,test"))
+    with pytest.raises(DataError, match=r"row 4: 0\.png is in test here and in train in .*row 2"):
+        load(tmp_path / "labels.csv")
+    put(tmp_path, "labels.csv", content=table("file,label,split", *["0.png,cat,train", "1.png,dog,train"] * 2))
+    assert len(load(tmp_path / "labels.csv").train) == 2
+
+
+def test_a_table_of_pixels_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    heads = ",".join(["label", *(f"pixel{number}" for number in range(784))])
+    put(tmp_path, "digits.csv", content=table(heads, *[",".join(["1"] * 785)] * 3))
+    with pytest.raises(DataError, match="pixel10, and 773 more") as refused:
+        load(tmp_path / "digits.csv")
+    assert "numpy.savez" in refused.value.hint
+
+
 def csv_of(*heads: str, split: str = ",") -> bytes:
     return table(split.join(heads), *(f"{name}{split}{label}" for name, label in zip(NAMES, CLASSES, strict=True)))
 
