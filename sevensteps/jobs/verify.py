@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.interrupts import interrupt_if
+from ..base.words import counted
 from ..errors import ModelError, RunError
 from ..records.events import Check, Portion
 from ..runs import checkpoint
@@ -131,7 +132,7 @@ def place_in_words(found: checkpoint.Checkpoint) -> str:
     Returns:
         The number of epochs and batches.
     """
-    return f"{found.facts['epoch']} epochs, {found.facts['batch']:,} batches" + (
+    return f"{counted(found.facts['epoch'], 'epoch')}, {counted(found.facts['batch'], 'batch', 'batches')}" + (
         "" if found.stopped else ", not finished"
     )
 

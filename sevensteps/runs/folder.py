@@ -189,10 +189,14 @@ def find_run(run: AnyRun) -> Path:
         The path itself where it is a folder, else `runs/NAME`.
 
     Raises:
-        UsageError: The run was not saved.
+        UsageError: The run was not saved, or is not a run.
         RunError: There is no such folder; the hint names the nearest run.
     """
     if not isinstance(run, (str, Path)):
+        if not hasattr(run, "folder"):
+            raise UsageError(
+                f"{run!r:.80} is not a run.", hint='Name its folder, "runs/NAME", or pass what train returned.'
+            )
         if run.folder is None:
             raise UsageError("This run was not saved.", hint='Train it with save=True or out="FOLDER".')
         run = run.folder

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small import unchecked
 from typed import here, three_classes
 
 import sevensteps as ss
+from sevensteps.errors import UsageError
 
 VERBS = ("train", "resume", "judge", "compare", "report", "doctor", "audit", "prepare", "predict", "verify", "xray")
 
@@ -139,3 +141,14 @@ assert all(callable(getattr(ss, name)) for name in public)
 def test_only_public_names_are_offered_whatever_was_imported() -> None:
     done = subprocess.run([sys.executable, "-c", NAMES], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ["run"]])
+def test_what_is_not_a_run_is_refused_in_words(wrong: Any) -> None:
+    with unchecked(), pytest.raises(UsageError, match="is not a run"):
+        ss.doctor(wrong)
+
+
+def test_one_epoch_and_one_batch_are_said_as_one() -> None:
+    run = ss.train("three", epochs=1, batch_size=1000, out="once")
+    assert "whole: 1 epoch, 1 batch" in repr(ss.verify(run))
