@@ -38,6 +38,7 @@ from .table_columns import (
     file_column,
     in_words,
     is_label,
+    likely_class,
     split_columns,
     unread_splits,
 )
@@ -210,7 +211,7 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
             raise DataError(
                 f"{table.path}: no column is recognized as the one with the classes; it has {in_words(table)}.",
                 hint="Name it: {label_column}",
-                settings={"label_column": next((c for c in table.columns if c not in (files, *taken)), "NAME")},
+                settings={"label_column": likely_class(table, (files, *taken))},
             )
         if split is None and (unread := unread_splits(table, {files, label.column})):
             notes.append(unread)

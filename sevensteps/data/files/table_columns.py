@@ -127,6 +127,18 @@ def class_column(table: Table, how: How, files: str = "", taken: Collection[str]
     return _one(others[0]) if len(others) == 1 else _one_for_each(table, others)
 
 
+def likely_class(table: Table, taken: Collection[str]) -> str:
+    """Return the column that a hint proposes for the classes: the one whose values repeat most, "NAME" without any.
+
+    Args:
+        table: The table.
+        taken: Columns with another role.
+    """
+    values = {column: len({row[column] for row in table.rows}) for column in table.columns if column not in taken}
+    several = [column for column, count in values.items() if count > 1]
+    return min(several or values, key=values.__getitem__, default="NAME")
+
+
 def is_label(column: str) -> bool:
     """Return whether a column has the usual name of one with classes.
 

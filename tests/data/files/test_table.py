@@ -286,3 +286,11 @@ def test_a_table_is_trained_on_by_command_and_the_run_is_exact(tmp_path: Path) -
     run = json.loads(done.out)["run"]
     assert sevensteps("verify", run, "--rerun", cwd=tmp_path).code == 0
     assert 'group = "person"' in (tmp_path / run / "recipe.toml").read_text()
+
+
+def test_the_hint_proposes_a_column_whose_values_repeat(tmp_path: Path) -> None:
+    rows = [f"patient {number},{name},{kind},x" for number, (name, kind) in enumerate(zip(NAMES, CLASSES, strict=True))]
+    flat(tmp_path, "t.csv", table("patient,image_id,dx,how", *rows))
+    with pytest.raises(DataError, match="the one with the classes") as refused:
+        load(tmp_path / "t.csv")
+    assert refused.value.settings == {"label_column": "dx"}
