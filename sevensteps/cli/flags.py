@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 
 from ..data.files.how import FILE_SETTINGS
-from ..data.value_range import Ends
+from ..data.range_ends import Ends
 from ..recipes.recipe import Recipe
 from ..recipes.settings import setting_types
 

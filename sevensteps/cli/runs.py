@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data.value_range import BY_TYPE
+from ..data.range_ends import BY_TYPE
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import shipped_recipes
 from .flags import Common

@@ -14,18 +14,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float64, Shaped
 
-from ..errors import DataError, UsageError
+from ..errors import DataError
+from .range_ends import BY_TYPE, Ends
 
 Depth = Literal["bytes", "integers", "floats"]  # 8 bits and fewer; 16 and 32 bits; floats
 
 
 DEPTHS: tuple[Depth, ...] = ("bytes", "integers", "floats")
-
-
-Ends = tuple[int | float, ...]  # as a setting: the values of black and white; empty: found
-
-
-BY_TYPE: Ends = (-math.inf, math.inf)  # as a setting: each file by its own type, as runs before this setting were read
 
 
 _BITS = (8, 10, 12, 14, 16)  # of cameras, scanners and their files
@@ -97,26 +92,6 @@ def in_digits(value: float) -> str:
         value: The value.
     """
     return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"
-
-
-def check_ends(ends: Any) -> None:
-    """Raise if a setting is not a range.
-
-    Args:
-        ends: The setting: two numbers, or nothing.
-
-    Raises:
-        UsageError: It is something else.
-    """
-    are_numbers = isinstance(ends, (tuple, list)) and all(
-        isinstance(end, (int, float)) and not isinstance(end, bool) for end in ends
-    )
-    if not are_numbers or len(ends) not in (0, 2) or (ends and not ends[0] < ends[1]):
-        raise UsageError(
-            f"range is {ends!r:.80}, but must be two numbers, the lower one first.",
-            hint="Use {range}, for pictures of 12 bits.",
-            settings={"range": (0, 4095)},
-        )
 
 
 def union(extremes: Iterable[Extremes]) -> Range | None:

@@ -204,7 +204,7 @@ def _trained(
     chosen = recipe
     splits, recipe = prepared(chosen, seconds, observe)
     if not yes:
-        refuse_many(splits, recipe.fix)
+        refuse_many(splits, chosen.fix)
     if others is not None:
         best, said = measured(chosen.replace(folds=1), [other.replace(folds=1) for other in others], splits, observe)
         recipe = best.replace(folds=recipe.folds).settled(splits)

@@ -121,6 +121,7 @@ def measured(
         if not math.isfinite(loss) and (problem := not_finite(x, targets, where)):
             raise DataError(problem, hint="Clean the data: no model can be measured on it.")
     figures = measurement.figures()
+    interrupt_if(interrupted())  # a metric of all predictions may take long
     if not figures:
         raise DataError("The validation loader has no batches.", hint="Give it at least one (x, y).")
     return figures

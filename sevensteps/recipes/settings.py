@@ -18,7 +18,7 @@ from ..base.words import Shown
 from ..data import augment_names
 from ..data.files.how import BadFiles, How, file_setting, file_settings
 from ..data.fit import Fit
-from ..data.value_range import BY_TYPE, Ends, check_ends
+from ..data.range_ends import BY_TYPE, Ends, check_ends
 from ..errors import RecipeError, UsageError, nearest
 from .recipe_file import parsed, read_recipe, shipped_recipes
 

@@ -82,6 +82,7 @@ def test_what_is_not_here_says_what_to_type(name: str) -> None:
     assert not hasattr(missing, "_repr_html_")
 
 
+@pytest.mark.slow
 def test_the_code_in_the_answers_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from folders import pets
 
@@ -101,6 +102,7 @@ def test_the_code_in_the_answers_runs(tmp_path: pathlib.Path, monkeypatch: pytes
     assert names["files"]
 
 
+@pytest.mark.slow
 def test_pandas_is_imported_when_it_is_used_and_not_before() -> None:
     code = "from sevensteps.all import *; import sys; print('pandas' in sys.modules, pd.DataFrame([[1]]).shape)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -114,6 +114,7 @@ def test_a_file_keeps_the_table_of_epochs(folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_json_keeps_the_table_of_epochs_apart(folder: Path) -> None:
     done = sevensteps("train", "three", "--epochs", "2", "--out", "apart", "--json", cwd=folder)
     assert json.loads(done.out)["epochs"] == 2
@@ -130,6 +131,7 @@ def test_python_trains_without_a_stdout(folder: Path) -> None:
     subprocess.run(closed, cwd=folder, check=True, timeout=120, capture_output=True)
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_in_the_middle_gets_a_whole_run(folder: Path) -> None:
     with start("train", "three", "--epochs", "2", "--out", "left", cwd=folder, how={"bufsize": 1}) as process:
         process.stdout.readline()
@@ -139,6 +141,7 @@ def test_a_reader_who_leaves_in_the_middle_gets_a_whole_run(folder: Path) -> Non
     assert (folder / "left" / "predictions.jsonl").is_file()
 
 
+@pytest.mark.slow
 def test_plots_draws_the_weights_of_a_hidden_layer_and_says_what_it_cannot_draw(folder: Path) -> None:
     drawn = sevensteps("train", "three", "--epochs", "1", "--model", "relu", "--plots", "--out", "relu", cwd=folder)
     assert (drawn.code, drawn.err) == (0, "")

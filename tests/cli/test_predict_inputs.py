@@ -144,6 +144,7 @@ def test_a_model_that_never_refuses_says_so(folder: Path, capsys: pytest.Capture
     assert "too few validation pictures" in repr(ss.predict(folder / "m", folder / "white.png"))
 
 
+@pytest.mark.slow
 def test_training_promises_no_refusal_that_is_switched_off(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -108,6 +108,7 @@ def test_hints_have_the_names_that_were_typed(tmp_path: Path, capsys: pytest.Cap
     assert "RUN" not in here("doctor", "my run", cwd=tmp_path, capsys=capsys).out
 
 
+@pytest.mark.slow
 def test_more_threads_than_cores_are_said(tmp_path: Path) -> None:
     three_classes(tmp_path / "three")
     done = sevensteps("train", "three", "--threads", "999", "--epochs", "1", cwd=tmp_path)

@@ -213,6 +213,7 @@ def test_a_learner_and_its_file_keep_the_weights(tmp_path: Path) -> None:
         assert torch.equal(again.predict(picture)[2], learn.predict(picture)[2])
 
 
+@pytest.mark.slow
 def test_training_with_weights_finds_what_logistic_regression_finds(splits: Splits) -> None:
     from sklearn.linear_model import LogisticRegression
 
@@ -310,6 +311,7 @@ def test_the_flag_raises_the_recall_of_the_small_class_and_says_what_it_does_to_
     assert "sevensteps train --recipe none --balance loss" in (tmp_path / "none" / "report.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("balance", ["loss", "sampling"])
 def test_a_balanced_run_is_gone_on_with_exactly_and_repeats(
     balance: str, lopsided: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -114,6 +114,7 @@ def test_what_an_audit_found_is_written_looked_through_and_applied(
     assert digest(digits) == before
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_corrections(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before, file = digest(digits), wrong(digits)
     run, copy = tmp_path / "run", tmp_path / "run/corrections.csv"

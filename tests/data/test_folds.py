@@ -128,7 +128,7 @@ def test_a_small_set_is_judged_by_folds_and_learned_from_whole(
     assert "most frequent class: 55.56% of 90 out-of-fold pictures" in done.out
     assert "the best baseline" in done.out
     assert "pretrained backbone" in done.out
-    assert done.err.count("train_loss") == 1  # one table, and not one for each fold
+    assert (done.out + done.err).count("train_loss") == 1  # one table, and not one for each fold
     assert "81 to train on, 9 held out for validation" in done.out
 
     found = json.loads((tmp_path / "run" / "judgement.json").read_text())

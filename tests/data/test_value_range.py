@@ -22,8 +22,9 @@ from sevensteps.data.decode import decode, read_picture
 from sevensteps.data.files import decoded_cache
 from sevensteps.data.files import load as picture_files
 from sevensteps.data.images import Images, Splits
+from sevensteps.data.range_ends import BY_TYPE
 from sevensteps.data.sources.load import load
-from sevensteps.data.value_range import BY_TYPE, Range, natural
+from sevensteps.data.value_range import Range, natural
 from sevensteps.errors import DataError, ModelError, UsageError
 from sevensteps.ship import file as model_file
 from sevensteps.ship.facts import Facts

@@ -197,7 +197,7 @@ def test_a_runs_recipe_works_in_any_folder_until_the_pictures_move(
     for job in (lambda: ss.train(recipe="../run"), lambda: look(Path("../run")), lambda: ss.resume("../run")):
         with pytest.raises(DataError, match=f"recipe 'linear' are no longer at {tmp_path / 'data'}") as caught:
             job()
-        assert "sevensteps train PATH --recipe RUN" in caught.value.hint
+        assert "sevensteps train PATH --recipe " in caught.value.hint
     assert torch.equal(parameters(ss.train("../moved", recipe="../run").learn), parameters(run.learn))
 
 

@@ -77,6 +77,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_saves_a_figure_of_training_pictures(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.read_bytes() for path in digits.rglob("*.png")}
     done = here("data", "digits", "--show-augmented", "auto.png", cwd=digits, capsys=capsys)
@@ -101,7 +102,7 @@ def test_what_cannot_be_shown_is_answered(digits: Path, capsys: pytest.CaptureFi
     for arguments, words in (
         ("--augment flip", "Add --show-augmented FILE.png"),
         ("--show-augmented a.jpg", "Use a.png"),
-        ("--show-augmented digits/0/a.png", "among the pictures themselves"),
+        ("--show-augmented digits/0/a.png", "is inside the folder of pictures"),
         ("--show-augmented b.png --augment flipp", "Did you mean 'flip'?"),
         ("--show-augmented b.png --fresh", "Leave it out."),
     ):

@@ -127,6 +127,7 @@ def named(report: Report, name: str = HOSTILE) -> Report:
     return dataclasses.replace(changed, audit=audit, source=name)
 
 
+@pytest.mark.slow
 def test_the_command_writes_it_and_says_where(first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = here("report", str(first), cwd=tmp_path, capsys=capsys)
     assert (done.code, done.out.strip(), done.err) == (0, str(first / "report.html"), "")

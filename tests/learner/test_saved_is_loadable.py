@@ -162,6 +162,7 @@ def leave_after(events: Any, batches: int) -> None:
             return
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     model=st.sampled_from(sorted(MODELS)),

@@ -146,6 +146,7 @@ def test_linear_by_name_has_a_lower_rate_on_large_pictures(tmp_path: Path) -> No
     assert train(tmp_path, "linear", epochs=1, lr=0.05).recipe.lr == 0.05
 
 
+@pytest.mark.slow
 def test_what_was_chosen_and_why_stands_in_the_run_and_is_said_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,6 +34,7 @@ COUNTS = st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), 
 LEVELS = st.sampled_from([0.5, 0.8, 0.9, 0.95, 0.99])
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None)
 @given(COUNTS, LEVELS, st.sampled_from([(wilson, "wilson"), (clopper_pearson, "exact")]))
 def test_an_interval_of_a_proportion_is_scipys(

@@ -24,7 +24,8 @@ from ...base import files
 from ...base.user_folders import cache_folder
 from ...errors import FileError
 from ..decode import Seen, Shape
-from ..value_range import BY_TYPE, DEPTHS, Depth, Ends, Range
+from ..range_ends import BY_TYPE, Ends
+from ..value_range import DEPTHS, Depth, Range
 from .catalog import Catalog, File
 from .how import How
 

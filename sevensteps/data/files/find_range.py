@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from ..decode import Seen, extremes, largest_value
-from ..value_range import BY_TYPE, MASK, Extremes, Range, union
+from ..range_ends import BY_TYPE
+from ..value_range import MASK, Extremes, Range, union
 from .catalog import Catalog
 from .decoded_cache import Kept
 from .in_parallel import each

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from ...base.setting import setting
 from ...errors import UsageError, nearest
 from ..fit import FITS, Fit
-from ..value_range import Ends, check_ends
+from ..range_ends import Ends, check_ends
 
 BadFiles = Literal["stop", "skip"]
 

@@ -19,8 +19,9 @@ from ...base.words import counted, text_of
 from ...errors import DataError
 from ..decode import Seen, Shape, decode_and_look, look
 from ..image_arrays import chosen_labels
+from ..range_ends import BY_TYPE
 from ..store.streams import Chunk
-from ..value_range import BY_TYPE, OF_DEEP, Range, decided, range_in_words
+from ..value_range import OF_DEEP, Range, decided, range_in_words
 from .catalog import OTHER, Bad, Catalog, File, Say, is_picture
 from .common_shape import common_shape
 from .decoded_cache import Kept, Stamps, stamps_of

@@ -9,11 +9,10 @@ from jaxtyping import Shaped, UInt8
 
 from ...errors import DataError
 from ..files.catalog import Say
+from ..range_ends import BY_TYPE, Ends
 from ..value_range import (
-    BY_TYPE,
     MASK,
     Depth,
-    Ends,
     Extremes,
     Range,
     decided,

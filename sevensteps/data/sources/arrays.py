@@ -20,7 +20,7 @@ from ..class_names import check_names, class_named
 from ..files.catalog import Say, in_order
 from ..files.split_names import split_named
 from ..images import Images, Splits
-from ..value_range import Ends
+from ..range_ends import Ends
 from .array_pixels import as_bytes
 
 _NAMES = ("classes", "class_names", "label_names", "target_names")

@@ -15,7 +15,7 @@ from ..files.how import AS_USUAL, BadFiles, How
 from ..files.load import load_files
 from ..fit import Fit
 from ..images import Splits
-from ..value_range import Ends
+from ..range_ends import Ends
 from .find import find_catalog, names_in, refuse_if_none, refuse_unused
 from .named import SOURCES, about_shadowed, named
 
@@ -174,8 +174,8 @@ def _chosen(splits: Splits, source: Any, classes: tuple[str, ...]) -> Splits:
     try:
         return splits.choose(classes)
     except DataError as error:
-        wanted = {name.lower() for name in classes}
-        if named(source) == "pullover-dress" and wanted <= {name.lower() for name in CLASSES}:
+        own, wanted = {name.lower() for name in splits.classes}, {name.lower() for name in classes}
+        if named(source) == "pullover-dress" and not wanted <= own and wanted <= {name.lower() for name in CLASSES}:
             error.hint = 'fashion-mnist has them: give "fashion-mnist" as the source.'
         raise
 

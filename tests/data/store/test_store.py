@@ -226,6 +226,7 @@ def killed(source: Path, target: Path, at: int, when: str) -> int:
     return subprocess.run(arguments, check=False, env=around).returncode
 
 
+@pytest.mark.slow
 def test_prepare_goes_on_where_it_was_killed_and_comes_to_the_same_bytes(source: Path, tmp_path: Path) -> None:
     whole, target = tmp_path / "whole" / "x.store", tmp_path / "parts" / "x.store"
     with disk.counting(tmp_path / "whole") as seen:
