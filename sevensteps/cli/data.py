@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ..base.words import counted, pictures
-from ..data.corrections import MANY
 from ..errors import UsageError
 from .flags import AS_THEY_ARE, FIRST, PICTURES, Common, Files, Source, given
 from .hints import program, quoted, said_as_typed, typed
@@ -103,6 +102,8 @@ def data(
         said = f"{suggest}: {counted(len(rows), 'correction')} proposed; look through them first"
         console.print(terminal.printable(said if rows else f"no correction is proposed, and {suggest} is not written"))
         relabeled, count = sum(row.now != "" for row in rows), sum(map(len, splits.present().values()))
+        from ..data.corrections import MANY
+
         if relabeled > MANY * count:
             many = f"they change {relabeled:,} of {count:,} labels, so --fix asks for --yes: most of them may be right"
             console.print(terminal.printable(many))
