@@ -174,7 +174,10 @@ def test_pictures_in_two_splits_say_in_which_and_of_a_store_nothing_is_proposed(
     done = here("train", "flat.store", "--fix", "fix.csv", cwd=tmp_path, capsys=capsys)
     refused(done, 1, "is a store", "sevensteps train PICTURES --fix fix.csv")
     refused(
-        here("data", "flat.store", "--size", "20", cwd=tmp_path, capsys=capsys), 2, "picture files", "Leave size out."
+        here("data", "flat.store", "--size", "20", cwd=tmp_path, capsys=capsys),
+        2,
+        "picture files",
+        "Leave size out, or write the store again",
     )
 
 
