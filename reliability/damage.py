@@ -32,7 +32,10 @@ def damage(place: Path, source: Path, flips: int, seed: int = 0) -> dict[str, An
         found, problems = checkpoint.load(folder)
         if found is None or found.to_bytes() == content:
             counts["unseen"].append(what)
-        elif not any("checkpoint.safetensors" in problem for problem in problems) or "Continuing from" not in problems[-1]:
+        elif (
+            not any("checkpoint.safetensors" in problem for problem in problems)
+            or "Continuing from" not in problems[-1]
+        ):
             counts["not_said"].append(what)
 
     for length in range(len(content)):

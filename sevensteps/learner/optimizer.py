@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..base.words import counted
 from ..errors import ModelError, SevenstepsError, TrainingError, UsageError
 from ..steps.step import OURS, UNFIT
 from .arguments import checked_number
@@ -195,7 +196,8 @@ def _not_held(missing: set[str]) -> TrainingError:
     """Return the error for trainable parameters that cannot be put into the optimizer."""
     example = min(missing)
     return TrainingError(
-        f"The optimizer does not hold {len(missing)} trainable parameters, such as {example}, "
+        f"The optimizer does not hold {counted(len(missing), 'trainable parameter')}, such as {example}, "
         "and it is not clear which of its groups they belong to.",
-        hint='Add them, learn.opt.add_param_group({"params": [...]}), or begin anew: learn.fit(5, reset_opt=True).',
+        hint='Add them: learn.opt.add_param_group({"params": [...]}). Or start with a new optimizer: '
+        "learn.fit(5, reset_opt=True).",
     )

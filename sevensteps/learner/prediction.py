@@ -79,7 +79,7 @@ def refuse_other_count(classes: Sequence[str] | None, count: int) -> None:
     if classes and len(classes) != count:
         raise ModelError(
             f"The model tells {count} classes apart, and there are {len(classes)}.",
-            hint="Give its last layer one output for two classes, or one a class.",
+            hint="Give its last layer one output for two classes, otherwise one for each class.",
         )
 
 

@@ -13,7 +13,7 @@ from ..class_names import check_names, class_named
 from .catalog import CLASS, Bad, Catalog, Content, File, in_order, with_groups
 from .how import AS_USUAL, How
 from .split_names import splits_of
-from .table_columns import class_column, given, in_words, is_label, split_columns, unread_splits, usual_file_column
+from .table_columns import given, is_label, roles_in, usual_file_column
 from .table_rows import Table, open_parquet, picture_columns, read_texts
 
 _AT_ONCE = 64  # rows whose pictures are in memory together
@@ -62,23 +62,14 @@ def scan_parquet(source: Path, how: How) -> Catalog:
         pictures = _column_of_pictures(part, how)
         columns, rows = read_texts(part, lambda column: is_label(column) or column == how.label_column)
         table = Table(part, columns, rows)
-        typed = (how.label_column, how.group)
-        split = split_columns(table, how, {column for column in columns if column in typed or is_label(column)})
-        taken = split.columns.split(" and ") if split else []
-        label = class_column(table, how, pictures, taken)
-        if label is None:
-            raise DataError(
-                f"{part}: no column is recognized as the one with the classes; it has {in_words(table)}.",
-                hint="Name it: {label_column}",
-                settings={"label_column": next(iter(columns), "NAME")},
-            )
-        group = how.group if how.group in columns else None
+        roles = roles_in(table, how, pictures)
+        assert roles is not None  # there is no table of another split before it
+        label, split, group, note = roles
         if not layout:
             where = "Parquet files" if len(parts) > 1 else part.name
-            layout = f", from {where}: {pictures} holds the pictures, {label.column} gives the class"
-            layout += f", {split.columns} the split" if split else ""
-        if split is None and split_of[name] is None and (unread := unread_splits(table, {label.column})):
-            notes.append(unread)
+            layout = f", from {where}: {pictures} holds the pictures, {roles.in_words}"
+        if note and split_of[name] is None:
+            notes.append(note)
         for number, row in enumerate(rows):
             place, label_text = f"{name}/{number}", label.of(row)
             into = split.of_row[number] if split else split_of[name] or "train"

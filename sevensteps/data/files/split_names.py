@@ -120,6 +120,3 @@ def are_parts(names: Iterable[str]) -> bool:
     every = [[word.lower() for word in _WORD.findall(name)] for name in names]
     beside = {tuple(word for word in words if not (word.isdigit() or len(word) == 1)) for words in every}
     return len(every) > 1 and len(beside) == 1 and bool(next(iter(beside))) and next(iter(beside))[-1] in _PARTS
-
-
-TRUE, FALSE = frozenset({"true", "yes", "1", "t", "y"}), frozenset({"false", "no", "0", "f", "n"})

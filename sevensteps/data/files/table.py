@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,17 +32,7 @@ from .catalog import (
 from .class_folders import contents_in
 from .how import How
 from .split_names import read, split_named, splits_of
-from .table_columns import (
-    Class,
-    class_column,
-    class_like,
-    file_column,
-    in_words,
-    is_label,
-    likely_class,
-    split_columns,
-    unread_splits,
-)
+from .table_columns import Class, Roles, file_column, is_label, roles_in
 from .table_files import NamedFiles, about_missing, all_below, folder_split
 from .table_rows import Table, read_table, text_of_cell
 
@@ -191,74 +182,29 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
         DataError: A column is missing or not recognized, or a row cannot be used.
     """
     splits: dict[str, list[File]] = {}
-    class_of: dict[str, tuple[str, str]] = {}  # of each file, with the row that gave it
-    split_of: dict[str, str] = {}  # of each file
-    written: dict[str, str] = {}  # each label as it is written, with the first row that has it
-    bad: list[Bad] = []
-    missing: list[str] = []
+    rows = _Rows(candidates)
     notes: list[str] = []
-    layout, first_column, repeated = "", "", 0
+    layout, first_column = "", ""
     first: Class | None = None  # what gives the class in the first table
     for of_table, table in tables.items():
         files = file_column(table, how, candidates.is_known)
-        split = split_columns(table, how, _with_roles(table, how, files))
-        taken = split.columns.split(" and ") if split else []
-        label = class_like(first, table, how, files) if first else class_column(table, how, files, taken)
-        if label is None and first:  # a contest's test set
+        roles = roles_in(table, how, files, first)
+        if roles is None:
             notes.append(f"{table.path.name} has no classes and is not used")
             continue
-        if label is None:
-            raise DataError(
-                f"{table.path}: no column is recognized as the one with the classes; it has {in_words(table)}.",
-                hint="Name it: {label_column}",
-                settings={"label_column": likely_class(table, (files, *taken))},
-            )
-        if split is None and (unread := unread_splits(table, {files, label.column})):
-            notes.append(unread)
-        group = how.group if how.group in table.columns else None
-        first, first_column = first or label, first_column or f"{files} of {table.path.name}"
-        if label is first:
-            layout = f", from {table.path.name}: {files} names the files, {label.column} gives the class"
-            layout += f", {split.columns} the split" if split else ""
-        labels = [label.of(row) for row in table.rows]
-        names = [class_named(text) for text in labels]
-        table_classes = set(names)
-        for_split = of_table if len(tables) > 1 or split_named(table.path.name) else ""
-        rows: list[tuple[File, str]] = []  # with the splits that the table gives
-        for number, row in enumerate(table.rows):
-            place, name = table.place(number), names[number]
-            if not row[files] or not name:
-                empty = "file" if not row[files] else "class"
-                but = f": {label.column} is {labels[number]!r}" if row[files] and labels[number] else ""
-                bad.append(Bad(row[files] or place, f"has no {empty} ({place}{but})"))
-                continue
-            written.setdefault(labels[number], f"{table.path.name} row {table.number(number)}")
-            into = split.of_row[number] if split else of_table
-            file, exists = candidates.find(row[files], table.path, for_split, name, table_classes)
-            if file in class_of:
-                before, where = class_of[file]
-                if before != name:
-                    raise DataError(
-                        f"{place}: {text_of(file)} is {name!r} here and {before!r} in {where}.",
-                        hint="Keep the correct row and remove the other.",
-                    )
-                if split_of[file] != into:
-                    raise DataError(
-                        f"{place}: {text_of(file)} is in {into} here and in {split_of[file]} in {where}.",
-                        hint="A picture can be in one split only: keep one of the rows.",
-                    )
-                repeated += 1
-                continue
-            class_of[file], split_of[file] = (name, place), into
-            missing += [] if exists else [row[files]]
-            of_group = (class_named(row[group]) or None) if group else None
-            rows.append((File(file, name, of_group), into))
-        if len(tables) == 1 and split is None and (by_folder := _splits_of_folders(rows, table_classes)):
-            rows = [(entry, into) for (entry, _), into in zip(rows, by_folder, strict=True)]
-            layout += ", the folders of the files the split"
-        for entry, into in rows:
-            splits.setdefault(into, []).append(entry)
-    check_names(path, written)
+        if roles.note:
+            notes.append(roles.note)
+        if first is None:
+            first, first_column = roles.label, f"{files} of {table.path.name}"
+            layout = f", from {table.path.name}: {files} names the files, {roles.in_words}"
+        is_of_split = len(tables) > 1 or split_named(table.path.name) is not None
+        taken = rows.taken(table, files, roles, of_table, of_table if is_of_split else "")
+        if len(tables) == 1 and roles.split is None:
+            taken, by_folder = _split_by_folders(taken)
+            layout += ", the folders of the files the split" if by_folder else ""
+        for file, into in taken:
+            splits.setdefault(into, []).append(file)
+    check_names(path, rows.written)
     if not splits:
         raise DataError(f"{path}: no row names a file and its class.", hint="Add a row for each picture.")
     if "train" not in splits:
@@ -269,24 +215,94 @@ def listed(path: Path, tables: Mapping[str, Table], base: Path, candidates: Name
     ordered: dict[str, list[File]] = {split: splits[split] for split in ("train", "test", "valid") if split in splits}
     columns = dict.fromkeys(column for table in tables.values() for column in table.columns)
     grouped = with_groups(path, ordered, how.group, tuple(columns))
-    unnamed = [file for file in candidates.pictures if file not in class_of]
+    unnamed = [file for file in candidates.pictures if file not in rows.class_of]
     ignored: list[tuple[Kind, str]] = [(UNNAMED, file) for file in unnamed] if path == base else []
-    notes = [*about_missing(path, first_column, base, missing, len(class_of)), *notes]
-    if repeated:
-        notes += [f"{counted(repeated, 'row repeats', 'rows repeat')} a file with the same class"]
-    classes = in_order(name for name, _ in class_of.values())
+    notes = [*about_missing(path, first_column, base, rows.missing, len(rows.class_of)), *notes]
+    if rows.repeated:
+        notes += [f"{counted(rows.repeated, 'row repeats', 'rows repeat')} a file with the same class"]
+    classes = in_order(name for name, _ in rows.class_of.values())
     contents = partial(contents_in, base)
-    return Catalog(path, CLASS, layout, classes, grouped, contents, {"": bad}, ignored, base=base, notes=notes)
+    return Catalog(path, CLASS, layout, classes, grouped, contents, {"": rows.bad}, ignored, base=base, notes=notes)
 
 
-def _with_roles(table: Table, how: How, files: str) -> set[str]:
-    """Return the columns that cannot give the split: those with another role."""
-    typed = {how.label_column.lower(), how.group.lower()}
-    return {files, *(column for column in table.columns if column.lower() in typed or is_label(column))}
+@dataclass
+class _Rows:
+    """What the rows of all tables have said so far of the files that they name."""
+
+    candidates: NamedFiles
+    class_of: dict[str, tuple[str, str]] = field(default_factory=dict)  # of each file, with the row that gave it
+    split_of: dict[str, str] = field(default_factory=dict)  # of each file
+    written: dict[str, str] = field(default_factory=dict)  # each label as it is written, with the first row that has it
+    bad: list[Bad] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    repeated: int = 0
+
+    def taken(self, table: Table, files: str, roles: Roles, of_table: str, only: str) -> list[tuple[File, str]]:
+        """Return the files that the rows of a table name, each with its split.
+
+        Args:
+            table: The table.
+            files: The column that names the files.
+            roles: What its other columns stand for.
+            of_table: The split of rows that do not say one.
+            only: The split whose files the table names, if its name says so: it decides between files of one name.
+
+        Raises:
+            DataError: Rows contradict each other, or a cell can mean several files.
+        """
+        label, split, group, _ = roles
+        labels = [label.of(row) for row in table.rows]
+        names = [class_named(text) for text in labels]
+        classes = set(names)
+        found: list[tuple[File, str]] = []
+        for number, row in enumerate(table.rows):
+            place, name = table.place(number), names[number]
+            if not row[files] or not name:
+                empty = "file" if not row[files] else "class"
+                but = f": {label.column} is {labels[number]!r}" if row[files] and labels[number] else ""
+                self.bad.append(Bad(row[files] or place, f"has no {empty} ({place}{but})"))
+                continue
+            self.written.setdefault(labels[number], f"{table.path.name} row {table.number(number)}")
+            into = split.of_row[number] if split else of_table
+            file, exists = self.candidates.find(row[files], table.path, only, name, classes)
+            if file in self.class_of:
+                self._refuse_contradiction(file, name, into, place)
+                self.repeated += 1
+                continue
+            self.class_of[file], self.split_of[file] = (name, place), into
+            self.missing += [] if exists else [row[files]]
+            of_group = (class_named(row[group]) or None) if group else None
+            found.append((File(file, name, of_group), into))
+        return found
+
+    def _refuse_contradiction(self, file: str, name: str, into: str, place: str) -> None:
+        """Raise if a row gives a file another class or split than an earlier row.
+
+        Raises:
+            DataError: Both rows.
+        """
+        before, where = self.class_of[file]
+        if before != name:
+            raise DataError(
+                f"{place}: {text_of(file)} is {name!r} here and {before!r} in {where}.",
+                hint="Keep the correct row and remove the other.",
+            )
+        if self.split_of[file] != into:
+            raise DataError(
+                f"{place}: {text_of(file)} is in {into} here and in {self.split_of[file]} in {where}.",
+                hint="A picture can be in one split only: keep one of the rows.",
+            )
 
 
-def _splits_of_folders(rows: Sequence[tuple[File, str]], classes: Collection[str]) -> list[str]:
-    """Return the split of each row where every file lies in a split folder, and there are several; else nothing."""
+def _split_by_folders(rows: Sequence[tuple[File, str]]) -> tuple[list[tuple[File, str]], bool]:
+    """Return the files with the splits of their folders, if every file lies in a split folder and there are several.
+
+    Returns:
+        The files, and whether their folders give the splits.
+    """
     splits = [folder_split(file.path) for file, _ in rows]
-    is_class = any(split_named(name) for name in classes)
-    return splits if "train" in splits and len(set(splits)) > 1 and all(splits) and not is_class else []
+    is_class = any(split_named(file.name) for file, _ in rows)
+    by_folder = "train" in splits and len(set(splits)) > 1 and all(splits) and not is_class
+    return (
+        [(file, into) for (file, _), into in zip(rows, splits, strict=True)] if by_folder else list(rows)
+    ), by_folder

@@ -46,10 +46,58 @@ class Class(NamedTuple):
 
 
 class Split(NamedTuple):
-    """What gives the split of a row: its columns in words, and the split of each row."""
+    """What gives the split of a row: its columns, and the split of each row."""
 
-    columns: str
+    columns: tuple[str, ...]
     of_row: Sequence[str]
+
+
+class Roles(NamedTuple):
+    """What the columns of a table stand for, apart from the one with the files or pictures."""
+
+    label: Class
+    split: Split | None
+    group: str | None
+    note: str  # about a column that could have been that of the split; "" without one
+
+    @property
+    def in_words(self) -> str:
+        """What gives the class, and what the split if a column does: the rest of a sentence."""
+        split = f", {' and '.join(self.split.columns)} the split" if self.split else ""
+        return f"{self.label.column} gives the class{split}"
+
+
+def roles_in(table: Table, how: How, files: str, first: Class | None = None) -> Roles | None:
+    """Return what the columns of a table stand for.
+
+    Args:
+        table: The table.
+        how: How to read picture files: the columns and the group.
+        files: The column that names the files or holds the pictures.
+        first: What gives the classes in the table of the training split, if this is the table of another one.
+
+    Returns:
+        The roles; None if the table of another split has no classes, as the test set of a contest.
+
+    Raises:
+        UsageError: One column is typed as both that of the files and that of the classes.
+        DataError: A column is missing, or none is recognized as the one with the classes.
+    """
+    typed = {how.label_column.lower(), how.group.lower()}
+    others = {files, *(column for column in table.columns if column.lower() in typed or is_label(column))}
+    split = split_columns(table, how, others)
+    taken = split.columns if split else ()
+    label = class_like(first, table, how, files) if first else class_column(table, how, files, taken)
+    if label is None and first:
+        return None
+    if label is None:
+        raise DataError(
+            f"{table.path}: no column is recognized as the one with the classes; it has {in_words(table)}.",
+            hint="Name it: {label_column}",
+            settings={"label_column": likely_class(table, (files, *taken))},
+        )
+    note = "" if split else unread_splits(table, {files, label.column})
+    return Roles(label, split, how.group if how.group in table.columns else None, note)
 
 
 def file_column(table: Table, how: How, is_known: Callable[[str], bool]) -> str:
@@ -193,16 +241,16 @@ def split_columns(table: Table, how: How, taken: Collection[str]) -> Split | Non
     """
     if how.split_column:
         column = given(table, "split_column", how.split_column)
-        return _true_in(table, [column]) or Split(column, _read_all(table, column))
+        return _true_in(table, [column]) or Split((column,), _read_all(table, column))
     free = [column for column in table.columns if column not in taken]
     if (named := _first_of(free, _SPLIT)) and any(splits_of(row[named] for row in table.rows).values()):
-        return Split(named, _read_all(table, named))
+        return Split((named,), _read_all(table, named))
     for column in free:
         values = {row[column] for row in table.rows}
         split_of = splits_of(values)
         is_plain = None not in split_of.values() and not any(read(value).rest for value in values)
         if is_plain and "train" in split_of.values() and len(values) > 1:
-            return Split(column, [str(split_of[row[column]]) for row in table.rows])
+            return Split((column,), [str(split_of[row[column]]) for row in table.rows])
     marked = _true_in(table, [column for column in free if column.lower().startswith("is")])
     # Where most rows are true, is_valid rather says that a picture can be used.
     return marked if marked and 2 * marked.of_row.count("train") >= len(table.rows) else None
@@ -255,7 +303,7 @@ def _true_in(table: Table, columns: Sequence[str]) -> Split | None:
             raise DataError(
                 f"{table.place(number)}: {' and '.join(split_of)} are both true.", hint="Each row is for one split."
             )
-    return Split(" and ".join(split_of), [splits[0] if splits else rest for splits in rows])
+    return Split(tuple(split_of), [splits[0] if splits else rest for splits in rows])
 
 
 def _flag(column: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Iterable, Sequence
@@ -224,3 +225,16 @@ def test_the_command_gives_them(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "train_against_test",
     ]
     assert "suspicious labels: not looked for" in here("data", "few", cwd=tmp_path, capsys=capsys).out
+
+
+@pytest.mark.parametrize(("share", "is_listed"), [(0.25, True), (0.3, False)])
+def test_labels_are_judged_while_the_quick_model_agrees_well_beyond_chance(
+    splits: Splits, share: float, is_listed: bool
+) -> None:
+    labels = splits.train.labels.copy()
+    exchanged = np.random.default_rng(0).permutation(len(labels))[: int(share * len(labels))]
+    labels[exchanged] = 1 - labels[exchanged]
+    pictures = pictures_of(Splits(dataclasses.replace(splits.train, labels=labels)))
+    assert pictures is not None
+    found, why = suspects(pictures)
+    assert (bool(found), why is None) == (is_listed, is_listed)
