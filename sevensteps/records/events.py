@@ -90,7 +90,7 @@ def with_run_named(findings: Any, run: str, source: str = "") -> Any:
     """Return the plain data of findings, whose commands name this run where the saved ones say RUN.
 
     Args:
-        findings: What `as_json` gave for each; anything else is returned as it is.
+        findings: What `as_json` gave for each; `None` is returned as it is.
         run: The run's folder.
         source: Its pictures.
 

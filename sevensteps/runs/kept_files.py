@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.files import regular
 from ..errors import RunError
-from ..records.events import Epoch
+from ..records.events import Epoch, Finding
 from .checkpoint import HISTORY, JUDGEMENT, PREDICTIONS, TIMINGS
 
 if TYPE_CHECKING:
@@ -90,6 +90,12 @@ def read_judgement(folder: Path) -> dict[str, Any]:
         _is_score(judgement.get(split)) for split in ("test", "cross_validation", "valid")
     ):
         raise RunError(f"{path} is damaged: it does not contain scores.", hint=_REPAIR.format(folder))
+    with reading_judgement(folder):
+        findings = judgement.get("findings") or []
+        if not isinstance(findings, list):
+            raise ValueError("its findings are not a list")
+        for finding in findings:
+            Finding.from_json(finding)
     return judgement
 
 

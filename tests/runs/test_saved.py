@@ -201,6 +201,8 @@ def test_runs_are_listed_by_number_and_a_damaged_one_stops_nothing() -> None:
         b'{"valid": {"accuracy": "high", "low": 0, "high": 1, "n": 1, "correct": 1}}',
         b'{"number": 1, "train_loss": "low", "valid_loss": null, "metrics": {}, "lr": 0.1}',
         b'{"number": 1, "train_loss": 1, "valid_loss": null, "metrics": [1], "lr": 0.1}',
+        b'{"findings": {"fix": []}}',
+        b'{"findings": [{"code": "a", "epoch": 1, "recovered_at": null, "message": "a", "fix": ["a"]}]}',
     ],
 )
 def test_damage_is_said_with_the_file(name: str, content: bytes) -> None:
