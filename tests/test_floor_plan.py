@@ -391,6 +391,9 @@ def test_nothing_that_is_read_can_run_code(file: str) -> None:
         name = name_of(call.func)
         where = f"{file}:{call.lineno}: {ast.unparse(call)}"
         assert name not in RUNS_CODE, where
+        if file == "ship/backbone/weights.py" and name == "torch.load":  # a known file, whose SHA-256 is compared first
+            assert ast.unparse(call) == "torch.load(io.BytesIO(content), map_location='cpu', weights_only=True)"
+            continue
         assert name not in ("torch.load", "torch.save", "torch.jit.load", "torch.hub.load"), where
         assert not name.endswith((".read_pickle", ".to_pickle", ".loads_pickle")), where
         for keyword in call.keywords:

@@ -87,7 +87,8 @@ def train(
         from ..show.training import training
 
         console, error = terminal.consoles(quiet_stdout=common.json)
-        if suited.why and numbers:
+        is_open = recipe is None and seeds is None  # the job may choose features in place of pixels
+        if suited.why and numbers and not is_open:
             error.print(terminal.printable(suited.why))
         is_told = yes or "fix" not in given  # a run's own recipe repeats what was said then
         if seeds is not None:
@@ -95,13 +96,17 @@ def train(
                 raise UsageError(f"{typed[0]} is for one run, not for --seeds.", hint=f"Leave {typed[0]} out.")
             return train_seeds(seeds, chosen, out, force, is_told, numbers, common, _interrupted)
         # A recipe that was changed on the way here is no longer the one that was recorded with the run.
-        others = suited.to_try(given | ({"source": source} if source else {})) if recipe is None else None
         which: Any = suited.recipe if chosen == loaded else chosen
         with training(console, error, numbers=numbers) as observe:
-            written: dict[str, Any] = {"out": out, "save": True, "force": force, "plots": plots, "others": others}
-            run = train_job(recipe=which, **written, yes=is_told, exact=exact, why=suited.why, observe=observe)
-    is_other = others is not None and run.recipe.model != chosen.model
-    shown = chosen if others is None else run.recipe.replace(classes=chosen.classes, folds=chosen.folds)
+            written: dict[str, Any] = {"out": out, "save": True, "force": force, "plots": plots, "yes": is_told}
+            if recipe is None:
+                run = train_job(source, **written, exact=exact, observe=observe, **given)
+            else:
+                run = train_job(recipe=which, **written, exact=exact, why=suited.why, observe=observe)
+    is_other = recipe is None and run.recipe.model != chosen.model
+    # As it was typed, for what is to be typed next.
+    as_typed = {key: getattr(chosen, key) for key in ("source", "classes", "size", "folds")}
+    shown = chosen if recipe is not None else run.recipe.replace(**as_typed)
     return _shown(run, shown, numbers, plots, common, stronger=not is_other)
 
 
@@ -211,6 +216,8 @@ def worth_trying(recipe: Recipe, stronger: bool, wrong: Collection[str]) -> str:
     source = f" {source_of(recipe)}".removesuffix(" pullover-dress")  # which is what train takes unless told
     source += f" --folds {recipe.folds}" if recipe.folds else ""
     source += "" if recipe.balance == "none" else f" --balance {recipe.balance}"
+    if recipe.features != "none":
+        return f"{_program()} data{source}"
     overfits = "overfitting" in wrong
     next_one = following.get(recipe.name) if stronger and not overfits else None
     if next_one is None:

@@ -170,7 +170,7 @@ class Batches:
             Pixels from 0 to 255 and targets.
         """
         size = min(self.batch_size, len(self.images))
-        buffer = torch.empty((size, *self.images.shape), device=self.device)
+        buffer = torch.empty((size, *self.images.input_shape), device=self.device)
         for pixels, labels in self._gathered(seed, epoch, start):
             x = buffer[: len(pixels)].copy_(pixels.to(self.device))
             yield x.flatten(1) if self.flat else x, labels

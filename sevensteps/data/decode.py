@@ -116,7 +116,7 @@ def decode(
     Raises:
         DataError: The file is not a picture in a known format, is damaged, has too many pixels, or would take too long.
     """
-    with _opened(content, name) as image:
+    with opened(content, name) as image:
         return from_image(image, shape, fit, range)
 
 
@@ -133,7 +133,7 @@ def look(content: bytes, name: str = "the picture") -> Seen:
     Raises:
         DataError: As `decode`, as far as the header tells.
     """
-    with _opened(content, name) as image:
+    with opened(content, name) as image:
         return seen_in(image)
 
 
@@ -149,7 +149,7 @@ def extremes(content: bytes, name: str = "the picture") -> Extremes:
     """
     if content[:8] == _PNG and content[24:25] < b"\x10":  # the depth, without opening the file
         return Extremes("bytes", 0.0, 255.0)
-    with _opened(content, name) as image:
+    with opened(content, name) as image:
         return extremes_of(image, name)
 
 
@@ -163,7 +163,7 @@ def largest_value(content: bytes, name: str = "the picture") -> int:
     Raises:
         DataError: As `decode`.
     """
-    with _opened(content, name) as image:
+    with opened(content, name) as image:
         return int(np.asarray(image).max()) if image.mode == "L" and not image.has_transparency_data else 255
 
 
@@ -182,7 +182,7 @@ def decode_and_look(
     Raises:
         DataError: As `decode`.
     """
-    with _opened(content, name) as image:
+    with opened(content, name) as image:
         return seen_in(image), from_image(image, shape, fit, range)
 
 
@@ -205,7 +205,7 @@ def seen_in(image: Image) -> Seen:
 
 
 @contextlib.contextmanager
-def _opened(content: bytes, name: str) -> Iterator[Image]:
+def opened(content: bytes, name: str) -> Iterator[Image]:
     """Open a picture without decoding it, and check that decoding cannot take long.
 
     Raises:

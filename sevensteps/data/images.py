@@ -35,6 +35,21 @@ _IN_ORDER = np.empty(0, dtype=np.int64)  # stands for rows 0, 1, 2, … until th
 
 
 @dataclass(frozen=True, eq=False)
+class Features:
+    """Features of pictures by a pretrained network, in 8 bits as pixels are.
+
+    Args:
+        rows: Features, a row for each row of a split of the source.
+        name: The name of the network.
+        sha256: Of its weights and layers.
+    """
+
+    rows: UInt8[np.ndarray, "places features"] = field(repr=False)
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
 class Images:
     """Labeled pictures of one size.
 
@@ -52,6 +67,7 @@ class Images:
             person, for example) and must stay on one side of a split.
         fit: How the pictures were brought to this size, if they were; a model keeps it for the pictures it predicts.
         range: The values that became black and white, if the pictures had more than 8 bits; a model keeps it, too.
+        features: A row for each row of `origin`, if models take features of the pictures in place of their pixels.
 
     Raises:
         DataError: The sizes do not fit together, a label has no class, or a class is named twice.
@@ -66,6 +82,7 @@ class Images:
     groups: Int64[np.ndarray, " places"] | None = field(default=None, repr=False)
     fit: Fit | None = field(default=None, repr=False)
     range: Range | None = field(default=None, repr=False)
+    features: Features | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 4 or self.pixels.dtype != np.uint8:
@@ -144,6 +161,16 @@ class Images:
         _, channels, height, width = self.pixels.shape
         return channels, height, width
 
+    @cached_property
+    def inputs(self) -> UInt8[np.ndarray, "n channels height width"]:
+        """What models take: the pixels, or the features of each picture as channels of 1x1 pixels."""
+        return self.pixels if self.features is None else self.features.rows[self.rows][:, :, None, None]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of `inputs`."""
+        return self.shape if self.features is None else (self.features.rows.shape[1], 1, 1)
+
     @property
     def counts(self) -> dict[str, int]:
         """The number of pictures of each class, in the order of `classes`."""
@@ -156,10 +183,10 @@ class Images:
 
     @cached_property
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixels (uint8) and labels (int64) as torch tensors that share the memory of the arrays."""
+        """Inputs (uint8) and labels (int64) as torch tensors that share the memory of the arrays."""
         import torch
 
-        return torch.from_numpy(self.pixels), torch.from_numpy(self.labels)
+        return torch.from_numpy(self.inputs), torch.from_numpy(self.labels)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -169,12 +196,13 @@ class Images:
     @cached_property
     def sums(self) -> tuple[list[int], list[int]]:
         """For each channel, the sum of its values (0 to 255), and for each the sum of their squares."""
-        totals, squares = ([0] * self.shape[0] for _ in range(2))
-        at_once = max(1, (1 << 17) // max(math.prod(self.shape[1:]), 1))
+        inputs = self.inputs
+        totals, squares = ([0] * inputs.shape[1] for _ in range(2))
+        at_once = max(1, (1 << 17) // max(math.prod(inputs.shape[2:]), 1))
         for start in range(0, len(self), at_once):
-            for channel in range(self.shape[0]):
+            for channel in range(inputs.shape[1]):
                 # Floats multiply fastest, and integers under 2^53 are exact in any order.
-                values = self.pixels[start : start + at_once, channel].ravel().astype(np.float64)
+                values = inputs[start : start + at_once, channel].ravel().astype(np.float64)
                 totals[channel] += int(values.sum())
                 squares[channel] += int(values @ values)
         return totals, squares
@@ -363,7 +391,7 @@ def mean_and_std(images: Images) -> tuple[list[float], list[float]]:
     Returns:
         The means and the standard deviations, one number for each channel. A channel without contrast has 1.
     """
-    count = len(images) * math.prod(images.shape[1:])
+    count = len(images) * math.prod(images.input_shape[1:])
     means, stds = [], []
     for total, squares in zip(*images.sums, strict=True):
         means.append(total / count / 255)

@@ -115,7 +115,8 @@ def data(
 ) -> tuple[Splits, AuditResult]:
     """Return the pictures of a source, and everything that an audit finds in them: see `audit.audited`.
 
-    Bad files are skipped and counted, unless `bad_files` is given.
+    Labels and outliers of photographs are judged by features of a pretrained network, if it is installed. Bad files are
+    skipped and counted, unless `bad_files` is given.
 
     Args:
         source: As for `load`.
@@ -133,10 +134,19 @@ def data(
     from ..data.files.how import How
     from ..data.sources.find import with_bad_skipped
     from ..data.sources.load import load_as
+    from ..recipes.choose import may_use_features
+    from ..ship.backbone.weights import NAME, is_installed
     from ..trust.audit.audit import audited
 
+    def say(line: str) -> None:
+        observe(Note(line))
+
     how = How(**with_bad_skipped(source, settings))
-    splits = load_as(source, classes or None, how, fix=fix, fresh=fresh, say=lambda line: observe(Note(line)))
+    splits = load_as(source, classes or None, how, fix=fix, fresh=fresh, say=say)
     if fix and not yes:
         refuse_many(splits, fix)
+    if may_use_features(source, {**settings, "classes": tuple(classes)}) and is_installed():
+        from ..learner.features import with_features
+
+        splits = with_features(splits, source, how, NAME, say)
     return splits, audited(splits)

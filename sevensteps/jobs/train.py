@@ -104,17 +104,23 @@ def train(
             )
     yes = yes or not (settings.get("fix") or (isinstance(recipe, Recipe) and recipe.fix))
     before = {} if isinstance(recipe, Recipe) else _recorded_with(recipe)
+    opened: Splits | None = None
     if not isinstance(recipe, Recipe):
         chosen = choose(source, settings, recipe or ("linear" if "model" in settings else None))
         automatic = recipe is None and "model" not in settings
         others = chosen.to_try({**settings, "source": str(source)}) if automatic and source else None
+        if automatic:
+            from .features import pixels_or_features
+
+            chosen, opened = pixels_or_features(source, chosen, settings, observe)
+            others = None if "features" in chosen.settings else others
         recipe, why = chosen.with_given(settings), chosen.why
         if why:
             observe(Note(why, detail=True))
     recipe = recipe.replace(**settings, **({"source": as_text(source)} if source else {}))
     from ..runs.judged import count_look
 
-    run, pictures = _trained(recipe, before, out, save, force, plots, exact, yes, observe, why, others)
+    run, pictures = _trained(recipe, before, out, save, force, plots, exact, yes, observe, why, others, opened)
     return count_look([run], pictures, observe)[0]
 
 
@@ -198,11 +204,12 @@ def _trained(
     observe: Observe,
     why: str = "",
     others: Sequence[Recipe] | None = None,
+    opened: Splits | None = None,
 ) -> tuple[Run, str]:
     """Train and judge a run; return it with the fingerprint of its test pictures. See `train`."""
     seconds: dict[str, float] = {}
     chosen = recipe
-    splits, recipe = prepared(chosen, seconds, observe)
+    splits, recipe = prepared(chosen, seconds, observe, source=opened)
     if not yes:
         refuse_many(splits, chosen.fix)
     if others is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,7 @@ class Inputs:
     shape: tuple[int, int, int] | None = None  # channels, height, width
     fit: Fit | None = None  # how pictures of other sizes are fitted to that shape
     range: Range | None = None  # the values of black and white in pictures of more than 8 bits
+    features: Mapping[str, str] | None = None  # name and SHA-256 of the network that gives what the model takes, if any
     flat: bool = False  # whether pictures come as rows of pixels
 
     @classmethod
@@ -37,7 +40,9 @@ class Inputs:
         images = loader.images
         if images is None:
             return cls(loader.classes, flat=loader.flat)
-        return cls(loader.classes, images.shape, images.fit, images.range, loader.flat)
+        of = images.features
+        network = None if of is None else {"name": of.name, "sha256": of.sha256}
+        return cls(loader.classes, images.input_shape, images.fit, images.range, network, loader.flat)
 
     def rows(self) -> list[tuple[str, str]]:
         """Return names and values for a notebook."""
@@ -47,8 +52,28 @@ class Inputs:
             rows.append(("classes", f"{len(self.classes)}: {names}"))
         if self.shape is not None:
             channels, height, width = self.shape
-            rows.append(("pictures", f"{width}x{height} pixels, {counted(channels, 'channel')}"))
+            size = f"{width}x{height} pixels, {counted(channels, 'channel')}"
+            of = self.features and f"{channels:,} features of {self.features['name']}"
+            rows.append(("pictures", of or size))
         return rows
+
+    def pixels_of(self, picture: Any) -> np.ndarray:
+        """Return a picture as the model takes it, uint8 (channels, height, width): its pixels, or its features.
+
+        Args:
+            picture: As `as_pixels` takes it.
+
+        Raises:
+            DataError: The picture cannot be read, or does not show a picture of this shape.
+            ModelError: The network that computes the features is not installed.
+        """
+        assert self.shape is not None
+        if self.features is None:
+            return as_pixels(picture, self.shape, self.fit or "squash", self.range)
+        features: np.ndarray = _reader(
+            self.features["name"], self.features["sha256"], self.fit or "squash", self.range
+        )(picture)
+        return features
 
     def batch_of(self, picture: Any) -> Tensor:
         """Return any kind of picture as a batch of one, in the shape of the training batches.
@@ -76,7 +101,7 @@ class Inputs:
             if shape[0] == 3 and tuple(x.shape) == (*shape[1:], 3) != shape:
                 x = x.permute(2, 0, 1)  # channels last, as Matplotlib reads pictures
         else:
-            x = torch.from_numpy(np.array(as_pixels(picture, shape, self.fit or "squash", self.range))).float() / 255
+            x = torch.from_numpy(np.array(self.pixels_of(picture))).float() / 255
         if tuple(x.shape) not in {shape, (1, *shape), shape[1:] if shape[0] == 1 else shape, (math.prod(shape),)}:
             hint = _SEVERAL if x.shape[1:] == shape else "Resize it."
             raise DataError(f"The picture has shape {tuple(x.shape)}, but the model needs {shape}.", hint=hint)
@@ -117,3 +142,11 @@ def not_finite(x: Tensor, targets: Tensor, where: str) -> str | None:
                 f"({len(bad)} of {len(tensor)} rows do)."
             )
     return None
+
+
+@functools.lru_cache(maxsize=4)
+def _reader(name: str, sha256: str, fit: Fit, range: Range | None) -> Any:
+    """Return the function from pictures to features, made once."""
+    from ..ship.backbone.extract import reader
+
+    return reader(name, sha256, fit, range)

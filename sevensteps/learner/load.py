@@ -84,6 +84,6 @@ def load_learner(
         learn.trained_classes = learn.trained_classes or facts.classes
         learn.temperature, learn.abstention = facts.temperature, abstains
         return learn
-    inputs = Inputs(facts.classes, facts.shape, facts.fit, facts.range, facts.flat)
+    inputs = Inputs(facts.classes, facts.shape, facts.fit, facts.range, facts.features, facts.flat)
     objective = Objective(loss_func, classes=facts.classes, model=model)
     return Predictor(model, objective, inputs, temperature=facts.temperature, abstention=abstains)

@@ -104,6 +104,7 @@ def facts_of(
         shape=inputs.shape,
         fit=inputs.fit,
         range=inputs.range,
+        features=inputs.features,
         flat=inputs.flat,
         loss=name,
         label_smoothing=settings.get("label_smoothing"),

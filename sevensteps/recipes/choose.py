@@ -48,6 +48,20 @@ _OF_PICTURES = frozenset(
 ) | {"checkpoint_every"}
 
 
+# For a linear model on features of a frozen network, which are alike in size and need no normalization: measured in
+# docs/decisions/0035-features-of-a-frozen-network.md.
+ON_FEATURES: Mapping[str, Any] = {"model": "linear", "normalize": False, "lr": 0.1}
+
+
+STEPS_ON_FEATURES = ((100, 8, 80), (300, 16, 60), (2_500, 32, 30))  # as STEPS
+
+
+OF_MANY_FEATURES = (64, 15)
+
+
+LEAST_SIDE_FOR_FEATURES = 64  # pixels, of color pictures: the network was trained on photographs
+
+
 @dataclass(frozen=True)
 class Chosen:
     """A recipe by name, the settings that replace its own, and why, in one line; empty for the usual choice."""
@@ -107,6 +121,9 @@ def choose(source: str | Path | None, given: Mapping[str, Any], recipe: str | Pa
         UsageError, DataError: Settings or pictures that are not a source.
     """
     if recipe is None:
+        if given.get("features", "none") != "none":
+            facts = _facts(source, given)
+            return by_features(given["features"], facts.count if facts else STEPS_ON_FEATURES[-1][0])
         facts = _facts(source, given)
         return suited(facts) if facts else Chosen()
     is_usual = str(recipe) == "linear" and "lr" not in given and given.get("model", "linear") == "linear"
@@ -114,6 +131,39 @@ def choose(source: str | Path | None, given: Mapping[str, Any], recipe: str | Pa
     if facts is None or not (settings := _rate(facts)):
         return Chosen(str(recipe))
     return Chosen("linear", settings, f"lr = {settings['lr']}: pictures of {facts.inputs:,} inputs need a lower rate.")
+
+
+def by_features(name: str, count: int, why: str = "") -> Chosen:
+    """Return the model, learning rate, batch size and epochs for features of a network.
+
+    Args:
+        name: The network.
+        count: Pictures to train on.
+        why: Why features are used, if the user did not ask for them.
+
+    Returns:
+        The choice.
+    """
+    steps = next(((batch, epochs) for most, batch, epochs in STEPS_ON_FEATURES if count < most), OF_MANY_FEATURES)
+    return Chosen("linear", {"features": name, **ON_FEATURES, "batch_size": steps[0], "epochs": steps[1]}, why)
+
+
+def may_use_features(source: str | Path | None, given: Mapping[str, Any]) -> bool:
+    """Return whether these are pictures that a pretrained network may help with: files of color pictures, not small.
+
+    Args:
+        source: As for `train`.
+        given: Settings by name; a model or a way to vary pixels leaves features out.
+    """
+    from ..data.sources.facts import facts_of
+    from ..data.sources.find import find_catalog
+
+    if {"model", "features", "augment", "width", "test_time_flip", "normalize"} & set(given):
+        return False
+    how = Recipe(**file_settings(given)).how
+    facts = facts_of(source or "", given.get("classes", ()), how)
+    is_files = facts is not None and find_catalog(source, how, tuple(given.get("classes", ()))) is not None
+    return is_files and facts is not None and facts.shape[0] == 3 and facts.side >= LEAST_SIDE_FOR_FEATURES
 
 
 def suited(facts: Facts) -> Chosen:

@@ -133,7 +133,7 @@ class Recipe(Settings):
         normalize = Normalize(*mean_and_std(splits.train)) if self.normalize else None
         with one_thread_draws(), torch.random.fork_rng(devices=[]):  # layers draw a start, which is of no use
             width = self.width or usual_width(self.model)
-            model = MODELS[self.model](splits.train.shape, len(splits.classes), normalize, width)
+            model = MODELS[self.model](splits.train.input_shape, len(splits.classes), normalize, width)
         started = initialize(model, self.init, std=self.init_std, seed=self.seed)
         return mirrored(model) if self.test_time_flip else started
 

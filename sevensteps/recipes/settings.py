@@ -66,6 +66,9 @@ class Settings:
         "none", "How to make small classes count as much as large ones: weight the loss, or draw them more often."
     )
 
+    features: Literal["none", "efficientnet-lite0"] = setting(
+        "none", "Learn from features that a pretrained network finds in each picture, instead of from pixels."
+    )
     model: Literal["linear", "relu", "cnn"] = setting(
         "linear", "The model: one weight per pixel, a hidden layer, or a convolutional network."
     )
@@ -163,6 +166,8 @@ class Settings:
                 hint="Set {width}, or {model}.",
                 settings={"width": 0, "model": "relu"},
             )
+        if self.features != "none":
+            self._check_features()
         if self.init_std != 1 and self.init != "normal":
             raise RecipeError(
                 f"init_std applies to init = normal, not to {self.init}.",
@@ -175,6 +180,26 @@ class Settings:
                 hint="Set {schedule_epochs}, or {schedule}.",
                 settings={"schedule_epochs": 0, "schedule": "one_cycle"},
             )
+
+    def _check_features(self) -> None:
+        """Raise if a setting is for pixels, and the model learns from features.
+
+        Raises:
+            RecipeError: The setting.
+        """
+        if self.model == "cnn":
+            raise RecipeError(
+                f"cnn learns from pixels, but {self.features} gives features instead.",
+                hint="Set {model}.",
+                settings={"model": "linear"},
+            )
+        for key, off in (("augment", "none"), ("test_time_flip", False)):
+            if getattr(self, key) != off:
+                raise RecipeError(
+                    f"{key} varies pixels, but the features of {self.features} are computed once for each picture.",
+                    hint=f"Set {{{key}}}.",
+                    settings={key: off},
+                )
 
     @classmethod
     def load(cls: type[S], recipe: str | Path) -> S:

@@ -114,14 +114,19 @@ def as_it_is(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits
             f"The pictures of recipe {recipe.name!r} are no longer at {recipe.source}.",
             hint="Move them back, or train on them where they are now: sevensteps train PATH --recipe RUN",
         )
-    return load_as(
-        recipe.source,
-        recipe.classes or None,
-        recipe.how,
-        fix=recipe.fix if fix is None else fix,
-        say=lambda line: observe(Note(line, detail=True)),
-        warn=lambda line: observe(Note(line)),
+
+    def say(line: str) -> None:
+        observe(Note(line, detail=True))
+
+    fix = recipe.fix if fix is None else fix
+    splits = load_as(
+        recipe.source, recipe.classes or None, recipe.how, fix=fix, say=say, warn=lambda line: observe(Note(line))
     )
+    if recipe.features == "none":
+        return splits
+    from ..learner.features import with_features
+
+    return with_features(splits, recipe.source, recipe.how, recipe.features, say)
 
 
 def with_test(recipe: Recipe, splits: Splits, observe: Observe) -> Splits:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModelError
-from ..steps.predict import MaxAndMeanPool, MeanWithMirror, Normalize, WithMirror
+from ..steps.predict import MaxAndMeanPool, MeanWithMirror, Normalize, Residual, RootOfShare, WithMirror
 from ..steps.saved_module import plain_name, without_compiler
 
 # The arguments that make each layer, read from its attributes of the same name.
@@ -25,7 +25,9 @@ _NAMES: dict[type[nn.Module], tuple[str, ...]] = {
     nn.AvgPool2d: ("kernel_size", "stride", "padding"),
     nn.AdaptiveAvgPool2d: ("output_size",),
     nn.AdaptiveMaxPool2d: ("output_size",),
+    nn.ZeroPad2d: ("padding",),
     nn.ReLU: (),
+    nn.ReLU6: (),
     nn.GELU: (),
     nn.SiLU: (),
     nn.Tanh: (),
@@ -35,6 +37,7 @@ _NAMES: dict[type[nn.Module], tuple[str, ...]] = {
     nn.LeakyReLU: ("negative_slope",),
     Normalize: ("mean", "std"),
     MaxAndMeanPool: (),
+    RootOfShare: ("eps",),
     WithMirror: (),
     MeanWithMirror: (),
 }
@@ -44,6 +47,9 @@ LAYERS = {layer.__name__: layer for layer in _NAMES}
 
 
 AGAIN = "Again"  # in a description: the layer that stands at another place, which shares its tensors
+
+
+_CONTAINERS: dict[str, type[nn.Sequential]] = {"Sequential": nn.Sequential, "Residual": Residual}
 
 
 DEEPEST = 8  # sequences within sequences
@@ -86,6 +92,14 @@ def _pair(least: int) -> Callable[[Any], bool]:
     return lambda value: size(value) or (isinstance(value, Sequence) and len(value) == 2 and all(map(size, value)))
 
 
+def _padding(value: Any) -> bool:
+    """Accept the padding of a convolution or a pool, or the four margins of a ZeroPad2d; PyTorch refuses a mix-up."""
+    if isinstance(value, str):
+        return value in ("same", "valid")
+    margins = isinstance(value, Sequence) and len(value) == 4 and all(map(_whole(0, LARGEST_OTHER), value))
+    return margins or _pair(0)(value)
+
+
 def _numbers(value: Any) -> bool:
     """Return whether this is a list of numbers."""
     return isinstance(value, list) and 1 <= len(value) <= 4096 and all(map(_number(-1e9, 1e9), value))
@@ -97,7 +111,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
         ("in_features", "out_features", "in_channels", "out_channels", "num_features", "groups"), _whole(1, LARGEST)
     ),
     **dict.fromkeys(("kernel_size", "stride", "dilation", "output_size"), _pair(1)),
-    "padding": lambda value: value in ("same", "valid") if isinstance(value, str) else _pair(0)(value),
+    "padding": _padding,
     "bias": lambda value: type(value) is bool,
     **dict.fromkeys(("start_dim", "end_dim", "dim"), _whole(-4, 3)),
     **dict.fromkeys(("p", "momentum"), _number(0.0, 1.0)),
@@ -136,7 +150,8 @@ def _describe(model: nn.Module, path: str = "", first: dict[nn.Module, str] | No
     `first` has the layers with tensors of their own that came before, and where: such a layer may occur again.
     """
     model, first = without_compiler(model), {} if first is None else first
-    if type(model) is nn.Sequential:
+    if type(model) in _CONTAINERS.values():
+        assert isinstance(model, nn.Sequential)
         within = f"{path}." if path else ""
         layers = {
             name: _describe(layer, within + name, first) for name, layer in model._modules.items() if layer is not None
@@ -144,8 +159,8 @@ def _describe(model: nn.Module, path: str = "", first: dict[nn.Module, str] | No
         if None in layers.values() or len(layers) != len(model):
             return None
         if list(layers) == [str(place) for place in range(len(layers))]:
-            return {"layer": "Sequential", "layers": list(layers.values())}
-        return {"layer": "Sequential", "named": [[name, layer] for name, layer in layers.items()]}
+            return {"layer": type(model).__name__, "layers": list(layers.values())}
+        return {"layer": type(model).__name__, "named": [[name, layer] for name, layer in layers.items()]}
     names = _NAMES.get(type(model))
     if names is None:
         return None
@@ -269,11 +284,11 @@ def _build(
         raise ValueError(f"a layer must be a table, not nested too deep, and one of {MOST_LAYERS:,} at most")
     arguments = dict(description)
     name = arguments.pop("layer", None)
-    if name == "Sequential":
+    if isinstance(name, str) and name in _CONTAINERS:
         layers, named = arguments.pop("layers", []), arguments.pop("named", [])
         if arguments or not isinstance(layers, list) or not isinstance(named, list):
-            raise ValueError("a Sequential has layers and nothing else")
-        model, within = nn.Sequential(), f"{path}." if path else ""
+            raise ValueError(f"a {name} has layers and nothing else")
+        model, within = _CONTAINERS[name](), f"{path}." if path else ""
         for name, layer in [*((str(place), layer) for place, layer in enumerate(layers)), *named]:
             model.add_module(name, _build(layer, depth - 1, left, within + name, first))
         return model

@@ -137,6 +137,11 @@ def load_explainer(path: Path) -> Explainer:
     arrays, about = model_file.read(path)
     arrays, _ = in_file(arrays, about, path)
     facts = Facts.from_json(about, path)
+    if facts.features is not None:
+        raise ModelError(
+            f"{path} learned from features of {facts.features['name']}, and not from pixels that could be shown.",
+            hint="Leave --explain out.",
+        )
     layers = numpy_layers(facts.model, model.shape, facts.flat)
     if layers is None:
         return Explainer(model.classes, model.shape, False, _with_torch(arrays, facts, path), model.fit, model.range)

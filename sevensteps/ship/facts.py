@@ -32,6 +32,7 @@ class Facts:
     shape: tuple[int, int, int] | None = None  # channels, height, width
     fit: Fit | None = None  # how pictures of other sizes are fitted to that shape
     range: Range | None = None  # the values that become black and white in pictures of more than 8 bits
+    features: Mapping[str, str] | None = None  # the network that turns pictures into what the model takes, if any
     flat: bool = False  # whether the model takes pictures as rows of pixels
     loss: str | None = None  # the name of a loss of ours
     label_smoothing: float | None = None
@@ -51,6 +52,7 @@ class Facts:
             "shape": list(self.shape) if self.shape else None,
             **({"fit": self.fit} if self.fit else {}),
             **({"range": self.range.as_json()} if self.range else {}),
+            **({"features": dict(self.features)} if self.features else {}),
             "flat": self.flat,
             "loss": self.loss,
             "label_smoothing": self.label_smoothing,
@@ -93,6 +95,7 @@ class Facts:
             shape=(shape[0], shape[1], shape[2]) if shape else None,
             fit=about.get("fit"),
             range=Range.from_json(about.get("range")),
+            features=about.get("features"),
             flat=bool(about.get("flat")),
             loss=about.get("loss"),
             label_smoothing=smoothing,
@@ -119,7 +122,7 @@ class Facts:
             )
         if len(self.classes) < 2:
             raise ModelError(f"{where}: its classes cannot be {list(self.classes)!r:.80}.", hint=EXPORT_AGAIN)
-        if self.shape[0] not in (1, 3):
+        if self.shape[0] not in (1, 3) and not self.features:
             raise ModelError(f"{where}: its shape cannot be {list(self.shape)}.", hint=EXPORT_AGAIN)
         return self.classes, self.shape
 
@@ -154,6 +157,11 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "shape": _is_shape,
     "fit": lambda value: value in FITS,
     "range": _is_range,
+    "features": lambda value: (
+        isinstance(value, dict)
+        and set(value) == {"name", "sha256"}
+        and all(type(word) is str for word in value.values())
+    ),
     "flat": lambda value: type(value) is bool,
     "loss": lambda value: isinstance(value, str),
     "label_smoothing": lambda value: type(value) is float,

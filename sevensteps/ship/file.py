@@ -103,7 +103,7 @@ def to_bytes(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> byte
                 f"{name} holds numbers of type {array.dtype}, which a model's file cannot hold.",
                 hint="Convert it, to float32 for instance.",
             )
-    facts["sha256"] = _digest(plain.items(), facts)
+    facts["sha256"] = digest(plain.items(), facts)
     text = _canonical(facts)
     header = _header({name: (_NAMES[array.dtype], array.shape) for name, array in plain.items()}, text)
     if len(header) > LARGEST_HEADER:
@@ -192,7 +192,7 @@ def _read(file: io.BufferedIOBase, size: int, where: str | Path) -> tuple[dict[s
     except (MemoryError, ValueError) as error:
         hint = "Use a machine with more of it."
         raise UnreadableError(f"{where} does not fit into memory: {error}", hint=hint) from error
-    if wanted != _digest(arrays.items(), about):
+    if wanted != digest(arrays.items(), about):
         raise ModelError(f"{where} is damaged: its checksum does not match.", hint=_DAMAGED)
     if about["format"] > FORMAT:  # after the checksum: a flipped bit might look like a newer version
         raise UnreadableError(
@@ -318,10 +318,10 @@ def _bytes_of(array: np.ndarray) -> memoryview:
     return array.reshape(-1).view(np.uint8).data
 
 
-def _digest(arrays: Iterable[tuple[str, np.ndarray]], facts: Mapping[str, Any]) -> str:
+def digest(arrays: Iterable[tuple[str, np.ndarray]], facts: Mapping[str, Any]) -> str:
     """Return SHA-256 of the facts, then of each tensor's name, type, shape and bytes in the order of their names."""
-    digest = hashlib.sha256(_canonical(facts).encode())
+    sha256 = hashlib.sha256(_canonical(facts).encode())
     for name, array in sorted(arrays, key=lambda item: item[0]):
-        digest.update(json.dumps([name, array.dtype.name, array.shape]).encode())
-        digest.update(_bytes_of(array))
-    return digest.hexdigest()
+        sha256.update(json.dumps([name, array.dtype.name, array.shape]).encode())
+        sha256.update(_bytes_of(array))
+    return sha256.hexdigest()

@@ -81,6 +81,18 @@ class Model:
     abstention: Abstention | None = None
     fit: Fit = "squash"  # how pictures of another size are fitted to the shape, as in training
     range: Range | None = None  # the values of black and white in pictures of more than 8 bits, as in training
+    read: Callable[[Any], UInt8[np.ndarray, "channels height width"]] | None = None  # for a model of features
+
+    def pixels_of(self, picture: Any) -> UInt8[np.ndarray, "channels height width"]:
+        """Return a picture as the model takes it: its pixels, or its features as channels of one pixel.
+
+        Args:
+            picture: See `predict`.
+
+        Raises:
+            DataError: It cannot be read as a picture.
+        """
+        return self.read(picture) if self.read else as_pixels(picture, self.shape, self.fit, self.range)
 
     def predict(self, pictures: Iterable[Any]) -> Iterator[Answer]:
         """Yield an answer for each picture, in order; the answer for one that cannot be read has an `error`.
@@ -101,7 +113,7 @@ class Model:
         named = getattr(picture, "name", None) if hasattr(picture, "read") else picture
         name = str(named) if isinstance(named, (str, Path)) else f"picture {place}"
         try:
-            pixels = as_pixels(picture, self.shape, self.fit, self.range)
+            pixels = self.pixels_of(picture)
         except DataError as error:
             return Answer(name, error=error.message, hint=error.hint or ""), None
         shares = self.probabilities(pixels[None])[0].tolist()
@@ -164,6 +176,11 @@ def load_model(path: Path) -> Model:
     classes, shape = facts.pictures(path)
     arrays, abstention = in_file(arrays, about, path)
     layers = numpy_layers(facts.model, shape, facts.flat)
+    fit, read = facts.fit or "squash", None
+    if facts.features is not None:
+        from .backbone.extract import reader
+
+        read = reader(facts.features["name"], facts.features["sha256"], fit, facts.range, path)
     if layers is not None and facts.loss != "mse_loss" and not facts.activation_is_own:
         bound, temperature = bound_layers(layers, arrays, path), facts.temperature
         model = Model(
@@ -171,11 +188,12 @@ def load_model(path: Path) -> Model:
             shape,
             lambda pixels: _shares(_scores(bound, pixels) / temperature),
             abstention,
-            facts.fit or "squash",
+            fit,
             facts.range,
+            read,
         )
     else:
-        model = Model(classes, shape, _with_torch(arrays, facts, path), abstention, facts.fit or "squash", facts.range)
+        model = Model(classes, shape, _with_torch(arrays, facts, path), abstention, fit, facts.range, read)
     try:
         shares = model.probabilities(np.zeros((1, *shape), dtype=np.uint8))
     except ModelError:

@@ -76,7 +76,8 @@ def data_uri(colors: Colors) -> str:
 def as_picture(pixels: np.ndarray) -> Shaped[np.ndarray, "c h w"] | None:
     """Pixels in the shape of a picture, also where they are a row of a square one; None where they are none."""
     if pixels.ndim == 3:
-        return pixels
+        is_features = len(pixels) > 4 and pixels.shape[1:] == (1, 1)
+        return None if is_features else pixels
     for channels in (1, 3) if pixels.ndim == 1 else ():
         side = math.isqrt(pixels.size // channels)
         if channels * side * side == pixels.size:

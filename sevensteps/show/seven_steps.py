@@ -21,7 +21,7 @@ def steps_in_words(ready: Ready, settings: Mapping[str, Any], classes: Sequence[
     is_new = not ready.batches_done
     sentences = (
         _initialize(ready, settings, len(classes), is_new),
-        _predict(ready, classes, is_new),
+        _predict(ready, settings, classes, is_new),
         f"how wrong the scores are, in one number: {ready.xray[3].values['loss']:.2f}",
         "which way to move each weight to lower the loss",
         _step(settings) if is_new else f"move each weight a little (learning rate {ready.xray[5].values['lr']:.2g})",
@@ -40,16 +40,19 @@ def _initialize(ready: Ready, settings: Mapping[str, Any], classes: int, is_new:
         return f"{count:,} weights start at zero"
     if model == "linear":
         biases = classes if classes > 2 else 1
-        return f"{count - biases:,} random weights, one per pixel{' and class' if classes > 2 else ', plus a bias'}"
+        per = "pixel" if settings.get("features", "none") == "none" else "feature"
+        return f"{count - biases:,} random weights, one per {per}{' and class' if classes > 2 else ', plus a bias'}"
     kind = {"relu": "a network with a hidden layer", "cnn": "a convolutional network"}.get(model, "a network")
     return f"{kind}: {count:,} random weights"
 
 
-def _predict(ready: Ready, classes: Sequence[str], is_new: bool) -> str:
+def _predict(ready: Ready, settings: Mapping[str, Any], classes: Sequence[str], is_new: bool) -> str:
     values = ready.xray[2].values
     rule = f"score > 0: {classes[1]}" if len(classes) == 2 else "the highest score wins"
     if values.get("right") is None:
         return rule
+    if settings.get("features", "none") != "none":
+        rule = f"{len(values['x'][0]):,} features of a frozen network; {rule}"
     share = f"{100 * values['right'] / len(values['x']):.0f} % right"
     return f"{rule}; batch 1: {share}, by luck" if is_new else f"{rule}; next batch: {share}"
 

@@ -69,6 +69,39 @@ class MeanWithMirror(nn.Module):
         return x if self.training else (x[: len(x) // 2] + x[len(x) // 2 :]) / 2
 
 
+class Residual(nn.Sequential):
+    """Layers whose output is added to their input (He et al., "Deep residual learning", 2016, section 3.1)."""
+
+    def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+        """Return the input plus what the layers make of it; both have the same shape."""
+        added: Tensor = x
+        for layer in self:
+            added = layer(added)
+        return x + added
+
+
+class RootOfShare(nn.Module):
+    """A layer that divides each feature by the mean of its row and takes the square root.
+
+    Few large features no longer outweigh the many small ones, and each row has the same length (the power and L2
+    normalization of Perronnin, Sanchez and Mensink, "Improving the Fisher kernel", 2010, section 3, for features that
+    are not negative).
+
+    Args:
+        eps: The smallest mean to divide by, so that a row of zeros stays zeros.
+    """
+
+    eps: float
+
+    def __init__(self, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "batch features"]) -> Float[Tensor, "batch features"]:
+        """Return rows whose squares have mean 1."""
+        return (x / x.mean(1, keepdim=True).clamp(min=self.eps)).clamp(min=0).sqrt()
+
+
 def mirrored(model: nn.Sequential) -> nn.Sequential:
     """Wrap a model so that it averages its scores for a picture and the mirror image.
 

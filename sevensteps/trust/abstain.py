@@ -28,6 +28,9 @@ PICTURES_EACH = 10  # pictures that each direction needs
 MOST_PICTURES = 3_000  # of a class; more change little and take long
 
 
+FOREIGN_BY_FEATURES = 20  # where a network computes features of each, which takes 0.01 s
+
+
 FOREIGN = 200  # made-up pictures of each kind: about 0.01 s for all, and shares known to 7 points or better
 
 
@@ -77,7 +80,7 @@ def fit_abstention(
     whole = Abstention(coverage, 0.0, math.inf, means, directions, precision)
 
     # Rounded in favor of answering: the last digits of a matrix product may depend on the number of cores.
-    distances = whole.distances(valid.pixels)
+    distances = whole.distances(valid.inputs)
     left_out = math.floor((1 - coverage) * (len(valid) + 1) + 1e-9)
     far = left_out // 2
     distance = _rounded_up(float(np.sort(distances)[-far])) if far else NO_LIMIT
@@ -105,7 +108,7 @@ def home_coverage(
             f"There are {len(images):,} pictures and {len(probabilities):,} rows of probabilities.",
             hint="Give one row for each picture.",
         )
-    confidences, distances = probabilities.max(1), abstention.distances(images.pixels)
+    confidences, distances = probabilities.max(1), abstention.distances(images.inputs)
     answered = abstention.answered(confidences, distances)
     n, right = int(answered.sum()), int((probabilities.argmax(1) == images.labels)[answered].sum())
     far = int((distances > abstention.distance).sum())
@@ -133,7 +136,8 @@ def foreign_pictures(images: Images, seed: int = 0) -> dict[str, Images]:
         The pictures of each kind, by its name.
     """
     random = np.random.Generator(np.random.PCG64(seed_of(seed, ABSTAIN)))
-    some = images.take(np.sort(random.permutation(len(images))[:FOREIGN]))
+    most = FOREIGN if images.features is None else FOREIGN_BY_FEATURES
+    some = images.take(np.sort(random.permutation(len(images))[:most]))
     pixels = some.pixels[:]
     flat = pixels.reshape(len(pixels), -1)
     pixels_of = {
@@ -141,7 +145,12 @@ def foreign_pictures(images: Images, seed: int = 0) -> dict[str, Images]:
         "inverted": 255 - pixels,
         "shuffled pixels": random.permuted(flat, axis=1).reshape(pixels.shape),
     }
-    return {name: replace(some, pixels=changed) for name, changed in pixels_of.items()}
+    made = {name: replace(some, pixels=changed) for name, changed in pixels_of.items()}
+    if images.features is None:
+        return made
+    from ..learner.features import of_pixels
+
+    return {name: of_pixels(each) for name, each in made.items()}
 
 
 def left_out(
@@ -156,7 +165,7 @@ def left_out(
         name: What kind of pictures they are.
     """
     n = len(images)
-    answered = abstention.answered(probabilities.max(1), abstention.distances(images.pixels))
+    answered = abstention.answered(probabilities.max(1), abstention.distances(images.inputs))
     count = n - int(answered.sum())
     return LeftOut(name, count, n, wilson(count, n))
 
@@ -173,12 +182,17 @@ def _class_model(
         random = np.random.Generator(np.random.PCG64(seed_of(seed, ABSTAIN, label)))
         random.shuffle(places)
         places = np.sort(places[:MOST_PICTURES])
-    x = torch.from_numpy(reduced(train.pixels[places]))
+    x = torch.from_numpy(reduced(train.inputs[places]))
     n, values = x.shape
     mean = x.mean(0)
     steps = x - mean
-    variances, vectors = torch.linalg.eigh(steps.T @ steps / max(n - 1, 1))
-    variances, vectors = variances.flip(0), vectors.flip(1).T
+    if train.features is None:
+        variances, vectors = torch.linalg.eigh(steps.T @ steps / max(n - 1, 1))
+        variances, vectors = variances.flip(0), vectors.flip(1).T
+    else:  # fewer pictures than features: the same from the smaller matrix, with zeros for the other directions
+        _, lengths, vectors = torch.linalg.svd(steps, full_matrices=False)
+        variances = torch.zeros(values, dtype=steps.dtype)
+        variances[: len(lengths)] = lengths**2 / max(n - 1, 1)
     k = min(DIRECTIONS, MOST_DIRECTIONS // len(train.classes), n // PICTURES_EACH, values - 1)
     spread = max(float(variances[k:].clamp(min=0).mean()), SMALLEST_SPREAD)
     along = variances[:k].clamp(min=spread)  # a direction never counts more than the discarded ones

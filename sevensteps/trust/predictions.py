@@ -144,7 +144,7 @@ def predict_split(learn: Learner, images: Images, split: str) -> Predictions:
     """
     from ..data.batches import Batches  # imported here because it needs torch, and reading a table does not
 
-    at_once = max(1, min(1000, _VALUES // math.prod(images.shape)))
+    at_once = max(1, min(1000, _VALUES // math.prod(images.input_shape)))
     logits, _ = learn.get_logits(dl=Batches(images, at_once, flat=learn.flat))
     shares = learn.probabilities(logits)
     return Predictions(

@@ -16,7 +16,16 @@ from torch.nn.utils import parametrizations
 
 from sevensteps.errors import ModelError
 from sevensteps.ship.architecture import build, check_work, describe
-from sevensteps.steps.predict import MODELS, MaxAndMeanPool, MeanWithMirror, Normalize, WithMirror, mirrored
+from sevensteps.steps.predict import (
+    MODELS,
+    MaxAndMeanPool,
+    MeanWithMirror,
+    Normalize,
+    Residual,
+    RootOfShare,
+    WithMirror,
+    mirrored,
+)
 
 
 def there_and_back(model: nn.Module) -> nn.Module:
@@ -55,6 +64,9 @@ def test_our_models_come_back_as_the_same_function(name: str) -> None:
         nn.Sequential(nn.Conv2d(2, 4, 3, padding="same"), nn.GELU(), nn.AvgPool2d(2, 1, 1), nn.SiLU()),
         nn.Sequential(nn.Conv2d(2, 4, 3, padding="valid"), nn.MaxPool2d(3, 2, 1), nn.Tanh(), nn.Sigmoid()),
         nn.Sequential(nn.BatchNorm2d(2, 1e-3, 0.2), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(2), nn.Flatten(2)),
+        nn.Sequential(nn.ZeroPad2d((0, 1, 2, 3)), nn.Conv2d(2, 2, 3, 2), nn.ReLU6(), Residual(nn.Conv2d(2, 2, 1))),
+        nn.Sequential(nn.Flatten(), nn.ReLU(), RootOfShare()),
+        nn.Sequential(Residual(Residual(nn.BatchNorm2d(2)), nn.ZeroPad2d(1), nn.Conv2d(2, 2, 3))),
         nn.Sequential(nn.AdaptiveMaxPool2d((3, 1)), nn.LeakyReLU(0.3), nn.Dropout(0.4), nn.Softmax(dim=1)),
         nn.Sequential(nn.Flatten(), nn.BatchNorm1d(128), nn.Sequential(nn.Linear(128, 4), nn.LogSoftmax(dim=1))),
         nn.Sequential(OrderedDict(body=nn.Sequential(MaxAndMeanPool()), head=nn.Linear(4, 3, bias=False))),

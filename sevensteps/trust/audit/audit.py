@@ -144,4 +144,6 @@ def _named(images: Images) -> str:
     digest = hashlib.sha256("\0".join(images.ids).encode("utf-8", "surrogatepass"))
     if images.groups is not None:
         digest.update(np.ascontiguousarray(images.groups[images.rows]).data)
+    if images.features is not None:  # the audit looks at these
+        digest.update(images.features.sha256.encode())
     return digest.hexdigest()

@@ -70,7 +70,7 @@ def pictures_of(splits: Splits, copies: Iterable[Sequence[str]] = ()) -> Picture
     ]
     named = [(heads.setdefault(number, row), row) for row, number in enumerate(numbers) if number >= 0]
     return Pictures(
-        pixels=np.concatenate([smaller(images.pixels) for images in present]),
+        pixels=np.concatenate([smaller(images.inputs) for images in present]),
         labels=np.concatenate([images.labels for images in present]),
         classes=splits.classes,
         ids=ids,

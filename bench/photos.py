@@ -1,0 +1,137 @@
+"""Photographs: a linear model on features of a frozen network, beside scikit-learn on the same features and on pixels.
+
+    python tools/make_stamps.py FOLDER
+    python bench/photos.py FOLDER [--splits 10] [--draws 20]
+
+Prints the accuracy on the held-out pictures: mean and spread over splits of 115 to train on and the rest to test, then
+over draws of one and of five pictures a class. The regularization of scikit-learn is chosen by cross-validation on the
+training pictures of each split. Then: pictures a second through the network, and CPU seconds of training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from machine import describe
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.preprocessing import StandardScaler
+
+import sevensteps as ss
+from sevensteps.data.batches import Batches
+from sevensteps.data.files.how import How
+from sevensteps.data.images import Images, Splits
+from sevensteps.data.near_pairs import smaller
+from sevensteps.learner.features import with_features
+from sevensteps.recipes.choose import by_features
+from sevensteps.ship.backbone.extract import extractor
+from sevensteps.ship.backbone.weights import NAME, load_backbone
+
+TRAIN = 115
+
+
+Probe = Callable[[Images, Images], np.ndarray]  # from training pictures and others to the answers for the others
+
+
+def ours(train: Images, test: Images) -> np.ndarray:
+    """Return the answers of the recipe that `train` chooses for photographs."""
+    recipe = by_features(NAME, len(train)).with_given({"hold_out": 0.0, "threads": 1})
+    learn = recipe.learner(Splits(train))
+    for _ in learn.stream():
+        pass
+    logits, _ = learn.get_logits(dl=Batches(test, 256))
+    answers: np.ndarray = learn.probabilities(logits).argmax(1).numpy()
+    return answers
+
+
+def on_features(train: Images, test: Images) -> np.ndarray:
+    """Return the answers of scikit-learn's logistic regression on the same features."""
+    x, other = (images.inputs.reshape(len(images), -1) * (8 / 255) for images in (train, test))
+    return fitted(x, train.labels).predict(other)
+
+
+def on_pixels(train: Images, test: Images) -> np.ndarray:
+    """Return the answers of scikit-learn's logistic regression on standardized pixels, averaged to 32 a side."""
+    x, other = (smaller(images.pixels).reshape(len(images), -1) / 255 for images in (train, test))
+    scaler = StandardScaler().fit(x)
+    return (
+        LogisticRegression(C=1e-3, max_iter=200).fit(scaler.transform(x), train.labels).predict(scaler.transform(other))
+    )
+
+
+def fitted(x: np.ndarray, labels: np.ndarray) -> LogisticRegression:
+    """Return a logistic regression, with its regularization chosen by cross-validation if each class has three."""
+    fewest = int(np.bincount(labels).min())
+    if fewest < 3:
+        return LogisticRegression(C=1.0, max_iter=300).fit(x, labels)
+    return LogisticRegressionCV(Cs=[0.01, 0.1, 1.0], cv=3, max_iter=100).fit(x, labels)
+
+
+def splits_of(labels: np.ndarray, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield rows to train on and rows to test on."""
+    folds = StratifiedShuffleSplit(count, train_size=TRAIN, test_size=len(labels) - TRAIN, random_state=0)
+    for train, test in folds.split(labels, labels):
+        yield np.sort(train), np.sort(test)
+
+
+def draws_of(labels: np.ndarray, each: int, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield rows to train on, as many of each class, and all others."""
+    for seed in range(count):
+        random = np.random.default_rng(seed)
+        rows = [random.choice(np.flatnonzero(labels == label), each, replace=False) for label in np.unique(labels)]
+        train = np.sort(np.concatenate(rows))
+        yield train, np.setdiff1d(np.arange(len(labels)), train)
+
+
+def accuracies(probe: Probe, images: Images, parts: Iterator[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return the accuracy of each split."""
+    found = []
+    for train, test in parts:
+        tested = images.take(test)
+        found.append(float((probe(images.take(train), tested) == tested.labels).mean()))
+    return np.array(found)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="class folders, as tools/make_stamps.py writes them")
+    parser.add_argument("--splits", type=int, default=10)
+    parser.add_argument("--draws", type=int, default=20)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    print(describe())
+    splits = ss.load(str(arguments.folder), bad_files="skip")
+    images = with_features(splits, str(arguments.folder), How(bad_files="skip"), NAME, print).train
+    print(
+        f"{len(images)} pictures in {len(images.classes)} classes; mean and standard deviation over splits or draws\n"
+    )
+    kinds = {
+        f"{TRAIN} to train on": lambda: splits_of(images.labels, arguments.splits),
+        "1 a class": lambda: draws_of(images.labels, 1, arguments.draws),
+        "5 a class": lambda: draws_of(images.labels, 5, arguments.draws),
+    }
+    probes = {"ours": ours, "scikit-learn, same features": on_features, "scikit-learn, pixels": on_pixels}
+    print(f"{'':<28}" + "".join(f"{kind:>18}" for kind in kinds))
+    for name, probe in probes.items():
+        found = [accuracies(probe, images, parts()) for parts in kinds.values()]
+        print(f"{name:<28}" + "".join(f"{f'{100 * a.mean():.1f} ({100 * a.std(ddof=1):.1f})':>18}" for a in found))
+    extract, picture = extractor(load_backbone()), np.zeros((3, 224, 224), dtype=np.uint8)
+    began = time.process_time()
+    for _ in range(100):
+        extract(picture)
+    print(f"\nthe network alone: {100 / (time.process_time() - began):.0f} pictures a CPU second")
+    began = time.process_time()
+    ours(images, images.take(np.arange(1)))
+    print(f"training on all {len(images)}: {time.process_time() - began:.2f} CPU seconds")
+
+
+if __name__ == "__main__":
+    main()

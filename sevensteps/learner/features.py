@@ -1,0 +1,184 @@
+"""Give pictures the features of a pretrained network, computed once for each picture and kept in the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from ..base.device import cores
+from ..data.decode import as_pixels
+from ..data.files.catalog import Catalog
+from ..data.files.decoded_cache import VERSION as DECODER
+from ..data.files.how import How
+from ..data.files.plan import ids_of
+from ..data.fit import Fit
+from ..data.images import Features, Images, Splits
+from ..data.on_white import decode_on_white
+from ..data.sources.find import find_catalog
+from ..data.store.store import StoredImages
+from ..data.value_range import Range
+from ..errors import DataError
+from ..ship.backbone.extract import LARGEST, Extract, extractor
+from ..ship.backbone.weights import Backbone, load_backbone
+from .kept_features import KeptFeatures, key_of
+
+AT_ONCE = 64  # pictures whose features are computed before they are written to the cache
+
+
+Say = Callable[[str], None]
+
+
+def with_features(splits: Splits, source: Any, how: How, name: str, say: Say = lambda line: None) -> Splits:
+    """Return the same pictures with the features of a pretrained network.
+
+    Features found in the cache are not computed again. An interrupted call keeps what it has computed.
+
+    Args:
+        splits: The pictures of the source, before some are held out or after.
+        source: The source, as for `load`; its picture files are read again, at the size that the network takes.
+        how: How picture files are read.
+        name: The network: "efficientnet-lite0".
+        say: Takes the progress, and a line if the cache cannot be used.
+
+    Raises:
+        UsageError: There is no such network.
+        ModelError: The network is not installed.
+        DataError: The pictures are in a store, or a file has changed since it was read.
+    """
+    if any(isinstance(images, StoredImages) for images in splits.present().values()):
+        raise DataError(
+            f"Features of {name} are computed from picture files, and {splits.source} is a store.",
+            hint="Train on the folder that the store was made from.",
+        )
+    backbone = load_backbone(name, say)
+    catalog = find_catalog(source, how)
+    rows_of: dict[str, np.ndarray] = {}
+    with KeptFeatures(say) as kept:
+        for images in splits.present().values():
+            if images.origin not in rows_of:
+                every = [each for each in splits.present().values() if each.origin == images.origin]
+                rows_of[images.origin] = _rows(every, catalog, how.fit, backbone, kept, say)
+    named: dict[str, Any] = {
+        split: dataclasses.replace(images, features=Features(rows_of[images.origin], backbone.name, backbone.sha256))
+        for split, images in splits.present().items()
+    }
+    return dataclasses.replace(splits, **named)
+
+
+def of_pixels(images: Images) -> Images:
+    """Return pictures with new features, computed from their pixels in memory by the same network.
+
+    Args:
+        images: Pictures with features of what they showed before.
+    """
+    assert images.features is not None
+    backbone = load_backbone(images.features.name)
+    extract = extractor(backbone)
+    with ThreadPoolExecutor(cores()) as pool:
+        rows = [*pool.map(lambda pixels: extract(enlarged(pixels, backbone, images.fit or "squash")), images.pixels)]
+    features = dataclasses.replace(images.features, rows=np.stack(rows))
+    return dataclasses.replace(images, rows=np.arange(len(images)), names=images.ids, groups=None, features=features)
+
+
+def _rows(
+    every: Sequence[Images], catalog: Catalog | None, fit: Fit, backbone: Backbone, kept: KeptFeatures, say: Say
+) -> np.ndarray:
+    """Return a row of features for each row of a split of the source, of which `every` has some."""
+    wanted = np.unique(np.concatenate([images.rows for images in every]))
+    features = np.zeros((int(wanted[-1]) + 1 if len(wanted) else 0, backbone.features), dtype=np.uint8)
+    made_with = f"{backbone.sha256} {LARGEST} decoder {DECODER} on white {fit} {every[0].range} {backbone.shape}"
+    contents: Iterable[tuple[int, bytes, Callable[[], np.ndarray]]]
+    if catalog is not None and every[0].names:
+        contents = _files(wanted, every[0], catalog, backbone, fit, every[0].range)
+    else:
+        contents = _arrays(every, backbone, fit)
+        made_with += " pixels"
+    progress = _Progress(len(wanted), say)
+    extract: Extract | None = None
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(cores()))
+        contents = iter(contents)
+        while part := list(islice(contents, AT_ONCE)):
+            keys = [key_of(made_with, content) for _, content, _ in part]
+            rows = kept.find(keys, backbone.features)
+            missing = [place for place, row in enumerate(rows) if row is None]
+            if missing:
+                extract = extract or extractor(backbone)
+                computed = list(pool.map(_computed(extract), [part[place][2] for place in missing]))
+                kept.add((keys[place], new) for place, new in zip(missing, computed, strict=True))
+                for place, new in zip(missing, computed, strict=True):
+                    rows[place] = new
+            for (number, _, _), row in zip(part, rows, strict=True):
+                assert row is not None
+                features[number] = row
+            progress.more(len(part), len(missing))
+    return features
+
+
+def _computed(extract: Extract) -> Callable[[Callable[[], np.ndarray]], np.ndarray]:
+    """Return the function that decodes a picture and computes its features."""
+    return lambda pixels: extract(pixels())
+
+
+def _files(
+    wanted: np.ndarray, images: Images, catalog: Catalog, backbone: Backbone, fit: Fit, range: Range | None
+) -> Iterator[tuple[int, bytes, Callable[[], np.ndarray]]]:
+    """Give number, bytes and decoder of each picture file."""
+    files = catalog.splits[images.origin]
+    file_of = dict(zip(ids_of(catalog, files), files, strict=True))
+    try:
+        chosen = [file_of[images.names[number]] for number in wanted.tolist()]
+    except KeyError as error:
+        raise DataError(f"{error.args[0]} is gone since it was read.", hint="Start again.") from error
+    contents = catalog.contents(chosen)
+    for number, file, content in zip(wanted.tolist(), chosen, contents, strict=True):
+        read, name = content(), catalog.name_of(file)
+        yield number, read, lambda read=read, name=name: decode_on_white(read, backbone.shape, name, fit, range)  # type: ignore[misc]
+
+
+def _arrays(
+    every: Sequence[Images], backbone: Backbone, fit: Fit
+) -> Iterator[tuple[int, bytes, Callable[[], np.ndarray]]]:
+    """Give number, bytes and resizer of each picture that does not come as a file."""
+    for images in every:
+        for number, pixels in zip(images.rows.tolist(), images.pixels, strict=True):
+            content = repr(pixels.shape).encode() + pixels.tobytes()
+            yield number, content, lambda pixels=pixels: enlarged(pixels, backbone, fit)  # type: ignore[misc]
+
+
+def enlarged(pixels: np.ndarray, backbone: Backbone, fit: Fit) -> np.ndarray:
+    """Return pixels in the shape that a backbone takes.
+
+    Args:
+        pixels: Of one picture, uint8 (channels, height, width).
+        backbone: The network.
+        fit: How the picture is fitted to the shape.
+    """
+    from PIL import Image
+
+    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+    return as_pixels(picture, backbone.shape, fit)
+
+
+class _Progress:
+    """Reports after 1 second, 2, 4, 8, … how many pictures are done, and how long the rest takes."""
+
+    def __init__(self, total: int, say: Say) -> None:
+        self._say, self._total, self._done, self._computed = say, total, 0, 0
+        self._began, self._next = time.monotonic(), 1.0
+
+    def more(self, count: int, computed: int) -> None:
+        """Count pictures that are done, and those among them that were not in the cache."""
+        self._done, self._computed = self._done + count, self._computed + computed
+        seconds = time.monotonic() - self._began
+        if seconds >= self._next and self._done < self._total:
+            self._next = 2 * seconds
+            left = seconds * (self._total - self._done) / self._done
+            self._say(f"  features of {self._done:,} of {self._total:,} pictures; {left:.0f} s left")

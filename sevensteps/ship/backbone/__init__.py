@@ -1,0 +1,1 @@
+"""A backbone: a pretrained network that is not trained again and turns a picture into features for a small model."""

@@ -1,0 +1,92 @@
+"""Features of pictures, computed by onnxruntime on the graph of a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from ...data.fit import Fit
+from ...data.on_white import pixels_on_white
+from ...data.value_range import Range
+from ...errors import ModelError
+from ..onnx.graph import PIXELS, graph
+from .weights import INSTALL, Backbone, load_backbone
+
+OUTPUT = "features"
+
+
+# Features are kept in 8 bits, as pixels are: what works on pixels works on them, and the last digits of another
+# processor's arithmetic hardly ever show. docs/decisions/0035-features-of-a-frozen-network.md has the figures.
+LARGEST = 8.0  # the value that 255 stands for; larger ones are clipped
+
+
+Extract = Callable[[UInt8[np.ndarray, "channels height width"]], UInt8[np.ndarray, " features"]]
+
+
+def extractor(backbone: Backbone) -> Extract:
+    """Return the function from the pixels of one picture to its features.
+
+    The function may be called in several threads at once; each call computes one picture on one core, so that nothing
+    depends on how many pictures or threads there are.
+
+    Args:
+        backbone: The pretrained network.
+
+    Raises:
+        ModelError: onnx or onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ModelError(f"To use {backbone.name}, onnxruntime must be installed.", hint=INSTALL) from error
+    try:
+        model = graph(backbone.description, backbone.arrays, backbone.shape, OUTPUT, {"license": backbone.license})
+    except ImportError as error:
+        raise ModelError(f"To use {backbone.name}, onnx must be installed.", hint=INSTALL) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors alone
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def extract(pixels: np.ndarray) -> np.ndarray:
+        (features,) = session.run([OUTPUT], {PIXELS: pixels[None]})
+        row: np.ndarray = (features[0] * (255 / LARGEST)).round().clip(0, 255).astype(np.uint8)
+        return row
+
+    return extract
+
+
+def reader(
+    name: str, sha256: str, fit: Fit, range: Range | None = None, where: str | Path = "The model"
+) -> Callable[[Any], np.ndarray]:
+    """Return the function from any kind of picture to what a model of features takes.
+
+    Args:
+        name: The network that the model was trained on.
+        sha256: Of that network.
+        fit: How pictures are fitted to the shape that the network takes.
+        range: The values of black and white in pictures of more than 8 bits.
+        where: The file of the model, for errors.
+
+    Returns:
+        A function from anything that `data.decode.as_pixels` takes to features (features, 1, 1) uint8.
+
+    Raises:
+        ModelError: The network is not installed, or it is not the one that the model was trained on.
+    """
+    try:
+        backbone = load_backbone(name)
+    except ModelError as error:
+        raise ModelError(f"{where} learned from features of {name:.80}. {error.message}", hint=error.hint) from error
+    if backbone.sha256 != sha256:
+        raise ModelError(
+            f"{where} learned from features of another {name}: its SHA-256 begins with {sha256[:12]}, that of this "
+            f"version with {backbone.sha256[:12]}.",
+            hint="Train again, or use the version of sevensteps that trained the model.",
+        )
+    extract = extractor(backbone)
+    return lambda picture: extract(pixels_on_white(picture, backbone.shape, fit, range))[:, None, None]

@@ -1,0 +1,1 @@
+"""ONNX: a model's list of layers as a graph that other runtimes compute."""
