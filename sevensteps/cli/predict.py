@@ -40,6 +40,7 @@ def predict(
     """
     from ..jobs.predict import Answers, stream
     from ..show import terminal
+    from ..show.terminal_patches import print_drops
 
     console, error = terminal.consoles(quiet_stdout=common.json or jsonl)
     answers = []
@@ -53,6 +54,8 @@ def predict(
             why = f"; why: {answer.explanation}" if answer.explanation else ""
             hint = f". {answer.hint}" if answer.hint else ""
             console.print(terminal.printable(f"{answer.file}: {answer.in_words}{why}{hint}"))
+            if answer.covered is not None:
+                print_drops(console, answer.covered.name, answer.covered.drops)
     done = Answers(tuple(answers))
     if done.caution and not (common.json or jsonl):
         error.print(done.caution)

@@ -20,6 +20,7 @@ from .fit import FITS as FITS
 from .fit import Fit as Fit
 from .fit import fitted
 from .jpeg_end import is_without_end, with_end
+from .orientation import is_sideways, turn_of
 from .value_range import Depth, Extremes, Range
 
 if TYPE_CHECKING:
@@ -62,24 +63,6 @@ MOST_PROFILES = 16  # in a PNG; each is unpacked to as much as a megabyte, and o
 
 
 Shape = tuple[int, int, int]  # channels, height, width
-
-
-# How to turn a picture (EXIF 2.3, tag 0x0112), by the names of PIL's Transpose.
-_ORIENTATION = 0x0112
-
-
-_TURNS = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
-}
-
-
-_SIDEWAYS = (5, 6, 7, 8)  # these turn a wide picture into a tall one
 
 
 class Seen(NamedTuple):
@@ -196,8 +179,7 @@ def seen_in(image: Image) -> Seen:
     # In a PNG, only an orientation before the pixels counts, since Pillow decodes everything to look behind them. For a
     # TIFF, Pillow gives the size as it is displayed.
     if image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info):
-        turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
-        width, height = (height, width) if turned else (width, height)
+        width, height = (height, width) if is_sideways(image) else (width, height)
     is_grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
     if image.mode in ("P", "PA") and (palette := image.getpalette()):
         is_grey = palette[0::3] == palette[1::3] == palette[2::3]
@@ -281,24 +263,35 @@ def from_image(
     Raises:
         DataError: The shape does not have one or three channels.
     """
-    from PIL import Image as PILImage
-
     channels, height, width = shape
     if channels not in (1, 3):
         raise DataError(f"A picture has 1 or 3 channels, but {channels} are needed.", hint="Pass an array instead.")
-    meaning = meaning_of(image)
-    is_deep = range is not None and "integers" in range.depths and is_deep_color(image)  # loading loses this
-    scaled = color_in_bytes(image, range) if range is not None and is_deep else None
-    image.load()
-    turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-    image = image if scaled is None else scaled
-    if turn is not None:
-        image = image.transpose(PILImage.Transpose[turn])
-    image = in_bytes(image, "L" if channels == 1 else "RGB", meaning, range)
+    image = upright(image, "L" if channels == 1 else "RGB", range)
     if image.size != (width, height):
         image = fitted(image, width, height, fit)
     pixels = np.asarray(image)
     return np.ascontiguousarray(pixels[None] if channels == 1 else pixels.transpose(2, 0, 1))
+
+
+def upright(image: Image, mode: str, range: Range | None = None) -> Image:
+    """Return an open PIL picture in its own size: turned as it is displayed, in 8 bits, without transparency.
+
+    Args:
+        image: The picture.
+        mode: "L" for gray, "RGB" for color.
+        range: The values of black and white.
+    """
+    from PIL import Image as PILImage
+
+    meaning = meaning_of(image)
+    is_deep = range is not None and "integers" in range.depths and is_deep_color(image)  # loading loses this
+    scaled = color_in_bytes(image, range) if range is not None and is_deep else None
+    image.load()
+    turn = turn_of(image)
+    image = image if scaled is None else scaled
+    if turn is not None:
+        image = image.transpose(PILImage.Transpose[turn])
+    return in_bytes(image, mode, meaning, range)
 
 
 def read_picture(

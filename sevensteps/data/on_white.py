@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import UInt8
 
-from .decode import Shape, as_pixels, content_in, content_of, from_image, opened
+from .decode import Shape, as_pixels, content_in, content_of, from_image, opened, upright
 from .eight_bits import depth_of
 from .fit import Fit
 from .value_range import Range
@@ -56,9 +56,61 @@ def pixels_on_white(
         picture = content_in(picture)
     if isinstance(picture, (bytes, bytearray, memoryview)):
         return decode_on_white(bytes(picture), shape, fit=fit, range=range)
+    picture = _with_channels_last(picture, shape)
     if hasattr(picture, "convert"):
         return from_image(_on_white(picture), shape, fit, range)
     return as_pixels(picture, shape, fit, range)
+
+
+def whole_on_white(picture: Any, shape: Shape, range: Range | None = None) -> Image:
+    """Return a picture in its own size, as `pixels_on_white` fits it to the shape: upright, in color, 8 bits, on white.
+
+    Values of 8 bits are as in the file; values of more bits are scaled by the range.
+
+    Args:
+        picture: As for `as_pixels`.
+        shape: Of an array whose channels come first.
+        range: The values of black and white.
+
+    Raises:
+        DataError: As `as_pixels`.
+    """
+    from PIL import Image as PILImage
+
+    content, name = picture, "the picture"
+    if isinstance(picture, (str, Path)):
+        content, name = content_of(Path(picture)), str(picture)
+    elif hasattr(picture, "read"):
+        content = content_in(picture)
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        with opened(bytes(content), name) as image:
+            return _whole(image, range)
+    picture = _with_channels_last(picture, shape)
+    if hasattr(picture, "convert"):
+        return _whole(picture, range)
+    return PILImage.fromarray(np.ascontiguousarray(as_pixels(picture, shape).transpose(1, 2, 0)))
+
+
+def _with_channels_last(picture: Any, shape: Shape) -> Any:
+    """Return an array whose channels come last as a PIL picture, and anything else as it is."""
+    from PIL import Image as PILImage
+
+    if hasattr(picture, "convert"):
+        return picture
+    pixels = np.asarray(picture)
+    is_image = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape != shape and pixels.shape[2] in (1, 3, 4)
+    if not is_image or not pixels.size:
+        return picture
+    return PILImage.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
+def _whole(image: Image, range: Range | None) -> Image:
+    """Return an open picture in its own size, on white, without what the file says of it: it is turned already."""
+    from PIL import Image as PILImage
+
+    return PILImage.fromarray(
+        np.asarray(upright(_on_white(image), "RGB", None if depth_of(image) == "bytes" else range))
+    )
 
 
 def _on_white(image: Image) -> Image:

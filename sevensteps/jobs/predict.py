@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError, UsageError
+import numpy as np
+
+from ..errors import DataError, ModelError, UsageError
 from ..runs.folder import AnyRun, find_run
 from ..runs.saved import check_model
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ..ship.predict import Answer, Model
 
 SHOWN = 20  # answers in a repr
+
+
+SHOWN_SIDE = 448  # pixels a side, at most, of the picture beside the map of a model of features
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,12 +122,15 @@ def stream(model: AnyRun, pictures: Sequence[Any], explain: Path | None = None) 
         check_model(path)
     if explain is not None and explain.exists() and not explain.is_dir():
         raise UsageError(f"{explain} is a file, and --explain takes a folder.", hint="Name a folder: --explain why")
-    answers = _answered(load_model(path), pictures)
-    return (answer for answer, _ in answers) if explain is None else _explained(path, answers, explain)
+    loaded = load_model(path)
+    if explain is None:
+        return (answer for answer, *_ in _answered(loaded, pictures))
+    explained = _explained if loaded.read is None else _explained_by_covering
+    return explained(path, loaded, pictures, explain)
 
 
-def _answered(model: Model, pictures: Sequence[Any]) -> Iterator[tuple[Answer, np.ndarray | None]]:
-    """Give the answer for each picture, and its pixels; those in a folder one after the other."""
+def _answered(model: Model, pictures: Sequence[Any]) -> Iterator[tuple[Answer, np.ndarray | None, Any]]:
+    """Give the answer for each picture, what the model sees of it, and the picture; of a folder one after the other."""
     from ..data.files.unlabeled import pictures_in
     from ..ship.predict import Answer
 
@@ -134,21 +141,21 @@ def _answered(model: Model, pictures: Sequence[Any]) -> Iterator[tuple[Answer, n
             try:
                 found = list(pictures_in(Path(picture)))
             except DataError as error:
-                yield Answer(str(picture), error=error.message, hint=error.hint), None
+                yield Answer(str(picture), error=error.message, hint=error.hint), None, None
                 continue
         for each in found:
             place += 1
-            yield model.answer(each, place)
+            yield *model.answer(each, place), each
 
 
-def _explained(model: Path, answers: Iterator[tuple[Answer, np.ndarray | None]], folder: Path) -> Iterator[Answer]:
+def _explained(path: Path, model: Model, pictures: Sequence[Any], folder: Path) -> Iterator[Answer]:
     """Give the answers, each with the file that holds its picture of why."""
     from ..ship.explain import load_explainer
     from ..show import drawing, figures
 
-    explainer = load_explainer(model)
-    taken: set[str] = set()
-    for answer, pixels in answers:
+    explainer = load_explainer(path)
+    names = _Names()
+    for answer, pixels, _ in _answered(model, pictures):
         if answer.probabilities is None or pixels is None:
             yield answer
             continue
@@ -156,8 +163,59 @@ def _explained(model: Path, answers: Iterator[tuple[Answer, np.ndarray | None]],
         drawn = figures.explanation(
             pixels, why.contributions, answer.in_words, why.name, why.start, why.score, why.method
         )
-        stem = Path(answer.file).stem
-        names = (f"{stem}{number}.why.png" for number in ("", *(f"-{n}" for n in range(2, len(taken) + 3))))
-        name = next(name for name in names if name not in taken)  # a/1.png and b/1.png are two pictures
-        taken.add(name)
-        yield dataclasses.replace(answer, explanation=str(drawing.save(drawn, folder / name)))
+        yield dataclasses.replace(answer, explanation=str(drawing.save(drawn, folder / names.new(answer.file))))
+
+
+def _explained_by_covering(path: Path, model: Model, pictures: Sequence[Any], folder: Path) -> Iterator[Answer]:
+    """Give the answers of a model of features, each with what covering takes away, and a file that shows it."""
+    from ..data.on_white import whole_on_white
+    from ..ship.covered import cover
+    from ..show import drawing, figures
+
+    def predicted(picture: Any) -> dict[str, float]:
+        probabilities = model.answer(picture)[0].probabilities
+        if probabilities is None:
+            raise ModelError(f"{path}: the scores of a covered picture are not finite.", hint="Export the model again.")
+        return probabilities
+
+    names = _Names()
+    for answer, _, picture in _answered(model, [_again(picture) for picture in pictures]):
+        if answer.probabilities is None:
+            yield answer
+            continue
+        whole = whole_on_white(picture, model.shape, model.range)
+        why = cover(whole, answer.best, answer.probabilities[answer.best], predicted)
+        whole.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+        best = why.strongest
+        caption = f"{answer.probabilities[answer.best]:.1%}, without the patch that matters most {best.probability:.1%}"
+        pixels = np.asarray(whole).transpose(2, 0, 1)
+        drawn = figures.covered(pixels, why.drops, answer.in_words, why.name, caption)
+        saved = drawing.save(drawn, folder / names.new(answer.file))
+        yield dataclasses.replace(answer, explanation=str(saved), covered=why)
+
+
+def _again(picture: Any) -> Any:
+    """Return a picture that can be read twice: of an open file its bytes, with its name."""
+    if not hasattr(picture, "read"):
+        return picture
+    from ..data.decode import content_in
+
+    copy = io.BytesIO(content_in(picture))
+    if (name := getattr(picture, "name", None)) is not None:
+        copy.name = name
+    return copy
+
+
+class _Names:
+    """Names for the pictures of why, each given once: a/1.png and b/1.png are two pictures."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def new(self, file: str) -> str:
+        """Return a name for this file's picture."""
+        stem = Path(file).stem
+        names = (f"{stem}{number}.why.png" for number in ("", *(f"-{n}" for n in range(2, len(self._taken) + 3))))
+        name = next(name for name in names if name not in self._taken)
+        self._taken.add(name)
+        return name

@@ -127,7 +127,7 @@ def load_explainer(path: Path) -> Explainer:
     """Load the model in a run's folder or a model.safetensors, which anyone may have written, to explain its answers.
 
     Args:
-        path: The folder or the file.
+        path: The folder or the file; for a model of features see `covered`.
 
     Raises:
         ModelError: As `load_model`.
@@ -137,11 +137,6 @@ def load_explainer(path: Path) -> Explainer:
     arrays, about = model_file.read(path)
     arrays, _ = in_file(arrays, about, path)
     facts = Facts.from_json(about, path)
-    if facts.features is not None:
-        raise ModelError(
-            f"{path} learned from features of {facts.features['name']}, and not from pixels that could be shown.",
-            hint="Leave --explain out.",
-        )
     layers = numpy_layers(facts.model, model.shape, facts.flat)
     if layers is None:
         return Explainer(model.classes, model.shape, False, _with_torch(arrays, facts, path), model.fit, model.range)

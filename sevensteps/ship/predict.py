@@ -17,6 +17,7 @@ from ..data.value_range import Range
 from ..errors import DataError, ModelError
 from . import file as model_file
 from .abstention import NONE_OF_THESE, Abstention, in_file
+from .covered import Covered
 from .facts import EXPORT_AGAIN, Facts
 
 Bound = tuple[str, Any, Any]  # "Normalize", mean, std; "Linear", weight, bias; or "ReLU" and nothing
@@ -35,6 +36,7 @@ class Answer:
     reason: str | None = None  # "not sure" or "none of these"; None for an answer
     distance: float | None = None  # from the nearest class; about 1 for a picture like those of training
     explanation: str | None = None  # the file that shows why
+    covered: Covered | None = None  # why, of a model of features
     hint: str = ""  # what to do about the error, or about the reason
     never_says: tuple[str, ...] = ()  # the reasons that this model can never give: see `Abstention.never_says`
 
@@ -57,7 +59,8 @@ class Answer:
         """Return the keys that `predict --json` promises."""
         if self.probabilities is None:
             return {"file": readable(self.file), "error": readable(self.error or "")}
-        why = {} if self.explanation is None else {"explanation": readable(self.explanation)}
+        why: dict[str, Any] = {} if self.explanation is None else {"explanation": readable(self.explanation)}
+        why |= {} if self.covered is None else {"covered": self.covered.as_json()}
         return {
             "file": readable(self.file),
             "class": self.best,

@@ -226,6 +226,34 @@ def explanation(
 
 
 @our_style()
+def covered(
+    pixels: UInt8[np.ndarray, "c h w"], drops: Float[np.ndarray, "rows columns"], answer: str, name: str, caption: str
+) -> Figure:
+    """A picture, and beside it how much of the probability of a class each patch takes away when it is covered.
+
+    `answer` is the title, `name` the class, and `caption` stands below.
+    """
+    _, height, width = pixels.shape
+    most = float(np.abs(drops).max()) or 1.0
+    figure = Picture(figsize=(8.2, 4))
+    left, right = figure.subplots(1, 2)
+    for axes in (left, right):
+        axes.set_axis_off()
+    left.imshow(_drawable(pixels[None])[0])
+    left.set_title("the picture")
+    drawn = right.imshow(
+        100 * drops, cmap="RdBu", vmin=-100 * most, vmax=100 * most, extent=(0, width, height, 0), interpolation="none"
+    )
+    right.set_title(f"what {short(name)} loses without each patch", parse_math=False)
+    bar = figure.colorbar(drawn, ax=right, shrink=0.85)
+    bar.outline.set_visible(False)
+    bar.set_label("percentage points of its probability")
+    figure.suptitle(answer, fontsize=12, parse_math=False)
+    figure.supxlabel(caption, fontsize=9, color=GRAY, parse_math=False)
+    return figure
+
+
+@our_style()
 def confusion(labels: Labels, predicted: Labels, classes: Sequence[str]) -> Figure:
     """How often each class (a row) is taken for each (a column): counts, and their share of the row.
 
