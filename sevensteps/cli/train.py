@@ -24,6 +24,8 @@ from .hints import quoted as _quoted
 from .printed_json import print_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..runs.run import Run
 
 
@@ -87,13 +89,20 @@ def train(
         from ..show.training import training
 
         console, error = terminal.consoles(quiet_stdout=common.json)
-        is_open = recipe is None and seeds is None  # the job may choose features in place of pixels
+        is_open = recipe is None  # the job may choose features in place of pixels
         if suited.why and numbers and not is_open:
             error.print(terminal.printable(suited.why))
         is_told = yes or "fix" not in given  # a run's own recipe repeats what was said then
         if seeds is not None:
             if typed := [flag for flag, is_typed in (("--plots", plots), ("--exact", exact)) if is_typed]:
                 raise UsageError(f"{typed[0]} is for one run, not for --seeds.", hint=f"Leave {typed[0]} out.")
+            if recipe is None:
+                from ..jobs.features import pixels_or_features
+
+                suited, _ = pixels_or_features(source, suited, given, _printer_of_notes(error, numbers))
+                if suited.why and numbers:
+                    error.print(terminal.printable(suited.why))
+                chosen = suited.with_given(given).replace(**({"source": source} if source else {}))
             return train_seeds(seeds, chosen, out, force, is_told, numbers, common, _interrupted)
         # A recipe that was changed on the way here is no longer the one that was recorded with the run.
         which: Any = suited.recipe if chosen == loaded else chosen
@@ -172,6 +181,7 @@ def _shown(run: Run, chosen: Recipe, numbers: bool, plots: bool, common: Common,
         imbalance=run.imbalance,
         balance=run.recipe.balance,
         audit=run.audit,
+        has_backbone=run.recipe.features != "none",
         program=_program(),
         folder=folder,
         source=source_of(chosen),
@@ -238,6 +248,17 @@ def _settings_of(recipe: Recipe, name: str) -> str:
     return "".join(f" {as_flag(key, value)}" for key, value in changed.items())
 
 
+def _printer_of_notes(error: Console, numbers: bool) -> Callable[[object], None]:
+    """Return an observer that prints notes; details only with --numbers."""
+    from ..show import terminal
+
+    def note(event: object) -> None:
+        if isinstance(event, Note) and (numbers or not event.detail):
+            error.print(terminal.printable(event.line))
+
+    return note
+
+
 def train_seeds(
     count: int,
     recipe: Recipe,
@@ -255,10 +276,6 @@ def train_seeds(
 
     console, error = terminal.consoles(quiet_stdout=common.json)
 
-    def note(event: object) -> None:
-        if isinstance(event, Note) and (numbers or not event.detail):
-            error.print(terminal.printable(event.line))
-
     def show(run: Run) -> None:
         score, stopped = run.score, sentences.stop_in_words(run.stopped_because)
         if numbers:
@@ -273,7 +290,7 @@ def train_seeds(
                 print_finding(console, finding)
 
     how: dict[str, Any] = {"out": out, "save": True, "force": force, "yes": yes}
-    runs, spread = train_seeds_job(count, recipe, **how, observe=note, done=show)
+    runs, spread = train_seeds_job(count, recipe, **how, observe=_printer_of_notes(error, numbers), done=show)
     if runs[-1].interrupted:
         return interrupted(runs[-1], common)
     first, scores = runs[0], [run.score for run in runs if run.score is not None]

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -344,7 +345,11 @@ class DataLoaders:
         from ..show.labels import label_of
 
         x, y = self.one_batch()
-        shape = self.train.images.shape if isinstance(self.train, Batches) else tuple(x.shape[1:])
+        images = self.train.images if isinstance(self.train, Batches) else None
+        if isinstance(images, Images) and images.features is not None:  # the batch holds features, and no pictures
+            some = images.take(np.arange(min(max_n, len(images))))
+            return figures.grid(some.pixels, [label_of(label, some.classes) for label in some.labels])
+        shape = tuple(x.shape[1:]) if images is None else images.shape
         if len(shape) != 3:
             raise DataError(
                 f"A batch of shape {tuple(x.shape)} does not hold pictures.",

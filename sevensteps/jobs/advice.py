@@ -10,8 +10,9 @@ from ..base.words import counted, pictures
 from ..recipes.recipe import Recipe
 from ..records.audit import AuditResult
 from ..records.events import Finding
+from ..records.few import few_in_words
 from ..records.report import Mistakes
-from ..records.scores import Against, Imbalance, Score, few_in_words
+from ..records.scores import Against, Imbalance, Score
 from ..runs.checkpoint import Checkpoint
 from ..runs.kept_files import mapping
 from ..show.sentences import ON_TEST, untested_in_words
@@ -80,9 +81,9 @@ def doubts_of(
     if judgement.get("validated_on_test"):
         doubts.append(ON_TEST)
     score = next(iter(scores.values()), None)
-    few = mapping(judgement.get("few_pictures")).get("fewest")
-    if isinstance(few, int):
-        sentence = few_in_words(few)
+    few = mapping(judgement.get("few_pictures"))
+    if isinstance(fewest := few.get("fewest"), int):
+        sentence = few_in_words(fewest, few.get("pretrained") is True)
         doubts.append(f"{sentence[0].upper()}{sentence[1:]}.")
     balanced = score.balanced.value if score is not None and score.balanced else None
     if score is not None and score.absent:

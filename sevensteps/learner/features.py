@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,8 +54,9 @@ def with_features(splits: Splits, source: Any, how: How, name: str, say: Say = l
         DataError: The pictures are in a store, or a file has changed since it was read.
     """
     if any(isinstance(images, StoredImages) for images in splits.present().values()):
+        store = source if isinstance(source, (str, Path)) else splits.source
         raise DataError(
-            f"Features of {name} are computed from picture files, and {splits.source} is a store.",
+            f"Features of {name} are computed from picture files, and {store} is a store.",
             hint="Train on the folder that the store was made from.",
         )
     backbone = load_backbone(name, say)

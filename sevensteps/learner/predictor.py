@@ -16,6 +16,7 @@ from ..base.fastai import INSTEAD, instead_of
 from ..base.seeds import LOADER, seed_of
 from ..base.words import Shown
 from ..data.decode import Fit
+from ..data.images import Images
 from ..data.loaders import as_loader, refuse_other_classes
 from ..errors import DataError, ModelError, UsageError
 from ..ship import file as model_file
@@ -311,7 +312,14 @@ class Predictor(NotPickled):
         """
         from ..show import figures
 
-        x, y = pair(next(iter(self._loader(ds_idx, dl))), self.device)
+        loader = self._loader(ds_idx, dl)
+        images = as_loader(loader, self.device).images
+        if isinstance(images, Images) and images.features is not None:  # its batches hold features, and no pictures
+            some = images.take(np.arange(min(max_n, len(images))))
+            x = torch.from_numpy(some.inputs).to(self.device) / 255
+            shares = self.probabilities(self._scores_of(x.flatten(1) if self.flat else x))
+            return figures.results(some.pixels, some.labels.tolist(), shares.numpy(), some.classes)
+        x, y = pair(next(iter(loader)), self.device)
         shape = self.picture_shape
         if shape is None:
             raise DataError("The loaders hold no pictures to show.", hint="Use learn.get_preds().")

@@ -127,6 +127,7 @@ def chain(learn: Predictor, seen: XRay, number: int) -> Chain:
         classes=tuple(learn.classes or ()),
         label=label,
         pixels=_array(x[number - 1]),
+        of_features=learn.inputs.features is not None,
         layers=[(name, _array(value[number - 1])) for name, value in layers],
         contributions=contributions,
         bias=bias,
@@ -216,7 +217,7 @@ def xray(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> XRay:
     place = moment.place
     views = (
         ("initialize", _initialized(taken.before, place), {"parameters": taken.before}),
-        ("predict", _predicted(x, taken.predictions, right), values),
+        ("predict", _predicted(learn, x, taken.predictions, right), values),
         (
             "loss",
             f"{learn.objective.name} = {float(taken.loss):.4f}, the mean over {len(x)}",
@@ -290,9 +291,12 @@ def _initialized(parameters: dict[str, Tensor], place: Place) -> str:
     return f"{len(weights):,} parameters{now} ({shown}), mean {_number(weights.mean())}, spread {spread}"
 
 
-def _predicted(x: Tensor, predictions: Tensor, right: int | None) -> str:
-    """Say what became of the pictures."""
+def _predicted(learn: Predictor, x: Tensor, predictions: Tensor, right: int | None) -> str:
+    """Say what became of the pictures: by a frozen network, if there is one, and by what is learned."""
     scores = f"{_shape(x)} -> {_shape(predictions)} scores"
+    if (network := learn.inputs.features) is not None:
+        features = f"{_shape(x.flatten(1))} features by {network['name']} (frozen)"
+        scores = f"{len(x)} pictures -> {features} -> {_shape(predictions)} scores (learned)"
     line = f"{scores}, {_number(predictions.min())} to {_number(predictions.max())}"
     return line + (f"; {right} of {len(x)} are right" if right is not None else "")
 

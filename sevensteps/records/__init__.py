@@ -4,9 +4,9 @@ from .audit import AuditResult, Copies, Corrected, Outlier, Suspect, ToldApart
 from .calibration import Calibration, ReliabilityBin
 from .comparison import Comparison, Spread
 from .events import Baselines, Batch, Check, Epoch, Event, Finding, Note, Observe, Opening, Portion, Ready
+from .few import FEW, few_as_json, few_in_words
 from .report import Answered, Confused, Mistakes, Prepared, Report, Varied
 from .scores import (
-    FEW,
     OUT_OF_FOLD,
     Against,
     Bootstrap,
@@ -18,8 +18,6 @@ from .scores import (
     Metric,
     Score,
     Scores,
-    few_as_json,
-    few_in_words,
 )
 from .steps import Chain, StepView, XRay, largest_moves
 

@@ -365,33 +365,3 @@ class Coverage:
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError("it does not hold a coverage") from error
-
-
-FEW = 200  # below this many training pictures of a class, their number matters more than any setting
-
-
-def few_in_words(fewest: int) -> str:
-    """Return what few training pictures of a class mean for the result.
-
-    Args:
-        fewest: The number of training pictures of the smallest class.
-
-    Returns:
-        A clause in words.
-    """
-    return f"a class has {fewest:,} to train on: below {FEW} the interval is wide, and {_HELPS}"
-
-
-def few_as_json(fewest: int | None) -> dict[str, Any] | None:
-    """Return the same for programs.
-
-    Args:
-        fewest: The number of training pictures of the smallest class; None if it has enough.
-
-    Returns:
-        Facts for JSON, or None.
-    """
-    return None if fewest is None else {"fewest": fewest, "below": FEW, "advice": _HELPS}
-
-
-_HELPS = "a pretrained backbone, trained on many other pictures, usually helps"

@@ -60,6 +60,7 @@ class Chain:
     pixels: np.ndarray  # (c, h, w), or (pixels,) if pictures are flat
     layers: Sequence[tuple[str, np.ndarray]]  # the output of each layer, in order
     contributions: np.ndarray | None  # (scores, *pixels): for a linear model, weight times pixel
+    of_features: bool = False  # whether the model takes features of a frozen network, which stand for the pixels
     bias: np.ndarray | None  # (scores,): what the contributions and this add up to is the score
     scores: np.ndarray  # (scores,)
     probabilities: np.ndarray | None  # (classes,)

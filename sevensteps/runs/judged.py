@@ -218,7 +218,9 @@ def save_plots(folder: Path, run: Run, table: Any, images: Any, observe: Observe
         "mistakes": figures.worst_mistakes(images.pixels, table.labels, table.probabilities, table.classes),
         "confusion": figures.confusion(table.labels, table.predicted, table.classes),
     }
-    if run.recipe.model in ("linear", "relu"):
+    if run.recipe.features != "none":
+        observe(Note("weights.png is not drawn: the weights are for features, which are no pictures."))
+    elif run.recipe.model in ("linear", "relu"):
         weight = next(tensor.cpu().numpy() for tensor in run.learn.model.state_dict().values() if tensor.ndim == 2)
         drawn["weights"] = (
             figures.weights(weight, images.shape, table.classes)

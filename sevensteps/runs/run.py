@@ -18,7 +18,8 @@ from ..recipes.recipe import Recipe
 from ..records.audit import AuditResult
 from ..records.calibration import Calibration
 from ..records.events import Finding, with_run_named
-from ..records.scores import FEW, OUT_OF_FOLD, Against, Coverage, Imbalance, Score, few_as_json
+from ..records.few import FEW, few_as_json
+from ..records.scores import OUT_OF_FOLD, Against, Coverage, Imbalance, Score
 from ..steps.stop import code_of
 from ..trust.doctor.doctor import Doctor
 from ..trust.predictions import Predictions
@@ -141,7 +142,7 @@ class Run:
             "calibration": self.calibration and self.calibration.as_json(),
             "coverage": self.coverage and self.coverage.as_json(),
             "imbalance": self.imbalance and self.imbalance.as_json(),
-            "few_pictures": few_as_json(self.fewest),
+            "few_pictures": few_as_json(self.fewest, self.recipe.features != "none"),
             "audit": self.audit and {"duplicates": len(self.audit.duplicates), "leaks": len(self.audit.leaks)},
             "epochs": self.epochs,
             "kept_epoch": self.kept_epoch,

@@ -10,7 +10,8 @@ from rich.console import Console
 from ..base.words import pictures
 from ..records.audit import AuditResult
 from ..records.events import Finding
-from ..records.scores import MANY_LOOKS, OUT_OF_FOLD, Against, Coverage, Imbalance, Score, few_in_words
+from ..records.few import few_in_words
+from ..records.scores import MANY_LOOKS, OUT_OF_FOLD, Against, Coverage, Imbalance, Score
 from .findings import in_short
 from .seeds import has_learned
 from .sentences import (
@@ -62,6 +63,7 @@ class Outcome:
     source: str  # the pictures, as they are typed after a verb
     has_figures: bool
     following: Sequence[str]  # commands
+    has_backbone: bool = False  # whether the model learned from features of a pretrained network
 
     @property
     def open(self) -> list[Finding]:
@@ -143,7 +145,7 @@ def print_numbers(out: Console, outcome: Outcome) -> None:
         look = f"{outcome.program} data {outcome.source}"
         out.print(pair("audit", audit_in_words(outcome.audit, look), style="dim"))
     if outcome.fewest is not None:
-        out.print(pair("few pictures", few_in_words(outcome.fewest), style="dim"))
+        out.print(pair("few pictures", few_in_words(outcome.fewest, outcome.has_backbone), style="dim"))
     for finding in outcome.findings:
         passed = "" if finding.recovered_at is None else f" It recovered at epoch {finding.recovered_at}."
         out.print(pair("warning", finding.message + passed, style="yellow"))

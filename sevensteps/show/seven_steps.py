@@ -52,7 +52,7 @@ def _predict(ready: Ready, settings: Mapping[str, Any], classes: Sequence[str], 
     if values.get("right") is None:
         return rule
     if settings.get("features", "none") != "none":
-        rule = f"{len(values['x'][0]):,} features of a frozen network; {rule}"
+        rule = f"{len(values['x'][0]):,} features of a frozen network, then learned weights; {rule}"
     share = f"{100 * values['right'] / len(values['x']):.0f} % right"
     return f"{rule}; batch 1: {share}, by luck" if is_new else f"{rule}; next batch: {share}"
 

@@ -76,15 +76,20 @@ def print_chain(out: Console, chain: Chain) -> None:
     out.print(Text(printable(f"picture {chain.number} of {chain.size}: {name}"), style="bold"))
     if picture is not None:
         _print(out, [_picture(out, picture, SIDE)])
+    elif chain.of_features:
+        _line(out, f"{chain.pixels.size:,} features from a frozen network; what follows is learned")
     for layer, value in chain.layers:
         shape = "x".join(map(str, value.shape)) or "1"
         _line(out, f"{layer:<14} {shape:<10} {value.min():.4g} to {value.max():.4g}, mean {value.mean():.4g}")
     at = int(chain.scores.argmax())
     if chain.contributions is not None:
-        colors, characters = "blue raises the score, red lowers it", "# and + raise the score, = and - lower it"
-        signs = colors if _has_colors(out) else characters
-        _head(out, "times weights", f"each pixel times its weight: {signs}")
-        _print_signed(out, chain.contributions[at])
+        if chain.of_features:
+            _head(out, "times weights", f"each feature times its weight; the strongest: {_strongest(chain, at)}")
+        else:
+            colors, characters = "blue raises the score, red lowers it", "# and + raise the score, = and - lower it"
+            signs = colors if _has_colors(out) else characters
+            _head(out, "times weights", f"each pixel times its weight: {signs}")
+            _print_signed(out, chain.contributions[at])
         bias = 0.0 if chain.bias is None else float(chain.bias[at])
         total = float(chain.contributions[at].sum(dtype=float))
         _line(out, f"they add up to {total:.4f}, and with the bias {bias:.4f} to {total + bias:.4f}")
@@ -105,8 +110,18 @@ def print_chain(out: Console, chain: Chain) -> None:
     norms = {name: float(np.linalg.norm(gradient.astype(float))) for name, gradient in chain.gradients.items()}
     for name, norm in norms.items():
         _line(out, f"{name}: norm {norm:.4g}")
-    _head(out, "pixels", f"the loss changes by up to {np.abs(chain.on_pixels).max():.4g} if a pixel rises by 1")
+    input_name = "feature" if chain.of_features else "pixel"
+    change = f"the loss changes by up to {np.abs(chain.on_pixels).max():.4g}"
+    _head(out, f"{input_name}s", f"{change} if a {input_name} rises by 1")
     _print_signed(out, chain.on_pixels)
+
+
+def _strongest(chain: Chain, at: int) -> str:
+    """The three features that change a score most, counted from 1."""
+    assert chain.contributions is not None
+    added = chain.contributions[at].ravel()
+    places = np.abs(added).argsort(kind="stable")[::-1][:3]
+    return ", ".join(f"feature {place + 1} {added[place]:+.3g}" for place in places.tolist())
 
 
 def _head(out: Console, name: str, line: str) -> None:

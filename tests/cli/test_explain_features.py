@@ -20,7 +20,7 @@ SIDE = 7
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run on features, and pictures of several kinds."""
     base = tmp_path_factory.mktemp("covered")
-    photos_in(base / "photos")
+    photos_in(base / "photos", 9)  # other test pictures than elsewhere, since looks at them are counted
     ss.train(base / "photos", features="efficientnet-lite0", epochs=5, folds=1, out=base / "run")
     tile = Image.open(base / "photos/hopper/03.png")
     wide = ImageOps.expand(tile, (40, 7, 11, 0), (90, 160, 20))

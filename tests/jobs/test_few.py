@@ -13,7 +13,7 @@ from typed import here
 from sevensteps.data.images import Splits
 from sevensteps.jobs.train import train
 from sevensteps.records.events import Epoch
-from sevensteps.records.scores import FEW, few_as_json, few_in_words
+from sevensteps.records.few import FEW, few_as_json, few_in_words
 from sevensteps.trust.doctor.evidence import chance_of
 
 OF_CHANCE = {"at_chance", "one_class", "saturated", "stuck"}

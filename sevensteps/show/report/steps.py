@@ -125,16 +125,21 @@ def _moved(before: Mapping[str, Any], gradients: Mapping[str, Any], after: Mappi
 
 
 def _chain(chain: Chain) -> list[Html]:
-    """One picture from pixels to score to loss, and back to the gradient."""
+    """One picture from pixels, or from features, to score to loss, and back to the gradient."""
     label = label_of(chain.label, chain.classes)
-    panels = [_panel("Pixels", ["It is ", name_of(label), "."], _drawn(chain.pixels))]
+    one = "feature" if chain.of_features else "pixel"
+    known: list[Piece] = ["It is ", name_of(label), "."]
+    if chain.of_features:
+        known.append(f" A frozen network made {chain.pixels.size:,} features of it; what follows is learned.")
+    panels = [_panel(f"{one.capitalize()}s", known, _drawn(chain.pixels))]
     score = chain.scores
     if chain.contributions is not None:
         at = 0 if len(score) == 1 else int(score.argmax())
         bias = 0.0 if chain.bias is None else float(chain.bias[at])
         total = float(chain.contributions[at].sum())
         whose = _evidence_for(chain, at)
-        words: list[Piece] = ["Each pixel times its weight; blue is evidence for ", whose]
+        words: list[Piece] = [f"Each {one} times its weight"]
+        words += [] if chain.of_features else ["; blue is evidence for ", whose]
         words += [f". They add up to {total:.4g}; with the bias {bias:.4g} that is the score, {score[at]:.4g}."]
         panels.append(_panel("Times the weights", words, _signed(chain.contributions[at])))
     rows: list[Sequence[Piece]] = []
@@ -148,10 +153,10 @@ def _chain(chain: Chain) -> list[Html]:
     gradient = _gradient_panel(chain)
     panels.append(
         _panel(
-            "Back to the pixels",
+            f"Back to the {one}s",
             [
-                "How much the loss would change if a pixel rose by 1: ",
-                f"at most {np.abs(chain.on_pixels).max():.3g}. {SIGNS}",
+                f"How much the loss would change if a {one} rose by 1: ",
+                f"at most {np.abs(chain.on_pixels).max():.3g}. {'' if chain.of_features else SIGNS}".rstrip(),
             ],
             _signed(chain.on_pixels),
         )

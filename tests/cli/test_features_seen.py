@@ -1,0 +1,99 @@
+"""A run on features says what it works on: features, and never pixels; and draws no picture of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photos import photos_in
+from typed import Done, here
+
+import sevensteps as ss
+
+NAME = "efficientnet-lite0"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photographs, and a run that was trained on their features."""
+    base = tmp_path_factory.mktemp("seen")
+    photos_in(base / "photos", 10)  # other test pictures than elsewhere, since looks at them are counted
+    return base
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> ss.Run:
+    return ss.train(folder / "photos", features=NAME, epochs=5, folds=1, out=folder / "run")
+
+
+def words(done: Done) -> str:
+    assert done.code == 0, done
+    return " ".join((done.out + done.err).split())
+
+
+def test_the_steps_say_where_the_frozen_part_ends(
+    run: ss.Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = words(here("xray", "run", cwd=folder, capsys=capsys))
+    assert f"x1280 features by {NAME} (frozen) -> " in steps
+    assert "x3 scores (learned)" in steps
+    assert "pixel" not in steps
+    told = json.loads(here("xray", "run", "--picture", "2", "--json", cwd=folder, capsys=capsys).out)["picture"]
+    assert told["of_features"] is True
+    chain = here("xray", "run", "--picture", "2", cwd=folder, capsys=capsys)
+    assert "pixel" not in chain.out
+    assert "1,280 features from a frozen network" in chain.out
+    added = np.array(told["contributions"])[int(np.argmax(told["scores"]))].ravel()
+    strongest = int(np.abs(added).argmax())
+    assert f"the strongest: feature {strongest + 1} {added[strongest]:+.3g}" in chain.out
+
+
+def test_the_report_shows_steps_of_features(run: ss.Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert here("report", "run", cwd=folder, capsys=capsys).code == 0
+    page = (folder / "run/report.html").read_text("utf-8")
+    for heading in ("<h4>Features</h4>", "<h4>Back to the features</h4>"):
+        assert heading in page
+    for wrong in ("<h4>Pixels", "Each pixel", "if a pixel"):
+        assert wrong not in page
+    assert "a pretrained backbone, trained on many other pictures" not in page
+
+
+def test_a_notebook_draws_the_pictures_behind_the_features(run: ss.Run) -> None:
+    shown = run.learn.show_results(max_n=2).axes[0].images[0].get_array()
+    batch = run.learn.dls.show_batch(max_n=2).axes[0].images[0].get_array()
+    assert shown is not None
+    assert batch is not None
+    valid = run.learn.dls.valid.images
+    np.testing.assert_allclose(shown, valid.pixels[0].transpose(1, 2, 0) / 255, atol=1e-6)
+    assert batch.shape == (64, 64, 3)
+
+
+def test_plots_leave_out_the_weights_and_say_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    typed = ("train", "photos", "--features", NAME, "--epochs", "3", "--folds", "1", "--plots")
+    for recipe in ("linear", "relu"):
+        done = here(*typed, "--recipe", recipe, "--out", recipe, cwd=folder, capsys=capsys)
+        assert "weights.png is not drawn" in words(done)
+        drawn = {path.name for path in (folder / recipe).rglob("*.png")}
+        assert {"curves.png", "results.png", "mistakes.png", "confusion.png"} <= drawn
+        assert "weights.png" not in drawn
+
+
+def test_few_pictures_are_not_advised_the_backbone_that_they_have(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ("train", "photos", "--features", NAME, "--epochs", "3", "--folds", "1", "--numbers", "--out", "few")
+    assert "a pretrained backbone" not in words(here(*typed, cwd=folder, capsys=capsys))
+    few = json.loads((folder / "few/judgement.json").read_text("utf-8"))["few_pictures"]
+    assert few["pretrained"] is True
+    assert "backbone" not in few["advice"]
+
+
+def test_several_seeds_learn_from_features_as_one_does(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = here(
+        "train", "photos", "--seeds", "2", "--folds", "1", "--epochs", "3", "--out", "seeds", cwd=folder, capsys=capsys
+    )
+    assert done.code == 0, done.err
+    for seed in (0, 1):
+        assert f'features = "{NAME}"' in (folder / f"seeds/seed-{seed}/recipe.toml").read_text("utf-8")
