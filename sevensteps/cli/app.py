@@ -112,6 +112,7 @@ def _run(arguments: Sequence[str]) -> int:
         # A hyphen alone means standard input; the parser would take it for an option.
         reads = list(arguments[:1]) == ["predict"]
         words = ["./-" if reads and word == "-" else word for word in arguments]
+        words = predict.as_typed_before(words) if reads else words
         command, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
         return command(*bound.args, **bound.kwargs) or 0
     except cyclopts.CycloptsError as error:

@@ -129,6 +129,13 @@ def _default_of(setting: dataclasses.Field[Any]) -> str | bool:
     return "yes" if setting.default is True else str(setting.default)
 
 
+# For the verbs that open a model.
+Own = Annotated[
+    str | None,
+    Parameter(help="package.module:function, if the model is a network of your own: no saved file may run its code."),
+]
+
+
 Files = flags_of(FILE_SETTINGS)
 
 

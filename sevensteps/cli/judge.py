@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..base.words import pictures
 from ..show.terminal import _notes_to
-from .flags import Common, Split
+from .flags import Common, Own, Split
 from .hints import program, source_of
 from .printed_json import print_json
 
@@ -22,6 +22,7 @@ def judge(
     *,
     split: Split | None = None,
     clopper_pearson: bool = False,
+    model: Own = None,
     common: Common = Common(),
 ) -> int:
     """Print every metric of a saved run with its 95 % interval, overall and for each class.
@@ -42,7 +43,7 @@ def judge(
     from ..show.sentences import copies_in_words
 
     console, error = terminal.consoles(quiet_stdout=common.json)
-    judged = judge_job(run, split, clopper_pearson=clopper_pearson, observe=_notes_to(error.print))
+    judged = judge_job(run, split, clopper_pearson=clopper_pearson, model=model, observe=_notes_to(error.print))
     saved, scores = judged.saved, judged.scores
     if common.json:
         print_json(judged.as_json())

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from ..base.own_code import is_own
 from ..errors import UsageError
-from .flags import FIRST, OUTPUT, Common
+from .flags import FIRST, OUTPUT, Common, Own
 from .printed_json import print_json
 
 STDIN = Path("-")
 
 
 def predict(
-    model: Path,
+    run: Path,
     files: Annotated[tuple[Path, ...], Parameter(required=True)],
     *,
     explain: Annotated[Path | None, Parameter(group=FIRST)] = None,
+    model: Annotated[Own, Parameter(group=FIRST)] = None,
     jsonl: Annotated[bool, Parameter(group=OUTPUT)] = False,
     common: Common = Common(),
 ) -> int:
@@ -28,7 +31,7 @@ def predict(
 
     Parameters
     ----------
-    model
+    run
         A run's folder, its name under runs/, or a model.safetensors.
     files
         Picture files, folders of these, or - for a picture from standard input. They are resized to the size that the
@@ -44,7 +47,7 @@ def predict(
 
     console, error = terminal.consoles(quiet_stdout=common.json or jsonl)
     answers = []
-    for answer in stream(model, [_given(file) for file in files], explain):
+    for answer in stream(run, [_given(file) for file in files], explain, model):
         answers.append(answer)
         if jsonl:
             print_json(answer.as_json())
@@ -62,6 +65,19 @@ def predict(
     if common.json:
         print_json(done.as_json())
     return 1 if done.failed else 0
+
+
+def as_typed_before(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with --run in place of --model where a run follows: it was once named so.
+
+    Args:
+        words: As they were typed.
+    """
+    following = [*words[1:], ""]
+    return [
+        "--run" if word == "--model" and not is_own(value) else word
+        for word, value in zip(words, following, strict=True)
+    ]
 
 
 def _given(file: Path) -> Any:

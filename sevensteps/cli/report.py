@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .flags import Common
+from .flags import Common, Own
 from .printed_json import print_json
 
 
-def report(run: Path, *, out: Path | None = None, common: Common = Common()) -> int:
+def report(run: Path, *, out: Path | None = None, model: Own = None, common: Common = Common()) -> int:
     """Write one HTML page: how good a run is, what it gets wrong, and what to do next.
 
     It is complete in itself: it needs no network and no script, and is the same for the same run.
@@ -23,7 +23,7 @@ def report(run: Path, *, out: Path | None = None, common: Common = Common()) -> 
     from ..jobs.report import report as report_job
     from ..show import terminal
 
-    written = report_job(run, out)
+    written = report_job(run, out, model=model)
     if common.json:
         print_json(written.as_json())
         return 0

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ..base.own_code import given as own_code
+from ..base.own_code import is_own
 from ..base.words import with_names
 from ..errors import UsageError
 from ..recipes.choose import choose
@@ -17,7 +19,7 @@ from ..recipes.recipe_file import shipped_recipes
 from ..records.events import Note
 from ..records.scores import MANY_LOOKS
 from .errors import say_error
-from .flags import FIRST, OUTPUT, PICTURES, Common, Source, flags_of, whole_number
+from .flags import FIRST, OUTPUT, PICTURES, Common, Own, Source, flags_of, whole_number
 from .hints import as_called, as_flag, from_here, said_as_typed, source_of
 from .hints import program as _program
 from .hints import quoted as _quoted
@@ -81,7 +83,8 @@ def train(
     with said_as_typed("train", source, given.get("classes", ())):
         suited = choose(source, given, recipe)
     loaded = Recipe.load(suited.recipe)  # the hints about a recipe's file speak of its keys
-    with said_as_typed("train", source, given.get("classes", ())):
+    model = str(given.get("model", ""))
+    with said_as_typed("train", source, given.get("classes", ())), own_code(model if is_own(model) else None):
         # Before anything heavy is imported, so that a mistyped flag is answered at once.
         chosen = suited.with_given(given).replace(**({"source": source} if source else {}))
         from ..jobs.train import train as train_job
@@ -126,6 +129,7 @@ def resume(
     exact: bool = False,
     plots: bool = False,
     numbers: bool = False,
+    model: Own = None,
     common: Common = Common(),
 ) -> int:
     """Continue an interrupted run; the result is the same as without the interruption.
@@ -149,7 +153,7 @@ def resume(
 
     console, error = terminal.consoles(quiet_stdout=common.json)
     with training(console, error, numbers=numbers) as observe:
-        done = resume_job(run, epochs=epochs, exact=exact, plots=plots, observe=observe)
+        done = resume_job(run, epochs=epochs, exact=exact, plots=plots, model=model, observe=observe)
     folds = done.recipe.folds if done.recipe.folds > 1 else 0  # 1 is what was found to do
     return _shown(done, done.recipe.replace(folds=folds), numbers, plots, common)
 
@@ -164,6 +168,7 @@ def _shown(run: Run, chosen: Recipe, numbers: bool, plots: bool, common: Common,
     console, _ = terminal.consoles(quiet_stdout=common.json)
     names = {"run": run.folder, "source": from_here(run.recipe.source)}
     folder = str(run.folder)
+    own = f" --model {chosen.model}" if is_own(chosen.model) else ""
     outcome = Outcome(
         score=run.score,
         stopped_because=run.stopped_because,
@@ -187,8 +192,8 @@ def _shown(run: Run, chosen: Recipe, numbers: bool, plots: bool, common: Common,
         source=source_of(chosen),
         has_figures=plots,
         following=[
-            f"{_program()} report {_quoted(folder)}",
-            f"{_program()} predict {_quoted(folder)} PICTURE.png",
+            f"{_program()} report {_quoted(folder)}{own}",
+            f"{_program()} predict {_quoted(folder)} PICTURE.png{own}",
             worth_trying(chosen, stronger, {each.code for each in run.findings if each.recovered_at is None}),
         ],
     )
@@ -233,7 +238,8 @@ def worth_trying(recipe: Recipe, stronger: bool, wrong: Collection[str]) -> str:
     if next_one is None:
         name = recipe.name if recipe.name in shipped_recipes() else recipe.model
         epochs = longer(recipe.epochs) if "too_few_epochs" in wrong else 2 * recipe.epochs
-        next_one = f"--recipe {name}{_settings_of(recipe, name)} --epochs {recipe.epochs if overfits else epochs}"
+        which = f"--model {name}" if is_own(name) else f"--recipe {name}{_settings_of(recipe, name)}"
+        next_one = f"{which} --epochs {recipe.epochs if overfits else epochs}"
         if overfits:
             varied = " --augment flip+shift" if recipe.keep == "best" and recipe.augment == "none" else ""
             next_one += f"{varied} --keep best --stop-patience {PATIENCE}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .flags import Common
+from .flags import Common, Own
 from .printed_json import print_json
 
 
-def verify(thing: Path, *, rerun: bool = False, common: Common = Common()) -> int:
+def verify(thing: Path, *, rerun: bool = False, model: Own = None, common: Common = Common()) -> int:
     """Check a run, a model or a store against its checksums; exit with 1 if anything differs.
 
     Parameters
@@ -24,7 +24,7 @@ def verify(thing: Path, *, rerun: bool = False, common: Common = Common()) -> in
 
     console, error = terminal.consoles(quiet_stdout=common.json)
     with training(error, error) as observe:
-        verified = verify_job(thing, rerun=rerun, observe=observe)
+        verified = verify_job(thing, rerun=rerun, model=model, observe=observe)
     code = 0 if verified.passed else 1
     if common.json:
         print_json(verified.as_json())

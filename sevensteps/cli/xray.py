@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .flags import Common
+from .flags import Common, Own
 from .printed_json import print_json
 
 
-def xray(run: Path, *, start: bool = False, picture: int | None = None, common: Common = Common()) -> int:
+def xray(
+    run: Path,
+    *,
+    start: bool = False,
+    picture: int | None = None,
+    model: Own = None,
+    common: Common = Common(),
+) -> int:
     """Show the seven steps of one batch, with numbers and pictures.
 
     Parameters
@@ -23,7 +30,7 @@ def xray(run: Path, *, start: bool = False, picture: int | None = None, common: 
     from ..jobs.xray import xray as xray_job
     from ..show import terminal, terminal_steps
 
-    view = xray_job(run, start=start, picture=picture)
+    view = xray_job(run, start=start, picture=picture, model=model)
     if common.json:
         print_json(view.as_json())
         return 0

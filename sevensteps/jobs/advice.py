@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..base.own_code import is_own
 from ..base.words import counted, pictures
 from ..recipes.recipe import Recipe
 from ..records.audit import AuditResult
@@ -127,11 +128,12 @@ def following_of(
         For each step, a sentence and the command for it ("" if there is none).
     """
     run, source = shlex.quote(name), shlex.quote(recipe.source)
+    own = f" --model {recipe.model}" if is_own(recipe.model) else ""
     steps: list[tuple[str, str]] = []
     if not found.stopped:
-        steps.append(("Finish the training: it continues exactly where it stopped.", f"sevensteps resume {run}"))
+        steps.append(("Finish the training: it continues exactly where it stopped.", f"sevensteps resume {run}{own}"))
     elif not scores:
-        steps.append(("Judge the run.", f"sevensteps judge {run}"))
+        steps.append(("Judge the run.", f"sevensteps judge {run}{own}"))
     ill = [finding for finding in findings if finding.recovered_at is None]
     steps += [(finding.fix, "") for finding in ill]
     if audited and audited.leaks:
@@ -140,7 +142,7 @@ def following_of(
         steps.append(
             (
                 "Make small classes count as much as large ones, and compare the recall of each class with this run.",
-                f"sevensteps train --recipe {run} --balance loss",
+                f"sevensteps train --recipe {run}{own} --balance loss",
             )
         )
     if mistakes and mistakes.wrong:
@@ -158,5 +160,5 @@ def following_of(
             )
         )
     if found.stopped and not ill:
-        steps.append(("Use it on your own pictures.", f"sevensteps predict {run} PICTURE.png"))
+        steps.append(("Use it on your own pictures.", f"sevensteps predict {run} PICTURE.png{own}"))
     return steps

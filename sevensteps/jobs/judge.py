@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base import files
+from ..base import files, own_code
+from ..base.own_code import OwnCode, given
 from ..base.words import pictures, split_in_words
 from ..errors import DataError
 from ..records.calibration import Calibration
@@ -117,6 +118,7 @@ def judge(
     split: str | None = None,
     *,
     clopper_pearson: bool = False,
+    model: OwnCode = None,
     observe: Observe = lambda event: None,
 ) -> Judged:
     """Judge a saved run on one of its splits: every figure with its interval, from its table of predictions.
@@ -130,6 +132,8 @@ def judge(
         split: The pictures to judge it on. Default: test. For a cross-validated run, out-of-fold: each picture is
             answered by a model that has not seen it.
         clopper_pearson: Whether to use that interval for shares instead of Wilson's.
+        model: The network of your own that the run was trained with: a function, or its name,
+            `package.module:function`.
         observe: Receives notes.
 
     Returns:
@@ -138,6 +142,7 @@ def judge(
     Raises:
         RunError: There is no such run, nothing was saved in it, or its pictures have changed.
         DataError: There is no such split.
+        ModelError: It is to predict, it was trained with a network of your own, and `model` is not given.
     """
     from ..trust import ledger
     from ..trust.calibration import calibration
@@ -152,8 +157,10 @@ def judge(
     if split is None:
         of_folds = "test" not in saved.recorded.get("data", {}) and folds > 1
         split = OUT_OF_FOLD if of_folds else "test"
-    if split not in tables:
-        tables = _judged_again(saved, split, tables, observe)
+    with given(model):
+        own_code.refuse_idle(saved.recipe.model)
+        if split not in tables:
+            tables = _judged_again(saved, split, tables, observe)
     if split == "test" or "test" in tables.keys() - known:
         tested_on = saved.recorded.get("data", {}).get("test", "")
         _, problem = ledger.look(tested_on, [checkpoint.digest(saved.checkpoint.model_bytes())])

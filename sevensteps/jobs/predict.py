@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..base.own_code import OwnCode, given
 from ..errors import DataError, ModelError, UsageError
 from ..runs.folder import AnyRun, find_run
 from ..runs.saved import check_model
 
 if TYPE_CHECKING:
+    from ..ship.explain import Explainer
     from ..ship.predict import Answer, Model
 
 SHOWN = 20  # answers in a repr
@@ -71,7 +73,7 @@ class Answers:
         return "\n".join([*lines, *rest, *([self.caution] if self.caution else [])])
 
 
-def predict(model: AnyRun, pictures: Any, explain: str | Path | None = None) -> Answers:
+def predict(model: AnyRun, pictures: Any, explain: str | Path | None = None, *, network: OwnCode = None) -> Answers:
     """Classify pictures with a saved model.
 
     Args:
@@ -79,18 +81,20 @@ def predict(model: AnyRun, pictures: Any, explain: str | Path | None = None) -> 
         pictures: A picture or a list of them. Each is a picture file, a folder of these, the bytes of a file, an open
             file, a PIL picture or a uint8 array `(h, w, 3)`.
         explain: A folder for a picture of why, one for each file.
+        network: The network of your own that the run was trained with: a function, or its name,
+            `package.module:function`.
 
     Returns:
         An answer for each picture; one that cannot be read has its error.
 
     Raises:
         RunError: There is no such run or file, or it has no model.
-        ModelError: The model is damaged.
+        ModelError: The model is damaged; or it is a network of your own, and `network` is not given.
         UsageError: `explain` is a file.
         FileError: A picture of why cannot be written.
     """
     several = [pictures] if _is_one(pictures) else list(pictures)
-    return Answers(tuple(stream(model, several, Path(explain) if explain else None)))
+    return Answers(tuple(stream(model, several, Path(explain) if explain else None, network)))
 
 
 def _is_one(pictures: Any) -> bool:
@@ -103,17 +107,21 @@ def _is_one(pictures: Any) -> bool:
     )
 
 
-def stream(model: AnyRun, pictures: Sequence[Any], explain: Path | None = None) -> Iterator[Answer]:
+def stream(
+    model: AnyRun, pictures: Sequence[Any], explain: Path | None = None, network: OwnCode = None
+) -> Iterator[Answer]:
     """Give the answers of `predict` one by one, each as soon as it is known.
 
     Args:
         model: See `predict`.
         pictures: Pictures of any kind that `predict` takes.
         explain: A folder for a picture of why, one for each file.
+        network: See `predict`.
 
     Raises:
         RunError, ModelError, UsageError, FileError: As `predict`.
     """
+    from ..ship.explain import load_explainer
     from ..ship.predict import load_model
 
     is_file = isinstance(model, (str, Path)) and Path(model).is_file()
@@ -122,11 +130,13 @@ def stream(model: AnyRun, pictures: Sequence[Any], explain: Path | None = None) 
         check_model(path)
     if explain is not None and explain.exists() and not explain.is_dir():
         raise UsageError(f"{explain} is a file, and --explain takes a folder.", hint="Name a folder: --explain why")
-    loaded = load_model(path)
-    if explain is None:
-        return (answer for answer, *_ in _answered(loaded, pictures))
-    explained = _explained if loaded.read is None else _explained_by_covering
-    return explained(path, loaded, pictures, explain)
+    with given(network):
+        loaded = load_model(path)
+        if explain is None:
+            return (answer for answer, *_ in _answered(loaded, pictures))
+        if loaded.read is not None:
+            return _explained_by_covering(path, loaded, pictures, explain)
+        return _explained(load_explainer(path), loaded, pictures, explain)
 
 
 def _answered(model: Model, pictures: Sequence[Any]) -> Iterator[tuple[Answer, np.ndarray | None, Any]]:
@@ -148,12 +158,10 @@ def _answered(model: Model, pictures: Sequence[Any]) -> Iterator[tuple[Answer, n
             yield *model.answer(each, place), each
 
 
-def _explained(path: Path, model: Model, pictures: Sequence[Any], folder: Path) -> Iterator[Answer]:
+def _explained(explainer: Explainer, model: Model, pictures: Sequence[Any], folder: Path) -> Iterator[Answer]:
     """Give the answers, each with the file that holds its picture of why."""
-    from ..ship.explain import load_explainer
     from ..show import drawing, figures
 
-    explainer = load_explainer(path)
     names = _Names()
     for answer, pixels, _ in _answered(model, pictures):
         if answer.probabilities is None or pixels is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base import files
+from ..base.own_code import OwnCode, given
 from ..base.words import with_names
 from ..data.files.summary import with_splits
 from ..data.folds import whole
@@ -53,12 +54,14 @@ class ReportFile:
         return {"report": str(self.path)}
 
 
-def report(run: AnyRun, out: str | Path | None = None) -> ReportFile:
+def report(run: AnyRun, out: str | Path | None = None, *, model: OwnCode = None) -> ReportFile:
     """Write the report of a run as one HTML file: the same bytes for the same run.
 
     Args:
         run: A run's folder, its name under `runs/`, or the run that `train` returned.
         out: The file to write; `report.html` in the run's folder unless given.
+        model: The network of your own that the run was trained with: a function, or its name,
+            `package.module:function`. Without it, the report leaves the seven steps of a batch out.
 
     Returns:
         Where it was written.
@@ -69,7 +72,8 @@ def report(run: AnyRun, out: str | Path | None = None) -> ReportFile:
         FileError: The file cannot be written.
         UsageError: The file's name ends as those of other kinds of files do.
     """
-    return ReportFile(write_report(run, Path(out) if out else None))
+    with given(model):
+        return ReportFile(write_report(run, Path(out) if out else None))
 
 
 def write_report(folder: AnyRun, out: Path | None = None) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..base import files
 from ..base.interrupts import leaving
+from ..base.own_code import OwnCode, given
 from ..errors import RecipeError
 from ..recipes.recipe_file import keys_of
 from ..records.events import Note
@@ -30,6 +31,7 @@ def resume(
     epochs: int | None = None,
     exact: bool = False,
     plots: bool = False,
+    model: OwnCode = None,
     observe: Observe | None = None,
 ) -> Run:
     """Resume a run from its last save, to the same end as if it had never stopped.
@@ -42,6 +44,8 @@ def resume(
         epochs: This many more epochs than it was to have.
         exact: Whether to refuse if the same numbers cannot be promised here.
         plots: Whether to draw figures into the run's folder.
+        model: The network of your own that the run was trained with: a function, or its name,
+            `package.module:function`.
         observe: Receives every event; without it, a terminal or notebook shows the table of epochs.
 
     Returns:
@@ -51,13 +55,14 @@ def resume(
         RunError: There is no such run, another process trains it, its pictures have changed, or all its
             checkpoints are damaged; with `exact`, the same numbers cannot be promised.
         DataError, RecipeError, FileError, TrainingError: As `train`.
+        ModelError: The run was trained with a network of your own, and `model` is not given or does not fit.
     """
     if observe is None:
         with live_table() as show:
-            return resume(run, epochs=epochs, exact=exact, plots=plots, observe=show)
+            return resume(run, epochs=epochs, exact=exact, plots=plots, model=model, observe=show)
     folder = folders.find_run(run)
     folders.check_run(folder)
-    with files.locked(folder), leaving(folder):
+    with given(model), files.locked(folder), leaving(folder):
         files.remove_parts(folder)
         saved = Saved.open(folder)
         _repair(saved, observe)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.device import computing_with
 from ..base.interrupts import leaving
+from ..base.own_code import given, is_own, name_of
 from ..data.corrections import refuse_many
 from ..data.images import Splits
 from ..data.sources.named import as_text
@@ -63,7 +64,8 @@ def train(
         others: What to try instead if a logistic regression gets more validation pictures right than a `Recipe` that
             was chosen; None to train it as it is.
         observe: Receives every event.
-        settings: Settings that replace those of the recipe.
+        settings: Settings that replace those of the recipe. `model` may also be a function of your own that makes the
+            network, or its name, `package.module:function`.
 
     Returns:
         The run. `run.score` is the score that counts; `run.test` is None where the run was cross-validated.
@@ -102,11 +104,34 @@ def train(
                 observe=show,
                 **settings,
             )
+    model = settings.get("model")
+    with given(model if callable(model) or (isinstance(model, str) and is_own(model)) else None):
+        return _train(source, recipe, out, save, force, plots, exact, yes, why, others, observe, settings)
+
+
+def _train(
+    source: str | Path | None,
+    recipe: str | Path | Recipe | None,
+    out: str | Path | None,
+    save: bool,
+    force: bool,
+    plots: bool,
+    exact: bool,
+    yes: bool,
+    why: str,
+    others: Sequence[Recipe] | None,
+    observe: Observe,
+    settings: dict[str, Any],
+) -> Run:
+    """Train with a network of the user's own given, if there is one; see `train`."""
+    if callable(settings.get("model")):
+        settings["model"] = name_of(settings["model"])
     yes = yes or not (settings.get("fix") or (isinstance(recipe, Recipe) and recipe.fix))
     before = {} if isinstance(recipe, Recipe) else _recorded_with(recipe)
     opened: Splits | None = None
     if not isinstance(recipe, Recipe):
-        chosen = choose(source, settings, recipe or ("linear" if "model" in settings else None))
+        ships = "model" in settings and not is_own(str(settings["model"]))
+        chosen = choose(source, settings, recipe or ("linear" if ships else None))
         automatic = recipe is None and "model" not in settings
         others = chosen.to_try({**settings, "source": str(source)}) if automatic and source else None
         if automatic:

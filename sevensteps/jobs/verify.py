@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.interrupts import interrupt_if
+from ..base.own_code import NEEDED, OwnCode, given
 from ..base.words import counted
 from ..errors import ModelError, RunError
 from ..records.events import Check, Portion
@@ -48,12 +49,16 @@ class Verified:
         return "\n".join(f"{check.name}: {'ok' if check.passed else 'WRONG'}, {check.line}" for check in self.checks)
 
 
-def verify(thing: AnyRun, *, rerun: bool = False, observe: Observe = lambda event: None) -> Verified:
+def verify(
+    thing: AnyRun, *, rerun: bool = False, model: OwnCode = None, observe: Observe = lambda event: None
+) -> Verified:
     """Check a run's folder, a model's file or a store against its checksums.
 
     Args:
         thing: A run's folder, its name under `runs/`, the run that `train` returned, a `model.safetensors`, or a store.
         rerun: Whether to train the run again from its recipe and compare byte for byte.
+        model: The network of your own that the run was trained with: a function, or its name,
+            `package.module:function`.
         observe: Receives the events of training again.
 
     Returns:
@@ -63,7 +68,8 @@ def verify(thing: AnyRun, *, rerun: bool = False, observe: Observe = lambda even
         RunError, ModelError: There is no such run or file.
         DataError, RecipeError, TrainingError: The run cannot be trained again.
     """
-    return Verified(tuple(_checks(thing, rerun, observe)))
+    with given(model):
+        return Verified(tuple(_checks(thing, rerun, observe)))
 
 
 def _checks(thing: AnyRun, rerun: bool, observe: Observe) -> list[Check]:
@@ -119,6 +125,8 @@ def _checked_file(path: Path) -> Check:
             return Check(path.name, True, f"whole: {place_in_words(found)}")
         load_learner(path)
     except ModelError as error:
+        if error.kind == NEEDED:
+            return Check(path.name, True, "whole; the code of its model was not run")
         return Check(path.name, False, error.message)
     return Check(path.name, True, "whole")
 

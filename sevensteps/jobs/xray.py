@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..base.own_code import OwnCode, given
 from ..errors import SevenstepsError
 from ..records.steps import Chain, XRay
 from ..runs.folder import AnyRun
@@ -47,13 +48,15 @@ class View:
         return notebook.framed(*steps_html(self.xray, self.place, self.classes, self.chain))
 
 
-def xray(run: AnyRun, *, start: bool = False, picture: int | None = None) -> View:
+def xray(run: AnyRun, *, start: bool = False, picture: int | None = None, model: OwnCode = None) -> View:
     """Return the seven steps of one batch of a saved run: the batch that would come next.
 
     Args:
         run: A run's folder, its name under `runs/`, or the run that `train` returned.
         start: Whether to show the run's first batch, with the parameters as they started.
         picture: The place in the batch, from 1, of one picture to follow all the way.
+        model: The network of your own that the run was trained with: a function, or its name,
+            `package.module:function`.
 
     Returns:
         The steps, with arrays of NumPy.
@@ -62,14 +65,16 @@ def xray(run: AnyRun, *, start: bool = False, picture: int | None = None) -> Vie
         RunError: There is no such run, nothing was saved in it, or its pictures have changed.
         DataError: Its pictures cannot be found any more.
         UsageError: The batch has no such picture.
+        ModelError: The run was trained with a network of your own, and `model` is not given.
     """
     saved = Saved.open(run)
     saved.check_recipe_file()
     if not start:
         saved.need_checkpoint("or xray --start")
-    splits, recipe = saved.pictures(lambda event: None)
-    with saved.learner(splits, recipe, at_start=start) as learn:
-        return _looked_at(saved.folder, learn, start, picture)
+    with given(model):
+        splits, recipe = saved.pictures(lambda event: None)
+        with saved.learner(splits, recipe, at_start=start) as learn:
+            return _looked_at(saved.folder, learn, start, picture)
 
 
 def _looked_at(folder: Path, learn: Learner, start: bool, picture: int | None) -> View:

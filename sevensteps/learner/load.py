@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ..base.fastai import INSTEAD, instead_of
+from ..base.own_code import OwnCode, given
 from ..data.batches import DataLoaders
 from ..data.loaders import refuse_other_classes
 from ..errors import ModelError
@@ -25,22 +26,22 @@ from .predictor import Predictor
 
 @overload
 def load_learner(
-    path: str | Path, model: nn.Module | None = None, loss_func: Any = None, *, dls: None = None
+    path: str | Path, model: nn.Module | OwnCode = None, loss_func: Any = None, *, dls: None = None
 ) -> Predictor: ...
 @overload
 def load_learner(
-    path: str | Path, model: nn.Module | None = None, loss_func: Any = None, *, dls: DataLoaders
+    path: str | Path, model: nn.Module | OwnCode = None, loss_func: Any = None, *, dls: DataLoaders
 ) -> Learner: ...
 @instead_of(**INSTEAD["load_learner"])
 def load_learner(
-    path: str | Path, model: nn.Module | None = None, loss_func: Any = None, *, dls: DataLoaders | None = None
+    path: str | Path, model: nn.Module | OwnCode = None, loss_func: Any = None, *, dls: DataLoaders | None = None
 ) -> Predictor | Learner:
     """Load the model that `export` saved, ready to predict; with `dls`, ready to train.
 
     Args:
         path: A model.safetensors, or the folder of a run.
         model: An instance to load the weights into, for a model of layers that are not in `architecture.LAYERS`: a
-            file never names code.
+            file never runs code. For a run of `train(model=...)`, the same function or name, `package.module:function`.
         loss_func: The loss, where it is not one of ours.
         dls: Loaders to train with.
 
@@ -49,6 +50,7 @@ def load_learner(
 
     Raises:
         ModelError: The file is missing or damaged, needs `model` or `loss_func`, or has other classes than `dls`.
+        UsageError: `model` is a name that cannot be imported.
     """
     path = Path(path) / "model.safetensors" if Path(path).is_dir() else Path(path)
     arrays, about = model_file.read(path)
@@ -61,8 +63,9 @@ def load_learner(
     arrays, abstains = abstention.in_file(arrays, about, path)
     if loss_func is None:
         refuse_own_activation(facts, path)
-    if model is None:
-        model = module_of(arrays, facts, path)
+    if model is None or (facts.needs_code and not isinstance(model, nn.Module)):
+        with given(model):
+            model = module_of(arrays, facts, path)
         for name, tensor in model.state_dict(keep_vars=True).items():
             if name in facts.bfloat16:
                 tensor.data = tensor.data.bfloat16()

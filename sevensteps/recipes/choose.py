@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..base.own_code import is_own
 from ..data.augment_names import against_mirrors
 from ..data.files.how import file_settings
 from .recipe import Recipe
@@ -57,6 +58,9 @@ STEPS_ON_FEATURES = ((100, 8, 80), (300, 16, 60), (2_500, 32, 30))  # as STEPS
 
 
 OF_MANY_FEATURES = (64, 15)
+
+
+RATE_OF_OWN = 0.001  # for AdamW: low enough for deep networks, and for those that were trained before; fastai's, too
 
 
 LEAST_SIDE_FOR_FEATURES = 64  # pixels, of color pictures: the network was trained on photographs
@@ -125,6 +129,8 @@ def choose(source: str | Path | None, given: Mapping[str, Any], recipe: str | Pa
             facts = _facts(source, given)
             return by_features(given["features"], facts.count if facts else STEPS_ON_FEATURES[-1][0])
         facts = _facts(source, given)
+        if is_own(str(given.get("model", ""))):
+            return by_own_model(facts.count if facts else STEPS[-1][0])
         return suited(facts) if facts else Chosen()
     is_usual = str(recipe) == "linear" and "lr" not in given and given.get("model", "linear") == "linear"
     facts = _facts(source, given) if is_usual else None
@@ -146,6 +152,17 @@ def by_features(name: str, count: int, why: str = "") -> Chosen:
     """
     steps = next(((batch, epochs) for most, batch, epochs in STEPS_ON_FEATURES if count < most), OF_MANY_FEATURES)
     return Chosen("linear", {"features": name, **ON_FEATURES, "batch_size": steps[0], "epochs": steps[1]}, why)
+
+
+def by_own_model(count: int) -> Chosen:
+    """Return how to train a network of the user's own: as cnn, with a lower learning rate.
+
+    Args:
+        count: Pictures to train on.
+    """
+    batch_size, epochs = next(((batch, epochs) for most, batch, epochs in STEPS if count < most), OF_MANY)
+    settings = {"name": "own", "model": "cnn", "width": 0, "lr": RATE_OF_OWN, "batch_size": batch_size}
+    return Chosen("cnn", {**settings, "epochs": epochs})
 
 
 def may_use_features(source: str | Path | None, given: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..base.own_code import is_own
 from ..errors import RecipeError
 from .settings import Settings
 from .settle import settle
@@ -122,15 +123,24 @@ class Recipe(Settings):
 
         Returns:
             The model.
+
+        Raises:
+            ModelError, ShapeError: A network of the user's own was not given for this call, or cannot be trained.
         """
         import torch
 
         from ..base.seeds import one_thread_draws
         from ..data.images import mean_and_std
         from ..steps.initialize import initialize
+        from ..steps.own_model import own_model
         from ..steps.predict import MODELS, Normalize, mirrored, usual_width
 
         normalize = Normalize(*mean_and_std(splits.train)) if self.normalize else None
+        if is_own(self.model):
+            own = own_model(self.model, splits.train.input_shape, len(splits.classes), normalize, self.seed)
+            if self.init != "default":  # which keeps the start that its code chose, perhaps one that was learned before
+                initialize(own, self.init, std=self.init_std, seed=self.seed)
+            return mirrored(own) if self.test_time_flip else own
         with one_thread_draws(), torch.random.fork_rng(devices=[]):  # layers draw a start, which is of no use
             width = self.width or usual_width(self.model)
             model = MODELS[self.model](splits.train.input_shape, len(splits.classes), normalize, width)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import math
 import re
 import typing
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,9 @@ from ..base.words import Shown
 from ..data import augment_names
 from ..data.files.how import BadFiles, How, file_setting, file_settings
 from ..data.fit import Fit
-from ..data.range_ends import BY_TYPE, Ends, check_ends
+from ..data.range_ends import BY_TYPE, Ends
 from ..errors import RecipeError, UsageError, nearest
+from .check import check_setting
 from .recipe_file import parsed, read_recipe, shipped_recipes
 
 S = TypeVar("S", bound="Settings")
@@ -69,8 +69,10 @@ class Settings:
     features: Literal["none", "efficientnet-lite0"] = setting(
         "none", "Learn from features that a pretrained network finds in each picture, instead of from pixels."
     )
-    model: Literal["linear", "relu", "cnn"] = setting(
-        "linear", "The model: one weight per pixel, a hidden layer, or a convolutional network."
+    model: Literal["linear", "relu", "cnn"] | str = setting(
+        "linear",
+        "The model: one weight per pixel, a hidden layer, or a convolutional network; or package.module:function, a "
+        "network of your own.",
     )
     width: int = setting(
         0,
@@ -134,8 +136,8 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for key, value in vars(self).items():
-            _check(key, value)
+        for known in fields(Settings):
+            check_setting(known, setting_types()[known.name], getattr(self, known.name))
         self.saves_every()
         try:
             augment_names.in_order(self.augment)
@@ -160,9 +162,9 @@ class Settings:
                 hint="Set {momentum}, or leave nesterov out.",
                 settings={"momentum": 0.9},
             )
-        if self.width and self.model == "linear":
+        if self.width and self.model not in ("relu", "cnn"):
             raise RecipeError(
-                "width applies to relu and cnn, not to linear.",
+                f"width applies to relu and cnn, not to {self.model}.",
                 hint="Set {width}, or {model}.",
                 settings={"width": 0, "model": "relu"},
             )
@@ -361,50 +363,6 @@ def _with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
         key: tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
         for key, value in settings.items()
     }
-
-
-def _check(key: str, value: Any) -> None:
-    """Check one setting against its type and range.
-
-    Raises:
-        RecipeError: A wrong type, a number out of range, or a word that is not one of the choices.
-    """
-    kind = setting_types()[key]
-    rules = next(known.metadata for known in fields(Settings) if known.name == key)
-    if typing.get_origin(kind) is Literal:
-        choices = typing.get_args(kind)
-        if value not in choices:
-            raise RecipeError(f"{key} is {value!r}.", hint=nearest(str(value), choices))
-        return
-    if kind == Ends:
-        try:
-            check_ends(value)
-        except UsageError as error:
-            raise error.as_kind(RecipeError) from error
-        return
-    if kind == tuple[str, ...]:
-        if not isinstance(value, tuple) or not all(isinstance(part, str) for part in value):
-            raise RecipeError(
-                f"{key} is {value!r}, but must be a list of words.",
-                hint=f"{{{key}}}",
-                settings={key: ["Pullover", "Dress"]},
-            )
-        return
-    wanted = {int: "a whole number", float: "a number", str: "words", bool: "true or false"}[kind]
-    fits = isinstance(value, kind) or (kind is float and isinstance(value, int))
-    if not fits or (isinstance(value, bool) and kind is not bool):
-        raise RecipeError(f"{key} is {value!r}, but must be {wanted}.", hint=rules["help"])
-    if kind is str and not value.isascii():
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise RecipeError(
-                f"{key} is {value!a}, which is not valid UTF-8 and cannot be stored in a recipe.",
-                hint="Rename it first.",
-            ) from error
-    if kind in (int, float) and not (rules["least"] <= value <= rules["most"] and math.isfinite(value)):
-        bounds = f"{rules['least']} or more" if rules["most"] == math.inf else f"{rules['least']} to {rules['most']}"
-        raise RecipeError(f"{key} is {value}, but must be {bounds}.", hint=rules["help"])
 
 
 @functools.cache

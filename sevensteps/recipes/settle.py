@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..base.device import cores
+from ..base.own_code import is_own
 from ..base.words import pictures
 from ..data import augment_names
 from ..errors import DataError, RecipeError, UsageError
@@ -48,13 +49,13 @@ def settle(recipe: R, splits: Splits) -> R:
         source=_from_anywhere(recipe.source),
         fix=str(Path(recipe.fix).absolute()) if recipe.fix else "",
         size=recipe.size or _own_size(recipe.source, splits),
-        width=recipe.width or usual_width(recipe.model),
+        width=recipe.width or (0 if is_own(recipe.model) else usual_width(recipe.model)),
         augment=augment,
         test_time_flip=recipe.test_time_flip and may_flip,
         loss=loss,
         keep=_keep(recipe, splits),
         device=_device(recipe.device),
-        threads=recipe.threads or (cores() if recipe.model == "cnn" else 1),
+        threads=recipe.threads or (1 if recipe.model in ("linear", "relu") else cores()),
         classes=splits.classes,
     )
 

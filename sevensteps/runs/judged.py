@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base import files, memory
+from ..base.own_code import is_own
 from ..data.balance import imbalance_of
 from ..data.images import Images
 from ..learner.learner import Learner
@@ -228,6 +229,7 @@ def save_plots(folder: Path, run: Run, table: Any, images: Any, observe: Observe
             else figures.hidden_weights(weight, images.shape)
         )
     else:
-        observe(Note(f"weights.png is not drawn: a {run.recipe.model} has no weight for each pixel."))
+        a_model = run.recipe.model if is_own(run.recipe.model) else f"a {run.recipe.model}"
+        observe(Note(f"weights.png is not drawn: {a_model} has no weight for each pixel."))
     for name, figure in drawn.items():
         drawing.save(figure, folder / f"{name}.png")

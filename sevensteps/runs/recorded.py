@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..base.own_code import fingerprint_of, function_named, is_own
 from ..data.folds import whole
 from ..data.images import Splits
 from ..errors import RunError
@@ -58,6 +59,7 @@ def recorded(splits: Splits, recipe: Recipe, why: str = "") -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": recipe.threads,
         **({"chosen": why} if why else {}),
+        **({"model_code": fingerprint_of(function_named(recipe.model))} if is_own(recipe.model) else {}),
         "data": {
             **_fingerprints(splits),
             **({OUT_OF_FOLD: whole(splits).fingerprint} if recipe.folds > 1 else {}),
@@ -119,6 +121,8 @@ def differences_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
         for name in sorted(named & before.keys())
         if before[name] != now[name]
     ]
+    if before.get("model_code") and before["model_code"] != now.get("model_code"):
+        found.append("the file with the code of the model has changed")
     return found + ["the pictures have changed"] * (before.get("data", now["data"]) != now["data"])
 
 

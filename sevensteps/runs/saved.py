@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.device import computing_with
+from ..base.own_code import refuse_idle
 from ..base.words import with_names
 from ..errors import RunError, SevenstepsError, TrainingError
 from ..recipes.recipe import Recipe
@@ -92,7 +93,9 @@ class Saved:
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe, with every choice made; a `RecipeError` where it is damaged."""
-        return Recipe.from_toml(self.recipe_text, str(self.folder / RECIPE))
+        recipe = Recipe.from_toml(self.recipe_text, str(self.folder / RECIPE))
+        refuse_idle(recipe.model)
+        return recipe
 
     @cached_property
     def recorded(self) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import ModelError
+from ..base.own_code import is_own
+from ..errors import ModelError, SevenstepsError
+from ..steps.own_model import OwnModel, has_own_code, made_by
 from ..steps.predict import MaxAndMeanPool, MeanWithMirror, Normalize, Residual, RootOfShare, WithMirror
-from ..steps.saved_module import plain_name, without_compiler
+from ..steps.saved_module import named_as, plain_name, without_compiler
 
 # The arguments that make each layer, read from its attributes of the same name.
 _NAMES: dict[type[nn.Module], tuple[str, ...]] = {
@@ -40,6 +42,7 @@ _NAMES: dict[type[nn.Module], tuple[str, ...]] = {
     RootOfShare: ("eps",),
     WithMirror: (),
     MeanWithMirror: (),
+    OwnModel: ("name", "shape", "outputs"),
 }
 
 
@@ -118,6 +121,9 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "eps": _number(0.0, 1e9),
     "negative_slope": _number(-1e9, 1e9),
     **dict.fromkeys(("mean", "std"), _numbers),
+    "name": lambda value: isinstance(value, str) and is_own(value),
+    "shape": lambda value: isinstance(value, list) and len(value) == 3 and all(map(_whole(1, 1 << 16), value)),
+    "outputs": _whole(1, 1 << 20),
 }
 
 
@@ -131,8 +137,8 @@ def describe(model: nn.Module) -> dict[str, Any] | None:
         model: The model.
     """
     description = _describe(model)
-    if description is None:
-        return None
+    if description is None or has_own_code(model):  # which is not run to write a file
+        return description
     try:
         with torch.device("meta"):
             again = _build(description, DEEPEST)
@@ -222,7 +228,8 @@ def build(description: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
         tensors: The parameters and buffers.
 
     Raises:
-        ModelError: A layer is unknown, an argument is not valid, or the tensors do not fit.
+        ModelError: A layer is unknown, an argument is not valid, or the tensors do not fit; or a layer is code of its
+            author, and was not given for this call.
     """
     channels_last = False
     if isinstance(description, dict):
@@ -232,6 +239,8 @@ def build(description: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
         with torch.device("meta"):
             model = _build(description, DEEPEST)
         _check_mirrors(model)
+    except SevenstepsError:  # about code of its author
+        raise
     except (TypeError, ValueError, RuntimeError, OverflowError, KeyError, AttributeError) as error:
         raise ModelError(
             f"The model's description is not valid: {error!s:.300}", hint="The file is damaged."
@@ -244,8 +253,23 @@ def build(description: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
             f"{_tensor_in_words(wanted.get(name))}, the tensors say {_tensor_in_words(present.get(name))}.",
             hint="The file is damaged, or was put together from two.",
         )
-    model.load_state_dict(dict(tensors), assign=True)  # the very tensors, so that their precision is kept
+    _load(model, tensors)
     return model.to(memory_format=torch.channels_last) if channels_last else model  # type: ignore[call-overload]
+
+
+def _load(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a model the very tensors, so that their precision is kept; a network of the user's own gets their numbers.
+
+    So parameters that it shares between layers stay shared.
+    """
+    left = dict(tensors)
+    for place, layer in model.named_modules():
+        if isinstance(layer, OwnModel):
+            prefix = f"{place}." if place else ""
+            of_layer = {name: left.pop(name) for name in list(left) if name.startswith(prefix)}
+            saved = {name.removeprefix(prefix): tensor for name, tensor in of_layer.items()}
+            layer.load_state_dict(named_as(layer.state_dict(), saved))
+    model.load_state_dict(left, assign=True, strict=len(left) == len(tensors))
 
 
 def _check_mirrors(model: nn.Module) -> None:
@@ -302,6 +326,9 @@ def _build(
     for key, value in arguments.items():
         if not _CHECKS[key](value):
             raise ValueError(f"{value!r:.80} is not a valid {key} of a layer")
+    if layer is OwnModel:
+        with torch.device("cpu"):  # where its code may compute with what it makes
+            return made_by(arguments["name"], tuple(arguments["shape"]), arguments["outputs"])
     # As a tuple where it came as a list: layers compare and repeat their arguments.
     built = layer(**{key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()})
     return first.setdefault(path, built)

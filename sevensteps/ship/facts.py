@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..base.own_code import is_given
 from ..data.decode import FITS, Fit
 from ..data.value_range import Range
-from ..errors import ModelError
+from ..errors import ModelError, UsageError
 from .abstention import KEY
 
 MOST_VALUES = 1 << 25  # of the pictures that a model takes: 3 x 3,344 x 3,344
@@ -106,6 +108,23 @@ class Facts:
             bfloat16=tuple(about.get("bfloat16") or ()),
             extra=about.get("extra") or {},
         )
+
+    @property
+    def needs_code(self) -> bool:
+        """Whether a layer of the model is a network that code of its author's makes."""
+        return '"OwnModel"' in json.dumps(self.model)
+
+    def refuse_idle_code(self, where: str | Path) -> None:
+        """Raise if a network of the user's own was given for a model that does not need it.
+
+        Args:
+            where: The file, for errors.
+
+        Raises:
+            UsageError: It needs no code.
+        """
+        if is_given() and not self.needs_code:
+            raise UsageError(f"The model in {where} needs no code of your own.", hint="Leave --model out.")
 
     def pictures(self, where: str | Path) -> tuple[tuple[str, ...], tuple[int, int, int]]:
         """Return class names and picture shape of a model that classifies picture files.

@@ -176,6 +176,7 @@ def load_model(path: Path) -> Model:
     path = path / "model.safetensors" if path.is_dir() else path
     arrays, about = model_file.read(path)
     facts = Facts.from_json(about, path)
+    facts.refuse_idle_code(path)
     classes, shape = facts.pictures(path)
     arrays, abstention = in_file(arrays, about, path)
     layers = numpy_layers(facts.model, shape, facts.flat)

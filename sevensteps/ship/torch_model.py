@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..steps.loss import LOSSES
+from ..steps.own_model import has_own_code
 from ..steps.predict import probabilities
 from . import architecture
 from .facts import EXPORT_AGAIN, Facts
@@ -65,7 +66,8 @@ def load_torch_model(arrays: Mapping[str, np.ndarray], facts: Facts, where: Path
     module = module_of(arrays, facts, where)
     _, shape = facts.pictures(where)
     try:
-        architecture.check_work(module, (math.prod(shape),) if facts.flat else shape)
+        if not has_own_code(module):  # which may compute with tensors that the check cannot follow
+            architecture.check_work(module, (math.prod(shape),) if facts.flat else shape)
     except ModelError as error:
         raise ModelError(f"{where}: {error.message}", hint=error.hint) from error
     activation = getattr(loss_of(facts, where), "activation", None)

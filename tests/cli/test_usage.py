@@ -18,7 +18,7 @@ from sevensteps.errors import DataError
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        ("predict", "predict needs MODEL."),
+        ("predict", "predict needs RUN."),
         ("predict runs/x", "predict needs FILES."),
         ("report", "report needs RUN."),
         ("compare", "compare needs RUNS."),

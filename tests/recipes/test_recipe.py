@@ -33,6 +33,8 @@ def settings_of(key: str) -> st.SearchStrategy[Any]:
     kind, rules = setting_types()[key], Recipe.__dataclass_fields__[key].metadata
     if typing.get_origin(kind) is Literal:
         return st.sampled_from(typing.get_args(kind))
+    if key == "model":
+        return st.sampled_from(["linear", "relu", "cnn", "nets:small", "my.nets:Parts.small"])
     if kind is bool:
         return st.booleans()
     if kind is int:
@@ -55,7 +57,9 @@ def settings_of(key: str) -> st.SearchStrategy[Any]:
 @given(st.fixed_dictionaries({name: settings_of(name) for name in setting_types()}))
 def test_every_recipe_comes_back_from_its_file(settings: dict[str, Any]) -> None:
     settings["nesterov"] = settings["nesterov"] and settings["momentum"] > 0
-    settings["width"] *= settings["model"] != "linear"
+    settings["width"] *= settings["model"] in ("relu", "cnn")
+    if settings["model"] == "cnn" or settings["augment"] != "none" or settings["test_time_flip"]:
+        settings["features"] = "none"
     settings["init_std"] = settings["init_std"] if settings["init"] == "normal" else 1.0
     settings["schedule_epochs"] *= settings["schedule"] != "constant"
     settings["test"] = settings["test"] or settings["validate_on"] == "test"
