@@ -3,8 +3,8 @@
     python tools/make_emoji.py FOLDER
 
 npm fetches the packages emoji-datasource-google and emoji-datasource-twitter (130 MB), unless their archives are in
-FOLDER already. The class is the category. The pictures have 64 pixels a side; Google's are under the Apache License 2.0,
-Twitter's under CC-BY 4.0, and they are not part of this repository.
+FOLDER already. The class is the category. The pictures have 64 pixels a side. Google's are under the Apache License
+2.0, Twitter's under CC-BY 4.0; they are not part of this repository.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ def make(folder: Path) -> int:
     count = 0
     for split, maker in SPLITS.items():
         with tarfile.open(archive(folder, maker)) as packed:
-            # An archive is read from its beginning each time it is asked for a file, so it is read once.
-            wanted = {member.name: member for member in packed if member.name.startswith(f"package/img/{maker}/64/")}
+            members = {member.name: member for member in packed}
             facts = packed.extractfile("package/emoji.json")
             assert facts is not None
             for emoji in json.load(facts):
-                member = wanted.get(f"package/img/{maker}/64/{emoji['image']}")
-                if emoji["category"] in LEFT_OUT or member is None or not all(emoji[f"has_img_{of}"] for of in SPLITS.values()):
+                member = members.get(f"package/img/{maker}/64/{emoji['image']}")
+                of_both = all(emoji[f"has_img_{each}"] for each in SPLITS.values())
+                if emoji["category"] in LEFT_OUT or member is None or not of_both:
                     continue
                 content = packed.extractfile(member)
                 assert content is not None

@@ -49,6 +49,7 @@ def train(
     exact: Annotated[bool, Parameter(group=OUTPUT)] = False,
     yes: Annotated[bool, Parameter(group=PICTURES)] = False,
     seeds: Annotated[int | None, Parameter(converter=whole_number, group=FIRST)] = None,
+    compare_scratch: Annotated[bool, Parameter(group=FIRST)] = False,
     common: Common = Common(),
 ) -> int:
     """Train a classifier. Without arguments: pullover or dress, on pictures that come with the program.
@@ -72,6 +73,8 @@ def train(
         Apply corrections (--fix) also if they change more than a fifth of the labels.
     seeds
         Train this many times from different starts; report how many learned and how far they differ.
+    compare_scratch
+        For photographs: also compare a network from scratch with the pretrained one; this takes minutes.
     """
     given = {key: value for key, value in vars(settings).items() if value is not None}
     if "classes" in given:
@@ -92,6 +95,11 @@ def train(
         from ..show.training import training
 
         console, error = terminal.consoles(quiet_stdout=common.json)
+        if compare_scratch and recipe is not None:
+            raise UsageError(
+                "--compare-scratch compares what can be chosen, and --recipe or --model is given.",
+                hint="Leave out one of them.",
+            )
         is_open = recipe is None  # the job may choose features in place of pixels
         if suited.why and numbers and not is_open:
             error.print(terminal.printable(suited.why))
@@ -102,7 +110,9 @@ def train(
             if recipe is None:
                 from ..jobs.features import pixels_or_features
 
-                suited, _ = pixels_or_features(source, suited, given, _printer_of_notes(error, numbers))
+                suited, _ = pixels_or_features(
+                    source, suited, given, _printer_of_notes(error, numbers), compare_scratch
+                )
                 if suited.why and numbers:
                     error.print(terminal.printable(suited.why))
                 chosen = suited.with_given(given).replace(**({"source": source} if source else {}))
@@ -112,6 +122,7 @@ def train(
         with training(console, error, numbers=numbers) as observe:
             written: dict[str, Any] = {"out": out, "save": True, "force": force, "plots": plots, "yes": is_told}
             if recipe is None:
+                written["compare_scratch"] = compare_scratch
                 run = train_job(source, **written, exact=exact, observe=observe, **given)
             else:
                 run = train_job(recipe=which, **written, exact=exact, why=suited.why, observe=observe)

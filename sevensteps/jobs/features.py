@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.images import Splits
+from ..base.device import computing_with
+from ..data.folds import USUAL
+from ..data.images import Images, Splits
+from ..errors import UsageError
 from ..learner.features import with_features
-from ..recipes.choose import Chosen, by_features, may_use_features
+from ..recipes.choose import WIDTH, Chosen, by_features, may_use_features, steps
 from ..records.events import Note
 from ..runs.pictures import as_it_is, with_test
 from ..ship.backbone.weights import INSTALL, NAME, is_installed
 from ..trust.features import Compared, compared
 
 if TYPE_CHECKING:
+    from ..recipes.recipe import Recipe
     from ..records.events import Observe
+    from ..records.scores import Score
+
+
+SCRATCH = {"model": "cnn", "width": WIDTH, "normalize": True}  # the network from scratch that is compared
 
 
 def pixels_or_features(
-    source: str | Path | None, chosen: Chosen, given: Mapping[str, Any], observe: Observe
+    source: str | Path | None, chosen: Chosen, given: Mapping[str, Any], observe: Observe, scratch: bool = False
 ) -> tuple[Chosen, Splits | None]:
     """Return the choice for a source, and its pictures if they were opened to make it.
 
@@ -28,16 +37,22 @@ def pixels_or_features(
         chosen: The choice for its pixels.
         given: Settings by name.
         observe: Receives what was compared.
+        scratch: Whether a convolutional network from scratch is compared, too, which takes minutes.
 
     Returns:
         The choice, and the pictures as their source has them, with features if those were chosen.
 
     Raises:
         DataError, RecipeError: The pictures cannot be used.
+        UsageError: `scratch` is true, and there is nothing to compare.
     """
     if not may_use_features(source, given):
+        if scratch:
+            raise _nothing_to_compare("Only files of color pictures of 64 pixels and more, without a model given, are.")
         return chosen, None
     if not is_installed():
+        if scratch:
+            raise _nothing_to_compare(INSTALL)
         observe(Note(f"photos learn better with a pretrained network: {INSTALL}"))
         return chosen, None
     recipe = chosen.with_given({**given, **({"source": str(source)} if source else {})})
@@ -47,26 +62,64 @@ def pixels_or_features(
         observe(Note(line, detail=True))
 
     featured = with_features(splits, recipe.source, recipe.how, NAME, say)
-    result = compared(with_test(recipe, featured, lambda event: None).train, recipe.seed)
-    if result is None or result.is_better:
-        why = f"Without --recipe these pictures are for features of {NAME}{in_words(result)}."
-        return by_features(NAME, len(featured.train), why), featured
-    observe(Note(f"features of {NAME} do not help here{in_words(result)}", detail=True))
+    train = with_test(recipe, featured, lambda event: None).train
+    result = compared(train, recipe.seed)
+    if result is None:
+        if scratch:
+            raise _nothing_to_compare("A class needs two pictures to train on.")
+        return by_features(NAME, len(train), f"Without --recipe these pictures are for features of {NAME}."), featured
+    if scratch:
+        network = recipe.replace(**SCRATCH, **steps(len(train)))
+        result = dataclasses.replace(result, scratch=_from_scratch(train, network, say))
+    line = in_words(result)
+    observe(Note(line))
+    if result.best == "features":
+        return by_features(NAME, len(train), f"C{line[1:]}."), featured
+    if result.best == "scratch":
+        return Chosen("cnn", {**SCRATCH, **steps(len(train))}, f"C{line[1:]}."), splits
     return chosen, splits
 
 
-def in_words(result: Compared | None) -> str:
-    """Return what was compared, as the rest of a sentence.
+def _from_scratch(train: Images, recipe: Recipe, say: Callable[[str], None]) -> Score:
+    """Return how often a network from scratch is right in cross-validation."""
+    from ..runs.cross_validation import cross_validate
+    from ..trust.intervals import score
+
+    splits = Splits(dataclasses.replace(train, features=None))
+    recipe = recipe.replace(folds=USUAL, hold_out=0.0)
+    say("Training a network from scratch for each of 5 folds.")
+    with computing_with(recipe.settled(splits).threads):
+        answers, _ = cross_validate(splits, recipe.settled(splits), recipe.epochs, lambda event: None)
+    return score("train", int(answers.right.sum()), len(answers))
+
+
+def _nothing_to_compare(hint: str) -> UsageError:
+    return UsageError(
+        "--compare-scratch compares a network from scratch with features of a pretrained one, which these pictures "
+        "or settings do not use.",
+        hint=hint,
+    )
+
+
+def in_words(result: Compared) -> str:
+    """Return what was compared, in one line, the best first.
 
     Args:
-        result: The comparison; None if there was none.
+        result: The comparison.
     """
-    if result is None:
-        return ""
-    features, pixels = (
-        f"{score.accuracy:.1%} (95 % interval {score.interval.low:.1%} to {score.interval.high:.1%})"
-        for score in (result.features, result.pixels)
+    named = {
+        "features": (f"features of {NAME}", result.features),
+        "pixels": ("pixels", result.pixels),
+        "scratch": ("a network from scratch", result.scratch),
+    }
+    best, *others = sorted(
+        ((name, score) for name, score in named.values() if score is not None),
+        key=lambda each: (each[0] != named[result.best][0], -each[1].correct),
     )
-    return (
-        f": in cross-validation on the training pictures a quick model of them has {features}, one of pixels {pixels}"
-    )
+    said = "; ".join(f"{name}: {_score_in_words(score)}" for name, score in others)
+    return f"chosen by cross-validation: {best[0]}, {_score_in_words(best[1])} right (95 % interval); {said}"
+
+
+def _score_in_words(score: Score) -> str:
+    low, high = score.interval.low, score.interval.high
+    return f"{100 * score.accuracy:.1f} % ({100 * low:.1f} to {100 * high:.1f})"

@@ -41,6 +41,7 @@ def train(
     plots: bool = False,
     exact: bool = False,
     yes: bool = False,
+    compare_scratch: bool = False,
     why: str = "",
     others: Sequence[Recipe] | None = None,
     observe: Observe | None = None,
@@ -60,6 +61,8 @@ def train(
         plots: Whether to draw figures into the run's folder.
         exact: Whether to refuse a run's recipe if its numbers cannot be repeated here; else a line says so.
         yes: Whether to apply a `fix` that changes more than a fifth of the labels.
+        compare_scratch: For photographs without a recipe: whether a network from scratch is compared, too, with what
+            is learned from features of a pretrained network. This takes minutes.
         why: Why a `Recipe` was chosen, for the run's record.
         others: What to try instead if a logistic regression gets more validation pictures right than a `Recipe` that
             was chosen; None to train it as it is.
@@ -71,7 +74,8 @@ def train(
         The run. `run.score` is the score that counts; `run.test` is None where the run was cross-validated.
 
     Raises:
-        UsageError: The source or the recipe is of another kind; or `fix` changes more than a fifth of the labels.
+        UsageError: The source or the recipe is of another kind; `fix` changes more than a fifth of the labels; or
+            there is nothing to compare a network from scratch with.
         DataError, RecipeError: The pictures or settings cannot be used.
         RunError, FileError: The folder is in the way, in use, or cannot be written.
         TrainingError: The loss became infinite or not a number; recipe and history are saved first.
@@ -99,14 +103,20 @@ def train(
                 plots=plots,
                 exact=exact,
                 yes=yes,
+                compare_scratch=compare_scratch,
                 why=why,
                 others=others,
                 observe=show,
                 **settings,
             )
+    if compare_scratch and (recipe is not None or "model" in settings):
+        raise UsageError(
+            "compare_scratch compares what can be chosen, and a recipe or model is given.",
+            hint="Leave out one of them.",
+        )
     model = settings.get("model")
     with given(model if callable(model) or (isinstance(model, str) and is_own(model)) else None):
-        return _train(source, recipe, out, save, force, plots, exact, yes, why, others, observe, settings)
+        return _train(source, recipe, out, save, force, plots, exact, yes, why, others, observe, compare_scratch, settings)
 
 
 def _train(
@@ -121,6 +131,7 @@ def _train(
     why: str,
     others: Sequence[Recipe] | None,
     observe: Observe,
+    compare_scratch: bool,
     settings: dict[str, Any],
 ) -> Run:
     """Train with a network of the user's own given, if there is one; see `train`."""
@@ -137,7 +148,7 @@ def _train(
         if automatic:
             from .features import pixels_or_features
 
-            chosen, opened = pixels_or_features(source, chosen, settings, observe)
+            chosen, opened = pixels_or_features(source, chosen, settings, observe, compare_scratch)
             others = None if "features" in chosen.settings else others
         recipe, why = chosen.with_given(settings), chosen.why
         if why:

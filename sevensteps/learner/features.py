@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -19,6 +18,7 @@ from ..data.files.catalog import Catalog
 from ..data.files.decoded_cache import VERSION as DECODER
 from ..data.files.how import How
 from ..data.files.plan import ids_of
+from ..data.files.summary import Told
 from ..data.fit import Fit
 from ..data.images import Features, Images, Splits
 from ..data.on_white import decode_on_white
@@ -29,6 +29,9 @@ from ..errors import DataError
 from ..ship.backbone.extract import LARGEST, Extract, extractor
 from ..ship.backbone.weights import Backbone, load_backbone
 from .kept_features import KeptFeatures, key_of
+
+COMPUTED = "  features of {done:,} of {total:,} pictures; {left:.0f} s left"
+
 
 AT_ONCE = 64  # pictures whose features are computed before they are written to the cache
 
@@ -102,7 +105,7 @@ def _rows(
     else:
         contents = _arrays(every, backbone, fit)
         made_with += " pixels"
-    progress = _Progress(len(wanted), say)
+    progress = Told(say, len(wanted), COMPUTED)
     extract: Extract | None = None
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(cores()))
@@ -120,7 +123,7 @@ def _rows(
             for (number, _, _), row in zip(part, rows, strict=True):
                 assert row is not None
                 features[number] = row
-            progress.more(len(part), len(missing))
+            progress.more(len(part))
     return features
 
 
@@ -167,20 +170,3 @@ def enlarged(pixels: np.ndarray, backbone: Backbone, fit: Fit) -> np.ndarray:
 
     picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
     return as_pixels(picture, backbone.shape, fit)
-
-
-class _Progress:
-    """Reports after 1 second, 2, 4, 8, … how many pictures are done, and how long the rest takes."""
-
-    def __init__(self, total: int, say: Say) -> None:
-        self._say, self._total, self._done, self._computed = say, total, 0, 0
-        self._began, self._next = time.monotonic(), 1.0
-
-    def more(self, count: int, computed: int) -> None:
-        """Count pictures that are done, and those among them that were not in the cache."""
-        self._done, self._computed = self._done + count, self._computed + computed
-        seconds = time.monotonic() - self._began
-        if seconds >= self._next and self._done < self._total:
-            self._next = 2 * seconds
-            left = seconds * (self._total - self._done) / self._done
-            self._say(f"  features of {self._done:,} of {self._total:,} pictures; {left:.0f} s left")

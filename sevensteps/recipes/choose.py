@@ -183,6 +183,16 @@ def may_use_features(source: str | Path | None, given: Mapping[str, Any]) -> boo
     return is_files and facts is not None and facts.shape[0] == 3 and facts.side >= LEAST_SIDE_FOR_FEATURES
 
 
+def steps(count: int) -> dict[str, Any]:
+    """Return the batch size and the epochs for a number of pictures, as settings.
+
+    Args:
+        count: Pictures to train on.
+    """
+    batch_size, epochs = next(((batch, epochs) for most, batch, epochs in STEPS if count < most), OF_MANY)
+    return {"batch_size": batch_size, "epochs": epochs}
+
+
 def suited(facts: Facts) -> Chosen:
     """Return the model, batch size and epochs that suit pictures like these.
 
@@ -192,8 +202,8 @@ def suited(facts: Facts) -> Chosen:
     Returns:
         The choice.
     """
-    batch_size, epochs = next(((batch, epochs) for most, batch, epochs in STEPS if facts.count < most), OF_MANY)
-    settings: dict[str, Any] = {"batch_size": batch_size, "epochs": epochs}
+    settings = steps(facts.count)
+    batch_size, epochs = settings["batch_size"], settings["epochs"]
     if facts.side >= LEAST_SIDE and facts.fewest >= LEAST_PICTURES:
         settings = {"width": WIDTH, **settings}
         against = against_mirrors(facts.classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -14,20 +15,27 @@ from ..records.scores import Score
 from .audit.quick_model import out_of_fold
 from .intervals import score
 
+Choice = Literal["features", "pixels", "scratch"]
+
+
 MOST = 2_000  # pictures that are compared
 
 
 @dataclass(frozen=True)
 class Compared:
-    """How often a quick model is right in cross-validation, from features and from pixels."""
+    """How often a model is right in cross-validation: a quick one of features and of pixels, a network from scratch."""
 
     features: Score
     pixels: Score
+    scratch: Score | None = None  # with the same pictures, or with all of them
 
     @property
-    def is_better(self) -> bool:
-        """Whether features are right more often."""
-        return self.features.correct > self.pixels.correct
+    def best(self) -> Choice:
+        """Which is right most often; of equal ones pixels, then features."""
+        known: dict[Choice, float] = {"pixels": self.pixels.accuracy, "features": self.features.accuracy}
+        if self.scratch is not None:
+            known["scratch"] = self.scratch.accuracy
+        return max(known, key=lambda name: known[name])
 
 
 def compared(train: Images, seed: int = 0) -> Compared | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -49,7 +50,13 @@ def test_photographs_are_learned_from_features_and_every_step_stays_visible(firs
     assert len(first.out.splitlines()) - len(epochs) - 1 <= 20, first.out
     recipe = (folder / "run/recipe.toml").read_text("utf-8")
     assert f'features = "{NAME}"' in recipe
-    assert "in cross-validation on the training pictures a quick model of them has" in recipe
+    said = " ".join(first.err.split())
+    assert re.search(
+        r"chosen by cross-validation: features of efficientnet-lite0, [\d.]+ % \([\d.]+ to [\d.]+\) right "
+        r"\(95 % interval\); pixels: [\d.]+ % \([\d.]+ to [\d.]+\)",
+        said,
+    )
+    assert "Chosen by cross-validation: features of efficientnet-lite0" in recipe
 
 
 def test_the_file_names_the_network_and_predicts_without_it_inside(first: Done, folder: Path) -> None:
@@ -124,9 +131,10 @@ def test_a_class_that_is_only_where_a_bar_stands_is_learned_from_pixels(
             at = int(random.integers(8, 36)) + 44 * label
             picture[:, at : at + 8] = (250, 60, 60)
             Image.fromarray(picture).save(tmp_path / f"bars/{name}/{number}.png")
-    done = here("train", "bars", "--epochs", "2", "--numbers", "--out", "run", cwd=tmp_path, capsys=capsys)
+    typed = ("train", "bars", "--epochs", "2", "--numbers")
+    done = here(*typed, "--out", "run", cwd=tmp_path, capsys=capsys)
     assert done.code == 0, done.err
-    assert "do not help here" in done.out + done.err
+    assert "chosen by cross-validation: pixels, " in " ".join(done.err.split())
     assert 'features = "none"' in (tmp_path / "run/recipe.toml").read_text("utf-8")
 
 
@@ -161,3 +169,20 @@ def test_a_model_is_refused_without_its_network(
     refused(done, 1, f"features of another {NAME}", "Train again")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     refused(here("predict", "run", picture, cwd=folder, capsys=capsys), 1, "onnxruntime", "sevensteps[photos]")
+
+
+@pytest.mark.slow
+def test_a_network_from_scratch_is_compared_if_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = here("train", "photos", "--compare-scratch", "--epochs", "2", "--out", "all", cwd=folder, capsys=capsys)
+    assert done.code == 0, done.err
+    assert re.search(r"a network from scratch: [\d.]+ % \([\d.]+ to [\d.]+\)", " ".join(done.err.split()))
+
+
+@pytest.mark.parametrize("more", ["", "photos --recipe linear", "photos --model cnn", "photos --features none"])
+def test_a_network_from_scratch_is_not_compared_where_nothing_is_chosen(
+    folder: Path, capsys: pytest.CaptureFixture[str], more: str
+) -> None:
+    done = here("train", *more.split(), "--compare-scratch", "--out", "none", cwd=folder, capsys=capsys)
+    assert done.code == 2, done
+    assert "--compare-scratch" in done.err
+    assert not (folder / "none").exists()

@@ -100,11 +100,14 @@ def _area(picture: Seen) -> int:
     return picture.width * picture.height
 
 
-class Told:
-    """Reports the progress of decoding after 1 second, 2, 4, 8, …."""
+DECODED = "  {done:,} of {total:,} files decoded; {left:.0f} s left"
 
-    def __init__(self, say: Say, total: int) -> None:
-        self._say, self._total, self._done = say, total, 0
+
+class Told:
+    """Reports progress after 1 second, 2, 4, 8, …."""
+
+    def __init__(self, say: Say, total: int, line: str = DECODED) -> None:
+        self._say, self._total, self._done, self._line = say, total, 0, line
         self._began, self._next = time.monotonic(), 1.0
 
     def more(self, count: int = 1) -> None:
@@ -117,4 +120,4 @@ class Told:
         if (seconds := time.monotonic() - self._began) >= self._next and self._done < self._total:
             self._next = 2 * seconds
             left = seconds * (self._total - self._done) / self._done
-            self._say(f"  {self._done:,} of {self._total:,} files decoded; {left:.0f} s left")
+            self._say(self._line.format(done=self._done, total=self._total, left=left))
