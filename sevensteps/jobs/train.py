@@ -116,7 +116,9 @@ def train(
         )
     model = settings.get("model")
     with given(model if callable(model) or (isinstance(model, str) and is_own(model)) else None):
-        return _train(source, recipe, out, save, force, plots, exact, yes, why, others, observe, compare_scratch, settings)
+        return _train(
+            source, recipe, out, save, force, plots, exact, yes, why, others, observe, compare_scratch, settings
+        )
 
 
 def _train(
