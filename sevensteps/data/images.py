@@ -21,6 +21,7 @@ from ..base.words import counted
 from ..errors import DataError, UsageError
 from ..records.audit import AuditResult, Corrected
 from .decode import Fit
+from .features import Features
 from .hold_out import held_out
 from .image_arrays import chosen_labels, fingerprint
 from .value_range import Range
@@ -32,21 +33,6 @@ if TYPE_CHECKING:
 _NAMED = 12  # classes that a short description names
 
 _IN_ORDER = np.empty(0, dtype=np.int64)  # stands for rows 0, 1, 2, … until their number is known
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """Features of pictures by a pretrained network, in 8 bits as pixels are.
-
-    Args:
-        rows: Features, a row for each row of a split of the source.
-        name: The name of the network.
-        sha256: Of its weights and layers.
-    """
-
-    rows: UInt8[np.ndarray, "places features"] = field(repr=False)
-    name: str
-    sha256: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,13 +149,13 @@ class Images:
 
     @cached_property
     def inputs(self) -> UInt8[np.ndarray, "n channels height width"]:
-        """What models take: the pixels, or the features of each picture as channels of 1x1 pixels."""
-        return self.pixels if self.features is None else self.features.rows[self.rows][:, :, None, None]
+        """What models take: the pixels, or the features of each picture as channels of 1x1 or more pixels."""
+        return self.pixels if self.features is None else self.features.of(self.rows)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of `inputs`."""
-        return self.shape if self.features is None else (self.features.rows.shape[1], 1, 1)
+        return self.shape if self.features is None else self.features.picture_shape
 
     @property
     def counts(self) -> dict[str, int]:

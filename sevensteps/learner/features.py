@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -13,19 +14,22 @@ from typing import Any
 import numpy as np
 
 from ..base.device import cores
+from ..base.words import counted
 from ..data.decode import as_pixels
+from ..data.features import Features
 from ..data.files.catalog import Catalog
 from ..data.files.decoded_cache import VERSION as DECODER
 from ..data.files.how import How
 from ..data.files.plan import ids_of
 from ..data.files.summary import Told
 from ..data.fit import Fit
-from ..data.images import Features, Images, Splits
+from ..data.images import Images, Splits
 from ..data.on_white import decode_on_white
 from ..data.sources.find import find_catalog
 from ..data.store.store import StoredImages
 from ..data.value_range import Range
 from ..errors import DataError
+from ..ship.backbone.cut import DEVIATIONS, Cut, cut_at, layers_before
 from ..ship.backbone.extract import LARGEST, Extract, extractor
 from ..ship.backbone.weights import Backbone, load_backbone
 from .kept_features import KeptFeatures, key_of
@@ -36,10 +40,15 @@ COMPUTED = "  features of {done:,} of {total:,} pictures; {left:.0f} s left"
 AT_ONCE = 64  # pictures whose features are computed before they are written to the cache
 
 
+MOST_BYTES = 2 << 30  # of what is computed before a cut, for the pictures of a split: it is held in memory
+
+
 Say = Callable[[str], None]
 
 
-def with_features(splits: Splits, source: Any, how: How, name: str, say: Say = lambda line: None) -> Splits:
+def with_features(
+    splits: Splits, source: Any, how: How, name: str, say: Say = lambda line: None, unfreeze: int = 0
+) -> Splits:
     """Return the same pictures with the features of a pretrained network.
 
     Features found in the cache are not computed again. An interrupted call keeps what it has computed.
@@ -50,11 +59,14 @@ def with_features(splits: Splits, source: Any, how: How, name: str, say: Say = l
         how: How picture files are read.
         name: The network: "efficientnet-lite0".
         say: Takes the progress, and a line if the cache cannot be used.
+        unfreeze: How many of the last stages are trained: the features are then what the layers before them return,
+            and those of the whole network stand beside them.
 
     Raises:
         UsageError: There is no such network.
         ModelError: The network is not installed.
-        DataError: The pictures are in a store, or a file has changed since it was read.
+        DataError: The pictures are in a store, a file has changed since it was read, or there are too many pictures to
+            hold what comes before the last stages in memory.
     """
     if any(isinstance(images, StoredImages) for images in splits.present().values()):
         store = source if isinstance(source, (str, Path)) else splits.source
@@ -62,19 +74,49 @@ def with_features(splits: Splits, source: Any, how: How, name: str, say: Say = l
             f"Features of {name} are computed from picture files, and {store} is a store.",
             hint="Train on the folder that the store was made from.",
         )
-    backbone = load_backbone(name, say)
-    catalog = find_catalog(source, how)
-    rows_of: dict[str, np.ndarray] = {}
-    with KeptFeatures(say) as kept:
+    backbone, catalog = load_backbone(name, say), find_catalog(source, how)
+    whole = _features_of(splits, catalog, how.fit, backbone, None, say)
+    if unfreeze:
+        cut = cut_at(layers_before(unfreeze))
         for images in splits.present().values():
-            if images.origin not in rows_of:
-                every = [each for each in splits.present().values() if each.origin == images.origin]
-                rows_of[images.origin] = _rows(every, catalog, how.fit, backbone, kept, say)
+            _refuse_large(len(images), cut, unfreeze)
+        before = _features_of(splits, catalog, how.fit, backbone, cut, say)
+        whole = {origin: dataclasses.replace(before[origin], whole=features) for origin, features in whole.items()}
     named: dict[str, Any] = {
-        split: dataclasses.replace(images, features=Features(rows_of[images.origin], backbone.name, backbone.sha256))
-        for split, images in splits.present().items()
+        split: dataclasses.replace(images, features=whole[images.origin]) for split, images in splits.present().items()
     }
     return dataclasses.replace(splits, **named)
+
+
+def _features_of(
+    splits: Splits, catalog: Catalog | None, fit: Fit, backbone: Backbone, cut: Cut | None, say: Say
+) -> dict[str, Features]:
+    """Return the features of the pictures of each split of the source, by its name there."""
+    features: dict[str, Features] = {}
+    with KeptFeatures(say) as kept:
+        for images in splits.present().values():
+            if images.origin not in features:
+                every = [each for each in splits.present().values() if each.origin == images.origin]
+                rows = _rows(every, catalog, fit, backbone, cut, kept, say)
+                where = (cut.layers, cut.shape) if cut else (None, None)
+                features[images.origin] = Features(rows, backbone.name, backbone.sha256, *where)
+    return features
+
+
+def _refuse_large(count: int, cut: Cut, unfreeze: int) -> None:
+    """Raise if what comes before a cut does not fit into memory.
+
+    Raises:
+        DataError: There are too many pictures.
+    """
+    each = math.prod(cut.shape)
+    if count * each > MOST_BYTES:
+        raise DataError(
+            f"What {count:,} pictures are before the last {counted(unfreeze, 'stage')} of the network takes "
+            f"{count * each / (1 << 30):.1f} GiB of memory, and at most {MOST_BYTES >> 30} GiB are used.",
+            hint=f"Train on {MOST_BYTES // each:,} pictures or fewer, or leave the network as it is: {{unfreeze}}.",
+            settings={"unfreeze": 0},
+        )
 
 
 def of_pixels(images: Images) -> Images:
@@ -85,20 +127,29 @@ def of_pixels(images: Images) -> Images:
     """
     assert images.features is not None
     backbone = load_backbone(images.features.name)
-    extract = extractor(backbone)
+    layers = images.features.layers
+    extract = extractor(backbone, None if layers is None else cut_at(layers))
     with ThreadPoolExecutor(cores()) as pool:
         rows = [*pool.map(lambda pixels: extract(enlarged(pixels, backbone, images.fit or "squash")), images.pixels)]
-    features = dataclasses.replace(images.features, rows=np.stack(rows))
+    features = dataclasses.replace(images.features, rows=np.stack(rows), whole=None)
     return dataclasses.replace(images, rows=np.arange(len(images)), names=images.ids, groups=None, features=features)
 
 
 def _rows(
-    every: Sequence[Images], catalog: Catalog | None, fit: Fit, backbone: Backbone, kept: KeptFeatures, say: Say
+    every: Sequence[Images],
+    catalog: Catalog | None,
+    fit: Fit,
+    backbone: Backbone,
+    cut: Cut | None,
+    kept: KeptFeatures,
+    say: Say,
 ) -> np.ndarray:
     """Return a row of features for each row of a split of the source, of which `every` has some."""
     wanted = np.unique(np.concatenate([images.rows for images in every]))
-    features = np.zeros((int(wanted[-1]) + 1 if len(wanted) else 0, backbone.features), dtype=np.uint8)
+    width = math.prod(cut.shape) if cut else backbone.features
+    features = np.zeros((int(wanted[-1]) + 1 if len(wanted) else 0, width), dtype=np.uint8)
     made_with = f"{backbone.sha256} {LARGEST} decoder {DECODER} on white {fit} {every[0].range} {backbone.shape}"
+    made_with += f" before layer {cut.layers}, {DEVIATIONS} deviations" if cut else ""
     contents: Iterable[tuple[int, bytes, Callable[[], np.ndarray]]]
     if catalog is not None and every[0].names:
         contents = _files(wanted, every[0], catalog, backbone, fit, every[0].range)
@@ -112,10 +163,10 @@ def _rows(
         contents = iter(contents)
         while part := list(islice(contents, AT_ONCE)):
             keys = [key_of(made_with, content) for _, content, _ in part]
-            rows = kept.find(keys, backbone.features)
+            rows = kept.find(keys, width)
             missing = [place for place, row in enumerate(rows) if row is None]
             if missing:
-                extract = extract or extractor(backbone)
+                extract = extract or extractor(backbone, cut)
                 computed = list(pool.map(_computed(extract), [part[place][2] for place in missing]))
                 kept.add((keys[place], new) for place, new in zip(missing, computed, strict=True))
                 for place, new in zip(missing, computed, strict=True):

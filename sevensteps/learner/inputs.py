@@ -27,7 +27,7 @@ class Inputs:
     shape: tuple[int, int, int] | None = None  # channels, height, width
     fit: Fit | None = None  # how pictures of other sizes are fitted to that shape
     range: Range | None = None  # the values of black and white in pictures of more than 8 bits
-    features: Mapping[str, str] | None = None  # name and SHA-256 of the network that gives what the model takes, if any
+    features: Mapping[str, Any] | None = None  # the network that gives what the model takes, if any: `Features.facts`
     flat: bool = False  # whether pictures come as rows of pixels
 
     @classmethod
@@ -40,8 +40,7 @@ class Inputs:
         images = loader.images
         if images is None:
             return cls(loader.classes, flat=loader.flat)
-        of = images.features
-        network = None if of is None else {"name": of.name, "sha256": of.sha256}
+        network = images.features.facts if images.features else None
         return cls(loader.classes, images.input_shape, images.fit, images.range, network, loader.flat)
 
     def rows(self) -> list[tuple[str, str]]:
@@ -53,8 +52,9 @@ class Inputs:
         if self.shape is not None:
             channels, height, width = self.shape
             size = f"{width}x{height} pixels, {counted(channels, 'channel')}"
-            of = self.features and f"{channels:,} features of {self.features['name']}"
-            rows.append(("pictures", of or size))
+            if self.features:
+                size = f"{math.prod(self.shape):,} features of {self.features['name']}"
+            rows.append(("pictures", size))
         return rows
 
     def pixels_of(self, picture: Any) -> np.ndarray:
@@ -70,9 +70,9 @@ class Inputs:
         assert self.shape is not None
         if self.features is None:
             return as_pixels(picture, self.shape, self.fit or "squash", self.range)
-        features: np.ndarray = _reader(
-            self.features["name"], self.features["sha256"], self.fit or "squash", self.range
-        )(picture)
+        named = (self.features[key] for key in ("name", "sha256"))
+        layers = self.features.get("layers")
+        features: np.ndarray = _reader(*named, self.fit or "squash", self.range, layers)(picture)
         return features
 
     def batch_of(self, picture: Any) -> Tensor:
@@ -145,8 +145,8 @@ def not_finite(x: Tensor, targets: Tensor, where: str) -> str | None:
 
 
 @functools.lru_cache(maxsize=4)
-def _reader(name: str, sha256: str, fit: Fit, range: Range | None) -> Any:
+def _reader(name: str, sha256: str, fit: Fit, range: Range | None, layers: int | None) -> Any:
     """Return the function from pictures to features, made once."""
     from ..ship.backbone.extract import reader
 
-    return reader(name, sha256, fit, range)
+    return reader(name, sha256, fit, range, layers=layers)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ..base.own_code import is_own
 from ..data.augment_names import against_mirrors
 from ..data.files.how import file_settings
+from ..ship.backbone.weights import NAME
+from .on_features import MANY, of_fine_tuning, of_linear
 from .recipe import Recipe
 from .recipe_file import shipped_recipes
 
@@ -47,17 +49,6 @@ MOST_MEASURED = 2_500  # pictures to train on: with more, trying a choice takes 
 _OF_PICTURES = frozenset(
     {"source", "classes", "fix", "seed", "hold_out", "test", "folds", "coverage", "threads", "device"}
 ) | {"checkpoint_every"}
-
-
-# For a linear model on features of a frozen network, which are alike in size and need no normalization: measured in
-# docs/decisions/0035-features-of-a-frozen-network.md.
-ON_FEATURES: Mapping[str, Any] = {"model": "linear", "normalize": False, "lr": 0.1}
-
-
-STEPS_ON_FEATURES = ((100, 8, 80), (300, 16, 60), (2_500, 32, 30))  # as STEPS
-
-
-OF_MANY_FEATURES = (64, 15)
 
 
 RATE_OF_OWN = 0.001  # for AdamW: low enough for deep networks, and for those that were trained before; fastai's, too
@@ -125,9 +116,11 @@ def choose(source: str | Path | None, given: Mapping[str, Any], recipe: str | Pa
         UsageError, DataError: Settings or pictures that are not a source.
     """
     if recipe is None:
-        if given.get("features", "none") != "none":
+        unfreeze = given.get("unfreeze", 0)
+        name = given.get("features", NAME if unfreeze else "none")
+        if name != "none":
             facts = _facts(source, given)
-            return by_features(given["features"], facts.count if facts else STEPS_ON_FEATURES[-1][0])
+            return by_features(name, facts.count if facts else MANY, unfreeze=unfreeze)
         facts = _facts(source, given)
         if is_own(str(given.get("model", ""))):
             return by_own_model(facts.count if facts else STEPS[-1][0])
@@ -139,19 +132,20 @@ def choose(source: str | Path | None, given: Mapping[str, Any], recipe: str | Pa
     return Chosen("linear", settings, f"lr = {settings['lr']}: pictures of {facts.inputs:,} inputs need a lower rate.")
 
 
-def by_features(name: str, count: int, why: str = "") -> Chosen:
+def by_features(name: str, count: int, why: str = "", unfreeze: int = 0) -> Chosen:
     """Return the model, learning rate, batch size and epochs for features of a network.
 
     Args:
         name: The network.
         count: Pictures to train on.
         why: Why features are used, if the user did not ask for them.
+        unfreeze: How many of the network's last stages are trained, too.
 
     Returns:
         The choice.
     """
-    steps = next(((batch, epochs) for most, batch, epochs in STEPS_ON_FEATURES if count < most), OF_MANY_FEATURES)
-    return Chosen("linear", {"features": name, **ON_FEATURES, "batch_size": steps[0], "epochs": steps[1]}, why)
+    settings = of_fine_tuning(unfreeze) if unfreeze else of_linear(count)
+    return Chosen("linear", {"features": name, **settings}, why)
 
 
 def by_own_model(count: int) -> Chosen:
@@ -175,7 +169,7 @@ def may_use_features(source: str | Path | None, given: Mapping[str, Any]) -> boo
     from ..data.sources.facts import facts_of
     from ..data.sources.find import find_catalog
 
-    if {"model", "features", "augment", "width", "test_time_flip", "normalize"} & set(given):
+    if {"model", "features", "augment", "width", "test_time_flip", "normalize"} & set(given) or given.get("unfreeze"):
         return False
     how = Recipe(**file_settings(given)).how
     facts = facts_of(source or "", given.get("classes", ()), how)

@@ -6,6 +6,7 @@ recipe: it is compared and reported, and is never a setting.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.own_code import is_own
 from ..errors import RecipeError
+from .on_features import of_linear
 from .settings import Settings
 from .settle import settle
 
@@ -99,11 +101,16 @@ class Recipe(Settings):
             augment=settled.augment,
             balanced=settled.balance == "sampling",
         )
+        model, opt_func = settled.initialized_model(splits), settled.optimizer_function()
+        if settled.unfreeze:
+            from .fine_tuning import by_depth
+
+            opt_func = by_depth(opt_func, model)
         learn = Learner(
             dls,
-            settled.initialized_model(splits),
+            model,
             settled.loss_function(splits.train),
-            settled.optimizer_function(),
+            opt_func,
             settled.lr,
             metrics=accuracy,
             seed=settled.seed,
@@ -118,6 +125,8 @@ class Recipe(Settings):
     def initialized_model(self, splits: Splits) -> nn.Module:
         """Step 1: make the model for these pictures and initialize its parameters.
 
+        With `unfreeze`, it starts from the pretrained network and from a linear model that is trained here.
+
         Args:
             splits: The pictures.
 
@@ -126,7 +135,25 @@ class Recipe(Settings):
 
         Raises:
             ModelError, ShapeError: A network of the user's own was not given for this call, or cannot be trained.
+            RecipeError: `unfreeze` is set, and the pictures were not taken through the network.
         """
+        if self.unfreeze:
+            from ..data.images import Splits
+            from .fine_tuning import fine_tuned
+
+            features = splits.train.features
+            if features is None or features.whole is None:
+                raise RecipeError(
+                    "unfreeze needs pictures that the first layers of the network have seen.",
+                    hint=f"ss.train(source, features={self.features!r}, unfreeze={self.unfreeze}) prepares them.",
+                )
+            probe = self.probe(len(splits.train)).learner(
+                Splits(dataclasses.replace(splits.train, features=features.whole))
+            )
+            for _ in probe.stream():
+                pass
+            probe.check_finite()
+            return fine_tuned(features, probe.model)
         import torch
 
         from ..base.seeds import one_thread_draws
@@ -146,6 +173,16 @@ class Recipe(Settings):
             model = MODELS[self.model](splits.train.input_shape, len(splits.classes), normalize, width)
         started = initialize(model, self.init, std=self.init_std, seed=self.seed)
         return mirrored(model) if self.test_time_flip else started
+
+    def probe(self, count: int) -> Recipe:
+        """Return the recipe of the linear model on features that fine-tuning starts from and is compared with.
+
+        Args:
+            count: Pictures to train on.
+        """
+        kept = ("seed", "classes", "features", "balance", "loss", "label_smoothing", "normalize", "threads", "device")
+        settings = {**of_linear(count), **{key: getattr(self, key) for key in kept}}
+        return Recipe.load("linear").replace(hold_out=0.0, folds=1, **settings)
 
     def loss_function(self, train: Images) -> Any:
         """Make the loss with its settings; class weights come from the training pictures.

@@ -20,6 +20,7 @@ from ..data.fit import Fit
 from ..data.range_ends import BY_TYPE, Ends
 from ..errors import RecipeError, UsageError, nearest
 from .check import check_setting
+from .check_features import check_features
 from .recipe_file import parsed, read_recipe, shipped_recipes
 
 S = TypeVar("S", bound="Settings")
@@ -68,6 +69,9 @@ class Settings:
 
     features: Literal["none", "efficientnet-lite0"] = setting(
         "none", "Learn from features that a pretrained network finds in each picture, instead of from pixels."
+    )
+    unfreeze: int = setting(
+        0, "How many of that network's last stages to train, too, after the linear model. 0: none.", least=0, most=3
     )
     model: Literal["linear", "relu", "cnn"] | str = setting(
         "linear",
@@ -168,8 +172,8 @@ class Settings:
                 hint="Set {width}, or {model}.",
                 settings={"width": 0, "model": "relu"},
             )
-        if self.features != "none":
-            self._check_features()
+        if self.features != "none" or self.unfreeze:
+            check_features(self)
         if self.init_std != 1 and self.init != "normal":
             raise RecipeError(
                 f"init_std applies to init = normal, not to {self.init}.",
@@ -182,26 +186,6 @@ class Settings:
                 hint="Set {schedule_epochs}, or {schedule}.",
                 settings={"schedule_epochs": 0, "schedule": "one_cycle"},
             )
-
-    def _check_features(self) -> None:
-        """Raise if a setting is for pixels, and the model learns from features.
-
-        Raises:
-            RecipeError: The setting.
-        """
-        if self.model == "cnn":
-            raise RecipeError(
-                f"cnn learns from pixels, but {self.features} gives features instead.",
-                hint="Set {model}.",
-                settings={"model": "linear"},
-            )
-        for key, off in (("augment", "none"), ("test_time_flip", False)):
-            if getattr(self, key) != off:
-                raise RecipeError(
-                    f"{key} varies pixels, but the features of {self.features} are computed once for each picture.",
-                    hint=f"Set {{{key}}}.",
-                    settings={key: off},
-                )
 
     @classmethod
     def load(cls: type[S], recipe: str | Path) -> S:

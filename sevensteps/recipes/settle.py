@@ -55,7 +55,7 @@ def settle(recipe: R, splits: Splits) -> R:
         loss=loss,
         keep=_keep(recipe, splits),
         device=_device(recipe.device),
-        threads=recipe.threads or (1 if recipe.model in ("linear", "relu") else cores()),
+        threads=recipe.threads or (1 if recipe.model in ("linear", "relu") and not recipe.unfreeze else cores()),
         classes=splits.classes,
     )
 

@@ -77,7 +77,12 @@ class Checkpoint:
     @property
     def kept_epoch(self) -> int:
         """The epoch whose parameters are the run's model."""
-        return int(self.facts["best_epoch"] or self.facts["epoch"])
+        return int(self.facts["best_epoch"] if self._has_best else self.facts["best_epoch"] or self.facts["epoch"])
+
+    @property
+    def _has_best(self) -> bool:
+        """Whether other parameters than the last are kept."""
+        return any(name.startswith("best.") for name in self.arrays)
 
     def model_bytes(self) -> bytes:
         """Return the bytes of model.safetensors: the best parameters if they were kept, else the last.
@@ -85,7 +90,7 @@ class Checkpoint:
         Raises:
             ModelError: There are numbers that are not finite.
         """
-        prefix = "best." if self.facts["best_epoch"] else "model."
+        prefix = "best." if self._has_best else "model."
         arrays = {name.removeprefix(prefix): a for name, a in self.arrays.items() if name.startswith(prefix)}
         arrays |= {name: a for name, a in self.arrays.items() if name.startswith(abstention.PREFIX)}
         return model_file.to_bytes(arrays, self.about)

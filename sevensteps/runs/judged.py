@@ -30,6 +30,7 @@ from ..trust.scores import score_of
 from . import checkpoint
 from . import folder as folders
 from .cross_validation import cross_validate, out_of_fold_answers
+from .fine_tuning import compared
 from .run import Run, Work, place
 
 
@@ -44,6 +45,8 @@ def judged(work: Work, more: Mapping[str, Images], observe: Observe) -> Run:
     Returns:
         The judged run.
     """
+    if work.learn.state.stopped is not None:
+        work.fine_tuning = compared(work.learn, work.splits, work.recipe)
     if best := work.learn.state.best:
         work.learn.model.load_state_dict(best)
     tables, crossed = _predictions(work, observe)
@@ -92,7 +95,7 @@ def _run(
         valid=score_of(tables["valid"]) if "valid" in tables else None,
         baselines=baselines,
         epochs=state.epoch,
-        kept_epoch=state.best_epoch or state.epoch,
+        kept_epoch=state.kept_epoch,
         seconds={name: round(value, 4) for name, value in work.seconds.items()},
         stopped_because=state.stopped or Reason(f"it was interrupted {place(learn)}", "interrupted"),
         gradient=learn.gradient,
@@ -106,6 +109,7 @@ def _run(
         imbalance=imbalance_of(work.splits.train.counts),
         cross_validation=score_of(tables[OUT_OF_FOLD], work.recipe.folds) if OUT_OF_FOLD in tables else None,
         audit=at_hand(work.splits),
+        fine_tuning=work.fine_tuning,
     )
 
 

@@ -126,7 +126,7 @@ def as_it_is(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits
         return splits
     from ..learner.features import with_features
 
-    return with_features(splits, recipe.source, recipe.how, recipe.features, say)
+    return with_features(splits, recipe.source, recipe.how, recipe.features, say, recipe.unfreeze)
 
 
 def with_test(recipe: Recipe, splits: Splits, observe: Observe) -> Splits:

@@ -23,6 +23,7 @@ from ..records.scores import OUT_OF_FOLD, Against, Coverage, Imbalance, Score
 from ..steps.stop import code_of
 from ..trust.doctor.doctor import Doctor
 from ..trust.predictions import Predictions
+from .fine_tuning import FineTuning
 
 
 @dataclass(kw_only=True)
@@ -40,6 +41,7 @@ class Work:
     until: tuple[int, int] | None = None  # leave at this epoch and position, with the run under way
     saved_at: float = field(default_factory=time.monotonic)
     save_took: float = 0.0
+    fine_tuning: FineTuning | None = None  # how it compares with its probe, once training is at its end
 
     def __post_init__(self) -> None:
         self.recipe = self.recipe.replace(gradient=self.learn.gradient)  # the one choice that is the model's to make
@@ -88,6 +90,7 @@ class Run:
     imbalance: Imbalance | None = None  # of the training pictures
     cross_validation: Score | None = None  # of models like this one, each without a fold
     audit: AuditResult | None = None  # None of a set larger than memory
+    fine_tuning: FineTuning | None = None  # which of probe and fine-tuned model is kept, where a network was unfrozen
 
     @property
     def score(self) -> Score | None:
@@ -142,6 +145,7 @@ class Run:
             "calibration": self.calibration and self.calibration.as_json(),
             "coverage": self.coverage and self.coverage.as_json(),
             "imbalance": self.imbalance and self.imbalance.as_json(),
+            **({"fine_tuning": self.fine_tuning.as_json()} if self.fine_tuning else {}),
             "few_pictures": few_as_json(self.fewest, self.recipe.features != "none"),
             "audit": self.audit and {"duplicates": len(self.audit.duplicates), "leaks": len(self.audit.leaks)},
             "epochs": self.epochs,

@@ -15,13 +15,14 @@ from ..data.balance import imbalance_of
 from ..data.images import Images
 from ..errors import TrainingError
 from ..learner import saving
-from ..records.events import Baselines, Batch, Epoch, Observe, Opening, Ready
+from ..records.events import Baselines, Batch, Epoch, Note, Observe, Opening, Ready
 from ..records.scores import Coverage
 from ..steps.stop import code_of
 from ..trust.predictions import Predictions
 from . import checkpoint
 from . import folder as folders
 from .checkpoint import Checkpoint
+from .fine_tuning import compared
 from .judged import _baselines, _predictions, _run, save_judgement, save_plots
 from .run import Run, Work, _is_finite
 from .validation import learn_from_validation
@@ -56,6 +57,8 @@ def to_the_end(work: Work, observe: Observe) -> Run:
     done = state.stopped is not None  # a finished run is judged again and nothing else
     observe(Ready(learn.xray(), work.recipe.epochs, learn.batches_per_epoch or 0, state.batch, done))
     broken_off = 0
+    if not done and not state.best_epoch:  # a probe that was kept before there were more epochs
+        state.forget_best()
     with learn.interrupts_between_batches(signal.SIGTERM) as interrupted:
         if not done:
             _train(work, observe, interrupted)
@@ -68,9 +71,13 @@ def to_the_end(work: Work, observe: Observe) -> Run:
         if state.stopped and not done:
             try:
                 with timed(work.seconds, "judge"):
-                    learn_from_validation(learn, work.splits, work.recipe)
+                    work.fine_tuning = learn_from_validation(learn, work.splits, work.recipe)
+                if work.fine_tuning is not None:
+                    observe(Note(work.fine_tuning.in_words))
             except KeyboardInterrupt as interrupted_then:  # the run is not at its end: going on with it does this again
                 state.stopped, broken_off = None, signal_of(interrupted_then)
+        if done:
+            work.fine_tuning = compared(learn, work.splits, work.recipe)
         if work.folder:
             if not done:
                 save(work)
@@ -122,7 +129,8 @@ def snapshot(work: Work) -> Checkpoint:
         ModelError: There are numbers that are not finite.
     """
     state = work.learn.state
-    recorded = {**work.recorded, "stopped_at": state.batch}
+    kept = {"kept": work.fine_tuning.in_words} if work.fine_tuning else {}
+    recorded = {**work.recorded, "stopped_at": state.batch, **kept}
     abstention = work.learn.abstention
     return Checkpoint(
         {**saving.finite_arrays(state.tensors()), **(abstention.arrays() if abstention else {})},

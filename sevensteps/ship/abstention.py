@@ -70,9 +70,10 @@ class Abstention:
             pixels: The pictures.
         """
         distances = np.empty(len(pixels))
+        whole = self.means.shape[1] == pixels.shape[1]
         block = max(1, AT_ONCE // max(1, math.prod(pixels.shape[1:])))
         for start in range(0, len(pixels), block):
-            distances[start : start + block] = self._distances(reduced(pixels[start : start + block]))
+            distances[start : start + block] = self._distances(reduced(pixels[start : start + block], whole))
         return distances
 
     def _distances(self, x: Float64[np.ndarray, "n values"]) -> Float64[np.ndarray, " n"]:
@@ -122,14 +123,21 @@ class Abstention:
 _TENSORS, _LIMITS = ("means", "directions", "precision"), ("coverage", "confidence", "distance")
 
 
-def reduced(pixels: UInt8[np.ndarray, "n channels height width"]) -> Float64[np.ndarray, "n values"]:
+def reduced(
+    pixels: UInt8[np.ndarray, "n channels height width"], whole: bool = False
+) -> Float64[np.ndarray, "n values"]:
     """Return pictures averaged over squares so that no side is longer than `SIDE`, as rows of numbers in [0, 1].
 
     The squares at the right and lower edge may be smaller.
 
     Args:
         pixels: The pictures.
+        whole: Whether to average each channel over the whole picture: for what a pretrained network returns, which has
+            hundreds of channels.
     """
+    if whole:
+        averages: np.ndarray = pixels.mean((2, 3), dtype=np.float64) / 255
+        return averages
     rows = np.empty((len(pixels), reduced_size(pixels.shape[1:])))
     block = max(1, AT_ONCE // max(1, math.prod(pixels.shape[1:])))
     for start in range(0, len(pixels), block):
@@ -177,7 +185,7 @@ def in_file(
         return dict(arrays), None
     own = {name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)}
     others = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
-    if wrong := _wrong_limits(limits) or _wrong_tensors(own, about.get("classes"), about.get("shape")):
+    if wrong := _wrong_limits(limits) or _wrong_tensors(own, about):
         raise ModelError(f"{where}: its abstention is not valid: {wrong}.", hint="Export the model again.")
     coverage, confidence, distance = (float(limits[name]) for name in _LIMITS)
     return others, Abstention(coverage, confidence, distance, *(own[name] for name in _TENSORS))
@@ -193,8 +201,9 @@ def _wrong_limits(limits: Any) -> str:
     return ""
 
 
-def _wrong_tensors(tensors: Mapping[str, np.ndarray], classes: Any, shape: Any) -> str:
+def _wrong_tensors(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str:
     """Return what is wrong with the tensors from a file; an empty string if they are valid."""
+    classes, shape, features = (about.get(name) for name in ("classes", "shape", "features"))
     if set(tensors) != set(_TENSORS):
         return f"its tensors must be {', '.join(_TENSORS)}, and no others"
     if any(tensor.dtype != np.float32 for tensor in tensors.values()):
@@ -204,7 +213,9 @@ def _wrong_tensors(tensors: Mapping[str, np.ndarray], classes: Any, shape: Any) 
         isinstance(shape, list) and len(shape) == 3 and all(type(size) is int and 0 < size < 1 << 31 for size in shape)
     ):
         return "the file does not say which pictures it takes"
-    values, most = reduced_size((shape[0], shape[1], shape[2])), len(classes) if isinstance(classes, list) else 0
+    is_cut = isinstance(features, dict) and "layers" in features
+    values = shape[0] if is_cut else reduced_size((shape[0], shape[1], shape[2]))
+    most = len(classes) if isinstance(classes, list) else 0
     fits = (
         means.ndim == 2
         and 1 <= len(means) <= most

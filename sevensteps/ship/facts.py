@@ -34,7 +34,7 @@ class Facts:
     shape: tuple[int, int, int] | None = None  # channels, height, width
     fit: Fit | None = None  # how pictures of other sizes are fitted to that shape
     range: Range | None = None  # the values that become black and white in pictures of more than 8 bits
-    features: Mapping[str, str] | None = None  # the network that turns pictures into what the model takes, if any
+    features: Mapping[str, Any] | None = None  # the network that turns pictures into what the model takes, if any
     flat: bool = False  # whether the model takes pictures as rows of pixels
     loss: str | None = None  # the name of a loss of ours
     label_smoothing: float | None = None
@@ -165,6 +165,13 @@ def _is_range(value: Any) -> bool:
         return False
 
 
+def _is_network(value: Any) -> bool:
+    """Whether this names a pretrained network, and after how many layers it is cut, if it is."""
+    if not isinstance(value, dict) or not {"name", "sha256"} <= set(value) <= {"name", "sha256", "layers"}:
+        return False
+    return all(type(value[key]) is str for key in ("name", "sha256")) and type(value.get("layers", 0)) is int
+
+
 def _are_weights(value: Any) -> bool:
     """Whether these are positive numbers."""
     return isinstance(value, list) and all(type(weight) is float and 0 < weight < math.inf for weight in value)
@@ -176,11 +183,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "shape": _is_shape,
     "fit": lambda value: value in FITS,
     "range": _is_range,
-    "features": lambda value: (
-        isinstance(value, dict)
-        and set(value) == {"name", "sha256"}
-        and all(type(word) is str for word in value.values())
-    ),
+    "features": _is_network,
     "flat": lambda value: type(value) is bool,
     "loss": lambda value: isinstance(value, str),
     "label_smoothing": lambda value: type(value) is float,

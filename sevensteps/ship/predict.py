@@ -184,7 +184,8 @@ def load_model(path: Path) -> Model:
     if facts.features is not None:
         from .backbone.extract import reader
 
-        read = reader(facts.features["name"], facts.features["sha256"], fit, facts.range, path)
+        network = facts.features
+        read = reader(network["name"], network["sha256"], fit, facts.range, path, network.get("layers"))
     if layers is not None and facts.loss != "mse_loss" and not facts.activation_is_own:
         bound, temperature = bound_layers(layers, arrays, path), facts.temperature
         model = Model(

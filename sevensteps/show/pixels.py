@@ -18,6 +18,9 @@ from PIL import Image
 LARGEST = 64  # pixels a side in the report: a hundred pictures of noise in color then stay under 2 MB
 
 
+MOST_CHANNELS = 64  # of a picture; a layer of a pretrained network has more
+
+
 SHADES = " .:-=+*#%@"
 
 
@@ -76,7 +79,7 @@ def data_uri(colors: Colors) -> str:
 def as_picture(pixels: np.ndarray) -> Shaped[np.ndarray, "c h w"] | None:
     """Pixels in the shape of a picture, also where they are a row of a square one; None where they are none."""
     if pixels.ndim == 3:
-        is_features = len(pixels) > 4 and pixels.shape[1:] == (1, 1)
+        is_features = len(pixels) > 4 and (pixels.shape[1:] == (1, 1) or len(pixels) > MOST_CHANNELS)
         return None if is_features else pixels
     for channels in (1, 3) if pixels.ndim == 1 else ():
         side = math.isqrt(pixels.size // channels)

@@ -38,6 +38,8 @@ def _initialize(ready: Ready, settings: Mapping[str, Any], classes: int, is_new:
         return f"{count:,} weights continue from their last values"
     if settings.get("init") == "zeros":
         return f"{count:,} weights start at zero"
+    if settings.get("unfreeze"):
+        return f"{count:,} weights: {_stages(settings)}, and a linear model fitted before"
     if model == "linear":
         biases = classes if classes > 2 else 1
         per = "pixel" if settings.get("features", "none") == "none" else "feature"
@@ -52,9 +54,16 @@ def _predict(ready: Ready, settings: Mapping[str, Any], classes: Sequence[str], 
     if values.get("right") is None:
         return rule
     if settings.get("features", "none") != "none":
-        rule = f"{len(values['x'][0]):,} features of a frozen network, then learned weights; {rule}"
+        rule = f"{math.prod(values['x'].shape[1:]):,} features of a frozen network, then learned weights; {rule}"
     share = f"{100 * values['right'] / len(values['x']):.0f} % right"
-    return f"{rule}; batch 1: {share}, by luck" if is_new else f"{rule}; next batch: {share}"
+    luck = "" if settings.get("unfreeze") else ", by luck"
+    return f"{rule}; batch 1: {share}{luck}" if is_new else f"{rule}; next batch: {share}"
+
+
+def _stages(settings: Mapping[str, Any]) -> str:
+    count = settings["unfreeze"]
+    stages = "the last stage" if count == 1 else f"the last {count} stages"
+    return f"{stages} of {settings['features']}"
 
 
 def _step(settings: Mapping[str, Any]) -> str:

@@ -92,14 +92,20 @@ class RootOfShare(nn.Module):
     """
 
     eps: float
+    least = 1e-4  # share of a feature that has a gradient; in 8 bits, the root of a smaller one is 0
 
     def __init__(self, eps: float = 1e-6) -> None:
         super().__init__()
         self.eps = eps
 
     def forward(self, x: Float[Tensor, "batch features"]) -> Float[Tensor, "batch features"]:
-        """Return rows whose squares have mean 1."""
-        return (x / x.mean(1, keepdim=True).clamp(min=self.eps)).clamp(min=0).sqrt()
+        """Return rows whose squares have mean 1.
+
+        The root of 0 has an infinite slope, so features near 0 have no gradient.
+        """
+        share = x / x.mean(1, keepdim=True).clamp(min=self.eps)
+        flat = share.detach().clamp(min=0).sqrt()
+        return torch.where(share < self.least, flat, share.clamp(min=self.least).sqrt())
 
 
 def mirrored(model: nn.Sequential) -> nn.Sequential:

@@ -163,6 +163,11 @@ class State:
         """Look for the best epoch from here on."""
         self.best_epoch, self.best = 0, {}
 
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch whose parameters are kept; 0 if they are those that training started from."""
+        return self.best_epoch if self.best else self.best_epoch or self.epoch
+
     def go_back_to_best(self) -> None:
         """Put the best parameters into the model, and keep no copy of them."""
         if self.best:

@@ -182,7 +182,8 @@ def _class_model(
         random = np.random.Generator(np.random.PCG64(seed_of(seed, ABSTAIN, label)))
         random.shuffle(places)
         places = np.sort(places[:MOST_PICTURES])
-    x = torch.from_numpy(reduced(train.inputs[places]))
+    is_cut = train.features is not None and train.features.layers is not None
+    x = torch.from_numpy(reduced(train.inputs[places], whole=is_cut))
     n, values = x.shape
     mean = x.mean(0)
     steps = x - mean

@@ -40,8 +40,8 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts how many pictures go through the network, which still does its work."""
     counted: list[int] = []
 
-    def counting(backbone: object) -> object:
-        extract = extractor(backbone)  # type: ignore[arg-type]
+    def counting(*of: object) -> object:
+        extract = extractor(*of)  # type: ignore[arg-type]
 
         def one(pixels: np.ndarray) -> np.ndarray:
             counted.append(1)

@@ -14,6 +14,7 @@ from ...data.on_white import pixels_on_white
 from ...data.value_range import Range
 from ...errors import ModelError
 from ..onnx.graph import PIXELS, graph
+from .cut import Cut, cut_at
 from .weights import INSTALL, Backbone, load_backbone
 
 OUTPUT = "features"
@@ -27,14 +28,15 @@ LARGEST = 8.0  # the value that 255 stands for; larger ones are clipped
 Extract = Callable[[UInt8[np.ndarray, "channels height width"]], UInt8[np.ndarray, " features"]]
 
 
-def extractor(backbone: Backbone) -> Extract:
-    """Return the function from the pixels of one picture to its features.
+def extractor(backbone: Backbone, cut: Cut | None = None) -> Extract:
+    """Return the function from the pixels of one picture to its features, or to what the layers before a cut return.
 
     The function may be called in several threads at once; each call computes one picture on one core, so that nothing
     depends on how many pictures or threads there are.
 
     Args:
         backbone: The pretrained network.
+        cut: Where to end; None for the features at the network's end.
 
     Raises:
         ModelError: onnx or onnxruntime is not installed.
@@ -44,7 +46,8 @@ def extractor(backbone: Backbone) -> Extract:
     except ImportError as error:
         raise ModelError(f"To use {backbone.name}, onnxruntime must be installed.", hint=INSTALL) from error
     try:
-        model = graph(backbone.description, backbone.arrays, backbone.shape, OUTPUT, {"license": backbone.license})
+        description, arrays = cut.before(backbone) if cut else (backbone.description, backbone.arrays)
+        model = graph(description, arrays, backbone.shape, OUTPUT, {"license": backbone.license})
     except ImportError as error:
         raise ModelError(f"To use {backbone.name}, onnx must be installed.", hint=INSTALL) from error
     options = onnxruntime.SessionOptions()
@@ -52,16 +55,23 @@ def extractor(backbone: Backbone) -> Extract:
     options.log_severity_level = 3  # errors alone
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
+    largest = 1.0 if cut else LARGEST
+
     def extract(pixels: np.ndarray) -> np.ndarray:
         (features,) = session.run([OUTPUT], {PIXELS: pixels[None]})
-        row: np.ndarray = (features[0] * (255 / LARGEST)).round().clip(0, 255).astype(np.uint8)
+        row: np.ndarray = (features[0] * (255 / largest)).round().clip(0, 255).astype(np.uint8)
         return row
 
     return extract
 
 
 def reader(
-    name: str, sha256: str, fit: Fit, range: Range | None = None, where: str | Path = "The model"
+    name: str,
+    sha256: str,
+    fit: Fit,
+    range: Range | None = None,
+    where: str | Path = "The model",
+    layers: int | None = None,
 ) -> Callable[[Any], np.ndarray]:
     """Return the function from any kind of picture to what a model of features takes.
 
@@ -71,12 +81,15 @@ def reader(
         fit: How pictures are fitted to the shape that the network takes.
         range: The values of black and white in pictures of more than 8 bits.
         where: The file of the model, for errors.
+        layers: How many of the network's layers are computed, for a model that has its last stages; None for all.
 
     Returns:
-        A function from anything that `data.decode.as_pixels` takes to features (features, 1, 1) uint8.
+        A function from anything that `data.decode.as_pixels` takes to features (features, 1, 1) uint8, or to what the
+        layers return, (channels, height, width) uint8.
 
     Raises:
-        ModelError: The network is not installed, or it is not the one that the model was trained on.
+        ModelError: The network is not installed, it is not the one that the model was trained on, or it is not cut
+            there.
     """
     try:
         backbone = load_backbone(name)
@@ -88,5 +101,6 @@ def reader(
             f"version with {backbone.sha256[:12]}.",
             hint="Train again, or use the version of sevensteps that trained the model.",
         )
-    extract = extractor(backbone)
-    return lambda picture: extract(pixels_on_white(picture, backbone.shape, fit, range))[:, None, None]
+    cut = None if layers is None else cut_at(layers, str(where))
+    extract, shape = extractor(backbone, cut), cut.shape if cut else (backbone.features, 1, 1)
+    return lambda picture: extract(pixels_on_white(picture, backbone.shape, fit, range)).reshape(shape)

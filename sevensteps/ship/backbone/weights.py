@@ -77,7 +77,7 @@ def load_backbone(name: str = NAME, say: Callable[[str], None] = lambda line: No
     except ModelError as error:
         if kept.exists():
             say(f"{error.message} The weights are read from their package again.")
-    arrays, about = _converted(_published())
+    arrays, about = _converted(published())
     backbone = _backbone(arrays, about)
     model_file.write(kept, arrays, about)
     return backbone
@@ -99,6 +99,34 @@ def _backbone(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Bac
     return Backbone(NAME, about["model"], arrays, shape, lite0.FEATURES, about["license"], sha256)
 
 
+def published() -> dict[str, np.ndarray]:
+    """Return the tensors of the published file by name, without importing the package that brings it.
+
+    Raises:
+        ModelError: The package is not installed, or its file is not the published one.
+        FileError: The file cannot be read.
+    """
+    import io
+
+    import torch
+
+    path = _published()
+    try:
+        with files.regular(path, LARGEST) as (file, size):
+            content = file.read(size)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read ({error.strerror or error}).", hint="Check its permissions.") from error
+    if (sha256 := hashlib.sha256(content).hexdigest()) != PUBLISHED_SHA256:
+        raise ModelError(
+            f"{path} is not the published file of weights: its SHA-256 begins with {sha256[:12]}, and must begin with "
+            f"{PUBLISHED_SHA256[:12]}.",
+            hint=f"{INSTALL} --force-reinstall",
+        )
+    # The one pickle that is read: a known file, by an unpickler that makes tensors and nothing else.
+    tensors = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)  # noqa: TID251
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
 def _published() -> Path:
     """Return the file of weights in the installed package, without importing the package.
 
@@ -112,30 +140,8 @@ def _published() -> Path:
     raise ModelError(f"The weights of {NAME} are not installed.", hint=INSTALL)
 
 
-def _converted(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the tensors and facts that are made from the published file.
-
-    Raises:
-        ModelError: It is another file.
-        FileError: It cannot be read.
-    """
-    import io
-
-    import torch
-
-    try:
-        with files.regular(path, LARGEST) as (file, size):
-            content = file.read(size)
-    except OSError as error:
-        raise FileError(f"{path} cannot be read ({error.strerror or error}).", hint="Check its permissions.") from error
-    if (sha256 := hashlib.sha256(content).hexdigest()) != PUBLISHED_SHA256:
-        raise ModelError(
-            f"{path} is not the published file of weights: its SHA-256 begins with {sha256[:12]}, and must begin with "
-            f"{PUBLISHED_SHA256[:12]}.",
-            hint=f"{INSTALL} --force-reinstall",
-        )
-    # The one pickle that is read: a known file, by an unpickler that makes tensors and nothing else.
-    published = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)  # noqa: TID251
+def _converted(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the tensors and facts that are made from the published tensors."""
     about = {
         "kind": "backbone",
         "name": NAME,
@@ -144,4 +150,4 @@ def _converted(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         "published_sha256": PUBLISHED_SHA256,
         "model": lite0.description(),
     }
-    return lite0.folded({name: tensor.numpy() for name, tensor in published.items()}), about
+    return lite0.folded(tensors), about

@@ -1,0 +1,43 @@
+"""Check that the settings of a recipe go together with features of a pretrained network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import RecipeError
+
+
+def check_features(recipe: Any) -> None:
+    """Raise if a setting is for pixels, and the model learns from features; or for another model than is trained.
+
+    Args:
+        recipe: The settings.
+
+    Raises:
+        RecipeError: The setting.
+    """
+    if recipe.unfreeze and recipe.model != "linear":
+        raise RecipeError(
+            f"unfreeze trains a pretrained network together with a linear model, not with {recipe.model}.",
+            hint="Set {model}, or {unfreeze}.",
+            settings={"model": "linear", "unfreeze": 0},
+        )
+    if recipe.features == "none":
+        raise RecipeError(
+            "unfreeze trains the last stages of a pretrained network, but features is none.",
+            hint="Set {features}, or {unfreeze}.",
+            settings={"features": "efficientnet-lite0", "unfreeze": 0},
+        )
+    if recipe.model == "cnn":
+        raise RecipeError(
+            f"cnn learns from pixels, but {recipe.features} gives features instead.",
+            hint="Set {model}.",
+            settings={"model": "linear"},
+        )
+    for key, off in (("augment", "none"), ("test_time_flip", False)):
+        if getattr(recipe, key) != off:
+            raise RecipeError(
+                f"{key} varies pixels, but the features of {recipe.features} are computed once for each picture.",
+                hint=f"Set {{{key}}}.",
+                settings={key: off},
+            )
