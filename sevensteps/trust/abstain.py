@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Float32
 
 from ..base.seeds import ABSTAIN, seed_of
+from ..data.folds import USUAL, folds_of
 from ..data.images import Images
 from ..errors import UsageError
 from ..records.scores import Coverage, LeftOut
@@ -31,6 +32,9 @@ MOST_PICTURES = 3_000  # of a class; more change little and take long
 FOREIGN_BY_FEATURES = 20  # where a network computes features of each, which takes 0.01 s
 
 
+MOST_OUT_OF_FOLD = 1_000  # training pictures, which place the limit better than few validation pictures
+
+
 FOREIGN = 200  # made-up pictures of each kind: about 0.01 s for all, and shares known to 7 points or better
 
 
@@ -46,7 +50,9 @@ def fit_abstention(
     Both limits are order statistics of the validation pictures, with the correction of conformal prediction: on
     average, new pictures like them are answered at least as often as `coverage` says (Papadopoulos et al., "Inductive
     confidence machines for regression", 2002). With few pictures that leaves one limit or both without effect; see
-    `Abstention.never_says`.
+    `Abstention.never_says`. On features, which few pictures describe well, the distances of training pictures to
+    classes that were learned without them count, too, if the validation pictures are too few (Vovk, "Cross-conformal
+    predictors", 2015). Then all refused pictures are far ones.
 
     Args:
         train: The training pictures.
@@ -70,6 +76,45 @@ def fit_abstention(
         )
     if coverage == 1:
         return None
+    whole = _all_classes(train, coverage, seed)
+
+    # Rounded in favor of answering: the last digits of a matrix product may depend on the number of cores.
+    distances = whole.distances(valid.inputs)
+    left_out = _left_out(1 - coverage, len(valid))
+    far = left_out // 2
+    distance = _rounded_up(float(np.sort(distances)[-far])) if far else NO_LIMIT
+    if not far and train.features is not None:
+        more = np.concatenate([distances, _out_of_fold(train, seed)])
+        far_of_all = _left_out(1 - coverage, len(more))
+        if far_of_all:
+            distance, left_out = _rounded_up(float(np.sort(more)[-far_of_all])), 0
+    unsure = np.sort(confidences[distances <= distance])[: left_out - far]
+    confidence = math.floor(float(unsure[-1]) * 1e6) / 1e6 if len(unsure) else 0.0
+    return replace(whole, confidence=confidence, distance=distance)
+
+
+def _left_out(share: float, count: int) -> int:
+    """Return how many of the pictures that a limit is chosen by lie beyond it, if it refuses this share of others."""
+    return math.floor(share * (count + 1) + 1e-9)
+
+
+def _out_of_fold(train: Images, seed: int) -> Float[np.ndarray, " n"]:
+    """Return the distance of each of at most 1,000 training pictures from classes that were learned without it."""
+    if len(train) > MOST_OUT_OF_FOLD:
+        random = np.random.Generator(np.random.PCG64(seed_of(seed, ABSTAIN)))
+        train = train.take(np.sort(random.permutation(len(train))[:MOST_OUT_OF_FOLD]))
+    groups = None if train.groups is None else train.groups[train.rows]
+    places = folds_of(train.labels, len(train.classes), USUAL, seed, groups)
+    distances = []
+    for fold in np.unique(places).tolist():
+        held, rest = np.flatnonzero(places == fold), np.flatnonzero(places != fold)
+        if len(rest):
+            distances.append(_all_classes(train.take(rest), 1.0, seed).distances(train.take(held).inputs))
+    return np.concatenate(distances) if distances else np.empty(0)
+
+
+def _all_classes(train: Images, coverage: float, seed: int) -> Abstention:
+    """Return the models of all classes, without limits."""
     parts = [_class_model(train, label, seed) for label in np.flatnonzero(np.bincount(train.labels)).tolist()]
     most = max(len(directions) for _, directions, _ in parts)
     directions = np.zeros((len(parts), most, len(parts[0][0])), dtype=np.float32)
@@ -77,16 +122,7 @@ def fit_abstention(
         directions[place, : len(of_class)] = of_class
     means = np.stack([mean for mean, _, _ in parts])
     precision = np.array([precision for _, _, precision in parts], dtype=np.float32)
-    whole = Abstention(coverage, 0.0, math.inf, means, directions, precision)
-
-    # Rounded in favor of answering: the last digits of a matrix product may depend on the number of cores.
-    distances = whole.distances(valid.inputs)
-    left_out = math.floor((1 - coverage) * (len(valid) + 1) + 1e-9)
-    far = left_out // 2
-    distance = _rounded_up(float(np.sort(distances)[-far])) if far else NO_LIMIT
-    unsure = np.sort(confidences[distances <= distance])[: left_out - far]
-    confidence = math.floor(float(unsure[-1]) * 1e6) / 1e6 if len(unsure) else 0.0
-    return Abstention(coverage, confidence, distance, means, directions, precision)
+    return Abstention(coverage, 0.0, math.inf, means, directions, precision)
 
 
 def home_coverage(
