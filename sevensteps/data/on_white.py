@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,14 +63,13 @@ def pixels_on_white(
     return as_pixels(picture, shape, fit, range)
 
 
-def whole_on_white(picture: Any, shape: Shape, range: Range | None = None) -> Image:
+def whole_on_white(picture: Any, range: Range | None = None) -> Image:
     """Return a picture in its own size, as `pixels_on_white` fits it to the shape: upright, in color, 8 bits, on white.
 
     Values of 8 bits are as in the file; values of more bits are scaled by the range.
 
     Args:
-        picture: As for `as_pixels`.
-        shape: Of an array whose channels come first.
+        picture: As for `as_pixels`; an array whose channels come first is as wide as it is high.
         range: The values of black and white.
 
     Raises:
@@ -85,7 +85,10 @@ def whole_on_white(picture: Any, shape: Shape, range: Range | None = None) -> Im
     if isinstance(content, (bytes, bytearray, memoryview)):
         with opened(bytes(content), name) as image:
             return _whole(image, range)
-    picture = _with_channels_last(picture, shape)
+    if not hasattr(picture, "convert"):
+        side = math.isqrt(np.asarray(picture).size // 3)
+        shape = (3, side, side)
+        picture = _with_channels_last(picture, shape)
     if hasattr(picture, "convert"):
         return _whole(picture, range)
     return PILImage.fromarray(np.ascontiguousarray(as_pixels(picture, shape).transpose(1, 2, 0)))

@@ -191,7 +191,7 @@ def _explained_by_covering(path: Path, model: Model, pictures: Sequence[Any], fo
         if answer.probabilities is None:
             yield answer
             continue
-        whole = whole_on_white(picture, model.shape, model.range)
+        whole = whole_on_white(picture, model.range)
         why = cover(whole, answer.best, answer.probabilities[answer.best], predicted)
         whole.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
         best = why.strongest

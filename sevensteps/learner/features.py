@@ -30,7 +30,7 @@ from ..data.store.store import StoredImages
 from ..data.value_range import Range
 from ..errors import DataError
 from ..ship.backbone.cut import DEVIATIONS, Cut, cut_at, layers_before
-from ..ship.backbone.extract import LARGEST, Extract, extractor
+from ..ship.backbone.extract import LARGEST, Extract, extractor, need_runtime
 from ..ship.backbone.weights import Backbone, load_backbone
 from .kept_features import KeptFeatures, key_of
 
@@ -75,6 +75,7 @@ def with_features(
             hint="Train on the folder that the store was made from.",
         )
     backbone, catalog = load_backbone(name, say), find_catalog(source, how)
+    need_runtime(backbone)  # before training, though the cache may have every feature: judging computes more
     whole = _features_of(splits, catalog, how.fit, backbone, None, say)
     if unfreeze:
         cut = cut_at(layers_before(unfreeze))

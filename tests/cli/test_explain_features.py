@@ -98,6 +98,10 @@ def test_python_explains_pictures_of_any_kind(folder: Path) -> None:
         answers = ss.predict(folder / "run", kinds, explain=folder / "why")
     assert not answers.failed
     assert len({Path(answer.explanation or "").name for answer in answers}) == len(kinds)
+    square = np.random.default_rng(0).integers(0, 256, (3, 224, 224), dtype=np.uint8)
+    (by_channels,) = ss.predict(folder / "run", [square], explain=folder / "why")
+    assert by_channels.covered is not None
+    assert by_channels.covered.size == (224, 224)
     first = answers[0].covered
     assert first is not None
     assert first.strongest.drop == first.drops.max()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,20 @@ LARGEST = 8.0  # the value that 255 stands for; larger ones are clipped
 
 
 Extract = Callable[[UInt8[np.ndarray, "channels height width"]], UInt8[np.ndarray, " features"]]
+
+
+def need_runtime(backbone: Backbone) -> None:
+    """Raise if features cannot be computed here; nothing is imported.
+
+    Args:
+        backbone: The pretrained network.
+
+    Raises:
+        ModelError: onnx or onnxruntime is not installed.
+    """
+    for package in ("onnxruntime", "onnx"):
+        if importlib.util.find_spec(package) is None:
+            raise ModelError(f"To use {backbone.name}, {package} must be installed.", hint=INSTALL)
 
 
 def extractor(backbone: Backbone, cut: Cut | None = None) -> Extract:

@@ -62,12 +62,12 @@ def load_backbone(name: str = NAME, say: Callable[[str], None] = lambda line: No
 
     Args:
         name: "efficientnet-lite0".
-        say: Takes a line if the cached file is damaged.
+        say: Takes a line if the cached file is damaged, or cannot be written.
 
     Raises:
         UsageError: There is no backbone of this name.
         ModelError: The package with the weights is not installed, or its file is not the published one.
-        FileError: The package cannot be read, or the cache cannot be written.
+        FileError: The package cannot be read.
     """
     if name != NAME:
         raise UsageError(f"There are no features {name!r:.80}.", hint=nearest(name, [NAME]))
@@ -79,7 +79,10 @@ def load_backbone(name: str = NAME, say: Callable[[str], None] = lambda line: No
             say(f"{error.message} The weights are read from their package again.")
     arrays, about = _converted(published())
     backbone = _backbone(arrays, about)
-    model_file.write(kept, arrays, about)
+    try:
+        model_file.write(kept, arrays, about)
+    except FileError as error:
+        say(f"The weights of {NAME} cannot be kept in the cache ({error.message}); the next start converts them again.")
     return backbone
 
 

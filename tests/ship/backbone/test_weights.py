@@ -62,6 +62,14 @@ def test_it_is_read_without_pytorch_once_it_was_converted(empty_cache: Path) -> 
     assert done.stdout.strip() == "False"
 
 
+def test_a_cache_that_cannot_be_written_is_said_and_does_not_stop(empty_cache: Path) -> None:
+    empty_cache.mkdir()
+    (empty_cache / "backbones").write_text("a file stands in the folder's place")
+    said: list[str] = []
+    assert load_backbone(say=said.append).features == 1280
+    assert len([line for line in said if "cannot be kept" in line]) == 1
+
+
 @pytest.mark.parametrize("damage", ["cut", "flip", "other"])
 def test_a_damaged_file_in_the_cache_is_made_again_and_that_is_said(empty_cache: Path, damage: str) -> None:
     wanted = load_backbone()
