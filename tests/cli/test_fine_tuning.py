@@ -65,6 +65,7 @@ def test_the_file_has_the_last_stage_and_says_where_the_network_is_cut(first: Do
     arrays, about = model_file.read(file)
     assert about["features"] == {"name": NAME, "sha256": about["features"]["sha256"], "layers": 9}
     assert arrays["1.0.0.weight"].shape == (1280, 320, 1, 1)
+    assert arrays["abstain.means"].shape == (3, 320)  # channels, averaged over the picture
     assert file.stat().st_size < 3 << 20  # the network has 13 MB
     done = sevensteps("predict", "run", "photos/china/00.png", "photos/hopper/03.png", "--json", cwd=folder)
     answers = json.loads(done.out)["results"]
@@ -92,6 +93,8 @@ def test_a_probe_that_is_better_is_what_the_file_holds(folder: Path) -> None:
     assert judgement_of(folder / "bad")["fine_tuning"] == bad.fine_tuning.as_json()
     _, about = model_file.read(folder / "bad/checkpoint.safetensors")
     assert about["state"]["best_epoch"] == 0
+    page = ss.report(folder / "bad").path.read_text("utf-8")
+    assert "The parameters that training started from were kept." in page
     longer = ss.resume(folder / "bad", epochs=1, observe=nobody)
     assert longer.epochs == 2
 

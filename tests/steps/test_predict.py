@@ -12,7 +12,7 @@ from small import unchecked
 from torch import nn
 
 from sevensteps.errors import ModelError
-from sevensteps.steps.predict import MODELS, MaxAndMeanPool, Normalize, mirrored, probabilities
+from sevensteps.steps.predict import MODELS, MaxAndMeanPool, Normalize, RootOfShare, mirrored, probabilities
 
 SIZES = [
     (1, 1),
@@ -113,3 +113,15 @@ def test_predictions_that_are_not_one_row_a_picture_are_refused() -> None:
         with unchecked(), pytest.raises(ModelError) as caught:
             probabilities(torch.zeros(shape))
         assert caught.value.hint
+
+
+def test_the_root_of_a_share_has_a_finite_slope_everywhere() -> None:
+    """The root of 0 has an infinite slope, and many features are 0 after a ReLU6."""
+    x = torch.tensor([[0.0, 1e-9, 0.5, 2.0], [0.0, 0.0, 0.0, 0.0]], requires_grad=True)
+    y = RootOfShare()(x)
+    y.sum().backward()
+    assert x.grad is not None
+    assert bool(torch.isfinite(x.grad).all())
+    assert x.grad[0, 2:].abs().min() > 0
+    share = x.detach()[0] / x.detach()[0].mean()
+    torch.testing.assert_close(y.detach()[0], share.sqrt(), rtol=1e-6, atol=0)

@@ -69,6 +69,8 @@ _LAST_IS_WORDS = ("", "", "", "words")
 def curves_section(report: Report) -> list[Html]:
     history = report.history
     kept = f" The dashed line is epoch {report.kept_epoch}, whose parameters were kept."
+    if not report.kept_epoch:
+        kept = " The parameters that training started from were kept."
     metrics = list(dict.fromkeys(name for epoch in history for name in epoch.metrics))
     titles = ["epoch", "training loss", f"{report.validated_on} loss", *map(name_of, metrics), "learning rate"]
     rows: list[Sequence[Piece]] = [
