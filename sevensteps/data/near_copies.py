@@ -17,7 +17,7 @@ from .near_pairs import BLOCK, SIDE, Pairs, digest_of, near_pairs, smaller
 
 VERSION = 3  # of what counts as a copy: raise it when that changes
 
-WORTH_KEEPING = 2000  # pictures: comparing this many takes some tenths of a second
+WORTH_KEEPING = 200  # pictures: comparing this many takes a few hundredths of a second
 
 MOST = 250_000  # pictures: all are compared with all, in seconds for 100,000 and in a minute or two for this many
 
