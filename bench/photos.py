@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -44,9 +45,9 @@ Parts = Iterator[tuple[np.ndarray, np.ndarray]]  # rows to train on, rows to tes
 Probe = Callable[[Images, Images], np.ndarray]  # from training pictures and others to the answers for the others
 
 
-def ours(train: Images, test: Images) -> np.ndarray:
-    """Return the answers of the recipe that `train` chooses for photographs."""
-    recipe = by_features(NAME, len(train)).with_given({"hold_out": 0.0, "threads": 1})
+def ours(train: Images, test: Images, **settings: float) -> np.ndarray:
+    """Return the answers of the recipe that `train` chooses for photographs, or of one with other settings."""
+    recipe = by_features(NAME, len(train)).with_given({"hold_out": 0.0, "threads": 1, **settings})
     learn = recipe.learner(Splits(train))
     for _ in learn.stream():
         pass
@@ -59,6 +60,24 @@ def on_features(train: Images, test: Images) -> np.ndarray:
     """Return the answers of scikit-learn's logistic regression on the same features."""
     x, other = (images.inputs.reshape(len(images), -1) * (8 / 255) for images in (train, test))
     return fitted(x, train.labels).predict(other)
+
+
+def plain(train: Images, test: Images) -> np.ndarray:
+    """Return the answers of a usual loop in PyTorch: standardized features, `nn.Linear`, Adam, 100 epochs."""
+    x, other = (torch.from_numpy(images.inputs.reshape(len(images), -1)).float() for images in (train, test))
+    mean, spread = x.mean(0), x.std(0).clamp(min=1.0)  # of values from 0 to 255, some of which never differ
+    x, other, y = (x - mean) / spread, (other - mean) / spread, torch.from_numpy(train.labels)
+    torch.manual_seed(0)
+    model = torch.nn.Linear(x.shape[1], len(train.classes))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(100):
+        for rows in torch.randperm(len(x)).split(32):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
+            optimizer.step()
+    with torch.no_grad():
+        answers: np.ndarray = model(other).argmax(1).numpy()
+    return answers
 
 
 def on_pixels(train: Images, test: Images) -> np.ndarray:
@@ -147,6 +166,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--each", type=int, nargs="*", default=[1, 5], help="pictures of each class in each draw")
     parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--weight-decays", type=float, nargs="*", default=[], help="compare these, in place of pixels")
     parser.add_argument(
         "--unfreeze", type=int, default=0, help="compare fine-tuning of the last N stages with the probe"
     )
@@ -170,7 +190,12 @@ def main() -> None:
         kinds[f"{arguments.train} to train on"] = lambda: splits_of(images.labels, arguments.train, arguments.splits)
     for each in arguments.each:
         kinds[f"{each} a class"] = lambda each=each: draws_of(images.labels, each, arguments.draws)  # type: ignore[misc]
-    probes = {"ours": ours, "scikit-learn, same features": on_features, "scikit-learn, pixels": on_pixels}
+    probes: dict[str, Probe] = {"ours": ours}
+    for decay in arguments.weight_decays:
+        probes[f"ours, weight decay {decay:g}"] = functools.partial(ours, weight_decay=decay)
+    probes |= {"scikit-learn, same features": on_features, "PyTorch, same features": plain}
+    if not arguments.weight_decays:
+        probes["scikit-learn, pixels"] = on_pixels
     print(f"{'':<28}" + "".join(f"{kind:>18}" for kind in kinds), flush=True)
     for name, probe in probes.items():
         found = [accuracies(probe, images, parts()) for parts in kinds.values()]
