@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from typed import sevensteps
 
 TOOL = Path(__file__).parents[2] / "tools/make_emoji.py"
