@@ -24,6 +24,7 @@ def predict(
     *,
     explain: Annotated[Path | None, Parameter(group=FIRST)] = None,
     model: Annotated[Own, Parameter(group=FIRST)] = None,
+    features: Annotated[str, Parameter(group=FIRST)] = "",
     jsonl: Annotated[bool, Parameter(group=OUTPUT)] = False,
     common: Common = Common(),
 ) -> int:
@@ -38,6 +39,8 @@ def predict(
         model was trained on.
     explain
         Save pictures that show which pixels led to each answer in this folder.
+    features
+        timm:NAME or timm:NAME@FILE.safetensors, for a model of such features whose network is not on this machine yet.
     jsonl
         Print one JSON object per line, as soon as each file is done.
     """
@@ -47,7 +50,7 @@ def predict(
 
     console, error = terminal.consoles(quiet_stdout=common.json or jsonl)
     answers = []
-    for answer in stream(run, [_given(file) for file in files], explain, model):
+    for answer in stream(run, [_given(file) for file in files], explain, model, features):
         answers.append(answer)
         if jsonl:
             print_json(answer.as_json())

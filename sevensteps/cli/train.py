@@ -18,6 +18,7 @@ from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import shipped_recipes
 from ..records.events import Note
 from ..records.scores import MANY_LOOKS
+from ..ship.backbone.timm_network import fetch, is_of_timm
 from .errors import say_error
 from .flags import FIRST, OUTPUT, PICTURES, Common, Own, Source, flags_of, whole_number
 from .hints import as_called, as_flag, from_here, said_as_typed, source_of
@@ -107,6 +108,8 @@ def train(
         if seeds is not None:
             if typed := [flag for flag, is_typed in (("--plots", plots), ("--exact", exact)) if is_typed]:
                 raise UsageError(f"{typed[0]} is for one run, not for --seeds.", hint=f"Leave {typed[0]} out.")
+            if is_of_timm(str(given.get("features", ""))):
+                fetch(chosen.features, lambda line: _printer_of_notes(error, numbers)(Note(line)))
             if recipe is None:
                 from ..jobs.features import pixels_or_features
 
@@ -120,6 +123,8 @@ def train(
         # A recipe that was changed on the way here is no longer the one that was recorded with the run.
         which: Any = suited.recipe if chosen == loaded else chosen
         with training(console, error, numbers=numbers) as observe:
+            if recipe is not None and is_of_timm(str(given.get("features", ""))):
+                fetch(chosen.features, lambda line: observe(Note(line)))
             written: dict[str, Any] = {"out": out, "save": True, "force": force, "plots": plots, "yes": is_told}
             if recipe is None:
                 written["compare_scratch"] = compare_scratch

@@ -73,7 +73,9 @@ class Answers:
         return "\n".join([*lines, *rest, *([self.caution] if self.caution else [])])
 
 
-def predict(model: AnyRun, pictures: Any, explain: str | Path | None = None, *, network: OwnCode = None) -> Answers:
+def predict(
+    model: AnyRun, pictures: Any, explain: str | Path | None = None, *, network: OwnCode = None, features: str = ""
+) -> Answers:
     """Classify pictures with a saved model.
 
     Args:
@@ -83,6 +85,8 @@ def predict(model: AnyRun, pictures: Any, explain: str | Path | None = None, *, 
         explain: A folder for a picture of why, one for each file.
         network: The network of your own that the run was trained with: a function, or its name,
             `package.module:function`.
+        features: The network of timm that the model learned from, "timm:NAME" or "timm:NAME@FILE.safetensors", where
+            its weights are not on this machine yet.
 
     Returns:
         An answer for each picture; one that cannot be read has its error.
@@ -94,7 +98,7 @@ def predict(model: AnyRun, pictures: Any, explain: str | Path | None = None, *, 
         FileError: A picture of why cannot be written.
     """
     several = [pictures] if _is_one(pictures) else list(pictures)
-    return Answers(tuple(stream(model, several, Path(explain) if explain else None, network)))
+    return Answers(tuple(stream(model, several, Path(explain) if explain else None, network, features)))
 
 
 def _is_one(pictures: Any) -> bool:
@@ -108,7 +112,7 @@ def _is_one(pictures: Any) -> bool:
 
 
 def stream(
-    model: AnyRun, pictures: Sequence[Any], explain: Path | None = None, network: OwnCode = None
+    model: AnyRun, pictures: Sequence[Any], explain: Path | None = None, network: OwnCode = None, features: str = ""
 ) -> Iterator[Answer]:
     """Give the answers of `predict` one by one, each as soon as it is known.
 
@@ -117,10 +121,12 @@ def stream(
         pictures: Pictures of any kind that `predict` takes.
         explain: A folder for a picture of why, one for each file.
         network: See `predict`.
+        features: See `predict`.
 
     Raises:
         RunError, ModelError, UsageError, FileError: As `predict`.
     """
+    from ..ship.backbone.timm_network import fetch, is_of_timm
     from ..ship.explain import load_explainer
     from ..ship.predict import load_model
 
@@ -130,6 +136,10 @@ def stream(
         check_model(path)
     if explain is not None and explain.exists() and not explain.is_dir():
         raise UsageError(f"{explain} is a file, and --explain takes a folder.", hint="Name a folder: --explain why")
+    if features:
+        if not is_of_timm(features):
+            raise UsageError(f"{features!r:.80} is not a network of timm.", hint="--features timm:NAME")
+        fetch(features, lambda line: None)
     with given(network):
         loaded = load_model(path)
         if explain is None:

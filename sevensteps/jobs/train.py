@@ -23,6 +23,7 @@ from ..runs import checkpoint
 from ..runs import folder as folders
 from ..runs.pictures import prepared
 from ..runs.recorded import _say_differences, recorded
+from ..ship.backbone.timm_network import fetch, is_of_timm
 from ..show.epochs import live_table
 from .choose import measured
 
@@ -137,6 +138,8 @@ def _train(
     settings: dict[str, Any],
 ) -> Run:
     """Train with a network of the user's own given, if there is one; see `train`."""
+    if is_of_timm(str(settings.get("features", ""))):
+        fetch(settings["features"], lambda line: observe(Note(line)))
     if callable(settings.get("model")):
         settings["model"] = name_of(settings["model"])
     yes = yes or not (settings.get("fix") or (isinstance(recipe, Recipe) and recipe.fix))

@@ -31,7 +31,8 @@ from ..data.value_range import Range
 from ..errors import DataError
 from ..ship.backbone.cut import DEVIATIONS, Cut, cut_at, layers_before
 from ..ship.backbone.extract import LARGEST, Extract, extractor, need_runtime
-from ..ship.backbone.weights import Backbone, load_backbone
+from ..ship.backbone.networks import load_network
+from ..ship.backbone.weights import Backbone
 from .kept_features import KeptFeatures, key_of
 
 COMPUTED = "  features of {done:,} of {total:,} pictures; {left:.0f} s left"
@@ -57,7 +58,7 @@ def with_features(
         splits: The pictures of the source, before some are held out or after.
         source: The source, as for `load`; its picture files are read again, at the size that the network takes.
         how: How picture files are read.
-        name: The network: "efficientnet-lite0".
+        name: The network: "efficientnet-lite0", or one of timm, "timm:NAME" or "timm:NAME@FILE.safetensors".
         say: Takes the progress, and a line if the cache cannot be used.
         unfreeze: How many of the last stages are trained: the features are then what the layers before them return,
             and those of the whole network stand beside them.
@@ -74,7 +75,7 @@ def with_features(
             f"Features of {name} are computed from picture files, and {store} is a store.",
             hint="Train on the folder that the store was made from.",
         )
-    backbone, catalog = load_backbone(name, say), find_catalog(source, how)
+    backbone, catalog = load_network(name, say=say), find_catalog(source, how)
     need_runtime(backbone)  # before training, though the cache may have every feature: judging computes more
     whole = _features_of(splits, catalog, how.fit, backbone, None, say)
     if unfreeze:
@@ -127,7 +128,7 @@ def of_pixels(images: Images) -> Images:
         images: Pictures with features of what they showed before.
     """
     assert images.features is not None
-    backbone = load_backbone(images.features.name)
+    backbone = load_network(images.features.name, images.features.sha256)
     layers = images.features.layers
     extract = extractor(backbone, None if layers is None else cut_at(layers))
     with ThreadPoolExecutor(cores()) as pool:

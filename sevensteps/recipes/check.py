@@ -11,12 +11,16 @@ from typing import Any, Literal
 from ..base.own_code import is_own
 from ..data.range_ends import Ends, check_ends
 from ..errors import RecipeError, UsageError, nearest
+from ..ship.backbone.timm_network import is_of_timm
 
 # What some settings may be beside their words, and how that is said.
-_IS_ALSO: Mapping[str, Callable[[str], bool]] = {"model": is_own}
+_IS_ALSO: Mapping[str, Callable[[str], bool]] = {"model": is_own, "features": is_of_timm}
 
 
-_ALSO = {"model": " A network of your own is named package.module:function."}
+_ALSO = {
+    "model": " A network of your own is named package.module:function.",
+    "features": " A network of timm is named timm:NAME, or timm:NAME@FILE.safetensors.",
+}
 
 
 def check_setting(known: Field[Any], kind: Any, value: Any) -> None:

@@ -22,9 +22,9 @@ def check_features(recipe: Any) -> None:
             hint="Set {model}, or {unfreeze}.",
             settings={"model": "linear", "unfreeze": 0},
         )
-    if recipe.features == "none":
+    if recipe.unfreeze and recipe.features != "efficientnet-lite0":
         raise RecipeError(
-            "unfreeze trains the last stages of a pretrained network, but features is none.",
+            f"unfreeze trains the last stages of efficientnet-lite0, but features is {recipe.features}.",
             hint="Set {features}, or {unfreeze}.",
             settings={"features": "efficientnet-lite0", "unfreeze": 0},
         )

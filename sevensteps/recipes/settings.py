@@ -67,8 +67,10 @@ class Settings:
         "none", "How to make small classes count as much as large ones: weight the loss, or draw them more often."
     )
 
-    features: Literal["none", "efficientnet-lite0"] = setting(
-        "none", "Learn from features that a pretrained network finds in each picture, instead of from pixels."
+    features: Literal["none", "efficientnet-lite0"] | str = setting(
+        "none",
+        "Learn from features that a pretrained network finds in each picture, instead of from pixels. timm:NAME "
+        "downloads a network of timm once; timm:NAME@FILE.safetensors reads its weights.",
     )
     unfreeze: int = setting(
         0, "How many of that network's last stages to train, too, after the linear model. 0: none.", least=0, most=3

@@ -47,6 +47,7 @@ def settle(recipe: R, splits: Splits) -> R:
     may_flip = "flip" in augment.split("+") or not augment_names.against_mirrors(splits.classes)
     return recipe.replace(
         source=_from_anywhere(recipe.source),
+        features=_with_absolute_file(recipe.features),
         fix=str(Path(recipe.fix).absolute()) if recipe.fix else "",
         size=recipe.size or _own_size(recipe.source, splits),
         width=recipe.width or (0 if is_own(recipe.model) else usual_width(recipe.model)),
@@ -217,6 +218,12 @@ def _from_anywhere(source: str) -> str:
     from ..data.sources.named import named
 
     return source if named(source) or not os.path.exists(source) else str(Path(source).absolute())
+
+
+def _with_absolute_file(features: str) -> str:
+    """Return the name of features in which the path of a file of weights can be found from any folder."""
+    network, at, file = features.partition("@")
+    return f"{network}{at}{Path(file).absolute()}" if file else network
 
 
 def _own_size(source: str, splits: Splits) -> int:

@@ -100,7 +100,7 @@ def test_another_way_to_fit_and_other_weights_never_reuse_a_row(
     featured(photos, fit="crop")
     assert len(computed) == 24
     monkeypatch.setattr(
-        learner_features, "load_backbone", lambda *_: dataclasses.replace(load_backbone(), sha256="0" * 64)
+        learner_features, "load_network", lambda *_, **how: dataclasses.replace(load_backbone(), sha256="0" * 64)
     )
     featured(photos)
     assert len(computed) == 36

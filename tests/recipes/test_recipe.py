@@ -35,6 +35,8 @@ def settings_of(key: str) -> st.SearchStrategy[Any]:
         return st.sampled_from(typing.get_args(kind))
     if key == "model":
         return st.sampled_from(["linear", "relu", "cnn", "nets:small", "my.nets:Parts.small"])
+    if key == "features":
+        return st.sampled_from(["none", "efficientnet-lite0", "timm:resnet18", "timm:vit.a1@in a folder/x.safetensors"])
     if kind is bool:
         return st.booleans()
     if kind is int:
@@ -58,13 +60,11 @@ def settings_of(key: str) -> st.SearchStrategy[Any]:
 def test_every_recipe_comes_back_from_its_file(settings: dict[str, Any]) -> None:
     settings["nesterov"] = settings["nesterov"] and settings["momentum"] > 0
     settings["width"] *= settings["model"] in ("relu", "cnn")
-    if settings["model"] == "cnn" or settings["augment"] != "none" or settings["test_time_flip"]:
-        settings["features"] = "none"
     settings["init_std"] = settings["init_std"] if settings["init"] == "normal" else 1.0
     settings["schedule_epochs"] *= settings["schedule"] != "constant"
     if settings["features"] != "none":
         settings |= {"model": "linear", "augment": "none", "test_time_flip": False, "width": 0}
-    settings["unfreeze"] *= settings["features"] != "none"
+    settings["unfreeze"] *= settings["features"] == "efficientnet-lite0"
     settings["test"] = settings["test"] or settings["validate_on"] == "test"
     settings["folds"] *= settings["validate_on"] != "test"
     settings["hold_out"] *= settings["validate_on"] != "test"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from ...data.fit import Fit
 from ...data.on_white import pixels_on_white
@@ -16,7 +16,10 @@ from ...data.value_range import Range
 from ...errors import ModelError
 from ..onnx.graph import PIXELS, graph
 from .cut import Cut, cut_at
-from .weights import INSTALL, Backbone, load_backbone
+from .networks import load_network
+from .timm_network import INSTALL as INSTALL_TIMM
+from .timm_network import is_of_timm, timm_features
+from .weights import INSTALL, Backbone
 
 OUTPUT = "features"
 
@@ -36,11 +39,13 @@ def need_runtime(backbone: Backbone) -> None:
         backbone: The pretrained network.
 
     Raises:
-        ModelError: onnx or onnxruntime is not installed.
+        ModelError: onnx or onnxruntime is not installed, or timm for a network of timm.
     """
-    for package in ("onnxruntime", "onnx"):
+    of_timm = is_of_timm(backbone.name)
+    for package in ("timm",) if of_timm else ("onnxruntime", "onnx"):
         if importlib.util.find_spec(package) is None:
-            raise ModelError(f"To use {backbone.name}, {package} must be installed.", hint=INSTALL)
+            hint = INSTALL_TIMM if of_timm else INSTALL
+            raise ModelError(f"To use {backbone.name}, {package} must be installed.", hint=hint)
 
 
 def extractor(backbone: Backbone, cut: Cut | None = None) -> Extract:
@@ -54,8 +59,11 @@ def extractor(backbone: Backbone, cut: Cut | None = None) -> Extract:
         cut: Where to end; None for the features at the network's end.
 
     Raises:
-        ModelError: onnx or onnxruntime is not installed.
+        ModelError: onnx or onnxruntime is not installed, or timm for a network of timm.
     """
+    if is_of_timm(backbone.name):
+        features_of = timm_features(backbone)
+        return lambda pixels: _in_eight_bits(features_of(pixels), LARGEST)
     try:
         import onnxruntime
     except ImportError as error:
@@ -74,10 +82,15 @@ def extractor(backbone: Backbone, cut: Cut | None = None) -> Extract:
 
     def extract(pixels: np.ndarray) -> np.ndarray:
         (features,) = session.run([OUTPUT], {PIXELS: pixels[None]})
-        row: np.ndarray = (features[0] * (255 / largest)).round().clip(0, 255).astype(np.uint8)
-        return row
+        return _in_eight_bits(features[0], largest)
 
     return extract
+
+
+def _in_eight_bits(features: Float32[np.ndarray, "*shape"], largest: float) -> UInt8[np.ndarray, "*shape"]:
+    """Return features as whole numbers from 0 to 255, which stand for 0 to `largest`."""
+    row: np.ndarray = (features * (255 / largest)).round().clip(0, 255).astype(np.uint8)
+    return row
 
 
 def reader(
@@ -107,7 +120,7 @@ def reader(
             there.
     """
     try:
-        backbone = load_backbone(name)
+        backbone = load_network(name, sha256 if is_of_timm(name) else None)
     except ModelError as error:
         raise ModelError(f"{where} learned from features of {name:.80}. {error.message}", hint=error.hint) from error
     if backbone.sha256 != sha256:
