@@ -272,6 +272,7 @@ def _take(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> _Taken:
 def _values(learn: Predictor, x: Tensor, y: Tensor, predictions: Tensor) -> tuple[dict[str, Any], int | None]:
     """Return the numbers of step 2, and how many predictions are right where that can be said."""
     values: dict[str, Any] = {"x": x, "targets": y, "logits": predictions}
+    values["of_features"] = learn.inputs.features is not None  # x holds what a frozen network gives, and no pictures
     right = None
     if predictions.ndim == 2:
         values["probabilities"] = probabilities = learn.probabilities(predictions)

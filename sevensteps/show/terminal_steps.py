@@ -57,7 +57,7 @@ def print_xray(out: Console, seen: XRay, classes: Sequence[str]) -> None:
 
 def _what_weights_say(seen: XRay, classes: Sequence[str]) -> tuple[str, str]:
     """What the signs of the weights that see the pixels mean, in plain characters and in colors."""
-    picture = as_picture(seen[2].values["x"][0])
+    picture = None if seen[2].values.get("of_features") else as_picture(seen[2].values["x"][0])
     found = None if picture is None else weight_maps(seen[1].values["parameters"], picture.shape)
     if found is None or len(seen[1].values["parameters"]) > 2:  # further layers: a map is a unit's, and no class's
         return "+ raises what the unit gives, - lowers it", "blue raises what the unit gives, red lowers it"
@@ -72,7 +72,7 @@ def _what_weights_say(seen: XRay, classes: Sequence[str]) -> tuple[str, str]:
 def print_chain(out: Console, chain: Chain) -> None:
     """One picture through steps 2 to 4, with every number that can be added up by hand."""
     name = label_of(chain.label, chain.classes)
-    picture = as_picture(chain.pixels)
+    picture = None if chain.of_features else as_picture(chain.pixels)
     out.print(Text(printable(f"picture {chain.number} of {chain.size}: {name}"), style="bold"))
     if picture is not None:
         _print(out, [_picture(out, picture, SIDE)])
@@ -113,7 +113,8 @@ def print_chain(out: Console, chain: Chain) -> None:
     input_name = "feature" if chain.of_features else "pixel"
     change = f"the loss changes by up to {np.abs(chain.on_pixels).max():.4g}"
     _head(out, f"{input_name}s", f"{change} if a {input_name} rises by 1")
-    _print_signed(out, chain.on_pixels)
+    if not chain.of_features:
+        _print_signed(out, chain.on_pixels)
 
 
 def _strongest(chain: Chain, at: int) -> str:
@@ -134,7 +135,7 @@ def _line(out: Console, line: str) -> None:
 
 def _print_maps(out: Console, parameters: Mapping[str, Any], seen: XRay, plain: str, colored: str) -> None:
     """The weights that see the pixels, as many as fit side by side, on one scale; then each tensor in numbers."""
-    picture = as_picture(seen[2].values["x"][0])
+    picture = None if seen[2].values.get("of_features") else as_picture(seen[2].values["x"][0])
     found = None if picture is None else weight_maps(parameters, picture.shape)
     if found is not None:
         name, maps = found
@@ -154,7 +155,7 @@ def _print_batch(out: Console, values: Mapping[str, Any], classes: Sequence[str]
     fitting = max(_width(out) // (wide + len(GAP)), 1)
     shares, blocks = values.get("probabilities"), []
     for at in range(min(fitting, len(values["x"]))):
-        picture = as_picture(values["x"][at])
+        picture = None if values.get("of_features") else as_picture(values["x"][at])
         if picture is None:
             return
         told = [f"{at + 1} {label_of(values['targets'][at], classes)}"]

@@ -63,7 +63,7 @@ def _step(step: StepView, seen: XRay, classes: Sequence[str]) -> Html:
 
 def _maps(parameters: Mapping[str, Any], seen: XRay, classes: Sequence[str], what: str) -> Piece:
     """The weights that see the pixels as pictures, on one common scale."""
-    picture = as_picture(seen[2].values["x"][0])
+    picture = None if seen[2].values.get("of_features") else as_picture(seen[2].values["x"][0])
     found = None if picture is None else weight_maps(parameters, picture.shape)
     if found is None:
         return ""
@@ -103,7 +103,7 @@ def _batch(values: Mapping[str, Any], classes: Sequence[str]) -> Piece:
     shares, labels = values.get("probabilities"), values["targets"]
     items = []
     for at in range(min(PICTURES, len(values["x"]))):
-        picture = as_picture(values["x"][at])
+        picture = None if values.get("of_features") else as_picture(values["x"][at])
         if picture is None:
             return ""
         label = label_of(labels[at], classes)
@@ -131,7 +131,7 @@ def _chain(chain: Chain) -> list[Html]:
     known: list[Piece] = ["It is ", name_of(label), "."]
     if chain.of_features:
         known.append(f" A frozen network made {chain.pixels.size:,} features of it; what follows is learned.")
-    panels = [_panel(f"{one.capitalize()}s", known, _drawn(chain.pixels))]
+    panels = [_panel(f"{one.capitalize()}s", known, "" if chain.of_features else _drawn(chain.pixels))]
     score = chain.scores
     if chain.contributions is not None:
         at = 0 if len(score) == 1 else int(score.argmax())
@@ -141,7 +141,7 @@ def _chain(chain: Chain) -> list[Html]:
         words: list[Piece] = [f"Each {one} times its weight"]
         words += [] if chain.of_features else ["; blue is evidence for ", whose]
         words += [f". They add up to {total:.4g}; with the bias {bias:.4g} that is the score, {score[at]:.4g}."]
-        panels.append(_panel("Times the weights", words, _signed(chain.contributions[at])))
+        panels.append(_panel("Times the weights", words, "" if chain.of_features else _signed(chain.contributions[at])))
     rows: list[Sequence[Piece]] = []
     for at, name in enumerate(chain.classes if len(score) > 1 else chain.classes[1:]):
         if at >= len(score):
@@ -158,7 +158,7 @@ def _chain(chain: Chain) -> list[Html]:
                 f"How much the loss would change if a {one} rose by 1: ",
                 f"at most {np.abs(chain.on_pixels).max():.3g}. {'' if chain.of_features else SIGNS}".rstrip(),
             ],
-            _signed(chain.on_pixels),
+            "" if chain.of_features else _signed(chain.on_pixels),
         )
     )
     layers = [
@@ -180,7 +180,7 @@ def _evidence_for(chain: Chain, at: int) -> Html:
 
 def _gradient_panel(chain: Chain) -> list[Html]:
     """What this picture alone asks of the weights that see the pixels."""
-    picture = as_picture(chain.pixels)
+    picture = None if chain.of_features else as_picture(chain.pixels)
     found = None if picture is None else weight_maps(chain.gradients, picture.shape, most=len(chain.scores))
     if found is None:
         return []
