@@ -122,19 +122,19 @@ def _refuse_large(count: int, cut: Cut, unfreeze: int) -> None:
 
 
 def of_pixels(images: Images) -> Images:
-    """Return pictures with new features, computed from their pixels in memory by the same network.
+    """Return pictures with new features, computed from their pixels in memory by the same network, or cached.
 
     Args:
         images: Pictures with features of what they showed before.
     """
-    assert images.features is not None
-    backbone = load_network(images.features.name, images.features.sha256)
-    layers = images.features.layers
-    extract = extractor(backbone, None if layers is None else cut_at(layers))
-    with ThreadPoolExecutor(cores()) as pool:
-        rows = [*pool.map(lambda pixels: extract(enlarged(pixels, backbone, images.fit or "squash")), images.pixels)]
-    features = dataclasses.replace(images.features, rows=np.stack(rows), whole=None)
-    return dataclasses.replace(images, rows=np.arange(len(images)), names=images.ids, groups=None, features=features)
+    features = images.features
+    assert features is not None
+    backbone, layers = load_network(features.name, features.sha256), features.layers
+    cut = None if layers is None else cut_at(layers)
+    images = dataclasses.replace(images, rows=np.arange(len(images)), names=images.ids, groups=None)
+    with KeptFeatures() as kept:
+        rows = _rows([images], None, images.fit or "squash", backbone, cut, kept, lambda line: None)
+    return dataclasses.replace(images, features=dataclasses.replace(features, rows=rows, whole=None))
 
 
 def _rows(
