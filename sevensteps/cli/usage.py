@@ -102,7 +102,7 @@ _NO_FLAG = {
     "layers": "The models are --model linear, relu and cnn.",
     "slow": "sevensteps xray RUN shows the seven steps of one batch at your own pace.",
     "step": "sevensteps xray RUN shows the seven steps of one batch at your own pace.",
-    "pretrained": "Every model here learns from your pictures alone.",
+    "pretrained": "--features efficientnet-lite0 learns from features of a pretrained network.",
 }
 
 

@@ -2,7 +2,7 @@
 
 A model of features does not see pixels, so that no pixel has a share in its score. But it can be asked about the
 picture with a patch covered (Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014). Each
-drop can be checked: save the covered picture, and let `predict` answer. docs/decisions/0039-explained-by-covering.md
+drop can be checked: save the covered picture, and let `predict` answer. docs/decisions/0038-explained-by-covering.md
 compares grids and colors.
 """
 

@@ -156,7 +156,8 @@ def _inverse_of_few(
     """
     scaled = rows / diagonal
     inner = 2 * np.eye(len(rows)) + scaled @ rows.T
-    return np.diag(1 / diagonal) - scaled.T @ np.linalg.solve(inner, scaled)
+    inverse: np.ndarray = np.diag(1 / diagonal) - scaled.T @ np.linalg.solve(inner, scaled)
+    return inverse
 
 
 def components(
