@@ -155,7 +155,8 @@ def test_what_does_not_go_together_is_refused_before_anything_is_computed(
     typed = ("train", "photos", "--features", NAME)
     refused(here(*typed, "--model", "cnn", cwd=folder, capsys=capsys), 2, "cnn learns from pixels", "--model linear")
     refused(here(*typed, "--augment", "flip", cwd=folder, capsys=capsys), 2, "augment varies pixels", "--augment none")
-    refused(here("train", "photos", "--features", "resnet", cwd=folder, capsys=capsys), 2, "efficientnet-lite0", "timm:NAME")
+    done = here("train", "photos", "--features", "resnet", cwd=folder, capsys=capsys)
+    refused(done, 2, "efficientnet-lite0", "timm:NAME")
 
 
 def test_a_model_is_refused_without_its_network(
