@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from ..base import files
 from ..errors import DataError
 from .deep_color import is_deep_color
-from .eight_bits import color_in_bytes, depth_of, extremes_of, in_bytes, meaning_of
+from .eight_bits import array_in_bytes, color_in_bytes, depth_of, extremes_of, in_bytes, meaning_of
 from .fit import FITS as FITS
 from .fit import Fit as Fit
 from .fit import fitted
@@ -360,7 +360,8 @@ def as_pixels(
     Args:
         picture: A path, the bytes of a file, an open file (such as `io.BytesIO`), a PIL picture, a uint8 array of shape
             `(height, width)`, `(channels, height, width)` or with as many values, or a picture of any size as a uint8
-            array of shape `(height, width, 3)`; 1 for gray or 4 with transparency will do, too.
+            array of shape `(height, width, 3)`; 1 for gray or 4 with transparency will do, too. Arrays of floats hold
+            numbers from 0 to 1.
         shape: Channels, height and width of the result.
         fit: How a picture of another size is fitted; arrays must have the right size, unless channels come last.
         range: The values of black and white.
@@ -376,7 +377,7 @@ def as_pixels(
         return decode(bytes(picture), shape, fit=fit, range=range)
     if hasattr(picture, "convert"):
         return from_image(picture, shape, fit, range)
-    pixels = np.asarray(picture)
+    pixels = np.asarray(array_in_bytes(picture))
     allowed = {shape, (int(np.prod(shape)),), shape[1:] if shape[0] == 1 else shape}
     if pixels.dtype == np.uint8 and pixels.shape not in allowed and pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4):
         from PIL import Image as PILImage

@@ -174,3 +174,18 @@ def _bands(image: Image) -> list[tuple[int, int, int, int]]:
     width, height = image.size
     rows = max(1, _BAND // max(width, 1))
     return [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
+
+
+def array_in_bytes(picture: Any) -> Any:
+    """Return an array of numbers from 0 to 1 as uint8, from 0 to 255; anything else as it is.
+
+    Args:
+        picture: A picture of any kind, or one with its label, as `Images` gives it.
+    """
+    picture = picture[0] if isinstance(picture, tuple) and len(picture) == 2 else picture
+    if not hasattr(picture, "dtype"):
+        return picture
+    pixels = np.asarray(picture)
+    if pixels.dtype.kind != "f" or not bool(((pixels >= 0) & (pixels <= 1)).all()):
+        return picture
+    return (pixels * 255).round().astype(np.uint8)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from .decode import Shape, as_pixels, content_in, content_of, from_image, opened, upright
-from .eight_bits import depth_of
+from .eight_bits import array_in_bytes, depth_of
 from .fit import Fit
 from .value_range import Range
 
@@ -86,6 +86,7 @@ def whole_on_white(picture: Any, range: Range | None = None) -> Image:
         with opened(bytes(content), name) as image:
             return _whole(image, range)
     if not hasattr(picture, "convert"):
+        picture = array_in_bytes(picture)
         side = math.isqrt(np.asarray(picture).size // 3)
         shape = (3, side, side)
         picture = _with_channels_last(picture, shape)
@@ -95,16 +96,19 @@ def whole_on_white(picture: Any, range: Range | None = None) -> Image:
 
 
 def _with_channels_last(picture: Any, shape: Shape) -> Any:
-    """Return an array whose channels come last as a PIL picture, and anything else as it is."""
+    """Return an array as a PIL picture if it has another shape than this, and anything else as it is."""
     from PIL import Image as PILImage
 
     if hasattr(picture, "convert"):
         return picture
-    pixels = np.asarray(picture)
-    is_image = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape != shape and pixels.shape[2] in (1, 3, 4)
-    if not is_image or not pixels.size:
+    pixels = np.asarray(picture := array_in_bytes(picture))
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape == shape or not pixels.size:
         return picture
-    return PILImage.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    if pixels.shape[2] not in (1, 3, 4):
+        pixels = pixels.transpose(1, 2, 0)  # channels first, as `Images` holds pictures
+    if pixels.shape[2] not in (1, 3, 4):
+        return picture
+    return PILImage.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels))
 
 
 def _whole(image: Image, range: Range | None) -> Image:

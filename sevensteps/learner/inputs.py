@@ -96,7 +96,11 @@ class Inputs:
                 raise DataError("The input holds NaN or infinity.", hint="Clean it; the model cannot repair it.")
             x: Tensor = picture.float().unsqueeze(0)
             return x
-        if is_float:
+        if is_float and self.features is not None and _shows_pixels(picture, shape):
+            x = picture.float().cpu()
+            _refuse_outside(x)
+            x = torch.from_numpy(np.array(self.pixels_of(x.numpy()))).float() / 255
+        elif is_float:
             x = picture.float()
             if shape[0] == 3 and tuple(x.shape) == (*shape[1:], 3) != shape:
                 x = x.permute(2, 0, 1)  # channels last, as Matplotlib reads pictures
@@ -104,13 +108,33 @@ class Inputs:
             x = torch.from_numpy(np.array(self.pixels_of(picture))).float() / 255
         if tuple(x.shape) not in {shape, (1, *shape), shape[1:] if shape[0] == 1 else shape, (math.prod(shape),)}:
             hint = _SEVERAL if x.shape[1:] == shape else "Resize it."
+            if self.features is not None:
+                raise DataError(f"The picture has shape {tuple(x.shape)}.", hint=_ORIGINAL)
             raise DataError(f"The picture has shape {tuple(x.shape)}, but the model needs {shape}.", hint=hint)
-        if not bool(((x >= 0) & (x <= 1)).all()):
-            raise DataError("The picture has values outside [0, 1].", hint="Divide by 255, or give a uint8 array.")
+        _refuse_outside(x)
         return x.reshape(1, -1) if self.flat else x.reshape(1, *shape)
 
 
+def _shows_pixels(picture: Tensor, features: tuple[int, int, int]) -> bool:
+    """Return whether a tensor is a picture, channels first or last, and not the features that a model takes."""
+    sizes = tuple(picture.shape)
+    return len(sizes) == 3 and sizes != features and not {1, 3}.isdisjoint((sizes[0], sizes[2]))
+
+
+def _refuse_outside(x: Tensor) -> None:
+    """Raise if there are values that no training picture has.
+
+    Raises:
+        DataError: A value is below 0 or above 1, or is not a number.
+    """
+    if not bool(((x >= 0) & (x <= 1)).all()):
+        raise DataError("The picture has values outside [0, 1].", hint="Divide by 255, or give a uint8 array.")
+
+
 _SEVERAL = "predict() takes one, or a list of them; learn.get_preds(dl=DataLoader(...)) takes many."
+
+
+_ORIGINAL = "Give its file, or an array (3, height, width): the model computes features from the picture."
 
 
 def refuse_several(scores: Tensor) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from typed import Done, here, refused, sevensteps
 
 import sevensteps as ss
+from sevensteps.errors import DataError
 from sevensteps.ship import file as model_file
 
 NAME = "efficientnet-lite0"
@@ -74,6 +75,22 @@ def test_the_file_names_the_network_and_predicts_without_it_inside(first: Done, 
         assert dict(zip(learner.classes, shares.tolist(), strict=True)) == pytest.approx(
             answer["probabilities"], abs=1e-5
         )
+
+
+def test_pixels_in_memory_get_the_answer_that_a_picture_of_them_gets(first: Done, folder: Path) -> None:
+    pictures = ss.load(folder / "photos").train
+    (x, _), pixels = pictures[0], pictures.pixels[0]
+    wanted = ss.predict(folder / "run", Image.fromarray(pixels.transpose(1, 2, 0)))[0].probabilities
+    learner = ss.load_learner(folder / "run")
+    for given in (pictures[0], x, x.permute(1, 2, 0), x.numpy(), pixels, pixels.transpose(1, 2, 0)):
+        (answer,) = ss.predict(folder / "run", [given])
+        assert answer.probabilities == wanted
+        _, _, shares = learner.predict(given)
+        assert dict(zip(learner.classes, shares.tolist(), strict=True)) == pytest.approx(wanted, abs=1e-5)
+    with pytest.raises(DataError, match=r"shape \(5, 5\).\nGive its file"):
+        learner.predict(x[0, :5, :5])
+    with pytest.raises(DataError, match=r"outside \[0, 1\]"):
+        learner.predict(x * 255)
 
 
 @pytest.mark.slow
