@@ -1,0 +1,89 @@
+"""Measure `predict` over 10,000 PNG files, beside a loop that decodes with Pillow and computes one batch at the end.
+
+    python bench/predicting.py
+
+Each is a process of its own on one core; what a process with one picture takes (imports, loading) is subtracted from
+both. The loop answers with the class alone; `predict` also gives calibrated probabilities, the distance, and the reason
+to doubt. The pictures are pullovers and dresses, and the linear model and the network were trained on them.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from machine import describe
+from PIL import Image
+
+import sevensteps as ss
+
+COUNT, ROUNDS = 10_000, 3
+MODELS = {"linear": {"recipe": "linear"}, "network": {"recipe": "fashion-10", "epochs": 1}}
+LOOP = """
+import sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from sevensteps.ship.predict import load_model
+model = load_model(Path(sys.argv[1]))
+pixels = np.stack([np.asarray(Image.open(path).convert("L")) for path in sorted(Path(sys.argv[2]).glob("*.png"))])
+answers = []
+for first in range(0, len(pixels), 1000):  # a network's layers do not fit into memory for all at once
+    answers += model.probabilities(pixels[first : first + 1000, None]).argmax(1).tolist()
+print(len(answers))
+"""
+
+
+def write_pictures(folder: Path, count: int) -> Path:
+    """Write the first pictures of the embedded set as PNG files, and return the folder."""
+    folder.mkdir()
+    pixels = ss.load("pullover-dress").train.pixels
+    for number in range(count):
+        Image.fromarray(pixels[number, 0]).save(folder / f"{number:05}.png")
+    return folder
+
+
+def seconds(command: Sequence[str | Path]) -> float:
+    """Return the seconds of a command on one core."""
+    one = min(os.sched_getaffinity(0))
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    began = time.perf_counter()
+    subprocess.run(
+        command,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, **threads},
+        preexec_fn=lambda: os.sched_setaffinity(0, {one}),
+    )
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Print the table."""
+    print(describe(), flush=True)
+    print(f"{'':<10}{'predict, pictures/s':>22}{'loop, pictures/s':>20}{'ratio':>8}")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        many, one = write_pictures(folder / "many", COUNT), write_pictures(folder / "one", 1)
+        for name, how in MODELS.items():
+            ss.train("pullover-dress", **how, out=folder / name, observe=lambda event: None)  # type: ignore[arg-type]
+            commands = {
+                "predict": [sys.executable, "-m", "sevensteps", "predict", folder / name, "--jsonl"],
+                "loop": [sys.executable, "-c", LOOP, folder / name],
+            }
+            rates = {}
+            for what, command in commands.items():
+                taken = [seconds([*command, many]) - seconds([*command, one]) for _ in range(ROUNDS)]
+                rates[what] = COUNT / statistics.median(taken)
+            ratio = rates["predict"] / rates["loop"]
+            print(f"{name:<10}{rates['predict']:>22,.0f}{rates['loop']:>20,.0f}{ratio:>8.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
