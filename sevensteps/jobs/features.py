@@ -13,6 +13,7 @@ from ..data.images import Images, Splits
 from ..errors import UsageError
 from ..learner.features import with_features
 from ..recipes.choose import WIDTH, Chosen, by_features, may_use_features, steps
+from ..recipes.settle import choose_folds
 from ..records.events import Note
 from ..runs.pictures import as_it_is, with_test
 from ..ship.backbone.weights import INSTALL, NAME, is_installed
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from ..recipes.recipe import Recipe
     from ..records.events import Observe
     from ..records.scores import Score
-
-
-SCRATCH = {"model": "cnn", "width": WIDTH, "normalize": True}  # the network from scratch that is compared
 
 
 def pixels_or_features(
@@ -48,7 +46,7 @@ def pixels_or_features(
     """
     if not may_use_features(source, given):
         if scratch:
-            raise _nothing_to_compare("Only files of color pictures of 64 pixels and more, without a model given, are.")
+            raise _nothing_to_compare("Give files of color pictures, 64 pixels or more, and no model.")
         return chosen, None
     if not is_installed():
         if scratch:
@@ -61,22 +59,25 @@ def pixels_or_features(
     def say(line: str) -> None:
         observe(Note(line, detail=True))
 
-    featured = with_features(splits, recipe.source, recipe.how, NAME, say)
-    train = with_test(recipe, featured, lambda event: None).train
+    featured = with_features(splits, recipe.source, recipe.how, NAME, say, warn=lambda line: observe(Note(line)))
+    tested, count = with_test(recipe, featured, lambda event: None), len(featured.train)
+    recipe.replace(folds=choose_folds(recipe, tested)[0]).held_out(tested)  # so that too few are refused at once
+    train = tested.train
     result = compared(train, recipe.seed)
     if result is None:
         if scratch:
             raise _nothing_to_compare("A class needs two pictures to train on.")
-        return by_features(NAME, len(train), f"Without --recipe these pictures are for features of {NAME}."), featured
+        return by_features(NAME, count, f"Without --recipe these pictures are for features of {NAME}."), featured
+    network = Chosen("cnn", {"width": WIDTH, **steps(count)})
     if scratch:
-        network = recipe.replace(**SCRATCH, **steps(len(train)))
-        result = dataclasses.replace(result, scratch=_from_scratch(train, network, say))
+        own = {"source": recipe.source, **given}
+        result = dataclasses.replace(result, scratch=_from_scratch(train, network.with_given(own), say))
     line = in_words(result)
     observe(Note(line))
     if result.best == "features":
-        return by_features(NAME, len(train), f"C{line[1:]}."), featured
+        return by_features(NAME, count, f"C{line[1:]}."), featured
     if result.best == "scratch":
-        return Chosen("cnn", {**SCRATCH, **steps(len(train))}, f"C{line[1:]}."), splits
+        return dataclasses.replace(network, why=f"C{line[1:]}."), splits
     return chosen, splits
 
 

@@ -48,7 +48,13 @@ Say = Callable[[str], None]
 
 
 def with_features(
-    splits: Splits, source: Any, how: How, name: str, say: Say = lambda line: None, unfreeze: int = 0
+    splits: Splits,
+    source: Any,
+    how: How,
+    name: str,
+    say: Say = lambda line: None,
+    unfreeze: int = 0,
+    warn: Say | None = None,
 ) -> Splits:
     """Return the same pictures with the features of a pretrained network.
 
@@ -59,9 +65,10 @@ def with_features(
         source: The source, as for `load`; its picture files are read again, at the size that the network takes.
         how: How picture files are read.
         name: The network: "efficientnet-lite0", or one of timm, "timm:NAME" or "timm:NAME@FILE.safetensors".
-        say: Takes the progress, and a line if the cache cannot be used.
+        say: Takes the progress.
         unfreeze: How many of the last stages are trained: the features are then what the layers before them return,
             and those of the whole network stand beside them.
+        warn: Takes a line if the cache is damaged or cannot be used; `say` unless given.
 
     Raises:
         UsageError: There is no such network.
@@ -75,14 +82,15 @@ def with_features(
             f"Features of {name} are computed from picture files, and {store} is a store.",
             hint="Train on the folder that the store was made from.",
         )
-    backbone, catalog = load_network(name, say=say), find_catalog(source, how)
+    warn = warn or say
+    backbone, catalog = load_network(name, say=warn), find_catalog(source, how)
     need_runtime(backbone)  # before training, though the cache may have every feature: judging computes more
-    whole = _features_of(splits, catalog, how.fit, backbone, None, say)
+    whole = _features_of(splits, catalog, how.fit, backbone, None, say, warn)
     if unfreeze:
         cut = cut_at(layers_before(unfreeze))
         for images in splits.present().values():
             _refuse_large(len(images), cut, unfreeze)
-        before = _features_of(splits, catalog, how.fit, backbone, cut, say)
+        before = _features_of(splits, catalog, how.fit, backbone, cut, say, warn)
         whole = {origin: dataclasses.replace(before[origin], whole=features) for origin, features in whole.items()}
     named: dict[str, Any] = {
         split: dataclasses.replace(images, features=whole[images.origin]) for split, images in splits.present().items()
@@ -91,11 +99,11 @@ def with_features(
 
 
 def _features_of(
-    splits: Splits, catalog: Catalog | None, fit: Fit, backbone: Backbone, cut: Cut | None, say: Say
+    splits: Splits, catalog: Catalog | None, fit: Fit, backbone: Backbone, cut: Cut | None, say: Say, warn: Say
 ) -> dict[str, Features]:
     """Return the features of the pictures of each split of the source, by its name there."""
     features: dict[str, Features] = {}
-    with KeptFeatures(say) as kept:
+    with KeptFeatures(warn) as kept:
         for images in splits.present().values():
             if images.origin not in features:
                 every = [each for each in splits.present().values() if each.origin == images.origin]

@@ -59,11 +59,7 @@ class KeptFeatures:
         try:
             self._database = _opened(place())
         except sqlite3.DatabaseError as error:
-            if _is_damage(error):
-                self._say(f"The cached features are damaged ({error}); they are computed again.")
-                self._begin_again()
-            else:
-                self._give_up(error)
+            self._end(error)
         except FileError as error:
             self._give_up(error.message)
         return self
@@ -87,8 +83,7 @@ class KeptFeatures:
                 if found and len(found[0]) == width and zlib.crc32(key + found[0]) == found[1]:
                     rows[number] = np.frombuffer(found[0], dtype=np.uint8)
         except sqlite3.DatabaseError as error:
-            self._say(f"The cached features are damaged ({error}); they are computed again.")
-            self._begin_again()
+            self._end(error)
         return rows
 
     def add(self, rows: Iterable[tuple[bytes, UInt8[np.ndarray, " width"]]]) -> None:
@@ -105,6 +100,14 @@ class KeptFeatures:
             with self._database:
                 self._database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", values)
         except sqlite3.Error as error:
+            self._give_up(error)
+
+    def _end(self, error: sqlite3.DatabaseError) -> None:
+        """Replace the database if it is damaged; else, as where another process keeps it locked, go on without it."""
+        if _is_damage(error):
+            self._say(f"The cached features are damaged ({error}); they are computed again.")
+            self._begin_again()
+        else:
             self._give_up(error)
 
     def _begin_again(self) -> None:

@@ -28,6 +28,12 @@ def check_features(recipe: Any) -> None:
             hint="Set {features}, or {unfreeze}.",
             settings={"features": "efficientnet-lite0", "unfreeze": 0},
         )
+    if recipe.unfreeze and recipe.keep == "best":
+        raise RecipeError(
+            "unfreeze compares the fine-tuned model with the linear one at the end, and keep chooses an epoch.",
+            hint="Set {keep}, or {unfreeze}.",
+            settings={"keep": "last", "unfreeze": 0},
+        )
     if recipe.model == "cnn":
         raise RecipeError(
             f"cnn learns from pixels, but {recipe.features} gives features instead.",

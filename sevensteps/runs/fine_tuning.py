@@ -71,10 +71,9 @@ def compared(learn: Learner, splits: Splits, recipe: Recipe) -> FineTuning | Non
     if splits.valid is None or recipe.validate_on == "test":
         return FineTuning(comparison=None, losses=None)
     last, temperature = copy.deepcopy(learn.model.state_dict()), learn.temperature
-    tuned = learn.state.best if learn.state.best_epoch else last
     learn.temperature = 1.0
     try:
-        first, second = (_answers(learn, splits, parameters) for parameters in (_probe(learn, splits, recipe), tuned))
+        first, second = (_answers(learn, splits, parameters) for parameters in (_probe(learn, splits, recipe), last))
     finally:
         learn.model.load_state_dict(last)
         learn.temperature = temperature

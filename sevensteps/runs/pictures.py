@@ -118,15 +118,16 @@ def as_it_is(recipe: Recipe, observe: Observe, fix: str | None = None) -> Splits
     def say(line: str) -> None:
         observe(Note(line, detail=True))
 
+    def warn(line: str) -> None:
+        observe(Note(line))
+
     fix = recipe.fix if fix is None else fix
-    splits = load_as(
-        recipe.source, recipe.classes or None, recipe.how, fix=fix, say=say, warn=lambda line: observe(Note(line))
-    )
+    splits = load_as(recipe.source, recipe.classes or None, recipe.how, fix=fix, say=say, warn=warn)
     if recipe.features == "none":
         return splits
     from ..learner.features import with_features
 
-    return with_features(splits, recipe.source, recipe.how, recipe.features, say, recipe.unfreeze)
+    return with_features(splits, recipe.source, recipe.how, recipe.features, say, recipe.unfreeze, warn)
 
 
 def with_test(recipe: Recipe, splits: Splits, observe: Observe) -> Splits:

@@ -199,7 +199,8 @@ def answers_of(
             continue
         distance = None if distances is None else float(distances[place])
         hint = ""
-        if reason and abstention is not None and distance is not None:
+        is_picture = pixels.shape[1] in (1, 3)  # and not what a pretrained network returned
+        if reason and is_picture and abstention is not None and distance is not None:
             hint = _about_inverted(pixels[place : place + 1], distance, abstention)
         shared = dict(zip(classes, row, strict=True))
         answers.append(Answer(file, shared, None, reason, distance, hint=hint, never_says=never))

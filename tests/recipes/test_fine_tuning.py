@@ -52,6 +52,11 @@ def test_it_starts_from_the_linear_model_that_is_trained_without_it(photos: Path
     assert float((logits - wanted).abs().max()) < 0.05 * float(wanted.std())  # the 8 bits at the cut
 
 
+def test_the_epochs_are_not_chosen_among_besides() -> None:
+    with pytest.raises(RecipeError, match="unfreeze compares"):
+        recipe(keep="best")
+
+
 def test_rates_fall_with_depth_and_every_stage_learns(cut: Splits) -> None:
     learn = recipe(batch_size=8).learner(cut)
     before = {name: value.clone() for name, value in learn.model.state_dict().items()}

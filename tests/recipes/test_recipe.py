@@ -64,7 +64,7 @@ def test_every_recipe_comes_back_from_its_file(settings: dict[str, Any]) -> None
     settings["schedule_epochs"] *= settings["schedule"] != "constant"
     if settings["features"] != "none":
         settings |= {"model": "linear", "augment": "none", "test_time_flip": False, "width": 0}
-    settings["unfreeze"] *= settings["features"] == "efficientnet-lite0"
+    settings["unfreeze"] *= settings["features"] == "efficientnet-lite0" and settings["keep"] != "best"
     settings["test"] = settings["test"] or settings["validate_on"] == "test"
     settings["folds"] *= settings["validate_on"] != "test"
     settings["hold_out"] *= settings["validate_on"] != "test"
