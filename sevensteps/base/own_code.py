@@ -28,7 +28,7 @@ OwnCode = str | Callable[..., Any] | None  # what `given` takes
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-_GIVEN: ContextVar[Callable[..., Any] | None] = ContextVar("given", default=None)
+_GIVEN: ContextVar[tuple[str, Callable[..., Any]] | None] = ContextVar("given", default=None)
 
 
 def is_own(model: str) -> bool:
@@ -69,7 +69,7 @@ def given(model: Any) -> Iterator[None]:
     if not (callable(model) or (isinstance(model, str) and is_own(model))):
         raise UsageError(f"{model!r:.80} is not the name of a function.", hint=_FORM)
     function = _imported(model) if isinstance(model, str) else model
-    token = _GIVEN.set(function)
+    token = _GIVEN.set((name_of(model), function))
     try:
         yield
     finally:
@@ -90,14 +90,20 @@ def function_named(name: str) -> Callable[..., Any]:
     Raises:
         ModelError: None was given: a name in a file is not enough to run code.
     """
-    function = _GIVEN.get()
-    if function is None:
+    given = _GIVEN.get()
+    if given is None:
         raise ModelError(
             f"The model {name} is code of its author, and no file may run code by itself.",
             hint=f"If you trust that code, add --model {name}, or pass the function in Python.",
             kind=NEEDED,
         )
-    return function
+    return given[1]
+
+
+def given_name() -> str:
+    """Return the name of the function that was given for this call, as it was typed; "" if none was."""
+    given = _GIVEN.get()
+    return given[0] if given else ""
 
 
 def refuse_idle(model: str) -> None:

@@ -266,10 +266,15 @@ class Saved:
             at_start: Whether the learner stands at the run's beginning instead.
 
         Raises:
+            ModelError: The run was trained with other code than the one that was given for this call.
             TrainingError: The checkpoint is of another model or optimizer than the recipe's.
         """
+        from ..steps.own_model import refuse_other_code
+
         with computing_with(recipe.threads):
             learn = recipe.learner(splits)
+            if self.found is not None:
+                refuse_other_code(learn.model, self.found.about.get("model"), str(self.folder))
             if not at_start:
                 self.restore(learn)
             yield learn

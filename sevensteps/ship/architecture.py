@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..base.own_code import is_own
 from ..errors import ModelError, SevenstepsError
-from ..steps.own_model import OwnModel, has_own_code, made_by
+from ..steps.own_model import SCORES, OwnModel, has_own_code, made_by, refuse_other_code
 from ..steps.predict import MaxAndMeanPool, MeanWithMirror, Normalize, Residual, RootOfShare, WithMirror
 from ..steps.saved_module import named_as, plain_name, without_compiler
 
@@ -42,7 +42,7 @@ _NAMES: dict[type[nn.Module], tuple[str, ...]] = {
     RootOfShare: ("eps",),
     WithMirror: (),
     MeanWithMirror: (),
-    OwnModel: ("name", "shape", "outputs"),
+    OwnModel: ("name", "shape", "outputs", "answers"),
 }
 
 
@@ -124,6 +124,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "name": lambda value: isinstance(value, str) and is_own(value),
     "shape": lambda value: isinstance(value, list) and len(value) == 3 and all(map(_whole(1, 1 << 16), value)),
     "outputs": _whole(1, 1 << 20),
+    "answers": lambda value: value == [] or (_numbers(value) and len(value) <= 2 * SCORES),
 }
 
 
@@ -218,7 +219,7 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[tuple[int, ...], s
     }
 
 
-def build(description: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
+def build(description: Any, tensors: Mapping[str, Tensor], where: str = "The model") -> nn.Module:
     """Build the model that `describe` described.
 
     The shapes in the description are compared with the tensors before anything large is allocated.
@@ -226,10 +227,11 @@ def build(description: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
     Args:
         description: As `describe` returns it, from a file that anyone may have written.
         tensors: The parameters and buffers.
+        where: The file, for the error of other code.
 
     Raises:
         ModelError: A layer is unknown, an argument is not valid, or the tensors do not fit; or a layer is code of its
-            author, and was not given for this call.
+            author, and was not given for this call, or other code was.
     """
     channels_last = False
     if isinstance(description, dict):
@@ -245,13 +247,14 @@ def build(description: Any, tensors: Mapping[str, Tensor]) -> nn.Module:
         raise ModelError(
             f"The model's description is not valid: {error!s:.300}", hint="The file is damaged."
         ) from error
+    refuse_other_code(model, description, where)
     wanted, present = _shapes(model.state_dict()), _shapes(tensors)
     if wanted != present:
         name = min(wanted.items() ^ present.items())[0]
         raise ModelError(
             f"The model's description and its tensors differ at {name!r:.80}: the description says "
             f"{_tensor_in_words(wanted.get(name))}, the tensors say {_tensor_in_words(present.get(name))}.",
-            hint="The file is damaged, or was put together from two.",
+            hint="Its code changed." if has_own_code(model) else "The file is damaged, or was put together from two.",
         )
     _load(model, tensors)
     return model.to(memory_format=torch.channels_last) if channels_last else model  # type: ignore[call-overload]
@@ -321,7 +324,7 @@ def _build(
     if not isinstance(name, str) or name not in LAYERS:
         raise ValueError(f"{name!r:.80} is not a layer that can be loaded")
     layer = LAYERS[name]
-    if set(arguments) != set(_NAMES[layer]):
+    if not set(_NAMES[layer]) - {"answers"} <= set(arguments) <= set(_NAMES[layer]):  # which came later
         raise ValueError(f"{name} takes {', '.join(_NAMES[layer]) or 'nothing'}, not {', '.join(arguments):.80}")
     for key, value in arguments.items():
         if not _CHECKS[key](value):

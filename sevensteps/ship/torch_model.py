@@ -107,7 +107,8 @@ def module_of(arrays: Mapping[str, np.ndarray], facts: Facts, where: Path) -> nn
             f"{where} holds the weights of {facts.kind or 'a model'}, whose layers are not in our list.",
             hint="Pass an instance: ss.load_learner(path, model=...).",
         )
-    return architecture.build(facts.model, {name: torch.from_numpy(array) for name, array in arrays.items()})
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return architecture.build(facts.model, tensors, str(where))
 
 
 def loss_of(facts: Facts, where: Path) -> Any:

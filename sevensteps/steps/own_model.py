@@ -6,19 +6,27 @@ return for each: 1 for two classes, otherwise one for each class.
 
 from __future__ import annotations
 
+import math
 import random
 import traceback
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..base.own_code import function_named
+from ..base.own_code import function_named, given_name
 from ..base.seeds import INITIALIZE, one_thread_draws, seed_of
 from ..errors import ModelError, SevenstepsError
 from .predict import TORCHS, Normalize, Shape, outputs, predict
+
+SCORES = 4  # of each of two pictures, at most, that a file keeps to recognize the code
+
+
+TOLERANCE = 1e-3  # of the largest of these scores: far more than another processor's rounding
 
 
 class OwnModel(nn.Module):
@@ -29,11 +37,14 @@ class OwnModel(nn.Module):
         name: The function that made it, `package.module:function`.
         shape: Channels, height and width of the pictures that it takes.
         outputs: The number of scores that it returns.
+        answers: A few scores by which its code is recognized, see `_answers`.
     """
 
-    def __init__(self, network: nn.Module, name: str, shape: Shape, outputs: int) -> None:
+    def __init__(
+        self, network: nn.Module, name: str, shape: Shape, outputs: int, answers: tuple[float, ...] = ()
+    ) -> None:
         super().__init__()
-        self.network, self.name, self.shape, self.outputs = network, name, shape, outputs
+        self.network, self.name, self.shape, self.outputs, self.answers = network, name, shape, outputs, answers
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch scores"]:
         """Return the scores of the network.
@@ -120,7 +131,92 @@ def made_by(name: str, shape: Shape, outputs: int, seed: int = 0) -> OwnModel:
             )
         own = OwnModel(network, name, shape, outputs)
         _check(own)
+        own.answers = _answers(own)
     return own
+
+
+def _answers(own: OwnModel) -> tuple[float, ...]:
+    """Return what the code of a network computes, as a few scores: the same however the network is trained.
+
+    Every layer gets fixed numbers in place of its own, and the network answers two pictures of noise in evaluation
+    mode. Afterwards it is as it was. At most `SCORES` scores of each picture are returned, to four digits; none if
+    they are not finite, or cannot be computed.
+    """
+    random = np.random.default_rng(0)
+    tensors = {name: tensor for name, tensor in own.state_dict().items() if tensor.is_floating_point()}
+    before = {name: tensor.clone() for name, tensor in tensors.items()}
+    parameters = {name for name, _ in own.named_parameters(remove_duplicate=False)}
+    try:
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                numbers = random.random(tensor.shape, dtype=np.float32)
+                if name in parameters:  # spread so that scores neither vanish nor explode after many layers
+                    spread = math.sqrt(6 / max(1, tensor[0].numel())) if tensor.ndim > 1 else 1.0
+                    numbers = (2 * numbers - 1) * np.float32(spread)
+                else:  # such as a variance, which must be positive
+                    numbers = numbers + np.float32(0.5)
+                tensor.copy_(torch.from_numpy(np.asarray(numbers)))
+            scores = own.eval()(torch.from_numpy(random.random((2, *own.shape), dtype=np.float32)))
+            found = scores[:, :SCORES].flatten().tolist()
+    except (SevenstepsError, *TORCHS):  # of numbers that it was not made for
+        return ()
+    finally:
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(before[name])
+        own.train()
+    return tuple(float(f"{score:.4g}") for score in found) if all(map(math.isfinite, found)) else ()
+
+
+def refuse_other_code(model: nn.Module, description: Any, where: str) -> None:
+    """Raise if a network in a model is made by other code than the one that was saved.
+
+    A file of before this check does not say what the code computes: then a typed name is compared alone, without its
+    module, which may have moved.
+
+    Args:
+        model: The model that was built with the code that was given for this call.
+        description: The saved one, as `ship.architecture.describe` gives it.
+        where: The file or folder, for the error.
+
+    Raises:
+        ModelError: The code computes something else.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, OwnModel)]
+    for layer, saved in zip(layers, _own_in(description), strict=False):
+        name, given, answers = saved["name"], given_name(), saved.get("answers")
+        if not answers and name.partition(":")[2] == given.partition(":")[2]:
+            continue
+        if answers and _are_close(answers, layer.answers):
+            continue
+        if name != given:
+            other = ", which computes something else" if answers else ""
+            raise ModelError(
+                f"{where} was trained with {name}, and {given} was given{other}.",
+                hint=f"Add --model {name}, or pass that function in Python.",
+            )
+        raise ModelError(
+            f"{where} was trained with {name}, whose code computes something else now.",
+            hint="Restore the code. Numbers that it draws when it makes the network belong in register_buffer().",
+        )
+
+
+def _own_in(description: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield each network of the user's own in a description, in the order of the model's layers."""
+    if not isinstance(description, dict):
+        return
+    if description.get("layer") == OwnModel.__name__:
+        yield description
+    for layer in description.get("layers", []):
+        yield from _own_in(layer)
+    for _, layer in description.get("named", []):
+        yield from _own_in(layer)
+
+
+def _are_close(saved: list[float], here: tuple[float, ...]) -> bool:
+    """Return whether these are the same scores, but for the rounding of another processor."""
+    largest = TOLERANCE * max(map(abs, saved))
+    return len(saved) == len(here) and all(abs(a - b) <= largest for a, b in zip(saved, here, strict=True))
 
 
 def _raised(what: str, error: Exception, hint: str) -> ModelError:

@@ -14,6 +14,7 @@ from typed import Done, here, refused, sevensteps, three_classes
 
 import sevensteps as ss
 from sevensteps.errors import ModelError, UsageError
+from sevensteps.ship import file as model_file
 
 CODE = """
 import random
@@ -44,6 +45,17 @@ class Shared(nn.Module):  # two layers with one weight, a constant that no file 
         x = F.relu(self.normed(self.first(x)))
         x = F.relu(self.other(F.relu(self.one(x) * self.scale)))
         return self.last(self.dropout(x.amax((2, 3))))
+
+
+class Twin(Shared):  # tensors of the same shapes, but another function
+    def forward(self, x):
+        x = torch.tanh(self.normed(self.first(x)))
+        x = F.relu(self.other(F.relu(self.one(x) * self.scale)))
+        return self.last(self.dropout(x.mean((2, 3))))
+
+
+class Renamed(Shared):
+    pass
 
 
 class Parts:
@@ -233,10 +245,18 @@ def test_what_cannot_be_trained_is_refused(
 
 def test_code_that_does_not_fit_the_run_leaves_it_whole(typed: Typed, folder: Path) -> None:
     before = (folder / "run/checkpoint.safetensors").read_bytes()
-    done = typed("resume", "run", "--epochs", "1", "--model", "nets:other_sizes")
-    assert done.code == 1
-    assert "does not fit" in done.err
-    refused(typed("predict", "run", "picture.png", "--model", "nets:other_sizes"), 1, "differ at")
+    judged = {name: (folder / "run" / name).read_bytes() for name in ("judgement.json", "predictions.jsonl")}
+    for name in judged:
+        (folder / "run" / name).unlink()
+    verbs = ("resume run --epochs 1", "predict run picture.png", "judge run", "xray run", "verify run --rerun")
+    for verb in verbs:
+        for other in ("nets:other_sizes", "nets:Twin"):
+            done = typed(*verb.split(), "--model", other)
+            assert done.code == 1, done
+            assert f"was trained with nets:Shared, and {other} was given" in done.err
+    for name, content in judged.items():
+        assert not (folder / "run" / name).exists()
+        (folder / "run" / name).write_bytes(content)
     assert (folder / "run/checkpoint.safetensors").read_bytes() == before
     ok(typed("train", "set", "--recipe", "linear", "--epochs", "1", "--out", "linear"))
     for verb in (("predict", "linear", "picture.png"), ("judge", "linear"), ("xray", "linear")):
@@ -259,6 +279,29 @@ def test_python_takes_the_function_itself(folder: Path, tmp_path: Path) -> None:
     assert longer.epochs == 3
     with pytest.raises(UsageError, match="not the name of a function"):
         ss.predict(tmp_path / "run", picture, network="linear")
+
+
+def test_code_is_recognized_by_what_it_computes(typed: Typed, folder: Path, tmp_path: Path) -> None:
+    before = json.loads(ok(typed("predict", "run", "picture.png", *EVERY, "--json")).out)
+    (tmp_path / "nets.py").write_text(CODE.replace("# two layers", "# a changed comment: two layers"), "utf-8")
+    words = ("predict", str(folder / "run"), str(folder / "picture.png"))
+    for name in ("nets:Shared", "nets:Renamed"):
+        again = json.loads(ok(typed(*words, "--model", name, "--json", cwd=tmp_path)).out)
+        assert again["results"][0]["probabilities"] == before["results"][0]["probabilities"]
+    (tmp_path / "nets.py").write_text(CODE.replace("x.amax((2, 3))", "x.mean((2, 3))"), "utf-8")
+    sys.modules.pop("nets")
+    sys.path[:] = [place for place in sys.path if place != str(folder)]
+    refused(typed(*words, *EVERY, cwd=tmp_path), 1, "nets:Shared, whose code computes something else now")
+
+
+def test_a_file_of_before_goes_by_the_name(typed: Typed, folder: Path) -> None:
+    arrays, about = model_file.read(folder / "run/model.safetensors")
+    for layer in about["model"]["layers"]:
+        layer.pop("answers", None)
+    model_file.write(folder / "before.safetensors", arrays, about)
+    ok(typed("predict", "before.safetensors", "picture.png", *EVERY))
+    done = typed("predict", "before.safetensors", "picture.png", "--model", "nets:Twin")
+    refused(done, 1, "was trained with nets:Shared, and nets:Twin was given.")
 
 
 def test_the_recipe_records_whether_the_code_has_changed(typed: Typed, folder: Path, tmp_path: Path) -> None:
