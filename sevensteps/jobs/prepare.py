@@ -46,6 +46,7 @@ def prepare(
     from ..data.files.how import How
     from ..data.sources.load import load_streams
     from ..data.store.prepare import prepare as write
+    from .features import is_store_of_photos
 
     if not 0 <= hold_out <= 0.9:
         raise UsageError(f"hold_out is {hold_out!r}, but must be 0 to 0.9.", hint="--hold-out 0.1")
@@ -68,5 +69,7 @@ def prepare(
         say=say,
         progress=lambda done, total: observe(Portion(done, total)),
     )
+    if is_store_of_photos(target):
+        say("A store has no features, which help with few photos. If they fit into memory, train on the folder.")
     counts = {name: header.splits[name].count for name in ("train", "valid", "test") if name in header.splits}
     return Prepared(str(target), header.places().size, counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -53,11 +54,11 @@ def test_photographs_are_learned_from_features_and_every_step_stays_visible(firs
     assert f'features = "{NAME}"' in recipe
     said = " ".join(first.err.split())
     assert re.search(
-        r"chosen by cross-validation: features of efficientnet-lite0, [\d.]+ % \([\d.]+ to [\d.]+\) right "
+        r"quick comparison by cross-validation: features of efficientnet-lite0, [\d.]+ % \([\d.]+ to [\d.]+\) right "
         r"\(95 % interval\); pixels: [\d.]+ % \([\d.]+ to [\d.]+\)",
         said,
     )
-    assert "Chosen by cross-validation: features of efficientnet-lite0" in recipe
+    assert "Quick comparison by cross-validation: features of efficientnet-lite0" in recipe
 
 
 def test_the_file_names_the_network_and_predicts_without_it_inside(first: Done, folder: Path) -> None:
@@ -135,6 +136,31 @@ def test_pixels_are_used_where_features_are_not_asked_for_or_cannot_be(
     assert "sevensteps[photos]" not in done.out + done.err
 
 
+def test_a_store_says_that_it_has_no_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos_in(tmp_path / "photos", 6)
+    done = here("prepare", "photos", cwd=tmp_path, capsys=capsys)
+    assert "A store has no features" in done.err
+    done = here("train", "photos.store", "--epochs", "1", "--out", "run", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0
+    assert "a store has no features of photos: train on the folder" in done.err
+    done = here("train", "photos.store", "--recipe", "linear", "--out", "other", cwd=tmp_path, capsys=capsys)
+    assert "features" not in done.err
+
+
+def test_a_broken_runtime_leaves_pixels_unless_features_were_typed(tmp_path: Path) -> None:
+    photos_in(tmp_path / "photos", 4)
+    (tmp_path / "broken/onnxruntime").mkdir(parents=True)
+    (tmp_path / "broken/onnxruntime/__init__.py").write_text("raise ImportError('libonnxruntime.so is missing')\n")
+    paths = os.pathsep.join(filter(None, (str(tmp_path / "broken"), os.environ.get("PYTHONPATH", ""))))
+    for typed in (("data", "photos"), ("train", "photos", "--epochs", "1", "--out", "run")):
+        done = sevensteps(*typed, cwd=tmp_path, PYTHONPATH=paths)
+        assert done.code == 0, done
+        assert "onnxruntime cannot be imported, so " in " ".join(done.err.split())
+    assert 'features = "none"' in (tmp_path / "run/recipe.toml").read_text("utf-8")
+    done = sevensteps("train", "photos", "--features", NAME, cwd=tmp_path, PYTHONPATH=paths)
+    refused(done, 1, "onnxruntime", "sevensteps[photos]")
+
+
 @pytest.mark.slow
 def test_a_class_that_is_only_where_a_bar_stands_is_learned_from_pixels(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -151,7 +177,7 @@ def test_a_class_that_is_only_where_a_bar_stands_is_learned_from_pixels(
     typed = ("train", "bars", "--epochs", "2", "--numbers")
     done = here(*typed, "--out", "run", cwd=tmp_path, capsys=capsys)
     assert done.code == 0, done.err
-    assert "chosen by cross-validation: pixels, " in " ".join(done.err.split())
+    assert "quick comparison by cross-validation: pixels, " in " ".join(done.err.split())
     assert 'features = "none"' in (tmp_path / "run/recipe.toml").read_text("utf-8")
 
 

@@ -161,6 +161,18 @@ def open_store(path: Path, say: Callable[[str], None] = lambda line: None) -> Sp
     return splits
 
 
+def shape_in(path: Path) -> tuple[int, int, int]:
+    """Return channels, height and width of a store's pictures, from its header alone.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: As `open_store`, as far as the header tells.
+    """
+    return _header(path)[0].shape
+
+
 def verify_store(path: Path, progress: Progress = lambda done, total: None) -> list[Check]:
     """Check a whole store against its checksums: the header, the tables and every block of pixels.
 

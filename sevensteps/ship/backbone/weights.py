@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -52,6 +53,16 @@ class Backbone:
 def is_installed() -> bool:
     """Return whether the package with the weights and the runtime are installed; nothing is imported."""
     return all(importlib.util.find_spec(name) is not None for name in (PACKAGE, "onnx", "onnxruntime"))
+
+
+def broken_package() -> str:
+    """Return the first package that is installed, but cannot be imported; "" where all can be."""
+    for name in ("onnxruntime", "onnx"):
+        try:
+            importlib.import_module(name)
+        except Exception:  # a half-installed package raises whatever it runs into
+            return name
+    return ""
 
 
 def load_backbone(name: str = NAME, say: Callable[[str], None] = lambda line: None) -> Backbone:
