@@ -36,7 +36,8 @@ from sevensteps.data.near_pairs import smaller
 from sevensteps.learner.features import with_features
 from sevensteps.recipes.choose import by_features
 from sevensteps.ship.backbone.extract import extractor
-from sevensteps.ship.backbone.weights import NAME, load_backbone
+from sevensteps.ship.backbone.names import NAME
+from sevensteps.ship.backbone.weights import load_backbone
 from sevensteps.trust.comparison import mid_p
 
 Parts = Iterator[tuple[np.ndarray, np.ndarray]]  # rows to train on, rows to test on

@@ -18,9 +18,9 @@ from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import shipped_recipes
 from ..records.events import Note
 from ..records.scores import MANY_LOOKS
-from ..ship.backbone.timm_network import fetch, is_of_timm
+from ..ship.backbone.names import is_of_timm
 from .errors import say_error
-from .flags import FIRST, OUTPUT, PICTURES, Common, Own, Source, flags_of, whole_number
+from .flags import FIRST, MODEL, OUTPUT, PICTURES, Common, Own, Source, flags_of, whole_number
 from .hints import as_called, as_flag, from_here, said_as_typed, source_of
 from .hints import program as _program
 from .hints import quoted as _quoted
@@ -50,7 +50,7 @@ def train(
     exact: Annotated[bool, Parameter(group=OUTPUT)] = False,
     yes: Annotated[bool, Parameter(group=PICTURES)] = False,
     seeds: Annotated[int | None, Parameter(converter=whole_number, group=FIRST)] = None,
-    compare_scratch: Annotated[bool, Parameter(group=FIRST)] = False,
+    compare_scratch: Annotated[bool, Parameter(group=MODEL)] = False,
     common: Common = Common(),
 ) -> int:
     """Train a classifier. Without arguments: pullover or dress, on pictures that come with the program.
@@ -109,6 +109,8 @@ def train(
             if typed := [flag for flag, is_typed in (("--plots", plots), ("--exact", exact)) if is_typed]:
                 raise UsageError(f"{typed[0]} is for one run, not for --seeds.", hint=f"Leave {typed[0]} out.")
             if is_of_timm(str(given.get("features", ""))):
+                from ..ship.backbone.timm_network import fetch
+
                 fetch(chosen.features, lambda line: _printer_of_notes(error, numbers)(Note(line)))
             if recipe is None:
                 from ..jobs.features import pixels_or_features
@@ -124,6 +126,8 @@ def train(
         which: Any = suited.recipe if chosen == loaded else chosen
         with training(console, error, numbers=numbers) as observe:
             if recipe is not None and is_of_timm(str(given.get("features", ""))):
+                from ..ship.backbone.timm_network import fetch
+
                 fetch(chosen.features, lambda line: observe(Note(line)))
             written: dict[str, Any] = {"out": out, "save": True, "force": force, "plots": plots, "yes": is_told}
             if recipe is None:

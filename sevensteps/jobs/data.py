@@ -135,7 +135,8 @@ def data(
     from ..data.sources.find import with_bad_skipped
     from ..data.sources.load import load_as
     from ..recipes.choose import may_use_features
-    from ..ship.backbone.weights import INSTALL, NAME, broken_package, is_installed
+    from ..ship.backbone.names import NAME
+    from ..ship.backbone.weights import INSTALL, broken_package, is_installed
     from ..trust.audit.audit import audited
 
     def say(line: str) -> None:

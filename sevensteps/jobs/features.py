@@ -17,7 +17,8 @@ from ..recipes.choose import LEAST_SIDE_FOR_FEATURES, WIDTH, Chosen, by_features
 from ..recipes.settle import choose_folds
 from ..records.events import Note
 from ..runs.pictures import as_it_is, with_test
-from ..ship.backbone.weights import INSTALL, NAME, broken_package, is_installed
+from ..ship.backbone.names import NAME
+from ..ship.backbone.weights import INSTALL, broken_package, is_installed
 from ..trust.features import Compared, compared
 
 if TYPE_CHECKING:

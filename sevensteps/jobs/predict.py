@@ -127,7 +127,8 @@ def stream(
     Raises:
         RunError, ModelError, UsageError, FileError: As `predict`.
     """
-    from ..ship.backbone.timm_network import fetch, is_of_timm
+    from ..ship.backbone.names import is_of_timm
+    from ..ship.backbone.timm_network import fetch
     from ..ship.explain import load_explainer
     from ..ship.predict import load_model
 

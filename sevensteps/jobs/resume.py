@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base import files
@@ -14,6 +13,7 @@ from ..recipes.recipe_file import keys_of
 from ..records.events import Note
 from ..runs import checkpoint
 from ..runs import folder as folders
+from ..runs.folder import AnyRun
 from ..runs.kept_files import is_corrections_file, with_timings
 from ..runs.recorded import _say_differences, recorded
 from ..runs.saved import Saved
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def resume(
-    run: str | Path,
+    run: AnyRun,
     *,
     epochs: int | None = None,
     exact: bool = False,

@@ -23,7 +23,8 @@ from ..runs import checkpoint
 from ..runs import folder as folders
 from ..runs.pictures import prepared
 from ..runs.recorded import _say_differences, recorded
-from ..ship.backbone.timm_network import fetch, is_of_timm
+from ..ship.backbone.names import is_of_timm
+from ..ship.backbone.timm_network import fetch
 from ..show.epochs import live_table
 from .choose import measured
 

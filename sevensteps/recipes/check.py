@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ..base.own_code import is_own
 from ..data.range_ends import Ends, check_ends
 from ..errors import RecipeError, UsageError, nearest
-from ..ship.backbone.timm_network import is_of_timm
+from ..ship.backbone.names import is_of_timm
 
 # What some settings may be beside their words, and how that is said.
 _IS_ALSO: Mapping[str, Callable[[str], bool]] = {"model": is_own, "features": is_of_timm}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.own_code import is_own
 from ..data.augment_names import against_mirrors
 from ..data.files.how import file_settings
-from ..ship.backbone.weights import NAME
+from ..ship.backbone.names import NAME
 from .on_features import MANY, of_fine_tuning, of_linear
 from .recipe import Recipe
 from .recipe_file import shipped_recipes

@@ -47,7 +47,7 @@ TYPED: dict[str, tuple[str, int, list[str]]] = {
     "a word for a number": ("train --lr abc", 2, ["--lr", "abc"]),
     "a fraction of an epoch": ("train --epochs 1.5", 2, ["--epochs", "'1.5' is not a whole number"]),
     "no class": ("train --classes", 2, ["--classes"]),
-    "a choice": ("train --model linaer", 2, ["linaer", '"linear"']),
+    "a choice": ("train --model linaer", 2, ["linaer", "'linear'"]),
     "an argument too many": ("train three four", 2, ["four"]),
     "no picture to predict": ("predict somewhere", 2, ["predict needs FILES"]),
     "a source": ("train pulover-dress", 1, ["'pulover-dress'", "Did you mean 'pullover-dress'?"]),

@@ -102,7 +102,7 @@ def test_everything_runs_while_sockets_are_blocked(tmp_path: Path) -> None:
     offline = {**changed_start(tmp_path, OFFLINE), "SEVENSTEPS_CACHE": str(tmp_path / "empty")}
     assert sevensteps(*TRAIN, "--out", "run", cwd=tmp_path, **offline).code == 0
     assert sevensteps("predict", "run", "photos/china/00.png", cwd=tmp_path, **offline).code == 0
-    assert len(rows_in(tmp_path / "empty")) == 12
+    assert len(rows_in(tmp_path / "empty")) == 12 + 3 * 3  # and three kinds of made-up pictures
 
 
 def test_gray_and_tiny_pictures_have_features(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_after_ctrl_c_only_the_rest_is_computed(tmp_path: Path, cache: Path) -> 
     database.close()
     assert sevensteps(*TRAIN, "--out", "run", "--force", cwd=tmp_path, SEVENSTEPS_CACHE=str(cache)).code == 0
     rows = rows_in(cache)
-    assert len(rows) == 400
+    assert len(rows) == 400 + 3 * 20  # and three kinds of made-up pictures
     assert {key: rows[key] for key in marked} == marked  # had they been computed again, the marks would be gone
 
 
@@ -184,6 +184,6 @@ def test_two_processes_share_one_cache(tmp_path: Path, cache: Path) -> None:
         assert done.code == 0, done
         assert "cannot be kept" not in done.out + done.err
         assert "damaged" not in done.out + done.err
-    assert len(rows_in(cache)) == 36
+    assert len(rows_in(cache)) == 36 + 3 * 6  # and three kinds of made-up pictures
     first, second = ((tmp_path / f"run-{n}/model.safetensors").read_bytes() for n in range(2))
     assert first == second

@@ -16,9 +16,9 @@ from ...data.value_range import Range
 from ...errors import ModelError
 from ..onnx.graph import PIXELS, graph
 from .cut import Cut, cut_at
+from .names import INSTALL_TIMM, is_of_timm
 from .networks import load_network
-from .timm_network import INSTALL as INSTALL_TIMM
-from .timm_network import is_of_timm, timm_features
+from .timm_network import timm_features
 from .weights import INSTALL, Backbone
 
 OUTPUT = "features"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .timm_network import is_of_timm, load_timm
+from .names import is_of_timm
+from .timm_network import load_timm
 from .weights import Backbone, load_backbone
 
 

