@@ -51,7 +51,7 @@ def data(
     from ..data.files.summary import with_splits
     from ..jobs.data import audit
     from ..show import terminal
-    from ..show.terminal_audit import print_audit
+    from ..show.terminal_audit import print_audit, print_changes
 
     console, error = terminal.consoles(quiet_stdout=common.json)
     settings = given(files)
@@ -97,6 +97,8 @@ def data(
     splits, rows = audited.splits, audited.suggested or ()
     changed = settings | ({"fix": fix} if fix else {})
     look = f"{program()} data {typed(source or 'pullover-dress', classes, changed)} --suggest fix.csv"
+    if splits.corrected:
+        print_changes(console, splits.corrected)
     print_audit(console, splits.source, audited.result, lambda ids: with_splits(splits, ids), look)
     if suggest is not None:
         said = f"{suggest}: {counted(len(rows), 'correction')} proposed; look through them first"

@@ -24,7 +24,7 @@ from ..base import files
 from ..base.files import regular
 from ..base.words import counted, text_of
 from ..errors import DataError, FileError, UsageError, nearest
-from ..records.audit import Corrected
+from ..records.audit import Change, Corrected
 from .files.catalog import Catalog
 from .files.cells import rows_in, text_in
 from .images import Splits
@@ -187,6 +187,8 @@ def _decided(
         DataError: As `corrected`.
     """
     of_picture = {name: of_class for of_split in before.values() for name, of_class in of_split.items()}
+    split_of = {name: split for split, of_split in before.items() for name in of_split}
+    changes: list[Change] = []
     decided: dict[str, str] = {}
     relabeled = excluded = elsewhere = 0
     composed = {unicodedata.normalize("NFC", name): name for name in of_picture if not name.isascii()}
@@ -217,9 +219,11 @@ def _decided(
         else:
             excluded += not now
             relabeled += now not in ("", of_class)
+            if now != of_class:
+                changes.append(Change(split_of[picture], picture, of_class, now))
     _refuse_emptied(corrections.path, before, decided, [name for name in classes if not chosen or name in chosen])
     digest = hashlib.sha256(corrections.content).hexdigest()
-    return decided, Corrected(relabeled, excluded, digest, corrections.content, elsewhere)
+    return decided, Corrected(relabeled, excluded, digest, corrections.content, elsewhere, tuple(changes))
 
 
 def refuse_many(splits: Splits, fix: str | Path) -> None:

@@ -11,6 +11,21 @@ from .scores import Imbalance, Interval
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A picture that a corrections file gives another class, or leaves out."""
+
+    split: str  # of the source
+    id: str
+    was: str
+    now: str  # "": left out
+
+    @property
+    def in_words(self) -> str:
+        """The change, such as "fruit/banana.png: fruit -> vegetables"."""
+        return f"{self.id}: {self.was} -> {self.now or 'left out'}"
+
+
+@dataclass(frozen=True, slots=True)
 class Corrected:
     """What a corrections file did to the pictures of a source, and the file's bytes with their SHA-256."""
 
@@ -19,6 +34,7 @@ class Corrected:
     sha256: str
     content: bytes = field(repr=False)
     elsewhere: int = 0  # rows for pictures of classes that were not chosen
+    changes: tuple[Change, ...] = field(default=(), repr=False)  # in the order of the file
 
     def as_json(self) -> dict[str, Any]:
         """Return the corrections as recipes and `data --json` hold them, without the bytes."""

@@ -137,6 +137,7 @@ class Opening:
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the recipe, by name
     bad_files: int = 0  # files that cannot be read and are left out
     corrected: str = ""  # what a corrections file changed
+    test_is_corrected: bool = False  # whether it changed pictures that the result is measured on
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,8 +180,16 @@ def _open(work: Work, observe: Observe) -> None:
             settings=vars(recipe),
             bad_files=len(splits.bad_files),
             corrected=splits.corrected.in_words if splits.corrected else "",
+            test_is_corrected=_test_is_corrected(work),
         )
     )
+
+
+def _test_is_corrected(work: Work) -> bool:
+    """Return whether corrections have changed pictures that the result is measured on."""
+    splits = work.splits
+    tested = splits.train if work.recipe.folds > 1 or splits.test is None else splits.test
+    return splits.corrected is not None and any(one.split == tested.origin for one in splits.corrected.changes)
 
 
 def _train(work: Work, observe: Observe, interrupted: Callable[[], int]) -> None:

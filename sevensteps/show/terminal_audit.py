@@ -7,11 +7,14 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 
 from ..base.words import counted
-from ..records.audit import AuditResult
+from ..records.audit import AuditResult, Corrected
 from .sentences import imbalance_in_words, told_apart_in_words
 from .terminal import print_table, printable
 
 SHOWN = 5  # how many groups, pictures of a group, suspicious labels and outliers to print
+
+
+SHOWN_CHANGES = 50  # of a corrections file
 
 
 Named = Callable[[Sequence[str]], Sequence[str]]
@@ -34,6 +37,21 @@ def print_audit(out: Console, source: str, found: AuditResult, with_splits: Name
     print_table(out, ("class", *found.counts), [*rows, total])
     for line in _lines(found, with_splits, suggest):
         out.print(printable(line))
+
+
+def print_changes(out: Console, corrected: Corrected) -> None:
+    """Print what a corrections file changes, a line for each picture.
+
+    Args:
+        out: The console.
+        corrected: What it changed.
+    """
+    if corrected.changes:
+        out.print("corrections:")
+    for change in corrected.changes[:SHOWN_CHANGES]:
+        out.print(printable(f"  {change.in_words}"))
+    if (more := len(corrected.changes) - SHOWN_CHANGES) > 0:
+        out.print(printable(f"  and {more:,} more"))
 
 
 def _lines(found: AuditResult, with_splits: Named, suggest: str) -> list[str]:

@@ -120,7 +120,8 @@ class _Words:
         if event.bad_files:
             paragraph(self.out, "", f"{counted(event.bad_files, 'file')} left out: not readable as pictures")
         if event.corrected:
-            paragraph(self.out, "", f"corrected: {event.corrected}")
+            test = "; the test uses the new labels: do not compare this accuracy with one from before"
+            paragraph(self.out, "", f"corrected: {event.corrected}{test * event.test_is_corrected}")
         if folds > 1:
             also = (
                 "; the saved model is tested on the test pictures"

@@ -83,7 +83,7 @@ def test_what_an_audit_found_is_written_looked_through_and_applied(
     moved = [name for name, row in rows.items() if row["now"]]
     assert {"train/digit 1/0.png", "train/digit 0/11.png"} <= set(moved)
     assert rows["train/digit 1/0.png"]["now"] == "digit 0"
-    assert rows["train/digit 1/0.png"]["why"].startswith("looks like digit 0 to a quick model")
+    assert rows["train/digit 1/0.png"]["why"].startswith("a rough model says digit 0 (score ")
     (one,) = rows.keys() & {"train/digit 0/10.png", "train/digit 0/10 copy.png"}
     assert "same pixels as train/digit 0/10" in rows[one]["why"]
     (one,) = rows.keys() & {"train/digit 0/20.png", "train/digit 0/20 copy.jpg"}
@@ -112,6 +112,26 @@ def test_what_an_audit_found_is_written_looked_through_and_applied(
     inside = here("data", "digits", "--suggest", "digits/fix.csv", cwd=digits.parent, capsys=capsys)
     refused(inside, 2, "would lie among the pictures", "--suggest digits-fix.csv")
     assert digest(digits) == before
+
+
+def test_each_change_is_listed_and_train_says_that_the_test_has_changed(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong(digits, WRONG + "train/digit 0/10 copy.png,,,a copy\n")
+    done = here("data", "digits", "--fix", "wrong.csv", cwd=digits.parent, capsys=capsys)
+    assert done.out.startswith(
+        "corrections:\n"
+        "  train/digit 1/0.png: digit 1 -> digit 0\n"
+        "  train/digit 0/11.png: digit 0 -> digit 1\n"
+        "  train/digit 0/10 copy.png: digit 0 -> left out\n"
+    )
+    quick = ("train", "digits", "--recipe", "linear", "--epochs", "1", "--fix", "wrong.csv", "--out")
+    done = here(*quick, str(tmp_path / "a"), cwd=digits.parent, capsys=capsys)
+    assert "do not compare" not in done.out  # its own test pictures are as they were
+    wrong(digits, WRONG + "test/digit 1/21 leak.png,,,a copy\n")
+    done = here(*quick, str(tmp_path / "b"), cwd=digits.parent, capsys=capsys)
+    said = " ".join(done.out.split())
+    assert "the test uses the new labels: do not compare this accuracy with one from before" in said
 
 
 @pytest.mark.slow

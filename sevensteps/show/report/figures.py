@@ -23,7 +23,6 @@ NAMES = {
 
 def result_section(report: Report) -> list[Html]:
     """The accuracy on each split beside the baselines."""
-    split = next(iter(report.scores), "valid")
     named = [
         (f"{'models like it' if name == OUT_OF_FOLD else 'this model'}, {split_in_words(name)}", score)
         for name, score in report.scores.items()
@@ -36,8 +35,7 @@ def result_section(report: Report) -> list[Html]:
     numbers = table("Accuracy with its 95 % interval", ("of", "accuracy", "95 % interval", "right", "of n"), rows)
     drawn = svg.dots(
         "Accuracy beside the baselines",
-        "The share of right answers on each split, with its 95 % interval. "
-        f"The result is the {split_in_words(split)} row.",
+        "The share of right answers on each split, with its 95 % interval. The top row is the result.",
         [(name, score.accuracy, score.interval.low, score.interval.high) for name, score in named],
         numbers,
         x_name="share of right answers",

@@ -22,6 +22,9 @@ LEFT, RIGHT, TOP, BOTTOM = 72.0, 26.0, 14.0, 44.0
 LEGEND = 20.0  # what two lines have above them
 
 
+LEAST_ACROSS = 250.0  # of the dots and their figures, beside the names
+
+
 MOST_POINTS = 400  # of one line: more cannot be told apart on its width
 
 
@@ -117,10 +120,11 @@ def dots(
     within: tuple[float, float] | None = None,
 ) -> Html:
     """A row each: a dot at its value, and the interval from low to high as a bar through it. Values are shares."""
-    left = min(max(LETTER * max(len(_short(row[0])) for row in rows) + 16, LEFT), 0.42 * WIDTH)
-    height = TOP + 26.0 * len(rows) + BOTTOM
+    left = max(LETTER * max(len(_short(row[0])) for row in rows) + 16, LEFT)
+    size = (max(WIDTH, left + LEAST_ACROSS), TOP + 26.0 * len(rows) + BOTTOM)
+    width, height = size
     low, high = within or (min(row[2] for row in rows), max(row[3] for row in rows))
-    across = _scale([low, high], left, WIDTH - 68, clip=(0.0, 1.0))
+    across = _scale([low, high], left, width - 68, clip=(0.0, 1.0))
     marks = _ticks_below(across, height, x_name, percent=True)
     for place, (name, value, low, high) in enumerate(rows):
         y = TOP + 26 * place + 13
@@ -130,9 +134,9 @@ def dots(
             _line(across(low), y - 4, across(low), y + 4, "interval"),
             _line(across(high), y - 4, across(high), y + 4, "interval"),
             _point(across(value), y, "one"),
-            _text(WIDTH, y + 4, f"{value:.1%}", anchor="end"),
+            _text(width, y + 4, f"{value:.1%}", anchor="end"),
         ]
-    return chart(title, description, marks, numbers, size=(WIDTH, height))
+    return chart(title, description, marks, numbers, size=size)
 
 
 def diagonal(
@@ -225,7 +229,7 @@ def _number(value: float, percent: bool) -> str:
     return f"{100 * value:.4g} %" if percent else f"{value if abs(value) > 1e-12 else 0.0:.4g}"
 
 
-def _short(name: str, most: int = 30) -> str:
+def _short(name: str, most: int = 40) -> str:
     name = plain(name)
     return name if len(name) <= most else name[: most - 1] + "…"
 

@@ -50,7 +50,7 @@ def suggested(splits: Splits, found: AuditResult) -> list[Correction]:
     left_out = {row.picture for _, row in rows}
     for one in found.suspects:
         if one.id not in left_out:
-            why = f"looks like {one.likely} to a quick model (score {one.score:.2f}), right or not"
+            why = f"a rough model says {one.likely} (score {one.score:.2f}); it may be wrong"
             rows.append((one.score, Correction(one.id, one.likely, one.label, why)))
     order = {name: place for place, name in enumerate(classes)}
     return [row for _, row in sorted(rows, key=lambda scored: (-scored[0], order[scored[1].picture]))]
