@@ -386,8 +386,9 @@ def as_pixels(
             image = PILImage.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
             return from_image(image, shape, fit, range)
     if pixels.dtype != np.uint8 or pixels.shape not in allowed:
+        needed = "(height, width, 3)" if shape[0] == 3 else shape
         raise DataError(
-            f"The picture is an array of {pixels.dtype} {pixels.shape}, but uint8 {shape} is needed.",
+            f"The picture is an array of {pixels.dtype} {pixels.shape}, but uint8 {needed} is needed.",
             hint="Pass a path, a PIL picture or an array (height, width, 3) to have it resized.",
         )
     return pixels.reshape(shape)

@@ -72,7 +72,7 @@ class Inputs:
             return as_pixels(picture, self.shape, self.fit or "squash", self.range)
         named = (self.features[key] for key in ("name", "sha256"))
         layers = self.features.get("layers")
-        features: np.ndarray = _reader(*named, self.fit or "squash", self.range, layers)(picture)
+        features: np.ndarray = _reader(*named, self.fit or "squash", self.range, layers, self.shape)(picture)
         return features
 
     def batch_of(self, picture: Any) -> Tensor:
@@ -169,8 +169,10 @@ def not_finite(x: Tensor, targets: Tensor, where: str) -> str | None:
 
 
 @functools.lru_cache(maxsize=4)
-def _reader(name: str, sha256: str, fit: Fit, range: Range | None, layers: int | None) -> Any:
+def _reader(
+    name: str, sha256: str, fit: Fit, range: Range | None, layers: int | None, shape: tuple[int, int, int]
+) -> Any:
     """Return the function from pictures to features, made once."""
     from ..ship.backbone.extract import reader
 
-    return reader(name, sha256, fit, range, layers=layers)
+    return reader(name, sha256, fit, range, layers=layers, shape=shape)

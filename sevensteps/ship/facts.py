@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,10 +167,16 @@ def _is_range(value: Any) -> bool:
 
 
 def _is_network(value: Any) -> bool:
-    """Whether this names a pretrained network, and after how many layers it is cut, if it is."""
+    """Whether this names a pretrained network, and after how many layers it is cut, if it is.
+
+    Never a file, as in timm:NAME@FILE: what somebody else wrote does not choose what is read on this machine.
+    """
     if not isinstance(value, dict) or not {"name", "sha256"} <= set(value) <= {"name", "sha256", "layers"}:
         return False
-    return all(type(value[key]) is str for key in ("name", "sha256")) and type(value.get("layers", 0)) is int
+    if not all(type(value[key]) is str for key in ("name", "sha256")) or type(value.get("layers", 0)) is not int:
+        return False
+    of_timm = re.fullmatch(r"timm:[\w.-]+", value["name"]) is not None  # whose networks are never cut
+    return "layers" not in value if of_timm else re.fullmatch(r"[\w.-]+", value["name"]) is not None
 
 
 def _are_weights(value: Any) -> bool:

@@ -241,7 +241,7 @@ def load_model(path: Path) -> Model:
         from .backbone.extract import reader
 
         network = facts.features
-        read = reader(network["name"], network["sha256"], fit, facts.range, path, network.get("layers"))
+        read = reader(network["name"], network["sha256"], fit, facts.range, path, network.get("layers"), shape)
     if layers is not None and facts.loss != "mse_loss" and not facts.activation_is_own:
         bound, temperature = bound_layers(layers, arrays, path), facts.temperature
         model = Model(

@@ -15,7 +15,7 @@ from PIL import Image
 from typed import Done, here, refused, sevensteps
 
 import sevensteps as ss
-from sevensteps.errors import DataError
+from sevensteps.errors import DataError, ModelError
 from sevensteps.ship import file as model_file
 
 NAME = "efficientnet-lite0"
@@ -200,6 +200,44 @@ def test_what_does_not_go_together_is_refused_before_anything_is_computed(
     refused(here(*typed, "--augment", "flip", cwd=folder, capsys=capsys), 2, "augment varies pixels", "--augment none")
     done = here("train", "photos", "--features", "resnet", cwd=folder, capsys=capsys)
     refused(done, 2, "efficientnet-lite0", "timm:NAME")
+
+
+@pytest.mark.parametrize(
+    ("facts", "shape", "words"),
+    [
+        ({"layers": 8}, None, ("takes features of shape (1280, 1, 1)", f"{NAME} after 8 layers gives (")),
+        ({"layers": 9}, None, (f"{NAME} after 9 layers gives (",)),
+        ({"layers": 3}, None, ("cut after 3 layers, where no stage begins",)),
+        ({}, [640, 2, 1], ("(640, 2, 1)", f"{NAME} gives (1280, 1, 1)")),
+        ({"name": "efficientnet-lite1"}, None, ("its features cannot be those of 'efficientnet-lite1'", f"'{NAME}'?")),
+        ({"name": "timm:resnet18@secret.safetensors"}, None, ("its features cannot be",)),
+        ({"name": "timm:resnet18", "layers": 8}, None, ("its features cannot be",)),
+        ({"name": "../secret"}, None, ("its features cannot be",)),
+    ],
+)
+def test_a_file_that_names_another_network_is_refused(
+    first: Done,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    facts: dict[str, object],
+    shape: list[int] | None,
+    words: tuple[str, ...],
+) -> None:
+    arrays, about = model_file.read(folder / "run/model.safetensors")
+    about["features"] |= facts
+    about["shape"] = shape or about["shape"]
+    model_file.write(folder / "tampered.safetensors", arrays, about)
+    done = here("predict", "tampered.safetensors", "photos/china/00.png", cwd=folder, capsys=capsys)
+    refused(done, 1, "tampered.safetensors", *words)
+    with pytest.raises(ModelError):
+        ss.load_learner(folder / "tampered.safetensors").predict(folder / "photos/china/00.png")
+
+
+def test_an_array_of_another_shape_is_told_the_shape_that_is_needed(first: Done, folder: Path) -> None:
+    picture = np.zeros((100, 100), dtype=np.uint8)
+    (answer,) = ss.predict(folder / "run", picture)
+    assert answer.error == "The picture is an array of uint8 (100, 100), but uint8 (height, width, 3) is needed."
+    assert ss.predict(folder / "run", np.zeros((80, 100, 3), dtype=np.uint8))[0].error is None
 
 
 def test_a_model_is_refused_without_its_network(

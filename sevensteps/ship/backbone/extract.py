@@ -13,7 +13,7 @@ from jaxtyping import Float32, UInt8
 from ...data.fit import Fit
 from ...data.on_white import pixels_on_white
 from ...data.value_range import Range
-from ...errors import ModelError
+from ...errors import ModelError, UsageError
 from ..onnx.graph import PIXELS, graph
 from .cut import Cut, cut_at
 from .names import INSTALL_TIMM, is_of_timm
@@ -100,6 +100,7 @@ def reader(
     range: Range | None = None,
     where: str | Path = "The model",
     layers: int | None = None,
+    shape: tuple[int, int, int] | None = None,
 ) -> Callable[[Any], np.ndarray]:
     """Return the function from any kind of picture to what a model of features takes.
 
@@ -110,19 +111,22 @@ def reader(
         range: The values of black and white in pictures of more than 8 bits.
         where: The file of the model, for errors.
         layers: How many of the network's layers are computed, for a model that has its last stages; None for all.
+        shape: What the model takes, which is compared with what the network gives; None where it is not known.
 
     Returns:
         A function from anything that `data.decode.as_pixels` takes to features (features, 1, 1) uint8, or to what the
         layers return, (channels, height, width) uint8.
 
     Raises:
-        ModelError: The network is not installed, it is not the one that the model was trained on, or it is not cut
-            there.
+        ModelError: There is no such network, it is not installed, it is not the one that the model was trained on, it
+            is not cut there, or it gives something else than the model takes.
     """
     try:
         backbone = load_network(name, sha256 if is_of_timm(name) else None)
     except ModelError as error:
         raise ModelError(f"{where} learned from features of {name:.80}. {error.message}", hint=error.hint) from error
+    except UsageError as error:  # the name stands in a file: nobody typed it
+        raise ModelError(f"{where}: its features cannot be those of {name!r:.80}.", hint=error.hint) from error
     if backbone.sha256 != sha256:
         raise ModelError(
             f"{where} learned from features of another {name}: its SHA-256 begins with {sha256[:12]}, that of this "
@@ -130,5 +134,12 @@ def reader(
             hint="Train again, or use the version of sevensteps that trained the model.",
         )
     cut = None if layers is None else cut_at(layers, str(where))
-    extract, shape = extractor(backbone, cut), cut.shape if cut else (backbone.features, 1, 1)
-    return lambda picture: extract(pixels_on_white(picture, backbone.shape, fit, range)).reshape(shape)
+    given = cut.shape if cut else (backbone.features, 1, 1)
+    if shape not in (None, given):
+        after = f" after {layers} layers" if cut else ""
+        raise ModelError(
+            f"{where} takes features of shape {shape}, but {name}{after} gives {given}.",
+            hint="The file is damaged, or was put together from two.",
+        )
+    extract = extractor(backbone, cut)
+    return lambda picture: extract(pixels_on_white(picture, backbone.shape, fit, range)).reshape(given)

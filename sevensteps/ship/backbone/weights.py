@@ -79,7 +79,8 @@ def load_backbone(name: str = NAME, say: Callable[[str], None] = lambda line: No
         FileError: The package cannot be read.
     """
     if name != NAME:
-        raise UsageError(f"There are no features {name!r:.80}.", hint=nearest(name, [NAME]))
+        known = f"{NAME}, or one of timm as timm:NAME"
+        raise UsageError(f"There is no network {name!r:.80}; features come from {known}.", hint=nearest(name, [NAME]))
     kept = cache_folder() / "backbones" / f"{NAME}-{SHA256[:16]}.safetensors"
     try:
         return _backbone(*model_file.read(kept))
