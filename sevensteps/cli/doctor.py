@@ -20,7 +20,7 @@ def doctor(run: Path, *, common: Common = Common()) -> int:
     """
     from ..jobs.doctor import doctor as doctor_job
     from ..show import terminal
-    from ..show.findings import evidence_of, title_of
+    from ..show.findings import evidence_of, passed_in_words, title_of
 
     console, _ = terminal.consoles(quiet_stdout=common.json)
     examined = doctor_job(run)
@@ -32,7 +32,8 @@ def doctor(run: Path, *, common: Common = Common()) -> int:
     for finding in examined.findings:
         console.print(terminal.printable(title_of(finding)))
         console.print(terminal.printable(f"  {finding.message}"))
-        console.print(terminal.printable(f"  {as_called(with_names(finding.fix, {'run': run}))}"))
+        advice = passed_in_words(finding) or as_called(with_names(finding.fix, {"run": run}))
+        console.print(terminal.printable(f"  {advice}"))
         lines = evidence_of(finding)
         if lines:  # the sentence above keeps its first numbers
             console.print(terminal.printable("  The latest numbers:"))

@@ -63,13 +63,15 @@ def judge(
         console.print(terminal.printable(sentences.coverage_in_words(judged.coverage)))
         if judged.coverage.foreign:
             console.print(terminal.printable(sentences.foreign_in_words(judged.coverage)))
+    of_features = saved.recipe.features != "none"
     if judged.against:
-        console.print(terminal.printable(sentences.against_in_words(judged.against)))
+        console.print(terminal.printable(sentences.against_in_words(judged.against, of_features)))
     for name, baseline in judged.baselines.items():
         other = "" if baseline.split == scores.split else ", on other pictures than those above"
         is_same = name == "logistic regression" and _is_logistic_regression(saved.recipe)
         same = " (the same kind of model as yours)" if is_same else ""
-        console.print(terminal.printable(f"baseline {name}{same}: {sentences.in_words(baseline)}{other}"))
+        named = sentences.baseline_in_words(name, of_features)
+        console.print(terminal.printable(f"baseline {named}{same}: {sentences.in_words(baseline)}{other}"))
     if copies := saved.judgement.get("audit"):
         console.print(terminal.printable(copies_in_words(copies, f"{program()} data {source_of(saved.recipe)}")))
     console.print()
@@ -89,7 +91,8 @@ def judge(
 
 def _is_logistic_regression(recipe: Recipe) -> bool:
     """Return whether a run's model is the one of the baseline: linear, trained with cross-entropy."""
-    return recipe.model == "linear" and recipe.loss in ("auto", "cross_entropy", "binary_cross_entropy_with_logits")
+    losses = ("auto", "cross_entropy", "binary_cross_entropy_with_logits")
+    return recipe.model == "linear" and recipe.features == "none" and recipe.loss in losses
 
 
 def _cells(metric: Metric) -> Sequence[str]:

@@ -249,10 +249,10 @@ def worth_trying(recipe: Recipe, stronger: bool, wrong: Collection[str]) -> str:
         "relu": "--recipe cnn",
     }
     source = f" {source_of(recipe)}".removesuffix(" pullover-dress")  # which is what train takes unless told
-    source += f" --folds {recipe.folds}" if recipe.folds else ""
-    source += "" if recipe.balance == "none" else f" --balance {recipe.balance}"
     if recipe.features != "none":
         return f"{_program()} data{source}"
+    source += f" --folds {recipe.folds}" if recipe.folds else ""
+    source += "" if recipe.balance == "none" else f" --balance {recipe.balance}"
     overfits = "overfitting" in wrong
     next_one = following.get(recipe.name) if stronger and not overfits else None
     if next_one is None:

@@ -16,18 +16,22 @@ from ..records.report import Mistakes
 from ..records.scores import Against, Imbalance, Score
 from ..runs.checkpoint import Checkpoint
 from ..runs.kept_files import mapping
-from ..show.sentences import ON_TEST, untested_in_words
+from ..ship.backbone.names import NAME
+from ..show.sentences import ON_TEST, baseline_in_words, untested_in_words
 
 FEW = 100  # pictures to judge with, under which an interval is wide whatever the model does
 
 
-def verdict_of(found: Checkpoint, scores: Mapping[str, Score], against: Against | None) -> str:
+def verdict_of(
+    found: Checkpoint, scores: Mapping[str, Score], against: Against | None, of_features: bool = False
+) -> str:
     """Return the result in one sentence.
 
     Args:
         found: The checkpoint.
         scores: The scores by split; the first counts.
         against: The comparison with the best baseline.
+        of_features: Whether the model takes features, and the baselines pixels.
 
     Returns:
         The sentence.
@@ -46,10 +50,11 @@ def verdict_of(found: Checkpoint, scores: Mapping[str, Score], against: Against 
         return f"{line}."
     low, high = against.interval.low, against.interval.high
     between = f" (95 % interval {100 * low:+.2f} to {100 * high:+.2f} points)"
+    named = baseline_in_words(against.baseline, of_features)
     if 0.0 in against.interval:
-        return f"{line}, which is not clearly different from the best baseline, {against.baseline}{between}."
+        return f"{line}, which is not clearly different from the best baseline, {named}{between}."
     points = f"{100 * abs(against.difference):.2f} points {'above' if against.difference > 0 else 'below'}"
-    return f"{line}, {points} the best baseline, {against.baseline}{between}."
+    return f"{line}, {points} the best baseline, {named}{between}."
 
 
 def doubts_of(
@@ -147,18 +152,28 @@ def following_of(
         )
     if mistakes and mistakes.wrong:
         steps.append(("Look at the surest mistakes below. Where the label is wrong, correct it and train again.", ""))
-    better = {"linear": "relu", "relu": "cnn"}.get(recipe.model)
+    better = _larger(recipe)
     if better and not ill:  # what is wrong with a small model is found out faster than with a large one
         classes = (
             f" --classes {' '.join(map(shlex.quote, recipe.classes))}" if recipe.source != "pullover-dress" else ""
         )
+        sentence, flags = better
         steps.append(
             (
-                "Try the next larger model, and test whether it is better.",
-                f"sevensteps train {source}{classes} --recipe {better} --out runs/larger\n"
-                f"sevensteps compare {run} larger",
+                f"{sentence}, and test whether it is better.",
+                f"sevensteps train {source}{classes} {flags} --out runs/larger\nsevensteps compare {run} larger",
             )
         )
     if found.stopped and not ill:
         steps.append(("Use it on your own pictures.", f"sevensteps predict {run} PICTURE.png{own}"))
     return steps
+
+
+def _larger(recipe: Recipe) -> tuple[str, str] | None:
+    """Return what to try next, and its flags: a larger model of pixels, or more of the pretrained network."""
+    if recipe.features != "none":
+        if recipe.features != NAME or recipe.unfreeze:
+            return None
+        return "Train the last stage of the pretrained network, too", "--unfreeze 1"
+    larger = {"linear": "relu", "relu": "cnn"}.get(recipe.model)
+    return ("Try the next larger model", f"--recipe {larger}") if larger else None

@@ -28,11 +28,13 @@ class Examined:
         return {"run": run, "findings": with_run_named([finding.as_json() for finding in self.findings], run)}
 
     def __repr__(self) -> str:
+        from ..show.findings import passed_in_words
+
         if not self.findings:
             return f"{self.folder}: nothing was found wrong in {self.epochs} epoch{'s' * (self.epochs != 1)}."
         lines = [str(self.folder)]
         for finding in self.findings:
-            fix = with_names(finding.fix, {"run": self.folder})
+            fix = passed_in_words(finding) or with_names(finding.fix, {"run": self.folder})
             lines += [f"  since epoch {finding.epoch}: {finding.message}", f"    {fix}"]
         return "\n".join(lines)
 

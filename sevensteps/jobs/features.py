@@ -13,7 +13,7 @@ from ..data.images import Images, Splits
 from ..data.store.store import is_store, shape_in
 from ..errors import UsageError
 from ..learner.features import with_features
-from ..recipes.choose import LEAST_SIDE_FOR_FEATURES, WIDTH, Chosen, by_features, may_use_features, steps
+from ..recipes.choose import LEAST_SIDE_FOR_FEATURES, OF_PIXELS, WIDTH, Chosen, by_features, may_use_features, steps
 from ..recipes.settle import choose_folds
 from ..records.events import Note
 from ..runs.pictures import as_it_is, with_test
@@ -51,6 +51,12 @@ def pixels_or_features(
             raise _nothing_to_compare("Give files of color pictures, 64 pixels or more, and no model.")
         if not {"features", "model"} & set(given) and is_store_of_photos(source):
             observe(Note("! a store has no features of photos: train on the folder"))
+        of_pixels = [key for key in OF_PIXELS if key in given]
+        rest = {key: value for key, value in given.items() if key not in of_pixels}
+        if of_pixels and is_installed() and may_use_features(source, rest):
+            flags = " and ".join(f"--{key.replace('_', '-')}" for key in of_pixels)
+            needs = "needs" if len(of_pixels) == 1 else "need"
+            observe(Note(f"{flags} {needs} pixels, so features of a pretrained network are not used"))
         return chosen, None
     if not is_installed():
         if scratch:

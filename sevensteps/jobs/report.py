@@ -167,7 +167,7 @@ def _collect(saved: Saved) -> Report:
     name = saved.folder.resolve().name
     return Report(
         run=name,
-        verdict=verdict_of(found, scores, against),
+        verdict=verdict_of(found, scores, against, recipe.features != "none"),
         doubts=doubts_of(found, scores, findings, audit, judgement, imbalance),
         following=following_of(name, found, recipe, scores, findings, audit, mistakes, imbalance is not None),
         classes=saved.classes,

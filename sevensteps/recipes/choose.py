@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.own_code import is_own
 from ..data.augment_names import against_mirrors
 from ..data.files.how import file_settings
+from ..errors import RecipeError
 from ..ship.backbone.names import NAME
 from .on_features import MANY, of_fine_tuning, of_linear
 from .recipe import Recipe
@@ -52,6 +53,10 @@ _OF_PICTURES = frozenset(
 
 
 RATE_OF_OWN = 0.001  # for AdamW: low enough for deep networks, and for those that were trained before; fastai's, too
+
+
+# Settings of how pixels are varied, scaled or passed through a network from scratch.
+OF_PIXELS = ("augment", "width", "test_time_flip", "normalize")
 
 
 LEAST_SIDE_FOR_FEATURES = 64  # pixels, of color pictures: the network was trained on photographs
@@ -114,10 +119,17 @@ def choose(source: str | Path | None, given: Mapping[str, Any], recipe: str | Pa
 
     Raises:
         UsageError, DataError: Settings or pictures that are not a source.
+        RecipeError: Stages of a network are to be trained, and features are switched off.
     """
     if recipe is None:
         unfreeze = given.get("unfreeze", 0)
         name = given.get("features", NAME if unfreeze else "none")
+        if unfreeze and name == "none":
+            raise RecipeError(
+                f"unfreeze trains the last stages of {NAME}, but features is none.",
+                hint="Set {features}, or {unfreeze}.",
+                settings={"features": NAME, "unfreeze": 0},
+            )
         if name != "none":
             facts = _facts(source, given)
             return by_features(name, facts.count if facts else MANY, unfreeze=unfreeze)
@@ -169,7 +181,7 @@ def may_use_features(source: str | Path | None, given: Mapping[str, Any]) -> boo
     from ..data.sources.facts import facts_of
     from ..data.sources.find import find_catalog
 
-    if {"model", "features", "augment", "width", "test_time_flip", "normalize"} & set(given) or given.get("unfreeze"):
+    if {"model", "features", *OF_PIXELS} & set(given) or given.get("unfreeze"):
         return False
     how = Recipe(**file_settings(given)).how
     facts = facts_of(source or "", given.get("classes", ()), how)

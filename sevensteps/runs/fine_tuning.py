@@ -43,14 +43,16 @@ class FineTuning:
     def in_words(self) -> str:
         """Which model is kept, and why."""
         if self.comparison is None:
-            return "the fine-tuned model is kept: there are no validation pictures to compare it with the probe on"
+            return "the fine-tuned model is kept: there are no validation pictures to compare it on"
         probe, tuned = self.comparison.correct
         of = counted(self.comparison.n, "validation picture")
         if self.kept == NAMES[1]:
-            than = "as many as the probe, at a lower loss" if probe == tuned else f"{probe} by the probe"
+            than = (
+                "as many as the linear model, with a lower loss" if probe == tuned else f"{probe} by the linear model"
+            )
             return f"the fine-tuned model is kept: {tuned} of {of} right, {than}"
-        than = "as many as fine-tuned, at a lower loss" if probe == tuned else f"{tuned} fine-tuned"
-        return f"the probe is kept: {probe} of {of} right, {than}"
+        than = "as many as fine-tuned, with a lower loss" if probe == tuned else f"{tuned} fine-tuned"
+        return f"the linear model is kept: {probe} of {of} right, {than}"
 
     def as_json(self) -> dict[str, Any]:
         """Return what judgement.json says."""

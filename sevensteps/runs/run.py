@@ -175,7 +175,7 @@ class Run:
         facts = {
             "run": str(self.folder) if self.folder else "not saved",
             "trained": f"{self.recipe.name} on {self.recipe.source}, {epochs}",
-            "stopped": f"because {self.stopped_because}",
+            "stopped": sentences.stop_in_words(self.stopped_because),
         }
         if self.score is not None:
             facts["score"] = sentences.in_words(self.score)

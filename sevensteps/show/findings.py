@@ -11,6 +11,12 @@ from rich.text import Text
 from ..records.events import Finding
 from .terminal import printable
 
+LONG = 5  # epochs without learning that are worth advice, even in a run that recovered
+
+
+OF_A_GUESS = frozenset({"at_chance", "one_class", "saturated", "stuck"})
+
+
 # For each code of a finding: what is wrong, and what to try. {flags} are those that the doctor computed for this run.
 _SHORT = {
     "inputs_not_scaled": ("The pixels are far too large or too small to learn from", "try --normalize"),
@@ -74,6 +80,21 @@ def title_of(finding: Finding) -> str:
     else:
         when = f"epochs {max(first, 1)} to {until - 1}"
     return f"{_TITLES.get(finding.code, finding.code.replace('_', ' '))} ({when})"
+
+
+def passed_in_words(finding: Finding) -> str:
+    """Return that a finding no longer holds, and needs no advice.
+
+    Args:
+        finding: What the doctor found.
+
+    Returns:
+        Two short sentences; "" where it still holds, or held for so long that its advice is worth reading.
+    """
+    if finding.recovered_at is None or finding.recovered_at - finding.epoch >= LONG:
+        return ""
+    over = "The model learned" if finding.code in OF_A_GUESS else "This was over"
+    return f"{over} from epoch {finding.recovered_at} on. Nothing to do."
 
 
 def evidence_of(finding: Finding) -> list[str]:

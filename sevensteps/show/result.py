@@ -12,7 +12,7 @@ from ..records.audit import AuditResult
 from ..records.events import Finding
 from ..records.few import few_in_words
 from ..records.scores import MANY_LOOKS, OUT_OF_FOLD, Against, Coverage, Imbalance, Score
-from .findings import in_short
+from .findings import LONG, OF_A_GUESS, in_short, passed_in_words
 from .seeds import has_learned
 from .sentences import (
     ON_TEST,
@@ -32,12 +32,6 @@ from .sentences import (
 from .terminal import command, pair, paragraph, percent, print_next, sentence
 
 MOST_WARNINGS = 2  # that are printed at the end; `doctor` has all
-
-
-LONG = 5  # epochs without learning that are worth a line, even in a run that recovered
-
-
-_OF_A_GUESS = frozenset({"at_chance", "one_class", "saturated", "stuck"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +63,7 @@ class Outcome:
     def open(self) -> list[Finding]:
         """The findings that still hold; not that it guesses, which few validation pictures suggest, if it does not."""
         learned = self.score is not None and has_learned(self.score, self.baselines)
-        refuted = _OF_A_GUESS if learned else ()
+        refuted = OF_A_GUESS if learned else ()
         return [finding for finding in self.findings if finding.recovered_at is None and finding.code not in refuted]
 
     @property
@@ -78,7 +72,7 @@ class Outcome:
         lengths = {
             finding.recovered_at - finding.epoch: finding
             for finding in self.findings
-            if finding.code in _OF_A_GUESS and finding.recovered_at is not None
+            if finding.code in OF_A_GUESS and finding.recovered_at is not None
         }
         longest = max(lengths, default=0)
         return lengths[longest] if longest >= LONG else None
@@ -105,8 +99,15 @@ def print_result(out: Console, outcome: Outcome) -> None:
     if outcome.fewest is not None and outcome.imbalance is None:  # which names the smallest class
         paragraph(out, "few", f"only {pictures(outcome.fewest, 'training')} in the smallest class: add more")
     if outcome.audit is not None and (problems := found_in_words(outcome.audit)):
-        paragraph(out, "check", f"{problems[0]}{', and other problems' * (len(problems) > 1)}:")
-        command(out, f"{outcome.program} data {outcome.source}")
+        said, look = (
+            f"{problems[0]}{', and other problems' * (len(problems) > 1)}",
+            f"{outcome.program} data {outcome.source}",
+        )
+        if look in outcome.following:
+            paragraph(out, "check", f"{said}; the last command lists them")
+        else:
+            paragraph(out, "check", f"{said}:")
+            command(out, look)
     if outcome.lost is not None:
         paragraph(out, "stuck", f"{_lost_epochs(outcome.lost)} learned nothing. See why:")
         command(out, f"{outcome.program} doctor {outcome.folder}")
@@ -125,7 +126,7 @@ def print_result(out: Console, outcome: Outcome) -> None:
 
 def print_numbers(out: Console, outcome: Outcome) -> None:
     """Print everything: why it stopped, each figure with its interval, and every warning in full."""
-    out.print(pair("stopped", f"because {stop_in_words(outcome.stopped_because)}{_kept(outcome)}"))
+    out.print(pair("stopped", f"{stop_in_words(outcome.stopped_because)}{_kept(outcome)}"))
     score, imbalance = outcome.score, outcome.imbalance
     if score is not None:
         out.print(pair("accuracy", in_words(score), style="bold green"))
@@ -148,6 +149,7 @@ def print_numbers(out: Console, outcome: Outcome) -> None:
         out.print(pair("few pictures", few_in_words(outcome.fewest, outcome.has_backbone), style="dim"))
     for finding in outcome.findings:
         passed = "" if finding.recovered_at is None else f" It recovered at epoch {finding.recovered_at}."
+        passed = f" {told}" if (told := passed_in_words(finding)) else passed
         out.print(pair("warning", finding.message + passed, style="yellow"))
         if finding.recovered_at is None:
             out.print(pair("", finding.fix))

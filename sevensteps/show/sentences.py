@@ -179,10 +179,16 @@ def foreign_in_words(coverage: Coverage) -> str:
     return f"It rejects {shares} ({coverage.foreign[0].n:,} each). It rejects fewer pictures of similar objects."
 
 
-def against_in_words(against: Against) -> str:
+def baseline_in_words(name: str, of_features: bool) -> str:
+    """Return a baseline's name; beside a model of features, it says that a logistic regression is one of pixels."""
+    return f"{name} on the pixels" if of_features and name == "logistic regression" else name
+
+
+def against_in_words(against: Against, of_features: bool = False) -> str:
     """Return a result beside the best baseline, and whether this number of pictures can tell the two apart."""
     points, low, high = (100 * share for share in (against.difference, against.interval.low, against.interval.high))
     side = "above" if points >= 0 else "below"
     told = "" if 0.0 not in against.interval else f": {pictures(against.n)} are too few to tell the two apart"
     interval = f"95 % interval {low:+.2f} to {high:+.2f}"
-    return f"{abs(points):.2f} points {side} the best baseline, {against.baseline} ({interval}){told}"
+    named = baseline_in_words(against.baseline, of_features)
+    return f"{abs(points):.2f} points {side} the best baseline, {named} ({interval}){told}"

@@ -54,7 +54,11 @@ def _predict(ready: Ready, settings: Mapping[str, Any], classes: Sequence[str], 
     if values.get("right") is None:
         return rule
     if settings.get("features", "none") != "none":
-        rule = f"{math.prod(values['x'].shape[1:]):,} features of a frozen network, then learned weights; {rule}"
+        count = f"{math.prod(values['x'].shape[1:]):,}"
+        takes = f"{count} features of a frozen network, then learned weights"
+        if settings.get("unfreeze"):
+            takes = f"{count} values of the frozen stages, then trained layers"
+        rule = f"{takes}; {rule}"
     share = f"{100 * values['right'] / len(values['x']):.0f} % right"
     luck = "" if settings.get("unfreeze") else ", by luck"
     return f"{rule}; batch 1: {share}{luck}" if is_new else f"{rule}; next batch: {share}"

@@ -133,7 +133,7 @@ class _Words:
             paragraph(self.out, "", f"{pictures(_sum(event, 'test'))} more are kept for the test")
         if (imbalance := event.imbalance) is not None:
             uneven = f"{imbalance.most:,} of {imbalance.largest}, {imbalance.fewest:,} of {imbalance.smallest}"
-            paragraph(self.out, "", f"uneven: {uneven}")
+            paragraph(self.out, "", f"uneven: {uneven} to train on")
 
     def _ready(self, event: Ready) -> None:
         if event.stopped:

@@ -97,3 +97,58 @@ def test_several_seeds_learn_from_features_as_one_does(folder: Path, capsys: pyt
     assert done.code == 0, done.err
     for seed in (0, 1):
         assert f'features = "{NAME}"' in (folder / f"seeds/seed-{seed}/recipe.toml").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("source", "settings"),
+    [("--recipe", "run"), ("photos", "--balance loss"), ("photos", "--folds 3")],
+)
+def test_the_commands_to_type_next_can_be_typed(
+    run: ss.Run, folder: Path, source: str, settings: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = () if source == "--recipe" else ("--features", NAME, "--epochs", "2")
+    typed = ("train", source, *settings.split(), *given, "--out", "next", "--force")
+    done = here(*typed, cwd=folder, capsys=capsys)
+    assert done.code == 0, done
+    last = done.out.splitlines()[-1]
+    assert " data " in last
+    assert done.out.count(last) == 1
+    checked = here(
+        *last.replace("python -m sevensteps", "").removeprefix("sevensteps").split(), cwd=folder, capsys=capsys
+    )
+    assert checked.code == 0, (last, checked)
+
+
+def test_a_larger_model_of_features_is_advised_and_none_of_pixels(
+    run: ss.Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert here("report", "run", cwd=folder, capsys=capsys).code == 0
+    page = (folder / "run/report.html").read_text("utf-8")
+    assert "--recipe relu" not in page
+    assert "--unfreeze 1 --out runs/larger" in page
+
+
+def test_a_baseline_of_pixels_is_not_called_the_same_kind_of_model(
+    run: ss.Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = words(here("judge", "run", cwd=folder, capsys=capsys))
+    assert "baseline logistic regression on the pixels: " in told
+    assert "the same kind of model" not in told
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"), [("--augment flip", "--augment needs"), ("--no-normalize", "--normalize needs")]
+)
+def test_a_setting_of_pixels_says_that_features_are_not_used(
+    folder: Path, flag: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ("train", "photos", *flag.split(), "--epochs", "1", "--folds", "1", "--out", "varied", "--force")
+    told = words(here(*typed, cwd=folder, capsys=capsys))
+    assert f"{said} pixels, so features of a pretrained network are not used" in told
+    assert "not used" not in words(here(*typed, "--model", "linear", cwd=folder, capsys=capsys))
+
+
+def test_stages_to_train_need_features(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = here("train", "photos", "--features", "none", "--unfreeze", "1", cwd=folder, capsys=capsys)
+    assert done.code == 2
+    assert f"Set --features {NAME}, or --unfreeze 0." in " ".join(done.err.split())

@@ -48,14 +48,14 @@ def test_the_better_one_on_validation_is_kept_and_said(first: Done, folder: Path
     assert first.code == 0, first.err
     said = " ".join((first.out + first.err).split())
     assert f"weights: the last stage of {NAME}, and a linear model fitted before" in said
-    assert "15,680 features of a frozen network" in said
+    assert "15,680 values of the frozen stages, then trained layers" in said
     about = judgement_of(folder / "run")["fine_tuning"]
     probe, tuned = about["comparison"]["correct_a"], about["comparison"]["correct_b"]
     losses = about["losses"]
     is_tuned = tuned > probe or (tuned == probe and losses["fine-tuned"] < losses["probe"])
     assert about["kept"] == ("fine-tuned" if is_tuned else "probe")
     assert (about["comparison"]["a"], about["comparison"]["b"]) == ("probe", "fine-tuned")
-    line = f"the {'fine-tuned model' if is_tuned else 'probe'} is kept: "
+    line = f"the {'fine-tuned model' if is_tuned else 'linear model'} is kept: "
     assert line in said
     assert "with --unfreeze, pictures of no class often get an answer" in said
     assert line in (folder / "run/recipe.toml").read_text("utf-8")

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from sevensteps.records.events import Finding
+from sevensteps.show.findings import passed_in_words
 from sevensteps.show.result import Outcome, print_result
 
 NOTHING: dict[str, Any] = {
@@ -43,3 +44,10 @@ def test_a_run_that_was_stuck_for_long_says_so(code: str, until: int, is_said: b
     lines = out.file.getvalue().splitlines()  # type: ignore[attr-defined]
     stuck = ["stuck        epochs 2 to 21 learned nothing. See why:", "sevensteps doctor runs/x"]
     assert lines == [*(stuck if is_said else []), "saved        runs/x"]
+
+
+def test_what_passed_soon_needs_no_advice() -> None:
+    finding = Finding(code="one_class", epoch=2, message="message", fix="fix", recovered_at=3)
+    assert passed_in_words(finding) == "The model learned from epoch 3 on. Nothing to do."
+    late = Finding(code="one_class", epoch=2, message="message", fix="fix", recovered_at=30)
+    assert passed_in_words(late) == ""

@@ -153,15 +153,16 @@ def is_early(e: Evidence, code: str) -> bool:
     """Return whether a healthy run may still be at chance.
 
     A run that answers its training pictures well may be at chance for longer, until the running averages of batch norm
-    have settled. A flat gradient needs no such patience.
+    have settled. A flat gradient needs no such patience. Epochs in which the rate still climbs do not count.
 
     Args:
         e: The evidence of one epoch.
         code: The check that asks.
     """
-    if e.epoch < GIVEN_UP_AFTER or code not in ("one_class", "at_chance"):
-        return e.epoch < GIVEN_UP_AFTER
-    return e.batches < STEPS_TO_SETTLE or (e.epoch < SETTLED and _is_learning(e))
+    trained = e.epoch - e.climbing
+    if trained < GIVEN_UP_AFTER or code not in ("one_class", "at_chance"):
+        return trained < GIVEN_UP_AFTER
+    return e.batches < STEPS_TO_SETTLE or (trained < SETTLED and _is_learning(e))
 
 
 def _is_learning(e: Evidence) -> bool:

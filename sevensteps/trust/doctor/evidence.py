@@ -7,6 +7,7 @@ judged like one that was never interrupted.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ TRIED_UNTIL = 8  # epochs: after them, steps are tried only while a finding that
 
 
 TRIED = {"oscillating", "rate_too_low"}  # findings that need steps to be tried
+
+
+CLIMBED = 0.25  # share of the full rate: below it, slow learning is the schedule's doing, and no sign of a fault
 
 
 FALLING_FOR = 5  # epochs in which the gradient of a stuck run never rose
@@ -92,6 +96,16 @@ class Evidence:
         """The epoch that has just ended."""
         return self.history[-1] if self.history else None
 
+    @property
+    def takes_features(self) -> bool:
+        """Whether the model takes features of a pretrained network, which varying the pictures cannot change."""
+        return self.sampler.images is not None and self.sampler.images.features is not None
+
+    @functools.cached_property
+    def climbing(self) -> int:
+        """The number of epochs at the start in which the schedule kept the rate far below its full value."""
+        return climbing(self.history, self.lr)
+
     def chance(self, number: int = 0) -> Chance | None:
         """Compare an epoch's accuracy with chance.
 
@@ -154,6 +168,17 @@ class Evidence:
         return self.open.get(code)
 
 
+def climbing(history: Sequence[Epoch], lr: float) -> int:
+    """Return for how many epochs at the start the rate was below a quarter of its full value, as a schedule's climb.
+
+    Args:
+        history: The epochs so far.
+        lr: The full rate.
+    """
+    low = itertools.takewhile(lambda epoch: epoch.lr < CLIMBED * lr, history)
+    return sum(1 for _ in low)
+
+
 def rounded(loss: float) -> str:
     """Return a number with the two digits that matter.
 
@@ -179,7 +204,7 @@ def collect(learn: Learner, sampler: Sampler, open_findings: Mapping[str, Findin
     seen = None
     if finite and (is_start or is_looked_at(learn, sampler, open_findings, epoch)):
         current = state.history[-1].lr / state.lr if state.history and state.lr else AS_IT_IS
-        is_tried = epoch <= TRIED_UNTIL or not TRIED.isdisjoint(open_findings)
+        is_tried = epoch - climbing(state.history, state.lr) <= TRIED_UNTIL or not TRIED.isdisjoint(open_findings)
         factors = (current, *FAR) if not is_start and is_round(epoch) and is_tried else ()
         seen = _looked(learn, sampler, factors)
     return Evidence(

@@ -126,7 +126,8 @@ def rate_too_low(e: Evidence) -> Finding | None:
     """
     if e.lr == 0:
         return None if e.last is None else _no_rate(e)
-    if e.last is None or e.look is None or FAR[0] not in e.look.steps:
+    is_climbing = e.climbing == len(e.history)  # the schedule has not reached the rate that is judged
+    if e.last is None or e.look is None or FAR[0] not in e.look.steps or is_climbing:
         return e.still("rate_too_low")
     loss, valid, most = e.look.loss, e.look.valid_own or 0.0, 1 - GAINED
     tried = {factor: e.look.steps[factor] for factor in FAR}
@@ -232,13 +233,14 @@ def overfitting(e: Evidence) -> Finding | None:
     if not apart or not (risen or last.valid_loss > MEMORIZED * last.train_loss):
         return None
     rose = f", up from {rounded(best)} after epoch {at}" if risen else ""
+    vary = "" if e.takes_features else "vary the pictures (--augment flip+shift), "
     return e.finding(
         "overfitting",
         f"The model overfits: by epoch {e.epoch} it has memorized its training pictures (loss "
         f"{rounded(last.train_loss)}), and is much worse on the validation pictures (loss "
         f"{rounded(last.valid_loss)}{rose}).",
-        f"Keep the best epoch (--keep best --stop-patience {PATIENCE}), vary the pictures (--augment flip+shift), "
-        "keep the weights small (--weight-decay 0.01), or add pictures.",
+        f"Keep the best epoch (--keep best --stop-patience {PATIENCE}), {vary}keep the weights small "
+        "(--weight-decay 0.01), or add pictures.",
         train_loss=last.train_loss,
         valid_loss=last.valid_loss,
     )

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 import sevensteps as ss
 from sevensteps.data.batches import DataLoaders
+from sevensteps.data.features import Features
 from sevensteps.data.images import Images, Splits
 from sevensteps.learner.learner import Learner
 from sevensteps.learner.metrics import accuracy
@@ -25,6 +26,7 @@ from sevensteps.records.events import Batch, Epoch, Finding
 from sevensteps.steps.initialize import initialize
 from sevensteps.steps.loss import binary_cross_entropy_with_logits, mse_loss, sigmoid_l1_loss
 from sevensteps.steps.predict import Normalize
+from sevensteps.steps.schedule import SCHEDULES
 from sevensteps.steps.step import SGD
 from sevensteps.trust.doctor.doctor import CHECKS, Doctor
 from sevensteps.trust.doctor.neighbors import neighbors
@@ -312,6 +314,29 @@ def test_a_rate_of_zero_is_too_low(settings: dict[str, Any]) -> None:
     assert (finding.code, finding.epoch, finding.recovered_at) == ("rate_too_low", 1, None)
     assert finding.fix.startswith("Leave --lr out")
     assert float(finding.fix.split()[-1].strip(".")) > 0
+
+
+def test_a_rate_that_still_climbs_is_not_called_too_low() -> None:
+    """In the first of 60 epochs a schedule keeps the rate at a few hundredths of its full value."""
+    learn = learn_of(layers(), pictures(40), batch_size=16)
+    doctor = Doctor(learn)
+    watched(learn, 60, doctor, schedule=SCHEDULES["one_cycle"])
+    assert "rate_too_low" not in codes(doctor.findings)
+
+
+def test_pictures_are_not_to_be_varied_where_features_are_learned_from() -> None:
+    plain = relabeled(pictures(40), partly_wrong, ("train",))
+    of_features = relabeled(plain, with_own_pixels_as_features)
+    for splits, is_advised in ((plain, True), (of_features, False)):
+        heard = watched(learn_of(layers(64), splits, batch_size=4), 30)
+        (fix,) = [finding.fix for finding in heard if finding.code == "overfitting"]
+        assert ("--augment" in fix) == is_advised
+
+
+def with_own_pixels_as_features(images: Images) -> Images:
+    rows = images.pixels.reshape(len(images), -1)
+    features = Features(rows=rows, name="pixels", sha256="", shape=images.shape)
+    return dataclasses.replace(images, features=features, rows=np.arange(len(images)))
 
 
 def test_suggesting_a_rate_changes_nothing() -> None:
