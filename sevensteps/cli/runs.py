@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.range_ends import BY_TYPE
+from ..recipes.on_features import chosen_for
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import shipped_recipes
 from .flags import Common
@@ -65,7 +66,7 @@ def _row(run: Any, runs: Sequence[Any]) -> list[str]:
     reason = stop_in_words(stopped) if stopped else f"still training, or interrupted: {resume}"
     return [
         run.folder.name,
-        run.recipe.name,
+        f"{run.recipe.name} on features" if run.recipe.features != "none" else run.recipe.name,
         _changed(run.recipe, [other.recipe for other in runs]),
         str(len(run.history)),
         *shown,
@@ -83,13 +84,13 @@ _FILLED_IN = frozenset(
 
 
 # Of these, the ones that are shown where runs of one recipe on the same pictures differ in them.
-_TOLD_APART_BY = ("size", "keep", "loss", "gradient", "fix")
+_TOLD_APART_BY = ("size", "keep", "loss", "gradient", "fix", "batch_size")
 
 
 def _changed(recipe: Recipe, others: Sequence[Recipe]) -> str:
     """Return the settings in which a run differs from its recipe as it ships, such as `lr 0.1, width 3`."""
     shipped = shipped_recipes()
-    usual = vars(Recipe.from_toml(shipped[recipe.name]) if recipe.name in shipped else Recipe())
+    usual = {**vars(Recipe.from_toml(shipped[recipe.name]) if recipe.name in shipped else Recipe()), **_chosen(recipe)}
     changed = {
         key: value
         for key, value in vars(recipe).items()
@@ -97,7 +98,7 @@ def _changed(recipe: Recipe, others: Sequence[Recipe]) -> str:
     }
     if changed.get("range") == BY_TYPE:  # what nobody typed
         del changed["range"]
-    alike = [other for other in others if (other.name, other.source) == (recipe.name, recipe.source)]
+    alike = [other for other in others if _kind(other) == _kind(recipe)]
     for key in _TOLD_APART_BY:
         if len({getattr(other, key) for other in alike}) > 1 and getattr(recipe, key):
             changed[key] = Path(recipe.fix).name if key == "fix" else getattr(recipe, key)
@@ -106,3 +107,15 @@ def _changed(recipe: Recipe, others: Sequence[Recipe]) -> str:
     return ", ".join(
         f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in changed.items()
     )
+
+
+def _chosen(recipe: Recipe) -> dict[str, Any]:
+    """Return the settings of a model on features that nobody typed; the recipe's own batch size may be one of them."""
+    if recipe.features == "none":
+        return {}
+    return {"features": recipe.features, **chosen_for(recipe.unfreeze, recipe.batch_size)}
+
+
+def _kind(recipe: Recipe) -> tuple[str, str, str, int]:
+    """Return what runs have in common that are told apart by the settings that they choose by themselves."""
+    return recipe.name, recipe.source, recipe.features, recipe.unfreeze

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,8 @@ def pixels_or_features(
     network = Chosen("cnn", {"width": WIDTH, **steps(count)})
     if scratch:
         own = {"source": recipe.source, **given}
-        result = dataclasses.replace(result, scratch=_from_scratch(train, network.with_given(own), say))
+        observe(Note(f"training a network from scratch {USUAL} times, which takes minutes"))
+        result = dataclasses.replace(result, scratch=_from_scratch(train, network.with_given(own)))
     line = in_words(result)
     observe(Note(line))
     if result.best == "features":
@@ -108,14 +109,13 @@ def is_store_of_photos(source: str | Path | None) -> bool:
     return channels == 3 and min(sides) >= LEAST_SIDE_FOR_FEATURES
 
 
-def _from_scratch(train: Images, recipe: Recipe, say: Callable[[str], None]) -> Score:
+def _from_scratch(train: Images, recipe: Recipe) -> Score:
     """Return how often a network from scratch is right in cross-validation."""
     from ..runs.cross_validation import cross_validate
     from ..trust.intervals import score
 
     splits = Splits(dataclasses.replace(train, features=None))
     recipe = recipe.replace(folds=USUAL, hold_out=0.0)
-    say("Training a network from scratch for each of 5 folds.")
     with computing_with(recipe.settled(splits).threads):
         answers, _ = cross_validate(splits, recipe.settled(splits), recipe.epochs, lambda event: None)
     return score("train", int(answers.right.sum()), len(answers))

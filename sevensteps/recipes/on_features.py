@@ -48,3 +48,16 @@ def of_fine_tuning(unfreeze: int) -> dict[str, Any]:
         unfreeze: The number of stages.
     """
     return {**_LINEAR, **_FINE_TUNING, "unfreeze": unfreeze}
+
+
+def chosen_for(unfreeze: int, batch_size: int) -> dict[str, Any]:
+    """Return the settings that a choice of features makes for any number of pictures.
+
+    Args:
+        unfreeze: The number of stages that are trained, too.
+        batch_size: A batch size; it is returned with the others if the choice makes it for some number of pictures.
+    """
+    if unfreeze:
+        return {**_LINEAR, **_FINE_TUNING}
+    sizes = {batch for *_, batch, _ in (*_STEPS, _OF_MANY)}
+    return {**_LINEAR, **({"batch_size": batch_size} if batch_size in sizes else {})}

@@ -29,7 +29,9 @@ def starts_in_words(scores: Sequence[Score], learned: Sequence[bool]) -> str:
     right = [score.accuracy for score in scores]
     if all(learned):
         which = pictures(scores[0].n, "" if scores[0].split == OUT_OF_FOLD else scores[0].split)
-        spread = f"{100 * statistics.stdev(right):.1f}" if len(right) > 1 else "0.0"
+        if len(set(right)) == 1:  # a linear model on features comes to the same answers from any start
+            return f"All {len(right)} starts learned, with the same result: {percent(right[0])} of {which} right."
+        spread = f"{100 * statistics.stdev(right):.1f}"
         return (
             f"All {len(right)} starts learned: on average {percent(statistics.mean(right))} of {which} right, "
             f"give or take {spread} points from start to start."

@@ -257,6 +257,7 @@ def test_a_model_is_refused_without_its_network(
 def test_a_network_from_scratch_is_compared_if_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = here("train", "photos", "--compare-scratch", "--epochs", "2", "--out", "all", cwd=folder, capsys=capsys)
     assert done.code == 0, done.err
+    assert "training a network from scratch 5 times" in " ".join(done.err.split())
     assert re.search(r"a network from scratch: [\d.]+ % \([\d.]+ to [\d.]+\)", " ".join(done.err.split()))
 
 

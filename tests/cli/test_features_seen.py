@@ -152,3 +152,16 @@ def test_stages_to_train_need_features(folder: Path, capsys: pytest.CaptureFixtu
     done = here("train", "photos", "--features", "none", "--unfreeze", "1", cwd=folder, capsys=capsys)
     assert done.code == 2
     assert f"Set --features {NAME}, or --unfreeze 0." in " ".join(done.err.split())
+
+
+def test_a_list_of_runs_names_features_and_what_was_typed_alone(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, flags in (("plain", ()), ("typed", ("--lr", "0.2", "--clip", "1"))):
+        typed = ("train", str(folder / "photos"), "--features", NAME, "--epochs", "1", "--folds", "1", *flags)
+        assert here(*typed, "--out", name, cwd=tmp_path, capsys=capsys).code == 0
+    title, plain, changed = here("runs", ".", cwd=tmp_path, capsys=capsys).out.splitlines()
+    assert plain.startswith("plain  linear on features  ")
+    column = title.index("changed")
+    assert plain[column : title.index("epochs")].strip() == ""
+    assert changed[column : title.index("epochs")].strip() == "lr 0.2, clip 1"

@@ -11,6 +11,8 @@ from rich.console import Console
 from sevensteps.records.events import Finding
 from sevensteps.show.findings import passed_in_words
 from sevensteps.show.result import Outcome, print_result
+from sevensteps.show.seeds import starts_in_words
+from sevensteps.trust.intervals import score
 
 NOTHING: dict[str, Any] = {
     "score": None,
@@ -51,3 +53,11 @@ def test_what_passed_soon_needs_no_advice() -> None:
     assert passed_in_words(finding) == "The model learned from epoch 3 on. Nothing to do."
     late = Finding(code="one_class", epoch=2, message="message", fix="fix", recovered_at=30)
     assert passed_in_words(late) == ""
+
+
+def test_starts_with_one_result_have_no_spread() -> None:
+    same, other = score("test", 9, 10), score("test", 8, 10)
+    assert starts_in_words([same] * 3, [True] * 3) == (
+        "All 3 starts learned, with the same result: 90.0 % of 10 test pictures right."
+    )
+    assert "give or take" in starts_in_words([same, other], [True] * 2)
