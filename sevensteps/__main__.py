@@ -29,13 +29,16 @@ def main() -> None:
         code = run(sys.argv[1:])
     except KeyboardInterrupt as interrupted:
         code = 128 + interrupts.signal_of(interrupted)
-        _say_interrupted(interrupts.folder_of(interrupted), "--json" in sys.argv)
+        is_before = interrupts.is_before_training(interrupted)
+        _say_interrupted(interrupts.folder_of(interrupted), is_before, "--json" in sys.argv)
     sys.exit(code)
 
 
-def _say_interrupted(folder: str, as_json: bool) -> None:
+def _say_interrupted(folder: str, is_before: bool, as_json: bool) -> None:
     """Print a line and the command that goes on, also while the command line itself is still being imported."""
     message = "Interrupted before it was done; every file that was written is whole."
+    if is_before:
+        message = "Stopped before training began. Features that were computed are kept."
     hint = f"sevensteps resume {folder}" if folder else ""
     if as_json:
         import json

@@ -89,6 +89,28 @@ def folder_of(interrupted: KeyboardInterrupt) -> str:
     return str(interrupted.args[1]) if len(interrupted.args) > 1 else ""
 
 
+@contextlib.contextmanager
+def before_training() -> Iterator[None]:
+    """Note in an interrupt that leaves the context that training has not begun.
+
+    Raises:
+        KeyboardInterrupt: The interrupt, without a folder.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interrupted:
+        raise KeyboardInterrupt(signal_of(interrupted), "", True) from interrupted
+
+
+def is_before_training(interrupted: KeyboardInterrupt) -> bool:
+    """Return whether training had not begun.
+
+    Args:
+        interrupted: The interrupt.
+    """
+    return len(interrupted.args) > 2
+
+
 def terminate_like_ctrl_c() -> None:
     """Let the signal that ends a program (SIGTERM) interrupt the work as Ctrl-C does."""
     signal.signal(signal.SIGTERM, interrupt)

@@ -93,7 +93,7 @@ def function_named(name: str) -> Callable[..., Any]:
     given = _GIVEN.get()
     if given is None:
         raise ModelError(
-            f"The model {name} is code of its author, and no file may run code by itself.",
+            f"This model needs your function {name}, and a model file never runs code by itself.",
             hint=f"If you trust that code, add --model {name}, or pass the function in Python.",
             kind=NEEDED,
         )

@@ -98,8 +98,8 @@ def train(
         console, error = terminal.consoles(quiet_stdout=common.json)
         if compare_scratch and recipe is not None:
             raise UsageError(
-                "--compare-scratch compares what can be chosen, and --recipe or --model is given.",
-                hint="Leave out one of them.",
+                "--compare-scratch chooses the model, and --recipe or --model is given.",
+                hint="Leave out --recipe and --model.",
             )
         is_open = recipe is None  # the job may choose features in place of pixels
         if suited.why and numbers and not is_open:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from .flags import Common, Own
 from .printed_json import print_json
+
+
+def _place(kind: Any, tokens: Sequence[Any]) -> int:
+    """Return the place of a picture as typed."""
+    try:
+        return int(tokens[0].value)
+    except ValueError as error:
+        raise ValueError(
+            f"{tokens[0].value!r} is not the number of a picture in the batch (1 for the first)."
+        ) from error
 
 
 def xray(
     run: Path,
     *,
     start: bool = False,
-    picture: int | None = None,
+    picture: Annotated[int | None, Parameter(converter=_place)] = None,
     model: Own = None,
     common: Common = Common(),
 ) -> int:

@@ -21,6 +21,7 @@ from ..runs.saved import check_model
 if TYPE_CHECKING:
     from ..ship.explain import Explainer
     from ..ship.predict import Answer, Model
+    from ..show.report.html import Piece
 
 SHOWN = 20  # answers in a repr
 
@@ -72,6 +73,37 @@ class Answers:
         more = len(self.results) - SHOWN
         rest = [f"and {more:,} more"] if more > 0 else []
         return "\n".join([*lines, *rest, *([self.caution] if self.caution else [])])
+
+    def _repr_html_(self) -> str:
+        """Return the answers beside their pictures, where these are files, as a notebook shows them."""
+        from ..show import notebook
+
+        rows = [
+            [_thumbnail(answer.file), answer.file, answer.error or f"{answer.in_words}. {answer.hint}".rstrip(". ")]
+            for answer in self.results[:SHOWN]
+        ]
+        more = len(self.results) - SHOWN
+        below = [f"and {more:,} more"] if more > 0 else []
+        below += [self.caution] if self.caution else []
+        return notebook.framed(
+            notebook.grid(("picture", "file", "answer"), rows), *notebook.paragraphs("\n".join(below))
+        )
+
+
+def _thumbnail(file: str) -> Piece:
+    """Return a small copy of a picture file as an element of a page; an empty text where there is no such file."""
+    from ..data.on_white import whole_on_white
+    from ..show.pixels import LARGEST, colors_of, data_uri
+    from ..show.report.html import tag
+
+    if not os.path.isfile(file):
+        return ""
+    try:
+        whole = whole_on_white(file)
+    except DataError:
+        return ""
+    whole.thumbnail((LARGEST, LARGEST))
+    return tag("img", src=data_uri(colors_of(np.asarray(whole).transpose(2, 0, 1))), alt=file)
 
 
 def predict(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.device import computing_with
-from ..base.interrupts import leaving
+from ..base.interrupts import before_training, leaving
 from ..base.own_code import given, is_own, name_of
 from ..data.corrections import refuse_many
 from ..data.images import Splits
@@ -113,8 +113,8 @@ def train(
             )
     if compare_scratch and (recipe is not None or "model" in settings):
         raise UsageError(
-            "compare_scratch compares what can be chosen, and a recipe or model is given.",
-            hint="Leave out one of them.",
+            "compare_scratch chooses the model, and a recipe or model is given.",
+            hint="Leave out the recipe and the model.",
         )
     model = settings.get("model")
     with given(model if callable(model) or (isinstance(model, str) and is_own(model)) else None):
@@ -154,7 +154,8 @@ def _train(
         if automatic:
             from .features import pixels_or_features
 
-            chosen, opened = pixels_or_features(source, chosen, settings, observe, compare_scratch)
+            with before_training():
+                chosen, opened = pixels_or_features(source, chosen, settings, observe, compare_scratch)
             others = None if "features" in chosen.settings else others
         recipe, why = chosen.with_given(settings), chosen.why
         if why:
@@ -251,7 +252,8 @@ def _trained(
     """Train and judge a run; return it with the fingerprint of its test pictures. See `train`."""
     seconds: dict[str, float] = {}
     chosen = recipe
-    splits, recipe = prepared(chosen, seconds, observe, source=opened)
+    with before_training():
+        splits, recipe = prepared(chosen, seconds, observe, source=opened)
     if not yes:
         refuse_many(splits, chosen.fix)
     if others is not None:

@@ -73,7 +73,7 @@ class Settings:
         "downloads a network of timm once; timm:NAME@FILE.safetensors reads its weights.",
     )
     unfreeze: int = setting(
-        0, "How many of that network's last stages to train, too, after the linear model. 0: none.", least=0, most=3
+        0, "Number of last stages of the pretrained network to train as well (0 to 3).", least=0, most=3
     )
     model: Literal["linear", "relu", "cnn"] | str = setting(
         "linear",

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..records.events import Batch, Epoch, Ready
+from ..records.events import Batch, Epoch, Note, Ready
 
 PAUSE = 0.2  # seconds between two drawings: fast enough to look alive
 
@@ -38,7 +38,7 @@ def epoch_table(total: int) -> Iterator[Callable[[Batch | Epoch], None]]:
 
 @contextlib.contextmanager
 def live_table() -> Iterator[Callable[[object], None]]:
-    """Yield an observer of a run that shows its epoch table in a terminal or notebook, and nothing elsewhere."""
+    """Yield an observer of a run that shows notes and epochs in a terminal or notebook, and nothing elsewhere."""
     if not (in_notebook() or (sys.stdout is not None and sys.stdout.isatty())):
         yield lambda event: None
         return
@@ -48,6 +48,8 @@ def live_table() -> Iterator[Callable[[object], None]]:
         def observe(event: object) -> None:
             if isinstance(event, Ready) and not event.stopped:
                 table.append(stack.enter_context(epoch_table(event.epochs)))
+            elif isinstance(event, Note) and not event.detail:
+                print(one_line(event.line), file=sys.stderr)
             elif isinstance(event, (Batch, Epoch)) and table:
                 table[-1](event)
 

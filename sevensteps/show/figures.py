@@ -237,10 +237,17 @@ def covered(
     most = float(np.abs(drops).max()) or 1.0
     figure = Picture(figsize=(8.2, 4))
     left, right = figure.subplots(1, 2)
+    rows, columns = drops.shape
     for axes in (left, right):
-        axes.set_axis_off()
-    left.imshow(_drawable(pixels[None])[0])
-    left.set_title("the picture")
+        axes.grid(visible=False)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(visible=True, color=GRAY)
+        for place in range(1, columns):
+            axes.axvline(place * width / columns, color=GRAY, linewidth=0.5)
+        for place in range(1, rows):
+            axes.axhline(place * height / rows, color=GRAY, linewidth=0.5)
+    left.imshow(_drawable(pixels[None])[0], extent=(0, width, height, 0))
+    left.set_title("the picture and its patches")
     drawn = right.imshow(
         100 * drops, cmap="RdBu", vmin=-100 * most, vmax=100 * most, extent=(0, width, height, 0), interpolation="none"
     )

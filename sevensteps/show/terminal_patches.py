@@ -15,6 +15,15 @@ from .terminal import printable
 CELL = 7  # columns for a patch
 
 
+def matters(drops: Float[np.ndarray, "rows columns"]) -> bool:
+    """Return whether covering a patch changes the probability, in percentage points with one digit.
+
+    Args:
+        drops: Of the probability of the class.
+    """
+    return bool(np.abs(drops).max() >= 0.0005)
+
+
 def print_drops(out: Console, name: str, drops: Float[np.ndarray, "rows columns"]) -> None:
     """Print a block for each patch: blue where the class needs it, red where it speaks against the class.
 
@@ -23,6 +32,9 @@ def print_drops(out: Console, name: str, drops: Float[np.ndarray, "rows columns"
         name: The class.
         drops: Of the probability of the class.
     """
+    if not matters(drops):
+        out.print(Text(printable(f"  no single patch matters: whichever is covered, {name} keeps its probability")))
+        return
     out.print(Text(printable(f"  percentage points that {name} loses when a patch is covered:")))
     for row, colors in zip(drops.tolist(), colors_of_map(drops).tolist(), strict=True):
         line = Text("  ")

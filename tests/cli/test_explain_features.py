@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from photos import photos_in
 from PIL import Image, ImageOps
-from typed import here
+from typed import here, refused
 
 import sevensteps as ss
+from sevensteps.show.terminal import consoles
+from sevensteps.show.terminal_patches import print_drops
 
 SIDE = 7
 
@@ -88,6 +90,27 @@ def test_the_blocks_are_printed_under_the_answer(folder: Path, capsys: pytest.Ca
     np.testing.assert_allclose(drops.ravel(), wanted, atol=0.0501)
     assert drops.shape == (SIDE, SIDE)
     assert max(map(len, rows)) <= 60
+
+
+def test_a_patch_that_does_not_matter_is_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    console, _ = consoles()
+    print_drops(console, "cat", np.full((SIDE, SIDE), 0.0004))
+    assert capsys.readouterr().out == "  no single patch matters: whichever is covered, cat keeps its probability\n"
+    print_drops(console, "cat", np.full((SIDE, SIDE), -0.0006))
+    assert len(capsys.readouterr().out.splitlines()) == 1 + SIDE
+
+
+def test_a_notebook_shows_each_picture_with_its_answer(folder: Path) -> None:
+    known, missing = str(folder / "clear.png"), str(folder / "missing.png")
+    shown = ss.predict(folder / "run", [known, missing, Image.open(known)])._repr_html_()
+    assert shown.count("<img") == 1
+    assert "missing.png does not exist." in shown
+    assert "picture 3" in shown
+
+
+def test_a_picture_to_follow_is_named_by_its_number(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = here("xray", "run", "--picture", "tiny.png", cwd=folder, capsys=capsys)
+    refused(done, 2, "is not the number of a picture in the batch")
 
 
 def test_python_explains_pictures_of_any_kind(folder: Path) -> None:

@@ -159,6 +159,8 @@ def test_after_ctrl_c_only_the_rest_is_computed(tmp_path: Path, cache: Path) -> 
         process.send_signal(signal.SIGINT)
         done = finished(process)
     assert done.code == 130, done
+    assert "Stopped before training began. Features that were computed are kept." in done.err
+    assert "resume" not in done.err
     kept = rows_in(cache)
     assert 0 < len(kept) < 400
     database = sqlite3.connect(cache / "features/features-1.sqlite")

@@ -181,7 +181,7 @@ def test_no_saved_file_runs_its_code(typed: Typed, folder: Path) -> None:
     ok(typed("verify", "run/model.safetensors"), "its model was not run")
     ok(typed("report", "run", "--out", "without.html"))
     assert "--model nets:Shared" not in (folder / "without.html").read_text("utf-8").split("</head>")[0]
-    with pytest.raises(ModelError, match="no file may run code"):
+    with pytest.raises(ModelError, match="a model file never runs code"):
         ss.load_learner(folder / "run")
     assert not (folder / "ran").exists()
 
