@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,13 @@ from ..base.seeds import INITIALIZE, one_thread_draws, seed_of
 from ..errors import ModelError, SevenstepsError
 from .predict import TORCHS, Normalize, Shape, outputs, predict
 
+CELLS = 4  # a side of the pictures that such a network answers
+
+
 SCORES = 4  # of each of two pictures, at most, that a file keeps to recognize the code
 
 
-TOLERANCE = 1e-3  # of the largest of these scores: far more than another processor's rounding
+TOLERANCE = 1e-4  # of the largest of these scores: far more than another processor's rounding
 
 
 class OwnModel(nn.Module):
@@ -139,8 +142,8 @@ def _answers(own: OwnModel) -> tuple[float, ...]:
     """Return what the code of a network computes, as a few scores: the same however the network is trained.
 
     Every layer gets fixed numbers in place of its own, and the network answers two pictures of noise in evaluation
-    mode. Afterwards it is as it was. At most `SCORES` scores of each picture are returned, to four digits; none if
-    they are not finite, or cannot be computed.
+    mode. Afterwards it is as it was. At most `SCORES` scores of each picture are returned, to six digits; none if
+    they are not finite, the same for both pictures, or cannot be computed.
     """
     random = np.random.default_rng(0)
     tensors = {name: tensor for name, tensor in own.state_dict().items() if tensor.is_floating_point()}
@@ -156,7 +159,11 @@ def _answers(own: OwnModel) -> tuple[float, ...]:
                 else:  # such as a variance, which must be positive
                     numbers = numbers + np.float32(0.5)
                 tensor.copy_(torch.from_numpy(np.asarray(numbers)))
-            scores = own.eval()(torch.from_numpy(random.random((2, *own.shape), dtype=np.float32)))
+            # Noise, and more of it in some places, or else averages over a picture would hide most of the code.
+            coarse = torch.from_numpy(random.random((2, own.shape[0], CELLS, CELLS), dtype=np.float32))
+            fine = torch.from_numpy(random.random((2, *own.shape), dtype=np.float32))
+            pictures = 8 * nn.functional.interpolate(coarse, size=own.shape[1:]) * (fine - 0.25)
+            scores = own.eval()(pictures)
             found = scores[:, :SCORES].flatten().tolist()
     except (SevenstepsError, *TORCHS):  # of numbers that it was not made for
         return ()
@@ -165,7 +172,10 @@ def _answers(own: OwnModel) -> tuple[float, ...]:
             for name, tensor in tensors.items():
                 tensor.copy_(before[name])
         own.train()
-    return tuple(float(f"{score:.4g}") for score in found) if all(map(math.isfinite, found)) else ()
+    one, other = tuple(found[: len(found) // 2]), tuple(found[len(found) // 2 :])
+    if not all(map(math.isfinite, found)) or _are_close(one, other):
+        return ()
+    return tuple(float(f"{score:.6g}") for score in found)
 
 
 def refuse_other_code(model: nn.Module, description: Any, where: str) -> None:
@@ -213,7 +223,7 @@ def _own_in(description: Any) -> Iterator[Mapping[str, Any]]:
         yield from _own_in(layer)
 
 
-def _are_close(saved: list[float], here: tuple[float, ...]) -> bool:
+def _are_close(saved: Sequence[float], here: tuple[float, ...]) -> bool:
     """Return whether these are the same scores, but for the rounding of another processor."""
     largest = TOLERANCE * max(map(abs, saved))
     return len(saved) == len(here) and all(abs(a - b) <= largest for a, b in zip(saved, here, strict=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 from typed import Done, here, refused, sevensteps, three_classes
 
 import sevensteps as ss
@@ -292,6 +292,28 @@ def test_code_is_recognized_by_what_it_computes(typed: Typed, folder: Path, tmp_
     sys.modules.pop("nets")
     sys.path[:] = [place for place in sys.path if place != str(folder)]
     refused(typed(*words, *EVERY, cwd=tmp_path), 1, "nets:Shared, whose code computes something else now")
+
+
+def test_another_number_of_heads_is_other_code(tmp_path: Path) -> None:
+    def network(heads: int) -> Callable[..., nn.Module]:
+        def seen(shape: tuple[int, int, int], outputs: int) -> nn.Module:
+            layer = nn.TransformerEncoderLayer(32, heads, 32, batch_first=True)
+            pooled = nn.Sequential(nn.Flatten(2), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+            rows = nn.Sequential(nn.Conv2d(shape[0], 32, 4, 4), nn.Flatten(2), Turned(), layer, Turned())
+            return nn.Sequential(rows, pooled, nn.Linear(32, outputs))
+
+        return seen
+
+    pictures = three_classes(tmp_path / "set")
+    ss.train(pictures, model=network(4), epochs=1, folds=1, out=tmp_path / "run", observe=lambda event: None)
+    ss.load_learner(tmp_path / "run", model=network(4))
+    with pytest.raises(ModelError, match="whose code computes something else now"):
+        ss.load_learner(tmp_path / "run", model=network(8))
+
+
+class Turned(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2)
 
 
 def test_a_file_of_before_goes_by_the_name(typed: Typed, folder: Path) -> None:
