@@ -16,7 +16,7 @@ from ..base.own_code import OwnCode, given
 from ..base.words import with_names
 from ..data.files.summary import with_splits
 from ..data.folds import whole
-from ..errors import SevenstepsError, UsageError
+from ..errors import DataError, SevenstepsError, UsageError
 from ..recipes.recipe_file import shipped_recipes
 from ..records.report import Answered, Confused, Mistakes, Report
 from ..records.scores import OUT_OF_FOLD, Against, Coverage, Imbalance, Score
@@ -30,7 +30,7 @@ from .advice import doubts_of, following_of, verdict_of
 from .xray import view_with_a_mistake
 
 if TYPE_CHECKING:
-    from ..data.images import Splits
+    from ..data.images import Images, Splits
     from ..recipes.recipe import Recipe
     from ..records.audit import AuditResult
     from ..records.events import Event
@@ -145,7 +145,7 @@ def _collect(saved: Saved) -> Report:
         figures = score_table(table)
         scores = {name: score_of(tables[name], recipe.folds) for name in _COUNTS if name in tables}
         calibrated = calibration(table.split, saved.temperature, table.probabilities, table.labels)
-        mistakes = _mistakes(table, splits, gone)
+        mistakes = _mistakes(table, splits, gone, saved.recipe.source)
     with reading_judgement(saved.folder):
         coverage = Coverage.from_json(judgement.get("coverage"))
         answers = mapping(judgement.get("baselines"))
@@ -185,7 +185,7 @@ def _collect(saved: Saved) -> Report:
         audit=audit,
         source=(splits.source if splits else "") or recipe.source,
         origins={name: images.origin for name, images in splits.present().items()} if splits else {},
-        looked_at=_pixels_of(splits, shown_in(audit)) if splits and audit else {},
+        looked_at=_pixels_of(splits, shown_in(audit), saved.recipe.source) if splits and audit else {},
         with_splits=_with_splits(splits, audit),
         findings=findings,
         xray=view.xray if view else None,
@@ -222,18 +222,38 @@ def _with_splits(splits: Splits | None, audit: AuditResult | None) -> dict[str, 
     return dict(zip(here, with_splits(splits, here), strict=True))
 
 
-def _pixels_of(splits: Splits, ids: Sequence[str]) -> dict[str, np.ndarray]:
+def _pixels_of(splits: Splits, ids: Sequence[str], source: str) -> dict[str, np.ndarray]:
     """Return the pixels of pictures by their ids."""
     wanted = set(ids)
     return {
-        name: images.pixels[row]
+        name: _shown(images, row, source)
         for images in splits.present().values()
         for row, name in enumerate(images.ids)
         if name in wanted
     }
 
 
-def _mistakes(table: Predictions, splits: Splits | None, gone: str) -> Mistakes:
+def _shown(images: Images, row: int, source: str) -> np.ndarray:
+    """Return the pixels of a picture; of a photograph that has features those of its file, on white as they were."""
+    from PIL import Image
+
+    from ..data.on_white import whole_on_white
+    from ..show.pixels import LARGEST
+
+    file = Path(source) / images.ids[row]
+    if images.features is None or not file.is_file():
+        return images.pixels[row]
+    try:
+        photo = whole_on_white(file, images.range)
+    except DataError:
+        return images.pixels[row]
+    photo.thumbnail((LARGEST, LARGEST))
+    square = Image.new("RGB", (LARGEST, LARGEST), "white")
+    square.paste(photo, ((LARGEST - photo.width) // 2, (LARGEST - photo.height) // 2))
+    return np.asarray(square).transpose(2, 0, 1)
+
+
+def _mistakes(table: Predictions, splits: Splits | None, gone: str, source: str) -> Mistakes:
     """Return what the model gets wrong: by kind, the most frequent first, and the surest."""
     from ..trust.intervals import wilson
 
@@ -246,7 +266,7 @@ def _mistakes(table: Predictions, splits: Splits | None, gone: str) -> Mistakes:
 
     def answered(row: int) -> Answered:
         name = table.ids[row]
-        pixels = images.pixels[place[name]] if images is not None and name in place else None
+        pixels = _shown(images, place[name], source) if images is not None and name in place else None
         label, answer = table.classes[table.labels[row]], table.classes[answers[row]]
         return Answered(name, label, answer, float(sure[row]), pixels)
 

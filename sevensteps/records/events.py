@@ -136,6 +136,7 @@ class Opening:
     imbalance: Imbalance | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the recipe, by name
     bad_files: int = 0  # files that cannot be read and are left out
+    is_of_files: bool = False  # whether the pictures come from picture files
     corrected: str = ""  # what a corrections file changed
     test_is_corrected: bool = False  # whether it changed pictures that the result is measured on
 

@@ -180,6 +180,7 @@ def _open(work: Work, observe: Observe) -> None:
             settings=vars(recipe),
             bad_files=len(splits.bad_files),
             corrected=splits.corrected.in_words if splits.corrected else "",
+            is_of_files=bool(splits.train.names),
             test_is_corrected=_test_is_corrected(work),
         )
     )

@@ -116,7 +116,9 @@ class _Words:
         classes = list(counts["train"])
         kinds = " or ".join([", ".join(classes[:-1]), classes[-1]] if len(classes) > 1 else classes)
         which = f": {kinds}" if len(classes) <= MOST_CLASSES else f", in {len(classes)} classes"
-        paragraph(self.out, "data", f"{learned:,} {_kind(channels)} pictures, {width}x{height}{which}")
+        is_featured = event.settings.get("features", "none") != "none"
+        of = "features of the original files" if is_featured and event.is_of_files else f"{width}x{height}"
+        paragraph(self.out, "data", f"{learned:,} {_kind(channels)} pictures, {of}{which}")
         if event.bad_files:
             paragraph(self.out, "", f"{counted(event.bad_files, 'file')} left out: not readable as pictures")
         if event.corrected:

@@ -47,6 +47,7 @@ def test_photographs_are_learned_from_features_and_every_step_stays_visible(firs
         "stop",
     ]
     assert "3,840 random weights, one per feature and class" in steps[0]
+    assert "color pictures, features of the original files: china, flower or hopper" in " ".join(first.out.split())
     assert "1,280 features of a frozen network" in steps[1]
     epochs = [line for line in first.out.splitlines() if line[:5].strip().isdecimal() and line[:1] == " "]
     assert len(first.out.splitlines()) - len(epochs) - 1 <= 20, first.out

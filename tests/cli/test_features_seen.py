@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from photos import photos_in
+from PIL import Image
 from typed import Done, here
 
 import sevensteps as ss
+from sevensteps.show.pixels import data_uri
 
 NAME = "efficientnet-lite0"
 
@@ -165,3 +167,17 @@ def test_a_list_of_runs_names_features_and_what_was_typed_alone(
     column = title.index("changed")
     assert plain[column : title.index("epochs")].strip() == ""
     assert changed[column : title.index("epochs")].strip() == "lr 0.2, clip 1"
+
+
+def test_the_report_shows_photographs_on_white_as_their_files_have_them(tmp_path: Path) -> None:
+    photos_in(tmp_path / "photos", 4)
+    drawn = np.zeros((32, 64, 4), np.uint8)
+    drawn[8:24, 10:50, 3] = 255  # black on transparent, which is nearly invisible on black
+    for name in ("a", "b"):
+        drawn[8:24, 10:50, 0] = 12 * (name == "b")
+        Image.fromarray(drawn).save(tmp_path / f"photos/china/copy-{name}.png")
+    run = ss.train(tmp_path / "photos", features=NAME, epochs=1, folds=1, out=tmp_path / "run")
+    page = ss.report(run).path.read_text("utf-8")
+    wanted = np.full((64, 64, 3), 255, np.uint8)
+    wanted[24:40, 10:50] = 0
+    assert data_uri(wanted) in page
