@@ -240,13 +240,14 @@ def _shown(images: Images, row: int, source: str) -> np.ndarray:
     from ..data.on_white import whole_on_white
     from ..show.pixels import LARGEST
 
+    pixels: np.ndarray = images.pixels[row]
     file = Path(source) / images.ids[row]
     if images.features is None or not file.is_file():
-        return images.pixels[row]
+        return pixels
     try:
         photo = whole_on_white(file, images.range)
     except DataError:
-        return images.pixels[row]
+        return pixels
     photo.thumbnail((LARGEST, LARGEST))
     square = Image.new("RGB", (LARGEST, LARGEST), "white")
     square.paste(photo, ((LARGEST - photo.width) // 2, (LARGEST - photo.height) // 2))
