@@ -7,7 +7,6 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,24 +184,21 @@ def stream(
 
 def _answered(model: Model, pictures: Sequence[Any]) -> Iterator[tuple[Answer, np.ndarray | None, Any]]:
     """Give the answer for each picture, what the model sees of it, and the picture; of a folder one after the other."""
-    asked, waiting = tee(_each(pictures))
-    for (answer, pixels), picture in zip(model.answers(asked), waiting, strict=True):
-        yield answer, pixels, picture
-
-
-def _each(pictures: Sequence[Any]) -> Iterator[Any]:
-    """Give each picture, those of folders among them; an answer in the place of a folder that cannot be read."""
     from ..data.files.unlabeled import pictures_in
     from ..ship.predict import Answer
 
+    place = 0
     for picture in pictures:
+        found = [picture]
         if isinstance(picture, (str, Path)) and os.path.isdir(picture):
             try:
-                yield from pictures_in(Path(picture))
+                found = list(pictures_in(Path(picture)))
             except DataError as error:
-                yield Answer(str(picture), error=error.message, hint=error.hint)
-        else:
-            yield picture
+                yield Answer(str(picture), error=error.message, hint=error.hint), None, None
+                continue
+        for each in found:
+            place += 1
+            yield *model.answer(each, place), each
 
 
 def _explained(explainer: Explainer, model: Model, pictures: Sequence[Any], folder: Path) -> Iterator[Answer]:
@@ -228,7 +224,7 @@ def _explained_by_covering(path: Path, model: Model, pictures: Sequence[Any], fo
     from ..show import drawing, figures
 
     def predicted(picture: Any) -> dict[str, float]:
-        probabilities = model.answer(picture).probabilities
+        probabilities = model.answer(picture)[0].probabilities
         if probabilities is None:
             raise ModelError(f"{path}: the scores of a covered picture are not finite.", hint="Export the model again.")
         return probabilities

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from ..base.device import cores
 from ..base.words import readable
 from ..data.decode import Fit, as_pixels
 from ..data.value_range import Range
@@ -22,12 +19,6 @@ from . import file as model_file
 from .abstention import NONE_OF_THESE, Abstention, in_file
 from .covered import Covered
 from .facts import EXPORT_AGAIN, Facts
-
-AT_ONCE = 256  # pictures in a batch
-
-
-MOST_VALUES = 1 << 23  # of a batch: 32 MB as floats, and a network's layers take several times that
-
 
 Bound = tuple[str, Any, Any]  # "Normalize", mean, std; "Linear", weight, bias; or "ReLU" and nothing
 
@@ -112,99 +103,53 @@ class Model:
         Args:
             pictures: Paths, or pictures of any kind that `data.decode.as_pixels` takes.
         """
-        return (answer for answer, _ in self.answers(pictures))
+        for place, picture in enumerate(pictures, 1):
+            yield self.answer(picture, place)[0]
 
-    def answer(self, picture: Any) -> Answer:
-        """Return the answer for a picture.
+    def answer(self, picture: Any, place: int = 1) -> tuple[Answer, UInt8[np.ndarray, "channels height width"] | None]:
+        """Return the answer for a picture, and its pixels as the model sees them; None if it cannot be read.
 
         Args:
             picture: See `predict`.
+            place: Its place among the pictures, from 1, which names it if it is not a file.
         """
-        return next(self.predict([picture]))
-
-    def answers(
-        self, pictures: Iterable[Any]
-    ) -> Iterator[tuple[Answer, UInt8[np.ndarray, "channels height width"] | None]]:
-        """Yield the answer for each picture, and its pixels as the model sees them; None if it cannot be read.
-
-        Pictures are classified in batches: of one, then of two, four and so on, so that the first answers come at once.
-
-        Args:
-            pictures: As for `predict`. An `Answer` among them is yielded in its place.
-        """
-        waiting, place, size = iter(pictures), 0, 1
-        most = max(1, min(AT_ONCE, MOST_VALUES // math.prod(self.shape)))
-        with ThreadPoolExecutor(cores() if self.read else 1) as pool:  # a network of features takes most of the time
-            while batch := list(islice(waiting, size)):
-                names = [_name(picture, number) for number, picture in enumerate(batch, place + 1)]
-                read = [*(pool.map if self.read else map)(self._tried, batch, names)]
-                yield from self._answered(names, read)
-                place, size = place + len(batch), min(2 * size, most)
-
-    def _tried(self, picture: Any, name: str) -> Answer | UInt8[np.ndarray, "channels height width"]:
-        """Return the pixels of a picture, or the answer if they cannot be read."""
-        if isinstance(picture, Answer):
-            return picture
+        named = getattr(picture, "name", None) if hasattr(picture, "read") else picture
+        name = str(named) if isinstance(named, (str, Path)) else f"picture {place}"
         try:
-            return self.pixels_of(picture)
+            pixels = self.pixels_of(picture)
         except DataError as error:
-            return Answer(name, error=error.message, hint=error.hint or "")
-
-    def _answered(
-        self, names: Sequence[str], read: Sequence[Answer | UInt8[np.ndarray, "channels height width"]]
-    ) -> Iterator[tuple[Answer, UInt8[np.ndarray, "channels height width"] | None]]:
-        """Yield the answers for a batch."""
-        decoded = {place: each for place, each in enumerate(read) if not isinstance(each, Answer)}
-        answers = {place: each for place, each in enumerate(read) if isinstance(each, Answer)}
-        if decoded:
-            pixels = np.stack(list(decoded.values()))
-            named = [names[place] for place in decoded]
-            found = answers_of(named, self.classes, self.probabilities(pixels), pixels, self.abstention)
-            answers |= zip(decoded, found, strict=True)
-        for place in range(len(read)):
-            yield answers[place], decoded.get(place)
+            return Answer(name, error=error.message, hint=error.hint or ""), None
+        shares = self.probabilities(pixels[None])[0].tolist()
+        return answer_of(name, self.classes, shares, pixels[None], self.abstention), pixels
 
 
-def _name(picture: Any, number: int) -> str:
-    """Return the name of a picture: of its file, or its number."""
-    named = getattr(picture, "name", None) if hasattr(picture, "read") else picture
-    return str(named) if isinstance(named, (str, Path)) else f"picture {number}"
-
-
-def answers_of(
-    files: Sequence[str],
+def answer_of(
+    file: str,
     classes: Sequence[str],
-    shares: Float[np.ndarray, "n classes"],
-    pixels: UInt8[np.ndarray, "n channels height width"],
+    shares: Sequence[float],
+    pixels: UInt8[np.ndarray, "1 channels height width"],
     abstention: Abstention | None,
-) -> list[Answer]:
-    """Return the answer for each picture, with the reason to doubt it where there is one.
+) -> Answer:
+    """Return the answer for one picture, with the reason to doubt it where there is one.
 
     Args:
-        files: The name of each picture.
+        file: The name of the picture.
         classes: Names, in the order of `shares`.
         shares: The probability of each class.
-        pixels: The pictures, for their distance from those of training.
+        pixels: The picture, for its distance from those of training.
         abstention: When the model gives no answer; None: it always answers.
     """
-    distances = None if abstention is None else abstention.distances(pixels)
-    reasons: list[str | None] = [None] * len(files)
-    if abstention is not None and distances is not None:
-        reasons = abstention.reasons(shares.max(1), distances)
-    never = abstention.never_says if abstention is not None else ()
-    answers = []
-    for place, (file, row, reason) in enumerate(zip(files, shares.tolist(), reasons, strict=True)):
-        if not all(map(math.isfinite, row)):  # which JSON cannot hold, and nobody can use
-            answers.append(Answer(file, error=f"{file}: the model's scores of this picture are not finite."))
-            continue
-        distance = None if distances is None else float(distances[place])
-        hint = ""
+    if not all(map(math.isfinite, shares)):  # which JSON cannot hold, and nobody can use
+        return Answer(file, error=f"{file}: the model's scores of this picture are not finite.")
+    reason, distance, hint = None, None, ""
+    if abstention is not None:
+        distance = float(abstention.distances(pixels)[0])
+        (reason,) = abstention.reasons(np.array([max(shares)]), np.array([distance]))
         is_picture = pixels.shape[1] in (1, 3)  # and not what a pretrained network returned
-        if reason and is_picture and abstention is not None and distance is not None:
-            hint = _about_inverted(pixels[place : place + 1], distance, abstention)
-        shared = dict(zip(classes, row, strict=True))
-        answers.append(Answer(file, shared, None, reason, distance, hint=hint, never_says=never))
-    return answers
+        hint = _about_inverted(pixels, distance, abstention) if reason and is_picture else ""
+    never = abstention.never_says if abstention is not None else ()
+    shared = dict(zip(classes, shares, strict=True))
+    return Answer(file, shared, None, reason, distance, hint=hint, never_says=never)
 
 
 def _about_inverted(
