@@ -77,6 +77,7 @@ def test_each_drop_is_what_predict_says_of_the_covered_picture(
         assert said == pytest.approx([patch["probability"] for patch in some], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_blocks_are_printed_under_the_answer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = here("predict", "run", "photos/china/00.png", "--explain", "why", cwd=folder, capsys=capsys)
     answer, head, *rows = done.out.splitlines()
@@ -113,6 +114,7 @@ def test_a_picture_to_follow_is_named_by_its_number(folder: Path, capsys: pytest
     refused(done, 2, "is not the number of a picture in the batch")
 
 
+@pytest.mark.slow
 def test_python_explains_pictures_of_any_kind(folder: Path) -> None:
     path = folder / "clear.png"
     content = path.read_bytes()

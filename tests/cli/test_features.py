@@ -116,6 +116,7 @@ def test_every_verb_works_on_such_a_run(first: Done, folder: Path, capsys: pytes
     )
 
 
+@pytest.mark.slow
 def test_pixels_are_used_where_features_are_not_asked_for_or_cannot_be(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +138,7 @@ def test_pixels_are_used_where_features_are_not_asked_for_or_cannot_be(
     assert "sevensteps[photos]" not in done.out + done.err
 
 
+@pytest.mark.slow
 def test_a_store_says_that_it_has_no_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photos_in(tmp_path / "photos", 6)
     done = here("prepare", "photos", cwd=tmp_path, capsys=capsys)

@@ -77,6 +77,7 @@ def rows_in(cache: Path) -> dict[bytes, bytes]:
         database.close()
 
 
+@pytest.mark.slow
 def test_without_the_extra_a_model_is_refused_by_every_verb_that_needs_it(tmp_path: Path) -> None:
     photos_in(tmp_path / "photos", 4)
     ss.train(tmp_path / "photos", features=NAME, epochs=2, folds=1, out=tmp_path / "run")
@@ -105,6 +106,7 @@ def test_everything_runs_while_sockets_are_blocked(tmp_path: Path) -> None:
     assert len(rows_in(tmp_path / "empty")) == 12 + 3 * 3  # and three kinds of made-up pictures
 
 
+@pytest.mark.slow
 def test_gray_and_tiny_pictures_have_features(tmp_path: Path) -> None:
     for label, name in enumerate(("dark", "light")):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -177,6 +179,7 @@ def test_after_ctrl_c_only_the_rest_is_computed(tmp_path: Path, cache: Path) -> 
     assert {key: rows[key] for key in marked} == marked  # had they been computed again, the marks would be gone
 
 
+@pytest.mark.slow
 def test_two_processes_share_one_cache(tmp_path: Path, cache: Path) -> None:
     photos_in(tmp_path / "photos", 12)
     several = [start(*TRAIN, "--out", f"run-{n}", cwd=tmp_path, SEVENSTEPS_CACHE=str(cache)) for n in range(2)]

@@ -72,6 +72,7 @@ def test_a_notebook_draws_the_pictures_behind_the_features(run: ss.Run) -> None:
     assert batch.shape == (64, 64, 3)
 
 
+@pytest.mark.slow
 def test_plots_leave_out_the_weights_and_say_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     typed = ("train", "photos", "--features", NAME, "--epochs", "3", "--folds", "1", "--plots")
     for recipe in ("linear", "relu"):
@@ -92,6 +93,7 @@ def test_few_pictures_are_not_advised_the_backbone_that_they_have(
     assert "backbone" not in few["advice"]
 
 
+@pytest.mark.slow
 def test_several_seeds_learn_from_features_as_one_does(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = here(
         "train", "photos", "--seeds", "2", "--folds", "1", "--epochs", "3", "--out", "seeds", cwd=folder, capsys=capsys
@@ -101,6 +103,7 @@ def test_several_seeds_learn_from_features_as_one_does(folder: Path, capsys: pyt
         assert f'features = "{NAME}"' in (folder / f"seeds/seed-{seed}/recipe.toml").read_text("utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "settings"),
     [("--recipe", "run"), ("photos", "--balance loss"), ("photos", "--folds 3")],
@@ -121,6 +124,7 @@ def test_the_commands_to_type_next_can_be_typed(
     assert checked.code == 0, (last, checked)
 
 
+@pytest.mark.slow
 def test_a_larger_model_of_features_is_advised_and_none_of_pixels(
     run: ss.Run, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

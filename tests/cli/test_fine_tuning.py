@@ -44,6 +44,7 @@ def judgement_of(run: Path) -> dict[str, Any]:
     return judgement
 
 
+@pytest.mark.slow
 def test_the_better_one_on_validation_is_kept_and_said(first: Done, folder: Path) -> None:
     assert first.code == 0, first.err
     said = " ".join((first.out + first.err).split())
@@ -61,6 +62,7 @@ def test_the_better_one_on_validation_is_kept_and_said(first: Done, folder: Path
     assert line in (folder / "run/recipe.toml").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_file_has_the_last_stage_and_says_where_the_network_is_cut(first: Done, folder: Path) -> None:
     file = folder / "run/model.safetensors"
     arrays, about = model_file.read(file)
@@ -100,6 +102,7 @@ def test_a_probe_that_is_better_is_what_the_file_holds(folder: Path) -> None:
     assert longer.epochs == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_bit_for_bit(folder: Path) -> None:
     seen: list[Batch] = []
 
@@ -145,6 +148,7 @@ def test_settings_that_cannot_be_are_refused_with_what_to_type(
     refused(here(*typed, "1", "--model", "cnn", cwd=folder, capsys=capsys), 2, "not with cnn", "--model linear")
 
 
+@pytest.mark.slow
 def test_a_cut_where_no_stage_begins_is_refused(first: Done, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arrays, about = model_file.read(folder / "run/model.safetensors")
     about["features"]["layers"] = 4

@@ -200,6 +200,7 @@ def test_predict_with_the_flag_gives_what_the_learner_gives(
     assert ss.predict("run", "picture.png", network="nets:Shared")[0].best == answer["class"]
 
 
+@pytest.mark.slow
 def test_a_run_repeats_itself_and_goes_on_exactly(typed: Typed, folder: Path) -> None:
     ok(typed("verify", "run", "--rerun", *EVERY), "the same bytes")
     for name, epochs in (("short", "1"), ("long", "2")):
@@ -210,6 +211,7 @@ def test_a_run_repeats_itself_and_goes_on_exactly(typed: Typed, folder: Path) ->
     assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_folds_and_seeds_are_as_for_any_other_model(typed: Typed, folder: Path) -> None:
     crossed = ok(typed(*TRAIN, "--epochs", "1", "--folds", "2", "--json"))
     assert json.loads(crossed.out)["cross_validation"]["folds"] == 2
