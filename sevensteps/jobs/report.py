@@ -186,6 +186,7 @@ def _collect(saved: Saved) -> Report:
         source=(splits.source if splits else "") or recipe.source,
         origins={name: images.origin for name, images in splits.present().items()} if splits else {},
         looked_at=_pixels_of(splits, shown_in(audit), saved.recipe.source) if splits and audit else {},
+        features="" if recipe.features == "none" else recipe.features,
         with_splits=_with_splits(splits, audit),
         findings=findings,
         xray=view.xray if view else None,

@@ -85,6 +85,7 @@ class Report:
     repeat: str  # the command that trains it again
     missing: Mapping[str, str]  # by field, why it was not measured
     against: Against | None = None  # the result compared with the best baseline
+    features: str = ""  # the pretrained network whose features the model learned from; "" if it learned from pixels
     with_splits: Mapping[str, str] = field(default_factory=dict)  # copies in two splits, by id: the id and its split
 
 

@@ -172,9 +172,10 @@ class Run:
         from ..show import sentences
 
         epochs = f"{self.epochs:,} epoch{'s' * (self.epochs != 1)}"
+        of = "" if self.recipe.features == "none" else f"features of {self.recipe.features}: "
         facts = {
             "run": str(self.folder) if self.folder else "not saved",
-            "trained": f"{self.recipe.name} on {self.recipe.source}, {epochs}",
+            "trained": f"{self.recipe.name} on {of}{self.recipe.source}, {epochs}",
             "stopped": sentences.stop_in_words(self.stopped_because),
         }
         if self.score is not None:

@@ -52,6 +52,10 @@ def test_the_steps_say_where_the_frozen_part_ends(
     assert f"the strongest: feature {strongest + 1} {added[strongest]:+.3g}" in chain.out
 
 
+def test_a_run_says_what_it_learned_from(run: ss.Run) -> None:
+    assert "on features of efficientnet-lite0: " in repr(run)
+
+
 def test_the_report_shows_steps_of_features(run: ss.Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert here("report", "run", cwd=folder, capsys=capsys).code == 0
     page = (folder / "run/report.html").read_text("utf-8")
@@ -60,6 +64,7 @@ def test_the_report_shows_steps_of_features(run: ss.Run, folder: Path, capsys: p
     for wrong in ("<h4>Pixels", "Each pixel", "if a pixel"):
         assert wrong not in page
     assert "a pretrained backbone, trained on many other pictures" not in page
+    assert "The model learned from features of efficientnet-lite0, a pretrained network." in page
 
 
 def test_a_notebook_draws_the_pictures_behind_the_features(run: ss.Run) -> None:

@@ -70,9 +70,14 @@ def _headline(report: Report) -> list[Html]:
     compared = f", {against_in_plain_words(report.against, score)}" if report.against else ""
     return [
         tag("h1", out_of_100(score)),
-        tag("p", f"{in_plain_words(score)}{compared}."),
+        tag("p", f"{in_plain_words(score)}{compared}.", _learned_from(report)),
         details("How this was computed", tag("p", report.verdict), tag("p", _COMPUTED)),
     ]
+
+
+def _learned_from(report: Report) -> str:
+    """Return a sentence about the pretrained network, if the model learned from its features."""
+    return f" The model learned from features of {report.features}, a pretrained network." if report.features else ""
 
 
 _COMPUTED = (
