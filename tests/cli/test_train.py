@@ -249,7 +249,7 @@ def test_patience_keeps_the_best_epoch_and_says_so(place: Path, capsys: pytest.C
     losses = [json.loads(line)["valid_loss"] for line in Path("patient/history.jsonl").read_text().splitlines()]
     best = 1 + int(np.argmin(losses))
     assert len(losses) == best + 2 < 50
-    assert "because valid_loss has not improved for 2 epochs" in out
+    assert "stopped      valid_loss has not improved for 2 epochs" in out
     assert f"the parameters kept are those of epoch {best}" in out
     judgement = json.loads(Path("patient/judgement.json").read_text())
     assert (judgement["kept_epoch"], judgement["epochs"]) == (best, best + 2)
