@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -214,7 +215,9 @@ def opened(content: bytes, name: str) -> Iterator[Image]:
             with PILImage.open(io.BytesIO(with_end(content)), formats=FORMATS) as image:
                 yield image
     except PILImage.DecompressionBombError as error:  # Pillow itself raises this for twice as many
-        raise DataError(f"{name} has more than {MOST_PIXELS:,} pixels: {error}", hint="Reduce its size.") from error
+        by_pillow = re.match(r"Image size \((\d+) pixels\)", str(error))
+        size = f"{int(by_pillow[1]):,}" if by_pillow else str(error)
+        raise DataError(f"{name} has more than {MOST_PIXELS:,} pixels: {size}", hint="Reduce its size.") from error
     except UnidentifiedImageError as error:
         if content[:4] in (b"II*\0", b"MM\0*"):
             raise DataError(f"{name} is damaged, or a TIFF of an unsupported kind.", hint="Save it as PNG.") from error
