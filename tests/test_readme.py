@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photos import photos_in
 from PIL import Image
 from typed import sevensteps
 
@@ -128,6 +129,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(path)
     shutil.make_archive(str(desk / "my-pictures"), "zip", desk / "my-pictures")
+    photos_in(desk / "my-photos", 10)
+    (network,) = re.findall(r"^def small.*?(?=^\n\n)", TEXTS["docs/python.md"], re.MULTILINE | re.DOTALL)
+    (desk / "nets.py").write_text(f"from torch import nn\n\n\n{network}")
     for folder in ("FOLDER", "PATH"):
         shutil.copytree(desk / "my-pictures", desk / folder)
     rows = [f"my-pictures/{name}/{n}.png,{name},owner {n % 20}" for name in ("cats", "dogs") for n in range(60)]
