@@ -355,6 +355,22 @@ def content_in(file: Any, name: str = "the picture") -> bytes:
     return content
 
 
+def file_in(picture: Any) -> tuple[bytes, str] | None:
+    """Return the bytes of a picture that is a file, and the name by which errors call it; None for pixels.
+
+    Args:
+        picture: As for `as_pixels`.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    if isinstance(picture, (str, Path)):
+        return content_of(Path(picture)), str(picture)
+    if hasattr(picture, "read"):
+        picture = content_in(picture)
+    return (bytes(picture), "the picture") if isinstance(picture, (bytes, bytearray, memoryview)) else None
+
+
 def as_pixels(
     picture: Any, shape: Shape, fit: Fit = "squash", range: Range | None = None
 ) -> UInt8[np.ndarray, "channels height width"]:
@@ -372,12 +388,8 @@ def as_pixels(
     Raises:
         DataError: The picture is none of these, or an array of another size.
     """
-    if isinstance(picture, (str, Path)):
-        return read_picture(Path(picture), shape, fit, range)
-    if hasattr(picture, "read"):
-        picture = content_in(picture)
-    if isinstance(picture, (bytes, bytearray, memoryview)):
-        return decode(bytes(picture), shape, fit=fit, range=range)
+    if file := file_in(picture):
+        return decode(file[0], shape, file[1], fit, range)
     if hasattr(picture, "convert"):
         return from_image(picture, shape, fit, range)
     pixels = np.asarray(array_in_bytes(picture))

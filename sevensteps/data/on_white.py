@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from .decode import Shape, as_pixels, content_in, content_of, from_image, opened, upright
+from .decode import Shape, as_pixels, file_in, from_image, opened, upright
 from .eight_bits import array_in_bytes, depth_of
 from .fit import Fit
 from .value_range import Range
@@ -51,12 +50,8 @@ def pixels_on_white(
     Raises:
         DataError: As `as_pixels`.
     """
-    if isinstance(picture, (str, Path)):
-        return decode_on_white(content_of(Path(picture)), shape, str(picture), fit, range)
-    if hasattr(picture, "read"):
-        picture = content_in(picture)
-    if isinstance(picture, (bytes, bytearray, memoryview)):
-        return decode_on_white(bytes(picture), shape, fit=fit, range=range)
+    if file := file_in(picture):
+        return decode_on_white(file[0], shape, file[1], fit, range)
     picture = _with_channels_last(picture, shape)
     if hasattr(picture, "convert"):
         return from_image(_on_white(picture), shape, fit, range)
@@ -77,13 +72,8 @@ def whole_on_white(picture: Any, range: Range | None = None) -> Image:
     """
     from PIL import Image as PILImage
 
-    content, name = picture, "the picture"
-    if isinstance(picture, (str, Path)):
-        content, name = content_of(Path(picture)), str(picture)
-    elif hasattr(picture, "read"):
-        content = content_in(picture)
-    if isinstance(content, (bytes, bytearray, memoryview)):
-        with opened(bytes(content), name) as image:
+    if file := file_in(picture):
+        with opened(*file) as image:
             return _whole(image, range)
     if not hasattr(picture, "convert"):
         picture = array_in_bytes(picture)

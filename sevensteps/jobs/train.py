@@ -94,77 +94,43 @@ def train(
             f"The recipe is {recipe!r:.80}, but must be a name, a file, or a Recipe.",
             hint="Settings are given by name: ss.train(epochs=3, lr=0.1).",
         )
-    if observe is None:
-        with live_table() as show:
-            return train(
-                source,
-                recipe,
-                out=out,
-                save=save,
-                force=force,
-                plots=plots,
-                exact=exact,
-                yes=yes,
-                compare_scratch=compare_scratch,
-                why=why,
-                others=others,
-                observe=show,
-                **settings,
-            )
     if compare_scratch and (recipe is not None or "model" in settings):
         raise UsageError(
             "compare_scratch chooses the model, and a recipe or model is given.",
             hint="Leave out the recipe and the model.",
         )
     model = settings.get("model")
-    with given(model if callable(model) or (isinstance(model, str) and is_own(model)) else None):
-        return _train(
-            source, recipe, out, save, force, plots, exact, yes, why, others, observe, compare_scratch, settings
-        )
+    is_mine = callable(model) or (isinstance(model, str) and is_own(model))
+    with contextlib.ExitStack() as stack:
+        if observe is None:
+            observe = stack.enter_context(live_table())
+        stack.enter_context(given(model if is_mine else None))
+        if is_of_timm(str(settings.get("features", ""))):
+            fetch(settings["features"], lambda line: observe(Note(line)))
+        if callable(settings.get("model")):
+            settings["model"] = name_of(settings["model"])
+        yes = yes or not (settings.get("fix") or (isinstance(recipe, Recipe) and recipe.fix))
+        before = {} if isinstance(recipe, Recipe) else _recorded_with(recipe)
+        opened: Splits | None = None
+        if not isinstance(recipe, Recipe):
+            ships = "model" in settings and not is_own(str(settings["model"]))
+            chosen = choose(source, settings, recipe or ("linear" if ships else None))
+            automatic = recipe is None and "model" not in settings
+            others = chosen.to_try({**settings, "source": str(source)}) if automatic and source else None
+            if automatic:
+                from .features import pixels_or_features
 
+                with before_training():
+                    chosen, opened = pixels_or_features(source, chosen, settings, observe, compare_scratch)
+                others = None if "features" in chosen.settings else others
+            recipe, why = chosen.with_given(settings), chosen.why
+            if why:
+                observe(Note(why, detail=True))
+        recipe = recipe.replace(**settings, **({"source": as_text(source)} if source else {}))
+        from ..runs.judged import count_look
 
-def _train(
-    source: str | Path | None,
-    recipe: str | Path | Recipe | None,
-    out: str | Path | None,
-    save: bool,
-    force: bool,
-    plots: bool,
-    exact: bool,
-    yes: bool,
-    why: str,
-    others: Sequence[Recipe] | None,
-    observe: Observe,
-    compare_scratch: bool,
-    settings: dict[str, Any],
-) -> Run:
-    """Train with a network of the user's own given, if there is one; see `train`."""
-    if is_of_timm(str(settings.get("features", ""))):
-        fetch(settings["features"], lambda line: observe(Note(line)))
-    if callable(settings.get("model")):
-        settings["model"] = name_of(settings["model"])
-    yes = yes or not (settings.get("fix") or (isinstance(recipe, Recipe) and recipe.fix))
-    before = {} if isinstance(recipe, Recipe) else _recorded_with(recipe)
-    opened: Splits | None = None
-    if not isinstance(recipe, Recipe):
-        ships = "model" in settings and not is_own(str(settings["model"]))
-        chosen = choose(source, settings, recipe or ("linear" if ships else None))
-        automatic = recipe is None and "model" not in settings
-        others = chosen.to_try({**settings, "source": str(source)}) if automatic and source else None
-        if automatic:
-            from .features import pixels_or_features
-
-            with before_training():
-                chosen, opened = pixels_or_features(source, chosen, settings, observe, compare_scratch)
-            others = None if "features" in chosen.settings else others
-        recipe, why = chosen.with_given(settings), chosen.why
-        if why:
-            observe(Note(why, detail=True))
-    recipe = recipe.replace(**settings, **({"source": as_text(source)} if source else {}))
-    from ..runs.judged import count_look
-
-    run, pictures = _trained(recipe, before, out, save, force, plots, exact, yes, observe, why, others, opened)
-    return count_look([run], pictures, observe)[0]
+        run, pictures = _trained(recipe, before, out, save, force, plots, exact, yes, observe, why, others, opened)
+        return count_look([run], pictures, observe)[0]
 
 
 def train_seeds(

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from ..base.files import make_folder
+from ..base.files import make_folder, remove
 from ..base.user_folders import cache_folder
 from ..errors import FileError
 
@@ -115,7 +115,7 @@ class KeptFeatures:
         self._close()
         try:
             for path in (place(), *(place().with_name(place().name + end) for end in ("-journal", "-wal", "-shm"))):
-                path.unlink(missing_ok=True)
+                remove(path)
             self._database = _opened(place())
         except (OSError, sqlite3.Error) as error:
             self._give_up(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import RecipeError
+from ..ship.backbone.names import NAME
 
 
 def check_features(recipe: Any) -> None:
@@ -22,11 +23,11 @@ def check_features(recipe: Any) -> None:
             hint="Set {model}, or {unfreeze}.",
             settings={"model": "linear", "unfreeze": 0},
         )
-    if recipe.unfreeze and recipe.features != "efficientnet-lite0":
+    if recipe.unfreeze and recipe.features != NAME:
         raise RecipeError(
-            f"unfreeze trains the last stages of efficientnet-lite0, but features is {recipe.features}.",
+            f"unfreeze trains the last stages of {NAME}, but features is {recipe.features}.",
             hint="Set {features}, or {unfreeze}.",
-            settings={"features": "efficientnet-lite0", "unfreeze": 0},
+            settings={"features": NAME, "unfreeze": 0},
         )
     if recipe.unfreeze and recipe.keep == "best":
         raise RecipeError(

@@ -166,9 +166,7 @@ def by_own_model(count: int) -> Chosen:
     Args:
         count: Pictures to train on.
     """
-    batch_size, epochs = next(((batch, epochs) for most, batch, epochs in STEPS if count < most), OF_MANY)
-    settings = {"name": "own", "model": "cnn", "width": 0, "lr": RATE_OF_OWN, "batch_size": batch_size}
-    return Chosen("cnn", {**settings, "epochs": epochs})
+    return Chosen("cnn", {"name": "own", "model": "cnn", "width": 0, "lr": RATE_OF_OWN, **steps(count)})
 
 
 def may_use_features(source: str | Path | None, given: Mapping[str, Any]) -> bool:

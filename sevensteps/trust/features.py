@@ -27,7 +27,7 @@ class Compared:
 
     features: Score
     pixels: Score
-    scratch: Score | None = None  # with the same pictures, or with all of them
+    scratch: Score | None = None  # on all pictures, where the others are on at most 2,000
 
     @property
     def best(self) -> Choice:
