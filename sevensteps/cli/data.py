@@ -48,6 +48,7 @@ def data(
     augment
         How to vary those pictures; takes the same values as train --augment. Default: auto.
     """
+    from ..data.files.how import How
     from ..data.files.summary import with_splits
     from ..jobs.data import audit
     from ..show import terminal
@@ -100,10 +101,11 @@ def data(
     if splits.corrected:
         print_changes(console, splits.corrected)
     print_audit(console, splits.source, audited.result, lambda ids: with_splits(splits, ids), look)
+    count = sum(map(len, splits.present().values()))
     if suggest is not None:
         said = f"{suggest}: {counted(len(rows), 'correction')} proposed; look through them first"
         console.print(terminal.printable(said if rows else f"no correction is proposed, and {suggest} is not written"))
-        relabeled, count = sum(row.now != "" for row in rows), sum(map(len, splits.present().values()))
+        relabeled = sum(row.now != "" for row in rows)
         from ..data.corrections import MANY
 
         if relabeled > MANY * count:
@@ -111,8 +113,8 @@ def data(
             console.print(terminal.printable(many))
     if rows:
         source = source or "pullover-dress"
-        # What data leaves out by itself stops train.
-        skipped = {"bad_files": "skip"} if splits.bad_files else {}
+        bad = len(splits.bad_files)
+        skipped = {} if How().leaves_out(bad, bad + count) else {"bad_files": "skip"}  # data leaves out any number
         following = {"data": settings, "train": settings | skipped}
         with_it = f"--fix {quoted(str(suggest))}"
         typed_again = [f"{program()} {verb} {typed(source, classes, how)} {with_it}" for verb, how in following.items()]

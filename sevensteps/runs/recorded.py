@@ -66,6 +66,7 @@ def recorded(splits: Splits, recipe: Recipe, why: str = "") -> dict[str, Any]:
         },
         **({"range": splits.train.range.as_json()} if splits.train.range else {}),
         **({"bad_files": len(splits.bad_files)} if splits.bad_files else {}),
+        **({"left_out": [f"{name}: {reason}" for name, reason in splits.bad_files]} if splits.bad_files else {}),
         **({"corrections": splits.corrected.as_json()} if splits.corrected else {}),
     }
 

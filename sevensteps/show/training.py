@@ -120,7 +120,7 @@ class _Words:
         of = "features of the original files" if is_featured and event.is_of_files else f"{width}x{height}"
         paragraph(self.out, "data", f"{learned:,} {_kind(channels)} pictures, {of}{which}")
         if event.bad_files:
-            paragraph(self.out, "", f"{counted(event.bad_files, 'file')} left out: not readable as pictures")
+            paragraph(self.out, "", f"{counted(event.bad_files, 'file')} left out, named in recipe.toml: not readable")
         if event.corrected:
             test = "; the test uses the new labels: do not compare this accuracy with one from before"
             paragraph(self.out, "", f"corrected: {event.corrected}{test * event.test_is_corrected}")

@@ -14,9 +14,11 @@ from ...errors import UsageError, nearest
 from ..fit import FITS, Fit
 from ..range_ends import Ends, check_ends
 
-BadFiles = Literal["stop", "skip"]
+BadFiles = Literal["stop", "skip-few", "skip"]
 
 LARGEST_SIDE = 1024  # pixels
+
+FEW = 0.01  # the share of bad files that "skip-few" leaves out; more of them are likely to have one cause to mend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,11 @@ class How:
         "The values that become black and white in files of more than 8 bits (--range 0 4095). Empty: found over all "
         "pictures.",
     )
-    bad_files: BadFiles = setting("stop", "What to do with files that cannot be read as pictures.")
+    bad_files: BadFiles = setting(
+        "skip-few",
+        "What to do with files that cannot be read as pictures. skip: leave them out. skip-few: leave them out if they "
+        "are at most 1 % of all files; otherwise stop.",
+    )
     group: str = setting(
         "",
         "Keep the pictures of a group (such as a person or a video) in the same split: a regular expression that "
@@ -76,6 +82,15 @@ class How:
     def changed(self) -> dict[str, object]:
         """Return the settings, by name, that differ from their defaults."""
         return {key: value for key, value in vars(self).items() if value != getattr(How, key)}
+
+    def leaves_out(self, bad: int, count: int) -> bool:
+        """Return whether bad files are left out.
+
+        Args:
+            bad: How many there are.
+            count: The number of all files, including these.
+        """
+        return self.bad_files == "skip" or (self.bad_files == "skip-few" and bad <= FEW * count)
 
     def columns(self) -> list[str]:
         """Return the names of the settings that name a column of a table."""

@@ -181,7 +181,7 @@ def decode_all(plan: Plan, say: Say, put: Callable[[str, Chunk], None], warn: Sa
         say(line)
     if plan.range is not None:
         (warn or say)(range_in_words(text_of(catalog.name), plan.range, plan.values, plan.how.range, OF_DEEP))
-    _stop_or_skip(catalog, bad, plan.how, say)
+    _stop_or_skip(catalog, bad, sum(map(len, pictures.values())), plan.how, say)
     return Decoded(pictures, bad, headers, again, places)
 
 
@@ -297,7 +297,7 @@ def _is_another_kind(catalog: Catalog, file: File) -> bool:
     return isinstance(next(each(look, [file], catalog)), DataError)
 
 
-def _stop_or_skip(catalog: Catalog, bad: Sequence[Bad], how: How, say: Say) -> None:
+def _stop_or_skip(catalog: Catalog, bad: Sequence[Bad], good: int, how: How, say: Say) -> None:
     """Raise for bad files, or report that they are left out.
 
     Raises:
@@ -310,7 +310,7 @@ def _stop_or_skip(catalog: Catalog, bad: Sequence[Bad], how: How, say: Say) -> N
     more = f"; and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
     many = counted(len(bad), "bad file")
     them = "it" if len(bad) == 1 else "them"
-    if how.bad_files != "skip":
+    if not how.leaves_out(len(bad), len(bad) + good):
         raise DataError(
             f"{catalog.path}: {many}: {listed}{more}.",
             hint=f"Repair or remove {them}, or continue without {them}: {{bad_files}}",

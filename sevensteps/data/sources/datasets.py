@@ -65,7 +65,7 @@ def load_dataset(dataset: Any, how: How, say: Say, warn: Say | None = None) -> S
         labels.append(label)
         rows.append(number)
     if bad:
-        _stop_or_skip(name, bad, how, say)
+        _stop_or_skip(name, bad, len(rows), how, say)
     names = _names_of(dataset)
     if names is not None and all(isinstance(label, int) and 0 <= label < len(names) for label in labels):
         classes = tuple(map(str, names))
@@ -153,7 +153,7 @@ def _label(name: str, number: int, label: Any) -> Any:
     return int(plain) if isinstance(plain, float) and plain.is_integer() else plain
 
 
-def _stop_or_skip(name: str, bad: Sequence[tuple[str, str]], how: How, say: Say) -> None:
+def _stop_or_skip(name: str, bad: Sequence[tuple[str, str]], good: int, how: How, say: Say) -> None:
     """Raise for items without a label, or report that they are left out.
 
     Raises:
@@ -161,7 +161,7 @@ def _stop_or_skip(name: str, bad: Sequence[tuple[str, str]], how: How, say: Say)
     """
     listed = "; ".join(f"{place} {reason}" for place, reason in bad[:SHOWN])
     more = f"; and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
-    if how.bad_files != "skip":
+    if not how.leaves_out(len(bad), len(bad) + good):
         raise DataError(
             f"{name}: {counted(len(bad), 'item')} cannot be used: {listed}{more}.",
             hint="Give them labels, or continue without them: {bad_files}",

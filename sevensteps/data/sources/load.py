@@ -54,7 +54,8 @@ def load(
         fit: How picture files are fitted to that size, see `decode`.
         range: The values that become black and white in pictures of more than 8 bits, such as `(0, 4095)`. Found over
             all pictures unless given.
-        bad_files: "stop" raises for a file that cannot be read as a picture, "skip" leaves it out.
+        bad_files: "skip" leaves out files that cannot be read as pictures, "stop" raises for them, "skip-few" raises if
+            they are more than 1 % of all files.
         group: A regular expression for paths, or a column of a table. Pictures of one group stay on one side of every
             split.
         file_column: The column of a table that names the files, if it is not recognized.

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import tomllib
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -335,7 +336,7 @@ def test_the_run_keeps_how_its_pictures_were_treated(trained: Path) -> None:
     from sevensteps.recipes.recipe import Recipe
 
     recipe = Recipe.load(trained / "run")
-    assert (recipe.size, recipe.fit, recipe.bad_files, recipe.model) == (8, "letterbox", "stop", "linear")
+    assert (recipe.size, recipe.fit, recipe.bad_files, recipe.model) == (8, "letterbox", "skip-few", "linear")
     _, about = model_file.read(trained / "run/model.safetensors")
     assert (about["fit"], about["shape"]) == ("letterbox", [1, 8, 8])
     learn = load_learner(trained / "run")
@@ -397,6 +398,21 @@ def test_bad_files_stop_training_and_are_left_out_on_request(
     assert "[recorded]" in text.split("bad_files = 1\n")[0]
     found = json.loads(here("data", "pets", "--json", cwd=tmp_path, capsys=capsys).out)
     assert found["bad_files"] == [{"picture": "dog/a\x1b[2Jb.png", "reason": "is not a picture in a known format"}]
+
+
+def test_few_bad_files_among_many_are_left_out_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(tmp_path, *(f"pets/{name}/{number}.png" for name in ("cat", "dog") for number in range(99)))
+    put(tmp_path, "pets/dog/a.png", "pets/cat/my b.png", content=b"none")
+    done = here("train", "pets", "--epochs", "1", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0, done
+    assert "2 files left out, named in recipe.toml" in shown(done)
+    recorded = tomllib.loads((tmp_path / "runs/pets-linear-1/recipe.toml").read_text("utf-8"))["recorded"]
+    unread = "is not a picture in a known format"
+    assert (recorded["bad_files"], recorded["left_out"]) == (2, [f"cat/my b.png: {unread}", f"dog/a.png: {unread}"])
+    refused(here("train", "pets", "--bad-files", "stop", cwd=tmp_path, capsys=capsys), 1, "2 bad files", "skip")
+    put(tmp_path, "pets/dog/c.png", content=b"none")  # three of 201 are more than one in a hundred
+    refused(here("train", "pets", cwd=tmp_path, capsys=capsys), 1, "3 bad files", "--bad-files skip")
+    assert len(load(tmp_path / "pets", bad_files="skip").bad_files) == 3
 
 
 def test_invalid_settings_are_refused_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
