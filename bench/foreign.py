@@ -30,26 +30,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="class folders")
     parser.add_argument("--leave-out", nargs="*", help="classes to leave out in turn; without it, all")
+    parser.add_argument("--unfreeze", type=int, default=0, help="also measure a model with this many trained stages")
     arguments = parser.parse_args()
     print(describe())
+    models = {"features": {"features": "efficientnet-lite0"}, "pixels": {"features": "none"}}
+    if arguments.unfreeze:
+        models["unfrozen"] = {"features": "efficientnet-lite0", "unfreeze": arguments.unfreeze}
     classes = sorted(path.name for path in arguments.folder.iterdir() if path.is_dir())
     seen: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
     with tempfile.TemporaryDirectory() as out:
         for left_out in arguments.leave_out or classes:
             kept = tuple(name for name in classes if name != left_out)
             foreign = {"class left out": list_of(arguments.folder / left_out), **elsewhere()}
-            for features in ("efficientnet-lite0", "none"):
-                run = ss.train(
-                    arguments.folder, features=features, classes=kept, folds=1, out=Path(out) / f"{left_out}-{features}"
-                )
+            for kind, settings in models.items():
+                folder = Path(out) / f"{left_out}-{kind}"
+                run = ss.train(arguments.folder, classes=kept, folds=1, out=folder, **settings)
                 home = answers(run, [arguments.folder / name for name in run.tables["test"].ids])
                 for name, pictures in {"test pictures": [], **foreign}.items():
                     other = answers(run, pictures) if pictures else home
-                    seen.setdefault((name, features), []).append(measured(home, other))
+                    seen.setdefault((name, kind), []).append(measured(home, other))
             print(f"{left_out} left out", flush=True)
-    for (name, features), rows in seen.items():
+    for (name, kind), rows in seen.items():
         none, unsure, area = np.mean(rows, axis=0)
-        kind = "pixels" if features == "none" else "features"
         print(f"{name:<18}{kind:<10}none of these {none:6.1%}  not sure {unsure:6.1%}  ROC area {area:6.1%}")
 
 

@@ -13,7 +13,10 @@ Fit = Literal["letterbox", "squash", "crop"]
 FITS: tuple[Fit, ...] = ("letterbox", "squash", "crop")
 
 
-def fitted(image: Image, width: int, height: int, fit: Fit) -> Image:
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+def fitted(image: Image, width: int, height: int, fit: Fit, interpolation: Interpolation = "bilinear") -> Image:
     """Return the picture in another size.
 
     Args:
@@ -22,14 +25,15 @@ def fitted(image: Image, width: int, height: int, fit: Fit) -> Image:
         height: Its new height, in pixels.
         fit: What to do where the proportions differ: "letterbox" keeps the whole picture and pads it with black, "crop"
             fills the frame and cuts the same amount off both ends of the longer side, "squash" stretches it.
+        interpolation: How new pixels are computed, with antialiasing.
 
     Returns:
-        A picture of `width` x `height` pixels, resized by bilinear interpolation with antialiasing.
+        A picture of `width` x `height` pixels.
     """
     from PIL import Image as PILImage
 
     before_w, before_h = image.size
-    resized = PILImage.Resampling.BILINEAR
+    resized = PILImage.Resampling[interpolation.upper()]
     if fit == "letterbox":
         scale = min(width / before_w, height / before_h)
         size = max(1, round(before_w * scale)), max(1, round(before_h * scale))

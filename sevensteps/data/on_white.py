@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import UInt8
 
-from .decode import Shape, as_pixels, file_in, from_image, opened, upright
+from .decode import Shape, as_pixels, file_in, opened, upright
 from .eight_bits import array_in_bytes, depth_of
-from .fit import Fit
+from .fit import Fit, Interpolation, fitted
 from .value_range import Range
 
 if TYPE_CHECKING:
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def decode_on_white(
-    content: bytes, shape: Shape, name: str = "the picture", fit: Fit = "squash", range: Range | None = None
+    content: bytes,
+    shape: Shape,
+    name: str = "the picture",
+    fit: Fit = "squash",
+    range: Range | None = None,
+    interpolation: Interpolation = "bilinear",
 ) -> UInt8[np.ndarray, "channels height width"]:
     """Return what `decode` returns, with white instead of black where a picture is transparent.
 
@@ -28,16 +33,21 @@ def decode_on_white(
         name: The name by which errors call the picture.
         fit: How a picture of another size is fitted.
         range: The values of black and white.
+        interpolation: How new pixels are computed.
 
     Raises:
         DataError: As `decode`.
     """
     with opened(content, name) as image:
-        return from_image(_on_white(image), shape, fit, range)
+        return _pixels(image, shape, fit, range, interpolation)
 
 
 def pixels_on_white(
-    picture: Any, shape: Shape, fit: Fit = "squash", range: Range | None = None
+    picture: Any,
+    shape: Shape,
+    fit: Fit = "squash",
+    range: Range | None = None,
+    interpolation: Interpolation = "bilinear",
 ) -> UInt8[np.ndarray, "channels height width"]:
     """Return what `as_pixels` returns, with white instead of black where a picture is transparent.
 
@@ -46,16 +56,28 @@ def pixels_on_white(
         shape: Channels, height and width of the result.
         fit: How a picture of another size is fitted.
         range: The values of black and white.
+        interpolation: How new pixels are computed.
 
     Raises:
         DataError: As `as_pixels`.
     """
     if file := file_in(picture):
-        return decode_on_white(file[0], shape, file[1], fit, range)
+        return decode_on_white(file[0], shape, file[1], fit, range, interpolation)
     picture = _with_channels_last(picture, shape)
     if hasattr(picture, "convert"):
-        return from_image(_on_white(picture), shape, fit, range)
+        return _pixels(picture, shape, fit, range, interpolation)
     return as_pixels(picture, shape, fit, range)
+
+
+def _pixels(
+    image: Image, shape: Shape, fit: Fit, range: Range | None, interpolation: Interpolation
+) -> UInt8[np.ndarray, "3 height width"]:
+    """Return the pixels of an open picture."""
+    _, height, width = shape
+    image = upright(_on_white(image), "RGB", range)
+    if image.size != (width, height):
+        image = fitted(image, width, height, fit, interpolation)
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
 
 
 def whole_on_white(picture: Any, range: Range | None = None) -> Image:

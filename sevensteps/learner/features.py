@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ import numpy as np
 
 from ..base.device import cores
 from ..base.words import counted
-from ..data.decode import as_pixels
 from ..data.features import Features
 from ..data.files.catalog import Catalog
 from ..data.files.decoded_cache import VERSION as DECODER
@@ -24,7 +24,7 @@ from ..data.files.plan import ids_of
 from ..data.files.summary import Told
 from ..data.fit import Fit
 from ..data.images import Images, Splits
-from ..data.on_white import decode_on_white
+from ..data.on_white import decode_on_white, pixels_on_white
 from ..data.sources.find import find_catalog
 from ..data.store.store import StoredImages
 from ..data.value_range import Range
@@ -206,7 +206,7 @@ def _files(
     contents = catalog.contents(chosen)
     for number, file, content in zip(wanted.tolist(), chosen, contents, strict=True):
         read, name = content(), catalog.name_of(file)
-        yield number, read, lambda read=read, name=name: decode_on_white(read, backbone.shape, name, fit, range)  # type: ignore[misc]
+        yield number, read, partial(decode_on_white, read, backbone.shape, name, fit, range, backbone.interpolation)
 
 
 def _arrays(
@@ -230,4 +230,4 @@ def enlarged(pixels: np.ndarray, backbone: Backbone, fit: Fit) -> np.ndarray:
     from PIL import Image
 
     picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
-    return as_pixels(picture, backbone.shape, fit)
+    return pixels_on_white(picture, backbone.shape, fit, None, backbone.interpolation)

@@ -34,10 +34,6 @@ SECONDS_BETWEEN_SAVES = 25.0
 SHARE_FOR_SAVING = 0.01
 
 
-# Measured on 195 photographs: what comes before the last stages tells foreign pictures worse than features do.
-HARDLY_REFUSES = "! with --unfreeze, pictures of no class often get an answer"
-
-
 def to_the_end(work: Work, observe: Observe) -> Run:
     """Train until a stop rule of the recipe holds or a signal comes; save, and judge.
 
@@ -78,8 +74,6 @@ def to_the_end(work: Work, observe: Observe) -> Run:
                     work.fine_tuning = learn_from_validation(learn, work.splits, work.recipe)
                 if work.fine_tuning is not None:
                     observe(Note(work.fine_tuning.in_words))
-                    if learn.abstention is not None:
-                        observe(Note(HARDLY_REFUSES))
             except KeyboardInterrupt as interrupted_then:  # the run is not at its end: going on with it does this again
                 state.stopped, broken_off = None, signal_of(interrupted_then)
         if done:

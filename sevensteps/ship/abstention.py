@@ -11,8 +11,8 @@ measured to work better: docs/decisions/0009-sure-unsure-none-of-these.md). It n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,10 @@ class Abstention:
     means: Float32[np.ndarray, "classes values"]
     directions: Float32[np.ndarray, "classes most values"]
     precision: Float32[np.ndarray, " classes"]
+    # From what a model takes to what the distance is measured on, if a model has the last stages of a network.
+    finish: Callable[[UInt8[np.ndarray, "n channels height width"]], np.ndarray] | None = field(
+        default=None, repr=False
+    )
 
     @property
     def never_says(self) -> tuple[str, ...]:
@@ -70,10 +74,12 @@ class Abstention:
             pixels: The pictures.
         """
         distances = np.empty(len(pixels))
-        whole = self.means.shape[1] == pixels.shape[1]
         block = max(1, AT_ONCE // max(1, math.prod(pixels.shape[1:])))
         for start in range(0, len(pixels), block):
-            distances[start : start + block] = self._distances(reduced(pixels[start : start + block], whole))
+            seen = pixels[start : start + block]
+            seen = self.finish(seen) if self.finish is not None else seen
+            whole = self.means.shape[1] == seen.shape[1]
+            distances[start : start + block] = self._distances(reduced(seen, whole))
         return distances
 
     def _distances(self, x: Float64[np.ndarray, "n values"]) -> Float64[np.ndarray, " n"]:
@@ -188,7 +194,23 @@ def in_file(
     if wrong := _wrong_limits(limits) or _wrong_tensors(own, about):
         raise ModelError(f"{where}: its abstention is not valid: {wrong}.", hint="Export the model again.")
     coverage, confidence, distance = (float(limits[name]) for name in _LIMITS)
-    return others, Abstention(coverage, confidence, distance, *(own[name] for name in _TENSORS))
+    finish = None
+    if own["means"].shape[1] == _whole_features(about):
+        from .backbone.extract import finisher
+
+        finish = finisher(about["features"]["name"], about["features"]["layers"])
+    means, directions, precision = (own[name] for name in _TENSORS)
+    return others, Abstention(coverage, confidence, distance, means, directions, precision, finish)
+
+
+def _whole_features(about: Mapping[str, Any]) -> int | None:
+    """Return the number of features of the whole network, for a model that has its last stages; None for others."""
+    features = about.get("features")
+    if not isinstance(features, dict) or "layers" not in features:
+        return None
+    from .backbone.lite0 import FEATURES
+
+    return FEATURES
 
 
 def _wrong_limits(limits: Any) -> str:
@@ -203,7 +225,7 @@ def _wrong_limits(limits: Any) -> str:
 
 def _wrong_tensors(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str:
     """Return what is wrong with the tensors from a file; an empty string if they are valid."""
-    classes, shape, features = (about.get(name) for name in ("classes", "shape", "features"))
+    classes, shape = (about.get(name) for name in ("classes", "shape"))
     if set(tensors) != set(_TENSORS):
         return f"its tensors must be {', '.join(_TENSORS)}, and no others"
     if any(tensor.dtype != np.float32 for tensor in tensors.values()):
@@ -213,8 +235,10 @@ def _wrong_tensors(tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) 
         isinstance(shape, list) and len(shape) == 3 and all(type(size) is int and 0 < size < 1 << 31 for size in shape)
     ):
         return "the file does not say which pictures it takes"
-    is_cut = isinstance(features, dict) and "layers" in features
-    values = shape[0] if is_cut else reduced_size((shape[0], shape[1], shape[2]))
+    whole = _whole_features(about)
+    values = reduced_size((shape[0], shape[1], shape[2])) if whole is None else shape[0]
+    if whole is not None and means.ndim == 2 and means.shape[1] == whole:  # files of before average each channel
+        values = whole
     most = len(classes) if isinstance(classes, list) else 0
     fits = (
         means.ndim == 2

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int64, UInt8
 
 from ..base.seeds import ABSTAIN, seed_of
 from ..data.folds import USUAL, folds_of
@@ -15,6 +15,7 @@ from ..data.images import Images
 from ..errors import UsageError
 from ..records.scores import Coverage, LeftOut
 from ..ship.abstention import NO_LIMIT, Abstention, reduced
+from ..ship.backbone.extract import finisher
 from .intervals import score, wilson
 
 DIRECTIONS = 20  # of each class; docs/decisions/0009-sure-unsure-none-of-these.md compares 10, 20 and 40
@@ -122,7 +123,9 @@ def _all_classes(train: Images, coverage: float, seed: int) -> Abstention:
         directions[place, : len(of_class)] = of_class
     means = np.stack([mean for mean, _, _ in parts])
     precision = np.array([precision for _, _, precision in parts], dtype=np.float32)
-    return Abstention(coverage, 0.0, math.inf, means, directions, precision)
+    cut = train.features if train.features is not None and train.features.layers is not None else None
+    finish = finisher(cut.name, cut.layers) if cut is not None and cut.layers is not None else None
+    return Abstention(coverage, 0.0, math.inf, means, directions, precision, finish)
 
 
 def home_coverage(
@@ -218,8 +221,7 @@ def _class_model(
         random = np.random.Generator(np.random.PCG64(seed_of(seed, ABSTAIN, label)))
         random.shuffle(places)
         places = np.sort(places[:MOST_PICTURES])
-    is_cut = train.features is not None and train.features.layers is not None
-    x = torch.from_numpy(reduced(train.inputs[places], whole=is_cut))
+    x = torch.from_numpy(reduced(_measured_on(train, places)))
     n, values = x.shape
     mean = x.mean(0)
     steps = x - mean
@@ -237,6 +239,18 @@ def _class_model(
     largest = vectors[:k].gather(1, vectors[:k].abs().argmax(1, keepdim=True))
     scaled = vectors[:k] * largest.sign() * (1 / spread - 1 / along).sqrt()[:, None]
     return _float32(mean), _float32(scaled), 1 / spread
+
+
+def _measured_on(train: Images, places: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n channels height width"]:
+    """Return what the distance of some training pictures is measured on: pixels, or features of the whole network."""
+    features = train.features
+    if features is None or features.layers is None:
+        inputs: np.ndarray = train.inputs[places]
+        return inputs
+    if features.whole is not None:
+        return features.whole.of(train.rows[places])
+    whole: np.ndarray = finisher(features.name, features.layers)(train.inputs[places])
+    return whole
 
 
 def _float32(tensor: torch.Tensor) -> Float32[np.ndarray, ...]:

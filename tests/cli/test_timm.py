@@ -167,3 +167,26 @@ def test_the_json_of_predict_has_no_path_of_the_weights(typed: Typed, folder: Pa
     said = json.loads(typed("predict", "plain", "photos/china/00.png", "--json").out)
     assert "small.safetensors" not in json.dumps(said)
     assert b"small.safetensors" not in (folder / "plain/model.safetensors").read_bytes()
+
+
+def test_pictures_that_are_cropped_are_those_of_timms_own_preprocessing(folder: Path, timm: Any, weights: str) -> None:
+    from matplotlib import cbook
+    from PIL import Image
+
+    from sevensteps.data.on_white import decode_on_white
+    from sevensteps.ship.backbone.networks import load_network
+
+    network = load_network(f"{SMALL}@{folder / 'small.safetensors'}")
+    assert (network.shape, network.interpolation) == ((3, 168, 168), "bicubic")
+    whole = Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+    file = folder / "square.png"  # of another, timm may cut one half of a pixel higher
+    whole.crop((0, 0, 512, 512)).save(file)
+    ours = decode_on_white(file.read_bytes(), network.shape, fit="crop", interpolation=network.interpolation)
+    config = timm.data.resolve_model_data_config(timm.create_model("test_vit"))
+    *resize_and_cut, _ = timm.data.create_transform(**config, is_training=False).transforms  # without the normalization
+    theirs: Any = Image.open(file).convert("RGB")
+    for each in resize_and_cut:
+        theirs = each(theirs)
+    np.testing.assert_allclose(ours[:, 4:-4, 4:-4], 255 * theirs.numpy(), atol=0.01)
+    bilinear = decode_on_white(file.read_bytes(), network.shape, fit="crop")
+    assert np.abs(ours.astype(float) - bilinear).mean() > 1

@@ -19,6 +19,9 @@ from sevensteps.learner import features as learner_features
 from sevensteps.learner.features import with_features
 from sevensteps.recipes.choose import by_features
 from sevensteps.recipes.recipe import Recipe
+from sevensteps.ship.abstention import Abstention
+from sevensteps.ship.predict import load_model
+from sevensteps.trust.abstain import fit_abstention
 
 NAME = "efficientnet-lite0"
 
@@ -95,3 +98,32 @@ def test_what_a_picture_is_at_a_cut_is_never_its_features(photos: Path, cut: Spl
     assert other.train.features.whole is not None
     assert (other.train.features.whole.rows == whole.train.inputs[:, :, 0, 0]).all()
     assert np.unique(other.train.inputs).size > 100
+
+
+def test_distance_is_measured_on_the_features_of_the_whole_network(cut: Splits, photos: Path, tmp_path: Path) -> None:
+    images = cut.train
+    abstention = fit_abstention(images, images, np.full(len(images), 0.9), 0.9)
+    assert abstention is not None
+    featured = with_features(ss.load(str(photos)), str(photos), How(), NAME).train
+    frozen = fit_abstention(featured, featured, np.full(len(images), 0.9), 0.9)
+    assert frozen is not None
+    wanted, distances = frozen.distances(featured.inputs), abstention.distances(images.inputs)
+    np.testing.assert_allclose(distances, wanted, rtol=0.05)  # the 8 bits at the cut
+    learn = recipe().learner(cut)
+    learn.abstention = abstention
+    learn.export(tmp_path / "model.safetensors")
+    model = load_model(tmp_path / "model.safetensors")
+    assert model.abstention is not None
+    np.testing.assert_array_equal(model.abstention.distances(images.inputs), distances)
+
+
+def test_a_file_that_measures_before_the_last_stage_still_opens(cut: Splits, tmp_path: Path) -> None:
+    means = cut.train.inputs.mean((0, 2, 3), keepdims=False, dtype=np.float64)[None].astype(np.float32) / 255
+    learn = recipe().learner(cut)
+    learn.abstention = Abstention(0.9, 0.0, 5.0, means, np.zeros((1, 0, 320), np.float32), np.ones(1, np.float32))
+    learn.export(tmp_path / "model.safetensors")
+    read = load_model(tmp_path / "model.safetensors").abstention
+    assert read is not None
+    assert read.finish is None
+    wanted = ((cut.train.inputs.mean((2, 3)) / 255 - means) ** 2).mean(1)
+    np.testing.assert_allclose(read.distances(cut.train.inputs), wanted, rtol=1e-4)

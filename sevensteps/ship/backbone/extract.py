@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -73,18 +74,57 @@ def extractor(backbone: Backbone, cut: Cut | None = None) -> Extract:
         model = graph(description, arrays, backbone.shape, OUTPUT, {"license": backbone.license})
     except ImportError as error:
         raise ModelError(f"To use {backbone.name}, onnx must be installed.", hint=INSTALL) from error
+    run = _runs(onnxruntime, model)
+
+    largest = 1.0 if cut else LARGEST
+    return lambda pixels: _in_eight_bits(run(pixels), largest)
+
+
+@functools.lru_cache(maxsize=4)
+def finisher(name: str, layers: int) -> Callable[[UInt8[np.ndarray, "n channels height width"]], np.ndarray]:
+    """Return the function from what the layers before a cut return to the features of the whole network.
+
+    The frozen network computes them: the last stages as published, not as a model has trained them.
+
+    Args:
+        name: The network.
+        layers: How many of its layers come before the cut.
+
+    Returns:
+        A function from `(n, channels, height, width)` uint8 to features `(n, features, 1, 1)` uint8. It raises a
+        ModelError if the network, onnx or onnxruntime is not installed.
+    """
+
+    @functools.cache
+    def run() -> Callable[[np.ndarray], np.ndarray]:
+        import onnxruntime
+
+        backbone, cut = load_network(name), cut_at(layers)
+        need_runtime(backbone)
+        rest, arrays = cut.after(backbone)
+        description = {"layer": "Sequential", "layers": rest}
+        return _runs(onnxruntime, graph(description, arrays, cut.shape, OUTPUT, {"license": backbone.license}))
+
+    def finish(values: np.ndarray) -> np.ndarray:
+        rows = [_in_eight_bits(run()(value), LARGEST) for value in values]  # one by one, so that neighbors do not count
+        return np.stack(rows).reshape(len(values), -1, 1, 1)
+
+    return finish
+
+
+def _runs(onnxruntime: Any, model: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from one picture to the output of an ONNX model, on one core."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors alone
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
-    largest = 1.0 if cut else LARGEST
-
-    def extract(pixels: np.ndarray) -> np.ndarray:
+    def run(pixels: np.ndarray) -> np.ndarray:
         (features,) = session.run([OUTPUT], {PIXELS: pixels[None]})
-        return _in_eight_bits(features[0], largest)
+        row: np.ndarray = features[0]
+        return row
 
-    return extract
+    return run
 
 
 def _in_eight_bits(features: Float32[np.ndarray, "*shape"], largest: float) -> UInt8[np.ndarray, "*shape"]:
@@ -142,4 +182,5 @@ def reader(
             hint="The file is damaged, or was put together from two.",
         )
     extract = extractor(backbone, cut)
-    return lambda picture: extract(pixels_on_white(picture, backbone.shape, fit, range)).reshape(given)
+    resized = backbone.shape, fit, range, backbone.interpolation
+    return lambda picture: extract(pixels_on_white(picture, *resized)).reshape(given)

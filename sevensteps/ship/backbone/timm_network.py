@@ -6,6 +6,7 @@ docs/decisions/0037-other-networks.md explains the choices.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -209,7 +210,8 @@ def _from_file(network: str, path: Path) -> Backbone:
         "license": str(module.pretrained_cfg.get("license") or "unknown"),
         "features": int(features.shape[1]),
         "size": list(side[1:]),
-        "resized": [round(length / share) for length in side[1:]],
+        "resized": [math.floor(length / share) for length in side[1:]],
+        "interpolation": "bicubic" if cfg["interpolation"] == "bicubic" else "bilinear",
         "mean": list(map(float, cfg["mean"])),
         "std": list(map(float, cfg["std"])),
         "form": "root of the share, positive and negative part",
@@ -224,8 +226,16 @@ def _backbone(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Bac
     named = {key: value for key, value in facts.items() if key != "license"}
     sha256 = model_file.digest(arrays.items(), named)
     height, width = facts["resized"]
-    # Twice: the positive and the negative part of each feature.
-    return Backbone(facts["name"], facts, arrays, (3, height, width), 2 * facts["features"], facts["license"], sha256)
+    return Backbone(
+        facts["name"],
+        facts,
+        arrays,
+        (3, height, width),
+        2 * facts["features"],  # the positive and the negative part of each feature
+        facts["license"],
+        sha256,
+        facts.get("interpolation", "bilinear"),  # networks of before have none in their facts
+    )
 
 
 def timm_features(backbone: Backbone) -> Callable[[np.ndarray], np.ndarray]:

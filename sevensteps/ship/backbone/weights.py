@@ -14,6 +14,7 @@ import numpy as np
 
 from ...base import files
 from ...base.user_folders import cache_folder
+from ...data.fit import Interpolation
 from ...errors import FileError, ModelError, UsageError, nearest
 from .. import file as model_file
 from . import lite0
@@ -46,6 +47,7 @@ class Backbone:
     features: int  # numbers for each picture
     license: str
     sha256: str
+    interpolation: Interpolation = "bilinear"  # by which pictures get this shape
 
 
 def is_installed() -> bool:
