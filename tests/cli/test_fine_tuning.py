@@ -67,7 +67,7 @@ def test_the_file_has_the_last_stage_and_says_where_the_network_is_cut(first: Do
     arrays, about = model_file.read(file)
     assert about["features"] == {"name": NAME, "sha256": about["features"]["sha256"], "layers": 9}
     assert arrays["1.0.0.weight"].shape == (1280, 320, 1, 1)
-    assert arrays["abstain.means"].shape == (3, 320)  # channels, averaged over the picture
+    assert arrays["abstain.means"].shape == (3, 1280)  # the distance is measured on the features of the whole network
     assert file.stat().st_size < 3 << 20  # the network has 13 MB
     done = sevensteps("predict", "run", "photos/china/00.png", "photos/hopper/03.png", "--json", cwd=folder)
     answers = json.loads(done.out)["results"]
