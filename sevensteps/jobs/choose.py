@@ -35,15 +35,16 @@ def measured(recipe: Recipe, others: Sequence[Recipe], splits: Splits, observe: 
     Returns:
         The recipe, and what was measured, in words.
     """
-    from ..trust.baselines import baseline_answers
+    from ..trust.baselines import baseline_answers, baseline_scores
 
     valid = splits.valid
     if valid is None or not len(valid) or recipe.validate_on == "test":
         return recipe, ""
     observe(Note(f"Trying {recipe.name} on {pictures(len(valid), 'validation')}.", detail=True))
     best, right = _tried(recipe, splits)
-    answers = baseline_answers(splits.train, valid, (BASELINE,))[BASELINE]
-    usual = int((answers == valid.labels).sum())
+    answers = baseline_answers(splits.train, valid, (BASELINE,))
+    score = baseline_scores(answers, splits.train, valid, "valid")[BASELINE]
+    usual = round(len(valid) * score.accuracy)  # which may be that of a sample
     said = [_in_words(best, right)]
     for other in others if usual > right else ():
         tried, also = _tried(other, splits)

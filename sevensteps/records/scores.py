@@ -213,8 +213,9 @@ class Against:
     baseline: str
     difference: float
     interval: Interval
-    n: int
+    n: int  # pictures that both answered
     split: str
+    sample: int = 0  # training pictures that the baseline learned from, if these are a sample
 
     def __repr__(self) -> str:
         low, high = (f"{100 * end:+.2f}" for end in (self.interval.low, self.interval.high))
@@ -223,7 +224,8 @@ class Against:
     def as_json(self) -> dict[str, Any]:
         """Return the difference as `train --json` and `judge --json` print it."""
         facts = {"baseline": self.baseline, "difference": self.difference, "n": self.n, "split": self.split}
-        return {**facts, "low": self.interval.low, "high": self.interval.high}
+        facts |= {"low": self.interval.low, "high": self.interval.high}
+        return {**facts, **({"sample": self.sample} if self.sample else {})}
 
     @classmethod
     def from_json(cls, saved: Any) -> Against | None:
@@ -243,7 +245,8 @@ class Against:
         try:
             interval = Interval(float(saved["low"]), float(saved["high"]))
             baseline, split = str(saved["baseline"]), str(saved.get("split") or "")
-            return cls(baseline, float(saved["difference"]), interval, int(saved["n"]), split)
+            sample = int(saved.get("sample") or 0)
+            return cls(baseline, float(saved["difference"]), interval, int(saved["n"]), split, sample)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError("it does not hold a difference from a baseline") from error
 

@@ -84,7 +84,8 @@ def out_of_fold_answers(splits: Splits, recipe: Recipe) -> dict[str, Any]:
         The class indices by the baseline's name, in the order of all pictures.
     """
     parts = parts_of(splits, recipe)
-    found = [baseline_answers(part.train, out) for part, out in parts]
+    total = sum(len(out) for _, out in parts)
+    found = [baseline_answers(part.train, out, total=total) for part, out in parts]
     order = _order([out for _, out in parts])
     return {name: np.concatenate([answers[name] for answers in found])[order] for name in found[0]}
 

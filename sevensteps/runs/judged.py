@@ -22,7 +22,7 @@ from ..steps.stop import Reason
 from ..trust import ledger
 from ..trust.abstain import foreign_pictures, home_coverage, left_out
 from ..trust.audit.audit import at_hand
-from ..trust.baselines import baseline_answers, baseline_scores
+from ..trust.baselines import NOT_ANSWERED, baseline_answers, baseline_scores, is_large, sample_of
 from ..trust.calibration import calibration
 from ..trust.comparison import tango
 from ..trust.predictions import Predictions, predict_split
@@ -80,6 +80,9 @@ def _run(
     split, images = next(iter(work.judged_splits.items()), ("", None))
     table = tables.get(split)
     coverage = crossed if split == OUT_OF_FOLD else None
+    against = None
+    if table is not None and images is not None:
+        against = _against(table, answers, baselines, work.splits.train, images)
     if table is not None and images is not None and learn.abstention:
         coverage = coverage or home_coverage(learn.abstention, images, table.probabilities, split)
         coverage = dataclasses.replace(
@@ -100,7 +103,7 @@ def _run(
         stopped_because=state.stopped or Reason(f"it was interrupted {place(learn)}", "interrupted"),
         gradient=learn.gradient,
         findings=tuple(work.doctor.findings),
-        against=_against(table, answers, baselines) if table is not None else None,
+        against=against,
         tables=tables,
         digest=checkpoint.digest(model_file.to_bytes(learn.arrays(), work.about_model)),
         interrupted=interrupted,
@@ -143,13 +146,18 @@ def count_look(runs_together: Sequence[Run], pictures: str, observe: Observe) ->
     return [dataclasses.replace(run, looks=looks) for run in runs_together]
 
 
-def _against(table: Predictions, answers: Mapping[str, Any], baselines: Mapping[str, Score]) -> Against:
+def _against(
+    table: Predictions, answers: Mapping[str, Any], baselines: Mapping[str, Score], train: Images, images: Images
+) -> Against:
     """Compare the result with the best baseline, picture by picture."""
     best = max(baselines, key=lambda name: baselines[name].accuracy)
-    theirs, ours = answers[best] == table.labels, table.right
+    answered = answers[best] != NOT_ANSWERED
+    theirs, ours = answers[best] == table.labels, table.right & answered
     only_theirs, only_ours = int((theirs & ~ours).sum()), int((ours & ~theirs).sum())
-    n = len(table.labels)
-    return Against(best, (only_ours - only_theirs) / n, tango(only_theirs, only_ours, n), n, table.split)
+    n = int(answered.sum())
+    difference, interval = (only_ours - only_theirs) / n, tango(only_theirs, only_ours, n)
+    sample = sample_of(best, train, images, table.split) if is_large(train, images, table.split) else 0
+    return Against(best, difference, interval, n, table.split, sample)
 
 
 def calibration_of(learn: Learner, table: Predictions) -> Calibration:

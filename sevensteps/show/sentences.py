@@ -71,7 +71,13 @@ def against_in_plain_words(against: Against, score: Score) -> str:
     if 0.0 in against.interval:
         compared = "as good as" if abs(against.difference) < CLOSE else f"not clearly {compared}"
     theirs = 100 * (score.accuracy - against.difference)
-    return f"{compared} {_BASELINES.get(against.baseline, against.baseline)} ({theirs:.1f} %)"
+    sample = f", {_sample_in_words(against)}" if against.sample else ""
+    return f"{compared} {_BASELINES.get(against.baseline, against.baseline)} ({theirs:.1f} %{sample})"
+
+
+def _sample_in_words(against: Against) -> str:
+    """Return what a baseline learned from, where that is a sample."""
+    return f"from a sample of {pictures(against.sample, 'training')}"
 
 
 def told_apart_in_words(apart: ToldApart) -> str:
@@ -191,4 +197,5 @@ def against_in_words(against: Against, of_features: bool = False) -> str:
     told = "" if 0.0 not in against.interval else f": {pictures(against.n)} are too few to tell the two apart"
     interval = f"95 % interval {low:+.2f} to {high:+.2f}"
     named = baseline_in_words(against.baseline, of_features)
+    named += f" {_sample_in_words(against)}" if against.sample else ""
     return f"{abs(points):.2f} points {side} the best baseline, {named} ({interval}){told}"

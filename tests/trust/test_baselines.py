@@ -11,7 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from small import images
 
+import sevensteps as ss
+from sevensteps.data.hold_out import held_out
 from sevensteps.data.images import Images, Splits
+from sevensteps.show.sentences import against_in_plain_words
 from sevensteps.trust import baselines
 from sevensteps.trust.baselines import (
     BASELINES,
@@ -97,6 +100,59 @@ def test_each_baseline_has_a_score_with_its_split() -> None:
     for found in scores.values():
         assert (found.split, found.n) == ("valid", 20)
         assert found.accuracy in found.interval
+
+
+def test_a_large_set_is_answered_from_samples_that_the_scores_state() -> None:
+    train, test = images(110_000, (1, 2, 2)), images(12_000, (1, 2, 2), seed=1)
+    answers = baseline_answers(train, test)
+    answered = {name: column >= 0 for name, column in answers.items()}
+    rows = np.flatnonzero(answered["nearest neighbor"])
+    assert np.bincount(test.labels[rows]).tolist() == [5000, 5000]
+    assert all((places == answered["nearest neighbor"]).all() for places in answered.values())
+    some = train.take(np.flatnonzero(held_out(train.labels, 2, 60_000 / len(train), 0)))
+    np.testing.assert_array_equal(answers["pixel similarity"][rows], pixel_similarity(some, test.take(rows)))
+    scores = baseline_scores(answers, train, test, "test")
+    assert {found.n for found in scores.values()} == {10_000}
+    of_all = "a sample of the 12,000 pictures"
+    assert {name: found.note for name, found in scores.items()} == {
+        "most frequent class": of_all,
+        "pixel similarity": f"learned from 60,000 of the 110,000 training pictures; {of_all}",
+        "nearest neighbor": f"compared with 10,000 of the 110,000 training pictures; {of_all}",
+        "logistic regression": f"learned from 60,000 of the 110,000 training pictures; {of_all}",
+    }
+    for name, column in baseline_answers(train, test).items():  # from the cache
+        np.testing.assert_array_equal(column, answers[name])
+
+
+def test_a_set_of_100_000_pictures_is_used_whole() -> None:
+    train, test = images(80_000, (1, 2, 2)), images(20_000, (1, 2, 2), seed=1)
+    scores = baseline_scores(baseline_answers(train, test, ["pixel similarity"]), train, test, "test")
+    assert scores["pixel similarity"].n == 20_000
+    assert scores["pixel similarity"].note == ""
+
+
+@pytest.mark.slow
+def test_a_run_on_a_large_set_says_that_the_baseline_is_from_a_sample(tmp_path: Path) -> None:
+    train, test = images(110_000, (1, 2, 2)), images(12_000, (1, 2, 2), seed=1)
+    both = {"x_train": train.pixels, "y_train": train.labels, "x_test": test.pixels, "y_test": test.labels}
+    np.savez(tmp_path / "large.npz", **both, allow_pickle=False)  # noqa: TID251
+    run = ss.train(tmp_path / "large.npz", "linear", epochs=1, lr=0.001, out=tmp_path / "run", observe=print)
+    against = run.against
+    assert against is not None
+    assert run.test is not None
+    assert (run.test.n, against.n, against.sample) == (
+        12_000,
+        10_000,
+        60_000 if "logistic" in against.baseline else 10_000,
+    )
+    right = run.tables["test"].right
+    sampled = held_out(test.labels, 2, 10_000 / 12_000, 0)
+    theirs = run.baselines[against.baseline].accuracy
+    assert against.difference == pytest.approx(right[sampled].mean() - theirs)
+    stated = f"from a sample of {against.sample:,} training pictures"
+    assert stated in against_in_plain_words(against, run.test)
+    assert stated in repr(run)
+    assert ss.judge(run).against == against
 
 
 def test_the_same_pictures_are_answered_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
