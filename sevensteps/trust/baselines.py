@@ -30,7 +30,6 @@ MOST_NEIGHBORS = 10_000  # training pictures among which the nearest neighbor is
 
 # Above this many pictures, baselines use samples. On 10,000 held-out pictures of Fashion-MNIST, a logistic regression
 # from 5,000, 10,000, 20,000 and 50,000 pictures gets 83.5, 84.1, 84.9 and 85.5 % right: small samples lower the bar.
-# See docs/decisions/0044-a-million-pictures.md.
 LARGE = 100_000
 
 
