@@ -296,6 +296,35 @@ _WORDS = {
 }
 
 
+def content(path: str | Path, largest: int) -> bytes:
+    """Read a regular file, as `regular` opens it, in half of the time for a small one.
+
+    Args:
+        path: The file.
+        largest: The largest size that is read, in bytes.
+
+    Raises:
+        OSError: As `regular`.
+    """
+    _check(_status(path), path, largest)
+    with io.FileIO(path) as file:
+        status = os.fstat(file.fileno())
+        _check(status, path, largest)
+        parts, missing = [], status.st_size
+        while missing and (part := file.read(missing)):  # a read may end early
+            parts.append(part)
+            missing -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _status(path: str | Path) -> os.stat_result:
+    """Return the status of a file; a name that contains a null byte raises OSError, too."""
+    try:
+        return os.stat(path)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error), str(path)) from error
+
+
 @contextlib.contextmanager
 def regular(path: Path, largest: int) -> Iterator[tuple[BufferedReader, int]]:
     """Open a regular file for reading.
@@ -313,18 +342,14 @@ def regular(path: Path, largest: int) -> Iterator[tuple[BufferedReader, int]]:
     Raises:
         OSError: It cannot be opened, is not a regular file, or is too large; `strerror` has the reason.
     """
-    try:
-        status = os.stat(path)
-    except ValueError as error:  # the name contains a null byte
-        raise OSError(errno.EINVAL, str(error), str(path)) from error
-    _check(status, path, largest)
+    _check(_status(path), path, largest)
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
         _check(status, path, largest)
         yield file, status.st_size
 
 
-def _check(status: os.stat_result, path: Path, largest: int) -> None:
+def _check(status: os.stat_result, path: str | Path, largest: int) -> None:
     """Raise OSError unless the status is that of a regular file of at most `largest` bytes."""
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))

@@ -95,7 +95,7 @@ def _given(file: Path) -> Any:
         raise UsageError(
             "- reads a picture from standard input, and there is none.", hint="sevensteps predict RUN - < cat.jpg"
         )
-    from ..data.decode import content_in
+    from ..data.file_bytes import content_in
 
     picture = io.BytesIO(content_in(sys.stdin.buffer, "standard input"))
     picture.name = str(STDIN)

@@ -14,7 +14,9 @@ def print_json(value: Any) -> None:
     Args:
         value: What JSON can hold; names of files may have bytes that are not UTF-8, which become \\xNN.
     """
-    print(json.dumps(_readable(value)), flush=True)
+    line = json.dumps(value)
+    # Only a text with such an escape can hold what UTF-8 cannot write: half of a character.
+    print(json.dumps(_readable(value)) if "\\ud" in line else line, flush=True)
 
 
 def _readable(value: Any) -> Any:

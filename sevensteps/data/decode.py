@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from ..base import files
 from ..errors import DataError
 from .deep_color import is_deep_color
 from .eight_bits import array_in_bytes, color_in_bytes, depth_of, extremes_of, in_bytes, meaning_of
+from .file_bytes import content_of, file_in
 from .fit import FITS as FITS
 from .fit import Fit as Fit
 from .fit import fitted
 from .jpeg_end import is_without_end, with_end
 from .orientation import is_sideways, turn_of
+from .plain_png import PlainPng, plain_png
 from .value_range import Depth, Extremes, Range
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
-
-
-LARGEST_FILE = 512 << 20  # bytes
 
 
 MOST_PIXELS = 100_000_000  # read from the header, before anything is decoded
@@ -64,6 +62,9 @@ MOST_PROFILES = 16  # in a PNG; each is unpacked to as much as a megabyte, and o
 
 
 Shape = tuple[int, int, int]  # channels, height, width
+
+
+_MODES = {1: "L", 3: "RGB"}  # of Pillow, by the number of channels
 
 
 class Seen(NamedTuple):
@@ -100,6 +101,9 @@ def decode(
     Raises:
         DataError: The file is not a picture in a known format, is damaged, has too many pixels, or would take too long.
     """
+    plain = plain_png(content)
+    if plain is not None and (image := plain.decoded()) is not None:
+        return _from_plain(image, shape, fit, range)
     with opened(content, name) as image:
         return from_image(image, shape, fit, range)
 
@@ -117,6 +121,8 @@ def look(content: bytes, name: str = "the picture") -> Seen:
     Raises:
         DataError: As `decode`, as far as the header tells.
     """
+    if (plain := plain_png(content)) is not None:
+        return _seen_in_plain(plain)
     with opened(content, name) as image:
         return seen_in(image)
 
@@ -166,8 +172,16 @@ def decode_and_look(
     Raises:
         DataError: As `decode`.
     """
+    plain = plain_png(content)
+    if plain is not None and (image := plain.decoded()) is not None:
+        return _seen_in_plain(plain), _from_plain(image, shape, fit, range)
     with opened(content, name) as image:
         return seen_in(image), from_image(image, shape, fit, range)
+
+
+def _seen_in_plain(png: PlainPng) -> Seen:
+    """Return what the header of a plain PNG says."""
+    return Seen(png.width, png.height, png.mode == "L")
 
 
 def seen_in(image: Image) -> Seen:
@@ -266,10 +280,22 @@ def from_image(
     Raises:
         DataError: The shape does not have one or three channels.
     """
+    if shape[0] not in _MODES:
+        raise DataError(f"A picture has 1 or 3 channels, but {shape[0]} are needed.", hint="Pass an array instead.")
+    return _in_shape(upright(image, _MODES[shape[0]], range), shape, fit)
+
+
+def _from_plain(
+    image: Image, shape: Shape, fit: Fit, range: Range | None
+) -> UInt8[np.ndarray, "channels height width"]:
+    """Return what `from_image` does for the picture of a plain PNG, where nothing need be turned or converted."""
+    is_as_needed = range is None and image.mode == _MODES.get(shape[0])
+    return _in_shape(image, shape, fit) if is_as_needed else from_image(image, shape, fit, range)
+
+
+def _in_shape(image: Image, shape: Shape, fit: Fit) -> UInt8[np.ndarray, "channels height width"]:
+    """Return the pixels of a gray or RGB picture in the size of the shape."""
     channels, height, width = shape
-    if channels not in (1, 3):
-        raise DataError(f"A picture has 1 or 3 channels, but {channels} are needed.", hint="Pass an array instead.")
-    image = upright(image, "L" if channels == 1 else "RGB", range)
     if image.size != (width, height):
         image = fitted(image, width, height, fit)
     pixels = np.asarray(image)
@@ -312,63 +338,6 @@ def read_picture(
         DataError: The file does not exist, cannot be read, is not a regular file or is too large; or as `decode`.
     """
     return decode(content_of(path), shape, str(path), fit, range)
-
-
-def content_of(path: Path) -> bytes:
-    """Read the bytes of a file.
-
-    Args:
-        path: The file.
-
-    Raises:
-        DataError: The file does not exist, cannot be read, is not a regular file or is too large.
-    """
-    try:
-        with files.regular(path, LARGEST_FILE) as (file, size):
-            return file.read(size)
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{path} does not exist.", hint="Give the path of a picture file, such as photos/dress.png."
-        ) from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}).", hint="Name a picture file.") from error
-
-
-def content_in(file: Any, name: str = "the picture") -> bytes:
-    """Read the bytes of a picture from an open file.
-
-    Args:
-        file: A file opened for bytes; of an `io.BytesIO` everything is read, wherever it stands.
-        name: The name by which errors call the picture.
-
-    Raises:
-        DataError: The file gives text, cannot be read or is too large.
-    """
-    try:
-        content = file.getvalue() if isinstance(file, io.BytesIO) else file.read(LARGEST_FILE + 1)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{name} cannot be read: {error}", hint="Open the file again.") from error
-    if not isinstance(content, bytes):
-        raise DataError(f"{name} gives text, and not bytes.", hint='Open the file for bytes: open(path, "rb").')
-    if len(content) > LARGEST_FILE:
-        raise DataError(f"{name} is too large: at most {LARGEST_FILE:,} bytes are read.", hint="Reduce its size.")
-    return content
-
-
-def file_in(picture: Any) -> tuple[bytes, str] | None:
-    """Return the bytes of a picture that is a file, and the name by which errors call it; None for pixels.
-
-    Args:
-        picture: As for `as_pixels`.
-
-    Raises:
-        DataError: The file cannot be read.
-    """
-    if isinstance(picture, (str, Path)):
-        return content_of(Path(picture)), str(picture)
-    if hasattr(picture, "read"):
-        picture = content_in(picture)
-    return (bytes(picture), "the picture") if isinstance(picture, (bytes, bytearray, memoryview)) else None
 
 
 def as_pixels(

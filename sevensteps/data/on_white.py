@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import UInt8
 
-from .decode import Shape, as_pixels, file_in, opened, upright
+from .decode import Shape, as_pixels, opened, upright
 from .eight_bits import array_in_bytes, depth_of
+from .file_bytes import file_in
 from .fit import Fit, Interpolation, fitted
 from .value_range import Range
 

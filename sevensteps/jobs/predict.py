@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,9 @@ from ..runs.folder import AnyRun, find_run
 from ..runs.saved import check_model
 
 if TYPE_CHECKING:
+    from ..ship.answer import Answer
     from ..ship.explain import Explainer
-    from ..ship.predict import Answer, Model
+    from ..ship.predict import Model
     from ..show.report.html import Piece
 
 SHOWN = 20  # answers in a repr
@@ -184,21 +186,24 @@ def stream(
 
 def _answered(model: Model, pictures: Sequence[Any]) -> Iterator[tuple[Answer, np.ndarray | None, Any]]:
     """Give the answer for each picture, what the model sees of it, and the picture; of a folder one after the other."""
-    from ..data.files.unlabeled import pictures_in
-    from ..ship.predict import Answer
+    asked, waiting = tee(_each(pictures))
+    for (answer, pixels), picture in zip(model.answers(asked), waiting, strict=True):
+        yield answer, pixels, picture
 
-    place = 0
+
+def _each(pictures: Sequence[Any]) -> Iterator[Any]:
+    """Give each picture, those of folders among them; an answer in the place of a folder that cannot be read."""
+    from ..data.files.unlabeled import pictures_in
+    from ..ship.answer import Answer
+
     for picture in pictures:
-        found = [picture]
         if isinstance(picture, (str, Path)) and os.path.isdir(picture):
             try:
-                found = list(pictures_in(Path(picture)))
+                yield from pictures_in(Path(picture))
             except DataError as error:
-                yield Answer(str(picture), error=error.message, hint=error.hint), None, None
-                continue
-        for each in found:
-            place += 1
-            yield *model.answer(each, place), each
+                yield Answer(str(picture), error=error.message, hint=error.hint)
+        else:
+            yield picture
 
 
 def _explained(explainer: Explainer, model: Model, pictures: Sequence[Any], folder: Path) -> Iterator[Answer]:
@@ -224,7 +229,7 @@ def _explained_by_covering(path: Path, model: Model, pictures: Sequence[Any], fo
     from ..show import drawing, figures
 
     def predicted(picture: Any) -> dict[str, float]:
-        probabilities = model.answer(picture)[0].probabilities
+        probabilities = model.answer(picture).probabilities
         if probabilities is None:
             raise ModelError(f"{path}: the scores of a covered picture are not finite.", hint="Export the model again.")
         return probabilities
@@ -249,7 +254,7 @@ def _again(picture: Any) -> Any:
     """Return a picture that can be read twice: of an open file its bytes, with its name."""
     if not hasattr(picture, "read"):
         return picture
-    from ..data.decode import content_in
+    from ..data.file_bytes import content_in
 
     copy = io.BytesIO(content_in(picture))
     if (name := getattr(picture, "name", None)) is not None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import DataError, ModelError
 from ..ship.abstention import Abstention
-from ..ship.predict import Answer, answer_of
+from ..ship.answer import Answer, answers_of
 from ..steps.repeat import pair
 from .growing_tensor import Gathered
 from .inputs import Inputs
@@ -49,7 +49,7 @@ def answered(name: str, x: Tensor, shares: Tensor, inputs: Inputs, abstention: A
     assert inputs.shape is not None
     pixels = (x.reshape(1, *inputs.shape) * 255).round().to(torch.uint8).numpy()
     classes = inputs.classes or tuple(map(str, range(len(shares))))
-    return answer_of(name, classes, shares.tolist(), pixels, abstention)
+    return answers_of([name], classes, shares[None].numpy(), pixels, abstention)[0]
 
 
 def doubt(x: Tensor, shares: Tensor, inputs: Inputs, abstention: Abstention | None) -> str | None:

@@ -21,8 +21,8 @@ from ..data.loaders import as_loader, refuse_other_classes
 from ..errors import DataError, ModelError, UsageError
 from ..ship import file as model_file
 from ..ship.abstention import Abstention
+from ..ship.answer import Answer
 from ..ship.facts import Facts
-from ..ship.predict import Answer
 from ..steps.modes import Modes
 from ..steps.predict import predict
 from ..steps.repeat import drawn_from, pair

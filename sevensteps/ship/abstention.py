@@ -67,29 +67,35 @@ class Abstention:
         limits = {NOT_SURE: self.confidence <= 0, NONE_OF_THESE: self.distance >= NO_LIMIT}
         return tuple(reason for reason, is_off in limits.items() if is_off)
 
-    def distances(self, pixels: UInt8[np.ndarray, "n channels height width"]) -> Float64[np.ndarray, " n"]:
+    def distances(
+        self, pixels: UInt8[np.ndarray, "n channels height width"], *, each_alone: bool = False
+    ) -> Float64[np.ndarray, " n"]:
         """Return how far each picture is from the nearest class; about 1 for a picture like those of training.
 
         Args:
             pixels: The pictures.
+            each_alone: Compute each picture by itself, so that the last digits do not depend on the others.
         """
         distances = np.empty(len(pixels))
         block = max(1, AT_ONCE // max(1, math.prod(pixels.shape[1:])))
+        if each_alone and self.finish is not None:  # a network, whose last digits depend on the batch
+            block = 1
         for start in range(0, len(pixels), block):
             seen = pixels[start : start + block]
             seen = self.finish(seen) if self.finish is not None else seen
             whole = self.means.shape[1] == seen.shape[1]
-            distances[start : start + block] = self._distances(reduced(seen, whole))
+            distances[start : start + block] = self._distances(reduced(seen, whole), each_alone)
         return distances
 
-    def _distances(self, x: Float64[np.ndarray, "n values"]) -> Float64[np.ndarray, " n"]:
+    def _distances(self, x: Float64[np.ndarray, "n values"], each_alone: bool) -> Float64[np.ndarray, " n"]:
         """Return the distances of one block of reduced pictures."""
         nearest = np.full(len(x), np.inf)
         for mean, directions, precision in zip(
             self.means.astype(np.float64), self.directions.astype(np.float64), self.precision.tolist(), strict=True
         ):
             steps = x - mean
-            far = precision * (steps**2).sum(1) - ((steps @ directions.T) ** 2).sum(1)
+            along = (steps[:, None] @ directions.T)[:, 0] if each_alone else steps @ directions.T
+            far = precision * (steps**2).sum(1) - (along**2).sum(1)
             nearest = np.minimum(nearest, far)
         distances: np.ndarray = np.maximum(nearest, 0) / x.shape[1]
         return distances

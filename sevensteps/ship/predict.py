@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,67 +12,27 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from ..base.words import readable
 from ..data.decode import Fit, as_pixels
 from ..data.value_range import Range
 from ..errors import DataError, ModelError
 from . import file as model_file
-from .abstention import NONE_OF_THESE, Abstention, in_file
-from .covered import Covered
+from .abstention import Abstention, in_file
+from .answer import Answer, answers_of
 from .facts import EXPORT_AGAIN, Facts
 
+AT_ONCE = 64  # pictures in a batch
+
+
+MOST_VALUES = 1 << 23  # of a batch: 32 MB as floats, and the layers of a network take several times that
+
+
+LONGEST = 0.05  # seconds that an answer waits for other pictures to be read
+
+
+_Read = tuple[str, Any]  # the name of a picture, and its pixels or the `Answer` that stands for it
+
+
 Bound = tuple[str, Any, Any]  # "Normalize", mean, std; "Linear", weight, bias; or "ReLU" and nothing
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer of a model for one file: the class and its probability, or why there is none.
-
-    A model that may abstain still names the most probable class, with a `reason` to doubt it.
-    """
-
-    file: str
-    probabilities: dict[str, float] | None = None
-    error: str | None = None
-    reason: str | None = None  # "not sure" or "none of these"; None for an answer
-    distance: float | None = None  # from the nearest class; about 1 for a picture like those of training
-    explanation: str | None = None  # the file that shows why
-    covered: Covered | None = None  # why, of a model of features
-    hint: str = ""  # what to do about the error, or about the reason
-    never_says: tuple[str, ...] = ()  # the reasons that this model can never give: see `Abstention.never_says`
-
-    @property
-    def best(self) -> str:
-        """The class with the highest probability."""
-        assert self.probabilities is not None
-        return max(self.probabilities, key=self.probabilities.__getitem__)
-
-    @property
-    def in_words(self) -> str:
-        """The answer in a few words: "Dress (98.0%)", or with the reason to doubt it."""
-        assert self.probabilities is not None
-        best, share = self.best, f"{self.probabilities[self.best]:.1%}"
-        if self.reason == NONE_OF_THESE:
-            return f"{NONE_OF_THESE}; {best} is the nearest ({share})"
-        return f"{best}? ({share}, {self.reason})" if self.reason else f"{best} ({share})"
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the keys that `predict --json` promises."""
-        if self.probabilities is None:
-            return {"file": readable(self.file), "error": readable(self.error or "")}
-        why: dict[str, Any] = {} if self.explanation is None else {"explanation": readable(self.explanation)}
-        why |= {} if self.covered is None else {"covered": self.covered.as_json()}
-        return {
-            "file": readable(self.file),
-            "class": self.best,
-            "probability": self.probabilities[self.best],
-            "probabilities": self.probabilities,
-            "abstained": self.reason is not None,
-            "reason": self.reason,
-            "distance": self.distance,
-            **({"hint": self.hint} if self.hint else {}),
-            **why,
-        }
 
 
 @dataclass(frozen=True)
@@ -80,6 +41,7 @@ class Model:
 
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
+    # Of each picture as if it were alone: in a batch, matrix products add in another order, which changes last digits.
     probabilities: Callable[[UInt8[np.ndarray, "n channels height width"]], Float[np.ndarray, "n classes"]]
     abstention: Abstention | None = None
     fit: Fit = "squash"  # how pictures of another size are fitted to the shape, as in training
@@ -103,65 +65,60 @@ class Model:
         Args:
             pictures: Paths, or pictures of any kind that `data.decode.as_pixels` takes.
         """
-        for place, picture in enumerate(pictures, 1):
-            yield self.answer(picture, place)[0]
+        return (answer for answer, _ in self.answers(pictures))
 
-    def answer(self, picture: Any, place: int = 1) -> tuple[Answer, UInt8[np.ndarray, "channels height width"] | None]:
-        """Return the answer for a picture, and its pixels as the model sees them; None if it cannot be read.
+    def answer(self, picture: Any) -> Answer:
+        """Return the answer for a picture.
 
         Args:
             picture: See `predict`.
-            place: Its place among the pictures, from 1, which names it if it is not a file.
         """
+        return next(self.predict([picture]))
+
+    def answers(
+        self, pictures: Iterable[Any]
+    ) -> Iterator[tuple[Answer, UInt8[np.ndarray, "channels height width"] | None]]:
+        """Yield the answer for each picture, and its pixels as the model sees them; None if it cannot be read.
+
+        Pictures are classified in batches of 1, 2, 4 and more, so that the first answers come at once. No answer
+        depends on the other pictures of its batch, to the last bit.
+
+        Args:
+            pictures: See `predict`. An `Answer` among them is yielded in its place.
+        """
+        most = max(1, min(AT_ONCE, MOST_VALUES // math.prod(self.shape)))
+        batch, size, place, began = list[_Read](), 1, 0, time.monotonic()
+        for picture in pictures:
+            place += not isinstance(picture, Answer)
+            batch.append(self._read(picture, place))
+            if len(batch) >= size or time.monotonic() - began > LONGEST:
+                yield from self._answered(batch)
+                batch, size, began = [], min(2 * size, most), time.monotonic()
+        yield from self._answered(batch)
+
+    def _read(self, picture: Any, place: int) -> _Read:
+        """Return the name of a picture and its pixels, or the answer if it cannot be read."""
+        if isinstance(picture, Answer):
+            return "", picture
         named = getattr(picture, "name", None) if hasattr(picture, "read") else picture
         name = str(named) if isinstance(named, (str, Path)) else f"picture {place}"
         try:
-            pixels = self.pixels_of(picture)
+            return name, self.pixels_of(picture)
         except DataError as error:
-            return Answer(name, error=error.message, hint=error.hint or ""), None
-        shares = self.probabilities(pixels[None])[0].tolist()
-        return answer_of(name, self.classes, shares, pixels[None], self.abstention), pixels
+            return name, Answer(name, error=error.message, hint=error.hint or "")
 
-
-def answer_of(
-    file: str,
-    classes: Sequence[str],
-    shares: Sequence[float],
-    pixels: UInt8[np.ndarray, "1 channels height width"],
-    abstention: Abstention | None,
-) -> Answer:
-    """Return the answer for one picture, with the reason to doubt it where there is one.
-
-    Args:
-        file: The name of the picture.
-        classes: Names, in the order of `shares`.
-        shares: The probability of each class.
-        pixels: The picture, for its distance from those of training.
-        abstention: When the model gives no answer; None: it always answers.
-    """
-    if not all(map(math.isfinite, shares)):  # which JSON cannot hold, and nobody can use
-        return Answer(file, error=f"{file}: the model's scores of this picture are not finite.")
-    reason, distance, hint = None, None, ""
-    if abstention is not None:
-        distance = float(abstention.distances(pixels)[0])
-        (reason,) = abstention.reasons(np.array([max(shares)]), np.array([distance]))
-        is_picture = pixels.shape[1] in (1, 3)  # and not what a pretrained network returned
-        hint = _about_inverted(pixels, distance, abstention) if reason and is_picture else ""
-    never = abstention.never_says if abstention is not None else ()
-    shared = dict(zip(classes, shares, strict=True))
-    return Answer(file, shared, None, reason, distance, hint=hint, never_says=never)
-
-
-def _about_inverted(
-    pixels: UInt8[np.ndarray, "1 channels height width"], distance: float, abstention: Abstention
-) -> str:
-    """Return a hint if the pictures of training are light where this one is dark; "" if inverting it does not help."""
-    inverted = float(abstention.distances(255 - pixels)[0])
-    if inverted > abstention.distance or inverted >= distance:
-        return ""
-    around = np.concatenate([pixels[..., 0, :], pixels[..., -1, :], pixels[..., 0], pixels[..., -1]], axis=-1)
-    yours, theirs = ("dark on light", "light on dark") if around.mean() > 127 else ("light on dark", "dark on light")
-    return f"Your picture is {yours}, those of training are {theirs}: invert it."
+    def _answered(
+        self, batch: Sequence[_Read]
+    ) -> Iterator[tuple[Answer, UInt8[np.ndarray, "channels height width"] | None]]:
+        """Yield what `answers` does, for one batch."""
+        decoded = [(name, pixels) for name, pixels in batch if not isinstance(pixels, Answer)]
+        answers: Iterator[Answer] = iter(())
+        if decoded:
+            pixels = np.stack([pixels for _, pixels in decoded])
+            names = [name for name, _ in decoded]
+            answers = iter(answers_of(names, self.classes, self.probabilities(pixels), pixels, self.abstention))
+        for _, read in batch:
+            yield (read, None) if isinstance(read, Answer) else (next(answers), read)
 
 
 def load_model(path: Path) -> Model:
@@ -228,7 +185,7 @@ def _with_torch(arrays: dict[str, np.ndarray], facts: Facts, path: Path) -> Call
 
     def shares(pixels: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(np.array(pixels)).float() / 255  # a copy: decoded pixels are read-only
-        probabilities: np.ndarray = model.probabilities(x).numpy()
+        probabilities: np.ndarray = torch.cat([model.probabilities(x[at : at + 1]) for at in range(len(x))]).numpy()
         return probabilities
 
     return shares
@@ -306,7 +263,7 @@ def bound_layers(layers: list[dict[str, Any]], arrays: dict[str, np.ndarray], pa
 
 
 def _scores(layers: list[Bound], pixels: UInt8[np.ndarray, "n channels height width"]) -> np.ndarray:
-    """Return the raw scores of pictures."""
+    """Return the raw scores of pictures, each computed by itself: products of one row with a matrix."""
     x = pixels.astype(np.float32) / 255
     with np.errstate(all="ignore"):  # an overflow shows in the answer
         for layer, first, second in layers:
@@ -314,7 +271,7 @@ def _scores(layers: list[Bound], pixels: UInt8[np.ndarray, "n channels height wi
                 case "Normalize":
                     x = (x - first) / second
                 case "Linear":
-                    x = x.reshape(len(x), -1) @ first.T + second
+                    x = (x.reshape(len(x), 1, -1) @ first.T)[:, 0] + second
                 case "ReLU":
                     x = np.maximum(x, 0)
     return x.reshape(len(x), -1)

@@ -135,7 +135,7 @@ def test_the_same_network_as_timm_has_it_gives_the_features_of_the_package(folde
     import torch
     from safetensors.torch import save_file
 
-    from sevensteps.data.decode import content_of
+    from sevensteps.data.file_bytes import content_of
     from sevensteps.data.on_white import decode_on_white
     from sevensteps.ship.backbone.extract import LARGEST, extractor
     from sevensteps.ship.backbone.networks import load_network

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ...base.words import counted, text_of
 from ...errors import DataError
-from ..decode import LARGEST_FILE
+from ..file_bytes import LARGEST_FILE
 from .catalog import Catalog, Content, File
 from .class_folders import arranged
 from .how import How

@@ -18,7 +18,7 @@ from pathlib import Path
 from ...base.words import text_of
 from ...errors import DataError
 from ..class_names import ONE_OR_TWO, difference, plain_form
-from ..decode import content_of
+from ..file_bytes import content_of
 from .catalog import (
     CLASS_FOLDER,
     EMPTY,
