@@ -39,7 +39,7 @@ def trained(recipe: ss.Recipe, seeds: Sequence[int], held_out: bool = False) -> 
         seeded = recipe.replace(seed=seed)
         if held_out:
             splits = seeded.held_out(ss.load(recipe.source, recipe.classes or None))
-            torch.set_num_threads(seeded.settled(splits).threads)
+            torch.set_num_threads(seeded.settled(splits).threads or 1)
             learn = seeded.learner(splits)
             learn.fit(show=False)
             yield Trained(learn.recorder.values[-1][2], learn.state.seconds, learn.parameter_count)

@@ -103,7 +103,7 @@ def print_accuracies(
             rest, judged = train.split(share, seed=123 + seed)
             splits = ss.Splits(rest, judged)
             seeded = recipe.replace(augment=augment, seed=seed)
-            torch.set_num_threads(seeded.settled(splits).threads)
+            torch.set_num_threads(seeded.settled(splits).threads or 1)
             learn = seeded.learner(splits)
             learn.fit(show=False)
             accuracies.append(predict_split(learn, judged, "held out").score.accuracy)

@@ -50,7 +50,7 @@ def main() -> None:
 def figures(splits: ss.Splits, name: str, balance: str, seed: int) -> tuple[float, float, float]:
     """Return accuracy for the shares of the training pictures, balanced accuracy, and the smallest recall."""
     recipe = ss.Recipe.load(name).replace(balance=balance, seed=seed)
-    torch.set_num_threads(recipe.settled(splits).threads)
+    torch.set_num_threads(recipe.settled(splits).threads or 1)
     learn = recipe.learner(splits)
     learn.fit(show=False)
     assert splits.test is not None

@@ -102,7 +102,7 @@ def for_pictures(sets: list[str], seeds: int) -> None:
 def accuracy_and_seconds(recipe: ss.Recipe, train: ss.Images, judged: ss.Images) -> tuple[float, float]:
     """Return the accuracy of a model on the judged pictures, and the seconds of training on the others."""
     splits = ss.Splits(train, judged)
-    torch.set_num_threads(recipe.settled(splits).threads)
+    torch.set_num_threads(recipe.settled(splits).threads or 1)
     began = time.perf_counter()
     learn = recipe.learner(splits)
     learn.fit(show=False)

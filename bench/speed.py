@@ -143,7 +143,8 @@ def cases(name: str) -> dict[str, Case]:
         "cnn": Case(
             """An epoch of all ten classes, 60,000 pictures with flip and shift: recipe `fashion-10` under AdamW against
             the same network, optimizer, schedule and augmentation in a loop over DataLoader(TensorDataset), in
-            PyTorch's usual memory format. Neither validates.""",
+            PyTorch's usual memory format and in the faster channels_last, also with the recipe's own optimizer.
+            None validates.""",
             "fashion-mnist",
             {"epoch": "{:.2f}"},
             ("epoch",),
@@ -163,12 +164,45 @@ def cases(name: str) -> dict[str, Case]:
                     )
                     for title, changed in (("ours", ADAMW), ("ours, optimizer as shipped", {}))
                 ),
-                Side(
-                    "DataLoader loop, NCHW",
-                    "torch_cnn_dataloader",
-                    {**numbers_of(ten), **ADAMW, "epochs": 1},
-                    threads=CORES,
+                *(
+                    Side(
+                        f"DataLoader loop, {memory}, {optimizer}",
+                        "torch_cnn_dataloader",
+                        {**numbers_of(ten), **changed, "channels_last": memory != "NCHW", "epochs": 1},
+                        threads=CORES,
+                    )
+                    for memory, optimizer, changed in (
+                        ("NCHW", "AdamW", ADAMW),
+                        ("channels_last", "AdamW", ADAMW),
+                        ("channels_last", "Muon", {"optimizer": "Muon"}),
+                    )
                 ),
+            ],
+        ),
+        "shards": Case(
+            """An epoch of recipe `fashion-10` on 60,000 pictures: the whole batch computed by all threads, as in runs
+            without `shards`, against parts of one thread each, in 32 bits and in bfloat16, alone and while another
+            process keeps a core busy. Nothing is validated.""",
+            "fashion-mnist",
+            {"epoch": "{:.2f}"},
+            ("epoch",),
+            [
+                Side(
+                    f"{title}{beside * ', beside a busy process'}",
+                    "ours_epochs",
+                    {
+                        "recipe": "fashion-10",
+                        "classes": 10,
+                        "validate_on": "valid",
+                        "epochs": 1,
+                        "changed": {"shards": shards, "precision": precision},
+                    },
+                    threads=CORES,
+                    against=f"whole batches{beside * ', beside a busy process'}",
+                    beside=beside,
+                )
+                for beside in (0, 1)
+                for title, shards, precision in PARTS
             ],
         ),
         "growth": Case(
@@ -222,6 +256,15 @@ def epoch_sides(title: str, recipe: ss.Recipe, repeats: int, *gradients: str) ->
         for validate_on, says in (("test", "with metrics"), ("valid", "without"))
     ]
     return [*ours, Side(bare, "torch_epochs", {**numbers_of(recipe), "epochs": repeats}, against=bare)]
+
+
+PARTS = (
+    ("whole batches", 0, "f32"),
+    ("2 parts", 2, "f32"),
+    ("4 parts", 4, "f32"),
+    ("2 parts, bf16", 2, "bf16"),
+    ("4 parts, bf16", 4, "bf16"),
+)
 
 
 # Pictures

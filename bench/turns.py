@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Side:
     pictures: str = ""  # instead of the case's
     against: str = ""  # the title of the row to compare with; the first row unless given
     command: tuple[str, ...] = ()  # instead of a script; {python} and {pictures} are replaced
+    beside: int = 0  # processes that keep a core busy meanwhile
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,22 @@ class Row:
         Raises:
             ChildProcessError: If it failed.
         """
-        if self.side.command:
-            return spent([part.format(python=self.python, pictures=self.data) for part in self.side.command])[1]
-        return clocked(self.python, self.side.script, self.data, [self.side.settings], threads)[0]
+        with busy(self.side.beside):
+            if self.side.command:
+                return spent([part.format(python=self.python, pictures=self.data) for part in self.side.command])[1]
+            return clocked(self.python, self.side.script, self.data, [self.side.settings], threads)[0]
+
+
+@contextlib.contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Keep so many cores busy inside, as another program would."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def clocked(

@@ -1,5 +1,5 @@
-"""PyTorch as its tutorials have it: a convolutional network (NCHW), a DataLoader over float tensors, whole-batch
-augmentation, AdamW under OneCycleLR."""
+"""PyTorch as its tutorials have it: a convolutional network, a DataLoader over float tensors, whole-batch augmentation,
+AdamW under OneCycleLR; or our optimizer, which has no peer in PyTorch."""
 
 import torch
 from torch.nn import functional as F
@@ -24,8 +24,16 @@ def epochs(pictures, settings):
     dataset = TensorDataset(pixels, torch.from_numpy(pictures["train_labels"]))
     loader = DataLoader(dataset, settings["batch_size"], shuffle=True)
     model = network(settings["width"], 10)
-    betas, decay = (settings["momentum"], 0.999), settings["weight_decay"]
-    optimizer = torch.optim.AdamW(model.parameters(), settings["lr"], betas, weight_decay=decay)
+    if settings["channels_last"]:
+        model.to(memory_format=torch.channels_last)
+    decay = settings["weight_decay"]
+    if settings["optimizer"] == "Muon":
+        from sevensteps.steps.step import Muon
+
+        optimizer = Muon(model.parameters(), settings["lr"], settings["momentum"], weight_decay=decay)
+    else:
+        betas = (settings["momentum"], 0.999)
+        optimizer = torch.optim.AdamW(model.parameters(), settings["lr"], betas, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         settings["lr"],

@@ -46,21 +46,32 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def at_once() -> int:
+    """Return how many parts of a batch are computed at the same time, each in one thread."""
+    return _AT_ONCE[0] or cores()
+
+
+_AT_ONCE = [0]  # 0: as many as there are cores
+
+
 @contextlib.contextmanager
-def computing_with(threads: int) -> Iterator[None]:
+def computing_with(threads: int, parts: int = 0) -> Iterator[None]:
     """Let PyTorch compute with this many threads inside the context, and with as many as before afterward.
 
     Args:
-        threads: The number of threads, 1 or more.
+        threads: The number of threads of one operation, 1 or more.
+        parts: The number of parts of a batch that are computed at the same time. 0: one for each core.
 
     Yields:
         Nothing.
     """
     import torch
 
-    before = torch.get_num_threads()
+    before, parts_before = torch.get_num_threads(), _AT_ONCE[0]
     torch.set_num_threads(threads)
+    _AT_ONCE[0] = parts
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        _AT_ONCE[0] = parts_before

@@ -77,8 +77,8 @@ def _row(run: Any, runs: Sequence[Any]) -> list[str]:
 # Settings that a run fills in by itself, or that have a column of their own.
 _FILLED_IN = frozenset(
     {
-        "name", "source", "classes", "size", "loss", "gradient", "keep", "device", "threads", "folds", "epochs",
-        "checkpoint_every", "fix",
+        "name", "source", "classes", "size", "loss", "gradient", "keep", "device", "threads", "shards", "folds",
+        "epochs", "checkpoint_every", "fix",
     }
 )  # fmt: skip
 

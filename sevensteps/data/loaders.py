@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from ..base.seeds import LOADER, seed_of
 from ..errors import DataError, SevenstepsError, UsageError
-from ..steps.repeat import drawn_from, pair
+from ..steps.draws import drawn_from
+from ..steps.repeat import pair
 from ..steps.state import State
 from .images import Images
 from .worker_order import drawn_by_place

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..base.device import computing_with
 from ..base.words import pictures
 from ..records.events import Epoch, Note
 
@@ -73,7 +72,7 @@ def _right(recipe: Recipe, splits: Splits, judged: bool = True) -> int | None:
     from ..trust.predictions import predict_split
 
     assert splits.valid is not None
-    with computing_with(recipe.settled(splits).threads):
+    with recipe.settled(splits).computing():
         learn = recipe.learner(splits)
         doctor = Doctor(learn)
         for event in learn.stream():

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..base.device import computing_with
 from ..data.folds import USUAL
 from ..data.images import Images, Splits
 from ..data.store.store import is_store, shape_in
@@ -135,7 +134,7 @@ def _from_scratch(train: Images, recipe: Recipe) -> Score:
 
     splits = Splits(dataclasses.replace(train, features=None))
     recipe = recipe.replace(folds=USUAL, hold_out=0.0)
-    with computing_with(recipe.settled(splits).threads):
+    with recipe.settled(splits).computing():
         answers, _ = cross_validate(splits, recipe.settled(splits), recipe.epochs, lambda event: None)
     return score("train", int(answers.right.sum()), len(answers))
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.device import computing_with
 from ..base.interrupts import before_training, leaving
 from ..base.own_code import given, is_own, name_of
 from ..data.corrections import refuse_many
@@ -230,7 +229,7 @@ def _trained(
     from ..runs.training import to_the_end
     from ..trust.doctor.doctor import Doctor
 
-    with computing_with(recipe.threads):
+    with recipe.computing():
         learn = recipe.learner(splits)
         learn.xray()  # what cannot be trained is refused before the folder is made, or an earlier run makes way for it
         now = recorded(splits, recipe, why)

@@ -151,6 +151,36 @@ def checked_accumulate(accumulate: Any) -> int:
     return int(accumulate)
 
 
+def checked_shards(shards: Any, loss_func: Any, own: nn.Module | None) -> int:
+    """Return how many parts a batch is divided into; 0 leaves it whole.
+
+    Args:
+        shards: A whole number of 0 or more.
+        loss_func: The loss: a mean over pictures, so that the parts' losses add up to it.
+        own: The loss, if it has parameters of its own.
+
+    Raises:
+        UsageError: It is something else, or the loss of a batch is not the mean of its parts' losses.
+    """
+    if isinstance(shards, bool) or not isinstance(shards, numbers.Integral) or shards < 0:
+        hint = "shards=4 divides each batch into four parts."
+        raise UsageError(f"shards is {shards!r:.80}, but must be a whole number of 0 or more.", hint=hint)
+    count = int(shards)
+    if count > 1 and own is not None:
+        raise UsageError("The loss has parameters of its own, which parts cannot share.", hint="Leave out shards.")
+    if count > 1 and (getattr(loss_func, "reduction", "mean") != "mean" or _is_weighted(loss_func)):
+        raise UsageError(
+            "The loss of a batch is not the mean over its pictures, so those of its parts do not add up to it.",
+            hint="Use a loss of sevensteps, or leave out shards.",
+        )
+    return count
+
+
+def _is_weighted(loss_func: Any) -> bool:
+    """Return whether it is a loss of PyTorch that divides by the weights of a batch's pictures, not by their number."""
+    return isinstance(loss_func, (nn.CrossEntropyLoss, nn.NLLLoss)) and loss_func.weight is not None
+
+
 def checked_keep(keep: Any, has_valid: bool) -> str:
     """Return which weights a fit keeps.
 

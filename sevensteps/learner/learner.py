@@ -22,10 +22,12 @@ from ..data.loaders import as_loader, enter_epoch, refuse_iterator
 from ..errors import UsageError
 from ..records.events import Batch, Epoch
 from ..records.steps import XRay
-from ..steps.one_batch import Place
+from ..steps.draws import Place
+from ..steps.precision import checked_precision
 from ..steps.state import State
 from ..steps.step import SGD, Schedule, constant, one_cycle
 from ..steps.stop import Reason, StopRule, after
+from ..steps.way import Parting
 from . import saving
 from .arguments import (
     check_parts,
@@ -36,6 +38,7 @@ from .arguments import (
     checked_metrics,
     checked_rate,
     checked_seed,
+    checked_shards,
     refuse_callbacks,
 )
 from .lr_find import LRFind, check_sweep, sweep, untouched_losses
@@ -44,7 +47,7 @@ from .optimizer import checked_decay, left_out, optimizer_from, rate_of, set_dec
 from .plan import load, plan_facts
 from .recorder import Recorder
 from .trainer import Trainer
-from .xray import Moment, next_batch, xray
+from .xray import moment_of, next_batch, xray
 
 USUAL_RATE = 1e-3  # fastai's
 
@@ -67,6 +70,9 @@ class Learner(Trainer):
         gradient: "auto" (by formula where it surely applies), "formula" or "autograd".
         clip: The largest norm of the gradient; None: any.
         accumulate: How many batches make a step: their gradients are averaged, as if they were one larger batch.
+        shards: How many parts a batch is divided into, each computed by one thread: the numbers are the same on one
+            core and on many. 0: the batch stays whole, and all threads compute it.
+        precision: "f32", or "bf16" where the processor computes with bfloat16.
         device: Where the model is trained; "auto" takes the fastest there is.
         cbs: Must be empty: what a callback does goes into the loop over `stream`.
 
@@ -90,6 +96,8 @@ class Learner(Trainer):
         gradient: str = "auto",
         clip: float | None = None,
         accumulate: int = 1,
+        shards: int = 0,
+        precision: str = "f32",
         device: torch.device | str = "cpu",
         cbs: Sequence[Any] | None = None,
     ) -> None:
@@ -109,7 +117,12 @@ class Learner(Trainer):
         parameters = [*model.parameters(), *(own.parameters() if own is not None else ())]
         optimizer = optimizer_from(opt_func, parameters, USUAL_RATE if lr is None else lr)
         state = State(model, optimizer, seed, rate_of(optimizer, lr, USUAL_RATE), loss=own)
-        steps: Any = {"gradient": wanted, "clip": clip, "accumulate": checked_accumulate(accumulate)}
+        parting = Parting(
+            accumulate=checked_accumulate(accumulate),
+            shards=checked_shards(shards, loss_func, own),
+            precision=checked_precision(precision, place),
+        )
+        steps: Any = {"gradient": wanted, "clip": clip, "parting": parting}
         super().__init__(dls, objective, opt_func, state, metrics=listed, device=place, **steps)
 
     @property
@@ -306,30 +319,13 @@ class Learner(Trainer):
         if (x is None) != (y is None):
             raise UsageError("xray() needs both x and y, or neither.", hint="learn.xray(x, y), or learn.xray()")
         self.state.take_over_rates()
-        state, place = self.state, Place(self.seed, self.state.epoch, self.state.position)
+        place = Place(self.seed, self.state.epoch, self.state.position)
         scale = 1.0
         if x is None or y is None:
             refuse_iterator(self.loader)
             place, (x, y) = next_batch(self._whole_batches, place)
             scale = self._scale_by_formula
-        if state.stopped is None:
-            factor = self.schedule(state.batch - state.fit_batch, self.total_batches)
-        else:  # the next batch begins a fit of its own
-            rule, schedule = self.plan
-            factor = schedule(0, rule.total(self.batches_per_epoch, state.position))
-        moment = Moment(
-            place=place,
-            optimizer=self.opt,
-            lr=state.lr * factor,
-            shares=tuple(state.rates.shares),
-            clip=self.clip,
-            gradient=self.gradient,
-            scale=scale,
-            batches_per_epoch=self.batches_per_epoch,
-            total_batches=self.total_batches,
-            stopped=state.stopped,
-        )
-        return xray(self, x.to(self.device), y.to(self.device), moment)
+        return xray(self, x.to(self.device), y.to(self.device), moment_of(self, place, scale))
 
     def copy(self) -> Learner:
         """Return the same learner with a model and optimizer of its own, over the same loaders."""

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from ..errors import UsageError
 from ..records.events import Batch, Epoch
-from ..steps.repeat import drawn_at
+from ..steps.draws import Place
+from ..steps.one_batch import one_batch
+from ..steps.way import computing
 from .trainer import Trainer
 
 if TYPE_CHECKING:
@@ -163,12 +164,12 @@ def untouched_losses(learn: Trainer, batches: Callable[[int, int], Iterator[tupl
     """
     model = copy.deepcopy(learn.model)
     learn.into_training(model)
+    compute = computing(model, None, learn.parting)
     epoch, position = learn.state.epoch, learn.state.position
     while True:
         for x, targets in batches(epoch, position):
-            with torch.no_grad(), drawn_at(learn.seed, epoch, position, x.device):
-                loss = float(learn.objective.loss(model(x), targets))
-            yield loss
+            place = Place(learn.seed, epoch, position)
+            yield float(one_batch(compute, learn.objective.loss, x, targets, place, derives=False)[1])
             position += 1
         epoch, position = epoch + 1, 0
 

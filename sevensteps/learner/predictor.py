@@ -23,10 +23,14 @@ from ..ship import file as model_file
 from ..ship.abstention import Abstention
 from ..ship.answer import Answer
 from ..ship.facts import Facts
+from ..steps.draws import drawn_from
 from ..steps.modes import Modes
+from ..steps.parts import predict_in_parts
 from ..steps.predict import predict
-from ..steps.repeat import drawn_from, pair
+from ..steps.repeat import pair
+from ..steps.way import Parting
 from .inputs import Inputs, refuse_several
+from .layers import layers_in_words
 from .measure import measured
 from .not_pickled import NotPickled
 from .objective import Metric, Objective, names_of
@@ -63,7 +67,7 @@ class Predictor(NotPickled):
         abstention: Abstention | None = None,
     ) -> None:
         self._model, self._inputs, self.objective = model, inputs, objective
-        self.metrics, self.device = list(metrics), device
+        self.metrics, self.device, self.parting = list(metrics), device, Parting()
         self.temperature, self.abstention = temperature, abstention
         self.interrupted: Callable[[], int] = lambda: 0  # whether somebody waits for this to stop; the signal
 
@@ -152,6 +156,10 @@ class Predictor(NotPickled):
             for module, mode in modes:
                 module.training = mode
 
+    def _predict(self, x: Tensor) -> Tensor:
+        """Take a batch through the model."""
+        return predict_in_parts(self.model, x, self.parting.shards)
+
     def into_training(self, model: nn.Module) -> None:
         """Put the model or a copy of it into training mode; layers that are frozen and at rest stay so."""
         Modes().train(model)
@@ -174,9 +182,7 @@ class Predictor(NotPickled):
         """
         loader = self._loader(ds_idx, dl)
         with self.looking():
-            return measured(
-                loader, lambda x: predict(self.model, x), self.objective, self.metrics, self.device, self.interrupted
-            )
+            return measured(loader, self._predict, self.objective, self.metrics, self.device, self.interrupted)
 
     def get_logits(
         self, ds_idx: int = 1, dl: Iterable[Any] | None = None
@@ -194,7 +200,7 @@ class Predictor(NotPickled):
             DataError: There is no such loader, it is empty, or only some of its batches have labels.
         """
         with self.looking():
-            return gathered(self._loader(ds_idx, dl), lambda x: predict(self.model, x), self.device)
+            return gathered(self._loader(ds_idx, dl), self._predict, self.device)
 
     @instead_of(**INSTEAD["get_preds"])
     def get_preds(
@@ -330,13 +336,8 @@ class Predictor(NotPickled):
 
     def summary(self) -> str:
         """Return the model layer by layer, with parameters and loss, as text to print."""
-        lines = [f"{'layer':<34}{'parameters':>12}"]
-        for name, module in self.model.named_modules():
-            if not any(True for _ in module.children()):
-                count = sum(parameter.numel() for parameter in module.parameters())
-                lines.append(f"{(name + ' ' if name else '') + str(module):<34.80}{count:>12,}")
-        lines.append(f"{self.parameter_count:,} parameters, {self.trainable_count:,} of them trainable")
-        return Shown("\n".join([*lines, f"loss: {self.objective.name}"]))
+        counts = f"{self.parameter_count:,} parameters, {self.trainable_count:,} of them trainable"
+        return Shown("\n".join([*layers_in_words(self.model), counts, f"loss: {self.objective.name}"]))
 
     def facts(self) -> Facts:
         """Return what an exported file says beside the tensors."""
@@ -348,8 +349,7 @@ class Predictor(NotPickled):
         Raises:
             ModelError: There are numbers that are not finite.
         """
-        more = self.abstention.arrays() if self.abstention else {}
-        return {**arrays_of(self.model), **more}
+        return {**arrays_of(self.model), **(self.abstention.arrays() if self.abstention else {})}
 
     @instead_of(**INSTEAD["export"])
     def export(self, path: str | Path | None = None) -> Path:

@@ -29,7 +29,7 @@ from ..steps.saved_module import plain_name
 from ..steps.state import State
 from ..steps.step import Schedule, clipped, constant, plain
 from ..steps.stop import Reason, StopRule, no_figure, when_not_finite
-from ..steps.way import Way, accumulated, by_autograd, by_formula
+from ..steps.way import Parting, Way, by_autograd, by_formula
 from .arguments import check_schedule, check_stop, checked_rate
 from .inputs import Inputs, not_finite
 from .objective import Metric, Objective
@@ -52,7 +52,7 @@ class Trainer(Predictor):
         device: Where the model is.
         gradient: "auto" (by formula where it surely applies), "formula" or "autograd".
         clip: The largest norm of the gradient; None: any.
-        accumulate: Batches of the loader whose gradients are averaged for one step.
+        parting: What makes a step: how many batches, in how many parts each, and with which precision.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Trainer(Predictor):
         device: torch.device,
         gradient: str,
         clip: float | None,
-        accumulate: int = 1,
+        parting: Parting,
     ) -> None:
         inputs = Inputs.of(as_loader(dls.train, device))
         super().__init__(state.model, objective, inputs, metrics=metrics, device=device)
@@ -74,7 +74,7 @@ class Trainer(Predictor):
         self.trained_classes = inputs.classes  # the names that the model's outputs stand for
         self.lost: frozenset[str] = frozenset()  # "stop rule", "schedule": what the loaded file could not hold
         self.frozen_at_first = self.frozen()
-        self.opt_func, self.modes, self.accumulate = opt_func, Modes(), accumulate
+        self.opt_func, self.modes, self.parting = opt_func, Modes(), parting
         self._declined = left_out(state.optimizer, self._named_parameters())
         kind = torch.float32 if device.type == "mps" else torch.float64  # which mps does not have
         state.loss_sum = torch.zeros((), dtype=kind, device=device)
@@ -121,7 +121,7 @@ class Trainer(Predictor):
         Raises:
             UsageError: The formula was asked for and does not apply.
         """
-        if self.wanted_gradient == "autograd":
+        if self.wanted_gradient == "autograd" or self.parting.precision != "f32":
             return "autograd"
         if gradient.formula(self.model, self.loss_func) is not None:
             return "formula"
@@ -131,6 +131,11 @@ class Trainer(Predictor):
                 hint="Use gradient='auto'.",
             )
         return "autograd"
+
+    @property
+    def accumulate(self) -> int:
+        """The number of batches whose gradients are averaged for one step."""
+        return self.parting.accumulate
 
     @property
     def batches_per_epoch(self) -> int | None:
@@ -213,10 +218,8 @@ class Trainer(Predictor):
             assert steps_2_and_4 is not None
             unscaled = self.loader.unscaled_batches
             batches = self._batches if unscaled is None else functools.partial(unscaled, self.state.seed)
-            way = by_formula(steps_2_and_4, batches, step)
-        else:
-            way = by_autograd(self.model, self.state.loss, self._batches, step)
-        return accumulated(way, self._named_parameters().values(), self.accumulate)
+            return by_formula(steps_2_and_4, batches, step, self.parting)
+        return by_autograd(self.model, self.state.loss, self._batches, step, self.parting)
 
     def _until_rest(self, events: Iterator[Batch | Epoch]) -> Generator[Batch | Epoch, None, None]:
         """Pass on the events; afterwards the model is in evaluation mode, and its last step has been looked at."""

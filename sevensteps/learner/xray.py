@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import functools
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +15,16 @@ from torch import Tensor, nn
 from ..errors import DataError, UsageError
 from ..records.steps import Chain, StepView, XRay
 from ..steps import gradient
-from ..steps.one_batch import Place, one_batch, slopes_of
-from ..steps.predict import Normalize, predict
+from ..steps.draws import Place
+from ..steps.one_batch import one_batch, slopes_of
+from ..steps.parts import parts_of
+from ..steps.precision import predicting
+from ..steps.predict import Normalize
 from ..steps.step import clipped
+from ..steps.way import Parting, compute_by_formula, computing
 from .objective import Objective
 from .predictor import Predictor
+from .trainer import Trainer
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,6 +36,7 @@ class Moment:
     lr: float  # of this batch, by the schedule
     shares: tuple[float, ...]  # of that rate, one for each group of the optimizer
     clip: float | None
+    parting: Parting
     gradient: str  # "formula" or "autograd"
     scale: float  # how many times as large as the model takes them pixels are in training by formula
     batches_per_epoch: int | None
@@ -47,6 +53,35 @@ class Moment:
             return f"stopped after the {planned} you asked for"
         total = self.total_batches
         return f"after {total:,} batches at most" if total else "when you leave the loop, or the loss is not finite"
+
+
+def moment_of(learn: Trainer, place: Place, scale: float) -> Moment:
+    """Return how a learner takes its next batch through steps 4 to 7.
+
+    Args:
+        learn: The learner.
+        place: Of the batch.
+        scale: How many times as large as the model takes them pixels are in training by formula.
+    """
+    state = learn.state
+    if state.stopped is None:
+        factor = learn.schedule(state.batch - state.fit_batch, learn.total_batches)
+    else:  # the next batch begins a fit of its own
+        rule, schedule = learn.plan
+        factor = schedule(0, rule.total(learn.batches_per_epoch, state.position))
+    return Moment(
+        place=place,
+        optimizer=learn.opt,
+        lr=state.lr * factor,
+        shares=tuple(state.rates.shares),
+        clip=learn.clip,
+        parting=learn.parting,
+        gradient=learn.gradient,
+        scale=scale,
+        batches_per_epoch=learn.batches_per_epoch,
+        total_batches=learn.total_batches,
+        stopped=state.stopped,
+    )
 
 
 def next_batch(
@@ -92,10 +127,10 @@ def chain(learn: Predictor, seen: XRay, number: int) -> Chain:
         raise UsageError(f"The batch is of type {x.dtype}, which has no gradient.", hint="Give float pixels.")
     model = copy.deepcopy(learn.model)
     learn.into_training(model)
-    pixels = x.detach().clone().requires_grad_()
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     place = Place(learn.seed, seen[6].values["epoch"] - 1, seen[6].values["batch"] - 1)
-    at = slice(number - 1, number)
+    pixels, targets, row, place = _part_with(number - 1, x, y, place, learn.parting.shards)
+    at = slice(row, row + 1)
     layers: list[tuple[str, Tensor]] = []
 
     def predict_by_layers(x: Tensor) -> Tensor:
@@ -105,7 +140,8 @@ def chain(learn: Predictor, seen: XRay, number: int) -> Chain:
     def loss_of_picture(predictions: Tensor, targets: Tensor) -> Tensor:
         return learn.objective.loss(predictions[at], targets[at])
 
-    slopes = slopes_of(predict_by_layers, loss_of_picture, pixels, y, parameters, place)
+    predicts = predicting(predict_by_layers, learn.parting.precision)
+    slopes = slopes_of(predicts, loss_of_picture, pixels, targets, parameters, place)
     predictions = slopes.predictions
     probabilities = None
     if predictions.ndim == 2 and not learn.objective.is_regression:
@@ -115,12 +151,12 @@ def chain(learn: Predictor, seen: XRay, number: int) -> Chain:
     contributions = bias = None
     if linear is not None:
         before = layers[-2][1] if len(layers) > 1 else pixels
-        contributions = _array((linear.weight * before[number - 1].flatten()).reshape(-1, *x.shape[1:]))
+        contributions = _array((linear.weight * before[row].flatten()).reshape(-1, *x.shape[1:]))
         bias = None if linear.bias is None else _array(linear.bias)
     target = y[number - 1]
     label = _array(target) if target.numel() > 1 else target.item() if y.is_floating_point() else int(target)
     on_predictions = torch.zeros_like(predictions) if slopes.on_predictions is None else slopes.on_predictions
-    on_x = torch.zeros_like(x) if slopes.on_x is None else slopes.on_x
+    on_x = torch.zeros_like(pixels) if slopes.on_x is None else slopes.on_x
     return Chain(
         number=number,
         size=len(x),
@@ -128,18 +164,28 @@ def chain(learn: Predictor, seen: XRay, number: int) -> Chain:
         label=label,
         pixels=_array(x[number - 1]),
         of_features=learn.inputs.features is not None,
-        layers=[(name, _array(value[number - 1])) for name, value in layers],
+        layers=[(name, _array(value[row])) for name, value in layers],
         contributions=contributions,
         bias=bias,
-        scores=_array(predictions[number - 1].flatten()),
+        scores=_array(predictions[row].flatten()),
         probabilities=probabilities,
         activation=_activation_name(learn.objective, predictions.shape[-1]),
         loss=float(slopes.loss.detach()),
         loss_name=learn.objective.name,
-        slopes=_array(on_predictions[number - 1].flatten()),
+        slopes=_array(on_predictions[row].flatten()),
         gradients={name: _array(gradient) for name, gradient in slopes.gradients.items() if gradient is not None},
-        on_pixels=_array(on_x[number - 1]),
+        on_pixels=_array(on_x[row]),
     )
+
+
+def _part_with(row: int, x: Tensor, targets: Tensor, place: Place, shards: int) -> tuple[Tensor, Tensor, int, Place]:
+    """Return the part of a batch that a picture is computed in, its row there, and the part's place."""
+    for number, (inputs, labels) in enumerate(parts_of(x.detach(), targets, shards)):
+        if row < len(inputs):
+            at = dataclasses.replace(place, part=number) if shards else place
+            return inputs.clone().requires_grad_(), labels, row, at
+        row -= len(inputs)
+    raise IndexError(row)
 
 
 def _activation_name(objective: Objective, scores: int) -> str:
@@ -183,8 +229,9 @@ def _linear_layer(model: nn.Module) -> nn.Linear | None:
 
 
 def _array(tensor: Tensor) -> np.ndarray:
-    """Return a copy of a tensor as an array."""
-    array: np.ndarray = tensor.detach().cpu().numpy().copy()
+    """Return a copy of a tensor as an array, which cannot hold bfloat16."""
+    tensor = tensor.detach().float() if tensor.dtype is torch.bfloat16 else tensor.detach()
+    array: np.ndarray = tensor.cpu().numpy().copy()
     return array
 
 
@@ -241,17 +288,15 @@ def _take(learn: Predictor, x: Tensor, y: Tensor, moment: Moment) -> _Taken:
     model, optimizer = copy.deepcopy((learn.model, moment.optimizer))
     learn.into_training(model)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    by_formula = gradient.formula(model, learn.loss_func, moment.scale) if moment.gradient == "formula" else None
+    formula = gradient.formula(model, learn.loss_func, moment.scale) if moment.gradient == "formula" else None
     for group, share in zip(optimizer.param_groups, moment.shares, strict=True):
         group["lr"] = moment.lr * share
     predictions, loss = one_batch(
-        by_formula.predict if by_formula else functools.partial(predict, model),
+        compute_by_formula(formula, moment.parting) if formula else computing(model, None, moment.parting),
         learn.objective.loss,
-        by_formula or gradient.autograd(model),
-        (x * moment.scale).round() if by_formula and moment.scale != 1 else x,
+        (x * moment.scale).round() if formula and moment.scale != 1 else x,
         y,
         moment.place,
-        records=by_formula is None,
     )
     gradients = {
         name: parameter.grad.detach().clone()

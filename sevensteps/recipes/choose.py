@@ -140,7 +140,7 @@ def choose(source: str | Path | None, given: Mapping[str, Any], recipe: str | Pa
     is_usual = str(recipe) == "linear" and "lr" not in given and given.get("model", "linear") == "linear"
     facts = _facts(source, given) if is_usual else None
     if facts is None or not (settings := _rate(facts)):
-        return Chosen(str(recipe))
+        return Chosen(str(recipe), {"shards": 0} if is_own(str(given.get("model", ""))) else {})
     return Chosen("linear", settings, f"lr = {settings['lr']}: pictures of {facts.inputs:,} inputs need a lower rate.")
 
 
@@ -166,7 +166,7 @@ def by_own_model(count: int) -> Chosen:
     Args:
         count: Pictures to train on.
     """
-    return Chosen("cnn", {"name": "own", "model": "cnn", "width": 0, "lr": RATE_OF_OWN, **steps(count)})
+    return Chosen("cnn", {"name": "own", "model": "cnn", "width": 0, "shards": 0, "lr": RATE_OF_OWN, **steps(count)})
 
 
 def may_use_features(source: str | Path | None, given: Mapping[str, Any]) -> bool:

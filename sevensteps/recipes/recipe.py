@@ -117,6 +117,8 @@ class Recipe(Settings):
             gradient=settled.gradient,
             clip=settled.clip or None,
             accumulate=settled.accumulate,
+            shards=settled.shards,
+            precision=settled.precision,
             device=settled.device,
         )
         learn.follow(settled.stop_rule(), settled.schedule_function(), settled.keep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -12,6 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from ..base.device import computing_with
 from ..base.setting import setting
 from ..base.words import Shown
 from ..data import augment_names
@@ -118,6 +120,16 @@ class Settings:
     )
     accumulate: int = setting(
         1, "Batches whose gradients are averaged for one step, where memory is too small for a larger batch.", least=1
+    )
+    shards: int = setting(
+        0,
+        "Parts that each batch is computed in, each by one thread: the numbers are the same on one core and on many. "
+        "0: all threads compute the batch as a whole.",
+        least=0,
+        most=1024,
+    )
+    precision: Literal["f32", "bf16"] = setting(
+        "f32", "Numbers of 32 bits, or bfloat16 in the network: faster if the processor has AVX512_BF16 or AMX."
     )
     clip: float = setting(0.0, "Scale down gradients whose norm is larger than this. 0: never.", least=0)
 
@@ -336,6 +348,14 @@ class Settings:
 
         settings = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
         return Shown(tomli_w.dumps({**settings, "recorded": dict(recorded)} if recorded else settings))
+
+    def computing(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which PyTorch computes with the threads of a settled recipe.
+
+        Parts of a batch take one thread each, as many at once as there are cores, and so does everything else then: no
+        sum may depend on the number of threads.
+        """
+        return computing_with(1, self.threads) if self.shards else computing_with(self.threads)
 
     @property
     def how(self) -> How:

@@ -44,6 +44,7 @@ def settle(recipe: R, splits: Splits) -> R:
     _check_store(recipe, splits)
     _check_mixup(recipe, augment, loss)
     _check_restarts(recipe)
+    device = _device(recipe.device)
     may_flip = "flip" in augment.split("+") or not augment_names.against_mirrors(splits.classes)
     return recipe.replace(
         source=_from_anywhere(recipe.source),
@@ -55,8 +56,9 @@ def settle(recipe: R, splits: Splits) -> R:
         test_time_flip=recipe.test_time_flip and may_flip,
         loss=loss,
         keep=_keep(recipe, splits),
-        device=_device(recipe.device),
-        threads=recipe.threads or (1 if recipe.model in ("linear", "relu") and not recipe.unfreeze else cores()),
+        device=device,
+        threads=recipe.threads or _threads(recipe),
+        precision=_precision(recipe, device),
         classes=splits.classes,
     )
 
@@ -232,6 +234,37 @@ def _own_size(source: str, splits: Splits) -> int:
 
     _, height, width = splits.train.shape
     return height if splits.train.fit and height == width and holds_files(Path(source)) else 0
+
+
+def _threads(recipe: Settings) -> int:
+    """Return the number of threads; 0 where it changes no number, and a run may go on with more or fewer."""
+    if recipe.shards:
+        return 0
+    return 1 if recipe.model in ("linear", "relu") and not recipe.unfreeze else cores()
+
+
+def _precision(recipe: Settings, device: str) -> str:
+    """Return a precision that this machine computes with.
+
+    Raises:
+        RecipeError: It does not, or step 4 is done by formula.
+    """
+    if recipe.precision == "f32":
+        return recipe.precision
+    import torch
+
+    from ..steps.precision import checked_precision
+
+    if recipe.gradient == "formula":
+        raise RecipeError(
+            "precision = bf16 applies to networks, not to gradient = formula.",
+            hint="Set {precision}.",
+            settings={"precision": "f32"},
+        )
+    try:
+        return checked_precision(recipe.precision, torch.device(device))
+    except UsageError as error:
+        raise RecipeError(error.message, hint="Set {precision}.", settings={"precision": "f32"}) from error
 
 
 def _device(wanted: str) -> str:

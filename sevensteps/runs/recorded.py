@@ -49,6 +49,7 @@ def recorded(splits: Splits, recipe: Recipe, why: str = "") -> dict[str, Any]:
     import torch
 
     from ..base.version import __version__
+    from ..steps.precision import unit_of
 
     return {
         "sevensteps": __version__,
@@ -57,7 +58,9 @@ def recorded(splits: Splits, recipe: Recipe, why: str = "") -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": recipe.threads,
+        "threads": 1 if recipe.shards else recipe.threads,
+        "precision": recipe.precision,
+        **({"bf16": unit_of(torch.device(recipe.device))} if recipe.precision == "bf16" else {}),
         **({"chosen": why} if why else {}),
         **({"model_code": fingerprint_of(function_named(recipe.model))} if is_own(recipe.model) else {}),
         "data": {
@@ -116,11 +119,11 @@ def differences_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
     Returns:
         A clause for each difference.
     """
-    named = {"sevensteps", "torch", "numpy", "machine", "cpu_capability", "threads"}
+    named = {"sevensteps", "torch", "numpy", "machine", "cpu_capability", "threads", "precision", "bf16"}
     found = [
         f"{name} was {before[name]} and is {now[name]}"
         for name in sorted(named & before.keys())
-        if before[name] != now[name]
+        if before[name] != now.get(name)
     ]
     if before.get("model_code") and before["model_code"] != now.get("model_code"):
         found.append("the file with the code of the model has changed")

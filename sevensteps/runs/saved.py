@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.device import computing_with
 from ..base.own_code import refuse_idle
 from ..base.words import with_names
 from ..errors import RunError, SevenstepsError, TrainingError
@@ -271,7 +270,7 @@ class Saved:
         """
         from ..steps.own_model import refuse_other_code
 
-        with computing_with(recipe.threads):
+        with recipe.computing():
             learn = recipe.learner(splits)
             if self.found is not None:
                 refuse_other_code(learn.model, self.found.about.get("model"), str(self.folder))

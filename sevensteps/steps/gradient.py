@@ -76,9 +76,9 @@ class Formula:
         flattens: bool,
         scale: float,
     ) -> None:
-        self._model, self._slope, self._normalize, self._layer = model, slope, normalize, layer
+        self._slope, self._normalize, self._layer = slope, normalize, layer
         self._flattens, self._scale = flattens, scale
-        self._parameters = (layer.weight, layer.bias)
+        self.model, self.parameters = model, (layer.weight, layer.bias)
         # Empty while nobody adds a hook: looking into them at each batch costs less than a microsecond.
         self._hooks = list({id(hooks): hooks for module in model.modules() for hooks in _hooks_of(module)}.values())
         self._seen: tuple[Any, ...] = ()  # identity and version of the buffers that the next two were computed from
@@ -106,7 +106,7 @@ class Formula:
                 weight = weight / self._scale
             return F.linear(x.flatten(1) if self._flattens else x, weight, bias)
         except TORCHS as error:
-            raise misfit(self._model, x, error) from error
+            raise misfit(self.model, x, error) from error
 
     def __call__(self, x: Tensor, targets: Tensor, predictions: Tensor, loss: Tensor) -> None:
         """Put the gradient into the parameters; the loss itself is not needed."""
@@ -122,7 +122,7 @@ class Formula:
 
     def applies(self) -> bool:
         """Return whether the formula still applies: no weight was frozen or replaced, and no hook was added."""
-        weight, bias = self._parameters
+        weight, bias = self.parameters
         now = self._layer._parameters  # asked at each batch: a layer's attributes take ten times as long
         return (
             now.get("weight") is weight

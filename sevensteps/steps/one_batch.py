@@ -1,28 +1,21 @@
 """Steps 2 to 4 of one batch outside training: what the X-ray, its chains and the doctor look at.
 
-Random layers draw what they draw in training at the same place, so that the numbers are training's own.
+Random layers draw what they draw in training at the same place, and a batch is divided as in training, so that the
+numbers are training's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .gradient import CalculateGradient
+from .draws import Place, drawn_at
 from .loss import Loss
-from .repeat import drawn_at
-
-
-@dataclass(frozen=True)
-class Place:
-    """A place in training: the run's seed, the epoch and the batch in it, both from 0."""
-
-    seed: int
-    epoch: int
-    position: int
+from .parts import Compute, Part, Sum, parts_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,34 +30,52 @@ class Slopes:
 
 
 def one_batch(
-    predict: Callable[[Tensor], Tensor],
-    loss_func: Loss,
-    calculate_gradient: CalculateGradient,
-    x: Tensor,
-    targets: Tensor,
-    place: Place,
-    *,
-    records: bool = True,
+    compute: Compute, loss_func: Loss, x: Tensor, targets: Tensor, place: Place, *, derives: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Take one batch through steps 2 to 4, as training does at this place.
 
     Args:
-        predict: The model in training mode, or its formula.
+        compute: How training computes it.
         loss_func: Of predictions and targets.
-        calculate_gradient: What is done with the loss.
         x: The batch's inputs.
         targets: The batch's targets.
         place: Decides what random layers draw.
-        records: Whether autograd records; a formula does not need it.
+        derives: Whether step 4 is done.
 
     Returns:
         The predictions and the loss.
     """
-    with drawn_at(place.seed, place.epoch, place.position, x.device), torch.set_grad_enabled(records):
-        predictions = predict(x)
-        loss = loss_func(predictions, targets)
-        calculate_gradient(x, targets, predictions, loss)
-    return predictions, loss
+    predictions: dict[int, Tensor] = {}
+
+    def steps(part: Part, x: Tensor, targets: Tensor) -> Tensor:
+        predictions[part.number] = scores = part.predict(x)
+        loss = loss_func(scores, targets)
+        if derives:
+            part.calculate_gradient(x, targets, scores, loss)
+        return loss.detach()
+
+    loss, _ = compute(steps, (x, targets), (), place)
+    return torch.cat([predictions[number].detach() for number in sorted(predictions)]), loss
+
+
+def loss_of(
+    predict: Callable[[Tensor], Tensor], loss_func: Loss, x: Tensor, targets: Tensor, place: Place, shards: int
+) -> float:
+    """Return the loss of one batch; nothing is recorded.
+
+    Args:
+        predict: The model in training mode, which nothing changes.
+        loss_func: Of predictions and targets.
+        x: The batch's inputs.
+        targets: The batch's targets.
+        place: Decides what random layers draw.
+        shards: The number of parts of a batch.
+    """
+    total = Sum()
+    for inputs, labels, at in _parts_at(x, targets, place, shards):
+        with torch.no_grad(), drawn_at(at, x.device):
+            total.add(loss_func(predict(inputs), labels), len(inputs), ())
+    return float(total.put_into(())[0])
 
 
 def slopes_of(
@@ -74,6 +85,7 @@ def slopes_of(
     targets: Tensor,
     parameters: Mapping[str, Tensor],
     place: Place,
+    shards: int = 0,
 ) -> Slopes:
     """Take one batch through steps 2 to 4 and return the slopes, by autograd; `.grad` stays as it is.
 
@@ -84,17 +96,62 @@ def slopes_of(
         targets: The batch's targets.
         parameters: The parameters whose gradients are wanted; frozen ones get None.
         place: Decides what random layers draw.
+        shards: The number of parts of a batch.
     """
-    slopes: dict[str, Tensor | None] = {}
+    parts = [
+        _slopes_of_part(predict, loss_func, inputs, labels, parameters, at)
+        for inputs, labels, at in _parts_at(x, targets, place, shards)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    shares = [len(part.predictions) / len(x) for part in parts]
+    total = Sum()
+    for part, share in zip(parts, shares, strict=True):
+        total.add(part.loss, round(share * len(x)), ())
+    return Slopes(
+        torch.cat([part.predictions for part in parts]),
+        total.put_into(())[0],
+        _joined([part.on_predictions for part in parts], shares),
+        _joined([part.on_x for part in parts], shares),
+        {name: _added([part.gradients[name] for part in parts], shares) for name in parameters},
+    )
 
-    def calculate(x: Tensor, targets: Tensor, predictions: Tensor, loss: Tensor) -> None:
+
+def _parts_at(x: Tensor, targets: Tensor, place: Place, shards: int) -> Iterator[tuple[Tensor, Tensor, Place]]:
+    """Give the parts of a batch, each with its place."""
+    for number, (inputs, labels) in enumerate(parts_of(x, targets, shards)):
+        yield inputs, labels, dataclasses.replace(place, part=number) if shards and place.part is None else place
+
+
+def _joined(slopes: list[Tensor | None], shares: list[float]) -> Tensor | None:
+    """Return the slopes of a batch's loss from those of its parts' losses."""
+    scaled = [slope * share for slope, share in zip(slopes, shares, strict=True) if slope is not None]
+    return torch.cat(scaled) if scaled else None
+
+
+def _added(gradients: list[Tensor | None], shares: list[float]) -> Tensor | None:
+    """Return the gradient of a batch from those of its parts."""
+    scaled = [gradient * share for gradient, share in zip(gradients, shares, strict=True) if gradient is not None]
+    return torch.stack(scaled).sum(0) if scaled else None
+
+
+def _slopes_of_part(
+    predict: Callable[[Tensor], Tensor],
+    loss_func: Loss,
+    x: Tensor,
+    targets: Tensor,
+    parameters: Mapping[str, Tensor],
+    place: Place,
+) -> Slopes:
+    """Return the slopes of the loss of one part."""
+    with drawn_at(place, x.device), torch.enable_grad():
+        predictions = predict(x)
+        loss = loss_func(predictions, targets)
         wanted = {name: parameter for name, parameter in parameters.items() if parameter.requires_grad}
         wanted |= {name: tensor for name, tensor in ((_X, x), (_PREDICTIONS, predictions)) if tensor.requires_grad}
+        slopes: dict[str, Tensor | None] = {}
         if wanted and loss.requires_grad:
-            tensors = torch.autograd.grad(loss, list(wanted.values()), allow_unused=True)
-            slopes.update(zip(wanted, tensors, strict=True))
-
-    predictions, loss = one_batch(predict, loss_func, calculate, x, targets, place)
+            slopes.update(zip(wanted, torch.autograd.grad(loss, list(wanted.values()), allow_unused=True), strict=True))
     gradients = {name: slopes.get(name) for name in parameters}
     return Slopes(predictions, loss, slopes.get(_PREDICTIONS), slopes.get(_X), gradients)
 

@@ -7,19 +7,19 @@ new stream over the same state continues as if nothing had happened.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..base.seeds import LAYERS, one_thread_draws, seed_of
 from ..errors import DataError, TrainingError
 from ..records.events import Batch, Epoch
+from .draws import Place
 from .loss import Loss
+from .parts import Part
 from .state import State
 from .step import Schedule
 from .stop import StopRule
@@ -58,6 +58,13 @@ def stream(
         TrainingError: The loader has no batches, or none for a second epoch.
         ShapeError: Model and batch, or predictions and targets, do not fit together.
     """
+
+    def steps_2_to_4(part: Part, x: Tensor, targets: Tensor) -> Tensor:
+        predictions = part.predict(x)  # step 2
+        loss = loss_func(predictions, targets)  # step 3
+        part.calculate_gradient(x, targets, predictions, loss)  # step 4
+        return loss.detach()
+
     total = stop.total(batches_per_epoch, state.fit_position)
     upcoming = None
     epoch_began = state.seconds
@@ -70,17 +77,10 @@ def stream(
         event: Batch | Epoch
         if batch is not None:
             lr = state.set_rates(schedule(state.batch - state.fit_batch, total))
-            device, losses = batch[0].device, []
-            drawing = drawn_at(state.seed, state.epoch, state.position, device) if way.draws else _AS_IT_IS
-            with torch.set_grad_enabled(way.draws), drawing:
-                # One batch, unless gradients are accumulated.
-                for x, targets in itertools.chain([batch], itertools.islice(upcoming, way.accumulate - 1)):
-                    predictions = way.predict(x)  # step 2
-                    loss = loss_func(predictions, targets)  # step 3
-                    way.calculate_gradient(x, targets, predictions, loss)  # step 4
-                    losses.append((loss.detach(), len(x)))
+            # One batch, unless gradients are accumulated; one part, unless batches are divided.
+            more = itertools.islice(upcoming, way.accumulate - 1)
+            loss, size = way.compute(steps_2_to_4, batch, more, Place(state.seed, state.epoch, state.position))
             way.step()  # step 5
-            loss, size = mean_of(losses)
             state.count_batch(loss, size)
             event = Batch(
                 epoch=state.epoch + 1, number=state.position, total=batches_per_epoch, size=size, loss=loss, lr=lr
@@ -105,18 +105,6 @@ def stream(
             if way.batches != before.batches:  # by formula they may be of another scale
                 upcoming = way.batches(state.epoch, state.position * way.accumulate)
     state.stopped = reason  # step 7
-
-
-def mean_of(losses: Sequence[tuple[Tensor, int]]) -> tuple[Tensor, int]:
-    """Return the mean loss over the pictures of several batches, and their number.
-
-    Args:
-        losses: The mean loss and the number of pictures of each batch.
-    """
-    if len(losses) == 1:
-        return losses[0]
-    size = sum(count for _, count in losses)
-    return torch.stack([loss * (count / size) for loss, count in losses]).sum(), size
 
 
 def pair(batch: Any, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -151,53 +139,3 @@ def _in_words(batch: Any) -> str:
     if isinstance(batch, (tuple, list)):
         return f"({', '.join(type(part).__name__ for part in batch)})"
     return type(batch).__name__
-
-
-_AS_IT_IS = contextlib.nullcontext()
-
-
-def drawn_at(seed: int, epoch: int, position: int, device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Make random layers draw the numbers that belong to one batch of one epoch in training, inside the context.
-
-    Args:
-        seed: The seed of the run.
-        epoch: The epoch, from 0.
-        position: The batch in the epoch, from 0.
-        device: Where the model is.
-
-    Returns:
-        A context manager.
-    """
-    return drawn_from(seed_of(seed, epoch, position, LAYERS), device)
-
-
-@contextlib.contextmanager
-def drawn_from(seed: int, device: torch.device, own: Sequence[tuple[torch.Generator, int]] = ()) -> Iterator[None]:
-    """Seed torch's global generators, and others, inside the context; restore them afterward.
-
-    All threads share them, so another thread waits until the context ends.
-
-    Args:
-        seed: The seed.
-        device: An accelerator's own generator is seeded too.
-        own: More generators, each seeded from `seed` and a seed of its own.
-
-    Yields:
-        Nothing.
-    """
-    with one_thread_draws():
-        before = [(generator, generator.get_state()) for generator in (torch.default_generator, *dict(own))]
-        torch.default_generator.manual_seed(seed)
-        for generator, own_seed in own:
-            generator.manual_seed(seed_of(seed, own_seed))
-        accelerator: Any = None if device.type == "cpu" else getattr(torch, device.type)
-        if accelerator is not None:
-            accelerator_before = accelerator.get_rng_state()
-            accelerator.manual_seed(seed)
-        try:
-            yield
-        finally:
-            for generator, generator_before in before:
-                generator.set_state(generator_before)
-            if accelerator is not None:
-                accelerator.set_rng_state(accelerator_before)

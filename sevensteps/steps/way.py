@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from .accumulate import Accumulated
-from .gradient import CalculateGradient, Formula, autograd
+from ..base.one_thread import in_one_thread
+from .gradient import Formula, autograd
+from .parts import Compute, Divided, Part, divided_formula, whole
+from .precision import predicting
 from .predict import predict
 
 BatchesOf = Callable[[int, int], Iterator[tuple[Tensor, Tensor]]]
@@ -22,33 +23,42 @@ class Way:
     """How an epoch is trained: where its batches come from, and how steps 2, 4 and 5 are done."""
 
     batches: BatchesOf  # of an epoch, from a batch of the loader on
-    predict: Callable[[Tensor], Tensor]  # step 2, from `x` to logits
-    calculate_gradient: CalculateGradient  # step 4
+    compute: Compute  # steps 2 to 4, of each part of a batch
     step: Callable[[], Any]  # step 5
-    draws: bool  # whether autograd records and layers draw random numbers; by formula, neither happens
-    accumulate: int = 1  # batches of the loader whose gradients are averaged for one step
+    accumulate: int  # batches of the loader whose gradients are averaged for one step
     applies: Callable[[], bool]  # whether this way is still right, after somebody may have changed the model
 
 
-def by_formula(formula: Formula, batches: BatchesOf, step: Callable[[], Any]) -> Way:
+@dataclass(frozen=True, kw_only=True)
+class Parting:
+    """What makes a step: how many batches, in how many parts each, and with which precision."""
+
+    accumulate: int = 1  # batches of the loader whose gradients are averaged for one step
+    shards: int = 0  # parts of a batch, each computed by one thread; 0: the whole batch, by all threads
+    precision: str = "f32"
+
+
+def by_formula(formula: Formula, batches: BatchesOf, step: Callable[[], Any], parting: Parting) -> Way:
     """Return the way of a model whose gradient is known in closed form.
 
     Args:
         formula: Steps 2 and 4.
         batches: Of an epoch, from a batch on.
         step: Step 5.
+        parting: What makes a step.
     """
     return Way(
         batches=batches,
-        predict=formula.predict,
-        calculate_gradient=formula,
-        step=step,
-        draws=False,
+        compute=compute_by_formula(formula, parting),
+        step=_in_one_thread(step) if parting.shards else step,
+        accumulate=parting.accumulate,
         applies=formula.applies,
     )
 
 
-def by_autograd(model: nn.Module, loss: nn.Module | None, batches: BatchesOf, step: Callable[[], Any]) -> Way:
+def by_autograd(
+    model: nn.Module, loss: nn.Module | None, batches: BatchesOf, step: Callable[[], Any], parting: Parting
+) -> Way:
     """Return the way of any model.
 
     Args:
@@ -56,29 +66,59 @@ def by_autograd(model: nn.Module, loss: nn.Module | None, batches: BatchesOf, st
         loss: The loss, if it has parameters of its own.
         batches: Of an epoch, from a batch on.
         step: Step 5.
+        parting: What makes a step.
     """
     return Way(
         batches=batches,
-        predict=functools.partial(predict, model),
-        calculate_gradient=autograd(model, *(() if loss is None else (loss,))),
-        step=step,
-        draws=True,
+        compute=computing(model, loss, parting),
+        step=_in_one_thread(step) if parting.shards and _is_on_cpu(model) else step,
+        accumulate=parting.accumulate,
         applies=_always,
     )
 
 
-def accumulated(way: Way, parameters: Iterable[nn.Parameter], accumulate: int) -> Way:
-    """Return the way that averages the gradients of several batches for one step.
+def compute_by_formula(formula: Formula, parting: Parting) -> Compute:
+    """Return steps 2 to 4 in closed form.
 
     Args:
-        way: How one batch is trained.
-        parameters: Of the model, and of the loss if it has any.
-        accumulate: How many batches; 1 changes nothing.
+        formula: Steps 2 and 4.
+        parting: What makes a step.
     """
-    if accumulate == 1:
-        return way
-    several = Accumulated(way.calculate_gradient, way.step, parameters)
-    return dataclasses.replace(way, calculate_gradient=several, step=several.step, accumulate=accumulate)
+    part = Part(formula.predict, formula, formula.parameters, formula.model)
+    if parting.shards:
+        return divided_formula(part, parting.shards)
+    return whole(part, draws=False, accumulate=parting.accumulate)
+
+
+def computing(model: nn.Module, loss: nn.Module | None, parting: Parting) -> Compute:
+    """Return steps 2 to 4 by autograd.
+
+    Args:
+        model: The model.
+        loss: The loss, if it has parameters of its own.
+        parting: What makes a step.
+    """
+    if parting.shards:
+        return Divided(model, functools.partial(_part_of, parting.precision, ()), parting.shards)
+    modules = (loss,) if loss is not None else ()
+    return whole(_part_of(parting.precision, modules, model), draws=True, accumulate=parting.accumulate)
+
+
+def _part_of(precision: str, losses: Sequence[nn.Module], model: nn.Module, number: int = 0) -> Part:
+    """Return steps 2 and 4 by autograd, on a model or a twin of it."""
+    parameters = [parameter for module in (model, *losses) for parameter in module.parameters()]
+    predicts = predicting(functools.partial(predict, model), precision)
+    return Part(predicts, autograd(model, *losses), parameters, model, number)
+
+
+def _in_one_thread(step: Callable[[], Any]) -> Callable[[], Any]:
+    """Return step 5 in one thread: where it multiplies matrices, its sums depend on the threads as well."""
+    return functools.partial(in_one_thread, step)
+
+
+def _is_on_cpu(model: nn.Module) -> bool:
+    """Return whether the model is on the CPU."""
+    return next(model.parameters()).device.type == "cpu"
 
 
 def _always() -> bool:

@@ -219,6 +219,8 @@ def recipe_of(result: dict[str, object]) -> dict[str, object]:
         (["--init", "normal", "--init-std", "0.01"], {"init": "normal", "init_std": 0.01}),
         (["--clip", "1"], {"clip": 1}),
         (["--accumulate", "4", "--batch-size", "8"], {"accumulate": 4, "batch_size": 8}),
+        (["--recipe", "cnn", "--width", "2", "--shards", "2"], {"shards": 2, "threads": 0}),
+        (["--shards", "2"], {"shards": 2, "gradient": "formula"}),
         (["--label-smoothing", "0.1"], {"label_smoothing": 0.1}),
         (["--nesterov", "--momentum", "0.8"], {"nesterov": True, "momentum": 0.8}),
         (["--no-normalize", "--schedule", "cosine"], {"normalize": False, "schedule": "cosine"}),

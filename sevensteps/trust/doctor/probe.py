@@ -17,7 +17,9 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from ...learner.learner import Learner
-from ...steps.one_batch import Place, one_batch, slopes_of
+from ...steps.draws import Place
+from ...steps.one_batch import loss_of, slopes_of
+from ...steps.precision import predicting
 
 Pair = tuple[Tensor, Tensor]
 
@@ -93,10 +95,12 @@ def look(learn: Learner, batch: Pair, valid: Pair | None, factors: Sequence[floa
         watching = _Watching(named.values())
 
         def watched(x: Tensor) -> Tensor:
+            watching.dead.append([])
             with watching:
                 return _forward(learn, x, {})
 
-        slopes = slopes_of(watched, objective.loss, x, targets, named, _place(learn))
+        predicts = predicting(watched, learn.parting.precision)
+        slopes = slopes_of(predicts, objective.loss, x, targets, named, _place(learn), learn.parting.shards)
         scores, loss, gradients = slopes.predictions, slopes.loss, slopes.gradients
         own_loss = float(loss)
         valid_loss = None
@@ -113,7 +117,7 @@ def look(learn: Learner, batch: Pair, valid: Pair | None, factors: Sequence[floa
             input_norm=watching.input_norm,
             last=watching.last,
             parts=_parts(named, gradients),
-            dead=torch.stack(watching.dead).tolist() if watching.dead else [],
+            dead=[float(torch.stack(units).all(0).float().mean()) for units in zip(*watching.dead, strict=True)],
             scores=scores,
             targets=targets.flatten(),
             slopes=_steepest(slopes.on_predictions),
@@ -133,7 +137,7 @@ class _Watching(TorchFunctionMode):
         self._own = {id(parameter) for parameter in parameters}
         self.input_size = self.input_norm = math.nan
         self.last = ""
-        self.dead: list[Tensor] = []
+        self.dead: list[list[Tensor]] = []  # for each part of the batch and each ReLU layer, which units are zero
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
@@ -146,7 +150,7 @@ class _Watching(TorchFunctionMode):
             self.last = name.rstrip("_")
             if self.last in ("relu", "relu6") and result.ndim > 1:
                 off = (result.detach() <= 0).transpose(0, 1).flatten(1)
-                self.dead.append(off.all(1).float().mean())
+                self.dead[-1].append(off.all(1))
         return result
 
 
@@ -240,10 +244,5 @@ def _tried(
 def _loss_in_training(learn: Learner, pair: Pair, moved: Mapping[str, Tensor]) -> float:
     """Return the loss in training mode, with the parameters in `moved` replaced; nothing is recorded."""
     x, targets = pair
-    forward = functools.partial(_forward, learn, parameters=moved)
-    _, loss = one_batch(forward, learn.objective.loss, _no_gradient, x, targets, _place(learn), records=False)
-    return float(loss)
-
-
-def _no_gradient(x: Tensor, targets: Tensor, predictions: Tensor, loss: Tensor) -> None:
-    """Skip step 4."""
+    forward = predicting(functools.partial(_forward, learn, parameters=moved), learn.parting.precision)
+    return loss_of(forward, learn.objective.loss, x, targets, _place(learn), learn.parting.shards)

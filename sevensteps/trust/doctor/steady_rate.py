@@ -11,7 +11,7 @@ import math
 import torch
 
 from ...learner.learner import Learner
-from ...steps.repeat import drawn_from
+from ...steps.draws import drawn_from
 from .probe import Pair
 
 TRIED = tuple(10 ** (power / 2) for power in range(-10, 3))  # 0.00001 to 10
