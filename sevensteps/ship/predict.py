@@ -179,13 +179,14 @@ def _with_torch(arrays: dict[str, np.ndarray], facts: Facts, path: Path) -> Call
     """Return the function from uint8 pictures to probabilities, by PyTorch."""
     import torch
 
+    from .together import Together
     from .torch_model import load_torch_model
 
-    model = load_torch_model(arrays, facts, path)
+    model = Together(load_torch_model(arrays, facts, path), facts.pictures(path)[1])
 
     def shares(pixels: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(np.array(pixels)).float() / 255  # a copy: decoded pixels are read-only
-        probabilities: np.ndarray = torch.cat([model.probabilities(x[at : at + 1]) for at in range(len(x))]).numpy()
+        probabilities: np.ndarray = model.probabilities(x).numpy()
         return probabilities
 
     return shares
