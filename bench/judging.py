@@ -2,6 +2,7 @@
 
 python bench/judging.py            seconds and memory: bootstrap, scores and comparison of 10,000 pictures
 python bench/judging.py calibration   the same of the calibration error's interval alone
+python bench/judging.py jackknife  how far its ends are from resampling's, with 100,000 pictures
 python bench/judging.py coverage   how often intervals of 95 % include the truth, in simulations (minutes)
 """
 
@@ -24,6 +25,7 @@ from machine import describe
 from sevensteps.trust.calibration import BINS, expected_calibration_error
 from sevensteps.trust.comparison import compare, tango
 from sevensteps.trust.intervals import bootstrap, linear_combination, mean, means_without_one, wilson
+from sevensteps.trust.jackknife import jackknife
 from sevensteps.trust.predictions import Predictions, from_jsonl
 from sevensteps.trust.roc_area import area_under_curve, areas_without_one
 from sevensteps.trust.scores import log_losses, mean_of_classes, score_table
@@ -88,6 +90,31 @@ def costs() -> None:
         path = Path(folder) / "predictions.jsonl"
         path.write_text(ten.to_jsonl())
         measured("reading predictions.jsonl, 10 classes", lambda: from_jsonl(path, ten.classes))
+
+
+def jackknives() -> None:
+    """Print how far the ends of resampling's intervals are from the jackknife's, in standard errors."""
+    n = 100_000
+    for number in range(3):
+        random = np.random.default_rng(number)
+        labels = random.integers(0, 2, n)
+        logits = (random.normal(size=n) + 2 * labels - 1).astype(np.float32).astype(np.float64)
+        losses = np.logaddexp(0, np.where(labels == 1, -logits, logits))
+        kinds: dict[str, tuple[Any, tuple[np.ndarray, ...], Any]] = {
+            "log loss": (mean, (losses,), means_without_one),
+            "ROC AUC": (area_under_curve, (labels, logits[:, None]), areas_without_one),
+        }
+        for title, (statistic, columns, without) in kinds.items():
+            found = jackknife(without(*columns), n)
+            assert found.interval is not None
+            assert found.value is not None
+            error = (found.interval.high - found.value) / 1.959964
+            for seed in range(2):
+                drawn = bootstrap(statistic, *columns, resamples=2000, seed=seed, leave_one_out=without).interval
+                assert drawn is not None
+                ends = drawn.low - found.interval.low, drawn.high - found.interval.high
+                off = " and ".join(f"{end / error:+.2f}" for end in ends)
+                print(f"table {number}, {title}, resamples of seed {seed}: the ends are {off} standard errors off")
 
 
 def covered(title: str, truth: float, intervals: list[tuple[float, float]]) -> None:
@@ -171,7 +198,7 @@ def calibrations(simulations: int = 500) -> None:
 def main() -> None:
     """Print costs, or coverage."""
     print(describe())
-    {"coverage": coverage, "calibration": calibrations}.get(" ".join(sys.argv[1:]), costs)()
+    {"coverage": coverage, "calibration": calibrations, "jackknife": jackknives}.get(" ".join(sys.argv[1:]), costs)()
 
 
 if __name__ == "__main__":

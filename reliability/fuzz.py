@@ -297,6 +297,23 @@ def _checkpoints(folder: Path) -> Target:
     return _model_target("checkpoints", originals, _written(folder / "case.safetensors", read))
 
 
+def _predictions(folder: Path) -> Target:
+    """Test the reader of predictions of many pictures."""
+    from sevensteps.trust.predictions_file import from_file, to_bytes
+
+    runs = [Saved.open(path.parent) for path in sorted(folder.glob("*/checkpoint.safetensors"))]
+    originals = [to_bytes(run.tables()[0]) for run in runs]
+
+    def read(path: Path) -> None:
+        for run in runs[1:]:
+            with contextlib.suppress(SevenstepsError):
+                from_file(path, run.classes)
+        for table in from_file(path, runs[0].classes).values():
+            table.check()
+
+    return _model_target("predictions", originals, _written(folder / "case.safetensors", read))
+
+
 def _pictures(folder: Path) -> Target:
     """Test the decoding of pictures."""
     originals = small_pictures()
@@ -491,6 +508,7 @@ def _runs(folder: Path) -> Target:
 TARGETS: dict[str, Callable[[Path], Target]] = {
     "models": _models,
     "checkpoints": _checkpoints,
+    "predictions": _predictions,
     "pictures": _pictures,
     "idx": _idx,
     "recipes": _recipes,

@@ -304,8 +304,8 @@ def _mistakes(table: Predictions, splits: Splits | None, gone: str, source: str)
 
 def _digests(found: Checkpoint, judgement: Mapping[str, Any]) -> dict[str, str]:
     content = {name: checkpoint.digest(data) for name, data in checkpoint.derived(found).items()}
-    judged = mapping(judgement.get("files")).get(checkpoint.PREDICTIONS)
-    return {**content, **({checkpoint.PREDICTIONS: str(judged)} if judged else {})}
+    table = checkpoint.table_in(judgement)
+    return {**content, **({table: str(judgement["files"][table])} if table else {})}
 
 
 def _flat(recorded: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:

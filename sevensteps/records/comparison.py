@@ -63,7 +63,7 @@ class Spread:
     mean: float
     deviation: float | None  # sample standard deviation over seeds; None for a single run
     pictures: Interval | None  # of the mean, over other pictures of the same kind; None if runs have different pictures
-    method: str  # of that interval: "wilson" or "bootstrap"; "" without an interval
+    method: str  # of that interval: "wilson", "bootstrap" or "jackknife"; "" without an interval
     line: str  # both in words
 
     def as_json(self) -> dict[str, Any]:

@@ -127,14 +127,19 @@ class Imbalance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bootstrap:
-    """A statistic with its bootstrap interval; if the value or the interval is missing, `reason` says why."""
+    """A statistic with its interval; if the value or the interval is missing, `reason` says why."""
 
     value: float | None
     interval: Interval | None
     n: int  # rows that are resampled
-    resamples: int  # resamples with a value, which give the interval
+    resamples: int  # resamples with a value, which give the interval; 0 where the jackknife gives it
     excluded: int  # resamples in which the statistic has no value
     reason: str = ""
+
+    @property
+    def method(self) -> str:
+        """What the interval is from: "bootstrap", "jackknife", or "" without an interval."""
+        return "" if self.interval is None else "bootstrap" if self.resamples else "jackknife"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +152,7 @@ class Metric:
     high: float | None
     n: int  # pictures that it is a share or a mean of
     split: str
-    method: str  # of the interval: "wilson", "clopper-pearson", "newcombe" or "bootstrap"; "" without an interval
+    method: str  # of the interval: "wilson", "clopper-pearson", "newcombe", "bootstrap", "jackknife"; "" without one
     note: str = ""
 
     def as_json(self) -> dict[str, Any]:

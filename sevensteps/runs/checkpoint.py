@@ -38,12 +38,13 @@ BOTH = (CHECKPOINT, PREVIOUS)
 LARGEST = 1 << 34  # bytes of a file that is made of a checkpoint, as of a model's
 
 
-RECIPE, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, TIMINGS = (
+RECIPE, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, MANY_PREDICTIONS, TIMINGS = (
     "recipe.toml",
     "history.jsonl",
     "model.safetensors",
     "judgement.json",
     "predictions.jsonl",
+    "predictions.safetensors",  # in its place for many pictures
     "timings.jsonl",
 )
 
@@ -51,7 +52,10 @@ RECIPE, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, TIMINGS = (
 REPORT = "report.html"
 
 
-JUDGED = (JUDGEMENT, PREDICTIONS, REPORT)  # what is of a model, and goes with it
+TABLES = (PREDICTIONS, MANY_PREDICTIONS)  # the files that hold predictions; a run has one of them
+
+
+JUDGED = (JUDGEMENT, *TABLES, REPORT)  # what is of a model, and goes with it
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,12 +293,26 @@ def is_judged(folder: Path, checkpoint: Checkpoint) -> bool:
     try:
         text = (content_of(folder / JUDGEMENT) or b"").decode("utf-8")
         judgement = json.loads(text)
-        predictions = content_of(folder / PREDICTIONS) or b""
-        wanted = {MODEL: digest(checkpoint.model_bytes()), PREDICTIONS: digest(predictions)}
+        table = table_in(judgement) or PREDICTIONS
+        predictions = content_of(folder / table) or b""
+        wanted = {MODEL: digest(checkpoint.model_bytes()), table: digest(predictions)}
         del judgement["sha256"]
         return bool(judgement["files"] == wanted and judgement_text(judgement) == text)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
+
+
+def table_in(judgement: Mapping[str, Any]) -> str | None:
+    """Return the file that holds the predictions of a judgement.
+
+    Args:
+        judgement: What judgement.json holds.
+
+    Returns:
+        One of `TABLES`; None where nothing was predicted.
+    """
+    named = judgement.get("files")
+    return next((name for name in TABLES if isinstance(named, dict) and name in named), None)
 
 
 def judgement_text(judgement: Mapping[str, Any]) -> str:

@@ -15,13 +15,13 @@ from ..recipes.recipe import Recipe
 from ..records.audit import Corrected
 from ..records.events import Epoch
 from . import checkpoint
-from .checkpoint import CHECKPOINT, DAMAGED, HISTORY, JUDGEMENT, MODEL, PREDICTIONS, PREVIOUS, RECIPE, REPORT, TIMINGS
+from .checkpoint import CHECKPOINT, DAMAGED, HISTORY, JUDGEMENT, MODEL, PREVIOUS, RECIPE, REPORT, TABLES, TIMINGS
 
 ROOT = Path("runs")  # where runs go unless --out says otherwise
 
 
 CORRECTIONS = "corrections.csv"  # a copy of the file that the pictures were corrected by
-FILES = (RECIPE, CHECKPOINT, PREVIOUS, DAMAGED, HISTORY, MODEL, JUDGEMENT, PREDICTIONS, TIMINGS, REPORT, CORRECTIONS)
+FILES = (RECIPE, CHECKPOINT, PREVIOUS, DAMAGED, HISTORY, MODEL, JUDGEMENT, *TABLES, TIMINGS, REPORT, CORRECTIONS)
 
 
 FIGURES = ("curves.png", "results.png", "mistakes.png", "confusion.png", "weights.png")

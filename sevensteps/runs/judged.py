@@ -26,6 +26,7 @@ from ..trust.baselines import NOT_ANSWERED, baseline_answers, baseline_scores, i
 from ..trust.calibration import calibration
 from ..trust.comparison import tango
 from ..trust.predictions import Predictions, predict_split
+from ..trust.predictions_file import MANY, to_bytes
 from ..trust.scores import score_of
 from . import checkpoint
 from . import folder as folders
@@ -197,7 +198,11 @@ def save_judgement(folder: Path, judgement: Mapping[str, Any], tables: Mapping[s
         FileError: They cannot be written.
     """
     made = {checkpoint.MODEL: checkpoint.digest((folder / checkpoint.MODEL).read_bytes())}
-    if tables:
+    if sum(map(len, tables.values())) > MANY:
+        content = to_bytes(tables)
+        files.write(folder / checkpoint.MANY_PREDICTIONS, content)
+        made[checkpoint.MANY_PREDICTIONS] = checkpoint.digest(content)
+    elif tables:
         digest = hashlib.sha256()
         with files.replacing(folder / checkpoint.PREDICTIONS) as file:
             for table in tables.values():
@@ -206,6 +211,8 @@ def save_judgement(folder: Path, judgement: Mapping[str, Any], tables: Mapping[s
                     file.write(line.encode())
         made[checkpoint.PREDICTIONS] = digest.hexdigest()
     folders.save_judgement(folder, {**judgement, "files": made})
+    for name in set(checkpoint.TABLES) - set(made) if tables else ():  # of an earlier judgement, of more or fewer
+        files.remove(folder / name)
 
 
 def save_plots(folder: Path, run: Run, table: Any, images: Any, observe: Observe) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.files import regular
 from ..errors import RunError
 from ..records.events import Epoch, Finding
-from .checkpoint import HISTORY, JUDGEMENT, PREDICTIONS, TIMINGS
+from .checkpoint import HISTORY, JUDGEMENT, MANY_PREDICTIONS, PREDICTIONS, TIMINGS, table_in
 
 if TYPE_CHECKING:
     from ..trust.predictions import Predictions
@@ -128,6 +128,10 @@ def read_tables(folder: Path, classes: Sequence[str]) -> dict[str, Predictions]:
     Raises:
         RunError: The file is damaged.
     """
+    if table_in(read_judgement(folder)) == MANY_PREDICTIONS:
+        from ..trust.predictions_file import from_file
+
+        return from_file(folder / MANY_PREDICTIONS, classes)
     from ..trust.predictions import from_jsonl
 
     return from_jsonl(folder / PREDICTIONS, classes)

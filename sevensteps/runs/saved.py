@@ -17,7 +17,7 @@ from ..recipes.recipe_file import read_recipe, recorded_in
 from ..records.events import Epoch, Finding, Observe, with_run_named
 from ..ship import abstention
 from . import checkpoint as checkpoints
-from .checkpoint import CHECKPOINT, JUDGEMENT, MODEL, PREDICTIONS, RECIPE, Checkpoint
+from .checkpoint import CHECKPOINT, JUDGEMENT, MODEL, PREDICTIONS, RECIPE, TABLES, Checkpoint, table_in
 from .folder import CORRECTIONS, ROOT, AnyRun, check_run, entries, find_run, is_run
 from .kept_files import is_corrections_file, mapping, read_history, read_judgement, read_tables, with_timings
 from .pictures import as_it_is, prepared
@@ -159,8 +159,9 @@ class Saved:
         """
         if not (self.folder / JUDGEMENT).is_file():
             return {}, "the run has not been judged."
-        if not (self.folder / PREDICTIONS).is_file():
-            return {}, f"there is no {PREDICTIONS}."
+        if not any((self.folder / name).is_file() for name in TABLES):
+            with contextlib.suppress(RunError):
+                return {}, f"there is no {table_in(self.judgement) or PREDICTIONS}."
         if not checkpoints.is_judged(self.folder, self.checkpoint):
             return {}, "the judgment is damaged, or belongs to another model."
         return self.judgement, ""
@@ -177,7 +178,7 @@ class Saved:
         _, problem = self.own_judgement()
         if not problem:
             return read_tables(self.folder, self.checkpoint.about.get("classes") or ()), ""
-        is_new = not any((self.folder / name).exists() for name in (JUDGEMENT, PREDICTIONS))
+        is_new = not any((self.folder / name).exists() for name in (JUDGEMENT, *TABLES))
         return {}, "" if is_new or not self.checkpoint.stopped else f"{self.folder}: {problem}"
 
     @property
@@ -334,7 +335,7 @@ def _is_interrupted(judgement: Mapping[str, Any]) -> bool:
     if "stopped_code" in judgement:
         return bool(judgement["stopped_code"] == "interrupted")
     files = mapping(judgement.get("files"))  # before there were codes: nothing was predicted then
-    return MODEL in files and PREDICTIONS not in files
+    return MODEL in files and table_in(judgement) is None
 
 
 def check_model(folder: Path) -> None:

@@ -12,6 +12,7 @@ from ..errors import UsageError
 from ..records.calibration import Calibration, ReliabilityBin
 from ..records.scores import Bootstrap, Interval
 from .intervals import SHARES, distinct, edge, resampled_weights
+from .jackknife import MANY
 
 COLDEST, WARMEST = 0.05, 20.0  # the range of temperatures
 
@@ -110,6 +111,8 @@ def expected_calibration_error(
     """
     confidence, correct, places = _binned(probabilities, labels, bins)
     n = len(labels)
+    if n > MANY:
+        return _of_many(confidence - correct, places, resamples, seed)
     counts, (gaps, places) = distinct((confidence - correct, places))
     sums = _sums(gaps, places)
     seen: np.ndarray = sums(counts[None])[0] / n
@@ -127,6 +130,21 @@ def expected_calibration_error(
     return Bootstrap(
         value=value, interval=_interval(value, seen, np.concatenate(drawn) - seen), n=n, resamples=resamples, excluded=0
     )
+
+
+def _of_many(gaps: Float[np.ndarray, " n"], places: Int64[np.ndarray, " n"], resamples: int, seed: int) -> Bootstrap:
+    """Return the error of many pictures, with the sums of each bin drawn from the normal distribution.
+
+    Resampling so many pictures gives the same sums: independent rows, with the covariance of the multinomial.
+    """
+    n = len(gaps)
+    _, places = np.unique(places, return_inverse=True)
+    seen, squares = (np.bincount(places, values) / n for values in (gaps, gaps**2))
+    spread = (np.diag(squares) - np.outer(seen, seen)) / n
+    random = np.random.Generator(np.random.PCG64(seed))
+    chance = random.multivariate_normal(np.zeros(len(seen)), spread, resamples, method="eigh")
+    value = min(float(np.abs(seen).sum()), 1.0)
+    return Bootstrap(value=value, interval=_interval(value, seen, chance), n=n, resamples=resamples, excluded=0)
 
 
 def _sums(gaps: Float[np.ndarray, " rows"], places: Int64[np.ndarray, " rows"]) -> Callable[[Any], Any]:

@@ -124,7 +124,7 @@ def over_seeds(tables: Sequence[Predictions], *, resamples: int = 10_000, seed: 
         within=(0.0, 1.0),
         leave_one_out=means_without_one,
     )
-    interval, method = found.interval, "bootstrap"
+    interval, method = found.interval, found.method
     if len(tables) == 1 or interval is None or interval.low == interval.high:
         # A mean of 0 or 1, or one picture. A proportion with the same mean varies more, so its interval is wide enough.
         interval, method = wilson(round(float(right.mean()) * n), n), "wilson"

@@ -12,6 +12,7 @@ from jaxtyping import Float, Shaped
 
 from ..errors import UsageError
 from ..records.scores import Bootstrap, Interval, Score
+from .jackknife import MANY, counted_kinds, is_costly, jackknife
 
 RESAMPLES = 10_000
 
@@ -125,7 +126,7 @@ def bootstrap(
 
     The same rows and seed give the same interval. It always includes the value itself. Resamples without a value are
     left out and counted. There is no interval, and `reason` says why, if there is one row, if the statistic has no
-    value, or if fewer than 100 resamples have one.
+    value, or if fewer than 100 resamples have one. More than 100,000 rows are not resampled; see `jackknife`.
 
     Efron, "Better bootstrap confidence intervals" (1987); DiCiccio and Efron, "Bootstrap confidence intervals" (1996).
 
@@ -160,6 +161,8 @@ def bootstrap(
     if resamples < FEWEST:
         raise UsageError(f"{resamples} resamples are too few for an interval.", hint=f"Use {FEWEST} or more.")
     n = len(columns[0])
+    if leave_one_out is not None and is_costly(columns):
+        return jackknife(leave_one_out(*columns), n, confidence, within)
     counts, columns = distinct(columns)
     from_weights = statistic(*columns)
     value = float(_calculated(from_weights, counts[None])[0])
@@ -263,6 +266,8 @@ def distinct(
     Returns:
         How often each distinct row occurs, and the columns of the distinct rows.
     """
+    if len(columns[0]) > MANY and (few := counted_kinds(columns)) is not None:
+        return few
     table = np.column_stack([column.reshape(len(column), -1).astype(np.float64) for column in columns])
     _, first, counts = np.unique(table, axis=0, return_index=True, return_counts=True)
     return counts.astype(np.float64), tuple(column[first] for column in columns)

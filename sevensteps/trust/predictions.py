@@ -100,7 +100,7 @@ class Predictions:
         hint = "Run sevensteps judge on the model again."
         if wrong := _wrong_size(self):
             raise DataError(f"Predictions of {self.split}: {wrong}", hint=hint)
-        for row, what in sorted(_wrong_rows(self), key=itemgetter(0))[:1]:
+        for row, what in sorted(wrong_rows(self), key=itemgetter(0))[:1]:
             raise DataError(f"Predictions of {self.split}, row {row + 1} ({said(self.ids[row])}): {what}", hint=hint)
 
 
@@ -208,7 +208,7 @@ class _Rows:
             logits=numbers[:, : self._scores],
             probabilities=numbers[:, self._scores :],
         )
-        for row, what in sorted(_wrong_rows(table), key=itemgetter(0))[:1]:
+        for row, what in sorted(wrong_rows(table), key=itemgetter(0))[:1]:
             raise _DamagedError(self._numbers[row], what, self._ids[row])
         return table
 
@@ -321,18 +321,25 @@ def _wrong_size(table: Predictions) -> str:
     return ""
 
 
-def _wrong_rows(table: Predictions) -> Iterator[tuple[int, str]]:
-    """Yield rows from which no metric can be computed, with what is wrong: the first of each kind."""
+def wrong_rows(table: Predictions) -> Iterator[tuple[int, str]]:
+    """Yield rows from which no metric can be computed: the first of each kind.
+
+    Args:
+        table: The predictions of a split.
+
+    Yields:
+        The row, counted from 0, and what is wrong with it.
+    """
     labels, shares = table.labels, table.probabilities
     if len(bad := np.flatnonzero((labels < 0) | (labels >= len(table.classes)))):
         yield int(bad[0]), f"label {labels[bad[0]]} is out of range for {len(table.classes)} classes."
     for name, numbers in (("logit", table.logits), ("probability", shares)):
-        if len(places := np.argwhere(~np.isfinite(numbers))):
-            row, column = map(int, places[0])
+        if numbers.size and not (np.isfinite(numbers.min()) and np.isfinite(numbers.max())):
+            row, column = map(int, np.argwhere(~np.isfinite(numbers))[0])
             of_class = table.classes[column] if numbers.shape[1] == len(table.classes) else table.classes[-1]
             yield row, f"the {name} of {of_class!r} is {numbers[row, column]}, not a finite number."
-    if len(places := np.argwhere((shares < 0) | (shares > 1))):
-        row, column = map(int, places[0])
+    if shares.size and (shares.min() < 0 or shares.max() > 1):
+        row, column = map(int, np.argwhere((shares < 0) | (shares > 1))[0])
         yield row, f"the probability of {table.classes[column]!r} is {shares[row, column]:g}, not between 0 and 1."
     sums = shares.sum(1, dtype=np.float64)
     if len(bad := np.flatnonzero(np.abs(sums - 1) > TOLERANCE)):

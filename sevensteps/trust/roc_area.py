@@ -54,9 +54,7 @@ def areas_without_one(
         areas = []
         for label, column in ranked:
             positive = labels == label
-            won = np.empty(len(labels))
-            won[positive] = _weight_below(column[positive], column[~positive], weights[~positive])
-            won[~positive] = _weight_below(-column[~positive], -column[positive], weights[positive])
+            won = _won(positive, column, weights)
             p, n = weights[positive].sum(), weights[~positive].sum()
             pairs = np.where(positive, (p - 1) * n, p * (n - 1))
             areas.append((weights[positive] @ won[positive] - won) / np.where(pairs > 0, pairs, math.nan))
@@ -105,9 +103,35 @@ def one_area(positive: np.ndarray, scores: np.ndarray) -> Callable[[Weights], An
     return from_weights
 
 
-def _weight_below(scores: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return for each score the weight of the others that are lower; equal ones count half."""
-    order = others.argsort(kind="stable")
-    sums = np.concatenate([[0.0], np.cumsum(weights[order])])
-    left, right = (np.searchsorted(others[order], scores, side) for side in ("left", "right"))
-    return np.asarray((sums[left] + sums[right]) / 2)
+def _won(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> Float[np.ndarray, " rows"]:
+    """Return for each row the weight of the other group's rows in whose pairs the positive one is higher.
+
+    Equal scores count half. All sums are of whole numbers and halves, and so exact.
+    """
+    order = _ranked(scores)
+    ranked, first = scores[order], positive[order]
+    of_positive = np.where(first, weights[order], 0.0)
+    below = [np.concatenate([[0.0], np.cumsum(column)]) for column in (of_positive, weights[order] - of_positive)]
+    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))  # of each run of equal scores
+    ends = np.append(starts[1:], len(ranked))
+    positives, negatives = (np.repeat((sums[starts] + sums[ends]) / 2, ends - starts) for sums in below)
+    won = np.empty(len(scores))
+    won[order] = np.where(first, negatives, below[0][-1] - positives)
+    return won
+
+
+def _ranked(scores: np.ndarray) -> np.ndarray:
+    """Return the order that sorts the scores.
+
+    Scores in single precision, as models give them, are sorted together with their rows as whole numbers: NumPy sorts
+    these in a tenth of the time that it takes to sort indices.
+    """
+    single = scores.astype(np.float32)
+    if len(scores) >> 32 or not (single == scores).all():
+        return scores.argsort()
+    bits = single.view(np.uint32)
+    # Of floats without their sign, the bits are in the order of the numbers; of negative ones, in the opposite order.
+    keys = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64) << np.uint64(32)
+    keys |= np.arange(len(scores), dtype=np.uint64)
+    keys.sort()
+    return (keys & np.uint64((1 << 32) - 1)).astype(np.int64)

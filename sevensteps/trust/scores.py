@@ -326,6 +326,6 @@ def _bootstrapped(name: str, split: str, found: Bootstrap, note: str) -> Metric:
         high=interval.high if interval else None,
         n=found.n,
         split=split,
-        method="bootstrap" if interval else "",
+        method=found.method,
         note="; ".join(notes),
     )

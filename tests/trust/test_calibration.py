@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
+from tables import table as table_of
 from typed import idx
 
 import sevensteps as ss
@@ -314,3 +315,14 @@ def test_the_judgement_says_how_well_probabilities_hold(three: Path, tmp_path: P
     assert (said["error"], said["low"], said["high"]) == (error.value, error.interval.low, error.interval.high)
     assert sum(one["n"] for one in said["bins"]) == 60
     assert sum(one["correct"] for one in said["bins"]) == run.test.correct  # type: ignore[union-attr]
+
+
+def test_the_error_of_many_pictures_has_the_interval_that_resampling_gives() -> None:
+    one = table_of(100_001, 3, skill=1.0)
+    found = expected_calibration_error(one.probabilities, one.labels).interval
+    resampled = expected_calibration_error(one.probabilities[:-1], one.labels[:-1], resamples=500).interval
+    assert found is not None
+    assert resampled is not None
+    width = resampled.high - resampled.low
+    assert found.low == pytest.approx(resampled.low, abs=0.2 * width)
+    assert found.high == pytest.approx(resampled.high, abs=0.2 * width)

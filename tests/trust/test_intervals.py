@@ -22,12 +22,14 @@ from sevensteps.trust.intervals import (
     bca,
     bootstrap,
     clopper_pearson,
+    distinct,
     linear_combination,
     mean,
     means_without_one,
     newcombe_area,
     wilson,
 )
+from sevensteps.trust.jackknife import MANY as JACKKNIFED
 
 Counts = tuple[int, int]
 COUNTS = st.integers(1, 100_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -391,3 +393,28 @@ def test_classes_that_do_not_overlap_have_an_interval_that_shrinks_with_the_pict
 def test_an_area_of_one_class_is_refused(arguments: Any) -> None:
     with pytest.raises(UsageError):
         newcombe_area(*arguments)
+
+
+def test_the_jackknife_gives_the_interval_of_many_rows_that_resampling_gives() -> None:
+    losses = np.random.default_rng(0).exponential(size=JACKKNIFED + 1)
+    found = bootstrap(mean, losses, leave_one_out=means_without_one)
+    resampled = bootstrap(mean, losses[:-1], resamples=2000, leave_one_out=means_without_one)
+    assert (found.method, resampled.method) == ("jackknife", "bootstrap")
+    assert found.value == pytest.approx(losses.mean())
+    assert found.interval is not None
+    assert resampled.interval is not None
+    error = losses.std(ddof=1) / math.sqrt(len(losses))
+    assert found.interval.low == pytest.approx(losses.mean() - 1.959964 * error)
+    assert found.interval.high == pytest.approx(losses.mean() + 1.959964 * error)
+    assert resampled.interval.low == pytest.approx(found.interval.low, abs=0.25 * error)
+    assert resampled.interval.high == pytest.approx(found.interval.high, abs=0.25 * error)
+
+
+def test_many_rows_of_few_kinds_are_resampled_as_ever_and_merged_as_few_rows_are() -> None:
+    random = np.random.default_rng(0)
+    labels, shares = random.integers(0, 3, JACKKNIFED + 1), random.integers(0, 4, (JACKKNIFED + 1, 2)) / 4 - 0.5
+    counts, (label, share) = distinct((labels, shares))
+    rows, times = np.unique(np.column_stack([labels, shares]), axis=0, return_counts=True)
+    np.testing.assert_array_equal(np.column_stack([label, share]), rows)
+    np.testing.assert_array_equal(counts, times)
+    assert bootstrap(mean, labels.astype(np.float64), leave_one_out=means_without_one).method == "bootstrap"

@@ -339,3 +339,24 @@ def test_10000_pictures_are_scored_in_2_seconds(classes: int) -> None:
     began = time.process_time()  # of this process: others on the machine do not count
     score_table(one)
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_area_of_many_pictures_is_scikit_learns(classes: int) -> None:
+    one = table(100_001, classes, skill=1.0)
+    area = score_table(one).metrics["roc_auc"]
+    assert area.method == "jackknife"
+    assert area.value == pytest.approx(np.mean(areas_of_sklearn(one)), abs=1e-9)
+    fewer = score_table(one_of(one, 5_000)).metrics["roc_auc"]
+    assert area.low is not None
+    assert area.high is not None
+    assert fewer.low is not None
+    assert fewer.high is not None
+    width = (fewer.high - fewer.low) / math.sqrt(100_001 / 5_000)  # that of a twentieth of the pictures, resampled
+    assert area.high - area.low == pytest.approx(width, rel=0.15)
+
+
+def one_of(whole: Predictions, n: int) -> Predictions:
+    """The first rows of a table."""
+    columns = {name: getattr(whole, name)[:n] for name in ("labels", "logits", "probabilities")}
+    return dataclasses.replace(whole, ids=whole.ids[:n], **columns)
