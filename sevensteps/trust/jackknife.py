@@ -12,8 +12,8 @@ from jaxtyping import Float
 
 from ..records.scores import Bootstrap, Interval
 
-# Rows. At this number, the ends of both intervals differed by at most 0.12 standard errors, and those of two seeds of
-# 2,000 resamples by up to 0.16 (log loss and ROC area, three tables; docs/decisions/0044-a-million-pictures.md).
+# Rows. At this number, the ends of both intervals differed by at most 0.16 standard errors, as those of two seeds of
+# 2,000 resamples do (log loss and ROC area, three tables: python bench/judging.py jackknife).
 MANY = 100_000
 
 
