@@ -44,12 +44,12 @@ def folds_of(
         The fold of each picture, from 0.
     """
     counts = np.maximum(np.bincount(labels, minlength=classes), 1)
-    together = _items(len(labels), groups)
+    together, alone = _items(len(labels), groups)
     random = np.random.default_rng(seed_of(seed, FOLDS))
-    shuffled = random.permutation(len(together)).tolist()
+    shuffled = random.permutation(len(together) + int((alone >= 0).sum()))
     assigned = np.empty(len(labels), dtype=np.int64)
     held, sizes = np.zeros((classes, folds), dtype=np.int64), np.zeros(folds, dtype=np.int64)
-    for item in sorted(shuffled, key=lambda item: -len(together[item])):
+    for item in sorted((item for item in shuffled.tolist() if item in together), key=lambda item: -len(together[item])):
         rows = together[item]
         adds = np.bincount(labels[rows], minlength=classes)
         load = np.round((adds / counts) @ held, 9)
@@ -57,18 +57,43 @@ def folds_of(
         assigned[rows] = fold
         held[:, fold] += adds
         sizes[fold] += len(rows)
+    # Of a single picture, only its own class counts: the same choice without an array for each of a million pictures.
+    rows_alone = alone[shuffled]
+    rows_alone = rows_alone[rows_alone >= 0]
+    held_of, size_of, numbers = held.tolist(), sizes.tolist(), range(folds)
+    chosen = []
+    for label in labels[rows_alone].tolist():
+        own = held_of[label]
+        fold = min(numbers, key=lambda number: (own[number], size_of[number]))
+        chosen.append(fold)
+        own[fold] += 1
+        size_of[fold] += 1
+    assigned[rows_alone] = chosen
     return assigned
 
 
-def _items(n: int, groups: Int64[np.ndarray, " n"] | None) -> list[Int64[np.ndarray, " _"]]:
-    """Return the rows that are assigned together, sorted by their first rows."""
+def _items(
+    n: int, groups: Int64[np.ndarray, " n"] | None
+) -> tuple[dict[int, Int64[np.ndarray, " _"]], Int64[np.ndarray, " items"]]:
+    """Return what is assigned together, numbered by its first row: the rows of groups, and single rows.
+
+    A group of one picture is a single row. The single rows are in an array that has -1 for each group.
+    """
     if groups is None or not n:
-        return list(np.arange(n)[:, None])
+        return {}, np.arange(n)
     numbers = np.where(groups < 0, groups.max() + 1 + np.arange(n), groups)
-    _, item = np.unique(numbers, return_inverse=True)
-    order = np.argsort(item, kind="stable")
-    begins = np.flatnonzero(np.diff(item[order], prepend=-1))
-    return sorted(np.split(order, begins[1:]), key=lambda rows: int(rows[0]))
+    _, firsts, item, sizes = np.unique(numbers, return_index=True, return_inverse=True, return_counts=True)
+    order = np.argsort(firsts)
+    number_of = np.empty(len(order), dtype=np.int64)
+    number_of[order] = np.arange(len(order))
+    alone = np.where(sizes[order] == 1, firsts[order], -1)
+    shared = np.flatnonzero(sizes[item] > 1)
+    shared = shared[np.argsort(number_of[item[shared]], kind="stable")]
+    of_shared = number_of[item[shared]]
+    begins = np.flatnonzero(np.diff(of_shared, prepend=-1))
+    return dict(zip(of_shared[begins].tolist(), np.split(shared, begins[1:]), strict=True)) if len(
+        begins
+    ) else {}, alone
 
 
 def is_held_out(splits: Splits) -> bool:
@@ -125,7 +150,7 @@ def most_folds(images: Images) -> int:
     Args:
         images: The pictures.
     """
-    return len(_items(len(images), None if images.groups is None else images.groups[images.rows]))
+    return len(_items(len(images), None if images.groups is None else images.groups[images.rows])[1])
 
 
 def in_one_group(images: Images) -> tuple[str, ...]:

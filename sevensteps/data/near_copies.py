@@ -14,12 +14,15 @@ from ..base.user_folders import cache_folder
 from ..errors import FileError
 from .images import Images
 from .near_pairs import BLOCK, SIDE, Pairs, digest_of, near_pairs, smaller
+from .near_search import copies_among
 
 VERSION = 3  # of what counts as a copy: raise it when that changes
 
 WORTH_KEEPING = 200  # pictures: comparing this many takes a few hundredths of a second
 
-MOST = 250_000  # pictures: all are compared with all, in seconds for 100,000 and in a minute or two for this many
+# Pictures that are compared with one another before a split, all with all, as they always were: so a run that was saved
+# before is split in the same way again. Among more, a run searches for none, and `prepare` searches by clusters.
+MOST = 250_000
 
 _BYTES_EACH = 2000  # memory that comparing takes for each picture in addition to its pixels
 
@@ -150,7 +153,7 @@ class Passing:
         channels, height, width = shape
         small = channels, height // -(-height // SIDE), width // -(-width // SIDE)
         needed = 2 * count * int(np.prod(small)) + _BYTES_EACH * count
-        self.is_in_reach = count <= MOST and needed <= memory.available() // 2
+        self.is_in_reach = needed <= memory.available() // 2
         self._block = np.empty((BLOCK if self.is_in_reach else 0, *shape), dtype=np.uint8)
         self._small = np.empty((count if self.is_in_reach else 0, *small), dtype=np.uint8)
         self._digests: list[bytes] = []
@@ -170,9 +173,12 @@ class Passing:
                 self._put_away()
 
     def pairs(self) -> Pairs:
-        """Return the near-copies among the pictures; none if there are more than `MOST`, or than fit in memory."""
+        """Return the near-copies among the pictures; none if there are more than fit in memory."""
         self._put_away()
-        return near_pairs(self._small[: self._done], self._digests)
+        small = self._small[: self._done]
+        if self._done > MOST:
+            return copies_among(small, self._digests).pairs
+        return near_pairs(small, self._digests)
 
     def _put_away(self) -> None:
         """Shrink the waiting pictures and keep them."""

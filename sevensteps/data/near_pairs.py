@@ -12,11 +12,13 @@ compared with how much more detail the explaining picture has than the other.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
+
+from .joined import Joined
 
 SIDE = 32  # pictures are compared at this many pixels a side at most
 
@@ -24,20 +26,20 @@ BLOCK = 1024  # pictures that are handled at once
 
 # How much may be left unexplained, as a share of the detail that was lost plus a little that rounding and compression
 # change, which is a share of the contrast (docs/decisions/0016).
-LARGEST, _ROUNDING = 0.085, 0.014
+LARGEST, ROUNDING = 0.085, 0.014
 
 # Copies have features whose squared distance is below this.
-_CANDIDATE, _CANDIDATE_TINY = 0.01, 0.3
+CANDIDATE, CANDIDATE_TINY = 0.01, 0.3
 
 # Below this many pixels a side, the border is so much of a picture that it is cut off before blurring.
 _TINY = 16
 
-_FEATURES = 32
+FEATURES = 32
 
 _SAMPLE = 5000  # pictures that the features are chosen from
 
 # Of 255. Pictures with less contrast are not compared, and noise of this size does not count as a difference.
-_FLAT = 4.0
+FLAT = 4.0
 
 # A copy has at least this share of the contrast, and a mean at most this far (of 255) from the other's.
 _GAIN, _OFFSET = 0.92, 16.0
@@ -47,9 +49,12 @@ _GAIN, _OFFSET = 0.92, 16.0
 _MOST_EACH, _MOST_TINY = 10, 40
 
 # How far one of the two is moved, down and right; the opposite way is found by moving the other.
-_SHIFTS = ((0, 0), (0, 1), (1, 0), (1, 1), (1, -1))
+SHIFTS = ((0, 0), (0, 1), (1, 0), (1, 1), (1, -1))
 
 Pixels = UInt8[np.ndarray, "n channels height width"]
+
+# Rows of two pictures each that may be copies, and how far the second is moved.
+Candidates = Iterator[tuple[Int64[np.ndarray, " pairs"], Int64[np.ndarray, " pairs"], tuple[int, int]]]
 
 
 @dataclass(frozen=True)
@@ -61,31 +66,35 @@ class Pairs:
     scores: Float64[np.ndarray, " pairs"]  # in [0.5, 1]: 1 if nothing is left unexplained, 0.5 at the limit
 
 
-def near_pairs(pixels: Pixels, digests: Sequence[bytes] = ()) -> Pairs:
+def near_pairs(
+    pixels: Pixels | Joined, digests: Sequence[bytes] = (), candidates: Callable[[Joined], Candidates] | None = None
+) -> Pairs:
     """Find every pair of near-copies; exact copies count too.
 
     Of pictures without contrast, only exact copies are found, each paired with the first. Time grows with the square of
     the count, memory with the count.
 
     Args:
-        pixels: Pictures of any size, `(n, channels, height, width)`.
+        pixels: Pictures of any size, `(n, channels, height, width)`; or joined ones of at most 32 pixels a side.
         digests: What `digest_of` returns for each picture at its full size, if `pixels` are smaller.
+        candidates: Chooses the pairs to examine, with the shift of the second picture; without it, all pictures are
+            compared with all.
 
     Returns:
         The pairs, as rows of `pixels`.
     """
-    small = smaller(pixels)
-    has_contrast = _contrast(small) >= _FLAT
+    small = pixels if isinstance(pixels, Joined) else Joined([smaller(pixels)])
+    has_contrast = _contrast(small) >= FLAT
     rows = np.flatnonzero(has_contrast)
     residuals: dict[tuple[int, int], float] = {}
     first_with: dict[bytes, int] = {}
     for row in np.flatnonzero(~has_contrast).tolist():
-        before = first_with.setdefault(digests[row] if len(digests) else digest_of(pixels[row]), row)
+        before = first_with.setdefault(digests[row] if len(digests) else digest_of(pixels[row : row + 1][0]), row)
         if before != row:
             residuals[before, row] = 0.0
     if len(rows) > 1 and min(small.shape[2:]) > 2:
-        small = small if len(rows) == len(small) else small[rows]  # copy a large array only if it changes
-        for first, second, shift in _candidates(small):
+        small = small if len(rows) == len(small) else small.take(rows)
+        for first, second, shift in (candidates or _candidates)(small):
             unexplained = _unexplained(small[first], small[second], shift)
             for place in np.flatnonzero(unexplained <= LARGEST).tolist():
                 pair = sorted((int(rows[first[place]]), int(rows[second[place]])))
@@ -126,13 +135,15 @@ def smaller(pixels: Pixels) -> UInt8[np.ndarray, "n channels small_height small_
     return small
 
 
-def _contrast(small: Pixels) -> Float32[np.ndarray, " n"]:
+def _contrast(small: Joined) -> Float32[np.ndarray, " n"]:
     """Return the standard deviation of each picture's values, in units of 255."""
-    blocks = [small[first : first + BLOCK].astype(np.float32) for first in range(0, len(small), BLOCK)]
-    return np.concatenate([block.std((1, 2, 3)) for block in blocks]) if blocks else np.zeros(0, dtype=np.float32)
+    contrast = np.empty(len(small), dtype=np.float32)
+    for first in range(0, len(small), BLOCK):
+        contrast[first : first + BLOCK] = small[first : first + BLOCK].astype(np.float32).std((1, 2, 3))
+    return contrast
 
 
-def _blurred(x: Float32[np.ndarray, "n channels h w"]) -> Float32[np.ndarray, "n channels h w"]:
+def blurred(x: Float32[np.ndarray, "n channels h w"]) -> Float32[np.ndarray, "n channels h w"]:
     """Blur with binomial weights over 3x3 pixels; the border is repeated outward."""
     for axis in (2, 3):
         x = np.moveaxis(x, axis, -1)
@@ -145,43 +156,41 @@ def _blurred(x: Float32[np.ndarray, "n channels h w"]) -> Float32[np.ndarray, "n
     return x
 
 
-def _inside(blurred: np.ndarray, shift: tuple[int, int]) -> Float32[np.ndarray, "n values"]:
+def inside_at(ready: np.ndarray, shift: tuple[int, int]) -> Float32[np.ndarray, "n values"]:
     """Return each picture, without a border of one pixel and moved by the shift, as a row of mean 0 and length 1."""
-    (down, right), (height, width) = shift, blurred.shape[2:]
-    x: np.ndarray = blurred[:, :, 1 + down : height - 1 + down, 1 + right : width - 1 + right]
-    x = (_blurred(x) if _is_tiny(x) else x).reshape(len(x), -1)
+    (down, right), (height, width) = shift, ready.shape[2:]
+    x: np.ndarray = ready[:, :, 1 + down : height - 1 + down, 1 + right : width - 1 + right]
+    x = (blurred(x) if is_tiny(x) else x).reshape(len(x), -1)
     x = x - x.mean(1, keepdims=True)
-    length: np.ndarray = np.sqrt((x * x).sum(1, keepdims=True) + _FLAT**2)
+    length: np.ndarray = np.sqrt((x * x).sum(1, keepdims=True) + FLAT**2)
     unit: np.ndarray = (x / length).astype(np.float32)
     return unit
 
 
-def _is_tiny(x: np.ndarray) -> bool:
+def is_tiny(x: np.ndarray | Joined) -> bool:
     """Whether the pictures are so small that the border must be cut off before blurring."""
     return bool(min(x.shape[2:]) < _TINY - 2)
 
 
-def _ready(block: Pixels) -> Float32[np.ndarray, "n channels h w"]:
+def ready_for_features(block: Pixels) -> Float32[np.ndarray, "n channels h w"]:
     """Return the pictures blurred twice, as features are made from them; tiny pictures are blurred later."""
     x = block.astype(np.float32)
-    return x if _is_tiny(x) else _blurred(_blurred(x))
+    return x if is_tiny(x) else blurred(blurred(x))
 
 
-def _candidates(small: Pixels) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[int, int]]]:
+def _candidates(small: Joined) -> Candidates:
     """Yield rows of pictures whose features are close, with the shift of the second picture that makes them close.
 
     Features are the directions in which pictures differ most, so distances between them are never larger than those
     between the pictures. Pictures are sorted by the first feature: those far apart in it need no comparison.
     """
     blocks = [slice(first, first + BLOCK) for first in range(0, len(small), BLOCK)]
-    sample = small[np.linspace(0, len(small) - 1, min(_SAMPLE, len(small))).astype(np.int64)]
-    inside = _inside(_ready(sample), (0, 0))
-    directions = main_directions(inside - inside.mean(0), _FEATURES, np.random.default_rng(0))
-    features = {shift: np.empty((len(small), directions.shape[1] + 2), dtype=np.float32) for shift in _SHIFTS}
+    directions = directions_of(small)
+    features = {shift: np.empty((len(small), directions.shape[1] + 2), dtype=np.float32) for shift in SHIFTS}
     for block in blocks:
-        blurred = _ready(small[block])
+        ready = ready_for_features(small[block])
         for shift, rows_of_features in features.items():
-            points = _inside(blurred, shift) @ directions
+            points = inside_at(ready, shift) @ directions
             # With these two columns, the product of two rows is minus half their squared distance.
             halves = -(points * points).sum(1, keepdims=True) / 2
             ones = np.ones_like(halves)
@@ -189,11 +198,11 @@ def _candidates(small: Pixels) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[i
     order = np.argsort(features[0, 0][:, 0], kind="stable")
     still = features[0, 0][order]
     swapped = np.hstack([still[:, :-2], still[:, -1:], still[:, -2:-1]])
-    largest = _CANDIDATE_TINY if _is_tiny(small) else _CANDIDATE
+    largest = CANDIDATE_TINY if is_tiny(small) else CANDIDATE
     reach = np.sqrt(np.float32(largest))
-    is_few_tiny = _is_tiny(small) and len(small) <= 4 * BLOCK
+    is_few_tiny = is_tiny(small) and len(small) <= 4 * BLOCK
     each = _MOST_TINY if is_few_tiny else _MOST_EACH
-    for shift in _SHIFTS:
+    for shift in SHIFTS:
         moved_order = np.argsort(features[shift][:, 0], kind="stable")
         moved = features[shift][moved_order] if shift != (0, 0) else swapped
         for block in blocks:
@@ -212,6 +221,20 @@ def _candidates(small: Pixels) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[i
                 different = first != second
                 if different.any():
                     yield first[different], second[different], shift
+
+
+def directions_of(small: Joined) -> Float32[np.ndarray, "values directions"]:
+    """Return the directions in which pictures differ most, from a sample of them.
+
+    Args:
+        small: Pictures of at most 32 pixels a side.
+
+    Returns:
+        One direction in each column, for the pixels of a blurred picture without its border.
+    """
+    sample = small[np.linspace(0, len(small) - 1, min(_SAMPLE, len(small))).astype(np.int64)]
+    inside = inside_at(ready_for_features(sample), (0, 0))
+    return main_directions(inside - inside.mean(0), FEATURES, np.random.default_rng(0))
 
 
 def main_directions(
@@ -257,12 +280,12 @@ def _unexplained(first: Pixels, second: Pixels, shift: tuple[int, int]) -> Float
     moved = slice(max(down, 0), height + min(down, 0)), slice(max(right, 0), width + min(right, 0))
     for start in range(0, len(first), BLOCK):
         block = slice(start, start + BLOCK)
-        a = _blurred(first[block, :, still[0], still[1]].astype(np.float32))
-        b = _blurred(second[block, :, moved[0], moved[1]].astype(np.float32))
+        a = blurred(first[block, :, still[0], still[1]].astype(np.float32))
+        b = blurred(second[block, :, moved[0], moved[1]].astype(np.float32))
         detail_a, detail_b = _detail(a), _detail(b)
         unexplained[block] = np.minimum(
-            _residual(a, b) / (_ROUNDING + np.maximum(detail_a - detail_b, 0)),
-            _residual(b, a) / (_ROUNDING + np.maximum(detail_b - detail_a, 0)),
+            _residual(a, b) / (ROUNDING + np.maximum(detail_a - detail_b, 0)),
+            _residual(b, a) / (ROUNDING + np.maximum(detail_b - detail_a, 0)),
         )
     return unexplained
 
@@ -292,7 +315,7 @@ def _residual(a: np.ndarray, b: np.ndarray) -> Float64[np.ndarray, " n"]:
 
 def _detail(x: np.ndarray) -> Float64[np.ndarray, " n"]:
     """Return the share of each picture's contrast that a blur removes."""
-    removed: Float64[np.ndarray, " n"] = ((x - _blurred(x)) ** 2).sum((1, 2, 3), dtype=np.float64) / _energy(x)
+    removed: Float64[np.ndarray, " n"] = ((x - blurred(x)) ** 2).sum((1, 2, 3), dtype=np.float64) / _energy(x)
     return removed
 
 
@@ -300,4 +323,4 @@ def _energy(x: np.ndarray) -> Float64[np.ndarray, " n"]:
     """Return the squared contrast of each picture, summed over its values, plus the noise that does not count."""
 
     values = x.reshape(len(x), -1).astype(np.float64)
-    return np.asarray(values.var(1) + _FLAT**2) * values.shape[1]
+    return np.asarray(values.var(1) + FLAT**2) * values.shape[1]

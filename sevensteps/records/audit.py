@@ -102,6 +102,7 @@ class AuditResult:
     leaks: Sequence[Sequence[str]]
     near_duplicates: Sequence[Copies] = ()
     near_leaks: Sequence[Copies] = ()
+    near_reach: float | None = None  # the share of planted near-copies found; None if all were compared with all
     suspects: Sequence[Suspect] = ()  # the most suspicious first; see trust/audit/wrong_labels
     outliers: Sequence[Outlier] = ()  # the most unusual first; see trust/audit/outliers
     told_apart: ToldApart | None = None  # train from test; None also for a source without test pictures
@@ -135,6 +136,7 @@ class AuditResult:
         return {
             "duplicates": scored(self.duplicates, self.near_duplicates),
             "leaks": scored(self.leaks, self.near_leaks),
+            "near_reach": self.near_reach and round(self.near_reach, 4),
             "conflicts": [list(ids) for ids in self.conflicts],
             "suspects": suspects,
             "outliers": outliers,
@@ -185,6 +187,7 @@ class AuditResult:
                 leaks=saved["leaks"],
                 near_duplicates=near(saved["near_duplicates"]),
                 near_leaks=near(saved["near_leaks"]),
+                near_reach=None if saved.get("near_reach") is None else float(saved["near_reach"]),
                 suspects=[Suspect(**suspect) for suspect in saved["suspects"]],
                 outliers=[Outlier(**outlier) for outlier in saved["outliers"]],
                 told_apart=apart and ToldApart(float(apart["area"]), Interval(**apart["interval"]), int(apart["n"])),

@@ -89,6 +89,11 @@ def told_apart_in_words(apart: ToldApart) -> str:
     return f"a quick model tells them apart, {figure}: the test pictures are of another kind than the training pictures"
 
 
+def reach_in_words(reach: float) -> str:
+    """Return what a search for near-duplicates that did not compare all with all may have missed."""
+    return f"only similar pictures were compared; this finds {100 * reach:.1f} % of the copies that a full search finds"
+
+
 def found_in_words(audit: AuditResult) -> list[str]:
     """Return each kind of problem that an audit found, with how many there are."""
     counts = [

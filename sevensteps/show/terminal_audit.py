@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ..base.words import counted
 from ..records.audit import AuditResult, Corrected
-from .sentences import imbalance_in_words, told_apart_in_words
+from .sentences import imbalance_in_words, reach_in_words, told_apart_in_words
 from .terminal import print_table, printable
 
 SHOWN = 5  # how many groups, pictures of a group, suspicious labels and outliers to print
@@ -80,6 +80,8 @@ def _lines(found: AuditResult, with_splits: Named, suggest: str) -> list[str]:
         )
         lines += [f"  {score:.2f}  {_first(ids, named)}" for ids, score in alike[:SHOWN]]
         lines += _rest(len(alike), suggest)
+    if found.near_reach is not None:
+        lines.append(f"near-duplicates: {reach_in_words(found.near_reach)}")
     if why := found.not_looked_for.get("suspects"):
         lines.append(f"suspicious labels: not looked for; {why}")
     else:

@@ -15,6 +15,7 @@ from PIL import Image
 from sklearn.model_selection import StratifiedKFold
 from typed import Done, here
 
+from sevensteps.base.seeds import FOLDS, seed_of
 from sevensteps.data.folds import folds_of, whole
 from sevensteps.data.images import Images, Splits
 from sevensteps.jobs.resume import resume
@@ -287,3 +288,27 @@ def test_seeds_are_held_against_each_other_on_all_pictures(
     spread = json.loads(said(tmp_path, capsys, "train", str(few), *how).out)["spread"]
     assert (spread["split"], spread["n"], spread["seeds"]) == ("out-of-fold", 90, 2)
     assert spread["over_pictures"] is not None
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 5)), min_size=1, max_size=60),
+    st.integers(2, 5),
+    st.integers(0, 3),
+)
+def test_each_picture_goes_to_the_fold_that_has_the_fewest_of_its_classes(
+    pictures: list[tuple[int, int]], folds: int, seed: int
+) -> None:
+    labels, groups = (np.array([picture[side] for picture in pictures], dtype=np.int64) for side in (0, 1))
+    numbers = np.where(groups < 0, 100 + np.arange(len(labels)), groups)
+    together = sorted((np.flatnonzero(numbers == number) for number in np.unique(numbers)), key=lambda rows: rows[0])
+    counts = np.maximum(np.bincount(labels, minlength=4), 1)
+    wanted = np.zeros(len(labels), dtype=np.int64)
+    held, sizes = np.zeros((4, folds), dtype=np.int64), np.zeros(folds, dtype=np.int64)
+    order = np.random.default_rng(seed_of(seed, FOLDS)).permutation(len(together)).tolist()
+    for item in sorted(order, key=lambda item: -len(together[item])):
+        adds = np.bincount(labels[together[item]], minlength=4)
+        fold = int(np.lexsort((sizes, np.round((adds / counts) @ held, 9)))[0])
+        wanted[together[item]] = fold
+        held[:, fold] += adds
+        sizes[fold] += len(together[item])
+    assert folds_of(labels, 4, folds, seed, groups).tolist() == wanted.tolist()

@@ -58,7 +58,7 @@ def stream_files(catalog: Catalog, classes: Sequence[str], how: How, say: Say, *
     is_split = bool(done.files.get("test")) and (bool(done.files.get("valid")) or not hold_out)
     if not is_split and not passing.is_in_reach:
         say(
-            f"{text_of(catalog.name)}: too many pictures to search for near-duplicates; some may be on both sides of "
+            f"{text_of(catalog.name)}: too little memory to search for near-duplicates; some may be on both sides of "
             "a split"
         )
     elif not is_split and len((pairs := passing.pairs()).first):

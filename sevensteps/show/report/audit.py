@@ -8,7 +8,7 @@ from ...base.words import counted
 from ...records.audit import AuditResult
 from ...records.report import Report
 from ..pixels import colors_of, data_uri
-from ..sentences import imbalance_in_words, told_apart_in_words
+from ..sentences import imbalance_in_words, reach_in_words, told_apart_in_words
 from .html import Html, Piece, details, name_of, plain, table, tag
 
 MOST = 24  # pictures of each kind that are shown
@@ -77,8 +77,9 @@ def _near_copies(report: Report, found: AuditResult) -> list[Html]:
     if why := found.not_looked_for.get("near-duplicates"):
         return [tag("p", f"Near-duplicates were not looked for: {why}.")]
     within, across = len(found.near_duplicates), len(found.near_leaks)
+    reached = "" if found.near_reach is None else f" In this search, {reach_in_words(found.near_reach)}."
     if not within + across:
-        return [tag("p", "No near-duplicates (resized, recompressed, or shifted by a pixel).")]
+        return [tag("p", f"No near-duplicates (resized, recompressed, or shifted by a pixel).{reached}")]
     said = f"{counted(across, 'group')} of near-duplicates in two splits, {within:,} within a split"
     items = [
         tag(
@@ -90,7 +91,7 @@ def _near_copies(report: Report, found: AuditResult) -> list[Html]:
         )
         for ids, score in _near(found)
     ]
-    words = f"{said}; a picture and its copy differ in size, compression, or by a pixel."
+    words = f"{said}; a picture and its copy differ in size, compression, or by a pixel.{reached}"
     return [tag("p", words, class_="doubt" if across else None), tag("ul", items, class_="pictures")]
 
 

@@ -17,13 +17,16 @@ from ...data.images import Images, Splits
 from ...data.store.store import StoredImages
 from ...errors import FileError
 from ...records.audit import AuditResult
-from .copies import audit
+from .copies import audit, audit_and_copies
 from .wrong_labels import TOO_WEAK, WEAK, suspects
 
-VERSION = 1  # of the audit: raise it when the same pictures give another result
+VERSION = 1  # of the files in the cache
 
 
-MOST_KEPT = 250_000  # pictures; hashing the names of more takes too long
+# Of the computation, which is written into the file. The first one (files without a number) compared all pictures with
+# all and learned from all of them, which is still what small sets get and no worse for larger ones; but it gave up on
+# labels, outliers and train against test where there were more than 100,000 pictures.
+_COMPUTATION, _FIRST_GAVE_UP = 2, 100_000
 
 
 def audited(splits: Splits) -> AuditResult:
@@ -38,10 +41,10 @@ def audited(splits: Splits) -> AuditResult:
     if cached := known(splits):
         return cached
     result = _looked_at(splits)
-    if path := _kept_at(splits):
-        with contextlib.suppress(FileError):  # a cache that cannot be written costs the same seconds next time
-            files.make_folder(path.parent)
-            files.write(path, json.dumps(dataclasses.asdict(result)))
+    path = _kept_at(splits)
+    with contextlib.suppress(FileError):  # a cache that cannot be written costs the same seconds next time
+        files.make_folder(path.parent)
+        files.write(path, json.dumps({"computation": _COMPUTATION, **dataclasses.asdict(result)}))
     return result
 
 
@@ -51,13 +54,15 @@ def known(splits: Splits) -> AuditResult | None:
     Args:
         splits: The pictures of a source.
     """
+    count = sum(map(len, splits.present().values()))
     try:
-        path = _kept_at(splits)
-        found = AuditResult.from_json(json.loads(path.read_bytes())) if path else None
+        kept = json.loads(_kept_at(splits).read_bytes())
+        found = AuditResult.from_json(kept)
     except (OSError, ValueError, OverflowError, RecursionError):
         return None
-    count = sum(map(len, splits.present().values()))
-    if found is not None and len(found.suspects) > count * (1 - WEAK):  # kept before there was a limit
+    if count > _FIRST_GAVE_UP and "computation" not in kept:
+        return None
+    if len(found.suspects) > count * (1 - WEAK):  # kept before there was a limit
         missing = {**found.not_looked_for, "suspects": TOO_WEAK}
         found = dataclasses.replace(found, suspects=[], not_looked_for=missing)
     return found
@@ -107,17 +112,12 @@ def at_hand(splits: Splits) -> AuditResult | None:
 def _looked_at(splits: Splits) -> AuditResult:
     """Run every part of the audit; give the reason for each part that cannot run."""
     from .outliers import outliers
-    from .quick_model import MOST, pictures_of
+    from .quick_model import pictures_of
     from .train_vs_test import told_apart
 
-    found = audit(splits, near=True)
-    near = [ids for ids, _ in (*found.near_duplicates, *found.near_leaks)]
-    pictures = pictures_of(splits, [*found.duplicates, *found.leaks, *near])
+    found, copies = audit_and_copies(splits, near=True)
+    pictures = pictures_of(splits, copies)
     reasons = dict(found.not_looked_for)
-    if pictures is None:
-        what = ["suspects", "outliers", *(["train_against_test"] if splits.test is not None else [])]
-        reasons |= dict.fromkeys(what, f"there are more than {MOST:,} pictures")
-        return dataclasses.replace(found, not_looked_for=reasons)
     (wrong, why), far, apart = suspects(pictures), outliers(pictures), told_apart(pictures)
     if why is not None:
         reasons["suspects"] = why
@@ -128,20 +128,20 @@ def _looked_at(splits: Splits) -> AuditResult:
     return dataclasses.replace(found, suspects=wrong, outliers=far or [], told_apart=apart, not_looked_for=reasons)
 
 
-def _kept_at(splits: Splits) -> Path | None:
-    """Return the cache file for exactly these pictures, names and groups; None if there are too many pictures."""
-    present = splits.present()
-    if sum(map(len, present.values())) > MOST_KEPT:
-        return None
+def _kept_at(splits: Splits) -> Path:
+    """Return the cache file for exactly these pictures, names and groups."""
     digest = hashlib.sha256()
-    for split, images in present.items():
+    for split, images in splits.present().items():
         digest.update(f"{split} {images.fingerprint} {_named(images)}\n".encode())
     return cache_folder() / "audits" / f"{digest.hexdigest()[:24]}-{VERSION}.json"
 
 
 def _named(images: Images) -> str:
     """Return a digest of the pictures' names and groups."""
-    digest = hashlib.sha256("\0".join(images.ids).encode("utf-8", "surrogatepass"))
+    digest = hashlib.sha256()
+    for first in range(0, len(images), 1 << 16):  # the names of a million pictures need not be in memory at once
+        names = "\0".join(images.ids[first : first + (1 << 16)])
+        digest.update(("\0" * (first > 0) + names).encode("utf-8", "surrogatepass"))
     if images.groups is not None:
         digest.update(np.ascontiguousarray(images.groups[images.rows]).data)
     if images.features is not None:  # the audit looks at these

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from jaxtyping import Int64, Shaped, UInt8
+from jaxtyping import Int64, Shaped
 
 from ...data.balance import imbalance_of
 from ...data.images import Images, Splits
-from ...data.near_copies import MOST, groups_of
-from ...data.near_pairs import near_pairs, smaller
+from ...data.joined import Joined
+from ...data.near_copies import groups_of
+from ...data.near_pairs import smaller
+from ...data.near_search import Found, copies_among
 from ...records.audit import AuditResult
 
 
@@ -19,53 +21,68 @@ def audit(splits: Splits, *, near: bool = False) -> AuditResult:
 
     Args:
         splits: The pictures.
-        near: Also find copies that were resized, recompressed or shifted by a pixel; see `data.near_copies`.
+        near: Also find copies that were resized, recompressed or shifted by a pixel; see `data.near_search`.
 
     Returns:
         The counts and the copies; nothing else is looked for.
+    """
+    return audit_and_copies(splits, near=near)[0]
+
+
+def audit_and_copies(splits: Splits, *, near: bool = False) -> tuple[AuditResult, list[Int64[np.ndarray, " copies"]]]:
+    """Return the same as `audit`, and the groups of copies as places over all splits, one split after the other.
+
+    Args:
+        splits: The pictures.
+        near: Also find near-copies.
     """
     present = splits.present()
     # Pictures are compared by digests of 16 bytes, because the set may be larger than the memory.
     digests = np.concatenate([_digests(images) for images in present.values()])
     begins = np.cumsum([0, *(len(images) for images in present.values())])
+    ids = [images.ids for images in present.values()]
 
     def named_group(group: Int64[np.ndarray, " copies"]) -> tuple[list[str], bool]:
         """Return the ids of pictures, given their places over all splits, and whether several splits hold them."""
         splits_of = np.searchsorted(begins, group, side="right") - 1
         places = zip(splits_of.tolist(), group.tolist(), strict=True)
-        ids = [list(present.values())[split].ids[place - int(begins[split])] for split, place in places]
-        return ids, len(set(splits_of.tolist())) > 1
+        return [ids[split][place - int(begins[split])] for split, place in places], len(set(splits_of.tolist())) > 1
 
     copies = _copies(digests)
     exact = [named_group(group) for group in copies]
+    near_groups: list[Int64[np.ndarray, " copies"]] = []
     alike: list[tuple[tuple[list[str], bool], float]] = []
-    is_many = len(digests) > MOST
-    if near and not is_many:
+    reach: float | None = None
+    if near:
         alone = np.ones(len(digests), dtype=bool)  # the first of exact copies represents them all
         for group in copies:
             alone[group[1:]] = False
         rows = np.flatnonzero(alone)
-        pixels = np.concatenate([smaller(images.pixels) for images in present.values()])[rows]
-        alike = [(named_group(rows[group]), score) for group, score in _near_groups(pixels)]
+        pixels = Joined([smaller(images.pixels) for images in present.values()])
+        found = copies_among(pixels if len(rows) == len(pixels) else pixels.take(rows))
+        scored = [(rows[group], score) for group, score in _near_groups(found, len(rows))]
+        near_groups, reach = [group for group, _ in scored], found.reach
+        alike = [(named_group(group), score) for group, score in scored]
     labels = np.concatenate([images.labels for images in present.values()])
     counts = {split: images.counts for split, images in present.items()}
-    return AuditResult(
+    result = AuditResult(
         shape=splits.train.shape,
         counts=counts,
         duplicates=[ids for ids, is_leak in exact if not is_leak],
         leaks=[ids for ids, is_leak in exact if is_leak],
         near_duplicates=[(ids, score) for (ids, is_leak), score in alike if not is_leak],
         near_leaks=[(ids, score) for (ids, is_leak), score in alike if is_leak],
+        near_reach=reach,
         imbalance=imbalance_of(splits.train.counts),
         conflicts=[ids for group, (ids, _) in zip(copies, exact, strict=True) if len(np.unique(labels[group])) > 1],
-        not_looked_for={"near-duplicates": f"there are more than {MOST:,} pictures"} if near and is_many else {},
     )
+    return result, [*copies, *near_groups]
 
 
-def _near_groups(pixels: UInt8[np.ndarray, "n c h w"]) -> list[tuple[Int64[np.ndarray, " group"], float]]:
+def _near_groups(found: Found, count: int) -> list[tuple[Int64[np.ndarray, " group"], float]]:
     """Return groups of near-copies, each with the lowest score of its pairs, the most similar first."""
-    pairs = near_pairs(pixels)
-    groups = groups_of(pairs, len(pixels))
+    pairs = found.pairs
+    groups = groups_of(pairs, count)
     least = np.ones(int(groups.max(initial=-1)) + 1)
     np.minimum.at(least, groups[pairs.first], pairs.scores)
     order = np.argsort(groups, kind="stable")

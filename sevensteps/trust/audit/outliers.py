@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from ...records.audit import Outlier
-from .quick_model import Pictures, blocks, components
+from .quick_model import Pictures, blocks
 
 # Robust standard deviations. Up to 1 in 1,000 real clothes and digits exceed it, and most planted pictures of noise and
 # most inverted ones do (bench/audit.py outliers).
@@ -26,6 +26,9 @@ _NEIGHBOR = 5
 
 
 _OTHERS = 10_000  # pictures at most that each one is compared with, chosen at random
+
+
+_AT_ONCE, _ROWS = 64, 20  # pictures that are compared with all others at once; rows of the table of their distances
 
 
 _LEAST_DEVIATION = 0.05  # of the logarithm: where distances agree within 5 %, no picture is an outlier
@@ -45,20 +48,18 @@ def outliers(pictures: Pictures) -> list[Outlier] | None:
     Returns:
         The outliers, those of one color first, then the farthest; None for fewer than ten pictures.
     """
-    is_flat = np.concatenate([pictures.pixels[rows].std((1, 2, 3)) for rows in blocks(len(pictures.ids))]) < _FLAT
+    is_flat = np.concatenate([pictures.pixels[rows].std((1, 2, 3)) for rows in blocks(len(pictures))]) < _FLAT
     rows = np.flatnonzero(~is_flat)
     if len(rows) < FEWEST:
         return None
     flat_of = np.bincount(pictures.labels[is_flat], minlength=len(pictures.classes))
     few_flat = 2 * flat_of < np.bincount(pictures.labels, minlength=len(pictures.classes))
     found = [(row, None) for row in np.flatnonzero(is_flat & few_flat[pictures.labels]).tolist()]
-    scores = deviations(
-        np.log(distances(*components(pictures.pixels[rows]), pictures.copies[rows])), pictures.labels[rows]
-    )
+    scores = deviations(np.log(distances(*pictures.components_of(rows), pictures.copies[rows])), pictures.labels[rows])
     far = np.flatnonzero(scores > LIMIT)
     far = far[np.argsort(-scores[far], kind="stable")]
     found += zip(rows[far].tolist(), scores[far].tolist(), strict=True)
-    return [Outlier(pictures.ids[row], pictures.classes[pictures.labels[row]], score) for row, score in found]
+    return [Outlier(pictures.id_of(row), pictures.classes[pictures.labels[row]], score) for row, score in found]
 
 
 def distances(
@@ -86,14 +87,37 @@ def distances(
     if nearest < 1:
         return np.ones(len(points))
     lengths = (points[others] ** 2).sum(1) + rest[others]
-    for some in blocks(len(points)):
-        squares = lengths - 2 * (points[some] @ points[others].T)
+    doubled = np.ascontiguousarray(-2 * points[others].T)
+    for start in range(0, len(points), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        squares = points[some] @ doubled
+        squares += lengths
         own = place[firsts[some]]
         is_among = own >= 0
         squares[np.flatnonzero(is_among), own[is_among]] = np.inf
         own_lengths = (points[some] ** 2).sum(1) + rest[some]
-        squared[some] = np.partition(squares, nearest - 1, axis=1)[:, nearest - 1] + own_lengths
+        squared[some] = _smallest(squares, nearest) + own_lengths
     return np.sqrt(np.maximum(squared, 1e-12))
+
+
+def _smallest(values: Float32[np.ndarray, "n others"], place: int) -> Float32[np.ndarray, " n"]:
+    """Return the value at a place of each sorted row, the first being 1.
+
+    It is in one of the columns whose smallest value is among the smallest of all columns, so only those are searched.
+    """
+    columns = values.shape[1] // _ROWS
+    if columns <= place:
+        return _partitioned(values, place)
+    table = values[:, : columns * _ROWS].reshape(len(values), _ROWS, columns)
+    chosen = np.argpartition(table.min(1), place - 1, axis=1)[:, :place]
+    among = np.take_along_axis(table, chosen[:, None], axis=2).reshape(len(values), -1)
+    return _partitioned(np.hstack([among, values[:, columns * _ROWS :]]), place)
+
+
+def _partitioned(values: Float32[np.ndarray, "n others"], place: int) -> Float32[np.ndarray, " n"]:
+    """Return the value at a place of each sorted row, the first being 1."""
+    inorder: Float32[np.ndarray, "n others"] = np.partition(values, place - 1, axis=1)
+    return inorder[:, place - 1]
 
 
 def deviations(values: Float64[np.ndarray, " n"], labels: Int64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:

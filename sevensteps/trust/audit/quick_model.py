@@ -10,15 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, Shaped, UInt8
+from jaxtyping import Float32, Float64, Int64, Shaped
 
 from ...data.images import Splits
+from ...data.joined import Joined
 from ...data.near_copies import groups_of
 from ...data.near_pairs import Pairs, main_directions, smaller
 
-MOST = 100_000  # pictures: 60,000 take 2.5 s on two cores (bench/audit.py); each takes 4 kB of memory
+# Pictures that a model learns from, chosen at random from more: with all 70,000 of Fashion-MNIST no more of the planted
+# errors were found (bench/audit.py), and each takes 4 kB of memory.
+MOST = 30_000
 
 
 _COMPONENTS, _FEATURES = 64, 512  # with more, no more of the planted errors were found
@@ -33,57 +37,90 @@ _SAMPLE, _BLOCK = 5000, 4096
 Probabilities = Float32[np.ndarray, "n classes"]
 
 
+Components = tuple[Float32[np.ndarray, "n components"], Float32[np.ndarray, " n"]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
     """The pictures of all splits, one split after the other."""
 
-    pixels: UInt8[np.ndarray, "n channels height width"]  # at most 32 a side
+    pixels: Joined  # at most 32 a side
     labels: Int64[np.ndarray, " n"]
     classes: tuple[str, ...]
-    ids: Sequence[str]
     splits: Shaped[np.ndarray, " n"]  # the name of each picture's split
     copies: Int64[np.ndarray, " n"]  # the number of each picture's group of copies, -1 for none
     groups: Int64[np.ndarray, " n"] | None  # the same for copies and user-defined groups together
+    all_ids: Sequence[Sequence[str]]  # of each split
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def components(self) -> Components:
+        """The principal components of all pictures."""
+        return components(self.pixels)
+
+    def components_of(self, rows: Int64[np.ndarray, " m"]) -> Components:
+        """Return the principal components of some pictures; those of all are computed once.
+
+        Args:
+            rows: The pictures, in order.
+        """
+        if len(rows) == len(self):
+            return self.components
+        if len(rows) <= MOST:
+            return components(self.pixels.take(rows))
+        points, rest = self.components
+        return points[rows], rest[rows]
+
+    def id_of(self, row: int) -> str:
+        """Return the name of a picture.
+
+        Args:
+            row: Its place.
+        """
+        for ids in self.all_ids:
+            if row < len(ids):
+                break
+            row -= len(ids)
+        return ids[row]
 
 
-def pictures_of(splits: Splits, copies: Iterable[Sequence[str]] = ()) -> Pictures | None:
-    """Collect the pictures of a source.
+def pictures_of(splits: Splits, copies: Iterable[Int64[np.ndarray, " copies"]] = ()) -> Pictures:
+    """Collect the pictures of a source, without copying their pixels if they are small.
 
     Args:
         splits: The pictures.
-        copies: Groups of ids of pictures that are copies.
+        copies: Groups of pictures that are copies, as places over all splits.
 
     Returns:
-        All pictures, or None if there are more than 100,000.
+        All pictures.
     """
     present = list(splits.present().values())
-    if sum(map(len, present)) > MOST:
-        return None
-    ids = [name for images in present for name in images.ids]
-    place = {name: row for row, name in enumerate(ids)}
-    alike = [(place[names[0]], place[name]) for names in copies for name in names[1:]]
-    heads: dict[int, int] = {}
-    numbers = [
-        number
-        for images in present
-        for number in ([-1] * len(images) if images.groups is None else images.groups[images.rows].tolist())
-    ]
-    named = [(heads.setdefault(number, row), row) for row, number in enumerate(numbers) if number >= 0]
+    counts = [len(images) for images in present]
+    copies = list(copies)
+    firsts = [np.full(len(group) - 1, group[0]) for group in copies]
+    alike = _pairs(firsts, [group[1:] for group in copies])
+    numbers = np.concatenate([np.full(len(one), -1) if one.groups is None else one.groups[one.rows] for one in present])
+    named = np.flatnonzero(numbers >= 0)
+    _, heads, which = np.unique(numbers[named], return_index=True, return_inverse=True)
+    together = _pairs([*firsts, named[heads[which]]], [*(group[1:] for group in copies), named])
     return Pictures(
-        pixels=np.concatenate([smaller(images.inputs) for images in present]),
+        pixels=Joined([smaller(images.inputs) for images in present]),
         labels=np.concatenate([images.labels for images in present]),
         classes=splits.classes,
-        ids=ids,
-        splits=np.repeat(list(splits.present()), [len(images) for images in present]),
-        copies=_grouped(alike, len(ids)),
-        groups=_grouped(alike + named, len(ids)) if alike or named else None,
+        all_ids=[images.ids for images in present],
+        splits=np.repeat(list(splits.present()), counts),
+        copies=groups_of(alike, sum(counts)),
+        groups=groups_of(together, sum(counts)) if len(together.first) else None,
     )
 
 
-def _grouped(pairs: Sequence[tuple[int, int]], count: int) -> Int64[np.ndarray, " count"]:
-    """Return the number of each row's group, given pairs of rows that belong together; -1 for none."""
-    first, second = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return groups_of(Pairs(first, second, np.ones(len(pairs))), count)
+def _pairs(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> Pairs:
+    """Return pairs of rows that belong together."""
+    nothing = np.zeros(0, dtype=np.int64)
+    ours, others = np.concatenate([nothing, *first]), np.concatenate([nothing, *second])
+    return Pairs(ours, others, np.ones(len(ours)))
 
 
 def out_of_fold(
@@ -103,8 +140,58 @@ def out_of_fold(
     Returns:
         The probabilities; the same input gives the same result.
     """
-    n, count = len(labels), int(folds.max()) + 1
-    features = _fourier(components(pixels)[0])
+    return probabilities_of(components(pixels)[0], labels, classes, folds)
+
+
+def probabilities_of(
+    points: Float32[np.ndarray, "n components"],
+    labels: Int64[np.ndarray, " n"],
+    classes: int,
+    folds: Int64[np.ndarray, " n"],
+    most: int | None = None,
+) -> Probabilities:
+    """Return the same as `out_of_fold`, from the pictures' principal components.
+
+    Args:
+        points: The components.
+        labels: The class of each picture.
+        classes: The number of classes.
+        folds: The fold of each picture, numbered from 0.
+        most: Pictures to learn from, chosen at random from more; None for all.
+
+    Returns:
+        The probabilities.
+    """
+    n = len(labels)
+    waves = _waves(points)
+    if most is None or n <= most:
+        features = _fourier(points, waves)
+        weights = _trained(features, labels, classes, folds)
+        probabilities = np.empty((n, classes), dtype=np.float32)
+        for fold in range(weights.shape[1]):
+            own = np.flatnonzero(folds == fold)
+            probabilities[own] = _softmax(features[own] @ weights[:, fold])
+        return probabilities
+    some = np.sort(np.random.default_rng(2).permutation(n)[:most])
+    weights = _trained(_fourier(points[some], waves), labels[some], classes, folds[some], int(folds.max()) + 1)
+    probabilities = np.empty((n, classes), dtype=np.float32)
+    for rows in blocks(n):
+        features = _fourier(points[rows], waves)
+        for fold in range(weights.shape[1]):
+            own = np.flatnonzero(folds[rows] == fold)
+            probabilities[rows.start + own] = _softmax(features[own] @ weights[:, fold])
+    return probabilities
+
+
+def _trained(
+    features: Float32[np.ndarray, "n width"],
+    labels: Int64[np.ndarray, " n"],
+    classes: int,
+    folds: Int64[np.ndarray, " n"],
+    count: int | None = None,
+) -> Float32[np.ndarray, "width folds classes"]:
+    """Return the weights of the models of all folds; `count` is the number of folds, if not all have pictures."""
+    n, count = len(labels), int(folds.max()) + 1 if count is None else count
     width = features.shape[1]
     decay = np.full((width, 1), _DECAY, dtype=np.float32)
     decay[-1] = 0  # the intercept does not decay
@@ -140,11 +227,7 @@ def out_of_fold(
         before = weights
         slopes = gradient.reshape(weights.shape) - decay[:, None] * sizes[:, None].astype(np.float32) * ahead
         weights = ahead + np.stack([steps[fold] @ slopes[:, fold] for fold in range(count)], axis=1)
-    probabilities = np.empty((n, classes), dtype=np.float32)
-    for fold in range(count):
-        own = np.flatnonzero(folds == fold)
-        probabilities[own] = _softmax(features[own] @ weights[:, fold])
-    return probabilities
+    return weights
 
 
 def _inverse_of_few(
@@ -160,9 +243,7 @@ def _inverse_of_few(
     return inverse
 
 
-def components(
-    pixels: Shaped[np.ndarray, "n channels height width"],
-) -> tuple[Float32[np.ndarray, "n components"], Float32[np.ndarray, " n"]]:
+def components(pixels: Shaped[np.ndarray, "n channels height width"] | Joined) -> Components:
     """Project pictures onto the (at most 64) principal components of a sample of them.
 
     Args:
@@ -171,27 +252,36 @@ def components(
     Returns:
         The components, for values from 0 to 1 minus the sample's mean; and the squared length of what they leave out.
     """
-    flat = pixels.reshape(len(pixels), -1)
+    n = len(pixels)
     random = np.random.default_rng(0)
-    sample = flat[np.sort(random.permutation(len(flat))[:_SAMPLE])].astype(np.float32) / 255
+    some = np.sort(random.permutation(n)[:_SAMPLE])
+    sample = pixels[some].reshape(len(some), -1).astype(np.float32) / 255
     mean = sample.mean(0)
     directions = main_directions(sample - mean, _COMPONENTS, random)
-    points = np.empty((len(flat), directions.shape[1]), dtype=np.float32)
-    rest = np.empty(len(flat), dtype=np.float32)
-    for rows in blocks(len(flat)):
-        centered = flat[rows].astype(np.float32) / 255 - mean
+    points = np.empty((n, directions.shape[1]), dtype=np.float32)
+    rest = np.empty(n, dtype=np.float32)
+    for rows in blocks(n):
+        block = pixels[rows]
+        centered = block.reshape(len(block), -1).astype(np.float32) / 255 - mean
         points[rows] = centered @ directions
         rest[rows] = np.maximum((centered**2).sum(1) - (points[rows] ** 2).sum(1), 0)
     return points, rest
 
 
-def _fourier(points: Float32[np.ndarray, "n components"]) -> Float32[np.ndarray, "n features"]:
-    """Return random Fourier features of a Gaussian kernel as wide as the median distance, and an intercept."""
+def _waves(points: Float32[np.ndarray, "n components"]) -> Float32[np.ndarray, "components waves"]:
+    """Return the frequencies of random Fourier features of a Gaussian kernel as wide as the median distance."""
     random = np.random.default_rng(1)
     some = points[random.permutation(len(points))[:500]]
     distances = ((some[:, None] - some) ** 2).sum(-1)
     median = float(np.median(distances[distances > 0])) if (distances > 0).any() else 1.0
-    waves = (random.standard_normal((points.shape[1], _FEATURES)) * np.sqrt(2 / median)).astype(np.float32)
+    waves: np.ndarray = random.standard_normal((points.shape[1], _FEATURES)) * np.sqrt(2 / median)
+    return waves.astype(np.float32)
+
+
+def _fourier(
+    points: Float32[np.ndarray, "n components"], waves: Float32[np.ndarray, "components waves"]
+) -> Float32[np.ndarray, "n features"]:
+    """Return the random Fourier features, and an intercept."""
     features = np.ones((len(points), 2 * _FEATURES + 1), dtype=np.float32)
     for rows in blocks(len(points)):
         angles = points[rows] @ waves

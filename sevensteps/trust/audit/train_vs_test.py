@@ -13,7 +13,7 @@ from ...data.folds import folds_of
 from ...records.audit import ToldApart
 from ..intervals import newcombe_area
 from ..roc_area import one_area
-from .quick_model import Pictures, out_of_fold
+from .quick_model import MOST, Pictures, probabilities_of
 
 FEWEST = 20  # pictures of each split, half of which the model is tested on
 
@@ -38,7 +38,7 @@ def told_apart(pictures: Pictures) -> ToldApart | None:
         return None
     groups = None if pictures.groups is None else pictures.groups[rows]
     halves = folds_of(2 * labels + is_test, 2 * len(pictures.classes), 2, 0, groups)
-    scores = out_of_fold(pictures.pixels[rows], is_test, 2, halves)[:, 1]
+    scores = probabilities_of(pictures.components_of(rows)[0], is_test, 2, halves, MOST)[:, 1]
     judged = halves == 0
     ranks = np.empty(len(rows))
     for label in np.unique(labels[judged]):

@@ -12,7 +12,7 @@ from jaxtyping import Float32, Int64
 
 from ...data.folds import USUAL, folds_of
 from ...records.audit import Suspect
-from .quick_model import Pictures, Probabilities, out_of_fold
+from .quick_model import MOST, Pictures, Probabilities, probabilities_of
 
 FEWEST = 10  # pictures of a class: two in each fold; smaller classes are left out
 
@@ -57,7 +57,7 @@ def suspects(pictures: Pictures) -> tuple[list[Suspect], str | None]:
     folds = folds_of(own, len(classes), USUAL, 0, groups)
     if folds.max() < 1:
         return [], ONE_GROUP
-    probabilities = out_of_fold(pictures.pixels[rows], own, len(classes), folds)
+    probabilities = probabilities_of(pictures.components_of(rows)[0], own, len(classes), folds, MOST)
     agreement, beyond_chance = agreed(probabilities.argmax(1), own, len(classes))
     if agreement < WEAK:
         return [], TOO_WEAK
@@ -69,7 +69,7 @@ def suspects(pictures: Pictures) -> tuple[list[Suspect], str | None]:
         )
     doubted, likely, scores = confident_learning(probabilities, own)
     return [
-        Suspect(pictures.ids[row], pictures.classes[labels[row]], pictures.classes[classes[other]], float(score))
+        Suspect(pictures.id_of(row), pictures.classes[labels[row]], pictures.classes[classes[other]], float(score))
         for row, other, score in zip(rows[doubted].tolist(), likely.tolist(), scores.tolist(), strict=True)
     ], None
 

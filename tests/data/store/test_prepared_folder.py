@@ -87,13 +87,13 @@ def test_groups_and_copies_are_kept_together_at_once(digits: Path, tmp_path: Pat
     assert {"train", "test"} <= set().union(*sides.values())
 
 
-def test_pictures_that_are_too_many_to_compare_are_prepared_and_it_is_said(
+def test_pictures_that_do_not_fit_into_memory_to_be_compared_are_prepared_and_it_is_said(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(near_copies, "MOST", 100)
+    monkeypatch.setattr(near_copies.memory, "available", lambda: 1000)
     said: list[str] = []
     prepare(load_streams(digits, said.append), tmp_path / "x.store")
-    assert "digits: too many pictures to search for near-duplicates; some may be on both sides of a split" in said
+    assert "digits: too little memory to search for near-duplicates; some may be on both sides of a split" in said
 
 
 def test_pictures_that_go_by_are_compared_as_those_in_memory() -> None:

@@ -20,10 +20,9 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     return (loaded.images * 255 / 16).round().astype(np.uint8)[:, None], loaded.target.astype(np.int64)
 
 
-def found_in(pixels: np.ndarray, labels: np.ndarray, copies: list[list[str]] | None = None) -> list[Outlier] | None:
+def found_in(pixels: np.ndarray, labels: np.ndarray, copies: list[np.ndarray] | None = None) -> list[Outlier] | None:
     names = tuple(str(label) for label in range(int(labels.max()) + 1))
     pictures = pictures_of(Splits(Images(pixels, labels, names)), copies or [])
-    assert pictures is not None
     return outliers(pictures)
 
 
@@ -82,11 +81,12 @@ def test_a_copy_of_it_does_not_vouch_for_an_outlier() -> None:
     pixels, labels = digits()
     noise = np.random.default_rng(0).integers(0, 256, (1, 1, 8, 8)).astype(np.uint8)
     made, of = np.concatenate([pixels, *[noise] * 6]), np.append(labels, [0] * 6)
-    copies = [f"train/{row}" for row in range(len(pixels), len(made))]
+    rows = np.arange(len(pixels), len(made))
+    copies = {f"train/{row}" for row in rows.tolist()}
     names = {one.id for one in found_in(made, of) or []}
-    assert not names & set(copies)
-    names = {one.id for one in found_in(made, of, [copies]) or []}
-    assert names >= set(copies)
+    assert not names & copies
+    names = {one.id for one in found_in(made, of, [rows]) or []}
+    assert names >= copies
 
 
 def test_few_pictures_and_those_that_are_all_alike() -> None:
