@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .jobs.compare import compare
     from .jobs.data import audit
     from .jobs.doctor import doctor
+    from .jobs.export import export
     from .jobs.judge import judge
     from .jobs.predict import predict
     from .jobs.prepare import prepare
@@ -73,6 +74,7 @@ __all__ = [
     "cosine",
     "cross_entropy",
     "doctor",
+    "export",
     "judge",
     "load",
     "load_learner",
@@ -100,6 +102,7 @@ _ROOMS = {
     "jobs.compare": ("compare",),
     "jobs.data": ("audit",),
     "jobs.doctor": ("doctor",),
+    "jobs.export": ("export",),
     "jobs.judge": ("judge",),
     "jobs.predict": ("predict",),
     "jobs.prepare": ("prepare",),

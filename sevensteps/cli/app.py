@@ -16,7 +16,7 @@ from cyclopts import App, Group, Parameter
 from ..base.version import __version__
 from ..base.words import with_names
 from ..errors import RecipeError, SevenstepsError, UsageError
-from . import compare, data, doctor, judge, predict, prepare, report, runs, train, verify, xray
+from . import compare, data, doctor, export, judge, predict, prepare, report, runs, train, verify, xray
 from .completion import Shell, install
 from .errors import say_error
 from .output import failure_of, settle_size
@@ -68,7 +68,7 @@ for group, verbs in {
     Group("Training", sort_key=2): (train.train, train.resume, runs.runs),
     Group("Understanding", sort_key=3): (xray.xray, doctor.doctor),
     Group("Judging", sort_key=4): (judge.judge, compare.compare, report.report, verify.verify),
-    Group("Using the model", sort_key=5): (predict.predict,),
+    Group("Using the model", sort_key=5): (predict.predict, export.export),
 }.items():
     for verb in verbs:
         usage = _USAGES.get(verb)

@@ -11,10 +11,12 @@ from .printed_json import print_json
 def verify(thing: Path, *, rerun: bool = False, model: Own = None, common: Common = Common()) -> int:
     """Check a run, a model or a store against its checksums; exit with 1 if anything differs.
 
+    A model.onnx also answers the pictures beside it again.
+
     Parameters
     ----------
     thing
-        A run's folder, its name under runs/, a model.safetensors, or a store.
+        A run's folder, its name under runs/, a model.safetensors, a model.onnx, or a store.
     rerun
         Train the run again from its recipe, and compare byte for byte.
     """

@@ -55,7 +55,8 @@ def verify(
     """Check a run's folder, a model's file or a store against its checksums.
 
     Args:
-        thing: A run's folder, its name under `runs/`, the run that `train` returned, a `model.safetensors`, or a store.
+        thing: A run's folder, its name under `runs/`, the run that `train` returned, a `model.safetensors`, a
+            `model.onnx`, or a store.
         rerun: Whether to train the run again from its recipe and compare byte for byte.
         model: The network of your own that the run was trained with: a function, or its name,
             `package.module:function`.
@@ -79,6 +80,8 @@ def _checks(thing: AnyRun, rerun: bool, observe: Observe) -> list[Check]:
     path = Path(thing) if isinstance(thing, (str, Path)) else folders.find_run(thing)
     if store.is_store(path):
         return store.verify_store(path, lambda done, total: observe(Portion(done, total)))
+    if path.suffix.lower() == ".onnx":
+        return [_checked_onnx(path)]
     if path.is_file():
         return [_checked_file(path)]
     folder = folders.find_run(path)
@@ -129,6 +132,17 @@ def _checked_file(path: Path) -> Check:
             return Check(path.name, True, "whole; the code of its model was not run")
         return Check(path.name, False, error.message)
     return Check(path.name, True, "whole")
+
+
+def _checked_onnx(path: Path) -> Check:
+    """Check that an ONNX file is intact, and that it answers the pictures beside it as the model did."""
+    from ..ship.onnx.export import verify_onnx
+
+    try:
+        agreement = verify_onnx(path)
+    except ModelError as error:
+        return Check(path.name, False, error.message)
+    return Check(path.name, agreement.passed, agreement.in_words)
 
 
 def place_in_words(found: checkpoint.Checkpoint) -> str:

@@ -64,8 +64,7 @@ class Abstention:
     @property
     def never_says(self) -> tuple[str, ...]:
         """Which of "not sure" and "none of these" this model can never say, because the limit lets everything pass."""
-        limits = {NOT_SURE: self.confidence <= 0, NONE_OF_THESE: self.distance >= NO_LIMIT}
-        return tuple(reason for reason, is_off in limits.items() if is_off)
+        return never_says(self.confidence, self.distance)
 
     def distances(
         self, pixels: UInt8[np.ndarray, "n channels height width"], *, each_alone: bool = False
@@ -133,6 +132,17 @@ class Abstention:
 
 
 _TENSORS, _LIMITS = ("means", "directions", "precision"), ("coverage", "confidence", "distance")
+
+
+def never_says(confidence: float, distance: float) -> tuple[str, ...]:
+    """Return which of "not sure" and "none of these" a model can never say, because the limit lets everything pass.
+
+    Args:
+        confidence: The lowest confidence that is answered.
+        distance: The largest distance that is answered.
+    """
+    limits = {NOT_SURE: confidence <= 0, NONE_OF_THESE: distance >= NO_LIMIT}
+    return tuple(reason for reason, is_off in limits.items() if is_off)
 
 
 def reduced(

@@ -390,7 +390,7 @@ def check_work(model: nn.Module, shape: tuple[int, ...]) -> None:
     try:
         there = {name: torch.empty_like(tensor, device="meta") for name, tensor in model.state_dict().items()}
         with torch.inference_mode():
-            torch.func.functional_call(model, there, torch.empty((1, *shape), device="meta"))
+            torch.func.functional_call(model, there, torch.empty((1, *shape), device="meta"), tie_weights=False)
     except (TypeError, ValueError, RuntimeError, IndexError, OverflowError, ArithmeticError) as error:
         raise ModelError(
             f"The model cannot take a picture of shape {shape}: {error!s:.200}", hint="The file is damaged."

@@ -63,7 +63,7 @@ def load_torch_model(arrays: Mapping[str, np.ndarray], facts: Facts, where: Path
             long or too much memory.
     """
     refuse_own_activation(facts, where)
-    module = module_of(arrays, facts, where)
+    module = module_of(arrays, facts, where).eval()  # as it answers: batch norm refuses one row in training
     _, shape = facts.pictures(where)
     try:
         if not has_own_code(module):  # which may compute with tensors that the check cannot follow
@@ -71,7 +71,7 @@ def load_torch_model(arrays: Mapping[str, np.ndarray], facts: Facts, where: Path
     except ModelError as error:
         raise ModelError(f"{where}: {error.message}", hint=error.hint) from error
     activation = getattr(loss_of(facts, where), "activation", None)
-    return TorchModel(module.eval(), facts.flat, activation, facts.temperature)
+    return TorchModel(module, facts.flat, activation, facts.temperature)
 
 
 def refuse_own_activation(facts: Facts, where: Path) -> None:

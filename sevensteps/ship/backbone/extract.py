@@ -15,7 +15,8 @@ from ...data.fit import Fit
 from ...data.on_white import pixels_on_white
 from ...data.value_range import Range
 from ...errors import ModelError, UsageError
-from ..onnx.graph import PIXELS, graph
+from ..onnx.graph import graph
+from ..onnx.nodes import PIXELS
 from .cut import Cut, cut_at
 from .names import INSTALL_TIMM, is_of_timm
 from .networks import load_network

@@ -1,0 +1,101 @@
+"""`export`: write a model in a format that other programs read, and check that it gives the same answers there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from ..errors import ModelError, UsageError, nearest
+from ..runs import checkpoint
+from ..runs import folder as folders
+from ..runs.folder import AnyRun
+from ..runs.saved import Saved
+
+if TYPE_CHECKING:
+    from ..ship.onnx.check import Agreement
+
+Format = Literal["onnx"]
+
+
+SUFFIXES: dict[Format, str] = {"onnx": ".onnx"}
+
+
+@dataclass(frozen=True, repr=False)
+class Exported:
+    """The file that was written, and how far its answers are from those of the model."""
+
+    file: Path
+    bytes: int
+    golden: Path  # pictures with their answers
+    agreement: Agreement
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `export --json` prints."""
+        agreement = self.agreement
+        return {
+            "file": str(self.file),
+            "bytes": self.bytes,
+            "golden": str(self.golden),
+            "pictures": agreement.count,
+            "largest_difference": agreement.probability,
+            "largest_difference_of_distance": agreement.distance,
+        }
+
+    def __repr__(self) -> str:
+        return f"{self.in_words}\n{self.agreement.in_words}"
+
+    @property
+    def in_words(self) -> str:
+        """The file and its size."""
+        from ..data.store.store import in_words
+
+        return f"{self.file}: {in_words(self.bytes)}"
+
+
+def export(thing: AnyRun, to: Format = "onnx", out: str | Path | None = None) -> Exported:
+    """Write a model in a format that other programs read. Nothing is written unless it gives the same answers there.
+
+    Args:
+        thing: A run's folder, its name under `runs/`, the run that `train` returned, or a `model.safetensors`.
+        to: The format: "onnx".
+        out: The file to write; `model.onnx` beside the model's file unless given.
+
+    Returns:
+        The file, and how far its answers to 64 made-up pictures are from those of the model.
+
+    Raises:
+        UsageError: There is no such format, or `out` has the suffix of another one.
+        RunError, ModelError: There is no such run or file, the model cannot be written in this format, a package is
+            missing, or the answers differ.
+        FileError: The file cannot be written.
+    """
+    from ..ship.onnx.export import export_onnx, golden_of
+
+    if to not in get_args(Format):
+        raise UsageError(f"There is no format {to!r:.80}.", hint=nearest(str(to), get_args(Format)))
+    file, more = _model_of(thing)
+    path = Path(out) if out is not None else file.with_name(f"model{SUFFIXES[to]}")
+    if path.suffix.lower() != SUFFIXES[to]:
+        raise UsageError(
+            f"The name of the file must end in {SUFFIXES[to]}.", hint=f"--out {path.with_suffix(SUFFIXES[to])}"
+        )
+    agreement = export_onnx(file, path, more)
+    return Exported(path, path.stat().st_size, golden_of(path), agreement)
+
+
+def _model_of(thing: AnyRun) -> tuple[Path, dict[str, Any]]:
+    """Return a model's file, and what the run around it says of its training.
+
+    Raises:
+        RunError, ModelError: There is no such run or file.
+    """
+    if isinstance(thing, (str, Path)) and Path(thing).is_file():
+        return Path(thing), {}
+    saved = Saved.open(folders.find_run(thing))
+    file = saved.folder / checkpoint.MODEL
+    if not file.is_file():
+        raise ModelError(f"{saved.folder} has no {checkpoint.MODEL}.", hint=f"sevensteps resume {saved.folder}")
+    # Without the path of the pictures, which is nobody's business but the user's.
+    recipe = saved.recipe.replace(source=Path(saved.recipe.source).name)
+    return file, {"recipe": recipe.to_toml(), "data": saved.recorded.get("data", {})}

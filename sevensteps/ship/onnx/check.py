@@ -1,0 +1,96 @@
+"""Check that an ONNX file answers as the model it was written from: pictures, their answers, and the largest difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+
+from .run import Answers
+
+COUNT = 64  # pictures
+
+
+MOST_APART = 1e-5  # of a probability, and of a distance as a share of it
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two answers to the same pictures are apart."""
+
+    count: int
+    probability: float  # the largest difference of a probability
+    distance: float  # the largest difference of a distance, as a share of it
+    classes: int  # pictures with another class
+    refusals: int  # pictures that one refuses and the other does not
+
+    @property
+    def passed(self) -> bool:
+        """Whether the answers are the same, as far as single precision allows."""
+        return self.probability <= MOST_APART and self.distance <= MOST_APART and not (self.classes or self.refusals)
+
+    @property
+    def in_words(self) -> str:
+        """What was compared, and how large the differences are."""
+        words = f"{self.count} pictures: probabilities differ by at most {self.probability:.1e}"
+        if self.distance:
+            words += f", distances by {self.distance:.1e} of their size"
+        wrong = {
+            f"{self.classes} of another class": self.classes,
+            f"{self.refusals} refused by one alone": self.refusals,
+        }
+        return ", ".join([words, *(each for each, count in wrong.items() if count)])
+
+
+def compare(wanted: Answers, given: Answers, refused: Callable[[Answers], np.ndarray]) -> Agreement:
+    """Compare two answers to the same pictures.
+
+    Args:
+        wanted: Of the model.
+        given: Of the file.
+        refused: Returns which pictures get no answer.
+    """
+    distance = 0.0
+    if wanted.distances is not None and given.distances is not None:
+        distance = float((np.abs(given.distances - wanted.distances) / np.maximum(wanted.distances, 1)).max())
+    return Agreement(
+        len(wanted.probabilities),
+        float(np.abs(given.probabilities - wanted.probabilities).max()),
+        distance,
+        int((given.probabilities.argmax(1) != wanted.probabilities.argmax(1)).sum()),
+        int((refused(given) != refused(wanted)).sum()),
+    )
+
+
+def golden_pictures(shape: tuple[int, int, int], count: int = COUNT) -> UInt8[np.ndarray, "n channels height width"]:
+    """Return made-up pictures, the same each time: noise, smooth patches, bars and flat ones, light and dark.
+
+    They show nothing of the pictures that a model was trained on.
+
+    Args:
+        shape: Channels, height and width.
+        count: The number of pictures.
+    """
+    random = np.random.Generator(np.random.PCG64(17))
+    channels, height, width = shape
+    down, across = np.linspace(0, 1, height)[:, None], np.linspace(0, 1, width)
+    pictures = np.empty((count, *shape), dtype=np.uint8)
+    for number in range(count):
+        for channel in range(channels):
+            level, contrast = random.uniform(0, 255), random.uniform(0, 200)
+            angle, waves = random.uniform(0, np.pi), random.uniform(0.5, 6)
+            along = down * np.cos(angle) + across * np.sin(angle)
+            match number % 4:
+                case 0:
+                    pattern = random.uniform(-1, 1, (height, width))
+                case 1:
+                    pattern = np.sin(2 * np.pi * waves * along)
+                case 2:
+                    center = random.uniform(0, 1, 2)
+                    pattern = 1 - 4 * ((down - center[0]) ** 2 + (across - center[1]) ** 2)
+                case _:
+                    pattern = np.sign(along - random.uniform(0, 1.4)) * (number % 8 > 3)
+            pictures[number, channel] = np.clip(level + contrast * pattern, 0, 255).round()
+    return pictures

@@ -1,0 +1,142 @@
+"""Write a model's file as ONNX, with pictures and answers beside it; nothing is written unless both give the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...base import files
+from ...errors import ModelError
+from .. import file as model_file
+from ..abstention import in_file
+from ..facts import Facts
+from ..predict import load_model
+from .check import Agreement, compare, golden_pictures
+from .model import Source, onnx_model
+from .run import INSTALL, Answers, OnnxModel, read_onnx, with_sha256
+
+GOLDEN = ".golden.safetensors"  # the end of the name of the pictures and answers
+
+
+MOST_AT_ONCE = 16  # pictures that are answered together
+
+
+def export_onnx(file: Path, out: Path, more: Mapping[str, Any]) -> Agreement:
+    """Write a model's file as ONNX, and beside it made-up pictures with the model's answers to them.
+
+    Args:
+        file: A `model.safetensors`.
+        out: The file to write.
+        more: What else the metadata says of the model: the recipe, and fingerprints of the pictures.
+
+    Returns:
+        How far the answers of both files to the pictures are apart.
+
+    Raises:
+        ModelError: The model cannot be written as ONNX, onnx or onnxruntime is missing, or the answers differ.
+        FileError: The file cannot be written.
+    """
+    arrays, about = model_file.read(file)
+    facts = Facts.from_json(about, file)
+    facts.pictures(file)
+    arrays, abstention = in_file(arrays, about, file)
+    source = Source(
+        facts=facts,
+        arrays=arrays,
+        abstention=abstention,
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        more=more,
+        backbone=_backbone(facts, file),
+    )
+    try:
+        content = with_sha256(onnx_model(source, str(file)).SerializeToString(deterministic=True))
+    except ImportError as error:
+        raise ModelError("To write an ONNX file, onnx must be installed.", hint=INSTALL) from error
+    written = OnnxModel(content, out)
+    pixels = golden_pictures(source.input_shape)
+    wanted = _answers_of(file, pixels)
+    agreement = compare(wanted, answers_of(written, pixels), written.refused)
+    if not agreement.passed:
+        raise ModelError(
+            f"{file} and its ONNX file give different answers to {agreement.in_words}. Nothing was written.",
+            hint="Report this: the model is written in a way that does not keep its answers.",
+        )
+    files.write(out, content)
+    golden = {"pixels": pixels, "probabilities": wanted.probabilities}
+    golden |= {} if wanted.distances is None else {"distances": wanted.distances}
+    sha256 = hashlib.sha256(content).hexdigest()
+    model_file.write(golden_of(out), golden, {"kind": "golden", "onnx_sha256": sha256})
+    return agreement
+
+
+def golden_of(path: Path) -> Path:
+    """Return the path of the pictures and answers beside an ONNX file."""
+    return path.with_name(path.stem + GOLDEN)
+
+
+def verify_onnx(path: Path) -> Agreement:
+    """Answer the pictures beside an ONNX file again, and compare.
+
+    Args:
+        path: The ONNX file.
+
+    Raises:
+        ModelError: A file is missing or damaged, the two do not belong together, or onnxruntime is missing.
+    """
+    content = read_onnx(path)
+    golden = golden_of(path)
+    arrays, about = model_file.read(golden)
+    if about.get("onnx_sha256") != hashlib.sha256(content).hexdigest():
+        raise ModelError(f"{golden} does not belong to {path}.", hint="Copy both files of one export.")
+    model = OnnxModel(content, path)
+    names = {"pixels", "probabilities", *([] if model.limits is None else ["distances"])}
+    count = len(arrays["pixels"]) if set(arrays) == names and arrays["pixels"].ndim else 0
+    shapes = {"pixels": (count, *model.shape), "probabilities": (count, len(model.classes)), "distances": (count,)}
+    if not count or any(arrays[name].shape != shapes[name] for name in names) or arrays["pixels"].dtype != np.uint8:
+        raise ModelError(f"{golden} has other pictures or answers than its model.", hint="Export the model again.")
+    wanted = Answers(arrays["probabilities"], arrays.get("distances"))
+    return compare(wanted, answers_of(model, arrays["pixels"]), model.refused)
+
+
+def answers_of(model: OnnxModel, pixels: np.ndarray) -> Answers:
+    """Return the answers of an ONNX file to any number of pictures, in bounded memory.
+
+    Args:
+        model: The file.
+        pixels: The pictures.
+    """
+    parts = [model.answers(pixels[start : start + MOST_AT_ONCE]) for start in range(0, len(pixels), MOST_AT_ONCE)]
+    distances = None if model.limits is None else np.concatenate([part.distances for part in parts])  # type: ignore[misc]
+    return Answers(np.concatenate([part.probabilities for part in parts]), distances)
+
+
+def _answers_of(file: Path, pixels: np.ndarray) -> Answers:
+    """Return the answers of a model's file."""
+    model = load_model(file)
+    inputs = pixels if model.read is None else np.stack([model.read(picture) for picture in pixels])
+    probabilities = np.concatenate([model.probabilities(each[None]) for each in inputs])
+    return Answers(probabilities, None if model.abstention is None else model.abstention.distances(inputs))
+
+
+def _backbone(facts: Facts, file: Path) -> Any:
+    """Return the pretrained network of a model of features; None for other models.
+
+    Raises:
+        ModelError: It is one of timm, or not installed.
+    """
+    if facts.features is None:
+        return None
+    from ..backbone.names import is_of_timm
+    from ..backbone.networks import load_network
+
+    name = facts.features["name"]
+    if is_of_timm(name):
+        raise ModelError(
+            f"{file} learned from features of {name}, and networks of timm cannot be written as ONNX here.",
+            hint="Train with --features efficientnet-lite0.",
+        )
+    return load_network(name, facts.features["sha256"])

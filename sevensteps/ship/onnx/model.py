@@ -1,0 +1,266 @@
+"""A whole model as one ONNX file: from the pixels of any number of pictures to scores, probabilities and distances.
+
+Everything is inside: the pretrained network of a model of features, normalization, the mirror image, temperature,
+softmax, and the distance from which "none of these" follows. So every runtime that reads ONNX gives the same answer.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from ...base.version import __version__
+from ...errors import ModelError
+from ..abstention import SIDE, Abstention, never_says
+from ..facts import Facts
+from .graph import as_shares
+from .layers import write_layers
+from .nodes import DISTANCE, KEY, LOGITS, PIXELS, PROBABILITIES, Nodes, as_model
+
+if TYPE_CHECKING:
+    import onnx
+
+    from ..backbone.weights import Backbone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a model's file holds, and what it says besides, ready to be written in another format."""
+
+    facts: Facts
+    arrays: Mapping[str, np.ndarray]
+    abstention: Abstention | None
+    sha256: str  # of the model's file
+    more: Mapping[str, Any]  # recipe and fingerprints of the pictures, where a run says them
+    backbone: Backbone | None = None  # of a model of features
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the pictures that go in."""
+        shape = self.backbone.shape if self.backbone is not None else self.facts.shape
+        assert shape is not None
+        return shape
+
+
+def onnx_model(source: Source, where: str) -> onnx.ModelProto:
+    """Return the ONNX model of a model's file. It needs no PyTorch, and the same file gives the same bytes.
+
+    Inputs: `pixels`, uint8 (n, channels, height, width). Outputs: `logits` (n, scores), `probabilities` (n, classes),
+    and `distance` (n) if the model may answer "none of these".
+
+    Args:
+        source: The model.
+        where: Its file, for errors.
+
+    Raises:
+        ModelError: The model has a layer, an activation or a precision that cannot be written, or onnx is missing.
+    """
+    facts, abstention = source.facts, source.abstention
+    classes, _ = facts.pictures(where)
+    _refuse_what_cannot_be_written(source, where)
+    from onnx import TensorProto
+
+    arrays = {f"model.{name}": array for name, array in source.arrays.items()}
+    nodes = Nodes(arrays)
+    seen, x = _inputs(nodes, source)
+    if facts.flat:
+        x = nodes.add("Flatten", x, axis=1)
+    try:
+        scores = write_layers(nodes, facts.model, x, "model.")
+    except ModelError as error:
+        raise ModelError(f"{where}: {error.message}", hint=error.hint) from error
+    logits = nodes.add("Identity", scores, output=LOGITS)
+    count = _scores_of(facts.model) or len(classes)
+    _probabilities(nodes, facts, logits, count)
+    outputs = [
+        (LOGITS, TensorProto.FLOAT, ["n", count]),
+        (PROBABILITIES, TensorProto.FLOAT, ["n", len(classes)]),
+    ]
+    if abstention is not None:
+        _distance(nodes, abstention, seen, source)
+        outputs.append((DISTANCE, TensorProto.FLOAT, ["n"]))
+    return as_model(nodes, source.input_shape, outputs, metadata(source))
+
+
+def metadata(source: Source) -> dict[str, str]:
+    """Return what the file says of the model: for people, and under one key what we read again.
+
+    Args:
+        source: The model.
+    """
+    facts, abstention, backbone = source.facts, source.abstention, source.backbone
+    assert facts.classes is not None
+    channels, height, width = source.input_shape
+    limits = None
+    if abstention is not None:
+        limits = {**abstention.facts(), "never_says": list(never_says(abstention.confidence, abstention.distance))}
+    about = {
+        "version": __version__,
+        "classes": list(facts.classes),
+        "shape": [channels, height, width],
+        "fit": facts.fit or "squash",
+        "interpolation": backbone.interpolation if backbone is not None else "bilinear",
+        "on_white": backbone is not None,
+        "range": facts.range.as_json() if facts.range is not None else None,
+        "abstention": limits,
+        "features": dict(facts.features) if facts.features else None,
+        "model_sha256": source.sha256,
+        **source.more,
+    }
+    kind = "gray" if channels == 1 else "RGB"
+    return {
+        "description": f"An image classifier. Input: {kind} pixels from 0 to 255 of {width} by {height} pictures.",
+        "classes": json.dumps(list(facts.classes), ensure_ascii=False),
+        **({"license": f"The pretrained network {backbone.name}: {backbone.license}"} if backbone else {}),
+        KEY: json.dumps(about, sort_keys=True, ensure_ascii=False),
+    }
+
+
+def _refuse_what_cannot_be_written(source: Source, where: str) -> None:
+    """Raise for a model that ONNX cannot hold.
+
+    Raises:
+        ModelError: Says what of it cannot be written.
+    """
+    facts = source.facts
+    if facts.model is None or facts.needs_code:
+        raise ModelError(
+            f"{where}: only models whose layers are in our list can be written as ONNX, and {facts.kind} is not one.",
+            hint="torch.onnx.export(learn.model, ...) writes any model, without the answers of this file.",
+        )
+    if facts.activation_is_own or facts.loss not in (None, "mse_loss", *_USUAL):
+        raise ModelError(f"{where}: its activation cannot be written as ONNX.", hint="Train with a loss of ours.")
+    other = {name: array.dtype for name, array in source.arrays.items() if array.dtype.kind == "f"}
+    wrong = next((name for name, dtype in other.items() if dtype != np.float32), None) or next(iter(facts.bfloat16), "")
+    if wrong:
+        raise ModelError(
+            f"{where}: {wrong} is not of type float32, in which the file computes.", hint="Train in float32."
+        )
+
+
+_USUAL = ("sigmoid_l1_loss", "binary_cross_entropy_with_logits", "cross_entropy")  # sigmoid or softmax
+
+
+def _scores_of(layer: Any) -> int | None:
+    """Return how many scores a model gives: what the last layer with weights gives; None without any."""
+    for part in reversed([*layer.get("layers", ()), *(part for _, part in layer.get("named", ()))]):
+        if (count := _scores_of(part)) is not None:
+            return count
+    return layer.get("out_features", layer.get("out_channels"))
+
+
+def _inputs(nodes: Nodes, source: Source) -> tuple[str, str]:
+    """Add what turns pixels into what the model takes.
+
+    Returns:
+        The names of the bytes that the model sees, on which the distance is measured, and of these divided by 255.
+    """
+    facts, backbone = source.facts, source.backbone
+    if backbone is None:
+        return PIXELS, as_shares(nodes, PIXELS)
+    from ..backbone.cut import cut_at
+    from ..backbone.extract import LARGEST
+
+    assert facts.features is not None and facts.shape is not None
+    layers = facts.features.get("layers")
+    cut = None if layers is None else cut_at(layers)
+    description, arrays = cut.before(backbone) if cut else (backbone.description, backbone.arrays)
+    row = _network(nodes, description, arrays, as_shares(nodes, PIXELS), "network.")
+    seen = _eight_bits(nodes, row, 1.0 if cut else LARGEST, facts.shape)
+    return seen, nodes.add("Div", seen, "largest")
+
+
+def _network(nodes: Nodes, description: Any, arrays: Mapping[str, np.ndarray], x: str, root: str) -> str:
+    """Add layers with tensors of their own."""
+    nodes.arrays = {**nodes.arrays, **{f"{root}{name}": array for name, array in arrays.items()}}
+    return write_layers(nodes, description, x, root)
+
+
+def _eight_bits(nodes: Nodes, row: str, largest: float, shape: tuple[int, int, int]) -> str:
+    """Add the rounding of features to whole numbers from 0 to 255, in the shape that the model takes."""
+    scale = nodes.constant(f"steps_{largest:g}", np.array(255 / largest, np.float32))
+    least, most = (nodes.constant(f"byte_{value}", np.array(value, np.float32)) for value in (0, 255))
+    whole = nodes.add("Clip", nodes.add("Round", nodes.add("Mul", row, scale)), least, most)
+    return nodes.add("Reshape", whole, nodes.constant(f"shape_{math.prod(shape)}", np.array([-1, *shape], np.int64)))
+
+
+def _probabilities(nodes: Nodes, facts: Facts, logits: str, count: int) -> None:
+    """Add the probabilities of the classes, as `steps.predict.probabilities` gives them."""
+    one = nodes.constant("a_whole", np.array(1, np.float32))
+    if facts.loss == "mse_loss":
+        share = nodes.add("Div", nodes.add("Add", logits, one), nodes.constant("of_two", np.array(2, np.float32)))
+        none = nodes.constant("none", np.array(0, np.float32))
+        share = nodes.add("Clip", share, none, one) if count == 1 else nodes.add("Max", share, none)
+        if count > 1:
+            least = nodes.constant("least_total", np.array(1e-6, np.float32))
+            total = nodes.add("ReduceSum", share, nodes.constant("over_classes", np.array([1], np.int64)), keepdims=1)
+            shares = nodes.add("Div", share, nodes.add("Max", total, least))
+            instead = nodes.add("Softmax", logits, axis=1)
+            nodes.add("Where", nodes.add("Greater", total, least), shares, instead, output=PROBABILITIES)
+            return
+    else:
+        temperature = nodes.constant("temperature", np.array(facts.temperature, np.float32))
+        scaled = nodes.add("Div", logits, temperature)
+        if count > 1:
+            nodes.add("Softmax", scaled, axis=1, output=PROBABILITIES)
+            return
+        share = nodes.add("Sigmoid", scaled)
+    nodes.add("Concat", nodes.add("Sub", one, share), share, axis=1, output=PROBABILITIES)
+
+
+def _distance(nodes: Nodes, abstention: Abstention, seen: str, source: Source) -> None:
+    """Add the distance from the nearest class, in double precision, as `Abstention.distances` computes it."""
+    from onnx import TensorProto
+
+    if abstention.finish is not None:
+        from ..backbone.cut import cut_at
+        from ..backbone.extract import LARGEST
+
+        assert source.backbone is not None and source.facts.features is not None
+        layers, arrays = cut_at(source.facts.features["layers"]).after(source.backbone)
+        rest = {"layer": "Sequential", "layers": layers}
+        row = _network(nodes, rest, arrays, nodes.add("Div", seen, "largest"), "rest.")
+        seen = _eight_bits(nodes, row, LARGEST, (source.backbone.features, 1, 1))
+
+    def number(name: str, value: Any) -> str:
+        return nodes.constant(name, np.asarray(value, np.float64))
+
+    values = abstention.means.shape[1]
+    assert source.facts.shape is not None
+    shape = source.facts.shape if abstention.finish is None else (values, 1, 1)
+    x = nodes.add("Cast", seen, to=TensorProto.DOUBLE)
+    whole = values == shape[0]
+    for name, size, is_first in (("rows", shape[1], True), ("columns", shape[2], False)):
+        averages = _averages(size, whole)
+        if averages.shape[0] < size:
+            matrix = number(f"averages_of_{name}", averages if is_first else averages.T)
+            x = nodes.add("MatMul", *((matrix, x) if is_first else (x, matrix)))
+    x = nodes.add("Div", x, number("largest_byte", 255))
+    x = nodes.add("Reshape", x, nodes.constant("as_rows", np.array([-1, 1, values], np.int64)))
+    steps = nodes.add("Sub", x, number("class_means", abstention.means[None]))  # (n, classes, values)
+    by_value = nodes.constant("by_value", np.array([2], np.int64))
+    far = nodes.add("ReduceSum", nodes.add("Mul", steps, steps), by_value, keepdims=0)
+    far = nodes.add("Mul", far, number("precision", abstention.precision))
+    if abstention.directions.shape[1]:
+        by_class = nodes.add("Transpose", steps, perm=[1, 0, 2])
+        along = nodes.add("MatMul", by_class, number("directions", abstention.directions.transpose(0, 2, 1)))
+        explained = nodes.add("ReduceSum", nodes.add("Mul", along, along), by_value, keepdims=0)
+        far = nodes.add("Sub", far, nodes.add("Transpose", explained, perm=[1, 0]))
+    nearest = nodes.add("ReduceMin", far, axes=[1], keepdims=0)
+    nearest = nodes.add("Div", nodes.add("Max", nearest, number("no_distance", 0)), number("values", values))
+    nodes.add("Cast", nearest, to=TensorProto.FLOAT, output=DISTANCE)
+
+
+def _averages(size: int, whole: bool) -> Float64[np.ndarray, "fewer size"]:
+    """Return the matrix that averages stretches of a side, as `abstention.reduced` does."""
+    step = size if whole else -(-size // SIDE)
+    starts = np.arange(0, size, step)
+    places = np.arange(size) // step
+    matrix: np.ndarray = (places == np.arange(len(starts))[:, None]) / np.bincount(places)[:, None]
+    return matrix

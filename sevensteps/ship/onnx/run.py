@@ -1,0 +1,174 @@
+"""Read an ONNX file that `export` wrote, and run it: from pixels to answers, with onnxruntime and without PyTorch.
+
+The file ends with the SHA-256 of everything before it, as one more entry of its metadata. It is compared before any
+other byte is looked at, so that a runtime never sees a damaged file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from ...base import files
+from ...errors import ModelError
+from ..facts import EXPORT_AGAIN, Facts
+from .nodes import DISTANCE, KEY, PIXELS, PROBABILITIES
+
+INSTALL = "pip install 'sevensteps[onnx]'"
+
+
+LARGEST = 1 << 30  # bytes of a file
+
+
+# An entry of a model's metadata in protobuf's encoding: field 14, with a key of 6 and a value of 64 characters.
+_BEFORE_SHA256 = b"\x72\x4a\x0a\x06sha256\x12\x40"
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a model says of some pictures."""
+
+    probabilities: Float[np.ndarray, "n classes"]
+    distances: Float[np.ndarray, " n"] | None = None  # of a model that may answer "none of these"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a model gives no answer, and which share of pictures like its own it answers."""
+
+    coverage: float
+    confidence: float
+    distance: float
+
+    def answered(self, answers: Answers) -> Bool[np.ndarray, " n"]:
+        """Return whether each picture gets an answer.
+
+        Args:
+            answers: What the model says of the pictures.
+        """
+        near = True if answers.distances is None else answers.distances <= self.distance
+        answered: np.ndarray = (answers.probabilities.max(1) >= self.confidence) & near
+        return answered
+
+
+def with_sha256(content: bytes) -> bytes:
+    """Return a serialized model with the SHA-256 of its bytes as the last entry of its metadata.
+
+    Args:
+        content: The model.
+    """
+    return content + _BEFORE_SHA256 + hashlib.sha256(content).hexdigest().encode()
+
+
+def read_onnx(path: Path) -> bytes:
+    """Return the bytes of a file that `export` wrote, after comparing their SHA-256.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ModelError: There is no such file, it was not written by `export`, or it is damaged.
+    """
+    try:
+        with files.regular(path, LARGEST) as (file, size):
+            content = file.read(size)
+    except FileNotFoundError as error:
+        raise ModelError(f"There is no file {path}.", hint="sevensteps export RUN --to onnx writes one.") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror or error}).", hint="Check the path.") from error
+    end = len(_BEFORE_SHA256) + 64
+    if content[-end:-64] != _BEFORE_SHA256:
+        raise ModelError(
+            f"{path} does not end as an ONNX file of sevensteps does.",
+            hint="Only files that sevensteps export wrote can be used here; if this is one, it is cut off.",
+        )
+    if hashlib.sha256(content[:-end]).hexdigest().encode() != content[-64:]:
+        raise ModelError(f"{path} is damaged: its checksum does not match.", hint=EXPORT_AGAIN)
+    return content
+
+
+class OnnxModel:
+    """An ONNX file in a runtime, on one core.
+
+    Args:
+        content: The bytes of the file.
+        where: The file, for errors.
+
+    Raises:
+        ModelError: onnxruntime is missing, or the file is not one that `export` wrote.
+    """
+
+    def __init__(self, content: bytes, where: str | Path) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ModelError("To run an ONNX file, onnxruntime must be installed.", hint=INSTALL) from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # nothing: an error is raised, and need not be printed, too
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime has many kinds, and a file may hold anything
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise ModelError(f"{where} cannot be run as ONNX: {reason:.200}", hint=EXPORT_AGAIN) from error
+        about = _about(self._session.get_modelmeta().custom_metadata_map, where)
+        self.about = about
+        self.facts = Facts.from_json(about, where)
+        self.classes, self.shape = Facts(classes=self.facts.classes, shape=self.facts.shape).pictures(where)
+        self.limits = _limits(about.get("abstention"), where)
+        self._outputs = [PROBABILITIES, *([DISTANCE] if self.limits is not None else [])]
+
+    def refused(self, answers: Answers) -> Bool[np.ndarray, " n"]:
+        """Return whether each picture gets no answer, for being unlike all classes or for too little confidence.
+
+        Args:
+            answers: What the model says of the pictures.
+        """
+        refused: np.ndarray = np.zeros(len(answers.probabilities), dtype=bool)
+        if self.limits is not None:
+            refused = ~self.limits.answered(answers)
+        return refused
+
+    def answers(self, pixels: UInt8[np.ndarray, "n channels height width"]) -> Answers:
+        """Return the answers to some pictures.
+
+        Args:
+            pixels: The pictures, in the shape that the model takes.
+        """
+        return Answers(*self._session.run(self._outputs, {PIXELS: pixels}))
+
+
+def _about(metadata: Mapping[str, str], where: str | Path) -> dict[str, Any]:
+    """Return what the metadata says of the model.
+
+    Raises:
+        ModelError: It is not what `export` writes.
+    """
+    try:
+        about = json.loads(metadata[KEY])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise ModelError(f"{where} does not say what its model is.", hint=EXPORT_AGAIN) from error
+    if not isinstance(about, dict):
+        raise ModelError(f"{where} does not say what its model is.", hint=EXPORT_AGAIN)
+    return about
+
+
+def _limits(given: Any, where: str | Path) -> Limits | None:
+    """Return the limits that a file names; None for a model that always answers.
+
+    Raises:
+        ModelError: They are not numbers from 0.
+    """
+    if given is None:
+        return None
+    values = [given.get(name) for name in ("coverage", "confidence", "distance")] if isinstance(given, dict) else []
+    if not values or not all(type(value) in (int, float) and 0 <= value <= 1e300 for value in values):
+        raise ModelError(f"{where}: its limits cannot be {given!r:.80}.", hint=EXPORT_AGAIN)
+    return Limits(*map(float, values))

@@ -1,0 +1,94 @@
+"""`sevensteps export`: a file that other programs read, with the same answers; `verify` repeats the check anywhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photos import photos_in
+from typed import here, refused, sevensteps, shown
+
+import sevensteps as ss
+from sevensteps.ship.onnx.run import OnnxModel, read_onnx
+
+QUICK = ("--epochs", "1", "--folds", "1")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("export")
+    done = sevensteps("train", "--epochs", "1", "--out", "run", cwd=base)
+    assert done.code == 0, done.err
+    return base
+
+
+def test_a_run_is_exported_and_verified(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = sevensteps("export", "run", cwd=folder)
+    assert done.code == 0, done.err
+    assert "run/model.onnx: 7" in shown(done)
+    assert "the same answers as the model: 64 pictures" in shown(done)
+    assert done.out.rstrip().endswith("sevensteps verify run/model.onnx")
+    assert (folder / "run/model.golden.safetensors").is_file()
+    assert sevensteps("verify", "run/model.onnx", cwd=folder).code == 0
+    about = OnnxModel(read_onnx(folder / "run/model.onnx"), "").about
+    assert 'source = "pullover-dress"' in about["recipe"]
+    assert set(about["data"]) >= {"train", "test"}
+    said = json.loads(here("export", "run", "--out", "a/b.onnx", "--json", cwd=folder, capsys=capsys).out)
+    assert said["pictures"] == 64
+    assert said["largest_difference"] <= 1e-5
+    assert (folder / "a/b.onnx").read_bytes() == (folder / "run/model.onnx").read_bytes()
+    again = here("export", "run/model.safetensors", "--out", "c.onnx", cwd=folder, capsys=capsys)
+    assert (again.code, (folder / "c.onnx").is_file()) == (0, True)
+
+
+def test_all_test_pictures_get_the_answer_of_the_run(folder: Path) -> None:
+    exported = ss.export(folder / "run", out=folder / "all.onnx")
+    splits = ss.load("pullover-dress")
+    assert splits.test is not None
+    learner = ss.load_learner(folder / "run")
+    assert learner.abstention is not None
+    logits, _ = learner.get_logits(dl=ss.Batches(splits.test, 500))
+    wanted = (logits / learner.temperature).sigmoid()[:, 0].numpy()
+    model = OnnxModel(read_onnx(exported.file), "")
+    answers = model.answers(splits.test.pixels)
+    assert np.abs(answers.probabilities[:, 1] - wanted).max() <= 1e-5
+    shares = np.stack([1 - wanted, wanted], axis=1)
+    refused_by_run = ~learner.abstention.answered(shares.max(1), learner.abstention.distances(splits.test.pixels))
+    np.testing.assert_array_equal(model.refused(answers), refused_by_run)
+
+
+def test_what_is_wrong_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(here("export", "run", "--to", "tflite", cwd=folder, capsys=capsys), 2, "no format 'tflite'", "onnx")
+    refused(here("export", "run", "--out", "x.bin", cwd=folder, capsys=capsys), 2, "must end in .onnx", "--out x.onnx")
+    refused(here("export", "none", cwd=folder, capsys=capsys), 1, "no run or path 'none'")
+    (folder / "other.onnx").write_bytes(b"none")
+    done = here("verify", "other.onnx", cwd=folder, capsys=capsys)
+    assert done.code == 1
+    assert "does not end as an ONNX file of sevensteps does" in shown(done)
+    done = here("verify", "missing.onnx", cwd=folder, capsys=capsys)
+    assert (done.code, "no file missing.onnx" in shown(done)) == (1, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unfreeze", ["0", "1"])
+def test_a_model_of_features_has_its_network_inside(unfreeze: str, tmp_path: Path) -> None:
+    photos_in(tmp_path / "photos")
+    flags = ("--features", "efficientnet-lite0", "--unfreeze", unfreeze)
+    assert sevensteps("train", "photos", *flags, *QUICK, "--out", "run", cwd=tmp_path).code == 0
+    done = sevensteps("export", "run", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert sevensteps("verify", "run/model.onnx", cwd=tmp_path).code == 0
+    model = OnnxModel(read_onnx(tmp_path / "run/model.onnx"), "")
+    assert model.shape == (3, 224, 224)
+    from sevensteps.data.on_white import decode_on_white
+
+    for name in ("photos/china/00.png", "photos/hopper/01.png"):
+        pixels = decode_on_white((tmp_path / name).read_bytes(), model.shape, fit=model.facts.fit or "squash")
+        answers = model.answers(pixels[None])
+        (wanted,) = ss.predict(tmp_path / "run", [tmp_path / name])
+        assert wanted.probabilities is not None
+        assert np.abs(answers.probabilities[0] - list(wanted.probabilities.values())).max() <= 1e-5
+        assert answers.distances is not None
+        assert answers.distances[0] == pytest.approx(wanted.distance, rel=1e-5)

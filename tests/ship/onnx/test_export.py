@@ -1,0 +1,168 @@
+"""A model as an ONNX file: the answers of the model, in three runtimes; a damaged file is refused before it is run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx.reference import ReferenceEvaluator
+from torch import nn
+
+import sevensteps as ss
+from sevensteps.data.batches import DataLoaders
+from sevensteps.data.images import Images, Splits
+from sevensteps.errors import ModelError, SevenstepsError
+from sevensteps.learner.learner import Learner
+from sevensteps.ship.onnx.check import MOST_APART, golden_pictures
+from sevensteps.ship.onnx.export import answers_of, export_onnx, golden_of, verify_onnx
+from sevensteps.ship.onnx.run import OnnxModel, read_onnx
+from sevensteps.ship.predict import load_model
+from sevensteps.steps.predict import MODELS, MaxAndMeanPool, Normalize, mirrored
+from sevensteps.trust.abstain import fit_abstention
+
+SHAPE = (1, 20, 18)  # not a multiple of 16, so that the distance averages uneven squares
+
+
+def pictures(shape: tuple[int, int, int], classes: int, count: int = 60) -> Images:
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (count, *shape), dtype=np.uint8)
+    return Images(pixels, np.arange(count) % classes, tuple(f"class {number}" for number in range(classes)))
+
+
+def written(model: nn.Module, folder: Path, classes: int = 3, loss: Any = None, shape: Any = SHAPE) -> Path:
+    """Export a model, trained for a batch so that nothing is as it was initialized, with limits of both kinds."""
+    images = pictures(shape, classes)
+    learn = Learner(DataLoaders.from_images(Splits(images, valid=images), 30), model, loss)
+    learn.fit(1, lr=0.01, show=False)
+    learn.temperature = 1.7
+    learn.abstention = fit_abstention(images, images, np.linspace(0.4, 1, len(images)), 0.8)
+    return learn.export(folder / "model.safetensors")
+
+
+def every_layer() -> nn.Module:
+    torch.manual_seed(0)
+    shared = nn.Linear(12, 12)
+    return nn.Sequential(
+        Normalize([0.4], [0.2]),
+        nn.Conv2d(1, 6, 3, padding=1, bias=False),
+        nn.BatchNorm2d(6),
+        nn.MaxPool2d(2),
+        nn.SiLU(),
+        nn.AvgPool2d(3, 2, 1),
+        nn.Sequential(nn.GELU(), nn.Conv2d(6, 6, 1), nn.Tanh()),
+        MaxAndMeanPool(),
+        nn.Dropout(0.3),
+        shared,
+        nn.LeakyReLU(0.2),
+        nn.BatchNorm1d(12),
+        shared,
+        nn.Sigmoid(),
+        nn.Linear(12, 3),
+    )
+
+
+MODEL: dict[str, tuple[Callable[[], nn.Module], int, Any]] = {
+    "linear": (lambda: MODELS["linear"](SHAPE, 2), 2, None),
+    "by L1": (lambda: MODELS["linear"](SHAPE, 2, Normalize([0.3], [0.4])), 2, ss.sigmoid_l1_loss),
+    "by MSE": (lambda: MODELS["relu"](SHAPE, 2, None, 5), 2, ss.mse_loss),
+    "three by MSE": (lambda: MODELS["linear"](SHAPE, 3), 3, ss.mse_loss),
+    "relu": (lambda: MODELS["relu"](SHAPE, 3, None, 5), 3, None),
+    "cnn": (lambda: MODELS["cnn"](SHAPE, 3, None, 4), 3, None),
+    "mirrored": (lambda: mirrored(MODELS["cnn"](SHAPE, 3, Normalize([0.3], [0.4]), 4)), 3, None),
+    "two columns": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(360, 2)), 2, ss.cross_entropy),
+    "every layer": (every_layer, 3, None),
+}
+
+
+@pytest.mark.parametrize("name", MODEL)
+def test_three_runtimes_answer_as_the_model(name: str, tmp_path: Path) -> None:
+    make, classes, loss = MODEL[name]
+    file = written(make(), tmp_path, classes, loss)
+    out = tmp_path / "model.onnx"
+    assert export_onnx(file, out, {}).passed
+    assert verify_onnx(out).passed
+    pixels = pictures(SHAPE, classes).pixels[:20]
+    model = load_model(file)
+    assert model.abstention is not None
+    wanted = np.concatenate([model.probabilities(picture[None]) for picture in pixels])
+    distances = model.abstention.distances(pixels)
+    given = answers_of(OnnxModel(read_onnx(out), out), pixels)
+    np.testing.assert_allclose(given.probabilities, wanted, atol=MOST_APART)
+    np.testing.assert_allclose(given.distances, distances, rtol=MOST_APART)
+    evaluator = ReferenceEvaluator(onnx.load(out))
+    _, shares, far = evaluator.run(None, {"pixels": pixels})  # type: ignore[misc]
+    np.testing.assert_allclose(shares, wanted, atol=MOST_APART)
+    np.testing.assert_allclose(far, distances, rtol=MOST_APART)
+    tract = pytest.importorskip("tract", reason="the runtime tract is not installed")
+    runnable = tract.onnx().load(str(out)).into_model().into_runnable()
+    _, shares, far = (output.to_numpy() for output in runnable.run([pixels]))
+    np.testing.assert_allclose(shares, wanted, atol=MOST_APART)
+    np.testing.assert_allclose(far, distances, rtol=MOST_APART)
+
+
+def test_the_same_model_gives_the_same_bytes_without_its_pictures(tmp_path: Path) -> None:
+    file = written(MODELS["cnn"](SHAPE, 3, None, 4), tmp_path)
+    for name in ("a.onnx", "b.onnx"):
+        export_onnx(file, tmp_path / name, {"recipe": "lr = 0.1"})
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    about = {prop.key: prop.value for prop in onnx.load(tmp_path / "a.onnx").metadata_props}
+    assert json.loads(about["classes"]) == ["class 0", "class 1", "class 2"]
+    said = json.loads(about["sevensteps"])
+    assert said["recipe"] == "lr = 0.1"
+    assert set(said["abstention"]) == {"coverage", "confidence", "distance", "never_says"}
+    assert not np.isin(golden_pictures(SHAPE).reshape(64, -1)[:, 0], pictures(SHAPE, 3).pixels[:, 0, 0, 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(360, 3).double()), "float32"),
+        (lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4, 3)), "AdaptiveAvgPool2d"),
+    ],
+)
+def test_what_cannot_be_written_is_said_and_nothing_is(model: Any, words: str, tmp_path: Path) -> None:
+    images = pictures(SHAPE, 3)
+    learn = Learner(DataLoaders.from_images(Splits(images), 30), model(), None)
+    file = learn.export(tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=words):
+        export_onnx(file, tmp_path / "model.onnx", {})
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_damage_is_found_before_a_runtime_sees_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(MODELS["linear"](SHAPE, 2), tmp_path, 2)
+    out = tmp_path / "model.onnx"
+    export_onnx(file, out, {})
+    content = out.read_bytes()
+    random = np.random.default_rng(0)
+    monkeypatch.setattr(OnnxModel, "__init__", lambda *given: pytest.fail("a runtime was started"))
+    for place in random.integers(0, len(content), 200).tolist():
+        changed = bytearray(content)
+        changed[place] ^= 1 << int(random.integers(8))
+        out.write_bytes(changed)
+        with pytest.raises(ModelError):
+            verify_onnx(out)
+    for end in (0, 10, len(content) - 1):
+        out.write_bytes(content[:end])
+        with pytest.raises(ModelError):
+            verify_onnx(out)
+
+
+def test_golden_pictures_belong_to_one_file(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        export_onnx(
+            written(MODELS["linear"](SHAPE, 2), tmp_path / name, 2), tmp_path / name / "model.onnx", {"n": name}
+        )
+    golden_of(tmp_path / "a/model.onnx").write_bytes(golden_of(tmp_path / "b/model.onnx").read_bytes())
+    with pytest.raises(ModelError, match="does not belong"):
+        verify_onnx(tmp_path / "a/model.onnx")
+    golden_of(tmp_path / "a/model.onnx").unlink()
+    with pytest.raises(SevenstepsError):
+        verify_onnx(tmp_path / "a/model.onnx")
