@@ -14,6 +14,7 @@ from photos import photos_in
 from PIL import Image
 from typed import sevensteps
 
+import sevensteps as ss
 from sevensteps.cli.app import app
 
 ROOT = Path(__file__).parent.parent
@@ -42,6 +43,8 @@ def test_the_code_shown_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     blocks = {page: re.findall(r"```python\n(.*?)```", text, re.DOTALL) for page, text in TEXTS.items()}
     assert sum(map(len, blocks.values())) >= 4
+    ss.export(ss.train("pullover-dress", epochs=1, out="RUN"))  # what the page on exporting names
+    Image.new("L", (28, 28)).save("picture.png")
     names: dict[str, dict[str, object]] = {page: {} for page in blocks}
     for page, codes in blocks.items():
         for code in codes:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
+from typing import Literal
 
 from .flags import Common
 from .hints import program, quoted
@@ -15,7 +13,7 @@ from .printed_json import print_json
 def export(
     model: Path,
     *,
-    to: Annotated[str, Parameter(name="--to")] = "onnx",
+    to: Literal["onnx"] = "onnx",
     out: Path | None = None,
     common: Common = Common(),
 ) -> int:
@@ -33,7 +31,7 @@ def export(
     from ..jobs.export import export as export_job
     from ..show import terminal
 
-    exported = export_job(model, to, out)  # type: ignore[arg-type]  # the job refuses other formats
+    exported = export_job(model, to, out)
     if common.json:
         print_json(exported.as_json())
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, UsageError, nearest
 from ..runs import checkpoint
@@ -15,10 +15,7 @@ from ..runs.saved import Saved
 if TYPE_CHECKING:
     from ..ship.onnx.check import Agreement
 
-Format = Literal["onnx"]
-
-
-SUFFIXES: dict[Format, str] = {"onnx": ".onnx"}
+SUFFIXES = {"onnx": ".onnx"}  # of the formats
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,7 +50,7 @@ class Exported:
         return f"{self.file}: {in_words(self.bytes)}"
 
 
-def export(thing: AnyRun, to: Format = "onnx", out: str | Path | None = None) -> Exported:
+def export(thing: AnyRun, to: str = "onnx", out: str | Path | None = None) -> Exported:
     """Write a model in a format that other programs read. Nothing is written unless it gives the same answers there.
 
     Args:
@@ -72,14 +69,13 @@ def export(thing: AnyRun, to: Format = "onnx", out: str | Path | None = None) ->
     """
     from ..ship.onnx.export import export_onnx, golden_of
 
-    if to not in get_args(Format):
-        raise UsageError(f"There is no format {to!r:.80}.", hint=nearest(str(to), get_args(Format)))
+    if to not in SUFFIXES:
+        raise UsageError(f"There is no format {to!r:.80}.", hint=nearest(str(to), SUFFIXES))
     file, more = _model_of(thing)
     path = Path(out) if out is not None else file.with_name(f"model{SUFFIXES[to]}")
     if path.suffix.lower() != SUFFIXES[to]:
-        raise UsageError(
-            f"The name of the file must end in {SUFFIXES[to]}.", hint=f"--out {path.with_suffix(SUFFIXES[to])}"
-        )
+        instead = path.with_suffix(SUFFIXES[to])
+        raise UsageError(f"The name of the file must end in {SUFFIXES[to]}.", hint=f"--out {instead}")
     agreement = export_onnx(file, path, more)
     return Exported(path, path.stat().st_size, golden_of(path), agreement)
 

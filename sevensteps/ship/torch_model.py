@@ -20,6 +20,7 @@ from ..steps.own_model import has_own_code
 from ..steps.predict import probabilities
 from . import architecture
 from .facts import EXPORT_AGAIN, Facts
+from .work import check_work
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,7 @@ def load_torch_model(arrays: Mapping[str, np.ndarray], facts: Facts, where: Path
     _, shape = facts.pictures(where)
     try:
         if not has_own_code(module):  # which may compute with tensors that the check cannot follow
-            architecture.check_work(module, (math.prod(shape),) if facts.flat else shape)
+            check_work(module, (math.prod(shape),) if facts.flat else shape)
     except ModelError as error:
         raise ModelError(f"{where}: {error.message}", hint=error.hint) from error
     activation = getattr(loss_of(facts, where), "activation", None)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from photos import photos_in
+from PIL import Image
 from typed import here, refused, sevensteps, shown
 
 import sevensteps as ss
 from sevensteps.ship.onnx.run import OnnxModel, read_onnx
 
+ROOT = Path(__file__).parent.parent.parent
 QUICK = ("--epochs", "1", "--folds", "1")
 
 
@@ -60,7 +63,7 @@ def test_all_test_pictures_get_the_answer_of_the_run(folder: Path) -> None:
 
 
 def test_what_is_wrong_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    refused(here("export", "run", "--to", "tflite", cwd=folder, capsys=capsys), 2, "no format 'tflite'", "onnx")
+    refused(here("export", "run", "--to", "tflite", cwd=folder, capsys=capsys), 2, "tflite", "onnx")
     refused(here("export", "run", "--out", "x.bin", cwd=folder, capsys=capsys), 2, "must end in .onnx", "--out x.onnx")
     refused(here("export", "none", cwd=folder, capsys=capsys), 1, "no run or path 'none'")
     (folder / "other.onnx").write_bytes(b"none")
@@ -69,6 +72,21 @@ def test_what_is_wrong_is_said(folder: Path, capsys: pytest.CaptureFixture[str])
     assert "does not end as an ONNX file of sevensteps does" in shown(done)
     done = here("verify", "missing.onnx", cwd=folder, capsys=capsys)
     assert (done.code, "no file missing.onnx" in shown(done)) == (1, True)
+
+
+def test_the_program_in_the_documentation_gives_the_answer_of_predict(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text("utf-8"), re.DOTALL)
+    assert here("export", "run", "--out", "RUN/model.onnx", cwd=folder, capsys=capsys).code == 0
+    splits = ss.load("pullover-dress")
+    assert splits.test is not None
+    monkeypatch.chdir(folder)
+    for number in (0, 400):
+        Image.fromarray(splits.test.pixels[number, 0]).save("picture.png")
+        (wanted,) = ss.predict("run", "picture.png")
+        exec(compile(program, "export.md", "exec"), {})  # noqa: S102  our own page
+        assert capsys.readouterr().out.strip() == (wanted.reason or wanted.best)
 
 
 @pytest.mark.slow

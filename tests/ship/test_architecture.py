@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from sevensteps.errors import ModelError
-from sevensteps.ship.architecture import build, check_work, describe
+from sevensteps.ship.architecture import build, describe
+from sevensteps.ship.work import check_work
 from sevensteps.steps.predict import (
     MODELS,
     MaxAndMeanPool,

@@ -1,4 +1,4 @@
-"""Check that an ONNX file answers as the model it was written from: pictures, their answers, and the largest difference."""
+"""Check that an ONNX file answers as its model: made-up pictures, and how far the answers to them are apart."""
 
 from __future__ import annotations
 
@@ -37,11 +37,8 @@ class Agreement:
         words = f"{self.count} pictures: probabilities differ by at most {self.probability:.1e}"
         if self.distance:
             words += f", distances by {self.distance:.1e} of their size"
-        wrong = {
-            f"{self.classes} of another class": self.classes,
-            f"{self.refusals} refused by one alone": self.refusals,
-        }
-        return ", ".join([words, *(each for each, count in wrong.items() if count)])
+        counts = {"of another class": self.classes, "refused by one alone": self.refusals}
+        return ", ".join([words, *(f"{count} {what}" for what, count in counts.items() if count)])
 
 
 def compare(wanted: Answers, given: Answers, refused: Callable[[Answers], np.ndarray]) -> Agreement:

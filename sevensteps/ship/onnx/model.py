@@ -167,7 +167,8 @@ def _inputs(nodes: Nodes, source: Source) -> tuple[str, str]:
     from ..backbone.cut import cut_at
     from ..backbone.extract import LARGEST
 
-    assert facts.features is not None and facts.shape is not None
+    assert facts.features is not None
+    assert facts.shape is not None
     layers = facts.features.get("layers")
     cut = None if layers is None else cut_at(layers)
     description, arrays = cut.before(backbone) if cut else (backbone.description, backbone.arrays)
@@ -222,7 +223,8 @@ def _distance(nodes: Nodes, abstention: Abstention, seen: str, source: Source) -
         from ..backbone.cut import cut_at
         from ..backbone.extract import LARGEST
 
-        assert source.backbone is not None and source.facts.features is not None
+        assert source.backbone is not None
+        assert source.facts.features is not None
         layers, arrays = cut_at(source.facts.features["layers"]).after(source.backbone)
         rest = {"layer": "Sequential", "layers": layers}
         row = _network(nodes, rest, arrays, nodes.add("Div", seen, "largest"), "rest.")
