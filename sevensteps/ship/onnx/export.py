@@ -110,7 +110,7 @@ def answers_of(model: OnnxModel, pixels: np.ndarray) -> Answers:
         pixels: The pictures.
     """
     parts = [model.answers(pixels[start : start + MOST_AT_ONCE]) for start in range(0, len(pixels), MOST_AT_ONCE)]
-    distances = None if model.limits is None else np.concatenate([part.distances for part in parts])  # type: ignore[misc]
+    distances = None if model.limits is None else np.concatenate([part.distances for part in parts])
     return Answers(np.concatenate([part.probabilities for part in parts]), distances)
 
 

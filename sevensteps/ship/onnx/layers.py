@@ -113,7 +113,7 @@ def _batch_norm(nodes: Nodes, layer: Layer, place: str, x: str) -> str:
     return nodes.add("BatchNormalization", x, *tensors, epsilon=float(layer["eps"]))
 
 
-def _pool(kind: str, **settings: int) -> Callable[[Nodes, Layer, str, str], str]:
+def _pool(kind: str, **settings: Any) -> Callable[[Nodes, Layer, str, str], str]:
     """Return the function that adds a pooling layer."""
 
     def written(nodes: Nodes, layer: Layer, place: str, x: str) -> str:

@@ -152,7 +152,8 @@ def _scores_of(layer: Any) -> int | None:
     for part in reversed([*layer.get("layers", ()), *(part for _, part in layer.get("named", ()))]):
         if (count := _scores_of(part)) is not None:
             return count
-    return layer.get("out_features", layer.get("out_channels"))
+    own: int | None = layer.get("out_features", layer.get("out_channels"))
+    return own
 
 
 def _inputs(nodes: Nodes, source: Source) -> tuple[str, str]:

@@ -168,7 +168,8 @@ def _limits(given: Any, where: str | Path) -> Limits | None:
     """
     if given is None:
         return None
-    values = [given.get(name) for name in ("coverage", "confidence", "distance")] if isinstance(given, dict) else []
+    names = ("coverage", "confidence", "distance")
+    values: list[Any] = [given.get(name) for name in names] if isinstance(given, dict) else []
     if not values or not all(type(value) in (int, float) and 0 <= value <= 1e300 for value in values):
         raise ModelError(f"{where}: its limits cannot be {given!r:.80}.", hint=EXPORT_AGAIN)
     return Limits(*map(float, values))
