@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import csv as csv_format
 import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from ..base.own_code import is_own
+from ..base.words import readable
 from ..errors import UsageError
 from .flags import FIRST, OUTPUT, Common, Own
 from .printed_json import print_json
+
+if TYPE_CHECKING:
+    from ..ship.answer import Answer
 
 STDIN = Path("-")
 
@@ -25,7 +30,9 @@ def predict(
     explain: Annotated[Path | None, Parameter(group=FIRST)] = None,
     model: Annotated[Own, Parameter(group=FIRST)] = None,
     features: Annotated[str, Parameter(group=FIRST)] = "",
+    sort_into: Annotated[Path | None, Parameter(group=FIRST)] = None,
     jsonl: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    csv: Annotated[bool, Parameter(group=OUTPUT)] = False,
     common: Common = Common(),
 ) -> int:
     """Classify picture files; say "not sure" or "none of these" when the model should not answer.
@@ -33,7 +40,7 @@ def predict(
     Parameters
     ----------
     run
-        A run's folder, its name under runs/, or a model.safetensors.
+        A run's folder, its name under runs/, a model.safetensors, or a model.onnx.
     files
         Picture files, folders of these, or - for a picture from standard input. They are resized to the size that the
         model was trained on.
@@ -41,33 +48,103 @@ def predict(
         Save pictures that show which pixels led to each answer in this folder.
     features
         timm:NAME or timm:NAME@FILE.safetensors, for a model of such features whose network is not on this machine yet.
+    sort_into
+        Copy each picture into this folder, into a folder named after its class, "not sure" or "none of these".
     jsonl
         Print one JSON object per line, as soon as each file is done.
+    csv
+        Print a table: file, class, probability, reason, distance, error, then the probability of each class.
     """
-    from ..jobs.predict import Answers, stream
+    from ..jobs.predict import Answers, caution_of, stream
+    from ..jobs.sort import sort_into as sorted_into
     from ..show import terminal
     from ..show.terminal_patches import print_drops
 
-    console, error = terminal.consoles(quiet_stdout=common.json or jsonl)
-    answers = []
+    if csv and (common.json or jsonl):
+        raise UsageError("--csv cannot be combined with --json or --jsonl.", hint="Choose one of them.")
+    if sort_into is not None and STDIN in files:
+        raise UsageError("--sort-into copies files, and - is not one.", hint="Name the file.")
+    console, error = terminal.consoles(quiet_stdout=common.json or jsonl or csv)
+    rows = Rows() if csv else None
+    # Millions of files need no more memory than a few, unless all answers are one JSON object.
+    answers, failed = list["Answer"](), 0
+    never: tuple[str, ...] = ()
     for answer in stream(run, [_given(file) for file in files], explain, model, features):
-        answers.append(answer)
+        copy = sorted_into(sort_into, answer) if sort_into is not None else None
+        failed, never = failed + (answer.error is not None), never or answer.never_says
+        if common.json:
+            answers.append(answer)
         if jsonl:
             print_json(answer.as_json())
+        elif rows is not None:
+            rows.add(answer)
         elif answer.error is not None:
             error.print(terminal.printable(f"{answer.error} {answer.hint}".rstrip()))
         elif not common.json:
+            where = f" -> {copy}" if copy is not None else ""
             why = f"; why: {answer.explanation}" if answer.explanation else ""
             hint = f". {answer.hint}" if answer.hint else ""
-            console.print(terminal.printable(f"{answer.file}: {answer.in_words}{why}{hint}"))
+            console.print(terminal.printable(f"{answer.file}: {answer.in_words}{where}{why}{hint}"))
             if answer.covered is not None:
                 print_drops(console, answer.covered.name, answer.covered.drops)
-    done = Answers(tuple(answers))
-    if done.caution and not (common.json or jsonl):
-        error.print(done.caution)
+    if rows is not None:
+        rows.end()
     if common.json:
-        print_json(done.as_json())
-    return 1 if done.failed else 0
+        print_json(Answers(tuple(answers)).as_json())
+    elif (caution := caution_of(never)) and not jsonl:
+        error.print(caution)
+    return 1 if failed else 0
+
+
+class Rows:
+    """The answers as CSV on stdout, each as soon as it is known; the first answer decides the columns."""
+
+    def __init__(self) -> None:
+        self._writer = csv_format.writer(sys.stdout, lineterminator="\n")
+        self._classes: tuple[str, ...] | None = None
+        self._waiting: list[Answer] = []  # errors before the first answer, which names the classes
+
+    def add(self, answer: Answer) -> None:
+        """Print an answer."""
+        if self._classes is None and answer.probabilities is None:
+            self._waiting.append(answer)
+            return
+        if self._classes is None:
+            self._classes = tuple(answer.probabilities or ())
+            self._head()
+        self._row(answer)
+
+    def end(self) -> None:
+        """Print what waits for an answer that never came."""
+        if self._classes is None:
+            self._classes = ()
+            self._head()
+
+    def _head(self) -> None:
+        names = [f"probability of {name}" for name in self._classes or ()]
+        self._writer.writerow(["file", "class", "probability", "reason", "distance", "error", *map(readable, names)])
+        for answer in self._waiting:
+            self._row(answer)
+
+    def _row(self, answer: Answer) -> None:
+        if answer.probabilities is None:
+            self._writer.writerow([readable(answer.file), "", "", "", "", readable(answer.error or "")])
+        else:
+            best = answer.best
+            distance = "" if answer.distance is None else answer.distance
+            shares = answer.probabilities
+            self._writer.writerow(
+                [
+                    readable(answer.file),
+                    readable(best),
+                    shares[best],
+                    answer.reason or "",
+                    distance,
+                    "",
+                    *shares.values(),
+                ]
+            )
+        sys.stdout.flush()
 
 
 def as_typed_before(words: Sequence[str]) -> list[str]:

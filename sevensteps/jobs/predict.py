@@ -30,6 +30,16 @@ SHOWN = 20  # answers in a repr
 SHOWN_SIDE = 448  # pixels a side, at most, of the picture beside the map of a model of features
 
 
+def caution_of(never_says: Sequence[str]) -> str:
+    """Return a sentence about which of "not sure" and "none of these" is switched off; "" if neither is.
+
+    Args:
+        never_says: As `Answer` has it.
+    """
+    never = " or ".join(f'"{reason}"' for reason in never_says)
+    return f"This model never says {never}: it was trained with too few validation pictures." if never else ""
+
+
 @dataclass(frozen=True, repr=False)
 class Answers:
     """What a model says of picture files, in their order."""
@@ -49,8 +59,7 @@ class Answers:
     @property
     def caution(self) -> str:
         """A sentence about what is switched off; "" where nothing is."""
-        never = " or ".join(f'"{reason}"' for reason in self.never_says)
-        return f"This model never says {never}: it was trained with too few validation pictures." if never else ""
+        return caution_of(self.never_says)
 
     def __iter__(self) -> Iterator[Answer]:
         return iter(self.results)
@@ -113,7 +122,8 @@ def predict(
     """Classify pictures with a saved model.
 
     Args:
-        model: A run's folder, its name under `runs/`, the run that `train` returned, or a `model.safetensors`.
+        model: A run's folder, its name under `runs/`, the run that `train` returned, a `model.safetensors`, or a
+            `model.onnx`.
         pictures: A picture or a list of them. Each is a picture file, a folder of these, the bytes of a file, an open
             file, a PIL picture or a uint8 array `(h, w, 3)`.
         explain: A folder for a picture of why, one for each file.
@@ -163,6 +173,7 @@ def stream(
     from ..ship.backbone.names import is_of_timm
     from ..ship.backbone.timm_network import fetch
     from ..ship.explain import load_explainer
+    from ..ship.onnx.predict import load_onnx
     from ..ship.predict import load_model
 
     is_file = isinstance(model, (str, Path)) and Path(model).is_file()
@@ -176,11 +187,15 @@ def stream(
             raise UsageError(f"{features!r:.80} is not a network of timm.", hint="--features timm:NAME")
         fetch(features, lambda line: None)
     with given(network):
-        loaded = load_model(path)
+        loaded = load_onnx(path) if path.suffix.lower() == ".onnx" else load_model(path)
         if explain is None:
             return (answer for answer, *_ in _answered(loaded, pictures))
         if loaded.read is not None:
             return _explained_by_covering(path, loaded, pictures, explain)
+        if path.suffix.lower() == ".onnx":
+            raise UsageError(
+                f"{path} has no gradients, from which --explain draws.", hint="Name the run, or leave --explain out."
+            )
         return _explained(load_explainer(path), loaded, pictures, explain)
 
 

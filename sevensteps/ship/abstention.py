@@ -10,6 +10,7 @@ measured to work better: docs/decisions/0009-sure-unsure-none-of-these.md). It n
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -43,29 +44,14 @@ NO_LIMIT = 1e300  # a distance that no picture exceeds; finite, because a file h
 
 
 @dataclass(frozen=True, eq=False)
-class Abstention:
-    """When a model does not answer: its confidence is too low, or the picture is too far from every class.
-
-    `directions` are scaled so that the distance is `precision * |x - mean|^2 - |directions @ (x - mean)|^2`, divided by
-    the number of values: a step along them counts less than a step elsewhere.
-    """
+class Limits(abc.ABC):
+    """When a model does not answer: its confidence is too low, or the picture is too far from every class."""
 
     coverage: float  # the share of pictures that the two limits were chosen to answer
     confidence: float  # the lowest confidence that is answered
     distance: float  # the largest distance that is answered
-    means: Float32[np.ndarray, "classes values"]
-    directions: Float32[np.ndarray, "classes most values"]
-    precision: Float32[np.ndarray, " classes"]
-    # From what a model takes to what the distance is measured on, if a model has the last stages of a network.
-    finish: Callable[[UInt8[np.ndarray, "n channels height width"]], np.ndarray] | None = field(
-        default=None, repr=False
-    )
 
-    @property
-    def never_says(self) -> tuple[str, ...]:
-        """Which of "not sure" and "none of these" this model can never say, because the limit lets everything pass."""
-        return never_says(self.confidence, self.distance)
-
+    @abc.abstractmethod
     def distances(
         self, pixels: UInt8[np.ndarray, "n channels height width"], *, each_alone: bool = False
     ) -> Float64[np.ndarray, " n"]:
@@ -75,29 +61,11 @@ class Abstention:
             pixels: The pictures.
             each_alone: Compute each picture by itself, so that the last digits do not depend on the others.
         """
-        distances = np.empty(len(pixels))
-        block = max(1, AT_ONCE // max(1, math.prod(pixels.shape[1:])))
-        if each_alone and self.finish is not None:  # a network, whose last digits depend on the batch
-            block = 1
-        for start in range(0, len(pixels), block):
-            seen = pixels[start : start + block]
-            seen = self.finish(seen) if self.finish is not None else seen
-            whole = self.means.shape[1] == seen.shape[1]
-            distances[start : start + block] = self._distances(reduced(seen, whole), each_alone)
-        return distances
 
-    def _distances(self, x: Float64[np.ndarray, "n values"], each_alone: bool) -> Float64[np.ndarray, " n"]:
-        """Return the distances of one block of reduced pictures."""
-        nearest = np.full(len(x), np.inf)
-        for mean, directions, precision in zip(
-            self.means.astype(np.float64), self.directions.astype(np.float64), self.precision.tolist(), strict=True
-        ):
-            steps = x - mean
-            along = (steps[:, None] @ directions.T)[:, 0] if each_alone else steps @ directions.T
-            far = precision * (steps**2).sum(1) - (along**2).sum(1)
-            nearest = np.minimum(nearest, far)
-        distances: np.ndarray = np.maximum(nearest, 0) / x.shape[1]
-        return distances
+    @property
+    def never_says(self) -> tuple[str, ...]:
+        """Which of "not sure" and "none of these" this model can never say, because the limit lets everything pass."""
+        return never_says(self.confidence, self.distance)
 
     def reasons(self, confidences: Float[np.ndarray, " n"], distances: Float[np.ndarray, " n"]) -> list[str | None]:
         """Return why there is no answer, for each picture; None where there is one.
@@ -121,6 +89,51 @@ class Abstention:
             distances: As `distances` returns them.
         """
         return (confidences >= self.confidence) & (distances <= self.distance)
+
+
+@dataclass(frozen=True, eq=False)
+class Abstention(Limits):
+    """The limits of a model with what its distance is computed from.
+
+    `directions` are scaled so that the distance is `precision * |x - mean|^2 - |directions @ (x - mean)|^2`, divided by
+    the number of values: a step along them counts less than a step elsewhere.
+    """
+
+    means: Float32[np.ndarray, "classes values"]
+    directions: Float32[np.ndarray, "classes most values"]
+    precision: Float32[np.ndarray, " classes"]
+    # From what a model takes to what the distance is measured on, if a model has the last stages of a network.
+    finish: Callable[[UInt8[np.ndarray, "n channels height width"]], np.ndarray] | None = field(
+        default=None, repr=False
+    )
+
+    def distances(
+        self, pixels: UInt8[np.ndarray, "n channels height width"], *, each_alone: bool = False
+    ) -> Float64[np.ndarray, " n"]:
+        """See `Limits`."""
+        distances = np.empty(len(pixels))
+        block = max(1, AT_ONCE // max(1, math.prod(pixels.shape[1:])))
+        if each_alone and self.finish is not None:  # a network, whose last digits depend on the batch
+            block = 1
+        for start in range(0, len(pixels), block):
+            seen = pixels[start : start + block]
+            seen = self.finish(seen) if self.finish is not None else seen
+            whole = self.means.shape[1] == seen.shape[1]
+            distances[start : start + block] = self._distances(reduced(seen, whole), each_alone)
+        return distances
+
+    def _distances(self, x: Float64[np.ndarray, "n values"], each_alone: bool) -> Float64[np.ndarray, " n"]:
+        """Return the distances of one block of reduced pictures."""
+        nearest = np.full(len(x), np.inf)
+        for mean, directions, precision in zip(
+            self.means.astype(np.float64), self.directions.astype(np.float64), self.precision.tolist(), strict=True
+        ):
+            steps = x - mean
+            along = (steps[:, None] @ directions.T)[:, 0] if each_alone else steps @ directions.T
+            far = precision * (steps**2).sum(1) - (along**2).sum(1)
+            nearest = np.minimum(nearest, far)
+        distances: np.ndarray = np.maximum(nearest, 0) / x.shape[1]
+        return distances
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the tensors for a file."""

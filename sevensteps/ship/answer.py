@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from ..base.words import readable
-from .abstention import NONE_OF_THESE, Abstention
+from .abstention import NONE_OF_THESE, Limits
 from .covered import Covered
 
 
@@ -71,7 +71,7 @@ def answers_of(
     classes: Sequence[str],
     shares: Float[np.ndarray, "n classes"],
     pixels: UInt8[np.ndarray, "n channels height width"],
-    abstention: Abstention | None,
+    abstention: Limits | None,
 ) -> list[Answer]:
     """Return the answer for each picture, with the reason to doubt it where there is one.
 
@@ -111,7 +111,7 @@ def _about_inverted(
     pixels: UInt8[np.ndarray, "n channels height width"],
     distances: Float[np.ndarray, " n"],
     reasons: Sequence[str | None],
-    abstention: Abstention,
+    abstention: Limits,
 ) -> list[str]:
     """Return a hint for each doubtful picture that is dark where those of training are light; "" for the others."""
     hints = [""] * len(pixels)

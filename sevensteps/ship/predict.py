@@ -16,7 +16,7 @@ from ..data.decode import Fit, as_pixels
 from ..data.value_range import Range
 from ..errors import DataError, ModelError
 from . import file as model_file
-from .abstention import Abstention, in_file
+from .abstention import Limits, in_file
 from .answer import Answer, answers_of
 from .facts import EXPORT_AGAIN, Facts
 
@@ -43,7 +43,7 @@ class Model:
     shape: tuple[int, int, int]
     # Of each picture as if it were alone: in a batch, matrix products add in another order, which changes last digits.
     probabilities: Callable[[UInt8[np.ndarray, "n channels height width"]], Float[np.ndarray, "n classes"]]
-    abstention: Abstention | None = None
+    abstention: Limits | None = None
     fit: Fit = "squash"  # how pictures of another size are fitted to the shape, as in training
     range: Range | None = None  # the values of black and white in pictures of more than 8 bits, as in training
     read: Callable[[Any], UInt8[np.ndarray, "channels height width"]] | None = None  # for a model of features

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +62,31 @@ def test_all_test_pictures_get_the_answer_of_the_run(folder: Path) -> None:
     shares = np.stack([1 - wanted, wanted], axis=1)
     refused_by_run = ~learner.abstention.answered(shares.max(1), learner.abstention.distances(splits.test.pixels))
     np.testing.assert_array_equal(model.refused(answers), refused_by_run)
+
+
+def test_predict_takes_the_file_and_needs_no_torch(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert here("export", "run", "--out", "p.onnx", cwd=folder, capsys=capsys).code == 0
+    splits = ss.load("pullover-dress")
+    assert splits.test is not None
+    (folder / "new").mkdir()
+    for number in range(6):
+        Image.fromarray(splits.test.pixels[number * 150, 0]).resize((40, 30)).save(folder / f"new/{number}.png")
+    (folder / "new/noise.png").write_bytes(b"none")
+    wanted = json.loads(sevensteps("predict", "run", "new", "--json", cwd=folder).out)
+    done = sevensteps("predict", "p.onnx", "new", "--json", cwd=folder)
+    given = json.loads(done.out)
+    assert (done.code, given["failed"], len(given["results"])) == (1, 1, 7)
+    for one, other in zip(wanted["results"], given["results"], strict=True):
+        for key in ("file", "class", "reason", "error"):
+            assert one.get(key) == other.get(key)
+        if "class" in one:
+            assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+            assert one["distance"] == pytest.approx(other["distance"], rel=1e-5)
+    refused(here("predict", "p.onnx", "new", "--explain", "why", cwd=folder, capsys=capsys), 2, "no gradients")
+    program = "import sys; from sevensteps.jobs.predict import predict; predict('p.onnx', 'new'); print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
+    assert "onnxruntime" in run.stdout.split()
+    assert "torch" not in run.stdout.split()
 
 
 def test_what_is_wrong_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

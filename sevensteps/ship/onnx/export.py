@@ -22,9 +22,6 @@ from .run import INSTALL, Answers, OnnxModel, read_onnx, with_sha256
 GOLDEN = ".golden.safetensors"  # the end of the name of the pictures and answers
 
 
-MOST_AT_ONCE = 16  # pictures that are answered together
-
-
 def export_onnx(file: Path, out: Path, more: Mapping[str, Any]) -> Agreement:
     """Write a model's file as ONNX, and beside it made-up pictures with the model's answers to them.
 
@@ -59,7 +56,7 @@ def export_onnx(file: Path, out: Path, more: Mapping[str, Any]) -> Agreement:
     written = OnnxModel(content, out)
     pixels = golden_pictures(source.input_shape)
     wanted = _answers_of(file, pixels)
-    agreement = compare(wanted, answers_of(written, pixels), written.refused)
+    agreement = compare(wanted, written.answers(pixels), written.refused)
     if not agreement.passed:
         raise ModelError(
             f"{file} and its ONNX file give different answers to {agreement.in_words}. Nothing was written.",
@@ -99,19 +96,7 @@ def verify_onnx(path: Path) -> Agreement:
     if not count or any(arrays[name].shape != shapes[name] for name in names) or arrays["pixels"].dtype != np.uint8:
         raise ModelError(f"{golden} has other pictures or answers than its model.", hint="Export the model again.")
     wanted = Answers(arrays["probabilities"], arrays.get("distances"))
-    return compare(wanted, answers_of(model, arrays["pixels"]), model.refused)
-
-
-def answers_of(model: OnnxModel, pixels: np.ndarray) -> Answers:
-    """Return the answers of an ONNX file to any number of pictures, in bounded memory.
-
-    Args:
-        model: The file.
-        pixels: The pictures.
-    """
-    parts = [model.answers(pixels[start : start + MOST_AT_ONCE]) for start in range(0, len(pixels), MOST_AT_ONCE)]
-    distances = None if model.limits is None else np.concatenate([part.distances for part in parts])
-    return Answers(np.concatenate([part.probabilities for part in parts]), distances)
+    return compare(wanted, model.answers(arrays["pixels"]), model.refused)
 
 
 def _answers_of(file: Path, pixels: np.ndarray) -> Answers:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float64, UInt8
 
 from ...base import files
 from ...errors import ModelError
+from ..abstention import NO_LIMIT, Limits
 from ..facts import EXPORT_AGAIN, Facts
 from .nodes import DISTANCE, KEY, PIXELS, PROBABILITIES
 
@@ -37,25 +38,6 @@ class Answers:
 
     probabilities: Float[np.ndarray, "n classes"]
     distances: Float[np.ndarray, " n"] | None = None  # of a model that may answer "none of these"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a model gives no answer, and which share of pictures like its own it answers."""
-
-    coverage: float
-    confidence: float
-    distance: float
-
-    def answered(self, answers: Answers) -> Bool[np.ndarray, " n"]:
-        """Return whether each picture gets an answer.
-
-        Args:
-            answers: What the model says of the pictures.
-        """
-        near = True if answers.distances is None else answers.distances <= self.distance
-        answered: np.ndarray = (answers.probabilities.max(1) >= self.confidence) & near
-        return answered
 
 
 def with_sha256(content: bytes) -> bytes:
@@ -94,8 +76,24 @@ def read_onnx(path: Path) -> bytes:
     return content
 
 
+@dataclass(frozen=True, eq=False)
+class OnnxLimits(Limits):
+    """The limits of an ONNX file, whose graph computes the distance."""
+
+    measure: Callable[[UInt8[np.ndarray, "n channels height width"]], Answers]
+
+    def distances(
+        self, pixels: UInt8[np.ndarray, "n channels height width"], *, each_alone: bool = False
+    ) -> Float64[np.ndarray, " n"]:
+        """See `Limits`."""
+        answers = self.measure(pixels)
+        assert answers.distances is not None
+        distances: np.ndarray = answers.distances.astype(np.float64)
+        return distances
+
+
 class OnnxModel:
-    """An ONNX file in a runtime, on one core.
+    """An ONNX file in a runtime, on one core; each picture is computed by itself, so that neighbors do not count.
 
     Args:
         content: The bytes of the file.
@@ -122,7 +120,8 @@ class OnnxModel:
         self.about = about
         self.facts = Facts.from_json(about, where)
         self.classes, self.shape = Facts(classes=self.facts.classes, shape=self.facts.shape).pictures(where)
-        self.limits = _limits(about.get("abstention"), where)
+        self.limits = _limits(about.get("abstention"), where, self.answers)
+        self._last: tuple[np.ndarray, Answers] | None = None
         self._outputs = [PROBABILITIES, *([DISTANCE] if self.limits is not None else [])]
 
     def refused(self, answers: Answers) -> Bool[np.ndarray, " n"]:
@@ -132,17 +131,20 @@ class OnnxModel:
             answers: What the model says of the pictures.
         """
         refused: np.ndarray = np.zeros(len(answers.probabilities), dtype=bool)
-        if self.limits is not None:
-            refused = ~self.limits.answered(answers)
+        if self.limits is not None and answers.distances is not None:
+            refused = ~self.limits.answered(answers.probabilities.max(1), answers.distances)
         return refused
 
     def answers(self, pixels: UInt8[np.ndarray, "n channels height width"]) -> Answers:
         """Return the answers to some pictures.
 
         Args:
-            pixels: The pictures, in the shape that the model takes.
+            pixels: The pictures, in the shape that the model takes. Those of the last call are not computed again.
         """
-        return Answers(*self._session.run(self._outputs, {PIXELS: pixels}))
+        if self._last is None or self._last[0] is not pixels:
+            rows = [self._session.run(self._outputs, {PIXELS: picture[None]}) for picture in pixels]
+            self._last = pixels, Answers(*(np.concatenate(of_output) for of_output in zip(*rows, strict=True)))
+        return self._last[1]
 
 
 def _about(metadata: Mapping[str, str], where: str | Path) -> dict[str, Any]:
@@ -160,7 +162,7 @@ def _about(metadata: Mapping[str, str], where: str | Path) -> dict[str, Any]:
     return about
 
 
-def _limits(given: Any, where: str | Path) -> Limits | None:
+def _limits(given: Any, where: str | Path, measure: Callable[[np.ndarray], Answers]) -> OnnxLimits | None:
     """Return the limits that a file names; None for a model that always answers.
 
     Raises:
@@ -170,6 +172,7 @@ def _limits(given: Any, where: str | Path) -> Limits | None:
         return None
     names = ("coverage", "confidence", "distance")
     values: list[Any] = [given.get(name) for name in names] if isinstance(given, dict) else []
-    if not values or not all(type(value) in (int, float) and 0 <= value <= 1e300 for value in values):
+    if not values or not all(type(value) in (int, float) and 0 <= value <= NO_LIMIT for value in values):
         raise ModelError(f"{where}: its limits cannot be {given!r:.80}.", hint=EXPORT_AGAIN)
-    return Limits(*map(float, values))
+    coverage, confidence, distance = map(float, values)
+    return OnnxLimits(coverage, confidence, distance, measure)

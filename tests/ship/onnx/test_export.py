@@ -20,7 +20,7 @@ from sevensteps.data.images import Images, Splits
 from sevensteps.errors import ModelError, SevenstepsError
 from sevensteps.learner.learner import Learner
 from sevensteps.ship.onnx.check import MOST_APART, golden_pictures
-from sevensteps.ship.onnx.export import answers_of, export_onnx, golden_of, verify_onnx
+from sevensteps.ship.onnx.export import export_onnx, golden_of, verify_onnx
 from sevensteps.ship.onnx.run import OnnxModel, read_onnx
 from sevensteps.ship.predict import load_model
 from sevensteps.steps.predict import MODELS, MaxAndMeanPool, Normalize, mirrored
@@ -92,7 +92,7 @@ def test_three_runtimes_answer_as_the_model(name: str, tmp_path: Path) -> None:
     assert model.abstention is not None
     wanted = np.concatenate([model.probabilities(picture[None]) for picture in pixels])
     distances = model.abstention.distances(pixels)
-    given = answers_of(OnnxModel(read_onnx(out), out), pixels)
+    given = OnnxModel(read_onnx(out), out).answers(pixels)
     np.testing.assert_allclose(given.probabilities, wanted, atol=MOST_APART)
     np.testing.assert_allclose(given.distances, distances, rtol=MOST_APART)
     evaluator = ReferenceEvaluator(onnx.load(out))

@@ -1,0 +1,79 @@
+"""`predict --csv` and `predict --sort-into`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typed import here, refused, sevensteps
+
+import sevensteps as ss
+from sevensteps.jobs.sort import folder_name, sort_into
+from sevensteps.ship.answer import Answer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("sorted")
+    assert sevensteps("train", "--epochs", "1", "--out", "run", cwd=base).code == 0
+    splits = ss.load("pullover-dress")
+    assert splits.test is not None
+    for number in range(8):
+        path = base / f"new/{number % 2}/{number // 2}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(splits.test.pixels[number * 130, 0]).save(path)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)).save(base / "new/noise.png")
+    (base / "new/bad.png").write_bytes(b"none")
+    return base
+
+
+def test_a_table_has_a_row_for_each_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = here("predict", "run", "new/bad.png", "new", "--csv", cwd=folder, capsys=capsys)
+    assert (done.code, done.err) == (1, "")
+    rows = list(csv.DictReader(io.StringIO(done.out)))
+    assert [row["file"] for row in rows[:2]] == ["new/bad.png", "new/0/0.png"]
+    assert (len(rows), rows[0]["class"]) == (11, "")
+    assert "not a picture" in rows[0]["error"]
+    answers = ss.predict(folder / "run", [folder / row["file"] for row in rows])
+    for row, answer in zip(rows, answers, strict=True):
+        if answer.probabilities is not None:
+            assert (row["class"], row["reason"]) == (answer.best, answer.reason or "")
+            shares = [float(row[f"probability of {name}"]) for name in answer.probabilities]
+            assert shares == list(answer.probabilities.values())
+            assert float(row["probability"]) == max(shares)
+    alone = here("predict", "run", "new/bad.png", "--csv", cwd=folder, capsys=capsys)
+    assert len(list(csv.DictReader(io.StringIO(alone.out)))) == 1
+    refused(here("predict", "run", "new", "--csv", "--jsonl", cwd=folder, capsys=capsys), 2, "cannot be combined")
+
+
+def test_pictures_are_copied_into_folders_and_stay(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = here("predict", "run", "new", "--sort-into", "sorted", cwd=folder, capsys=capsys)
+    assert done.code == 1
+    assert "bad.png" in done.err
+    copies = sorted(path for path in (folder / "sorted").rglob("*") if path.is_file())
+    assert len(copies) == 9
+    assert {path.parent.name for path in copies} <= {"Pullover", "Dress", "not sure", "none of these"}
+    assert (folder / "sorted/none of these/noise.png").read_bytes() == (folder / "new/noise.png").read_bytes()
+    assert (folder / "new/0/0.png").is_file()
+    before = {path: path.read_bytes() for path in copies}
+    assert set(before.values()) == {path.read_bytes() for path in (folder / "new").rglob("*.png")} - {b"none"}
+    again = here("predict", "run", "new", "--sort-into", "sorted", cwd=folder, capsys=capsys)
+    assert "-> sorted/none of these/noise.png" in again.out
+    assert {path: path.read_bytes() for path in (folder / "sorted").rglob("*") if path.is_file()} == before
+    refused(here("predict", "run", "-", "--sort-into", "x", cwd=folder, capsys=capsys), 2, "copies files")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../out", "/etc", "a/b", "..", ".", "", "con:", "nul\\x", "line\nbreak", "x" * 500]
+)
+def test_no_class_name_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    copy = sort_into(tmp_path / "sorted", Answer(str(tmp_path / "a.png"), {name: 1.0}))
+    assert copy is not None
+    assert copy.resolve().parent.parent == (tmp_path / "sorted").resolve()
+    assert copy.is_file()
+    assert folder_name("Ankle boot") == "Ankle boot"
