@@ -118,6 +118,7 @@ def main() -> None:
     """Print a line for each part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=1_000_000)
+    parser.add_argument("--json", type=Path, help="write the CPU seconds of each part to this file, too")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--at", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -138,6 +139,8 @@ def main() -> None:
             print(f"{TITLES[part]:<44} {cpu:6.2f} s of CPU {seconds:6.2f} s {memory:6.0f} MB", flush=True)
         kept = sum(path.stat().st_size for path in (folder / "run").glob("predictions.*"))
         print(f"the table of predictions takes {kept / 1e6:.0f} MB")
+        if arguments.json:
+            arguments.json.write_text(json.dumps({part: figures[0] for part, figures in spent.items()}))
         print(f"baselines: {spent['baselines'][0] / spent['epoch'][0]:.2f} of an epoch (aim: at most 2)")
 
 

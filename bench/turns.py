@@ -27,6 +27,7 @@ HEADINGS = {
     "train": "training s",
     "first": "data + training s, first",
     "again": "data + training s, again",
+    "import + job": "import + first job s",
     "epoch": "s an epoch",
     "a second": "pictures a second",
     "ns": "ns a picture",

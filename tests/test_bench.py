@@ -102,3 +102,43 @@ def test_a_curve_says_when_the_tutorial_is_as_good_and_goes_on_with_what_it_has(
     monkeypatch.setattr(curve, "trained", lambda recipe, seeds: trained.extend(seeds) or iter(()))
     curve.measure_points({"linear": ours[:1]}, lambda: None)
     assert trained == [1, 0]
+
+
+def test_one_table_has_a_row_for_each_goal_also_of_benches_that_fail_or_take_too_long(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import all as every
+
+    writes = "import json, sys; json.dump({'a': 1.5}, open(sys.argv[-1], 'w'))"
+    scripts = {
+        "good.py": writes,
+        "fails.py": "raise SystemExit('no such thing')",
+        "slow.py": "import time; time.sleep(9)",
+    }
+    for name, text in scripts.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(every, "HERE", tmp_path)
+    goals = (
+        every.Goal("a", lambda found: found["a"], 1.0),
+        every.Goal("a again", lambda found: found["a"], 1.0, at_least=True),
+        every.Goal("b", lambda found: found["b"], 1.0),
+    )
+    assert every.rows_of(every.Bench(("good.py", "--x"), goals), 9) == [
+        ("a", "1.50", "at most 1", "missed", "`bench/good.py --x`"),
+        ("a again", "1.50", "at least 1", "", "`bench/good.py --x`"),
+        ("b", "not measured: its peer is missing", "at most 1", "", "`bench/good.py --x`"),
+    ]
+    assert every.rows_of(every.Bench(("fails.py",), goals[:1]), 9)[0][1] == "failed: no such thing"
+    assert every.rows_of(every.Bench(("slow.py",), goals[:1]), 0.2)[0][1] == "not measured: no time was left"
+
+
+def test_every_goal_is_one_of_a_case_that_there_is() -> None:
+    import all as every
+    import speed
+
+    for bench in every.BENCHES.values():
+        assert (BENCH / bench.command[0]).is_file()
+        if "--case" in bench.command:
+            assert bench.command[bench.command.index("--case") + 1] in speed.cases("linear")
+    titles = [side.title for side in speed.cases("linear")["linear"].sides]
+    assert every.AVERAGED in titles

@@ -47,7 +47,8 @@ def main() -> None:
         else:
             measured = (passes if hasattr(script, "epochs") else job)(script, pictures, settings)
         versions = {package: version(package) for module, package in PACKAGES.items() if module in sys.modules}
-        print(json.dumps({"import": imported, **measured, "versions": versions}), flush=True)
+        both = {"import + job": imported + measured["first"]} if "first" in measured else {}
+        print(json.dumps({"import": imported, **measured, **both, "versions": versions}), flush=True)
 
 
 def read(path: str) -> dict[str, Any]:
