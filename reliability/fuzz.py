@@ -207,7 +207,9 @@ def _other_arrays(random: Random, arrays: dict[str, np.ndarray]) -> dict[str, np
             with np.errstate(all="ignore"):
                 arrays[name] = array.astype(random.choice(("f2", "f4", "f8", "i8", "i4", "u1", "?", "i2")))
         case 5:
-            arrays[name] = np.full_like(array, random.choice((0, 1, -1, 3e4)))
+            number = random.choice((0, 1, -1, 3e4))
+            # Of unsigned numbers, -1 is the largest.
+            arrays[name] = np.full(array.shape, np.asarray(number).astype(array.dtype))
         case _:
             arrays[name] = np.full(array.shape, random.choice((np.nan, np.inf, 3e38, -3e38, 1e-45)), np.float32)
     return arrays
