@@ -19,7 +19,6 @@ from ..data.decode import Fit
 from ..data.images import Images
 from ..data.loaders import as_loader, refuse_other_classes
 from ..errors import DataError, ModelError, UsageError
-from ..ship import file as model_file
 from ..ship.abstention import Abstention
 from ..ship.answer import Answer
 from ..ship.facts import Facts
@@ -36,7 +35,7 @@ from .not_pickled import NotPickled
 from .objective import Metric, Objective, names_of
 from .only_with_loaders import TRAINING, NoTrainingError
 from .prediction import Prediction, answered, doubt, gathered, refuse_other_count
-from .saving import arrays_of, checked_suffix, facts_of, infinite_in
+from .saving import arrays_of, export, facts_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -356,7 +355,7 @@ class Predictor(NotPickled):
         """Save the model alone, with class names, picture shape and what turns scores into probabilities.
 
         Args:
-            path: Of the safetensors file.
+            path: Of the file; its suffix says the format, `.safetensors` or `.onnx`.
 
         Returns:
             The path of the file.
@@ -364,14 +363,11 @@ class Predictor(NotPickled):
         Raises:
             UsageError: There is no path, or it has the suffix of another format.
             FileError: The file cannot be written.
-            ModelError: There are numbers that are not finite.
+            ModelError: There are numbers that are not finite, or the model cannot be written as ONNX.
         """
         if path is None:
             raise UsageError("export() needs the path of a file.", hint='learn.export("model.safetensors")')
-        path = checked_suffix(Path(path))
-        arrays = self.arrays()
-        model_file.write(path, arrays, {**self.facts().as_json(), **infinite_in(arrays)})
-        return path
+        return export(Path(path), self.arrays(), self.facts())
 
     def __repr__(self) -> str:
         rows = self._rows()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,20 +118,36 @@ def facts_of(
     )
 
 
-def checked_suffix(path: Path) -> Path:
-    """Return the path of a model's file.
+def export(path: Path, arrays: Mapping[str, np.ndarray], facts: Facts) -> Path:
+    """Write a model alone, in the format that the suffix names.
 
     Args:
         path: As the user gave it; a name without a suffix is taken as it is.
+        arrays: The tensors of the model and of its abstention.
+        facts: What the file says beside them.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        UsageError: The path has another suffix than `.safetensors`, which would promise another format.
+        UsageError: The path has the suffix of another format.
+        FileError: The file cannot be written.
+        ModelError: The model cannot be written as ONNX, or its answers would differ.
     """
+    about = {**facts.as_json(), **infinite_in(arrays)}
+    if path.suffix.lower() == ".onnx":
+        from ..ship.onnx.export import export_onnx
+
+        with tempfile.TemporaryDirectory() as folder:
+            model_file.write(file := Path(folder) / f"model{SUFFIX}", arrays, about)
+            export_onnx(file, path, {})
+        return path
     if path.suffix.lower() not in ("", SUFFIX):
         raise UsageError(
-            f"export() writes a safetensors file, and {path.suffix} is the suffix of another format.",
+            f"export() writes safetensors and ONNX files, and {path.suffix} is the suffix of another format.",
             hint=f'learn.export("{_like_ours(path)}")',
         )
+    model_file.write(path, arrays, about)
     return path
 
 

@@ -221,6 +221,11 @@ def _read_header(
                 f"{where} is not a safetensors file: it looks like one of PyTorch or pickle, which can run code.",
                 hint="Name a model.safetensors. Weights of PyTorch: torch.load(path, weights_only=True).",
             )
+        if Path(where).suffix.lower() == ".onnx":
+            raise ModelError(
+                f"{where} is an ONNX file, which holds no model to train or to look into.",
+                hint=f"sevensteps predict {where} FILES, or load the model.safetensors.",
+            )
         raise ModelError(f"{where} is not a safetensors file, or is cut short.", hint=_DAMAGED)
     if length > LARGEST_HEADER:
         raise ModelError(

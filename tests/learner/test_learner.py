@@ -306,7 +306,7 @@ def test_a_foreign_loss_and_metric_get_columns_of_floats_and_that_is_said_once()
 
 
 def test_names_of_other_formats_are_refused(tmp_path: Path) -> None:
-    for name in ("model.onnx", "model.pt", "model.pkl", "model.PTH"):
+    for name in ("model.keras", "model.pt", "model.pkl", "model.PTH"):
         with pytest.raises(UsageError, match="suffix of another format") as caught:
             learner().export(tmp_path / name)
         assert "model.safetensors" in caught.value.hint

@@ -101,7 +101,7 @@ def test_labels_are_for_all_batches_or_for_none() -> None:
         Learner(DataLoaders([x[:2]]), nn.Linear(64, 1)).fit(1, show=False)
 
 
-@pytest.mark.parametrize("name", ["m.onnx", "m.pt", "M.PTH", "m.pkl", "m.h5", "m.gguf", "m.v2", "m.json"])
+@pytest.mark.parametrize("name", ["m.tflite", "m.pt", "M.PTH", "m.pkl", "m.h5", "m.gguf", "m.v2", "m.json"])
 def test_export_refuses_the_suffix_of_any_other_format(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="suffix of another format") as caught:
         learner().export(tmp_path / name)

@@ -166,3 +166,16 @@ def test_golden_pictures_belong_to_one_file(tmp_path: Path) -> None:
     golden_of(tmp_path / "a/model.onnx").unlink()
     with pytest.raises(SevenstepsError):
         verify_onnx(tmp_path / "a/model.onnx")
+
+
+def test_a_learner_exports_in_the_format_of_the_suffix(tmp_path: Path) -> None:
+    images = pictures(SHAPE, 3)
+    learn = Learner(DataLoaders.from_images(Splits(images), 30), MODELS["cnn"](SHAPE, 3, None, 4), None)
+    assert learn.export(tmp_path / "m.onnx") == tmp_path / "m.onnx"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.golden.safetensors", "m.onnx"]
+    answers = OnnxModel(read_onnx(tmp_path / "m.onnx"), "").answers(images.pixels[:9])
+    for picture, row in zip(images.pixels[:9], answers.probabilities, strict=True):
+        assert np.abs(learn.predict(picture)[2].numpy() - row).max() <= MOST_APART
+    assert answers.distances is None
+    with pytest.raises(ModelError, match="is an ONNX file"):
+        ss.load_learner(tmp_path / "m.onnx")
