@@ -55,6 +55,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     [
         ("models", 300, {"ModelError": 200, "read": 10}),
         ("checkpoints", 300, {"ModelError": 80, "read": 80}),
+        ("predictions", 300, {"RunError": 200, "read": 10}),
         ("pictures", 700, {"DataError": 300, "read": 100}),
         ("idx", 700, {"DataError": 350, "read": 70}),
         ("recipes", 400, {"RecipeError": 200, "read": 30}),
