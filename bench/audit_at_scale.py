@@ -1,6 +1,7 @@
 """Compare the audit of many pictures with an exact search, side by side, and measure it on a million pictures.
 
 python bench/audit_at_scale.py            Fashion-MNIST's 70,000: what is found of planted copies, labels and outliers
+python bench/audit_at_scale.py command    `sevensteps data fashion-mnist` with an empty cache: seconds and memory
 python bench/audit_at_scale.py million    1,000,000 pictures made from them: `sevensteps data`, seconds and memory
 
 All seconds are of the processor. The exact search compares all pictures with all, learns from all of them, and takes
@@ -202,17 +203,28 @@ def make_million(folder: Path, count: int) -> np.ndarray:
     return places.T
 
 
-def million(count: int, home: Path) -> None:
-    """Make the pictures, type `sevensteps data`, and print what it took and what it found."""
-    places = make_million(home, count)
+def typed(source: str, home: Path) -> dict[str, Any]:
+    """Type `sevensteps data` with an empty cache, print what it took, and return what it found."""
     environment = os.environ | {"SEVENSTEPS_CACHE": str(home / "cache"), "SEVENSTEPS_STATE": str(home / "state")}
-    command = [sys.executable, "-m", "sevensteps", "data", "million.npz", "--json"]
+    command = [sys.executable, "-m", "sevensteps", "data", source, "--json"]
     began = time.perf_counter()
     done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
     seconds, used = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(done.stderr[-2000:] + done.stdout[-2000:])
-    found = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    count = sum(sum(counts.values()) for counts in found["counts"].values())
+    print(f"| {count:,} pictures, `sevensteps data` | |\n|---|---|")
+    print(f"| seconds | {seconds:.0f} |")
+    print(f"| seconds of the processor | {used.ru_utime + used.ru_stime:.1f} |")
+    print(f"| most memory, MB | {used.ru_maxrss * 1024 / 1e6:.0f} |", flush=True)
+    return found
+
+
+def million(count: int, home: Path) -> None:
+    """Make the pictures, type `sevensteps data`, and print what it took and what it found."""
+    places = make_million(home, count)
+    found = typed("million.npz", home)
     test = count // 10
 
     def name(row: int) -> str:
@@ -222,10 +234,6 @@ def million(count: int, home: Path) -> None:
         one: number for number, group in enumerate(found["duplicates"] + found["leaks"]) for one in group["pictures"]
     }
     hits = [group_of.get(name(of), -1) == group_of.get(name(copy), -2) for of, copy in places.tolist()]
-    print(f"| {count:,} pictures, `sevensteps data` | |\n|---|---|")
-    print(f"| seconds | {seconds:.0f} |")
-    print(f"| seconds of the processor | {used.ru_utime + used.ru_stime:.0f} |")
-    print(f"| most memory, MB | {used.ru_maxrss * 1024 / 1e6:.0f} |")
     print(f"| planted copies found | {np.mean(hits):.2%} of {len(hits):,} |")
     print(f"| reach, as the search measures it | {found['near_reach']} |")
     print(
@@ -239,13 +247,16 @@ def million(count: int, home: Path) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="?", choices=["compare", "million"], default="compare")
+    parser.add_argument("what", nargs="?", choices=["compare", "command", "million"], default="compare")
     parser.add_argument("--count", type=int, default=1_000_000)
     given = parser.parse_args()
     print(describe())
-    if given.what == "million":
+    if given.what != "compare":
         with tempfile.TemporaryDirectory() as home:
-            million(given.count, Path(home))
+            if given.what == "million":
+                million(given.count, Path(home))
+            else:
+                typed("fashion-mnist", Path(home))
         return
     splits = ss.load("fashion-mnist")
     assert splits.test is not None

@@ -24,6 +24,8 @@ SIDE = 32  # pictures are compared at this many pixels a side at most
 
 BLOCK = 1024  # pictures that are handled at once
 
+_EXAMINED = 128  # pairs that are examined at once: they stay in the cache, and take two thirds of the time of 1,024
+
 # How much may be left unexplained, as a share of the detail that was lost plus a little that rounding and compression
 # change, which is a share of the contrast (docs/decisions/0016).
 LARGEST, ROUNDING = 0.085, 0.014
@@ -278,8 +280,8 @@ def _unexplained(first: Pixels, second: Pixels, shift: tuple[int, int]) -> Float
     (down, right), (height, width) = shift, first.shape[2:]
     still = slice(max(-down, 0), height - max(down, 0)), slice(max(-right, 0), width - max(right, 0))
     moved = slice(max(down, 0), height + min(down, 0)), slice(max(right, 0), width + min(right, 0))
-    for start in range(0, len(first), BLOCK):
-        block = slice(start, start + BLOCK)
+    for start in range(0, len(first), _EXAMINED):
+        block = slice(start, start + _EXAMINED)
         a = blurred(first[block, :, still[0], still[1]].astype(np.float32))
         b = blurred(second[block, :, moved[0], moved[1]].astype(np.float32))
         detail_a, detail_b = _detail(a), _detail(b)

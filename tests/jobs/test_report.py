@@ -17,6 +17,7 @@ import pytest
 from typed import here, refused, three_classes, write_idx
 
 import sevensteps as ss
+from sevensteps.data.images import Splits
 from sevensteps.jobs.report import collect, write_report
 from sevensteps.records.audit import Outlier, Suspect
 from sevensteps.records.events import Finding
@@ -417,3 +418,22 @@ def test_a_report_is_written_as_a_page_only(
     assert says in done.err
     assert "Internal" not in done.err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_first_report_takes_what_data_found(
+    tmp_path: Path, splits: Splits, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEVENSTEPS_CACHE", str(tmp_path / "cache"))
+    some, test = splits.train[:400], splits.train[400:500]
+    np.savez(  # noqa: TID251
+        tmp_path / "clothes.npz", x_train=some.pixels[:, 0], y_train=some.labels, x_test=test.pixels[:, 0],
+        y_test=test.labels, allow_pickle=False,
+    )  # fmt: skip
+    assert here("data", "clothes.npz", cwd=tmp_path, capsys=capsys).code == 0
+    (kept,) = (tmp_path / "cache" / "audits").iterdir()
+    saved = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**saved, "outliers": [{"id": "train/7", "label": "Dress", "score": 9.5}]}))
+    assert here("train", "clothes.npz", "--epochs", "1", "--out", "runs/one", cwd=tmp_path, capsys=capsys).code == 0
+    assert here("report", "runs/one", cwd=tmp_path, capsys=capsys).code == 0
+    assert [path.name for path in (tmp_path / "cache" / "audits").iterdir()] == [kept.name]
+    assert "1 picture is unlike all others" in (tmp_path / "runs/one/report.html").read_text()

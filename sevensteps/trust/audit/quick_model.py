@@ -149,6 +149,7 @@ def probabilities_of(
     classes: int,
     folds: Int64[np.ndarray, " n"],
     most: int | None = None,
+    only: int | None = None,
 ) -> Probabilities:
     """Return the same as `out_of_fold`, from the pictures' principal components.
 
@@ -158,9 +159,10 @@ def probabilities_of(
         classes: The number of classes.
         folds: The fold of each picture, numbered from 0.
         most: Pictures to learn from, chosen at random from more; None for all.
+        only: With more than `most` pictures, the number of folds that are wanted, the first ones; None for all.
 
     Returns:
-        The probabilities.
+        The probabilities; 0 for pictures of folds that are not wanted.
     """
     n = len(labels)
     waves = _waves(points)
@@ -173,13 +175,14 @@ def probabilities_of(
             probabilities[own] = _softmax(features[own] @ weights[:, fold])
         return probabilities
     some = np.sort(np.random.default_rng(2).permutation(n)[:most])
-    weights = _trained(_fourier(points[some], waves), labels[some], classes, folds[some], int(folds.max()) + 1)
-    probabilities = np.empty((n, classes), dtype=np.float32)
-    for rows in blocks(n):
-        features = _fourier(points[rows], waves)
-        for fold in range(weights.shape[1]):
-            own = np.flatnonzero(folds[rows] == fold)
-            probabilities[rows.start + own] = _softmax(features[own] @ weights[:, fold])
+    count = int(folds.max()) + 1 if only is None else only
+    weights = _trained(_fourier(points[some], waves), labels[some], classes, folds[some], count)
+    probabilities = np.zeros((n, classes), dtype=np.float32)
+    for fold in range(count):
+        of_fold = np.flatnonzero(folds == fold)
+        for part in blocks(len(of_fold)):
+            own = of_fold[part]
+            probabilities[own] = _softmax(_fourier(points[own], waves) @ weights[:, fold])
     return probabilities
 
 
@@ -190,14 +193,15 @@ def _trained(
     folds: Int64[np.ndarray, " n"],
     count: int | None = None,
 ) -> Float32[np.ndarray, "width folds classes"]:
-    """Return the weights of the models of all folds; `count` is the number of folds, if not all have pictures."""
-    n, count = len(labels), int(folds.max()) + 1 if count is None else count
+    """Return the weights of the models of all folds, or of the first `count`."""
+    n, folds_in_all = len(labels), int(folds.max()) + 1
+    count = folds_in_all if count is None else count
     width = features.shape[1]
     decay = np.full((width, 1), _DECAY, dtype=np.float32)
     decay[-1] = 0  # the intercept does not decay
-    sizes = n - np.bincount(folds, minlength=count)
-    squares = np.zeros((count, width, width), dtype=np.float32)
-    for fold in range(count):
+    sizes = n - np.bincount(folds, minlength=count)[:count]
+    squares = np.zeros((max(count, folds_in_all), width, width), dtype=np.float32)
+    for fold in range(folds_in_all):
         part = features[folds == fold]
         squares[fold] = part.T @ part
     total = squares.sum(0)
@@ -222,7 +226,8 @@ def _trained(
             left = -_softmax(scores)
             places = np.arange(len(left))
             left[places, :, labels[rows]] += 1
-            left[places, folds[rows]] = 0  # this fold's model does not learn from it
+            held_out = np.flatnonzero(folds[rows] < count)
+            left[held_out, folds[rows][held_out]] = 0  # this fold's model does not learn from it
             gradient += features[rows].T @ left.reshape(len(left), -1)
         before = weights
         slopes = gradient.reshape(weights.shape) - decay[:, None] * sizes[:, None].astype(np.float32) * ahead

@@ -38,7 +38,7 @@ def told_apart(pictures: Pictures) -> ToldApart | None:
         return None
     groups = None if pictures.groups is None else pictures.groups[rows]
     halves = folds_of(2 * labels + is_test, 2 * len(pictures.classes), 2, 0, groups)
-    scores = probabilities_of(pictures.components_of(rows)[0], is_test, 2, halves, MOST)[:, 1]
+    scores = probabilities_of(pictures.components_of(rows)[0], is_test, 2, halves, MOST, only=1)[:, 1]
     judged = halves == 0
     ranks = np.empty(len(rows))
     for label in np.unique(labels[judged]):

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from sevensteps.data.images import Images, Splits
 from sevensteps.records.audit import ToldApart
+from sevensteps.trust.audit import train_vs_test
 from sevensteps.trust.audit.quick_model import pictures_of
 from sevensteps.trust.audit.train_vs_test import told_apart
 
@@ -60,3 +61,16 @@ def test_few_are_not_compared(splits: Splits) -> None:
     train, test = dealt(splits, 0, 200)
     pictures = pictures_of(Splits(train, test.take(np.arange(19))))
     assert told_apart(pictures) is None
+
+
+def test_of_many_pictures_some_are_learned_from_and_all_of_one_half_are_answered(
+    splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test = dealt(splits, 0)
+    moved = dataclasses.replace(test, pixels=np.roll(test.pixels, 1, axis=3))
+    of_all = told(train, moved)
+    monkeypatch.setattr(train_vs_test, "MOST", 1200)
+    of_some = told(train, moved)
+    assert of_some.n == of_all.n
+    assert of_some.is_told
+    assert abs(of_some.area - of_all.area) < 0.05
