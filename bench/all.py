@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -163,7 +164,7 @@ def outcome_of(command: Sequence[str], seconds: float) -> tuple[int | None, str]
 
 def rows_of(bench: Bench, seconds: float) -> list[tuple[str, str, str, str, str]]:
     """Run a bench for at most so many seconds, and return a row for each of its goals."""
-    typed = " ".join(["bench/" + bench.command[0], *bench.command[1:]])
+    typed = shlex.join(["bench/" + bench.command[0], *bench.command[1:]])
     found, why = None, "not measured: no time was left"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figures.json"
