@@ -21,6 +21,7 @@ from .fit import FITS as FITS
 from .fit import Fit as Fit
 from .fit import fitted
 from .jpeg_end import is_without_end, with_end
+from .lower_resolution import at_lower_resolution
 from .orientation import is_sideways, turn_of
 from .plain_png import PlainPng, plain_png
 from .value_range import Depth, Extremes, Range
@@ -105,7 +106,7 @@ def decode(
     if plain is not None and (image := plain.decoded()) is not None:
         return _from_plain(image, shape, fit, range)
     with opened(content, name) as image:
-        return from_image(image, shape, fit, range)
+        return _at_lower_resolution(image, shape, fit, range)
 
 
 def look(content: bytes, name: str = "the picture") -> Seen:
@@ -176,7 +177,7 @@ def decode_and_look(
     if plain is not None and (image := plain.decoded()) is not None:
         return _seen_in_plain(plain), _from_plain(image, shape, fit, range)
     with opened(content, name) as image:
-        return seen_in(image), from_image(image, shape, fit, range)
+        return seen_in(image), _at_lower_resolution(image, shape, fit, range)
 
 
 def _seen_in_plain(png: PlainPng) -> Seen:
@@ -285,6 +286,17 @@ def from_image(
     return _in_shape(upright(image, _MODES[shape[0]], range), shape, fit)
 
 
+def _at_lower_resolution(
+    image: Image, shape: Shape, fit: Fit, range: Range | None
+) -> UInt8[np.ndarray, "channels height width"]:
+    """Return what `from_image` does for an open file, of which no more is decoded than the fit asks for."""
+    _, height, width = shape
+    whole = at_lower_resolution(image, width, height, fit)
+    if whole is None or shape[0] not in _MODES:
+        return from_image(image, shape, fit, range)
+    return _in_shape(upright(image, _MODES[shape[0]], range), shape, fit, whole)
+
+
 def _from_plain(
     image: Image, shape: Shape, fit: Fit, range: Range | None
 ) -> UInt8[np.ndarray, "channels height width"]:
@@ -293,11 +305,13 @@ def _from_plain(
     return _in_shape(image, shape, fit) if is_as_needed else from_image(image, shape, fit, range)
 
 
-def _in_shape(image: Image, shape: Shape, fit: Fit) -> UInt8[np.ndarray, "channels height width"]:
+def _in_shape(
+    image: Image, shape: Shape, fit: Fit, whole: tuple[float, float] | None = None
+) -> UInt8[np.ndarray, "channels height width"]:
     """Return the pixels of a gray or RGB picture in the size of the shape."""
     channels, height, width = shape
-    if image.size != (width, height):
-        image = fitted(image, width, height, fit)
+    if whole is not None or image.size != (width, height):
+        image = fitted(image, width, height, fit, whole=whole)
     pixels = np.asarray(image)
     return np.ascontiguousarray(pixels[None] if channels == 1 else pixels.transpose(2, 0, 1))
 

@@ -25,7 +25,7 @@ def is_without_end(content: bytes) -> bool:
     Args:
         content: The bytes of the file.
     """
-    return all(marker != _END[1] for marker, _ in _segments(content))
+    return not content.endswith(_END) and all(marker != _END[1] for marker, _ in _segments(content))
 
 
 def with_end(content: bytes) -> bytes:

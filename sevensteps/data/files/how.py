@@ -36,7 +36,11 @@ class How:
         least=0,
         most=LARGEST_SIDE,
     )
-    fit: Fit = setting("letterbox", "How pictures are fitted to that size: padded with black, stretched, or cropped.")
+    fit: Fit = setting(
+        "letterbox",
+        "How pictures are fitted to that size: padded with black, stretched, or cropped; -fast: large JPEG files are "
+        "decoded at a lower resolution, several times faster and with slightly other pixels.",
+    )
     range: Ends = setting(
         (),
         "The values that become black and white in files of more than 8 bits (--range 0 4095). Empty: found over all "

@@ -1,4 +1,4 @@
-"""Apply a function to each file of a catalog, in order; on all cores if it takes long."""
+"""Apply a function to each file of a catalog, in order; on all cores if that saves time."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from ...base.device import cores
 from ...errors import DataError
 from .catalog import Catalog, File
+from .in_processes import Pixels, decoded_in_processes, is_worth_it
 
 LONG = 1e-3  # seconds for one file
 
@@ -19,16 +20,22 @@ LONG = 1e-3  # seconds for one file
 _AT_ONCE = 64  # files that are handed to the threads together
 
 
-def each(function: Callable[[bytes, str], Any], files: Iterable[File], catalog: Catalog) -> Iterator[Any]:
+def each(
+    function: Callable[[bytes, str], Any], files: Iterable[File], catalog: Catalog, into: Pixels | None = None
+) -> Iterator[Any]:
     """Give the result of a function for each file, in order; for a file that it refuses, the `DataError`.
 
     The first files are processed one by one. Threads process the rest only if those took long: with small pictures,
-    threads would mostly wait for Python's lock.
+    threads would mostly wait for Python's lock. Many small ones that are to be decoded go to other processes.
 
     Args:
         function: Takes the bytes of a file and its name.
         files: Files of the catalog, in the order of a split.
         catalog: Reads and names the files.
+        into: What the function decodes files into, if it does what `decode_and_look` does.
+
+    Raises:
+        DataError: Another process ended before it was done.
     """
     files = list(files)
     contents = zip(catalog.contents(files), map(catalog.name_of, files), strict=True)
@@ -42,9 +49,16 @@ def each(function: Callable[[bytes, str], Any], files: Iterable[File], catalog: 
 
     # Decoding sets the warning filters, which all threads share; the filters are restored here.
     with warnings.catch_warnings():
-        began = time.perf_counter()
+        began, began_work = time.perf_counter(), time.thread_time()
         yield from map(attempt, islice(contents, _AT_ONCE))
-        if time.perf_counter() - began < LONG * min(len(files), _AT_ONCE):
+        count, rest = max(1, min(len(files), _AT_ONCE)), files[_AT_ONCE:]
+        seconds, work = (time.perf_counter() - began) / count, (time.thread_time() - began_work) / count
+        is_on_disk = catalog.holder_of is None
+        if into is not None and is_on_disk and work < LONG and is_worth_it(len(rest), seconds):
+            named = [(catalog.holder(file.path), catalog.name_of(file)) for file in rest]
+            yield from decoded_in_processes(named, into, catalog.path)
+            return
+        if seconds < LONG:
             yield from map(attempt, contents)
             return
         with ThreadPoolExecutor(cores()) as pool:

@@ -28,6 +28,7 @@ from .decoded_cache import Kept, Stamps, stamps_of
 from .find_range import find_values
 from .how import How
 from .in_parallel import each
+from .in_processes import Pixels
 from .summary import SHOWN, Told, understood
 
 _AT_ONCE = 1024  # pictures from the cache that are handed on together
@@ -201,7 +202,8 @@ def decoded(plan: Plan, split: str, start: int = 0) -> Iterator[tuple[list[Seen]
     def decode(content: bytes, name: str) -> Any:
         return decode_and_look(content, plan.shape, name, plan.how.fit, plan.range)
 
-    fresh = each(decode, [files[place] for place in np.flatnonzero(rows < 0).tolist()], plan.catalog)
+    into = Pixels(plan.shape, plan.how.fit, plan.range)
+    fresh = each(decode, [files[place] for place in np.flatnonzero(rows < 0).tolist()], plan.catalog, into)
     ends = [*(np.flatnonzero(np.diff(rows < 0)) + 1).tolist(), len(rows)] if len(rows) else []
     for begin, end in pairwise([0, *ends]):
         if plan.kept is not None and rows[begin] >= 0:

@@ -9,6 +9,7 @@ from itertools import chain
 
 from ...base.words import counted, pictures, split_in_words, text_of
 from ..decode import Seen, Shape
+from ..fit import way_of
 from ..images import Splits
 from .catalog import Catalog, File, Kind, Say, in_words
 from .how import How
@@ -51,7 +52,11 @@ def understood(
         mixed = f", {grey:,} gray and {seen.total() - grey:,} in color" if 0 < grey < seen.total() else ""
         keep_size = all((picture.width, picture.height) == shape[:0:-1] for picture in seen)
         color = "gray" if shape[0] == 1 else "color"
-        change = f"used as they are, in {color}" if keep_size else f"{_DONE[how.fit]} {shape[2]}x{shape[1]}, in {color}"
+        change = (
+            f"used as they are, in {color}"
+            if keep_size
+            else f"{_DONE[way_of(how.fit)]} {shape[2]}x{shape[1]}, in {color}"
+        )
         left_out = f"; ignored: {in_words(ignored)}" if ignored else ""
         yield f"{name}: pictures of {size}{mixed}, {change}{left_out}"
     for note in catalog.notes:
