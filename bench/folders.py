@@ -6,7 +6,8 @@ Writes class folders of JPEG files (96x72 color pixels, cut from scikit-learn's 
 photographs in 1600x1200, with noise), or of PNG files (Fashion-MNIST's pictures, repeated with one pixel changed).
 Pillow alone opens, decodes and resizes each file in a plain loop, on one thread per core, and in one process per core;
 the fastest of the three is the measure. `load` finds the files, reports bad ones, and makes ids, labels and one array.
-The second start uses the cache of the first; then one file in a hundred is touched. Each is a process of its own, in
+The second start uses the cache of the first; then one file in a hundred is touched. With `letterbox-fast`, large JPEG
+files are decoded at a lower resolution. Each is a process of its own, in
 turns; the files are in the system's memory. Wall times need an otherwise idle machine; CPU seconds count all
 processes.
 """
@@ -62,7 +63,7 @@ import resource, sys, time
 from sevensteps.data.sources.load import load
 import sevensteps.data.decode, sevensteps.data.files.load, PIL.JpegImagePlugin, PIL.PngImagePlugin
 began = time.perf_counter()
-splits = load(sys.argv[1])
+splits = load(sys.argv[1], fit=sys.argv[2])
 took = time.perf_counter() - began
 assert "torch" not in sys.modules
 used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -147,7 +148,8 @@ def main() -> None:
     print(describe())
     pillow = [f"Pillow alone, {way}" for way in WAYS]
     ours = ["load, the first time", "load, again", "load, one file in a hundred touched"]
-    rows: dict[str, list[list[float]]] = {name: [] for name in (*pillow, *ours)}
+    fast = "load, letterbox-fast, the first time"
+    rows: dict[str, list[list[float]]] = {name: [] for name in (*pillow, *ours, fast)}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "pictures"
         folder.mkdir()
@@ -156,12 +158,13 @@ def main() -> None:
             cache = Path(place) / f"cache{number}"
             for name, way in zip(pillow, WAYS, strict=True):
                 rows[name].append(ran(PILLOW, folder, cache, way))
-            first = ran(OURS, folder, cache)
+            first = ran(OURS, folder, cache, "letterbox")
             rows[ours[0]].append(first)
-            rows[ours[1]].append(ran(OURS, folder, cache))
+            rows[ours[1]].append(ran(OURS, folder, cache, "letterbox"))
             for path in list(folder.glob("*/*.*"))[::100]:
                 os.utime(path, ns=(time.time_ns(), time.time_ns()))
-            rows[ours[2]].append(ran(OURS, folder, cache))
+            rows[ours[2]].append(ran(OURS, folder, cache, "letterbox"))
+            rows[fast].append(ran(OURS, folder, cache, "letterbox-fast"))
     print(f"\n{arguments.files:,} {KINDS[arguments.kind]}; medians of {arguments.rounds} rounds\n")
     print("| | seconds | files/second | CPU seconds | speed relative to Pillow alone |\n|---|---:|---:|---:|---:|")
     taken = {name: statistics.median(seconds for seconds, *_ in of) for name, of in rows.items()}

@@ -18,8 +18,8 @@ from .deep_color import is_deep_color
 from .eight_bits import array_in_bytes, color_in_bytes, depth_of, extremes_of, in_bytes, meaning_of
 from .file_bytes import content_of, file_in
 from .fit import FITS as FITS
+from .fit import Box, fitted
 from .fit import Fit as Fit
-from .fit import fitted
 from .jpeg_end import is_without_end, with_end
 from .lower_resolution import at_lower_resolution
 from .orientation import is_sideways, turn_of
@@ -306,7 +306,7 @@ def _from_plain(
 
 
 def _in_shape(
-    image: Image, shape: Shape, fit: Fit, whole: tuple[float, float] | None = None
+    image: Image, shape: Shape, fit: Fit, whole: Box | None = None
 ) -> UInt8[np.ndarray, "channels height width"]:
     """Return the pixels of a gray or RGB picture in the size of the shape."""
     channels, height, width = shape

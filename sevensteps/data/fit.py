@@ -19,6 +19,9 @@ FAST = "-fast"  # how a fit ends that decodes large JPEG files at a lower resolu
 Interpolation = Literal["bilinear", "bicubic"]
 
 
+Box = tuple[float, float, float, float]  # left, top, right and bottom, in pixels
+
+
 def way_of(fit: Fit) -> str:
     """Return what a fit does where the proportions differ: "letterbox", "squash" or "crop".
 
@@ -34,7 +37,7 @@ def fitted(
     height: int,
     fit: Fit,
     interpolation: Interpolation = "bilinear",
-    whole: tuple[float, float] | None = None,
+    whole: Box | None = None,
 ) -> Image:
     """Return the picture in another size.
 
@@ -45,16 +48,17 @@ def fitted(
         fit: What to do where the proportions differ: "letterbox" keeps the whole picture and pads it with black, "crop"
             fills the frame and cuts the same amount off both ends of the longer side, "squash" stretches it.
         interpolation: How new pixels are computed, with antialiasing.
-        whole: Width and height of the picture, where it does not fill the last pixels; as the image has them if None.
+        whole: Where the picture lies in the image, if it does not fill the pixels at the edge.
 
     Returns:
         A picture of `width` x `height` pixels.
     """
     from PIL import Image as PILImage
 
-    before_w, before_h = whole or image.size
+    box = whole or (0.0, 0.0, float(image.width), float(image.height))
+    begin_x, begin_y, end_x, end_y = box
+    before_w, before_h = end_x - begin_x, end_y - begin_y
     resized = PILImage.Resampling[interpolation.upper()]
-    box = (0.0, 0.0, float(before_w), float(before_h))
     if way_of(fit) == "letterbox":
         scale = min(width / before_w, height / before_h)
         size = max(1, round(before_w * scale)), max(1, round(before_h * scale))
@@ -63,6 +67,6 @@ def fitted(
         return framed
     if way_of(fit) == "crop":
         scale = max(width / before_w, height / before_h)
-        left, top = (before_w - width / scale) / 2, (before_h - height / scale) / 2
-        box = (max(left, 0.0), max(top, 0.0), min(before_w - left, before_w), min(before_h - top, before_h))
+        left, top = max((before_w - width / scale) / 2, 0.0), max((before_h - height / scale) / 2, 0.0)
+        box = begin_x + left, begin_y + top, end_x - left, end_y - top
     return image.resize((width, height), resized, box=box)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .fit import FAST, Fit, way_of
-from .orientation import is_sideways
+from .fit import FAST, Box, Fit, way_of
+from .orientation import is_sideways, mirrored_sides
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TIMES = 3
 
 
-def at_lower_resolution(image: Image, width: int, height: int, fit: Fit) -> tuple[float, float] | None:
+def at_lower_resolution(image: Image, width: int, height: int, fit: Fit) -> Box | None:
     """Let an open picture be decoded at a lower resolution, if the fit asks for that and it is a large JPEG.
 
     Args:
@@ -31,8 +31,8 @@ def at_lower_resolution(image: Image, width: int, height: int, fit: Fit) -> tupl
         fit: How the picture is fitted.
 
     Returns:
-        Width and height of the picture as it will be decoded and displayed, where they need not be whole pixels; None
-        if it is decoded as it is.
+        Where the picture lies in what will be decoded, turned as it is displayed: its edge may cut pixels. None if it
+        is decoded as it is.
     """
     if not fit.endswith(FAST) or image.format not in ("JPEG", "MPO"):
         return None
@@ -45,5 +45,10 @@ def at_lower_resolution(image: Image, width: int, height: int, fit: Fit) -> tupl
     drafted = image.draft(None, needed[::-1] if sideways else needed)
     if drafted is None:
         return None
-    _, (_, _, decoded_w, decoded_h) = drafted
-    return (decoded_h, decoded_w) if sideways else (decoded_w, decoded_h)
+    _, (_, _, whole_w, whole_h) = drafted
+    decoded_w, decoded_h = image.size
+    if sideways:
+        whole_w, whole_h, decoded_w, decoded_h = whole_h, whole_w, decoded_h, decoded_w
+    mirrored_w, mirrored_h = mirrored_sides(image)  # then the edge that cuts pixels comes first
+    left, top = decoded_w - whole_w if mirrored_w else 0.0, decoded_h - whole_h if mirrored_h else 0.0
+    return left, top, left + whole_w, top + whole_h

@@ -42,3 +42,13 @@ def is_sideways(image: Image) -> bool:
         image: An open PIL picture.
     """
     return image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+
+
+def mirrored_sides(image: Image) -> tuple[bool, bool]:
+    """Return whether the width and the height of a picture, as it is displayed, run against those in the file.
+
+    Args:
+        image: An open PIL picture.
+    """
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    return orientation in (2, 3, 6, 7), orientation in (3, 4, 7, 8)
