@@ -72,6 +72,7 @@ def test_other_pictures_are_the_same(fit: Fit) -> None:
         )
 
 
+@pytest.mark.slow
 def test_runs_models_stores_and_caches_know_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEVENSTEPS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("sevensteps.data.files.load.WORTH_KEEPING", 0.0)

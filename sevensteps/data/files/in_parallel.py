@@ -49,9 +49,10 @@ def each(
 
     # Decoding sets the warning filters, which all threads share; the filters are restored here.
     with warnings.catch_warnings():
+        yield from map(attempt, islice(contents, 1))  # not timed: it also imports what decodes
         began, began_work = time.perf_counter(), time.thread_time()
-        yield from map(attempt, islice(contents, _AT_ONCE))
-        count, rest = max(1, min(len(files), _AT_ONCE)), files[_AT_ONCE:]
+        yield from map(attempt, islice(contents, _AT_ONCE - 1))
+        count, rest = max(1, min(len(files), _AT_ONCE) - 1), files[_AT_ONCE:]
         seconds, work = (time.perf_counter() - began) / count, (time.thread_time() - began_work) / count
         is_on_disk = catalog.holder_of is None
         if into is not None and is_on_disk and work < LONG and is_worth_it(len(rest), seconds):
