@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import sevensteps as ss
-from sevensteps.data.files import in_processes
+from sevensteps.data.files import in_parallel, in_processes
 from sevensteps.errors import DataError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
@@ -23,7 +23,8 @@ COUNT = 400
 SCRIPT = """
 import sys
 print("begins", flush=True)
-from sevensteps.data.files import in_processes
+from sevensteps.data.files import in_parallel, in_processes
+in_parallel.LONG = 1.0
 in_processes.WORTH_IT = in_processes.QUICK = 0.0
 in_processes.cores = lambda: 2
 import sevensteps as ss
@@ -47,6 +48,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Processes also for few files and on one core; nothing comes from the cache."""
+    monkeypatch.setattr(in_parallel, "LONG", 1.0)
     monkeypatch.setattr(in_processes, "WORTH_IT", 0.0)
     monkeypatch.setattr(in_processes, "QUICK", 0.0)
     monkeypatch.setattr(in_processes, "cores", lambda: 2)
