@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import pytest
 from folders import loaded, png, put
 
 from sevensteps.base.user_folders import cache_folder
+from sevensteps.data import decode
 from sevensteps.data.files import decoded_cache as decoded
 from sevensteps.data.files import load as picture_files
 from sevensteps.data.images import Splits
@@ -24,17 +24,17 @@ FILES = [f"{name}/{number}.png" for name in ("cat", "dog") for number in range(5
 
 @pytest.fixture
 def count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
-    """Count how often Pillow opens a picture, with everything that is decoded kept in the cache."""
+    """Count how often a file is opened as a picture, with everything that is decoded kept in the cache."""
     monkeypatch.setattr(picture_files, "WORTH_KEEPING", 0)
     monkeypatch.setenv("SEVENSTEPS_CACHE", str(tmp_path / "cache"))
     counted = [0]
-    real = PIL.Image.open
+    real = decode.plain_png  # which is asked first, whatever the file is
 
-    def counting(*arguments: Any, **named: Any) -> Any:
+    def counting(content: bytes) -> Any:
         counted[0] += 1
-        return real(*arguments, **named)
+        return real(content)
 
-    monkeypatch.setattr(PIL.Image, "open", counting)
+    monkeypatch.setattr(decode, "plain_png", counting)
     return counted
 
 
