@@ -4,7 +4,7 @@ Most layers treat each picture of a batch by itself. But a product of matrices, 
 in another way for one small picture, add in another order in a batch, and last digits change. So each layer is tried
 once on made-up pictures: one that gives the same bits for all of them at once is computed at once from then on, another
 picture by picture. Batches have one fixed size, since other sizes might be computed in other ways; a smaller one is
-filled up. What was measured: docs/decisions/0044-batches-with-the-same-digits.md.
+filled up. What was measured: docs/decisions/0045-batches-with-the-same-digits.md.
 """
 
 from __future__ import annotations
