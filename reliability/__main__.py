@@ -32,7 +32,7 @@ PARTS: dict[str, Part] = {
     "faults": lambda place, source, full: faults.at_every_call(place, source, every=1 if full else 23),
     "disk": lambda place, source, full: faults.full_disk(place, source),
     "damage": lambda place, source, full: damage.damage(place, source, 4000 if full else 1000),
-    "determinism": lambda place, source, full: determinism.determinism(place, source, 20 if full else 2),
+    "determinism": lambda place, source, full: determinism.determinism(place, source, 20 if full else 4),
     "hostile": lambda place, source, full: of_hostile(fuzz.hostile(20_000 if full else 1500)),
 }
 

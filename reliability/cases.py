@@ -33,7 +33,7 @@ BATCH = ("--batch-size", "16")
 
 def flags_of(case: Case) -> tuple[str, ...]:
     """Return all flags of `sevensteps train` for a case."""
-    return (*case.flags, *BATCH)
+    return (*case.flags, *(() if BATCH[0] in case.flags else BATCH))
 
 
 def make_source(folder: Path) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
@@ -20,6 +21,9 @@ T = TypeVar("T")
 def each_in_one_thread(tasks: Sequence[Callable[[], T]]) -> list[T]:
     """Run tasks side by side, each in one thread, as many at once as there are cores to use.
 
+    The calling thread takes tasks as well if it computes with one thread: on a busy machine, each thread that sleeps
+    and is woken waits for its turn.
+
     Args:
         tasks: Functions without arguments that use PyTorch on the CPU.
 
@@ -31,15 +35,21 @@ def each_in_one_thread(tasks: Sequence[Callable[[], T]]) -> list[T]:
     """
     import torch
 
-    workers = min(at_once(), len(tasks))
-    if workers == 1 and torch.get_num_threads() == 1:
+    takes_part = torch.get_num_threads() == 1
+    others = min(at_once(), len(tasks)) - takes_part
+    if not others:
         return [task() for task in tasks]
-    pool = _POOLS.get(workers) or _new_pool(workers)
-    futures = [pool.submit(task) for task in tasks]
+    futures: list[Future[T]] = [Future() for _ in tasks]
+    waiting = deque(zip(futures, tasks, strict=True))
+    pool = _POOLS.get(others) or _new_pool(others)
+    helpers = [pool.submit(_take, waiting) for _ in range(others)]
     try:
+        if takes_part:
+            _take(waiting)
         return [future.result() for future in futures]
     finally:
-        _leave(futures)
+        waiting.clear()
+        wait(helpers)
 
 
 def in_one_thread(task: Callable[[], T]) -> T:
@@ -78,11 +88,17 @@ def _compute_alone() -> None:
     torch.set_num_threads(1)
 
 
-def _leave(futures: Sequence[Future[T]]) -> None:
-    """Wait until no task is running, also where an error or an interrupt ends the wait for the results."""
-    for future in futures:
-        future.cancel()
-    wait(futures)
+def _take(waiting: deque[tuple[Future[T], Callable[[], T]]]) -> None:
+    """Run one task after another, until none is waiting."""
+    while waiting:
+        try:
+            future, task = waiting.popleft()
+        except IndexError:  # another thread has taken the last
+            return
+        try:
+            future.set_result(task())
+        except BaseException as error:
+            future.set_exception(error)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows; a forked process has none of its parent's threads

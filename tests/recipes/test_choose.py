@@ -190,3 +190,11 @@ def test_what_was_chosen_and_why_stands_in_the_run_and_is_said_once(
         capsys=capsys,
     )
     assert (done.code, done.err.count("No --recipe given")) == (0, 1), done.err
+
+
+@pytest.mark.parametrize("recipe", [None, "cnn", "fashion-10"])
+def test_a_network_of_ones_own_is_divided_only_on_request(recipe: str | None) -> None:
+    own = {"model": "nets.small:build", "width": 0}
+    assert choose("pullover-dress", own, recipe).with_given(own).shards == 0
+    assert choose("pullover-dress", {**own, "shards": 4}, recipe).with_given({**own, "shards": 4}).shards == 4
+    assert choose("pullover-dress", {}, recipe or "cnn").with_given({}).shards == 2
