@@ -53,7 +53,8 @@ _GROUP_OF = {name: group for group, names in _GROUPS.items() for name in names}
 _OF_RECIPE = frozenset(
     {
         "augment", "batch_size", "epochs", "hold_out", "init", "init_std", "label_smoothing", "loss", "lr", "model",
-        "momentum", "normalize", "optimizer", "schedule", "test_time_flip", "validate_on", "weight_decay", "width",
+        "momentum", "normalize", "optimizer", "schedule", "shards", "test_time_flip", "validate_on", "weight_decay",
+        "width",
     }
 )  # fmt: skip
 
