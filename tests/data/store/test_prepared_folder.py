@@ -14,8 +14,9 @@ from PIL import Image
 from typed import here, refused
 
 import sevensteps as ss
-from sevensteps.data import near_copies, near_pairs
+from sevensteps.data import near_copies, near_pairs, near_search
 from sevensteps.data.files.how import How
+from sevensteps.data.images import Splits
 from sevensteps.data.sources.load import load, load_streams
 from sevensteps.data.store.names import Names, encoded
 from sevensteps.data.store.prepare import prepare
@@ -172,3 +173,15 @@ def test_commands_name_the_files(digits: Path, tmp_path: Path, capsys: pytest.Ca
     with (tmp_path / "digits.store").open("r+b") as file:
         file.truncate(6000)
     refused(here("data", "digits.store", cwd=tmp_path, capsys=capsys), 1, "cut off")
+
+
+def test_many_pictures_that_go_by_are_searched_in_clusters(monkeypatch: pytest.MonkeyPatch, splits: Splits) -> None:
+    monkeypatch.setattr(near_copies, "MOST", 1000)
+    monkeypatch.setattr(near_search, "EXACT", 1000)
+    some = splits.train.pixels[:1500]
+    passing = near_copies.Passing((1, 28, 28), 1600)
+    for picture in np.concatenate([some, np.roll(some[:100], 1, axis=3)]):
+        passing.add(picture)
+    found = passing.pairs()
+    pairs = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
+    assert len(pairs & {(row, 1500 + row) for row in range(100)}) >= 97
