@@ -772,6 +772,7 @@ def hostile(count: int, seed: int = 0, out: Path | None = None) -> dict[str, Any
             **fuzz_model_files(count, seed, folder, out),
             **fuzz_pictures(count // 4, seed, folder, out),
             **fuzz_settings(count // 4, seed, folder, out),
+            "predictions": fuzz("predictions", count // 8, seed, folder, out),
             **damage_saved(count // 20, seed, folder),
         }
 

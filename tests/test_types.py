@@ -67,7 +67,8 @@ def verbs(folder: Path) -> None:
     assert_type(ss.xray(run, picture=1).xray, ss.XRay)
     for record in (run, ss.judge(run), ss.compare(run, run), ss.report(run), ss.doctor(run), ss.audit("photos")):
         assert_type(record.as_json(), dict[str, Any])
-    for other in (ss.predict(run, []), ss.verify(run), ss.xray(run), ss.prepare("photos")):
+    assert_type(ss.export(run).file, Path)
+    for other in (ss.predict(run, []), ss.verify(run), ss.xray(run), ss.prepare("photos"), ss.export(run)):
         assert_type(other.as_json(), dict[str, Any])
 
 

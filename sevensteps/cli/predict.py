@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv as csv_format
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from ..base.own_code import is_own
-from ..base.words import readable
-from ..errors import UsageError
+from ..errors import FileError, UsageError
 from .flags import FIRST, OUTPUT, Common, Own
 from .printed_json import print_json
 
@@ -53,9 +52,11 @@ def predict(
     jsonl
         Print one JSON object per line, as soon as each file is done.
     csv
-        Print a table: file, class, probability, reason, distance, error, then the probability of each class.
+        Print a table: file, class, probability, reason, distance, error, then the probability of each class. With a
+        reason not to answer, the class is the nearest one.
     """
     from ..jobs.predict import Answers, caution_of, stream
+    from ..jobs.sort import refuse_no_folder
     from ..jobs.sort import sort_into as sorted_into
     from ..show import terminal
     from ..show.terminal_patches import print_drops
@@ -63,14 +64,22 @@ def predict(
     if csv and (common.json or jsonl):
         raise UsageError("--csv cannot be combined with --json or --jsonl.", hint="Choose one of them.")
     if sort_into is not None and STDIN in files:
-        raise UsageError("--sort-into copies files, and - is not one.", hint="Name the file.")
+        raise UsageError("--sort-into cannot copy standard input.", hint="Save the picture as a file, and name that.")
+    if sort_into is not None:
+        refuse_no_folder(sort_into)
     console, error = terminal.consoles(quiet_stdout=common.json or jsonl or csv)
-    rows = Rows() if csv else None
+    rows = Rows(terminal.printable) if csv else None
     # Millions of files need no more memory than a few, unless all answers are one JSON object.
     answers, failed = list["Answer"](), 0
     never: tuple[str, ...] = ()
     for answer in stream(run, [_given(file) for file in files], explain, model, features):
-        copy = sorted_into(sort_into, answer) if sort_into is not None else None
+        copy = None
+        if sort_into is not None:
+            try:
+                copy = sorted_into(sort_into, answer)
+            except FileError as failure:  # of one file: the others are sorted all the same
+                failed += 1
+                error.print(terminal.printable(f"{failure.message} {failure.hint}".rstrip()))
         failed, never = failed + (answer.error is not None), never or answer.never_says
         if common.json:
             answers.append(answer)
@@ -99,7 +108,8 @@ def predict(
 class Rows:
     """The answers as CSV on stdout, each as soon as it is known; the first answer decides the columns."""
 
-    def __init__(self) -> None:
+    def __init__(self, printable: Callable[[str], str]) -> None:
+        self._printable = printable  # a name may hold what a terminal obeys
         self._writer = csv_format.writer(sys.stdout, lineterminator="\n")
         self._classes: tuple[str, ...] | None = None
         self._waiting: list[Answer] = []  # errors before the first answer, which names the classes
@@ -122,28 +132,21 @@ class Rows:
 
     def _head(self) -> None:
         names = [f"probability of {name}" for name in self._classes or ()]
-        self._writer.writerow(["file", "class", "probability", "reason", "distance", "error", *map(readable, names)])
+        self._writer.writerow(
+            ["file", "class", "probability", "reason", "distance", "error", *map(self._printable, names)]
+        )
         for answer in self._waiting:
             self._row(answer)
 
     def _row(self, answer: Answer) -> None:
         if answer.probabilities is None:
-            self._writer.writerow([readable(answer.file), "", "", "", "", readable(answer.error or "")])
+            self._writer.writerow([self._printable(answer.file), "", "", "", "", self._printable(answer.error or "")])
         else:
             best = answer.best
             distance = "" if answer.distance is None else answer.distance
             shares = answer.probabilities
-            self._writer.writerow(
-                [
-                    readable(answer.file),
-                    readable(best),
-                    shares[best],
-                    answer.reason or "",
-                    distance,
-                    "",
-                    *shares.values(),
-                ]
-            )
+            row = [self._printable(answer.file), self._printable(best), shares[best], answer.reason or "", distance, ""]
+            self._writer.writerow([*row, *shares.values()])
         sys.stdout.flush()
 
 

@@ -74,7 +74,8 @@ def export(thing: AnyRun, to: str = "onnx", out: str | Path | None = None) -> Ex
     file, more = _model_of(thing)
     path = Path(out) if out is not None else file.with_name(f"model{SUFFIXES[to]}")
     if path.suffix.lower() != SUFFIXES[to]:
-        instead = path.with_suffix(SUFFIXES[to])
+        named = path if path.stem.strip(".") else path / "model"
+        instead = named.with_suffix(SUFFIXES[to])
         raise UsageError(f"The name of the file must end in {SUFFIXES[to]}.", hint=f"--out {instead}")
     agreement = export_onnx(file, path, more)
     return Exported(path, path.stat().st_size, golden_of(path), agreement)

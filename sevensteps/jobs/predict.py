@@ -176,7 +176,8 @@ def stream(
     from ..ship.onnx.predict import load_onnx
     from ..ship.predict import load_model
 
-    is_file = isinstance(model, (str, Path)) and Path(model).is_file()
+    is_path = isinstance(model, (str, Path))
+    is_file = is_path and (Path(str(model)).is_file() or Path(str(model)).suffix.lower() == ".onnx")
     path = Path(str(model)) if is_file else find_run(model)
     if path.is_dir():
         check_model(path)
@@ -194,7 +195,7 @@ def stream(
             return _explained_by_covering(path, loaded, pictures, explain)
         if path.suffix.lower() == ".onnx":
             raise UsageError(
-                f"{path} has no gradients, from which --explain draws.", hint="Name the run, or leave --explain out."
+                "--explain needs gradients, and an ONNX file has none.", hint="Name the run, or leave --explain out."
             )
         return _explained(load_explainer(path), loaded, pictures, explain)
 

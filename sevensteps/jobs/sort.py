@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import filecmp
+import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..base import files
-from ..errors import FileError
+from ..errors import FileError, UsageError
+from ..records.scores import REFUSALS
 from ..ship.answer import Answer
 
 LARGEST = 1 << 30  # bytes of a picture file
 
 
-_NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
+LONGEST = 100  # bytes of a folder's name
+
+
+_NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]')
+
+
+_OF_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of its devices
+
+
+def refuse_no_folder(folder: Path) -> None:
+    """Raise if pictures cannot be sorted into this folder, because a file has its name.
+
+    Args:
+        folder: Where the folders of the classes are made.
+
+    Raises:
+        UsageError: It is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, and --sort-into takes a folder.", hint="Name a folder.")
 
 
 def sort_into(folder: Path, answer: Answer) -> Path | None:
@@ -34,27 +56,36 @@ def sort_into(folder: Path, answer: Answer) -> Path | None:
     """
     if answer.probabilities is None:
         return None
-    source = Path(answer.file)
-    place = folder / folder_name(answer.reason or answer.best)
-    number, copy = 1, place / source.name
-    while copy.exists():
-        if filecmp.cmp(source, copy, shallow=False):
-            return copy
-        number += 1
-        copy = place / f"{source.stem}-{number}{source.suffix}"
+    source, names = Path(answer.file), folder_names(answer.probabilities)
+    place = folder / (answer.reason or names[answer.best])
     try:
+        number, copy = 1, place / source.name
+        while os.path.lexists(copy):
+            if copy.exists() and filecmp.cmp(source, copy, shallow=False):
+                return copy
+            number += 1
+            copy = place / f"{source.stem}-{number}{source.suffix}"
         with files.regular(source, LARGEST) as (content, _), files.replacing(copy, lasting=False) as written:
             shutil.copyfileobj(content, written)
     except OSError as error:
-        raise FileError(f"{source} cannot be copied ({error.strerror or error}).", hint="Check the disk.") from error
+        raise FileError(f"{source} cannot be copied: {error.strerror or error}.", hint="Check the paths.") from error
     return copy
 
 
-def folder_name(of_class: str) -> str:
-    """Return the name of a class as the name of a folder on any system, inside the folder that it is made in.
+def folder_names(classes: Iterable[str]) -> dict[str, str]:
+    """Return the name of a folder for each class: a name of its own, safe on any system, that leads nowhere else.
 
     Args:
-        of_class: The name, from a model's file that anyone may have written.
+        classes: The names, from a model's file that anyone may have written.
     """
-    name = _NOT_IN_NAMES.sub("_", of_class).strip(" .")[:200]
-    return name or "_"
+    names, taken = dict[str, str](), set(REFUSALS)
+    for of_class in classes:
+        plain = _NOT_IN_NAMES.sub("_", of_class).encode()[:LONGEST].decode(errors="ignore").strip(" .") or "_"
+        plain = f"{plain}_" if _OF_WINDOWS.fullmatch(plain) else plain
+        name, number = plain, 1
+        while name.casefold() in taken:  # two classes, or a class and a reason
+            number += 1
+            name = f"{plain}-{number}"
+        taken.add(name.casefold())
+        names[of_class] = name
+    return names

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.interrupts import interrupt_if
 from ..base.own_code import NEEDED, OwnCode, given
 from ..base.words import counted
-from ..errors import ModelError, RunError
+from ..errors import ModelError, RunError, UsageError
 from ..records.events import Check, Portion
 from ..runs import checkpoint
 from ..runs import folder as folders
@@ -81,6 +81,8 @@ def _checks(thing: AnyRun, rerun: bool, observe: Observe) -> list[Check]:
     if store.is_store(path):
         return store.verify_store(path, lambda done, total: observe(Portion(done, total)))
     if path.suffix.lower() == ".onnx":
+        if rerun:
+            raise UsageError("--rerun trains a run again, and an ONNX file is not one.", hint="Name the run's folder.")
         return [_checked_onnx(path)]
     if path.is_file():
         return [_checked_file(path)]
@@ -141,7 +143,7 @@ def _checked_onnx(path: Path) -> Check:
     try:
         agreement = verify_onnx(path)
     except ModelError as error:
-        return Check(path.name, False, error.message)
+        return Check(path.name, False, f"{error.message} {error.hint}".rstrip())
     return Check(path.name, agreement.passed, agreement.in_words)
 
 

@@ -201,9 +201,12 @@ def find_run(run: AnyRun) -> Path:
             raise UsageError("This run was not saved.", hint='Train it with save=True or out="FOLDER".')
         run = run.folder
     path = Path(run)
+    is_name = len(path.parts) == 1 and (ROOT / path).is_dir()
+    if is_name and (ROOT / path / RECIPE).is_file() and not (path / RECIPE).is_file():
+        return ROOT / path  # also beside a folder of this name, such as that of the pictures
     if path.is_dir():
         return path
-    if len(path.parts) == 1 and (ROOT / path).is_dir():
+    if is_name:
         return ROOT / path
     if path.is_file():
         raise RunError(f"{path} is a file, and a run is a folder.", hint=f"Name the folder: {path.parent}")

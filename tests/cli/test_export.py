@@ -82,7 +82,7 @@ def test_predict_takes_the_file_and_needs_no_torch(folder: Path, capsys: pytest.
         if "class" in one:
             assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
             assert one["distance"] == pytest.approx(other["distance"], rel=1e-5)
-    refused(here("predict", "p.onnx", "new", "--explain", "why", cwd=folder, capsys=capsys), 2, "no gradients")
+    refused(here("predict", "p.onnx", "new", "--explain", "why", cwd=folder, capsys=capsys), 2, "needs gradients")
     program = "import sys; from sevensteps.jobs.predict import predict; predict('p.onnx', 'new'); print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
     assert "onnxruntime" in run.stdout.split()
@@ -96,7 +96,14 @@ def test_what_is_wrong_is_said(folder: Path, capsys: pytest.CaptureFixture[str])
     (folder / "other.onnx").write_bytes(b"none")
     done = here("verify", "other.onnx", cwd=folder, capsys=capsys)
     assert done.code == 1
-    assert "does not end as an ONNX file of sevensteps does" in shown(done)
+    assert "was not written by sevensteps export, or is incomplete" in " ".join(shown(done).split())
+    for out in ("", ".", "..", "/"):
+        refused(here("export", "run", "--out", out, cwd=folder, capsys=capsys), 2, "must end in .onnx", "model.onnx")
+    refused(here("predict", "none.onnx", "x.png", cwd=folder, capsys=capsys), 1, "no file none.onnx")
+    refused(here("verify", "other.onnx", "--rerun", cwd=folder, capsys=capsys), 2, "--rerun trains a run again")
+    (folder / "in/the.golden.safetensors").mkdir(parents=True)
+    refused(here("export", "run", "--out", "in/the.onnx", cwd=folder, capsys=capsys), 1, "the.golden.safetensors")
+    assert not (folder / "in/the.onnx").exists()
     done = here("verify", "missing.onnx", cwd=folder, capsys=capsys)
     assert (done.code, "no file missing.onnx" in shown(done)) == (1, True)
 

@@ -12,8 +12,10 @@ from PIL import Image
 from typed import here, refused, sevensteps
 
 import sevensteps as ss
-from sevensteps.jobs.sort import folder_name, sort_into
+from sevensteps.cli.predict import Rows
+from sevensteps.jobs.sort import folder_names, sort_into
 from sevensteps.ship.answer import Answer
+from sevensteps.show.terminal import printable
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,9 @@ def test_pictures_are_copied_into_folders_and_stay(folder: Path, capsys: pytest.
     again = here("predict", "run", "new", "--sort-into", "sorted", cwd=folder, capsys=capsys)
     assert "-> sorted/none of these/noise.png" in again.out
     assert {path: path.read_bytes() for path in (folder / "sorted").rglob("*") if path.is_file()} == before
-    refused(here("predict", "run", "-", "--sort-into", "x", cwd=folder, capsys=capsys), 2, "copies files")
+    refused(here("predict", "run", "-", "--sort-into", "x", cwd=folder, capsys=capsys), 2, "cannot copy standard input")
+    (folder / "afile").write_text("x")
+    refused(here("predict", "run", "new", "--sort-into", "afile", cwd=folder, capsys=capsys), 2, "afile is a file")
 
 
 @pytest.mark.parametrize(
@@ -76,4 +80,32 @@ def test_no_class_name_leads_out_of_the_folder(name: str, tmp_path: Path) -> Non
     assert copy is not None
     assert copy.resolve().parent.parent == (tmp_path / "sorted").resolve()
     assert copy.is_file()
-    assert folder_name("Ankle boot") == "Ankle boot"
+
+
+def test_classes_and_reasons_do_not_share_a_folder() -> None:
+    names = folder_names(["Ankle boot", "not sure", "a/b", "a_b", "A_B", "CON", "図" * 200, "\ud800"])
+    assert list(names.values())[:6] == ["Ankle boot", "not sure-2", "a_b", "a_b-2", "A_B-3", "CON_"]
+    assert len({name.casefold() for name in names.values()}) == len(names)
+    assert max(len(name.encode()) for name in names.values()) <= 104
+
+
+def test_one_file_that_cannot_be_copied_does_not_stop_the_others(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "long").mkdir()
+    long = folder / f"long/{'n' * 250}.png"
+    for path in (long, folder / "long/z.png"):
+        path.write_bytes((folder / "new/noise.png").read_bytes())
+    done = here("predict", "run", "long", "--sort-into", "copied", cwd=folder, capsys=capsys)
+    assert done.code == 1
+    assert "cannot be copied" in done.err
+    assert (folder / "copied/none of these/z.png").is_file()
+
+
+def test_a_table_holds_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = Rows(printable)
+    rows.add(Answer("a\x1b[2J.png", {"red\x1b[31m": 0.7, "b": 0.3}))
+    rows.end()
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "red\\x1b[31m" in out

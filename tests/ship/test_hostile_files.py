@@ -162,7 +162,15 @@ def test_the_command_prints_one_object_of_counts(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert (done.returncode, found["failed"]) == (0, 0)
     counted = {name: found[name]["cases"] for name in fuzz.TARGETS}
-    assert counted == {"models": 30, "checkpoints": 10, "pictures": 10, "idx": 4, "recipes": 3, "runs": 3}
+    assert counted == {
+        "models": 30,
+        "checkpoints": 10,
+        "pictures": 10,
+        "idx": 4,
+        "recipes": 3,
+        "runs": 3,
+        "predictions": 5,
+    }
     assert found["damaged model"]["failures"] == found["damaged checkpoint"]["failures"] == []
 
 

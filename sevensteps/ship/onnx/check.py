@@ -36,8 +36,8 @@ class Agreement:
         """What was compared, and how large the differences are."""
         words = f"{self.count} pictures: probabilities differ by at most {self.probability:.1e}"
         if self.distance:
-            words += f", distances by {self.distance:.1e} of their size"
-        counts = {"of another class": self.classes, "refused by one alone": self.refusals}
+            words += f", distances by at most {self.distance:.1e} (relative)"
+        counts = {"of another class": self.classes, "refused by only one of the two": self.refusals}
         return ", ".join([words, *(f"{count} {what}" for what, count in counts.items() if count)])
 
 

@@ -15,7 +15,7 @@ from .. import file as model_file
 from ..abstention import in_file
 from ..facts import Facts
 from ..predict import load_model
-from .check import Agreement, compare, golden_pictures
+from .check import COUNT, Agreement, compare, golden_pictures
 from .model import Source, onnx_model
 from .run import INSTALL, Answers, OnnxModel, read_onnx, with_sha256
 
@@ -62,11 +62,11 @@ def export_onnx(file: Path, out: Path, more: Mapping[str, Any]) -> Agreement:
             f"{file} and its ONNX file give different answers to {agreement.in_words}. Nothing was written.",
             hint="Report this: the model is written in a way that does not keep its answers.",
         )
-    files.write(out, content)
     golden = {"pixels": pixels, "probabilities": wanted.probabilities}
     golden |= {} if wanted.distances is None else {"distances": wanted.distances}
     sha256 = hashlib.sha256(content).hexdigest()
-    model_file.write(golden_of(out), golden, {"kind": "golden", "onnx_sha256": sha256})
+    model_file.write(golden_of(out), golden, {"kind": "golden", "onnx_sha256": sha256})  # first: it checks the other
+    files.write(out, content)
     return agreement
 
 
@@ -86,6 +86,11 @@ def verify_onnx(path: Path) -> Agreement:
     """
     content = read_onnx(path)
     golden = golden_of(path)
+    if not golden.exists():
+        raise ModelError(
+            f"{golden} is missing, which has the pictures and answers to compare.",
+            hint="Copy it from where the ONNX file came from, or export again.",
+        )
     arrays, about = model_file.read(golden)
     if about.get("onnx_sha256") != hashlib.sha256(content).hexdigest():
         raise ModelError(f"{golden} does not belong to {path}.", hint="Copy both files of one export.")
@@ -93,7 +98,7 @@ def verify_onnx(path: Path) -> Agreement:
     names = {"pixels", "probabilities", *([] if model.limits is None else ["distances"])}
     count = len(arrays["pixels"]) if set(arrays) == names and arrays["pixels"].ndim else 0
     shapes = {"pixels": (count, *model.shape), "probabilities": (count, len(model.classes)), "distances": (count,)}
-    if not count or any(arrays[name].shape != shapes[name] for name in names) or arrays["pixels"].dtype != np.uint8:
+    if count < COUNT or any(arrays[name].shape != shapes[name] for name in names) or arrays["pixels"].dtype != np.uint8:
         raise ModelError(f"{golden} has other pictures or answers than its model.", hint="Export the model again.")
     wanted = Answers(arrays["probabilities"], arrays.get("distances"))
     return compare(wanted, model.answers(arrays["pixels"]), model.refused)

@@ -20,7 +20,7 @@ from ...base import files
 from ...errors import ModelError
 from ..abstention import NO_LIMIT, Limits
 from ..facts import EXPORT_AGAIN, Facts
-from .nodes import DISTANCE, KEY, PIXELS, PROBABILITIES
+from .nodes import DISTANCE, KEY, LOGITS, PIXELS, PROBABILITIES
 
 INSTALL = "pip install 'sevensteps[onnx]'"
 
@@ -68,8 +68,8 @@ def read_onnx(path: Path) -> bytes:
     end = len(_BEFORE_SHA256) + 64
     if content[-end:-64] != _BEFORE_SHA256:
         raise ModelError(
-            f"{path} does not end as an ONNX file of sevensteps does.",
-            hint="Only files that sevensteps export wrote can be used here; if this is one, it is cut off.",
+            f"{path} was not written by sevensteps export, or is incomplete.",
+            hint="Copy it again, or export the model again.",
         )
     if hashlib.sha256(content[:-end]).hexdigest().encode() != content[-64:]:
         raise ModelError(f"{path} is damaged: its checksum does not match.", hint=EXPORT_AGAIN)
@@ -111,17 +111,23 @@ class OnnxModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4  # nothing: an error is raised, and need not be printed, too
+        self._where = where
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            # Without the fallback, which prints before it fails again.
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
+            about = _about(self._session.get_modelmeta().custom_metadata_map, where)
+        except ModelError:
+            raise
         except Exception as error:  # the runtime has many kinds, and a file may hold anything
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise ModelError(f"{where} cannot be run as ONNX: {reason:.200}", hint=EXPORT_AGAIN) from error
-        about = _about(self._session.get_modelmeta().custom_metadata_map, where)
+            raise self._not_run(error) from error
         self.about = about
         self.facts = Facts.from_json(about, where)
         self.classes, self.shape = Facts(classes=self.facts.classes, shape=self.facts.shape).pictures(where)
         self.limits = _limits(about.get("abstention"), where, self.answers)
         self._last: tuple[np.ndarray, Answers] | None = None
+        self._refuse_another_graph()
         self._outputs = [PROBABILITIES, *([DISTANCE] if self.limits is not None else [])]
 
     def refused(self, answers: Answers) -> Bool[np.ndarray, " n"]:
@@ -142,9 +148,56 @@ class OnnxModel:
             pixels: The pictures, in the shape that the model takes. Those of the last call are not computed again.
         """
         if self._last is None or self._last[0] is not pixels:
-            rows = [self._session.run(self._outputs, {PIXELS: picture[None]}) for picture in pixels]
-            self._last = pixels, Answers(*(np.concatenate(of_output) for of_output in zip(*rows, strict=True)))
+            try:
+                rows = [self._session.run(self._outputs, {PIXELS: picture[None]}) for picture in pixels]
+                answers = Answers(*(np.concatenate(of_output) for of_output in zip(*rows, strict=True)))
+            except Exception as error:  # see above
+                raise self._not_run(error) from error
+            self._refuse_no_answers(answers, len(pixels))
+            self._last = pixels, answers
         return self._last[1]
+
+    def _not_run(self, error: Exception) -> ModelError:
+        """Return the error for what a runtime refuses."""
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        return ModelError(f"{self._where} cannot be run as ONNX: {reason:.200}", hint=EXPORT_AGAIN)
+
+    def _refuse_another_graph(self) -> None:
+        """Raise if the graph has other inputs or outputs than `export` writes.
+
+        Raises:
+            ModelError: Naming what differs.
+        """
+        wanted = {LOGITS: None, PROBABILITIES: [len(self.classes)]} | ({DISTANCE: []} if self.limits else {})
+        outputs = {output.name: output for output in self._session.get_outputs()}
+        inputs = self._session.get_inputs()
+        is_ours = (
+            [(each.name, each.type, each.shape[1:]) for each in inputs] == [(PIXELS, "tensor(uint8)", [*self.shape])]
+            and outputs.keys() == wanted.keys()
+            and all(outputs[name].type == "tensor(float)" for name in wanted)
+            and all(outputs[name].shape[1:] == shape for name, shape in wanted.items() if shape is not None)
+            and not any(isinstance(each.shape[0], int) for each in (*inputs, *outputs.values()) if each.shape)
+        )
+        if not is_ours:
+            raise ModelError(
+                f"{self._where} has other inputs or outputs than sevensteps export writes.", hint=EXPORT_AGAIN
+            )
+
+    def _refuse_no_answers(self, answers: Answers, count: int) -> None:
+        """Raise if numbers cannot be probabilities and distances; those that are not finite are refused one by one.
+
+        Raises:
+            ModelError: They cannot.
+        """
+        shares, distances = answers.probabilities, answers.distances
+        is_right = shares.dtype == np.float32 and shares.shape == (count, len(self.classes))
+        if is_right:
+            finite = shares[np.isfinite(shares).all(1)]
+            is_right = bool((finite >= 0).all() and (np.abs(finite.sum(1) - 1) < 1e-3).all())
+        if distances is not None:
+            is_right = is_right and distances.shape == (count,) and bool((distances >= 0).all())  # False for NaN
+        if not is_right:
+            raise ModelError(f"The answers of {self._where} are not probabilities and distances.", hint=EXPORT_AGAIN)
 
 
 def _about(metadata: Mapping[str, str], where: str | Path) -> dict[str, Any]:
@@ -156,9 +209,9 @@ def _about(metadata: Mapping[str, str], where: str | Path) -> dict[str, Any]:
     try:
         about = json.loads(metadata[KEY])
     except (KeyError, ValueError, RecursionError) as error:
-        raise ModelError(f"{where} does not say what its model is.", hint=EXPORT_AGAIN) from error
+        raise ModelError(f"The metadata of {where} is missing or damaged.", hint=EXPORT_AGAIN) from error
     if not isinstance(about, dict):
-        raise ModelError(f"{where} does not say what its model is.", hint=EXPORT_AGAIN)
+        raise ModelError(f"The metadata of {where} is missing or damaged.", hint=EXPORT_AGAIN)
     return about
 
 

@@ -21,7 +21,7 @@ from sevensteps.errors import ModelError, SevenstepsError
 from sevensteps.learner.learner import Learner
 from sevensteps.ship.onnx.check import MOST_APART, golden_pictures
 from sevensteps.ship.onnx.export import export_onnx, golden_of, verify_onnx
-from sevensteps.ship.onnx.run import OnnxModel, read_onnx
+from sevensteps.ship.onnx.run import OnnxModel, read_onnx, with_sha256
 from sevensteps.ship.predict import load_model
 from sevensteps.steps.predict import MODELS, MaxAndMeanPool, Normalize, mirrored
 from sevensteps.trust.abstain import fit_abstention
@@ -179,3 +179,63 @@ def test_a_learner_exports_in_the_format_of_the_suffix(tmp_path: Path) -> None:
     assert answers.distances is None
     with pytest.raises(ModelError, match="is an ONNX file"):
         ss.load_learner(tmp_path / "m.onnx")
+
+
+def changed(out: Path, folder: Path, change: Callable[[onnx.ModelProto], None]) -> bytes:
+    """Return an ONNX file with something changed, and with the checksum that fits."""
+    model = onnx.load(out)
+    del model.metadata_props[-1]
+    change(model)
+    return with_sha256(model.SerializeToString())
+
+
+def _other_input(model: onnx.ModelProto) -> None:
+    model.graph.input[0].name = "x"
+    for node in model.graph.node:
+        node.input[:] = ["x" if name == "pixels" else name for name in node.input]
+
+
+def _larger(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 40
+
+
+def _no_probabilities(model: onnx.ModelProto) -> None:
+    del model.graph.output[1]
+
+
+def _twice(model: onnx.ModelProto) -> None:
+    (last,) = (node for node in model.graph.node if node.output[0] == "probabilities")
+    last.output[0] = "half"
+    model.graph.node.append(onnx.helper.make_node("Add", ["half", "half"], ["probabilities"]))
+
+
+def _three_classes(model: onnx.ModelProto) -> None:
+    (about,) = (prop for prop in model.metadata_props if prop.key == "sevensteps")
+    about.value = json.dumps({**json.loads(about.value), "classes": ["a", "b", "c"]})
+
+
+def _not_text(model: onnx.ModelProto) -> None:
+    model.metadata_props[0].key = "XXXX"
+
+
+@pytest.mark.parametrize("change", [_other_input, _larger, _no_probabilities, _twice, _three_classes])
+def test_a_file_that_somebody_else_has_sealed_is_refused(
+    change: Callable[[onnx.ModelProto], None], tmp_path: Path
+) -> None:
+    out = tmp_path / "model.onnx"
+    export_onnx(written(MODELS["linear"](SHAPE, 2), tmp_path, 2), out, {})
+    content = changed(out, tmp_path, change)
+    with pytest.raises(ModelError, match=r"other inputs or outputs|not probabilities|cannot be run"):
+        OnnxModel(content, out).answers(golden_pictures(SHAPE, 4))
+
+
+def test_metadata_that_is_not_text_is_refused_without_a_word_of_the_runtime(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "model.onnx"
+    export_onnx(written(MODELS["linear"](SHAPE, 2), tmp_path, 2), out, {})
+    content = changed(out, tmp_path, _not_text).replace(b"XXXX", b"\xff\xfe\xff\xfe")
+    sealed = with_sha256(content[:-76])
+    with pytest.raises(ModelError, match="cannot be run as ONNX"):
+        OnnxModel(sealed, out)
+    assert capfd.readouterr().out == ""
