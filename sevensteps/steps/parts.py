@@ -8,7 +8,7 @@ numbers are the same on one core and on many.
 
 Batch norm takes the statistics of each part alone ("ghost" batch norm: Hoffer, Hubara and Soudry, "Train longer,
 generalize better", 2017), so that parts do not wait for each other; its running statistics are the mean over the parts.
-docs/decisions/0043-fixed-parts-of-a-batch.md has the figures.
+docs/decisions/0040-fixed-parts-of-a-batch.md has the figures.
 """
 
 from __future__ import annotations

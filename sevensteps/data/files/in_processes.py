@@ -100,6 +100,7 @@ class _Worker:
         self._into, self._parts = into, parts
         self._answers: queue.Queue[list[Result] | None] = queue.Queue(_WAITING)
         self._is_left = threading.Event()
+        self._failed: Exception | None = None  # what its answers could not be read for
 
     def __enter__(self) -> _Worker:
         self._process = subprocess.Popen(
@@ -128,6 +129,8 @@ class _Worker:
 
     def ended(self) -> str:
         """Return how the process ended, as the rest of a sentence."""
+        if self._failed is not None:
+            return f"gave an answer that cannot be read ({type(self._failed).__name__}: {self._failed!s:.80})"
         code = self._process.wait()
         return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
@@ -140,8 +143,12 @@ class _Worker:
             for part in self._parts:
                 self._say(part)
                 self._put(self._heard())
-        except (OSError, EOFError):
-            self._put(None)
+        except Exception as error:  # whatever it is: the caller waits for an answer
+            if not isinstance(error, (OSError, EOFError)):
+                self._failed = error
+                self._process.kill()
+            with contextlib.suppress(EOFError):  # nobody waits any more
+                self._put(None)
 
     def _say(self, value: Any) -> None:
         """Send a line of JSON."""

@@ -204,3 +204,14 @@ def test_the_error_can_be_caught() -> None:
     assert len(results) == 200
     messages = [result.message for result in results if isinstance(result, DataError)]
     assert messages == [f"missing-{number}.png does not exist." for number in range(200)]
+
+
+def test_a_process_that_prints_something_else_is_an_error_and_no_hang(
+    photos: Path, always: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text("print('hello')\n")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    with pytest.raises(DataError, match="gave an answer that cannot be read"):
+        ss.load(photos)
+    assert workers_of(os.getpid()) == []
