@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv as csv_format
 import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,7 @@ from cyclopts import Parameter
 from ..base.own_code import is_own
 from ..errors import FileError, UsageError
 from .flags import FIRST, OUTPUT, Common, Own
+from .printed_csv import Rows
 from .printed_json import print_json
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def predict(
     if sort_into is not None:
         refuse_no_folder(sort_into)
     console, error = terminal.consoles(quiet_stdout=common.json or jsonl or csv)
-    rows = Rows(terminal.printable) if csv else None
+    rows = Rows() if csv else None
     # Millions of files need no more memory than a few, unless all answers are one JSON object.
     answers, failed = list["Answer"](), 0
     never: tuple[str, ...] = ()
@@ -103,51 +103,6 @@ def predict(
     elif (caution := caution_of(never)) and not jsonl:
         error.print(caution)
     return 1 if failed else 0
-
-
-class Rows:
-    """The answers as CSV on stdout, each as soon as it is known; the first answer decides the columns."""
-
-    def __init__(self, printable: Callable[[str], str]) -> None:
-        self._printable = printable  # a name may hold what a terminal obeys
-        self._writer = csv_format.writer(sys.stdout, lineterminator="\n")
-        self._classes: tuple[str, ...] | None = None
-        self._waiting: list[Answer] = []  # errors before the first answer, which names the classes
-
-    def add(self, answer: Answer) -> None:
-        """Print an answer."""
-        if self._classes is None and answer.probabilities is None:
-            self._waiting.append(answer)
-            return
-        if self._classes is None:
-            self._classes = tuple(answer.probabilities or ())
-            self._head()
-        self._row(answer)
-
-    def end(self) -> None:
-        """Print what waits for an answer that never came."""
-        if self._classes is None:
-            self._classes = ()
-            self._head()
-
-    def _head(self) -> None:
-        names = [f"probability of {name}" for name in self._classes or ()]
-        self._writer.writerow(
-            ["file", "class", "probability", "reason", "distance", "error", *map(self._printable, names)]
-        )
-        for answer in self._waiting:
-            self._row(answer)
-
-    def _row(self, answer: Answer) -> None:
-        if answer.probabilities is None:
-            self._writer.writerow([self._printable(answer.file), "", "", "", "", self._printable(answer.error or "")])
-        else:
-            best = answer.best
-            distance = "" if answer.distance is None else answer.distance
-            shares = answer.probabilities
-            row = [self._printable(answer.file), self._printable(best), shares[best], answer.reason or "", distance, ""]
-            self._writer.writerow([*row, *shares.values()])
-        sys.stdout.flush()
 
 
 def as_typed_before(words: Sequence[str]) -> list[str]:

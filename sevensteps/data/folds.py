@@ -91,9 +91,8 @@ def _items(
     shared = shared[np.argsort(number_of[item[shared]], kind="stable")]
     of_shared = number_of[item[shared]]
     begins = np.flatnonzero(np.diff(of_shared, prepend=-1))
-    return dict(zip(of_shared[begins].tolist(), np.split(shared, begins[1:]), strict=True)) if len(
-        begins
-    ) else {}, alone
+    together = np.split(shared, begins[1:]) if len(begins) else []
+    return dict(zip(of_shared[begins].tolist(), together, strict=True)), alone
 
 
 def is_held_out(splits: Splits) -> bool:

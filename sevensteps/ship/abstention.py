@@ -113,8 +113,6 @@ class Abstention(Limits):
         """See `Limits`."""
         distances = np.empty(len(pixels))
         block = max(1, AT_ONCE // max(1, math.prod(pixels.shape[1:])))
-        if each_alone and self.finish is not None:  # a network, whose last digits depend on the batch
-            block = 1
         for start in range(0, len(pixels), block):
             seen = pixels[start : start + block]
             seen = self.finish(seen) if self.finish is not None else seen

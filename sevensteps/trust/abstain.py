@@ -123,8 +123,8 @@ def _all_classes(train: Images, coverage: float, seed: int) -> Abstention:
         directions[place, : len(of_class)] = of_class
     means = np.stack([mean for mean, _, _ in parts])
     precision = np.array([precision for _, _, precision in parts], dtype=np.float32)
-    cut = train.features if train.features is not None and train.features.layers is not None else None
-    finish = finisher(cut.name, cut.layers) if cut is not None and cut.layers is not None else None
+    features = train.features
+    finish = None if features is None or features.layers is None else finisher(features.name, features.layers)
     return Abstention(coverage, 0.0, math.inf, means, directions, precision, finish)
 
 

@@ -12,10 +12,9 @@ from PIL import Image
 from typed import here, refused, sevensteps
 
 import sevensteps as ss
-from sevensteps.cli.predict import Rows
+from sevensteps.cli.printed_csv import Rows
 from sevensteps.jobs.sort import folder_names, sort_into
 from sevensteps.ship.answer import Answer
-from sevensteps.show.terminal import printable
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +102,7 @@ def test_one_file_that_cannot_be_copied_does_not_stop_the_others(
 
 
 def test_a_table_holds_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = Rows(printable)
+    rows = Rows()
     rows.add(Answer("a\x1b[2J.png", {"red\x1b[31m": 0.7, "b": 0.3}))
     rows.end()
     out = capsys.readouterr().out

@@ -37,6 +37,13 @@ def table(
     )
 
 
+def assert_same(one: Predictions, other: Predictions) -> None:
+    """The same table, number for number."""
+    assert (one.split, list(one.ids), one.classes) == (other.split, list(other.ids), other.classes)
+    for name in ("labels", "logits", "probabilities"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
 def answering(labels: np.ndarray, answers: np.ndarray, classes: int = 2) -> Predictions:
     """Return a table with these labels and answers, each answer with a probability of 0.7."""
     shares = np.full((len(labels), classes), 0.3 / (classes - 1))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import rows_of, table
+from tables import assert_same, rows_of, table
 
 from sevensteps.errors import DataError, RunError
 from sevensteps.trust import predictions
@@ -23,13 +23,6 @@ from sevensteps.trust.predictions import Predictions, from_jsonl
 
 CLASSES = ("class 0", "class 1")
 GOOD = {"id": "test/0", "split": "test", "label": "class 1", "logits": [0.5], "probabilities": [0.25, 0.75]}
-
-
-def assert_same(one: Predictions, other: Predictions) -> None:
-    """The same table, number for number."""
-    assert (one.split, list(one.ids), one.classes) == (other.split, list(other.ids), other.classes)
-    for name in ("labels", "logits", "probabilities"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
 @pytest.mark.parametrize("classes", [2, 5])

@@ -12,21 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from small import images
-from tables import table
+from tables import assert_same, table
 from typed import here
 
 import sevensteps as ss
 from sevensteps.errors import RunError
 from sevensteps.ship import file as model_file
-from sevensteps.trust.predictions import Predictions
 from sevensteps.trust.predictions_file import from_file, to_bytes
-
-
-def assert_same(one: Predictions, other: Predictions) -> None:
-    """The same table, number for number."""
-    assert (one.split, list(one.ids), one.classes) == (other.split, list(other.ids), other.classes)
-    for name in ("labels", "logits", "probabilities"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
 @pytest.mark.parametrize("classes", [2, 5])

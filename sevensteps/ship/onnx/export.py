@@ -45,7 +45,7 @@ def export_onnx(file: Path, out: Path, more: Mapping[str, Any]) -> Agreement:
         facts=facts,
         arrays=arrays,
         abstention=abstention,
-        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        sha256=hashlib.sha256(files.content(file, model_file.LARGEST)).hexdigest(),
         more=more,
         backbone=_backbone(facts, file),
     )

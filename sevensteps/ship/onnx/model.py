@@ -105,7 +105,6 @@ def metadata(source: Source) -> dict[str, str]:
         "classes": list(facts.classes),
         "shape": [channels, height, width],
         "fit": facts.fit or "squash",
-        "interpolation": "bilinear",
         "on_white": backbone is not None,
         "range": facts.range.as_json() if facts.range is not None else None,
         "abstention": limits,

@@ -59,8 +59,7 @@ def read_onnx(path: Path) -> bytes:
         ModelError: There is no such file, it was not written by `export`, or it is damaged.
     """
     try:
-        with files.regular(path, LARGEST) as (file, size):
-            content = file.read(size)
+        content = files.content(path, LARGEST)
     except FileNotFoundError as error:
         raise ModelError(f"There is no file {path}.", hint="sevensteps export RUN --to onnx writes one.") from error
     except OSError as error:
@@ -138,7 +137,11 @@ class OnnxModel:
         """
         refused: np.ndarray = np.zeros(len(answers.probabilities), dtype=bool)
         if self.limits is not None and answers.distances is not None:
-            refused = ~self.limits.answered(answers.probabilities.max(1), answers.distances)
+            # As float64, since a limit is compared with a float32 as the float32 that is nearest to it.
+            confidences, distances = (
+                numbers.astype(np.float64) for numbers in (answers.probabilities.max(1), answers.distances)
+            )
+            refused = ~self.limits.answered(confidences, distances)
         return refused
 
     def answers(self, pixels: UInt8[np.ndarray, "n channels height width"]) -> Answers:

@@ -152,14 +152,19 @@ def test_a_process_that_is_killed_is_an_error(photos: Path, tmp_path: Path, numb
     assert not Path(f"/proc/{worker}").exists()
 
 
-def test_ctrl_c_ends_all_of_them(photos: Path, tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
+def decoding_slowly(photos: Path, folder: Path) -> tuple[subprocess.Popen[str], list[int]]:
+    """Start a script that decodes, and return it with its processes, which have begun."""
+    script = folder / "script.py"
     script.write_text(SLOWLY)
-    asking = run_script(script, photos, tmp_path)
+    asking = run_script(script, photos, folder)
     assert asking.stdout is not None
     asking.stdout.readline()
     asking.stdout.readline()
-    workers = workers_of(asking.pid)
+    return asking, workers_of(asking.pid)
+
+
+def test_ctrl_c_ends_all_of_them(photos: Path, tmp_path: Path) -> None:
+    asking, workers = decoding_slowly(photos, tmp_path)
     assert len(workers) == 2
     asking.send_signal(signal.SIGINT)
     _, said = asking.communicate(timeout=60)
@@ -168,13 +173,7 @@ def test_ctrl_c_ends_all_of_them(photos: Path, tmp_path: Path) -> None:
 
 
 def test_they_end_with_the_process_that_asks(photos: Path, tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(SLOWLY)
-    asking = run_script(script, photos, tmp_path)
-    assert asking.stdout is not None
-    asking.stdout.readline()
-    asking.stdout.readline()
-    workers = workers_of(asking.pid)
+    asking, workers = decoding_slowly(photos, tmp_path)
     asking.kill()
     asking.communicate(timeout=60)
     until = time.monotonic() + 30
