@@ -15,6 +15,7 @@ def export(
     *,
     to: Literal["onnx"] = "onnx",
     out: Path | None = None,
+    any_size: bool = False,
     common: Common = Common(),
 ) -> int:
     """Write a model in a format that other programs read, and check that it gives the same answers there.
@@ -27,11 +28,13 @@ def export(
         The format: onnx.
     out
         The file to write. Default: model.onnx beside the model.
+    any_size
+        The file takes pictures of any size, and resizes them itself, to the same pixels as predict.
     """
     from ..jobs.export import export as export_job
     from ..show import terminal
 
-    exported = export_job(model, to, out)
+    exported = export_job(model, to, out, any_size=any_size)
     if common.json:
         print_json(exported.as_json())
         return 0

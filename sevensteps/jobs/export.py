@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,15 @@ from ..runs.saved import Saved
 if TYPE_CHECKING:
     from ..ship.onnx.check import Agreement
 
-SUFFIXES = {"onnx": ".onnx"}  # of the formats
+
+@dataclass(frozen=True)
+class Order:
+    """What a format's writer gets: a model's file, where to write, and what the file says of its training."""
+
+    file: Path  # a model.safetensors
+    out: Path
+    more: Mapping[str, Any]
+    any_size: bool = False  # whether the file takes pictures of any size; not every format has a choice
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,16 +59,17 @@ class Exported:
         return f"{self.file}: {in_words(self.bytes)}"
 
 
-def export(thing: AnyRun, to: str = "onnx", out: str | Path | None = None) -> Exported:
+def export(thing: AnyRun, to: str = "onnx", out: str | Path | None = None, *, any_size: bool = False) -> Exported:
     """Write a model in a format that other programs read. Nothing is written unless it gives the same answers there.
 
     Args:
         thing: A run's folder, its name under `runs/`, the run that `train` returned, or a `model.safetensors`.
         to: The format: "onnx".
         out: The file to write; `model.onnx` beside the model's file unless given.
+        any_size: Whether the file takes pictures of any size, and resizes them to the same pixels as `predict`.
 
     Returns:
-        The file, and how far its answers to 64 made-up pictures are from those of the model.
+        The file, and how far its answers to at least 64 made-up pictures are from those of the model.
 
     Raises:
         UsageError: There is no such format, or `out` has the suffix of another one.
@@ -67,18 +77,28 @@ def export(thing: AnyRun, to: str = "onnx", out: str | Path | None = None) -> Ex
             missing, or the answers differ.
         FileError: The file cannot be written.
     """
+    if to not in FORMATS:
+        raise UsageError(f"There is no format {to!r:.80}.", hint=nearest(str(to), FORMATS))
+    suffix, write = FORMATS[to]
+    file, more = _model_of(thing)
+    path = Path(out) if out is not None else file.with_name(f"model{suffix}")
+    if path.suffix.lower() != suffix:
+        named = path if path.stem.strip(".") else path / "model"
+        instead = named.with_suffix(suffix)
+        raise UsageError(f"The name of the file must end in {suffix}.", hint=f"--out {instead}")
+    return write(Order(file, path, more, any_size))
+
+
+def _onnx(order: Order) -> Exported:
+    """Write an ONNX file."""
     from ..ship.onnx.export import export_onnx, golden_of
 
-    if to not in SUFFIXES:
-        raise UsageError(f"There is no format {to!r:.80}.", hint=nearest(str(to), SUFFIXES))
-    file, more = _model_of(thing)
-    path = Path(out) if out is not None else file.with_name(f"model{SUFFIXES[to]}")
-    if path.suffix.lower() != SUFFIXES[to]:
-        named = path if path.stem.strip(".") else path / "model"
-        instead = named.with_suffix(SUFFIXES[to])
-        raise UsageError(f"The name of the file must end in {SUFFIXES[to]}.", hint=f"--out {instead}")
-    agreement = export_onnx(file, path, more)
-    return Exported(path, path.stat().st_size, golden_of(path), agreement)
+    agreement = export_onnx(order.file, order.out, order.more, any_size=order.any_size)
+    return Exported(order.out, order.out.stat().st_size, golden_of(order.out), agreement)
+
+
+# The suffix and the writer of each format.
+FORMATS: dict[str, tuple[str, Callable[[Order], Exported]]] = {"onnx": (".onnx", _onnx)}
 
 
 def _model_of(thing: AnyRun) -> tuple[Path, dict[str, Any]]:

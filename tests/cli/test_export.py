@@ -48,6 +48,17 @@ def test_a_run_is_exported_and_verified(folder: Path, capsys: pytest.CaptureFixt
     assert (again.code, (folder / "c.onnx").is_file()) == (0, True)
 
 
+def test_a_file_for_pictures_of_any_size(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = here("export", "run", "--any-size", "--out", "any.onnx", "--json", cwd=folder, capsys=capsys)
+    assert (done.code, json.loads(done.out)["pictures"]) == (0, 72)
+    assert here("verify", "any.onnx", cwd=folder, capsys=capsys).code == 0
+    picture = Image.effect_noise((90, 41), 80)
+    (wanted,) = ss.predict(folder / "run", picture)
+    answers = OnnxModel(read_onnx(folder / "any.onnx"), "").answers(np.asarray(picture)[None, None])
+    assert wanted.probabilities is not None
+    assert np.abs(answers.probabilities[0] - list(wanted.probabilities.values())).max() <= 1e-5
+
+
 def test_all_test_pictures_get_the_answer_of_the_run(folder: Path) -> None:
     exported = ss.export(folder / "run", out=folder / "all.onnx")
     splits = ss.load("pullover-dress")
@@ -134,6 +145,7 @@ def test_a_model_of_features_has_its_network_inside(unfreeze: str, tmp_path: Pat
     assert sevensteps("verify", "run/model.onnx", cwd=tmp_path).code == 0
     model = OnnxModel(read_onnx(tmp_path / "run/model.onnx"), "")
     assert model.shape == (3, 224, 224)
+    any_size = OnnxModel(read_onnx(ss.export(tmp_path / "run", out=tmp_path / "any.onnx", any_size=True).file), "")
     from sevensteps.data.on_white import decode_on_white
 
     for name in ("photos/china/00.png", "photos/hopper/01.png"):
@@ -141,6 +153,8 @@ def test_a_model_of_features_has_its_network_inside(unfreeze: str, tmp_path: Pat
         answers = model.answers(pixels[None])
         (wanted,) = ss.predict(tmp_path / "run", [tmp_path / name])
         assert wanted.probabilities is not None
+        whole = np.asarray(Image.open(tmp_path / name).convert("RGB")).transpose(2, 0, 1)
+        assert np.abs(any_size.answers(whole[None]).probabilities - answers.probabilities).max() <= 1e-5
         assert np.abs(answers.probabilities[0] - list(wanted.probabilities.values())).max() <= 1e-5
         assert answers.distances is not None
         assert answers.distances[0] == pytest.approx(wanted.distance, rel=1e-5)

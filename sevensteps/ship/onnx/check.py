@@ -61,6 +61,27 @@ def compare(wanted: Answers, given: Answers, refused: Callable[[Answers], np.nda
     )
 
 
+def golden_of_other_sizes(shape: tuple[int, int, int]) -> dict[str, UInt8[np.ndarray, "channels height width"]]:
+    """Return made-up pictures of other sizes than a model takes: wide and high, larger and smaller, by their size.
+
+    Args:
+        shape: Channels, height and width that the model takes.
+    """
+    channels, height, width = shape
+    sides = (
+        (height, 2 * width),
+        (2 * height, width),
+        (3 * height + 1, 2 * width + 1),
+        (-(-height // 2), 3 * width),
+        (3 * height, -(-width // 3)),
+        (height + 5, width + 1),
+        (-(-height // 3), -(-width // 2)),
+        (1, 1),
+    )
+    sizes = sorted({*sides} - {(height, width)})
+    return {f"pixels of {wide}x{high}": golden_pictures((channels, high, wide), 2)[1] for high, wide in sizes}
+
+
 def golden_pictures(shape: tuple[int, int, int], count: int = COUNT) -> UInt8[np.ndarray, "n channels height width"]:
     """Return made-up pictures, the same each time: noise, smooth patches, bars and flat ones, light and dark.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,21 @@ from .. import file as model_file
 from ..abstention import in_file
 from ..facts import Facts
 from ..predict import load_model
-from .check import COUNT, Agreement, compare, golden_pictures
+from .check import COUNT, Agreement, compare, golden_of_other_sizes, golden_pictures
 from .model import Source, onnx_model
 from .run import INSTALL, Answers, OnnxModel, read_onnx, with_sha256
 
 GOLDEN = ".golden.safetensors"  # the end of the name of the pictures and answers
 
 
-def export_onnx(file: Path, out: Path, more: Mapping[str, Any]) -> Agreement:
+def export_onnx(file: Path, out: Path, more: Mapping[str, Any], *, any_size: bool = False) -> Agreement:
     """Write a model's file as ONNX, and beside it made-up pictures with the model's answers to them.
 
     Args:
         file: A `model.safetensors`.
         out: The file to write.
         more: What else the metadata says of the model: the recipe, and fingerprints of the pictures.
+        any_size: Whether the file takes pictures of any size, and resizes them itself.
 
     Returns:
         How far the answers of both files to the pictures are apart.
@@ -48,6 +49,7 @@ def export_onnx(file: Path, out: Path, more: Mapping[str, Any]) -> Agreement:
         sha256=hashlib.sha256(files.content(file, model_file.LARGEST)).hexdigest(),
         more=more,
         backbone=_backbone(facts, file),
+        any_size=any_size,
     )
     try:
         content = with_sha256(onnx_model(source, str(file)).SerializeToString(deterministic=True))
@@ -55,14 +57,15 @@ def export_onnx(file: Path, out: Path, more: Mapping[str, Any]) -> Agreement:
         raise ModelError("To write an ONNX file, onnx must be installed.", hint=INSTALL) from error
     written = OnnxModel(content, out)
     pixels = golden_pictures(source.input_shape)
-    wanted = _answers_of(file, pixels)
-    agreement = compare(wanted, written.answers(pixels), written.refused)
+    others = golden_of_other_sizes(source.input_shape) if any_size else {}
+    wanted = _answers_of(file, [*pixels, *others.values()])
+    agreement = compare(wanted, written.answers([*pixels, *others.values()]), written.refused)
     if not agreement.passed:
         raise ModelError(
             f"{file} and its ONNX file give different answers to {agreement.in_words}. Nothing was written.",
             hint="Report this: the model is written in a way that does not keep its answers.",
         )
-    golden = {"pixels": pixels, "probabilities": wanted.probabilities}
+    golden = {"pixels": pixels, "probabilities": wanted.probabilities, **others}
     golden |= {} if wanted.distances is None else {"distances": wanted.distances}
     sha256 = hashlib.sha256(content).hexdigest()
     model_file.write(golden_of(out), golden, {"kind": "golden", "onnx_sha256": sha256})  # first: it checks the other
@@ -95,19 +98,32 @@ def verify_onnx(path: Path) -> Agreement:
     if about.get("onnx_sha256") != hashlib.sha256(content).hexdigest():
         raise ModelError(f"{golden} does not belong to {path}.", hint="Copy both files of one export.")
     model = OnnxModel(content, path)
-    names = {"pixels", "probabilities", *([] if model.limits is None else ["distances"])}
+    others = golden_of_other_sizes(model.shape) if model.any_size else {}
+    names = {"pixels", "probabilities", *others, *([] if model.limits is None else ["distances"])}
     count = len(arrays["pixels"]) if set(arrays) == names and arrays["pixels"].ndim else 0
-    shapes = {"pixels": (count, *model.shape), "probabilities": (count, len(model.classes)), "distances": (count,)}
-    if count < COUNT or any(arrays[name].shape != shapes[name] for name in names) or arrays["pixels"].dtype != np.uint8:
+    shapes = {name: picture.shape for name, picture in others.items()} | {
+        "pixels": (count, *model.shape),
+        "probabilities": (count + len(others), len(model.classes)),
+        "distances": (count + len(others),),
+    }
+    if (
+        count < COUNT
+        or any(arrays[name].shape != shapes[name] for name in names)
+        or any(arrays[name].dtype != np.uint8 for name in ("pixels", *others))
+    ):
         raise ModelError(f"{golden} has other pictures or answers than its model.", hint="Export the model again.")
     wanted = Answers(arrays["probabilities"], arrays.get("distances"))
-    return compare(wanted, model.answers(arrays["pixels"]), model.refused)
+    return compare(wanted, model.answers([*arrays["pixels"], *(arrays[name] for name in others)]), model.refused)
 
 
-def _answers_of(file: Path, pixels: np.ndarray) -> Answers:
-    """Return the answers of a model's file."""
+def _answers_of(file: Path, pictures: Sequence[np.ndarray]) -> Answers:
+    """Return the answers of a model's file to pixels, (channels, height, width) of any height and width."""
+    from PIL import Image
+
     model = load_model(file)
-    inputs = pixels if model.read is None else np.stack([model.read(picture) for picture in pixels])
+    inputs = np.stack(
+        [model.pixels_of(Image.fromarray(each[0] if len(each) == 1 else each.transpose(1, 2, 0))) for each in pictures]
+    )
     probabilities = np.concatenate([model.probabilities(each[None]) for each in inputs])
     return Answers(probabilities, None if model.abstention is None else model.abstention.distances(inputs))
 

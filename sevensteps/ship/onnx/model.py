@@ -22,6 +22,7 @@ from ..facts import Facts
 from .graph import as_shares
 from .layers import write_layers
 from .nodes import DISTANCE, KEY, LOGITS, PIXELS, PROBABILITIES, Nodes, as_model
+from .resize import resized
 
 if TYPE_CHECKING:
     import onnx
@@ -39,6 +40,7 @@ class Source:
     sha256: str  # of the model's file
     more: Mapping[str, Any]  # recipe and fingerprints of the pictures, where a run says them
     backbone: Backbone | None = None  # of a model of features
+    any_size: bool = False  # whether the graph resizes pictures
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -51,8 +53,8 @@ class Source:
 def onnx_model(source: Source, where: str) -> onnx.ModelProto:
     """Return the ONNX model of a model's file. It needs no PyTorch, and the same file gives the same bytes.
 
-    Inputs: `pixels`, uint8 (n, channels, height, width). Outputs: `logits` (n, scores), `probabilities` (n, classes),
-    and `distance` (n) if the model may answer "none of these".
+    Inputs: `pixels`, uint8 (n, channels, height, width), of any height and width if the source says so. Outputs:
+    `logits` (n, scores), `probabilities` (n, classes), and `distance` (n) if the model may answer "none of these".
 
     Args:
         source: The model.
@@ -85,7 +87,9 @@ def onnx_model(source: Source, where: str) -> onnx.ModelProto:
     if abstention is not None:
         _distance(nodes, abstention, seen, source)
         outputs.append((DISTANCE, TensorProto.FLOAT, ["n"]))
-    return as_model(nodes, source.input_shape, outputs, metadata(source))
+    channels, *sides = source.input_shape
+    shape = (channels, *(("height", "width") if source.any_size else sides))
+    return as_model(nodes, shape, outputs, metadata(source))
 
 
 def metadata(source: Source) -> dict[str, str]:
@@ -104,6 +108,7 @@ def metadata(source: Source) -> dict[str, str]:
         "version": __version__,
         "classes": list(facts.classes),
         "shape": [channels, height, width],
+        "any_size": source.any_size,
         "fit": facts.fit or "squash",
         "on_white": backbone is not None,
         "range": facts.range.as_json() if facts.range is not None else None,
@@ -113,8 +118,9 @@ def metadata(source: Source) -> dict[str, str]:
         **source.more,
     }
     kind = "gray" if channels == 1 else "RGB"
+    size = "any size" if source.any_size else f"{width} by {height} pixels"
     return {
-        "description": f"An image classifier. Input: {kind} pixels from 0 to 255 of {width} by {height} pictures.",
+        "description": f"An image classifier. Input: {kind} pixels from 0 to 255 of pictures of {size}.",
         "classes": json.dumps(list(facts.classes), ensure_ascii=False),
         **({"license": f"The pretrained network {backbone.name}: {backbone.license}"} if backbone else {}),
         KEY: json.dumps(about, sort_keys=True, ensure_ascii=False),
@@ -161,9 +167,11 @@ def _inputs(nodes: Nodes, source: Source) -> tuple[str, str]:
     Returns:
         The names of the bytes that the model sees, on which the distance is measured, and of these divided by 255.
     """
-    facts, backbone = source.facts, source.backbone
+    facts, backbone, pixels = source.facts, source.backbone, PIXELS
+    if source.any_size:
+        pixels = resized(nodes, PIXELS, source.input_shape, facts.fit or "squash")
     if backbone is None:
-        return PIXELS, as_shares(nodes, PIXELS)
+        return pixels, as_shares(nodes, pixels)
     from ..backbone.cut import cut_at
     from ..backbone.extract import LARGEST
 
@@ -172,7 +180,7 @@ def _inputs(nodes: Nodes, source: Source) -> tuple[str, str]:
     layers = facts.features.get("layers")
     cut = None if layers is None else cut_at(layers)
     description, arrays = cut.before(backbone) if cut else (backbone.description, backbone.arrays)
-    row = _network(nodes, description, arrays, as_shares(nodes, PIXELS), "network.")
+    row = _network(nodes, description, arrays, as_shares(nodes, pixels), "network.")
     seen = _eight_bits(nodes, row, 1.0 if cut else LARGEST, facts.shape)
     return seen, nodes.add("Div", seen, "largest")
 

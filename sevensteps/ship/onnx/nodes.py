@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,6 +68,32 @@ class Nodes:
         self.nodes.append(helper.make_node("Split", [x], outputs, name=f"node_{number}", axis=0))
         return outputs
 
+    def either(
+        self,
+        condition: str,
+        then: Callable[[Nodes], str],
+        otherwise: Callable[[Nodes], str],
+        kind: int,
+        shape: list[Any],
+    ) -> str:
+        """Add two ways to compute a tensor, of which one is taken, and return its name.
+
+        Args:
+            condition: The name of a truth value.
+            then: Adds the way that is taken if it is true, and returns the name of its output.
+            otherwise: Adds the other way.
+            kind: The type of the tensor.
+            shape: Its shape.
+        """
+        from onnx import helper
+
+        ways = {}
+        for name, write in {"then_branch": then, "else_branch": otherwise}.items():
+            within = replace(self, nodes=[])
+            output = helper.make_tensor_value_info(write(within), kind, shape)
+            ways[name] = helper.make_graph(within.nodes, name, [], [output])
+        return self.add("If", condition, **ways)
+
     def constant(self, name: str, value: np.ndarray) -> str:
         """Keep an array that nodes use, and return its name."""
         self.constants[name] = value
@@ -79,13 +105,16 @@ class Nodes:
 
 
 def as_model(
-    nodes: Nodes, shape: tuple[int, int, int], outputs: Sequence[tuple[str, int, list[Any]]], facts: Mapping[str, str]
+    nodes: Nodes,
+    shape: tuple[int | str, ...],
+    outputs: Sequence[tuple[str, int, list[Any]]],
+    facts: Mapping[str, str],
 ) -> onnx.ModelProto:
     """Return the ONNX model of nodes that take uint8 pixels of any number of pictures.
 
     Args:
         nodes: The nodes.
-        shape: Channels, height and width of a picture.
+        shape: Channels, height and width of a picture; a name instead of a number for a side of any length.
         outputs: Name, type and shape of each output.
         facts: Metadata, by name.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,9 @@ class OnnxModel:
         self.about = about
         self.facts = Facts.from_json(about, where)
         self.classes, self.shape = Facts(classes=self.facts.classes, shape=self.facts.shape).pictures(where)
+        self.any_size = about.get("any_size") is True
         self.limits = _limits(about.get("abstention"), where, self.answers)
-        self._last: tuple[np.ndarray, Answers] | None = None
+        self._last: tuple[Any, Answers] | None = None
         self._refuse_another_graph()
         self._outputs = [PROBABILITIES, *([DISTANCE] if self.limits is not None else [])]
 
@@ -144,11 +145,14 @@ class OnnxModel:
             refused = ~self.limits.answered(confidences, distances)
         return refused
 
-    def answers(self, pixels: UInt8[np.ndarray, "n channels height width"]) -> Answers:
+    def answers(
+        self, pixels: UInt8[np.ndarray, "n channels height width"] | Sequence[UInt8[np.ndarray, "channels _ _"]]
+    ) -> Answers:
         """Return the answers to some pictures.
 
         Args:
-            pixels: The pictures, in the shape that the model takes. Those of the last call are not computed again.
+            pixels: The pictures, in the shape that the model takes; of other heights and widths if the file takes
+                pictures of any size. Those of the last call are not computed again.
         """
         if self._last is None or self._last[0] is not pixels:
             try:
@@ -172,13 +176,14 @@ class OnnxModel:
             ModelError: Naming what differs.
         """
         wanted = {LOGITS: None, PROBABILITIES: [len(self.classes)]} | ({DISTANCE: []} if self.limits else {})
+        shape = [self.shape[0], "height", "width"] if self.any_size else [*self.shape]
         outputs = {output.name: output for output in self._session.get_outputs()}
         inputs = self._session.get_inputs()
         is_ours = (
-            [(each.name, each.type, each.shape[1:]) for each in inputs] == [(PIXELS, "tensor(uint8)", [*self.shape])]
+            [(each.name, each.type, each.shape[1:]) for each in inputs] == [(PIXELS, "tensor(uint8)", shape)]
             and outputs.keys() == wanted.keys()
             and all(outputs[name].type == "tensor(float)" for name in wanted)
-            and all(outputs[name].shape[1:] == shape for name, shape in wanted.items() if shape is not None)
+            and all(outputs[name].shape[1:] == row for name, row in wanted.items() if row is not None)
             and not any(isinstance(each.shape[0], int) for each in (*inputs, *outputs.values()) if each.shape)
         )
         if not is_ours:

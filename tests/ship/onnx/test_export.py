@@ -12,6 +12,7 @@ import onnx
 import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
+from PIL import Image
 from torch import nn
 
 import sevensteps as ss
@@ -19,8 +20,10 @@ from sevensteps.data.batches import DataLoaders
 from sevensteps.data.images import Images, Splits
 from sevensteps.errors import ModelError, SevenstepsError
 from sevensteps.learner.learner import Learner
+from sevensteps.ship import file as model_file
 from sevensteps.ship.onnx.check import MOST_APART, golden_pictures
 from sevensteps.ship.onnx.export import export_onnx, golden_of, verify_onnx
+from sevensteps.ship.onnx.predict import load_onnx
 from sevensteps.ship.onnx.run import OnnxModel, read_onnx, with_sha256
 from sevensteps.ship.predict import load_model
 from sevensteps.steps.predict import MODELS, MaxAndMeanPool, Normalize, mirrored
@@ -179,6 +182,31 @@ def test_a_learner_exports_in_the_format_of_the_suffix(tmp_path: Path) -> None:
     assert answers.distances is None
     with pytest.raises(ModelError, match="is an ONNX file"):
         ss.load_learner(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (3, 12, 12)])
+def test_a_file_for_any_size_answers_as_the_model_does_for_the_resized_picture(
+    shape: tuple[int, int, int], tmp_path: Path
+) -> None:
+    file = written(MODELS["cnn"](shape, 3, None, 4), tmp_path, shape=shape)
+    out = tmp_path / "any.onnx"
+    agreement = export_onnx(file, out, {}, any_size=True)
+    assert agreement.count > 64
+    assert verify_onnx(out).passed
+    model, given = load_model(file), OnnxModel(read_onnx(out), out)
+    others = [pictures((shape[0], height, width), 3, 3).pixels[0] for height, width in ((5, 60), (60, 5), (33, 34))]
+    for pixels in (pictures(shape, 3).pixels[0], *others):
+        wanted = model.answer(Image.fromarray(pixels[0] if shape[0] == 1 else pixels.transpose(1, 2, 0)))
+        answers = given.answers(pixels[None])
+        assert wanted.probabilities is not None
+        np.testing.assert_allclose(answers.probabilities[0], list(wanted.probabilities.values()), atol=MOST_APART)
+        np.testing.assert_allclose(answers.distances, wanted.distance, rtol=MOST_APART)
+    by_file = load_onnx(out).answer(Image.fromarray(others[0][0]))
+    assert by_file.probabilities == pytest.approx(model.answer(Image.fromarray(others[0][0])).probabilities, abs=1e-5)
+    arrays, about = model_file.read(golden_of(out))
+    arrays["pixels of 1x1"] = arrays["pixels of 1x1"] * 0 + 255
+    model_file.write(golden_of(out), arrays, about)
+    assert not verify_onnx(out).passed
 
 
 def changed(out: Path, folder: Path, change: Callable[[onnx.ModelProto], None]) -> bytes:
