@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +52,19 @@ def export_onnx(file: Path, out: Path, more: Mapping[str, Any], *, any_size: boo
         backbone=_backbone(facts, file),
         any_size=any_size,
     )
-    try:
-        content = with_sha256(onnx_model(source, str(file)).SerializeToString(deterministic=True))
-    except ImportError as error:
-        raise ModelError("To write an ONNX file, onnx must be installed.", hint=INSTALL) from error
-    written = OnnxModel(content, out)
     pixels = golden_pictures(source.input_shape)
     others = golden_of_other_sizes(source.input_shape) if any_size else {}
     wanted = _answers_of(file, [*pixels, *others.values()])
-    agreement = compare(wanted, written.answers([*pixels, *others.values()]), written.refused)
+    for folded in (True, False):  # as the model has it, if its numbers are such that folding changes the answers
+        try:
+            model = onnx_model(replace(source, folded=folded), str(file))
+        except ImportError as error:
+            raise ModelError("To write an ONNX file, onnx must be installed.", hint=INSTALL) from error
+        content = with_sha256(model.SerializeToString(deterministic=True))
+        written = OnnxModel(content, out)
+        agreement = compare(wanted, written.answers([*pixels, *others.values()]), written.refused)
+        if agreement.passed:
+            break
     if not agreement.passed:
         raise ModelError(
             f"{file} and its ONNX file give different answers to {agreement.in_words}. Nothing was written.",

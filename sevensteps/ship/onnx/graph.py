@@ -48,7 +48,4 @@ def as_shares(nodes: Nodes, pixels: str) -> str:
         nodes: The graph so far.
         pixels: The name of the bytes.
     """
-    from onnx import TensorProto
-
-    x = nodes.add("Cast", pixels, to=TensorProto.FLOAT)
-    return nodes.add("Div", x, nodes.constant("largest", np.array(255, np.float32)))
+    return nodes.add("Div", nodes.as_float(pixels), nodes.constant("largest", np.array(255, np.float32)))

@@ -209,4 +209,7 @@ _WRITERS: dict[str, Callable[[Nodes, Layer, str, str], str]] = {
     "RootOfShare": _root_of_share,
     "WithMirror": _with_mirror,
     "MeanWithMirror": _mean_with_mirror,
+    # Of `fold`:
+    "Center": lambda nodes, layer, place, x: nodes.add("Sub", x, nodes.tensor(f"{place}mean")),
+    "SumWithMirror": lambda nodes, layer, place, x: nodes.add("Add", *nodes.halves(x)),
 }

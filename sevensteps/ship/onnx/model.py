@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float64
 
 from ...base.version import __version__
 from ...errors import ModelError
-from ..abstention import SIDE, Abstention, never_says
+from ..abstention import Abstention, never_says
 from ..facts import Facts
+from .distance import write_distance
+from .fold import fold
 from .graph import as_shares
 from .layers import write_layers
 from .nodes import DISTANCE, KEY, LOGITS, PIXELS, PROBABILITIES, Nodes, as_model
@@ -41,6 +42,7 @@ class Source:
     more: Mapping[str, Any]  # recipe and fingerprints of the pictures, where a run says them
     backbone: Backbone | None = None  # of a model of features
     any_size: bool = False  # whether the graph resizes pictures
+    folded: bool = True  # whether layers become part of their neighbors, see `fold`
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -68,16 +70,19 @@ def onnx_model(source: Source, where: str) -> onnx.ModelProto:
     _refuse_what_cannot_be_written(source, where)
     from onnx import TensorProto
 
-    arrays = {f"model.{name}": array for name, array in source.arrays.items()}
-    nodes = Nodes(arrays)
-    seen, x = _inputs(nodes, source)
+    assert facts.shape is not None
+    nodes = Nodes({})
+    seen = _inputs(nodes, source)
+    folded = fold(facts.model, source.arrays, facts.shape) if source.folded else None
+    layers, arrays = folded or (facts.model, source.arrays)
+    x = nodes.as_float(seen) if folded else as_shares(nodes, seen)
     if facts.flat:
         x = nodes.add("Flatten", x, axis=1)
     try:
-        scores = write_layers(nodes, facts.model, x, "model.")
+        scores = _network(nodes, layers, arrays, x, "model.")
     except ModelError as error:
         raise ModelError(f"{where}: {error.message}", hint=error.hint) from error
-    logits = nodes.add("Identity", scores, output=LOGITS)
+    logits = nodes.renamed(scores, LOGITS)
     count = _scores_of(facts.model) or len(classes)
     _probabilities(nodes, facts, logits, count)
     outputs = [
@@ -161,17 +166,13 @@ def _scores_of(layer: Any) -> int | None:
     return own
 
 
-def _inputs(nodes: Nodes, source: Source) -> tuple[str, str]:
-    """Add what turns pixels into what the model takes.
-
-    Returns:
-        The names of the bytes that the model sees, on which the distance is measured, and of these divided by 255.
-    """
+def _inputs(nodes: Nodes, source: Source) -> str:
+    """Add what turns pixels into what the model takes, and return the name of these bytes."""
     facts, backbone, pixels = source.facts, source.backbone, PIXELS
     if source.any_size:
         pixels = resized(nodes, PIXELS, source.input_shape, facts.fit or "squash")
     if backbone is None:
-        return pixels, as_shares(nodes, pixels)
+        return pixels
     from ..backbone.cut import cut_at
     from ..backbone.extract import LARGEST
 
@@ -181,8 +182,7 @@ def _inputs(nodes: Nodes, source: Source) -> tuple[str, str]:
     cut = None if layers is None else cut_at(layers)
     description, arrays = cut.before(backbone) if cut else (backbone.description, backbone.arrays)
     row = _network(nodes, description, arrays, as_shares(nodes, pixels), "network.")
-    seen = _eight_bits(nodes, row, 1.0 if cut else LARGEST, facts.shape)
-    return seen, nodes.add("Div", seen, "largest")
+    return _eight_bits(nodes, row, 1.0 if cut else LARGEST, facts.shape)
 
 
 def _network(nodes: Nodes, description: Any, arrays: Mapping[str, np.ndarray], x: str, root: str) -> str:
@@ -214,19 +214,21 @@ def _probabilities(nodes: Nodes, facts: Facts, logits: str, count: int) -> None:
             nodes.add("Where", nodes.add("Greater", total, least), shares, instead, output=PROBABILITIES)
             return
     else:
-        temperature = nodes.constant("temperature", np.array(facts.temperature, np.float32))
-        scaled = nodes.add("Div", logits, temperature)
         if count > 1:
+            temperature = nodes.constant("temperature", np.array(facts.temperature, np.float32))
+            scaled = logits if facts.temperature == 1 else nodes.add("Div", logits, temperature)
             nodes.add("Softmax", scaled, axis=1, output=PROBABILITIES)
             return
-        share = nodes.add("Sigmoid", scaled)
+        both = nodes.constant("minus_and_plus", (np.array([[-1.0, 1.0]]) / facts.temperature).astype(np.float32))
+        nodes.add("Sigmoid", nodes.add("MatMul", logits, both), output=PROBABILITIES)
+        return
     nodes.add("Concat", nodes.add("Sub", one, share), share, axis=1, output=PROBABILITIES)
 
 
 def _distance(nodes: Nodes, abstention: Abstention, seen: str, source: Source) -> None:
-    """Add the distance from the nearest class, in double precision, as `Abstention.distances` computes it."""
-    from onnx import TensorProto
-
+    """Add the distance, for a model that has the last stages of a network measured on what these return."""
+    shape = source.facts.shape
+    assert shape is not None
     if abstention.finish is not None:
         from ..backbone.cut import cut_at
         from ..backbone.extract import LARGEST
@@ -235,42 +237,7 @@ def _distance(nodes: Nodes, abstention: Abstention, seen: str, source: Source) -
         assert source.facts.features is not None
         layers, arrays = cut_at(source.facts.features["layers"]).after(source.backbone)
         rest = {"layer": "Sequential", "layers": layers}
-        row = _network(nodes, rest, arrays, nodes.add("Div", seen, "largest"), "rest.")
-        seen = _eight_bits(nodes, row, LARGEST, (source.backbone.features, 1, 1))
-
-    def number(name: str, value: Any) -> str:
-        return nodes.constant(name, np.asarray(value, np.float64))
-
-    values = abstention.means.shape[1]
-    assert source.facts.shape is not None
-    shape = source.facts.shape if abstention.finish is None else (values, 1, 1)
-    x = nodes.add("Cast", seen, to=TensorProto.DOUBLE)
-    whole = values == shape[0]
-    for name, size, is_first in (("rows", shape[1], True), ("columns", shape[2], False)):
-        averages = _averages(size, whole)
-        if averages.shape[0] < size:
-            matrix = number(f"averages_of_{name}", averages if is_first else averages.T)
-            x = nodes.add("MatMul", *((matrix, x) if is_first else (x, matrix)))
-    x = nodes.add("Div", x, number("largest_byte", 255))
-    x = nodes.add("Reshape", x, nodes.constant("as_rows", np.array([-1, 1, values], np.int64)))
-    steps = nodes.add("Sub", x, number("class_means", abstention.means[None]))  # (n, classes, values)
-    by_value = nodes.constant("by_value", np.array([2], np.int64))
-    far = nodes.add("ReduceSum", nodes.add("Mul", steps, steps), by_value, keepdims=0)
-    far = nodes.add("Mul", far, number("precision", abstention.precision))
-    if abstention.directions.shape[1]:
-        by_class = nodes.add("Transpose", steps, perm=[1, 0, 2])
-        along = nodes.add("MatMul", by_class, number("directions", abstention.directions.transpose(0, 2, 1)))
-        explained = nodes.add("ReduceSum", nodes.add("Mul", along, along), by_value, keepdims=0)
-        far = nodes.add("Sub", far, nodes.add("Transpose", explained, perm=[1, 0]))
-    nearest = nodes.add("ReduceMin", far, axes=[1], keepdims=0)
-    nearest = nodes.add("Div", nodes.add("Max", nearest, number("no_distance", 0)), number("values", values))
-    nodes.add("Cast", nearest, to=TensorProto.FLOAT, output=DISTANCE)
-
-
-def _averages(size: int, whole: bool) -> Float64[np.ndarray, "fewer size"]:
-    """Return the matrix that averages stretches of a side, as `abstention.reduced` does."""
-    step = size if whole else -(-size // SIDE)
-    starts = np.arange(0, size, step)
-    places = np.arange(size) // step
-    matrix: np.ndarray = (places == np.arange(len(starts))[:, None]) / np.bincount(places)[:, None]
-    return matrix
+        row = _network(nodes, rest, arrays, as_shares(nodes, seen), "rest.")
+        shape = (source.backbone.features, 1, 1)
+        seen = _eight_bits(nodes, row, LARGEST, shape)
+    write_distance(nodes, abstention, seen, shape)

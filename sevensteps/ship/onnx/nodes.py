@@ -38,6 +38,7 @@ class Nodes:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)  # those that the nodes use, by name
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    floats: dict[str, str] = field(default_factory=dict)  # what `as_float` has added, by the name of the bytes
 
     def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         """Add a node, and return the name of its output.
@@ -53,6 +54,30 @@ class Nodes:
         number = next(self.numbers)
         output = output or f"{kind.lower()}_{number}"
         self.nodes.append(helper.make_node(kind, [*inputs], [output], name=f"node_{number}", **attributes))
+        return output
+
+    def as_float(self, x: str) -> str:
+        """Add the conversion of bytes to float32, once for all that take it, and return its name.
+
+        Args:
+            x: The name of the bytes; numbers that are float32 already may take their place.
+        """
+        from onnx import TensorProto
+
+        if x not in self.floats:
+            self.floats[x] = self.add("Cast", x, to=TensorProto.FLOAT)
+        return self.floats[x]
+
+    def renamed(self, x: str, output: str) -> str:
+        """Give what the last node returns the name of an output of the graph, and return it.
+
+        Args:
+            x: The name until now; if another node returns it, or none, a node is added.
+            output: The new name.
+        """
+        if not self.nodes or list(self.nodes[-1].output) != [x]:
+            return self.add("Identity", x, output=output)
+        self.nodes[-1].output[0] = output
         return output
 
     def halves(self, x: str) -> tuple[str, str]:
