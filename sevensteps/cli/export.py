@@ -40,6 +40,6 @@ def export(
         return 0
     console, _ = terminal.consoles()
     console.print(terminal.printable(exported.in_words))
-    console.print(terminal.printable(f"the same answers as the model: {exported.agreement.in_words}"))
+    console.print(terminal.printable(exported.check_in_words))
     terminal.print_next(console, None, [f"{program()} verify {quoted(str(exported.file))}"])
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,19 +11,10 @@ from ..runs import checkpoint
 from ..runs import folder as folders
 from ..runs.folder import AnyRun
 from ..runs.saved import Saved
+from ..ship.formats import FORMATS, Order
 
 if TYPE_CHECKING:
     from ..ship.onnx.check import Agreement
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a format's writer gets: a model's file, where to write, and what the file says of its training."""
-
-    file: Path  # a model.safetensors
-    out: Path
-    more: Mapping[str, Any]
-    any_size: bool = False  # whether the file takes pictures of any size; not every format has a choice
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,23 +23,29 @@ class Exported:
 
     file: Path
     bytes: int
-    golden: Path  # pictures with their answers
-    agreement: Agreement
+    golden: Path | None  # the file with pictures and their answers, if they are not inside
+    agreement: Agreement | None  # None if the file checks its answers whenever it is opened
 
     def as_json(self) -> dict[str, Any]:
         """Return what `export --json` prints."""
-        agreement = self.agreement
-        return {
-            "file": str(self.file),
-            "bytes": self.bytes,
-            "golden": str(self.golden),
-            "pictures": agreement.count,
-            "largest_difference": agreement.probability,
-            "largest_difference_of_distance": agreement.distance,
-        }
+        said: dict[str, Any] = {"file": str(self.file), "bytes": self.bytes}
+        if self.golden is not None:
+            said["golden"] = str(self.golden)
+        if self.agreement is not None:
+            said["pictures"] = self.agreement.count
+            said["largest_difference"] = self.agreement.probability
+            said["largest_difference_of_distance"] = self.agreement.distance
+        return said
 
     def __repr__(self) -> str:
-        return f"{self.in_words}\n{self.agreement.in_words}"
+        return f"{self.in_words}\n{self.check_in_words}"
+
+    @property
+    def check_in_words(self) -> str:
+        """How it is known that the file answers as the model does."""
+        if self.agreement is None:
+            return "Whenever it is opened, it answers made-up pictures, and works only if it answers as the model does."
+        return f"the same answers as the model: {self.agreement.in_words}"
 
     @property
     def in_words(self) -> str:
@@ -65,7 +61,7 @@ def export(thing: AnyRun, to: str = "onnx", out: str | Path | None = None, *, an
     Args:
         thing: A run's folder, its name under `runs/`, the run that `train` returned, or a `model.safetensors`.
         to: The format: "onnx".
-        out: The file to write; `model.onnx` beside the model's file unless given.
+        out: The file to write; `model.onnx` beside the model's file unless given, or with the suffix of the format.
         any_size: Whether the file takes pictures of any size, and resizes them to the same pixels as `predict`.
 
     Returns:
@@ -79,26 +75,15 @@ def export(thing: AnyRun, to: str = "onnx", out: str | Path | None = None, *, an
     """
     if to not in FORMATS:
         raise UsageError(f"There is no format {to!r:.80}.", hint=nearest(str(to), FORMATS))
-    suffix, write = FORMATS[to]
+    suffix = FORMATS[to].suffix
     file, more = _model_of(thing)
     path = Path(out) if out is not None else file.with_name(f"model{suffix}")
     if path.suffix.lower() != suffix:
         named = path if path.stem.strip(".") else path / "model"
         instead = named.with_suffix(suffix)
         raise UsageError(f"The name of the file must end in {suffix}.", hint=f"--out {instead}")
-    return write(Order(file, path, more, any_size))
-
-
-def _onnx(order: Order) -> Exported:
-    """Write an ONNX file."""
-    from ..ship.onnx.export import export_onnx, golden_of
-
-    agreement = export_onnx(order.file, order.out, order.more, any_size=order.any_size)
-    return Exported(order.out, order.out.stat().st_size, golden_of(order.out), agreement)
-
-
-# The suffix and the writer of each format.
-FORMATS: dict[str, tuple[str, Callable[[Order], Exported]]] = {"onnx": (".onnx", _onnx)}
+    written = FORMATS[to].write(Order(file, path, more, any_size))
+    return Exported(path, path.stat().st_size, written.golden, written.agreement)
 
 
 def _model_of(thing: AnyRun) -> tuple[Path, dict[str, Any]]:

@@ -17,6 +17,7 @@ from ..ship import architecture
 from ..ship import file as model_file
 from ..ship.abstention import Abstention
 from ..ship.facts import Facts
+from ..ship.formats import FORMATS, Order, format_of
 from ..steps.loss import settings_of
 from ..steps.saved_module import exactly_in_json, plain_name, without_compiler
 from ..steps.state import State
@@ -135,16 +136,15 @@ def export(path: Path, arrays: Mapping[str, np.ndarray], facts: Facts) -> Path:
         ModelError: The model cannot be written as ONNX, or its answers would differ.
     """
     about = {**facts.as_json(), **infinite_in(arrays)}
-    if path.suffix.lower() == ".onnx":
-        from ..ship.onnx.export import export_onnx
-
+    if (format := format_of(path)) is not None:
         with tempfile.TemporaryDirectory() as folder:
             model_file.write(file := Path(folder) / f"model{SUFFIX}", arrays, about)
-            export_onnx(file, path, {})
+            format.write(Order(file, path, {}))
         return path
     if path.suffix.lower() not in ("", SUFFIX):
+        suffixes = ", ".join([SUFFIX, *(each.suffix for each in FORMATS.values())])
         raise UsageError(
-            f"export() writes safetensors and ONNX files, and {path.suffix} is the suffix of another format.",
+            f"export() writes files that end in {suffixes}, and {path.suffix} is the suffix of another format.",
             hint=f'learn.export("{_like_ours(path)}")',
         )
     model_file.write(path, arrays, about)
