@@ -13,7 +13,7 @@ from .printed_json import print_json
 def export(
     model: Path,
     *,
-    to: Literal["onnx"] = "onnx",
+    to: Literal["onnx", "python"] = "onnx",
     out: Path | None = None,
     any_size: bool = False,
     common: Common = Common(),
@@ -25,9 +25,9 @@ def export(
     model
         A run's folder, its name under runs/, or a model.safetensors.
     to
-        The format: onnx.
+        The format: onnx, or python, a program that needs only NumPy (linear models) or PyTorch.
     out
-        The file to write. Default: model.onnx beside the model.
+        The file to write. Default: model.onnx or model.py beside the model.
     any_size
         The file takes pictures of any size, and resizes them itself, to the same pixels as predict.
     """
@@ -41,5 +41,7 @@ def export(
     console, _ = terminal.consoles()
     console.print(terminal.printable(exported.in_words))
     console.print(terminal.printable(exported.check_in_words))
-    terminal.print_next(console, None, [f"{program()} verify {quoted(str(exported.file))}"])
+    file = quoted(str(exported.file))
+    following = {"onnx": f"{program()} verify {file}", "python": f"python {file} picture.png"}
+    terminal.print_next(console, None, [following[to]])
     return 0

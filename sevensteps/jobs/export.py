@@ -60,7 +60,7 @@ def export(thing: AnyRun, to: str = "onnx", out: str | Path | None = None, *, an
 
     Args:
         thing: A run's folder, its name under `runs/`, the run that `train` returned, or a `model.safetensors`.
-        to: The format: "onnx".
+        to: The format: "onnx", or "python" for a program that needs only NumPy (linear models) or PyTorch.
         out: The file to write; `model.onnx` beside the model's file unless given, or with the suffix of the format.
         any_size: Whether the file takes pictures of any size, and resizes them to the same pixels as `predict`.
 
@@ -75,6 +75,8 @@ def export(thing: AnyRun, to: str = "onnx", out: str | Path | None = None, *, an
     """
     if to not in FORMATS:
         raise UsageError(f"There is no format {to!r:.80}.", hint=nearest(str(to), FORMATS))
+    if any_size and to != "onnx":
+        raise UsageError("--any-size is for --to onnx; other files resize pictures anyway.", hint="Leave it out.")
     suffix = FORMATS[to].suffix
     file, more = _model_of(thing)
     path = Path(out) if out is not None else file.with_name(f"model{suffix}")

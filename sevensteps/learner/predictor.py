@@ -355,7 +355,7 @@ class Predictor(NotPickled):
         """Save the model alone, with class names, picture shape and what turns scores into probabilities.
 
         Args:
-            path: Of the file; its suffix says the format, `.safetensors` or `.onnx`.
+            path: Of the file; its suffix says the format: `.safetensors`, `.onnx`, or `.py` for a program.
 
         Returns:
             The path of the file.
@@ -363,7 +363,7 @@ class Predictor(NotPickled):
         Raises:
             UsageError: There is no path, or it has the suffix of another format.
             FileError: The file cannot be written.
-            ModelError: There are numbers that are not finite, or the model cannot be written as ONNX.
+            ModelError: There are numbers that are not finite, or the model cannot be written in this format.
         """
         if path is None:
             raise UsageError("export() needs the path of a file.", hint='learn.export("model.safetensors")')

@@ -133,7 +133,7 @@ def export(path: Path, arrays: Mapping[str, np.ndarray], facts: Facts) -> Path:
     Raises:
         UsageError: The path has the suffix of another format.
         FileError: The file cannot be written.
-        ModelError: The model cannot be written as ONNX, or its answers would differ.
+        ModelError: The model cannot be written in this format, or its answers would differ.
     """
     about = {**facts.as_json(), **infinite_in(arrays)}
     if (format := format_of(path)) is not None:

@@ -45,7 +45,14 @@ def _onnx(order: Order) -> Written:
     return Written(agreement, golden_of(order.out))
 
 
-FORMATS: dict[str, Format] = {"onnx": Format(".onnx", _onnx)}
+def _python(order: Order) -> Written:
+    """Write a program, and the file of its numbers."""
+    from .plain_python.export import export_python
+
+    return Written(export_python(order.file, order.out))
+
+
+FORMATS: dict[str, Format] = {"onnx": Format(".onnx", _onnx), "python": Format(".py", _python)}
 
 
 def format_of(path: Path) -> Format | None:

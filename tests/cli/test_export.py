@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -57,6 +58,26 @@ def test_a_file_for_pictures_of_any_size(folder: Path, capsys: pytest.CaptureFix
     answers = OnnxModel(read_onnx(folder / "any.onnx"), "").answers(np.asarray(picture)[None, None])
     assert wanted.probabilities is not None
     assert np.abs(answers.probabilities[0] - list(wanted.probabilities.values())).max() <= 1e-5
+
+
+def test_a_program_needs_no_torch(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = here("export", "run", "--to", "python", "--out", "away/m.py", cwd=folder, capsys=capsys)
+    assert done.code == 0, done.err
+    assert "the same answers as the model: 72 pictures" in shown(done)
+    assert done.out.rstrip().endswith("python away/m.py picture.png")
+    Image.effect_noise((90, 41), 80).save(folder / "noise.png")
+    (wanted,) = ss.predict(folder / "run", folder / "noise.png")
+    assert wanted.probabilities is not None
+    lines = "import sys", "sys.path[:0] = ['away']", "import m", "print(m.predict('noise.png'))", "print(*sys.modules)"
+    command = [sys.executable, "-I", "-c", "; ".join(lines)]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    answer, modules = run.stdout.splitlines()
+    assert not {"torch", "sevensteps", "safetensors"} & set(modules.split())
+    given = ast.literal_eval(answer)
+    assert (given["class"], given["reason"]) == (wanted.best, wanted.reason)
+    assert given["probabilities"] == pytest.approx(wanted.probabilities, abs=1e-6)
+    assert given["distance"] == pytest.approx(wanted.distance)
+    refused(here("export", "run", "--to", "python", "--any-size", cwd=folder, capsys=capsys), 2, "--any-size is for")
 
 
 def test_all_test_pictures_get_the_answer_of_the_run(folder: Path) -> None:

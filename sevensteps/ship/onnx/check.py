@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import UInt8
 
+from ..predict import Model
 from .run import Answers
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 COUNT = 64  # pictures
 
@@ -59,6 +64,29 @@ def compare(wanted: Answers, given: Answers, refused: Callable[[Answers], np.nda
         int((given.probabilities.argmax(1) != wanted.probabilities.argmax(1)).sum()),
         int((refused(given) != refused(wanted)).sum()),
     )
+
+
+def answers_of(model: Model, pictures: Sequence[UInt8[np.ndarray, "channels _ _"]]) -> Answers:
+    """Return the answers of a model to pictures of any height and width.
+
+    Args:
+        model: The model.
+        pictures: Their pixels.
+    """
+    inputs = np.stack([model.pixels_of(image_of(picture)) for picture in pictures])
+    probabilities = np.concatenate([model.probabilities(each[None]) for each in inputs])
+    return Answers(probabilities, None if model.abstention is None else model.abstention.distances(inputs))
+
+
+def image_of(pixels: UInt8[np.ndarray, "channels height width"]) -> Image:
+    """Return pixels as a PIL picture.
+
+    Args:
+        pixels: One channel for gray, or three for color.
+    """
+    from PIL import Image
+
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
 def golden_of_other_sizes(shape: tuple[int, int, int]) -> dict[str, UInt8[np.ndarray, "channels height width"]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from .. import file as model_file
 from ..abstention import in_file
 from ..facts import Facts
 from ..predict import load_model
-from .check import COUNT, Agreement, compare, golden_of_other_sizes, golden_pictures
+from .check import COUNT, Agreement, answers_of, compare, golden_of_other_sizes, golden_pictures
 from .model import Source, onnx_model
 from .run import INSTALL, Answers, OnnxModel, read_onnx, with_sha256
 
@@ -54,7 +54,7 @@ def export_onnx(file: Path, out: Path, more: Mapping[str, Any], *, any_size: boo
     )
     pixels = golden_pictures(source.input_shape)
     others = golden_of_other_sizes(source.input_shape) if any_size else {}
-    wanted = _answers_of(file, [*pixels, *others.values()])
+    wanted = answers_of(load_model(file), [*pixels, *others.values()])
     for folded in (True, False):  # as the model has it, if its numbers are such that folding changes the answers
         try:
             model = onnx_model(replace(source, folded=folded), str(file))
@@ -119,18 +119,6 @@ def verify_onnx(path: Path) -> Agreement:
         raise ModelError(f"{golden} has other pictures or answers than its model.", hint="Export the model again.")
     wanted = Answers(arrays["probabilities"], arrays.get("distances"))
     return compare(wanted, model.answers([*arrays["pixels"], *(arrays[name] for name in others)]), model.refused)
-
-
-def _answers_of(file: Path, pictures: Sequence[np.ndarray]) -> Answers:
-    """Return the answers of a model's file to pixels, (channels, height, width) of any height and width."""
-    from PIL import Image
-
-    model = load_model(file)
-    inputs = np.stack(
-        [model.pixels_of(Image.fromarray(each[0] if len(each) == 1 else each.transpose(1, 2, 0))) for each in pictures]
-    )
-    probabilities = np.concatenate([model.probabilities(each[None]) for each in inputs])
-    return Answers(probabilities, None if model.abstention is None else model.abstention.distances(inputs))
 
 
 def _backbone(facts: Facts, file: Path) -> Any:

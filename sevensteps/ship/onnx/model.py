@@ -18,6 +18,7 @@ from ...base.version import __version__
 from ...errors import ModelError
 from ..abstention import Abstention, never_says
 from ..facts import Facts
+from ..writable import refuse_unwritable
 from .distance import write_distance
 from .fold import fold
 from .graph import as_shares
@@ -67,7 +68,8 @@ def onnx_model(source: Source, where: str) -> onnx.ModelProto:
     """
     facts, abstention = source.facts, source.abstention
     classes, _ = facts.pictures(where)
-    _refuse_what_cannot_be_written(source, where)
+    hint = "torch.onnx.export(learn.model, ...) writes any model, without the answers of this file."
+    refuse_unwritable(facts, source.arrays, where, "ONNX", hint)
     from onnx import TensorProto
 
     assert facts.shape is not None
@@ -130,31 +132,6 @@ def metadata(source: Source) -> dict[str, str]:
         **({"license": f"The pretrained network {backbone.name}: {backbone.license}"} if backbone else {}),
         KEY: json.dumps(about, sort_keys=True, ensure_ascii=False),
     }
-
-
-def _refuse_what_cannot_be_written(source: Source, where: str) -> None:
-    """Raise for a model that ONNX cannot hold.
-
-    Raises:
-        ModelError: Says what of it cannot be written.
-    """
-    facts = source.facts
-    if facts.model is None or facts.needs_code:
-        raise ModelError(
-            f"{where}: only models whose layers are in our list can be written as ONNX, and {facts.kind} is not one.",
-            hint="torch.onnx.export(learn.model, ...) writes any model, without the answers of this file.",
-        )
-    if facts.activation_is_own or facts.loss not in (None, "mse_loss", *_USUAL):
-        raise ModelError(f"{where}: its activation cannot be written as ONNX.", hint="Train with a loss of ours.")
-    other = {name: array.dtype for name, array in source.arrays.items() if array.dtype.kind == "f"}
-    wrong = next((name for name, dtype in other.items() if dtype != np.float32), None) or next(iter(facts.bfloat16), "")
-    if wrong:
-        raise ModelError(
-            f"{where}: {wrong} is not of type float32, in which the file computes.", hint="Train in float32."
-        )
-
-
-_USUAL = ("sigmoid_l1_loss", "binary_cross_entropy_with_logits", "cross_entropy")  # sigmoid or softmax
 
 
 def _scores_of(layer: Any) -> int | None:

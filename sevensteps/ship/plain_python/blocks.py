@@ -1,0 +1,184 @@
+"""The parts of the program that `text.program` puts together; each is read by users of the file."""
+
+from __future__ import annotations
+
+READ = '''
+def read_weights(path):
+    """Read a safetensors file: the length of a header, the header in JSON, and the numbers of all tensors."""
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != SHA256:
+        raise ValueError(f"{path} is damaged, or belongs to another model.")
+    start = 8 + int.from_bytes(content[:8], "little")
+    tensors = {}
+    for name, about in json.loads(content[8:start]).items():
+        if name != "__metadata__":
+            begin, end = about["data_offsets"]
+            numbers = content[start + begin : start + end]
+            tensors[name] = READ_NUMBERS
+    return tensors
+
+
+WEIGHTS = read_weights(Path(__file__).with_name(FILE))
+'''
+
+READ_BY_NUMPY = 'np.frombuffer(numbers, np.float32).reshape(about["shape"])'
+READ_BY_TORCH = 'torch.frombuffer(bytearray(numbers), dtype=KINDS[about["dtype"]]).reshape(about["shape"])'
+KINDS = 'KINDS = {"F32": torch.float32, "I64": torch.int64}'
+
+PIXELS = '''
+def pixels_of(picture):
+    """Return the bytes of a picture, (channels, height, width). A path, or a PIL picture; this part needs Pillow."""
+    from PIL import Image, ImageOps
+
+    image = Image.open(picture) if isinstance(picture, (str, Path)) else picture
+    if image.mode not in ("1", "L", "P", "RGB") or image.has_transparency_data:
+        raise ValueError(f"{picture}: pictures of mode {image.mode}, or with transparency, must be converted first.")
+    image = ImageOps.exif_transpose(image).convert("L" if SHAPE[0] == 1 else "RGB")
+    channels, height, width = SHAPE
+    if image.size != (width, height):
+        image = fitted(image, width, height)
+    AS_BYTES
+'''
+
+BYTES_BY_NUMPY = """return np.asarray(image).reshape(height, width, channels).transpose(2, 0, 1)"""
+BYTES_BY_TORCH = """rows = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return rows.reshape(height, width, channels).permute(2, 0, 1)"""
+
+FITTED = {
+    "squash": '''
+def fitted(image, width, height):
+    """Return the picture in another size: stretched."""
+    return image.resize((width, height), resample=2)  # bilinear, over all pixels
+''',
+    "letterbox": '''
+def fitted(image, width, height):
+    """Return the picture in another size: all of it, with black beside it."""
+    from PIL import Image
+
+    scale = min(width / image.width, height / image.height)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    framed = Image.new(image.mode, (width, height))
+    small = image.resize(size, resample=2)  # bilinear, over all pixels
+    framed.paste(small, ((width - size[0]) // 2, (height - size[1]) // 2))
+    return framed
+''',
+    "crop": '''
+def fitted(image, width, height):
+    """Return the picture in another size: without what is too much at the ends of the longer side."""
+    scale = max(width / image.width, height / image.height)
+    left, top = max((image.width - width / scale) / 2, 0.0), max((image.height - height / scale) / 2, 0.0)
+    box = left, top, image.width - left, image.height - top
+    return image.resize((width, height), resample=2, box=box)  # bilinear, over all pixels
+''',
+}
+
+SHARES_BY_NUMPY = '''
+def probabilities(pixels):
+    """Return the calibrated probability of each class, for bytes (n, channels, height, width)."""
+    logits = scores(pixels.astype(np.float32) / 255).astype(np.float64) / TEMPERATURE
+    if logits.shape[1] == 1:  # the score of the second class, against 0
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+'''
+
+SHARES_BY_TORCH = '''
+def probabilities(pixels):
+    """Return the calibrated probability of each class, for bytes (n, channels, height, width)."""
+    with torch.no_grad():
+        logits = NETWORK(INPUT) / TEMPERATURE
+    if logits.shape[1] == 1:  # the score of the second class, against 0
+        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    return logits.softmax(1)
+'''
+
+SHARES_BY_MSE = '''
+def probabilities(pixels):
+    """Return the probability of each class, for bytes (n, channels, height, width): scores are about -1 and 1."""
+    with torch.no_grad():
+        logits = NETWORK(INPUT)
+    if logits.shape[1] == 1:
+        share = ((logits + 1) / 2).clamp(0, 1)
+        return torch.cat([1 - share, share], dim=1)
+    share = ((logits + 1) / 2).clamp(min=0)
+    total = share.sum(1, keepdim=True)
+    return torch.where(total > 1e-6, share / total.clamp(min=1e-6), logits.softmax(1))
+'''
+
+DISTANCES_BY_NUMPY = '''
+def distances(pixels):
+    """Return how far pictures are from the nearest class; about 1 for a picture like those of training.
+
+    Each class is a normal distribution of pictures averaged over squares: a mean, some directions in which its pictures
+    differ, and one precision for all others.
+    """
+    x = pixels.astype(np.float64)
+    for axis, size in ((2, SHAPE[1]), (3, SHAPE[2])):
+        starts = np.arange(0, size, -(-size // 16))
+        counts = np.diff(np.append(starts, size)).reshape(-1, *[1] * (3 - axis))
+        x = np.add.reduceat(x, starts, axis) / counts
+    x = x.reshape(len(x), -1) / 255
+    names = "abstain.means", "abstain.directions", "abstain.precision"
+    nearest = np.full(len(x), np.inf)
+    for mean, directions, precision in zip(*(WEIGHTS[name].astype(np.float64) for name in names)):
+        steps = x - mean
+        far = precision * (steps**2).sum(1) - ((steps @ directions.T) ** 2).sum(1)
+        nearest = np.minimum(nearest, far)
+    return np.maximum(nearest, 0) / x.shape[1]
+'''
+
+DISTANCES_BY_TORCH = '''
+def distances(pixels):
+    """Return how far pictures are from the nearest class; about 1 for a picture like those of training.
+
+    Each class is a normal distribution of pictures averaged over squares: a mean, some directions in which its pictures
+    differ, and one precision for all others.
+    """
+    squares = [-(-size // 16) for size in SHAPE[1:]]
+    x = nn.functional.avg_pool2d(pixels.double(), squares, ceil_mode=True).flatten(1) / 255
+    names = "abstain.means", "abstain.directions", "abstain.precision"
+    far = []
+    for mean, directions, precision in zip(*(WEIGHTS[name].double() for name in names)):
+        steps = x - mean
+        far.append(precision * (steps**2).sum(1) - ((steps @ directions.T) ** 2).sum(1))
+    return torch.stack(far).amin(0).clamp(min=0) / x.shape[1]
+'''
+
+ANSWERS = '''
+def answers(pixels):
+    """Return an answer for each picture, for bytes (n, channels, height, width).
+
+    With a reason to doubt it ("not sure", "none of these"), the class is the most probable one all the same.
+    """
+    far = distances(pixels).tolist() if LIMITS else [None] * len(pixels)
+    found = []
+    for shares, distance in zip(probabilities(pixels).tolist(), far):
+        best = max(range(len(shares)), key=shares.__getitem__)
+        reason = None
+        if LIMITS and distance > LIMITS["distance"]:
+            reason = "none of these"
+        elif LIMITS and shares[best] < LIMITS["confidence"]:
+            reason = "not sure"
+        found.append(
+            {
+                "class": CLASSES[best],
+                "probability": shares[best],
+                "probabilities": dict(zip(CLASSES, shares)),
+                "reason": reason,
+                "distance": distance,
+            }
+        )
+    return found
+
+
+def predict(picture):
+    """Return the answer for a picture: a path, or a PIL picture."""
+    return answers(pixels_of(picture)[None])[0]
+
+
+if __name__ == "__main__":
+    for path in sys.argv[1:]:
+        answer = predict(path)
+        doubt = f", {answer['reason']}" if answer["reason"] else ""
+        print(f"{path}: {answer['class']} ({answer['probability']:.1%}{doubt})")
+'''
