@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .jobs.prepare import prepare
     from .jobs.report import report
     from .jobs.resume import resume
+    from .jobs.serve import serve
     from .jobs.train import train
     from .jobs.verify import verify
     from .jobs.xray import xray
@@ -85,6 +86,7 @@ __all__ = [
     "prepare",
     "report",
     "resume",
+    "serve",
     "sigmoid_l1_loss",
     "train",
     "verify",
@@ -108,6 +110,7 @@ _ROOMS = {
     "jobs.prepare": ("prepare",),
     "jobs.report": ("report",),
     "jobs.resume": ("resume",),
+    "jobs.serve": ("serve",),
     "jobs.train": ("train",),
     "jobs.verify": ("verify",),
     "jobs.xray": ("xray",),

@@ -16,7 +16,7 @@ from cyclopts import App, Group, Parameter
 from ..base.version import __version__
 from ..base.words import with_names
 from ..errors import RecipeError, SevenstepsError, UsageError
-from . import compare, data, doctor, export, judge, predict, prepare, report, runs, train, verify, xray
+from . import compare, data, doctor, export, judge, predict, prepare, report, runs, serve, train, verify, xray
 from .completion import Shell, install
 from .errors import say_error
 from .output import failure_of, settle_size
@@ -52,6 +52,7 @@ _EXAMPLES = {
         "predict runs/photos-cnn-1 cat.jpg --explain why",
         "predict runs/photos-cnn-1 photos --jsonl",
     ),
+    serve.serve: ("serve runs/photos-cnn-1", "serve model.onnx --port 9000"),
 }
 
 
@@ -68,7 +69,7 @@ for group, verbs in {
     Group("Training", sort_key=2): (train.train, train.resume, runs.runs),
     Group("Understanding", sort_key=3): (xray.xray, doctor.doctor),
     Group("Judging", sort_key=4): (judge.judge, compare.compare, report.report, verify.verify),
-    Group("Using the model", sort_key=5): (predict.predict, export.export),
+    Group("Using the model", sort_key=5): (predict.predict, export.export, serve.serve),
 }.items():
     for verb in verbs:
         usage = _USAGES.get(verb)

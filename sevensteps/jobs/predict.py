@@ -170,25 +170,13 @@ def stream(
     Raises:
         RunError, ModelError, UsageError, FileError: As `predict`.
     """
-    from ..ship.backbone.names import is_of_timm
-    from ..ship.backbone.timm_network import fetch
     from ..ship.explain import load_explainer
-    from ..ship.onnx.predict import load_onnx
-    from ..ship.predict import load_model
 
-    is_path = isinstance(model, (str, Path))
-    is_file = is_path and (Path(str(model)).is_file() or Path(str(model)).suffix.lower() == ".onnx")
-    path = Path(str(model)) if is_file else find_run(model)
-    if path.is_dir():
-        check_model(path)
+    path = model_path(model)
     if explain is not None and explain.exists() and not explain.is_dir():
         raise UsageError(f"{explain} is a file, and --explain takes a folder.", hint="Name a folder: --explain why")
-    if features:
-        if not is_of_timm(features):
-            raise UsageError(f"{features!r:.80} is not a network of timm.", hint="--features timm:NAME")
-        fetch(features, lambda line: None)
     with given(network):
-        loaded = load_onnx(path) if path.suffix.lower() == ".onnx" else load_model(path)
+        loaded = load(path, features)
         if explain is None:
             return (answer for answer, *_ in _answered(loaded, pictures))
         if loaded.read is not None:
@@ -198,6 +186,46 @@ def stream(
                 "--explain needs gradients, and an ONNX file has none.", hint="Name the run, or leave --explain out."
             )
         return _explained(load_explainer(path), loaded, pictures, explain)
+
+
+def model_path(model: AnyRun) -> Path:
+    """Return the folder or the file of a saved model.
+
+    Args:
+        model: See `predict`.
+
+    Raises:
+        RunError: There is no such run or file, or it has no model.
+    """
+    is_path = isinstance(model, (str, Path))
+    is_file = is_path and (Path(str(model)).is_file() or Path(str(model)).suffix.lower() == ".onnx")
+    path = Path(str(model)) if is_file else find_run(model)
+    if path.is_dir():
+        check_model(path)
+    return path
+
+
+def load(path: Path, features: str = "") -> Model:
+    """Load a saved model.
+
+    Args:
+        path: As `model_path` returns it.
+        features: See `predict`.
+
+    Raises:
+        ModelError: It is damaged, or a network of your own that nobody has given.
+        UsageError: `features` is not a network of timm.
+    """
+    from ..ship.backbone.names import is_of_timm
+    from ..ship.backbone.timm_network import fetch
+    from ..ship.onnx.predict import load_onnx
+    from ..ship.predict import load_model
+
+    if features:
+        if not is_of_timm(features):
+            raise UsageError(f"{features!r:.80} is not a network of timm.", hint="--features timm:NAME")
+        fetch(features, lambda line: None)
+    return load_onnx(path) if path.suffix.lower() == ".onnx" else load_model(path)
 
 
 def _answered(model: Model, pictures: Sequence[Any]) -> Iterator[tuple[Answer, np.ndarray | None, Any]]:

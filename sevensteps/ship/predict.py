@@ -86,7 +86,7 @@ class Model:
         Args:
             pictures: See `predict`. An `Answer` among them is yielded in its place.
         """
-        most = max(1, min(AT_ONCE, MOST_VALUES // math.prod(self.shape)))
+        most = self._most_at_once
         batch, size, place, began = list[_Read](), 1, 0, time.monotonic()
         for picture in pictures:
             place += not isinstance(picture, Answer)
@@ -95,6 +95,26 @@ class Model:
                 yield from self._answered(batch)
                 batch, size, began = [], min(2 * size, most), time.monotonic()
         yield from self._answered(batch)
+
+    def together(
+        self, names: Sequence[str], pixels: Sequence[UInt8[np.ndarray, "channels height width"]]
+    ) -> list[Answer]:
+        """Return the answers for pictures that have been read, classified at once.
+
+        Args:
+            names: What answers call them.
+            pixels: As `pixels_of` returns them.
+        """
+        most, answers = self._most_at_once, list[Answer]()
+        for at in range(0, len(pixels), most):
+            some = np.stack(pixels[at : at + most])
+            answers += answers_of(names[at : at + most], self.classes, self.probabilities(some), some, self.abstention)
+        return answers
+
+    @property
+    def _most_at_once(self) -> int:
+        """How many pictures a batch may have."""
+        return max(1, min(AT_ONCE, MOST_VALUES // math.prod(self.shape)))
 
     def _read(self, picture: Any, place: int) -> _Read:
         """Return the name of a picture and its pixels, or the answer if it cannot be read."""
@@ -111,12 +131,8 @@ class Model:
         self, batch: Sequence[_Read]
     ) -> Iterator[tuple[Answer, UInt8[np.ndarray, "channels height width"] | None]]:
         """Yield what `answers` does, for one batch."""
-        decoded = [(name, pixels) for name, pixels in batch if not isinstance(pixels, Answer)]
-        answers: Iterator[Answer] = iter(())
-        if decoded:
-            pixels = np.stack([pixels for _, pixels in decoded])
-            names = [name for name, _ in decoded]
-            answers = iter(answers_of(names, self.classes, self.probabilities(pixels), pixels, self.abstention))
+        names = [name for name, read in batch if not isinstance(read, Answer)]
+        answers = iter(self.together(names, [read for _, read in batch if not isinstance(read, Answer)]))
         for _, read in batch:
             yield (read, None) if isinstance(read, Answer) else (next(answers), read)
 

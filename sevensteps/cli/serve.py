@@ -1,0 +1,81 @@
+"""`sevensteps serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Group, Parameter
+
+from ..ship.serve.limits import Limits
+from .flags import FIRST, Common, Own
+from .printed_json import print_json
+
+if TYPE_CHECKING:
+    from ..jobs.serve import Serving
+
+LIMITS = Group("Limits", sort_key=2)
+
+
+_DEFAULT = Limits()
+
+
+def serve(
+    run: Path,
+    *,
+    host: Annotated[str, Parameter(group=FIRST)] = "127.0.0.1",
+    port: Annotated[int, Parameter(group=FIRST)] = 8000,
+    model: Annotated[Own, Parameter(group=FIRST)] = None,
+    max_body: Annotated[int, Parameter(group=LIMITS)] = _DEFAULT.body,
+    max_pixels: Annotated[int, Parameter(group=LIMITS)] = _DEFAULT.pixels,
+    max_pictures: Annotated[int, Parameter(group=LIMITS)] = _DEFAULT.pictures,
+    max_waiting: Annotated[int, Parameter(group=LIMITS)] = _DEFAULT.waiting,
+    max_memory: Annotated[int, Parameter(group=LIMITS)] = _DEFAULT.memory,
+    deadline: Annotated[float, Parameter(group=LIMITS)] = _DEFAULT.deadline,
+    common: Common = Common(),
+) -> int:
+    """Answer pictures that come by HTTP, until Ctrl-C.
+
+    POST a picture to /predict, or open the address in a browser. A line of JSON for each request goes to stderr.
+
+    Parameters
+    ----------
+    run
+        A run's folder, its name under runs/, a model.safetensors, or a model.onnx.
+    host
+        The address to listen at. The default serves programs on this machine only; 0.0.0.0 serves everybody who can
+        reach the machine.
+    port
+        The port; 0 for a free one.
+    max_body
+        The largest request, in bytes.
+    max_pixels
+        The largest picture, in pixels.
+    max_pictures
+        The most pictures in a request.
+    max_waiting
+        The most pictures that wait for their answers; further requests are answered with 503.
+    max_memory
+        The most bytes of all requests together; further requests are answered with 503.
+    deadline
+        The seconds within which a request must have come.
+    """
+    from ..jobs.serve import serve as serve_job
+
+    limits = Limits(
+        body=max_body,
+        pixels=max_pixels,
+        pictures=max_pictures,
+        waiting=max_waiting,
+        memory=max_memory,
+        deadline=deadline,
+    )
+
+    def begun(serving: Serving) -> None:
+        if common.json:
+            print_json(serving.as_json())
+        else:
+            print(f"{serving.model}: {serving.url} (Ctrl-C ends it)", flush=True)
+
+    serve_job(run, host, port, limits, network=model, begun=begun)
+    return 0

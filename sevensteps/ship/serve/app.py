@@ -1,0 +1,234 @@
+"""The routes: pictures to answers, the Open Inference Protocol, what there is to watch, and two pages.
+
+No route names a file, loads one, or changes the model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ...base.version import __version__
+from ..answer import Answer
+from ..predict import Model
+from . import described, infer, pages
+from .body import Bodies
+from .classifier import Classifier
+from .form import pictures_in
+from .limits import Limits
+from .log import Log
+from .metrics import CONTENT_TYPE, Metrics
+from .protocol import BUSY
+from .refused import RequestError, unreadable
+
+CLIENT_LEFT = 499  # the status that logs and metrics give to a request whose client did not wait, as nginx does
+
+
+def application(model: Model, name: str, limits: Limits, log: Log) -> ASGIApp:
+    """Return the application that serves a model.
+
+    Args:
+        model: The model.
+        name: What clients call it.
+        limits: Of requests.
+        log: Takes a line for each request.
+    """
+    metrics = Metrics()
+    classifier, bodies = Classifier(model, limits, metrics), Bodies(limits, metrics)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        classifier.stop()
+
+    app = FastAPI(
+        title=f"sevensteps: {name}",
+        version=__version__,
+        summary=f"Classify pictures as {', '.join(model.classes)}.",
+        # FastAPI's pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        exception_handlers={RequestError: _refused, HTTPException: _no_route, Exception: _bug},
+    )
+
+    async def classified(request: Request, pictures: list[Any]) -> list[Answer]:
+        answers = await classifier.answers(pictures)
+        metrics.answers(answers)
+        request.scope["state"]["pictures"] = len(pictures)
+        return answers
+
+    @app.post("/predict", tags=["Pictures"], **described.PREDICT)
+    async def predict(request: Request) -> Response:
+        """Classify one picture: the body is the file."""
+        async with bodies.read(request) as body:
+            kind = request.headers.get("content-type", "")
+            if kind.startswith("multipart/"):
+                raise RequestError(
+                    415, "usage", "The body is a form.", "Send the file as it is, or the form to /predict-many."
+                )
+            (answer,) = await classified(request, [body])
+        if answer.probabilities is None:
+            raise unreadable(answer.error or "", answer.hint)
+        return _json(_without_file(answer))
+
+    @app.post("/predict-many", tags=["Pictures"], **described.PREDICT_MANY)
+    async def predict_many(request: Request) -> Response:
+        """Classify several pictures: each is a file of a form."""
+        async with bodies.read(request) as body:
+            files = pictures_in(request.headers.get("content-type", ""), body, limits.pictures)
+            answers = await classified(request, [content for _, content in files])
+        results = [_with_file(file, answer) for (file, _), answer in zip(files, answers, strict=True)]
+        return _json({"results": results, "failed": sum("error" in result for result in results)})
+
+    @app.get("/v2/health/live", tags=["Open Inference Protocol"], **described.GET)
+    async def live() -> Response:
+        """Say that the server runs."""
+        return _json({"live": True})
+
+    @app.get("/v2/health/ready", tags=["Open Inference Protocol"], **described.GET)
+    async def ready() -> Response:
+        """Say that the server answers."""
+        return _json({"ready": True})
+
+    @app.get("/v2", tags=["Open Inference Protocol"], **described.GET)
+    async def server_metadata() -> Response:
+        """Name the server and the extensions that it knows."""
+        return _json({"name": "sevensteps", "version": __version__, "extensions": list(infer.EXTENSIONS)})
+
+    def refuse_another(request: Request) -> None:
+        asked = {"version": infer.VERSION} | request.path_params
+        if asked != {"model": name, "version": infer.VERSION}:
+            raise RequestError(404, "usage", "There is no such model or version.", f"The model is {name!r}, version 1.")
+
+    for names in (("model",), ("model", "version")):
+        path = "/v2/models/{model}" + "".join(f"/{each}s/{{{each}}}" for each in names[1:])
+        tag: Any = {"tags": ["Open Inference Protocol"]}
+
+        @app.get(path, **tag, **described.get_model(*names))
+        async def model_metadata(request: Request) -> Response:
+            """Describe the model's input and outputs."""
+            refuse_another(request)
+            return _json(infer.about(model, name))
+
+        @app.get(f"{path}/ready", **tag, **described.get_model(*names))
+        async def model_ready(request: Request) -> Response:
+            """Say that the model answers."""
+            refuse_another(request)
+            return _json({"name": name, "ready": True})
+
+        @app.post(f"{path}/infer", **tag, **described.infer(*names))
+        async def model_infer(request: Request) -> Response:
+            """Classify pixels: a tensor of pictures."""
+            refuse_another(request)
+            async with bodies.read(request) as body:
+                asked = infer.asked(model, request.headers.get(infer.LENGTH), body, limits)
+                answers = await classified(request, list(asked.pictures))
+            content, headers = infer.answered(model, name, asked, answers)
+            return Response(content, headers=headers)
+
+    @app.get("/metrics", tags=["Watching"], **described.METRICS)
+    async def prometheus() -> Response:
+        """Return counts and times for Prometheus."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return pages.page(name, model.classes)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return pages.docs(app.openapi())
+
+    return _Watched(app, metrics, log)
+
+
+def _json(value: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a value as `predict --json` prints it."""
+    return Response(json.dumps(value), status, headers, "application/json")
+
+
+def _without_file(answer: Answer) -> dict[str, Any]:
+    """Return an answer for a picture without a name."""
+    return {key: value for key, value in answer.as_json().items() if key != "file"}
+
+
+def _with_file(file: str, answer: Answer) -> dict[str, Any]:
+    """Return an answer for one of several pictures."""
+    hint = {"hint": answer.hint} if answer.probabilities is None else {}
+    return {**answer.as_json(), **hint, "file": file}
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """Return the answer to a request that is refused; on routes of the protocol, as the protocol has it."""
+    assert isinstance(error, RequestError)
+    if error.status == 503:
+        request.scope["state"][BUSY] = True
+    if request.url.path.startswith("/v2"):
+        return _json({"error": f"{error.message} {error.hint}".strip()}, error.status, error.headers)
+    return _json(error.as_json(), error.status, error.headers)
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    """Return the answer for a path or a method that there is not."""
+    assert isinstance(error, HTTPException)
+    message = "There is no such route." if error.status_code == 404 else "The route does not have this method."
+    response = await _refused(request, RequestError(error.status_code, "usage", message, "GET /docs lists all routes."))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    """Return the answer for an error of ours; the log has its kind."""
+    return await _refused(
+        request, RequestError(500, "bug", "The server failed.", "Report this, with the server's log.")
+    )
+
+
+class _Watched:
+    """Counts and logs each request to an application; in the log are no pictures, and no paths but those of routes."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, log: Log) -> None:
+        self._app, self._metrics, self._log = app, metrics, log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status, failure = time.perf_counter(), CLIENT_LEFT, {}
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except ClientDisconnect:
+            pass
+        except Exception as error:  # the client has its answer; a traceback would only repeat what the log says
+            failure = {"error": type(error).__name__}
+        finally:
+            seconds = time.perf_counter() - began
+            route = getattr(scope.get("route"), "path", "none")
+            self._metrics.request(route, status, seconds)
+            self._log.add(
+                "request",
+                method=scope["method"],
+                route=route,
+                status=status,
+                ms=round(1000 * seconds, 2),
+                bytes=scope["state"].get("bytes", 0),
+                pictures=scope["state"].get("pictures", 0),
+                **failure,
+            )

@@ -1,0 +1,176 @@
+"""The queue in front of the model: what has come is classified in batches, in the order of arrival.
+
+A batch is whatever came in one turn of the event loop, so that nobody waits for others to come. Each picture has the
+digits that it gets alone (docs/decisions/0045-batches-with-the-same-digits.md). Small files and fast models are done in
+the event loop itself, since handing them to a thread would take longer; a thread reads large files, computes features,
+and runs slow models, so that others are not held up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ...data.decode import look
+from ...errors import DataError
+from ..answer import Answer
+from ..predict import AT_ONCE, Model
+from .limits import Limits
+from .metrics import Metrics
+from .refused import busy
+
+SMALL = 1 << 15  # bytes of a file that is read in the event loop
+
+
+FEW_PIXELS = 1 << 16  # of such a file
+
+
+TURN = 0.005  # seconds for which a batch may hold up the event loop
+
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """The pixels of a picture, and where its answer goes."""
+
+    pixels: np.ndarray
+    answer: asyncio.Future[Answer]
+
+
+class Classifier:
+    """Answers pictures one batch after the other.
+
+    Args:
+        model: The model.
+        limits: How many pictures may wait, and how large they may be.
+        metrics: Counts what is done.
+    """
+
+    def __init__(self, model: Model, limits: Limits, metrics: Metrics) -> None:
+        self._model, self._limits, self._metrics = model, limits, metrics
+        self._count = 0  # pictures that are being answered
+        self._queue: deque[_Waiting] = deque()
+        self._is_working = False
+        self._thread = ThreadPoolExecutor(1, "classifier")
+        each = _seconds_each(model)
+        self._is_fast = each < TURN
+        self._most = min(AT_ONCE, int(TURN / each)) if self._is_fast else AT_ONCE
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._thread.shutdown()
+
+    async def answers(self, pictures: Sequence[Any]) -> list[Answer]:
+        """Return the answer for each picture.
+
+        Args:
+            pictures: Bytes of picture files, or arrays of pixels.
+
+        Raises:
+            RequestError: Too many pictures wait.
+        """
+        if self._count + len(pictures) > self._limits.waiting:
+            raise busy()
+        self._count += len(pictures)
+        self._metrics.waiting.set(self._count)
+        try:
+            return [await answer for answer in [await self._begun(picture) for picture in pictures]]
+        finally:
+            self._count -= len(pictures)
+            self._metrics.waiting.set(self._count)
+
+    async def _begun(self, picture: Any) -> asyncio.Future[Answer]:
+        """Read a picture, and return its answer of later."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        try:
+            is_large = len(picture) > SMALL if isinstance(picture, bytes) else picture.nbytes > SMALL
+            pixels = (
+                None
+                if is_large or self._model.read is not None
+                else self._read(picture, min(FEW_PIXELS, self._limits.pixels))
+            )
+            if pixels is None:
+                pixels = await self._in_thread(self._read, picture, self._limits.pixels)
+            if pixels is None:
+                message = f"The picture has more than {self._limits.pixels:,} pixels."
+                answer.set_result(Answer("", error=message, hint="Reduce its size."))
+                return answer
+        except DataError as error:
+            answer.set_result(Answer("", error=error.message, hint=error.hint))
+            return answer
+        self._queue.append(_Waiting(pixels, answer))
+        if not self._is_working:
+            self._is_working = True
+            loop.call_soon(self._work)
+        return answer
+
+    def _read(self, picture: Any, most: int) -> np.ndarray | None:
+        """Return the pixels of a picture; None if it has more than this many."""
+        if isinstance(picture, bytes):
+            seen = look(picture)
+            if seen.width * seen.height > most:
+                return None
+        return self._model.pixels_of(picture)
+
+    def _work(self) -> None:
+        """Classify what waits, a batch in each turn of the event loop."""
+        batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._most))]
+        loop = asyncio.get_running_loop()
+        if self._is_fast:
+            self._deliver(batch, _result(self._classified, batch))
+            return
+        future = loop.run_in_executor(self._thread, _result, self._classified, batch)
+        future.add_done_callback(lambda done: self._deliver(batch, done.result()))
+
+    def _classified(self, batch: Sequence[_Waiting]) -> list[Answer]:
+        """Return the answers for a batch."""
+        return self._model.together([""] * len(batch), [waiting.pixels for waiting in batch])
+
+    def _deliver(self, batch: Sequence[_Waiting], answers: list[Answer] | Exception) -> None:
+        """Hand out the answers of a batch, and go on."""
+        self._metrics.batches.observe(len(batch))
+        for place, waiting in enumerate(batch):
+            if waiting.answer.done():  # the client has left
+                continue
+            if isinstance(answers, Exception):
+                waiting.answer.set_exception(answers)
+            else:
+                waiting.answer.set_result(answers[place])
+        self._is_working = bool(self._queue)
+        if self._is_working:
+            asyncio.get_running_loop().call_soon(self._work)
+
+    async def _in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call a function in the thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+def _result(
+    function: Callable[[Sequence[_Waiting]], list[Answer]], batch: Sequence[_Waiting]
+) -> list[Answer] | Exception:
+    """Return what a function returns or raises: the clients must learn of both."""
+    try:
+        return function(batch)
+    except Exception as error:
+        return error
+
+
+def _seconds_each(model: Model) -> float:
+    """Return how long the model takes for a picture that has been read."""
+    black = np.zeros(model.shape, np.uint8)
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        model.together(["", ""], [black, black])
+        seconds.append((time.perf_counter() - began) / 2)
+    return min(seconds)

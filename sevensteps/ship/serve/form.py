@@ -1,0 +1,91 @@
+"""Several pictures in one body: the form that browsers and `curl -F` send."""
+
+from __future__ import annotations
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartCallbacks, MultipartParser, parse_options_header
+
+from .refused import malformed, too_large
+
+HOW = "Send multipart/form-data, a file in each part: curl -F picture=@a.png -F picture=@b.png."
+
+
+def pictures_in(content_type: str, body: bytes, most: int) -> list[tuple[str, bytes]]:
+    """Return the name and the content of each file in a form; fields without a file name count as files, too.
+
+    Args:
+        content_type: As the request's header has it.
+        body: The form.
+        most: The number of files that are allowed.
+
+    Raises:
+        RequestError: It is not a form, is damaged, is empty, or has more files.
+    """
+    kind, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise malformed("The body is not a form.", HOW)
+    parts = _Parts(most)
+    try:
+        parser = MultipartParser(boundary, parts.callbacks())
+        parser.write(body)
+        parser.finalize()
+    except MultipartParseError as error:
+        raise malformed("The form is damaged.", HOW) from error
+    if not parts.is_complete:
+        raise malformed("The form is incomplete.", HOW)
+    if not parts.files:
+        raise malformed("The form has no picture.", HOW)
+    return parts.files
+
+
+class _Parts:
+    """Collects what the parser finds."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.files = list[tuple[str, bytes]]()
+        self.is_complete = False
+        self._content = bytearray()
+        self._field, self._value, self._disposition = b"", b"", b""
+
+    def callbacks(self) -> MultipartCallbacks:
+        """Return the methods that the parser calls."""
+        return {
+            "on_part_begin": self._begin,
+            "on_part_data": self._data,
+            "on_part_end": self._end_part,
+            "on_header_field": self._header_field,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_end,
+            "on_end": self._end,
+        }
+
+    def _begin(self) -> None:
+        if len(self.files) == self._most:
+            raise too_large(f"The form has more than {self._most:,} pictures.", "Send them in several requests.")
+        self._content, self._disposition = bytearray(), b""
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        self._content += memoryview(data)[start:end]
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        if self._field.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._field = self._value = b""
+
+    def _end_part(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        name = options.get(b"filename") or b""
+        # A name, and not the path that some programs send with it.
+        name = name.replace(b"\\", b"/").rpartition(b"/")[2]
+        self.files.append((name.decode("utf-8", "replace") or f"picture {len(self.files) + 1}", bytes(self._content)))
+
+    def _end(self) -> None:
+        self.is_complete = True
