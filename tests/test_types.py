@@ -68,6 +68,7 @@ def verbs(folder: Path) -> None:
     for record in (run, ss.judge(run), ss.compare(run, run), ss.report(run), ss.doctor(run), ss.audit("photos")):
         assert_type(record.as_json(), dict[str, Any])
     assert_type(ss.export(run).file, Path)
+    ss.serve(run, port=0)
     for other in (ss.predict(run, []), ss.verify(run), ss.xray(run), ss.prepare("photos"), ss.export(run)):
         assert_type(other.as_json(), dict[str, Any])
 

@@ -43,8 +43,7 @@ def serve(
     run
         A run's folder, its name under runs/, a model.safetensors, or a model.onnx.
     host
-        The address to listen at. The default serves programs on this machine only; 0.0.0.0 serves everybody who can
-        reach the machine.
+        The address to listen at. The default serves this machine only; 0.0.0.0 serves the network, too.
     port
         The port; 0 for a free one.
     max_body

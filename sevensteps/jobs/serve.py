@@ -62,7 +62,7 @@ def serve(
         from ..ship.serve.app import application
         from ..ship.serve.log import Log
         from ..ship.serve.server import run
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         package = (error.name or "fastapi").partition(".")[0]
         raise ModelError(f"To serve a model, {package} must be installed.", hint=INSTALL) from error
 

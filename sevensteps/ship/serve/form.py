@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from python_multipart.exceptions import MultipartParseError
-from python_multipart.multipart import MultipartCallbacks, MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from .refused import malformed, too_large
 
@@ -49,7 +51,7 @@ class _Parts:
         self._content = bytearray()
         self._field, self._value, self._disposition = b"", b"", b""
 
-    def callbacks(self) -> MultipartCallbacks:
+    def callbacks(self) -> Any:
         """Return the methods that the parser calls."""
         return {
             "on_part_begin": self._begin,
