@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .data.images import Images, Splits
     from .data.sources.load import load
     from .errors import SevenstepsError
+    from .integrations.sklearn import SevenStepsClassifier
     from .jobs.compare import compare
     from .jobs.data import audit
     from .jobs.doctor import doctor
@@ -64,6 +65,7 @@ __all__ = [
     "Recipe",
     "Run",
     "Score",
+    "SevenStepsClassifier",
     "SevenstepsError",
     "Splits",
     "XRay",
@@ -101,6 +103,7 @@ _ROOMS = {
     "data.images": ("Images", "Splits"),
     "data.sources.load": ("load",),
     "errors": ("SevenstepsError",),
+    "integrations.sklearn": ("SevenStepsClassifier",),
     "jobs.compare": ("compare",),
     "jobs.data": ("audit",),
     "jobs.doctor": ("doctor",),

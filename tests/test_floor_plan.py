@@ -28,8 +28,9 @@ ORDER: list[tuple[str, ...]] = [
     ("recipes",),
     ("trust",),
     ("runs",),
+    ("integrations",),
     ("jobs",),
-    ("studio", "integrations"),
+    ("studio",),
     ("cli",),
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}

@@ -73,6 +73,12 @@ def verbs(folder: Path) -> None:
         assert_type(other.as_json(), dict[str, Any])
 
 
+def other_programs(splits: ss.Splits) -> None:
+    classifier = ss.SevenStepsClassifier("linear", epochs=3, seed=0).fit(splits.train.pixels[:, 0], splits.train.labels)
+    assert_type(classifier, ss.SevenStepsClassifier)
+    assert_type(classifier.predictor_.export("model.safetensors"), Path)
+
+
 def recipes(splits: ss.Splits) -> None:
     recipe = ss.Recipe.load("linear").replace(epochs=3)
     assert_type(recipe, ss.Recipe)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -54,6 +56,36 @@ def load_learner(
     """
     path = Path(path) / "model.safetensors" if Path(path).is_dir() else Path(path)
     arrays, about = model_file.read(path)
+    return _loaded(arrays, about, path, model, loss_func, dls)
+
+
+def predictor_from(content: bytes, where: str) -> Predictor:
+    """Load a model from the bytes of the file that `export` would save.
+
+    Args:
+        content: The bytes.
+        where: What errors call them.
+
+    Returns:
+        The model, ready to predict.
+
+    Raises:
+        ModelError: They are damaged, or the model needs code of its author's.
+    """
+    loaded = _loaded(*model_file.from_bytes(content, where), Path(where), None, None, None)
+    assert not isinstance(loaded, Learner)
+    return loaded
+
+
+def _loaded(
+    arrays: Mapping[str, np.ndarray],
+    about: Mapping[str, Any],
+    path: Path,
+    model: nn.Module | OwnCode,
+    loss_func: Any,
+    dls: DataLoaders | None,
+) -> Predictor | Learner:
+    """Return what `load_learner` does, from the content of the file."""
     if "state" in about:
         raise ModelError(
             f"{path} was written by save, with optimizer and position.",

@@ -21,6 +21,7 @@ from .settle import settle
 if TYPE_CHECKING:
     from torch import nn
 
+    from ..data.batches import DataLoaders
     from ..data.images import Images, Splits
     from ..learner.learner import Learner
     from ..steps.step import Schedule
@@ -75,11 +76,12 @@ class Recipe(Settings):
             raise nothing_held_out(splits.train, few, "Add pictures, or set {hold_out}.", {"hold_out": 0}, left)
         return splits
 
-    def learner(self, splits: Splits) -> Learner:
+    def learner(self, splits: Splits, loaders: DataLoaders | None = None) -> Learner:
         """Make a learner: its `fit()` without arguments trains as the recipe says.
 
         Args:
             splits: The pictures.
+            loaders: Other loaders of these pictures than those that the recipe makes.
 
         Returns:
             The learner, with its parameters as they start.
@@ -93,7 +95,7 @@ class Recipe(Settings):
 
         settled = self.settled(splits)
         splits = settled.held_out(splits)
-        dls = DataLoaders.from_images(
+        dls = loaders or DataLoaders.from_images(
             splits,
             settled.batch_size,
             valid=settled.validate_on,
