@@ -13,7 +13,7 @@ from .printed_json import print_json
 def export(
     model: Path,
     *,
-    to: Literal["onnx", "python"] = "onnx",
+    to: Literal["onnx", "page", "python"] = "onnx",
     out: Path | None = None,
     any_size: bool = False,
     common: Common = Common(),
@@ -25,11 +25,12 @@ def export(
     model
         A run's folder, its name under runs/, or a model.safetensors.
     to
-        The format: onnx, or python, a program that needs only NumPy (linear models) or PyTorch.
+        The format: onnx; page, a web page that classifies pictures offline; or python, a program that needs only NumPy
+        (linear models) or PyTorch.
     out
-        The file to write. Default: model.onnx or model.py beside the model.
+        The file to write. Default: model.onnx, model.html or model.py beside the model.
     any_size
-        The file takes pictures of any size, and resizes them itself, to the same pixels as predict.
+        The ONNX file takes pictures of any size, and resizes them itself, to the same pixels as predict.
     """
     from ..jobs.export import export as export_job
     from ..show import terminal
@@ -43,5 +44,6 @@ def export(
     console.print(terminal.printable(exported.check_in_words))
     file = quoted(str(exported.file))
     following = {"onnx": f"{program()} verify {file}", "python": f"python {file} picture.png"}
-    terminal.print_next(console, None, [following[to]])
+    if to in following:
+        terminal.print_next(console, None, [following[to]])
     return 0

@@ -56,11 +56,14 @@ class Exported:
 
 
 def export(thing: AnyRun, to: str = "onnx", out: str | Path | None = None, *, any_size: bool = False) -> Exported:
-    """Write a model in a format that other programs read. Nothing is written unless it gives the same answers there.
+    """Write a model in a format that other programs read, with a check that it gives the same answers there.
+
+    An ONNX file is only written if it passes. A page checks itself whenever it is opened, and works only if it passes.
 
     Args:
         thing: A run's folder, its name under `runs/`, the run that `train` returned, or a `model.safetensors`.
-        to: The format: "onnx", or "python" for a program that needs only NumPy (linear models) or PyTorch.
+        to: The format: "onnx"; "page" for a web page that classifies pictures offline; or "python" for a program that
+            needs only NumPy (linear models) or PyTorch.
         out: The file to write; `model.onnx` beside the model's file unless given, or with the suffix of the format.
         any_size: Whether the file takes pictures of any size, and resizes them to the same pixels as `predict`.
 

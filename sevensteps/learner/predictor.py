@@ -355,7 +355,7 @@ class Predictor(NotPickled):
         """Save the model alone, with class names, picture shape and what turns scores into probabilities.
 
         Args:
-            path: Of the file; its suffix says the format: `.safetensors`, `.onnx`, or `.py` for a program.
+            path: Of the file; its suffix says the format: `.safetensors`, `.onnx`, `.html` (a page), `.py` (a program).
 
         Returns:
             The path of the file.

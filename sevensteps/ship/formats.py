@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UsageError
+
 if TYPE_CHECKING:
     from .onnx.check import Agreement
 
@@ -52,7 +54,21 @@ def _python(order: Order) -> Written:
     return Written(export_python(order.file, order.out))
 
 
-FORMATS: dict[str, Format] = {"onnx": Format(".onnx", _onnx), "python": Format(".py", _python)}
+def _page(order: Order) -> Written:
+    """Write a web page, which checks itself whenever it is opened."""
+    from .page.export import export_page
+
+    if order.any_size:
+        raise UsageError("--any-size is for ONNX files; a page takes pictures of any size.", hint="Leave it out.")
+    export_page(order.file, order.out, order.more)
+    return Written(None)
+
+
+FORMATS: dict[str, Format] = {
+    "onnx": Format(".onnx", _onnx),
+    "page": Format(".html", _page),
+    "python": Format(".py", _python),
+}
 
 
 def format_of(path: Path) -> Format | None:

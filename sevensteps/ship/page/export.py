@@ -1,0 +1,179 @@
+"""Write a model as one web page: weights, classes, limits and JavaScript, with made-up pictures to check itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...base import files
+from ...base.version import __version__
+from ...errors import ModelError
+from ...show.report.html import plain, tag
+from .. import file as model_file
+from ..abstention import Abstention, in_file
+from ..facts import Facts
+from .golden import golden
+
+SCRIPTS = ("png.js", "picture.js", "fit.js", "network.js", "answer.js", "app.js")
+
+
+# What network.js computes, besides what it does itself with a list of layers.
+LAYERS = (
+    *("Normalize", "Conv2d", "Linear", "BatchNorm1d", "BatchNorm2d", "Dropout", "Flatten", "MaxPool2d", "AvgPool2d"),
+    *("AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "MaxAndMeanPool", "ZeroPad2d", "ReLU", "ReLU6", "GELU", "SiLU", "Tanh"),
+    *("Sigmoid", "LeakyReLU", "Softmax", "LogSoftmax", "RootOfShare", "WithMirror", "MeanWithMirror", "Again"),
+)
+
+
+LOSSES = (None, "mse_loss", "sigmoid_l1_loss", "binary_cross_entropy_with_logits", "cross_entropy")
+
+
+LONGEST_TITLE = 48  # letters; a title that names all classes is no longer
+
+
+def export_page(file: Path, out: Path, more: Mapping[str, Any]) -> None:
+    """Write a model's file as a web page.
+
+    Args:
+        file: A `model.safetensors`.
+        out: The page to write.
+        more: What else is said of the model, such as its recipe.
+
+    Raises:
+        ModelError: The model cannot be written as a page.
+        FileError: The page cannot be written.
+    """
+    arrays, about = model_file.read(file)
+    facts = Facts.from_json(about, file)
+    classes, shape = facts.pictures(file)
+    arrays, abstention = in_file(arrays, about, file)
+    _refuse_what_cannot_be_written(facts, arrays, file)
+    if abstention is not None:
+        arrays |= abstention.arrays()
+    floats = {name: array for name, array in sorted(arrays.items()) if array.dtype.kind == "f"}
+    places, at = {}, 0
+    for name, array in floats.items():
+        places[name] = [at, array.size]
+        at += array.size
+    model = {
+        "classes": list(classes),
+        "shown": [plain(name) for name in classes],
+        "shape": list(shape),
+        "fit": facts.fit or "squash",
+        "interpolation": "bilinear",
+        "onWhite": False,
+        "range": facts.range.as_json() if facts.range else None,
+        "flat": facts.flat,
+        "loss": facts.loss,
+        "temperature": facts.temperature,
+        "limits": None if abstention is None else abstention.facts(),
+        "layers": facts.model,
+        "tensors": places,
+        "golden": golden(file, shape),
+    }
+    numbers = b"".join(array.astype("<f4").tobytes() for array in floats.values())
+    sha256 = hashlib.sha256(files.content(file, model_file.LARGEST)).hexdigest()
+    said = _about(facts, abstention, sha256, more)
+    files.write(out, _page(list(classes), model, numbers, said).encode())
+
+
+def _page(classes: list[str], model: Mapping[str, Any], numbers: bytes, said: Mapping[str, str]) -> str:
+    """Return the page."""
+    style, script = _content("page.css"), "".join(f"{each}\n" for each in ['"use strict";', *map(_content, SCRIPTS)])
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style)]
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{hashes[0]}'; style-src 'sha256-{hashes[1]}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    parts = {
+        "policy": policy,
+        "title": html.escape(_title(classes)),
+        "lead": html.escape("Give this page a picture. It says what the picture shows, or that it does not know."),
+        "about": "".join(tag("div", tag("dt", name), tag("dd", text)) for name, text in said.items()),
+        "style": style,
+        "script": script,
+        # So that no name ends the element that holds it.
+        "model": json.dumps(model, ensure_ascii=False).replace("<", "\\u003c"),
+        "numbers": base64.b64encode(numbers).decode(),
+    }
+    page = _content("page.html")
+    for name, text in parts.items():
+        before, mark, after = page.partition("{{" + name + "}}")
+        while mark:
+            page = before + text + after
+            before, mark, after = page.partition("{{" + name + "}}")
+    return page
+
+
+def _content(name: str) -> str:
+    """Return a part of the page that lies beside this file."""
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _title(classes: list[str]) -> str:
+    """Return the question that the page answers."""
+    names = [plain(name) for name in classes]
+    title = f"{', '.join(names[:-1])} or {names[-1]}?"
+    return title if len(title) <= LONGEST_TITLE else f"Which of {len(classes)} classes?"
+
+
+def _about(facts: Facts, abstention: Abstention | None, sha256: str, more: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the page says of the model, by the names of the rows."""
+    assert facts.classes is not None
+    assert facts.shape is not None
+    channels, height, width = facts.shape
+    limits = "always answers"
+    if abstention is not None:
+        limits = f"answers about {abstention.coverage:.0%} of pictures like those that it learned from"
+        never = abstention.never_says
+        limits += f"; never says “{never[0]}”" if len(never) == 1 else ""
+    return {
+        "Classes": ", ".join(facts.classes),
+        "Pictures": f"{width} × {height} pixels, {'gray' if channels == 1 else 'in color'}; other sizes are fitted",
+        "Answers": limits,
+        "Model": f"SHA-256 {sha256[:16]}…, sevensteps {__version__}",
+    }
+
+
+def _refuse_what_cannot_be_written(facts: Facts, arrays: Mapping[str, np.ndarray], where: Path) -> None:
+    """Raise for a model that a page cannot compute.
+
+    Raises:
+        ModelError: Says what of it.
+    """
+    if facts.model is None or facts.needs_code:
+        raise ModelError(
+            f"{where}: only models whose layers are in our list can be written as a page, and {facts.kind} is not one.",
+            hint="Train a model of ours, such as cnn.",
+        )
+    if facts.features is not None:
+        raise ModelError(
+            f"{where} learned from features of {facts.features['name']}, and a page cannot compute these yet.",
+            hint="sevensteps export RUN --to onnx",
+        )
+    unknown = next((name for name in _layers_in(facts.model) if name not in LAYERS), None)
+    if unknown is not None:
+        raise ModelError(
+            f"{where}: a layer {unknown!r:.80} cannot be written as a page.", hint="Train a model of ours."
+        )
+    if facts.activation_is_own or facts.loss not in LOSSES:
+        raise ModelError(f"{where}: its activation cannot be written as a page.", hint="Train with a loss of ours.")
+    wrong = next((name for name, array in arrays.items() if array.dtype.kind == "f" and array.dtype != np.float32), "")
+    if wrong := wrong or next(iter(facts.bfloat16), ""):
+        raise ModelError(f"{where}: {wrong} is not of type float32, in which pages compute.", hint="Train in float32.")
+
+
+def _layers_in(layer: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of all layers but lists of layers."""
+    if layer["layer"] not in ("Sequential", "Residual"):
+        yield layer["layer"]
+    for part in [*layer.get("layers", ()), *(part for _, part in layer.get("named", ()))]:
+        yield from _layers_in(part)

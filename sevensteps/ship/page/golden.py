@@ -1,0 +1,81 @@
+"""Made-up pictures with which a page checks itself, and the model's answers to them.
+
+`answer.js` makes the same pictures, from whole numbers alone, so the page holds only their sizes and the answers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from ..predict import load_model
+
+COUNT = 16  # pictures, half of them in sizes that have to be fitted
+
+
+def made_up(number: int, shape: tuple[int, int, int]) -> UInt8[np.ndarray, "height width channels"]:
+    """Return a picture: noise, waves, bars or a spot.
+
+    Args:
+        number: Which one.
+        shape: Its channels, height and width.
+    """
+    channels, height, width = shape
+    y, x = np.arange(height)[:, None], np.arange(width)
+    planes = []
+    for channel in range(channels):
+        seed = int(_mixed(np.array([number * 4 + channel + 1]))[0])
+        low, span, pace = seed & 127, (seed >> 8) & 127, 1 + ((seed >> 16) & 7)
+        match number % 4:
+            case 0:
+                share = _mixed(seed + y * width + x).astype(np.int64) & 255
+            case 1:
+                share = np.abs((x * 256 * pace // width + y * 256 // height & 511) - 255)
+            case 2:
+                share = 255 * (np.floor(x * pace / width + y * 2 / height).astype(np.int64) & 1)
+            case _:
+                far, near = 2 * x - width, 2 * y - height
+                share = np.maximum(255 - 255 * (far * far + near * near) // (width * width + height * height), 0)
+        planes.append(low + (share * (span + 1) >> 8))
+    return np.stack(planes, axis=2).astype(np.uint8)
+
+
+def _mixed(values: np.ndarray) -> np.ndarray:
+    """Return a number of 32 bits for each of some others, spread over all of them."""
+    values = (values & 0xFFFFFFFF).astype(np.uint64)
+    for _ in range(2):
+        values = ((values ^ (values >> np.uint64(16))) * np.uint64(0x45D9F3B)) & np.uint64(0xFFFFFFFF)
+    mixed: np.ndarray = values ^ (values >> np.uint64(16))
+    return mixed
+
+
+def golden(file: Path, shape: tuple[int, int, int]) -> list[dict[str, Any]]:
+    """Return sizes of made-up pictures with a model's answers to them.
+
+    Args:
+        file: A `model.safetensors`.
+        shape: Channels, height and width of the pictures that it takes.
+
+    Raises:
+        ModelError: The model cannot be loaded.
+    """
+    from PIL import Image
+
+    model = load_model(file)
+    channels, height, width = shape
+    others = [
+        *((height, 2 * width), (2 * height + 1, width), (3 * height + 1, 2 * width + 1), (height + 5, width + 1)),
+        *((-(-height // 2), 3 * width), (3 * height, -(-width // 3)), (-(-height // 3), -(-width // 2)), (7, 2)),
+    ]
+    sizes = [(height, width)] * (COUNT - len(others)) + others
+    answers = []
+    for number, (high, wide) in enumerate(sizes):
+        pixels = made_up(number, (channels, high, wide))
+        seen = model.pixels_of(Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels))[None]
+        distance = None if model.abstention is None else float(model.abstention.distances(seen, each_alone=True)[0])
+        probabilities = model.probabilities(seen)[0].tolist()
+        answers.append({"size": [high, wide], "probabilities": probabilities, "distance": distance})
+    return answers
