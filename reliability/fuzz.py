@@ -262,7 +262,7 @@ def _other_header(random: Random, content: bytes) -> bytes:
     return struct.pack("<Q", len(header)) + header + content[8 + size :]
 
 
-def _written(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], object]:
+def written(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], object]:
     """Return a function that writes bytes to a path and reads them from there."""
 
     def through(content: bytes) -> object:
@@ -284,7 +284,7 @@ def _models(folder: Path) -> Target:
             load_learner(path)
         load_model(path)
 
-    return _model_target("models", originals, _written(folder / "case.safetensors", read))
+    return _model_target("models", originals, written(folder / "case.safetensors", read))
 
 
 def _checkpoints(folder: Path) -> Target:
@@ -296,7 +296,7 @@ def _checkpoints(folder: Path) -> Target:
         checkpoint.derived(found)
         Recipe.from_toml(found.recipe)
 
-    return _model_target("checkpoints", originals, _written(folder / "case.safetensors", read))
+    return _model_target("checkpoints", originals, written(folder / "case.safetensors", read))
 
 
 def _predictions(folder: Path) -> Target:
@@ -313,7 +313,7 @@ def _predictions(folder: Path) -> Target:
         for table in from_file(path, runs[0].classes).values():
             table.check()
 
-    return _model_target("predictions", originals, _written(folder / "case.safetensors", read))
+    return _model_target("predictions", originals, written(folder / "case.safetensors", read))
 
 
 def _pictures(folder: Path) -> Target:
@@ -474,7 +474,7 @@ def _recipes(folder: Path) -> Target:
         recipe = Recipe.load(path)
         assert Recipe.from_toml(recipe.to_toml()) == recipe
 
-    return _text_target("recipes", originals, _written(folder / "case.toml", read))
+    return _text_target("recipes", originals, written(folder / "case.toml", read))
 
 
 def _runs(folder: Path) -> Target:
@@ -507,6 +507,13 @@ def _runs(folder: Path) -> Target:
     return Target("runs", lambda random: as_json(random) if random.random() < 0.5 else texts.make(random), read)
 
 
+def _onnx(folder: Path) -> Target:
+    """Test the reader of ONNX files."""
+    from .fuzz_onnx import onnx_target
+
+    return onnx_target(folder)
+
+
 TARGETS: dict[str, Callable[[Path], Target]] = {
     "models": _models,
     "checkpoints": _checkpoints,
@@ -515,6 +522,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "idx": _idx,
     "recipes": _recipes,
     "runs": _runs,
+    "onnx": _onnx,
 }
 
 
@@ -766,13 +774,14 @@ def damage_saved(count: int, seed: int, folder: Path) -> dict[str, Any]:
 
 
 def hostile(count: int, seed: int = 0, out: Path | None = None) -> dict[str, Any]:
-    """Test model files, a quarter as many pictures, as many of the other kinds, and two files damaged in every byte."""
+    """Test model files and as many ONNX files, a quarter as many pictures, and two files damaged in every byte."""
     with _originals() as folder:
         return {
             **fuzz_model_files(count, seed, folder, out),
             **fuzz_pictures(count // 4, seed, folder, out),
             **fuzz_settings(count // 4, seed, folder, out),
             "predictions": fuzz("predictions", count // 8, seed, folder, out),
+            "onnx": fuzz("onnx", count, seed, folder, out),
             **damage_saved(count // 20, seed, folder),
         }
 
@@ -780,7 +789,7 @@ def hostile(count: int, seed: int = 0, out: Path | None = None) -> dict[str, Any
 def main() -> int:
     """Run all targets and print one JSON object; return 1 if anything failed."""
     parser = argparse.ArgumentParser(prog="python -m reliability.fuzz", description=__doc__)
-    parser.add_argument("--count", type=int, default=20_000, help="model files; a quarter as many of each other kind")
+    parser.add_argument("--count", type=int, default=20_000, help="model and ONNX files; a quarter as many others")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=list(TARGETS), help="one target, with all of the count")
     parser.add_argument("--out", type=Path, help="where the bytes of failures go")

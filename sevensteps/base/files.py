@@ -15,10 +15,11 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 from ..errors import FileError, RunError, SevenstepsError
 
@@ -357,3 +358,12 @@ def _check(status: os.stat_result, path: str | Path, largest: int) -> None:
         raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
     if status.st_size > largest:
         raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, and at most {largest:,} are read", str(path))
+
+
+def scratch() -> BinaryIO:
+    """Return an open file without a name, for what need not be in memory; it is gone when it is closed.
+
+    Raises:
+        OSError: No folder for temporary files can be written.
+    """
+    return tempfile.TemporaryFile()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,16 +13,15 @@ from ..errors import FileError, UsageError
 from .flags import FIRST, OUTPUT, Common, Own
 from .printed_csv import Rows
 from .printed_json import print_json
+from .stdin import STDIN, from_stdin
 
 if TYPE_CHECKING:
     from ..ship.answer import Answer
 
-STDIN = Path("-")
-
 
 def predict(
     run: Path,
-    files: Annotated[tuple[Path, ...], Parameter(required=True)],
+    files: Annotated[tuple[Path, ...], Parameter(required=True, json_list=False)],
     *,
     explain: Annotated[Path | None, Parameter(group=FIRST)] = None,
     model: Annotated[Own, Parameter(group=FIRST)] = None,
@@ -41,8 +38,8 @@ def predict(
     run
         A run's folder, its name under runs/, a model.safetensors, or a model.onnx.
     files
-        Picture files, folders of these, or - for a picture from standard input. They are resized to the size that the
-        model was trained on.
+        Picture files, folders of these, patterns ('photos/**/*.png'), or - for standard input: a picture, or a list of
+        paths, one a line. Pictures are resized to the size that the model was trained on.
     explain
         Save pictures that show which pixels led to each answer in this folder.
     features
@@ -55,24 +52,29 @@ def predict(
         Print a table: file, class, probability, reason, distance, error, then the probability of each class. With a
         reason not to answer, the class is the nearest one.
     """
-    from ..jobs.predict import Answers, caution_of, stream
+    from ..jobs.predict import Answers, caution_of, count_of, stream
     from ..jobs.sort import refuse_no_folder
     from ..jobs.sort import sort_into as sorted_into
     from ..show import terminal
+    from ..show.countdown import Countdown
     from ..show.terminal_patches import print_drops
 
     if csv and (common.json or jsonl):
         raise UsageError("--csv cannot be combined with --json or --jsonl.", hint="Choose one of them.")
-    if sort_into is not None and STDIN in files:
-        raise UsageError("--sort-into cannot copy standard input.", hint="Save the picture as a file, and name that.")
     if sort_into is not None:
         refuse_no_folder(sort_into)
+    given = from_stdin() if STDIN in files else None
+    if sort_into is not None and hasattr(given, "read"):
+        raise UsageError("--sort-into cannot copy standard input.", hint="Save the picture as a file, and name that.")
     console, error = terminal.consoles(quiet_stdout=common.json or jsonl or csv)
     rows = Rows() if csv else None
     # Millions of files need no more memory than a few, unless all answers are one JSON object.
     answers, failed = list["Answer"](), 0
     never: tuple[str, ...] = ()
-    for answer in stream(run, [_given(file) for file in files], explain, model, features):
+    is_list = given is not None and not hasattr(given, "read")
+    countdown = Countdown(error, count_of(files) if error.is_terminal and not is_list else None)
+    for answer in stream(run, _pictures(files, given), explain, model, features):
+        countdown.hide()
         copy = None
         if sort_into is not None:
             try:
@@ -96,6 +98,8 @@ def predict(
             console.print(terminal.printable(f"{answer.file}: {answer.in_words}{where}{why}{hint}"))
             if answer.covered is not None:
                 print_drops(console, answer.covered.name, answer.covered.drops)
+        countdown.advance()
+    countdown.hide()
     if rows is not None:
         rows.end()
     if common.json:
@@ -103,6 +107,17 @@ def predict(
     elif (caution := caution_of(never)) and not jsonl:
         error.print(caution)
     return 1 if failed else 0
+
+
+def _pictures(files: Sequence[Path], given: Any) -> Iterator[Any]:
+    """Yield what was typed, with what standard input gives in the place of the first -."""
+    for file in files:
+        if file != STDIN:
+            yield file
+        elif hasattr(given, "read"):
+            yield given
+        else:
+            yield from given or ()
 
 
 def as_typed_before(words: Sequence[str]) -> list[str]:
@@ -116,22 +131,3 @@ def as_typed_before(words: Sequence[str]) -> list[str]:
         "--run" if word == "--model" and not is_own(value) else word
         for word, value in zip(words, following, strict=True)
     ]
-
-
-def _given(file: Path) -> Any:
-    """Return what was typed as a picture: the path, or for - the picture that comes from standard input.
-
-    Raises:
-        UsageError: Nothing comes from there, since it is the keyboard.
-    """
-    if file != STDIN:
-        return file
-    if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError(
-            "- reads a picture from standard input, and there is none.", hint="sevensteps predict RUN - < cat.jpg"
-        )
-    from ..data.file_bytes import content_in
-
-    picture = io.BytesIO(content_in(sys.stdin.buffer, "standard input"))
-    picture.name = str(STDIN)
-    return picture

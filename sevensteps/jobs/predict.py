@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
@@ -124,8 +125,8 @@ def predict(
     Args:
         model: A run's folder, its name under `runs/`, the run that `train` returned, a `model.safetensors`, or a
             `model.onnx`.
-        pictures: A picture or a list of them. Each is a picture file, a folder of these, the bytes of a file, an open
-            file, a PIL picture or a uint8 array `(h, w, 3)`.
+        pictures: A picture or a list of them. Each is a picture file, a folder of these, a pattern such as
+            `photos/*.png`, the bytes of a file, an open file, a PIL picture or a uint8 array `(h, w, 3)`.
         explain: A folder for a picture of why, one for each file.
         network: The network of your own that the run was trained with: a function, or its name,
             `package.module:function`.
@@ -156,13 +157,13 @@ def _is_one(pictures: Any) -> bool:
 
 
 def stream(
-    model: AnyRun, pictures: Sequence[Any], explain: Path | None = None, network: OwnCode = None, features: str = ""
+    model: AnyRun, pictures: Iterable[Any], explain: Path | None = None, network: OwnCode = None, features: str = ""
 ) -> Iterator[Answer]:
     """Give the answers of `predict` one by one, each as soon as it is known.
 
     Args:
         model: See `predict`.
-        pictures: Pictures of any kind that `predict` takes.
+        pictures: Pictures of any kind that `predict` takes; they are asked for one by one.
         explain: A folder for a picture of why, one for each file.
         network: See `predict`.
         features: See `predict`.
@@ -228,29 +229,57 @@ def load(path: Path, features: str = "") -> Model:
     return load_onnx(path) if path.suffix.lower() == ".onnx" else load_model(path)
 
 
-def _answered(model: Model, pictures: Sequence[Any]) -> Iterator[tuple[Answer, np.ndarray | None, Any]]:
+def count_of(pictures: Sequence[Any]) -> int:
+    """Return how many answers `stream` gives; folders are listed for this, and no file is opened.
+
+    Args:
+        pictures: See `predict`.
+    """
+    from ..data.files.unlabeled import count_pictures, is_pattern, matches
+
+    total = 0
+    for picture in pictures:
+        paths = matches(str(picture)) if isinstance(picture, (str, Path)) and is_pattern(str(picture)) else [picture]
+        for path in paths:
+            is_folder = isinstance(path, (str, Path)) and os.path.isdir(path)
+            with contextlib.suppress(DataError):  # `stream` will name it
+                total += count_pictures(Path(path)) - 1 if is_folder else 0
+            total += 1
+    return total
+
+
+def _answered(model: Model, pictures: Iterable[Any]) -> Iterator[tuple[Answer, np.ndarray | None, Any]]:
     """Give the answer for each picture, what the model sees of it, and the picture; of a folder one after the other."""
     asked, waiting = tee(_each(pictures))
     for (answer, pixels), picture in zip(model.answers(asked), waiting, strict=True):
         yield answer, pixels, picture
 
 
-def _each(pictures: Sequence[Any]) -> Iterator[Any]:
-    """Give each picture, those of folders among them; an answer in the place of a folder that cannot be read."""
-    from ..data.files.unlabeled import pictures_in
+def _each(pictures: Iterable[Any]) -> Iterator[Any]:
+    """Give each picture, those of folders and patterns among them; an answer in place of what holds no pictures."""
+    from ..data.files.unlabeled import is_pattern, matches, pictures_in
     from ..ship.answer import Answer
 
     for picture in pictures:
-        if isinstance(picture, (str, Path)) and os.path.isdir(picture):
+        if not isinstance(picture, (str, Path)):
+            yield picture
+        elif os.path.isdir(picture):
             try:
                 yield from pictures_in(Path(picture))
             except DataError as error:
                 yield Answer(str(picture), error=error.message, hint=error.hint)
+        elif is_pattern(str(picture)):
+            is_empty = True
+            for path in matches(str(picture)):
+                is_empty = False
+                yield from _each([path])
+            if is_empty:
+                yield Answer(str(picture), error=f"{picture}: no file matches.", hint="Check the folder and the name.")
         else:
             yield picture
 
 
-def _explained(explainer: Explainer, model: Model, pictures: Sequence[Any], folder: Path) -> Iterator[Answer]:
+def _explained(explainer: Explainer, model: Model, pictures: Iterable[Any], folder: Path) -> Iterator[Answer]:
     """Give the answers, each with the file that holds its picture of why."""
     from ..show import drawing, figures
 
@@ -266,7 +295,7 @@ def _explained(explainer: Explainer, model: Model, pictures: Sequence[Any], fold
         yield dataclasses.replace(answer, explanation=str(drawing.save(drawn, folder / names.new(answer.file))))
 
 
-def _explained_by_covering(path: Path, model: Model, pictures: Sequence[Any], folder: Path) -> Iterator[Answer]:
+def _explained_by_covering(path: Path, model: Model, pictures: Iterable[Any], folder: Path) -> Iterator[Answer]:
     """Give the answers of a model of features, each with what covering takes away, and a file that shows it."""
     from ..data.on_white import whole_on_white
     from ..ship.covered import cover
@@ -279,7 +308,7 @@ def _explained_by_covering(path: Path, model: Model, pictures: Sequence[Any], fo
         return probabilities
 
     names = _Names()
-    for answer, _, picture in _answered(model, [_again(picture) for picture in pictures]):
+    for answer, _, picture in _answered(model, map(_again, pictures)):
         if answer.probabilities is None:
             yield answer
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typed import here, refused, sevensteps
+from typed import finished, here, refused, sevensteps, start
 
 import sevensteps as ss
 from sevensteps.cli.printed_csv import Rows
@@ -65,7 +65,12 @@ def test_pictures_are_copied_into_folders_and_stay(folder: Path, capsys: pytest.
     again = here("predict", "run", "new", "--sort-into", "sorted", cwd=folder, capsys=capsys)
     assert "-> sorted/none of these/noise.png" in again.out
     assert {path: path.read_bytes() for path in (folder / "sorted").rglob("*") if path.is_file()} == before
-    refused(here("predict", "run", "-", "--sort-into", "x", cwd=folder, capsys=capsys), 2, "cannot copy standard input")
+    with open(folder / "new/0/0.png", "rb") as file:  # a picture, and not a list of paths
+        refused(
+            finished(start("predict", "run", "-", "--sort-into", "x", cwd=folder, how={"stdin": file})),
+            2,
+            "cannot copy standard input",
+        )
     (folder / "afile").write_text("x")
     refused(here("predict", "run", "new", "--sort-into", "afile", cwd=folder, capsys=capsys), 2, "afile is a file")
 

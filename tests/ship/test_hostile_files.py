@@ -60,6 +60,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         ("idx", 700, {"DataError": 350, "read": 70}),
         ("recipes", 400, {"RecipeError": 200, "read": 30}),
         ("runs", 300, {"RunError": 150, "read": 5}),
+        ("onnx", 150, {"ModelError": 80, "read": 5}),
     ],
 )
 def test_mutated_files_are_read_or_refused_in_words(

@@ -163,11 +163,15 @@ def entries_of(folder: Path, place: str) -> Sequence[Entry]:
         OSError: It cannot be listed.
     """
     with os.scandir(os.path.join(folder, place)) as entries:
-        return [Entry(entry.name, _kind_of(entry)) for entry in entries]
+        return [Entry(entry.name, kind_of(entry)) for entry in entries]
 
 
-def _kind_of(entry: os.DirEntry[str]) -> str:
-    """Return what an entry is, or why it cannot be used."""
+def kind_of(entry: os.DirEntry[str]) -> str:
+    """Return what an entry is, or why it cannot be used.
+
+    Args:
+        entry: The entry of a folder.
+    """
     try:
         is_link = entry.is_symlink()
         mode = entry.stat().st_mode if is_link or not entry.is_file() else stat.S_IFREG
