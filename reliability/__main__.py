@@ -20,6 +20,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from . import children, damage, determinism, faults, fuzz, kill, power
+from . import serve as serving
 from .cases import make_source
 
 Part = Callable[[Path, Path, bool], dict[str, Any]]
@@ -33,6 +34,7 @@ PARTS: dict[str, Part] = {
     "disk": lambda place, source, full: faults.full_disk(place, source),
     "damage": lambda place, source, full: damage.damage(place, source, 4000 if full else 1000),
     "determinism": lambda place, source, full: determinism.determinism(place, source, 20 if full else 4),
+    "serve": lambda place, source, full: serving.serve(place, full),
     "hostile": lambda place, source, full: of_hostile(fuzz.hostile(20_000 if full else 1500)),
 }
 

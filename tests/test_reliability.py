@@ -83,3 +83,20 @@ def test_every_call_that_changes_the_folder_is_one_that_can_be_broken_off(tmp_pa
         assert call[1] in SYSTEM_CALLS, f"the disk of the suite does not see {line}"
         seen.append(SYSTEM_CALLS[call[1]])
     assert seen == counted
+
+
+@pytest.mark.slow
+def test_the_server_answers_rightly_whatever_comes() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "reliability", "serve"],
+        cwd=ROOT,
+        env=AROUND,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = json.loads(done.stdout)["serve"]
+    assert counts["right answers to 64 clients"] == 2000
+    assert sum(counts["mutated bodies"].values()) == 150
+    assert counts["seconds until 40 slow sockets are closed"] < 10

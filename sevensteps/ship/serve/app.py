@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -28,7 +30,7 @@ from .limits import Limits
 from .log import Log
 from .metrics import CONTENT_TYPE, Metrics
 from .protocol import BUSY
-from .refused import RequestError, unreadable
+from .refused import RequestError, busy, unreadable
 
 CLIENT_LEFT = 499  # the status that logs and metrics give to a request whose client did not wait, as nginx does
 
@@ -42,8 +44,10 @@ def application(model: Model, name: str, limits: Limits, log: Log) -> ASGIApp:
         limits: Of requests.
         log: Takes a line for each request.
     """
-    metrics = Metrics()
-    classifier, bodies = Classifier(model, limits, metrics), Bodies(limits, metrics)
+    bodies = Bodies(limits)
+    classifier = Classifier(model, limits)
+    metrics = Metrics(lambda: classifier.waiting, lambda: bodies.bytes)
+    classifier.batch_of = metrics.batches.observe
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -70,9 +74,8 @@ def application(model: Model, name: str, limits: Limits, log: Log) -> ASGIApp:
     @app.post("/predict", tags=["Pictures"], **described.PREDICT)
     async def predict(request: Request) -> Response:
         """Classify one picture: the body is the file."""
-        async with bodies.read(request) as body:
-            kind = request.headers.get("content-type", "")
-            if kind.startswith("multipart/"):
+        async with bodies.read(request.scope, request.receive) as body:
+            if any(name == b"content-type" and kind[:10] == b"multipart/" for name, kind in request.scope["headers"]):
                 raise RequestError(
                     415, "usage", "The body is a form.", "Send the file as it is, or the form to /predict-many."
                 )
@@ -84,7 +87,7 @@ def application(model: Model, name: str, limits: Limits, log: Log) -> ASGIApp:
     @app.post("/predict-many", tags=["Pictures"], **described.PREDICT_MANY)
     async def predict_many(request: Request) -> Response:
         """Classify several pictures: each is a file of a form."""
-        async with bodies.read(request) as body:
+        async with bodies.read(request.scope, request.receive) as body:
             files = pictures_in(request.headers.get("content-type", ""), body, limits.pictures)
             answers = await classified(request, [content for _, content in files])
         results = [_with_file(file, answer) for (file, _), answer in zip(files, answers, strict=True)]
@@ -110,27 +113,27 @@ def application(model: Model, name: str, limits: Limits, log: Log) -> ASGIApp:
         if asked != {"model": name, "version": infer.VERSION}:
             raise RequestError(404, "usage", "There is no such model or version.", f"The model is {name!r}, version 1.")
 
-    for names in (("model",), ("model", "version")):
-        path = "/v2/models/{model}" + "".join(f"/{each}s/{{{each}}}" for each in names[1:])
+    for names in ({"model": name}, {"model": name, "version": infer.VERSION}):
+        path = "/v2" + "".join(f"/{part}s/{{{part}}}" for part in names)
         tag: Any = {"tags": ["Open Inference Protocol"]}
 
-        @app.get(path, **tag, **described.get_model(*names))
+        @app.get(path, **tag, **described.get_model(names))
         async def model_metadata(request: Request) -> Response:
             """Describe the model's input and outputs."""
             refuse_another(request)
             return _json(infer.about(model, name))
 
-        @app.get(f"{path}/ready", **tag, **described.get_model(*names))
+        @app.get(f"{path}/ready", **tag, **described.get_model(names))
         async def model_ready(request: Request) -> Response:
             """Say that the model answers."""
             refuse_another(request)
             return _json({"name": name, "ready": True})
 
-        @app.post(f"{path}/infer", **tag, **described.infer(*names))
+        @app.post(f"{path}/infer", **tag, **described.infer(names))
         async def model_infer(request: Request) -> Response:
             """Classify pixels: a tensor of pictures."""
             refuse_another(request)
-            async with bodies.read(request) as body:
+            async with bodies.read(request.scope, request.receive) as body:
                 asked = infer.asked(model, request.headers.get(infer.LENGTH), body, limits)
                 answers = await classified(request, list(asked.pictures))
             content, headers = infer.answered(model, name, asked, answers)
@@ -149,7 +152,7 @@ def application(model: Model, name: str, limits: Limits, log: Log) -> ASGIApp:
     async def docs() -> Response:
         return pages.docs(app.openapi())
 
-    return _Watched(app, metrics, log)
+    return _Watched(app, {("POST", "/predict"): predict}, classifier.is_full, metrics, log)
 
 
 def _json(value: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -194,11 +197,22 @@ async def _bug(request: Request, error: Exception) -> Response:
     )
 
 
-class _Watched:
-    """Counts and logs each request to an application; in the log are no pictures, and no paths but those of routes."""
+Quick = Mapping[tuple[str, str], Callable[[Request], Awaitable[Response]]]
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, log: Log) -> None:
-        self._app, self._metrics, self._log = app, metrics, log
+
+class _Watched:
+    """Counts and logs each request to an application; in the log are no pictures, and no paths but those of routes.
+
+    Args:
+        app: The application.
+        quick: Routes that are called without its router, which takes as long as all other parts of HTTP together.
+        is_full: Returns whether no picture can be taken now.
+        metrics: Counts.
+        log: Takes a line for each request.
+    """
+
+    def __init__(self, app: ASGIApp, quick: Quick, is_full: Callable[[], bool], metrics: Metrics, log: Log) -> None:
+        self._app, self._quick, self._is_full, self._metrics, self._log = app, quick, is_full, metrics, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -212,15 +226,24 @@ class _Watched:
                 status = message["status"]
             await send(message)
 
+        handler = self._quick.get((scope["method"], scope["path"]))
         try:
-            await self._app(scope, receive, noted)
+            if handler is None:
+                await self._app(scope, receive, noted)
+            else:
+                response = await self._quickly(handler, Request(scope, receive))
+                status = response.status_code
+                await response(scope, receive, send)
         except ClientDisconnect:
             pass
-        except Exception as error:  # the client has its answer; a traceback would only repeat what the log says
-            failure = {"error": type(error).__name__}
+        except Exception as error:  # a traceback would only repeat what the log says
+            failure = {"error": type(error).__name__, "where": _place_of(error)}
+            if handler is not None:
+                status = 500
+                await (await _bug(Request(scope), error))(scope, receive, send)
         finally:
             seconds = time.perf_counter() - began
-            route = getattr(scope.get("route"), "path", "none")
+            route = str(getattr(scope.get("route"), "path", "none") if handler is None else scope["path"])
             self._metrics.request(route, status, seconds)
             self._log.add(
                 "request",
@@ -232,3 +255,18 @@ class _Watched:
                 pictures=scope["state"].get("pictures", 0),
                 **failure,
             )
+
+    async def _quickly(self, handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+        """Return the response of a handler. Those who are turned away must cost little, or nobody would be served."""
+        try:
+            if self._is_full():
+                raise busy()
+            return await handler(request)
+        except RequestError as error:
+            return await _refused(request, error)
+
+
+def _place_of(error: BaseException) -> str:
+    """Return the file and the line that raised an error."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{PurePath(place.filename).name}:{place.lineno}"

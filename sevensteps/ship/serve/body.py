@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncIterator
-
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
 
 from .limits import Limits
-from .metrics import Metrics
 from .refused import RequestError, busy, too_large, too_slow
 
 LATE = "late"  # in the state of a request: the deadline has passed (see `protocol`)
@@ -19,63 +16,85 @@ class Bodies:
 
     Args:
         limits: How large one may be, and all together.
-        metrics: Shows how large they are.
     """
 
-    def __init__(self, limits: Limits, metrics: Metrics) -> None:
-        self._limits, self._metrics = limits, metrics
-        self._bytes = 0
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.bytes = 0
 
-    @contextlib.asynccontextmanager
-    async def read(self, request: Request) -> AsyncIterator[bytes]:
-        """Read a body, which counts until the context ends.
+    def read(self, scope: Scope, receive: Receive) -> Body:
+        """Return a context in which the body of a request is read, and counts.
 
         Args:
-            request: The request.
+            scope: Of the request.
+            receive: Of the request.
+        """
+        return Body(self, scope, receive)
+
+
+class Body:
+    """The body of a request, which is read on entering and counts until the end.
+
+    Args:
+        bodies: All of them.
+        scope: Of the request.
+        receive: Of the request.
+    """
+
+    def __init__(self, bodies: Bodies, scope: Scope, receive: Receive) -> None:
+        self._bodies, self._scope, self._receive = bodies, scope, receive
+        self._size = 0
+
+    async def __aenter__(self) -> bytes:
+        """Read the body.
 
         Raises:
             RequestError: It is too large, all together are, or it came too slowly.
             ClientDisconnect: The client left.
         """
-        self._refuse_by_headers(request)
-        chunks, size = list[bytes](), 0
+        self._refuse_by_headers()
         try:
+            chunks = list[bytes]()
             while True:
-                message = await request.receive()
+                message = await self._receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
-                chunk, is_last = message.get("body", b""), not message.get("more_body", False)
-                size += len(chunk)
-                self._bytes += len(chunk)
-                self._metrics.memory.set(self._bytes)
-                self._refuse_by_size(request, size)
+                chunk = message.get("body", b"")
+                self._size += len(chunk)
+                self._bodies.bytes += len(chunk)
+                self._refuse_by_size()
                 chunks.append(chunk)
-                if is_last:
-                    break
-            yield chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        finally:
-            request.scope["state"]["bytes"] = size
-            self._bytes -= size
-            self._metrics.memory.set(self._bytes)
+                if not message.get("more_body", False):
+                    return chunk if len(chunks) == 1 else b"".join(chunks)
+        except BaseException:
+            self._end()
+            raise
 
-    def _refuse_by_headers(self, request: Request) -> None:
+    async def __aexit__(self, *raised: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self._scope["state"]["bytes"] = self._size
+        self._bodies.bytes -= self._size
+
+    def _refuse_by_headers(self) -> None:
         """Raise what the headers alone tell, before a byte is read."""
-        if request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise RequestError(
-                415, "usage", "The body is compressed.", "Send the picture as it is, without Content-Encoding."
-            )
-        announced = request.headers.get("content-length", "0")
-        if announced.isdecimal() and int(announced) > self._limits.body:
-            raise self._too_large()
+        for name, value in self._scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > self._bodies.limits.body:
+                raise self._too_large()
+            if name == b"content-encoding" and value.lower() != b"identity":
+                raise RequestError(
+                    415, "usage", "The body is compressed.", "Send the picture as it is, without Content-Encoding."
+                )
 
-    def _refuse_by_size(self, request: Request, size: int) -> None:
+    def _refuse_by_size(self) -> None:
         """Raise if what came is too much, or too late."""
-        if size > self._limits.body:
+        if self._size > self._bodies.limits.body:
             raise self._too_large()
-        if self._bytes > self._limits.memory:
+        if self._bodies.bytes > self._bodies.limits.memory:
             raise busy()
-        if LATE in request.scope.get("state", ()):
-            raise too_slow(self._limits.deadline)
+        if LATE in self._scope["state"]:
+            raise too_slow(self._bodies.limits.deadline)
 
     def _too_large(self) -> RequestError:
-        return too_large(f"The request has more than {self._limits.body:,} bytes.", "Send a smaller picture.")
+        return too_large(f"The request has more than {self._bodies.limits.body:,} bytes.", "Send a smaller picture.")

@@ -23,13 +23,15 @@ from ...errors import DataError
 from ..answer import Answer
 from ..predict import AT_ONCE, Model
 from .limits import Limits
-from .metrics import Metrics
 from .refused import busy
 
 SMALL = 1 << 15  # bytes of a file that is read in the event loop
 
 
 FEW_PIXELS = 1 << 16  # of such a file
+
+
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
 
 TURN = 0.005  # seconds for which a batch may hold up the event loop
@@ -52,12 +54,12 @@ class Classifier:
     Args:
         model: The model.
         limits: How many pictures may wait, and how large they may be.
-        metrics: Counts what is done.
     """
 
-    def __init__(self, model: Model, limits: Limits, metrics: Metrics) -> None:
-        self._model, self._limits, self._metrics = model, limits, metrics
-        self._count = 0  # pictures that are being answered
+    def __init__(self, model: Model, limits: Limits) -> None:
+        self._model, self._limits = model, limits
+        self.batch_of: Callable[[int], object] = lambda size: None  # called with the size of each batch
+        self.waiting = 0  # pictures that are being answered
         self._queue: deque[_Waiting] = deque()
         self._is_working = False
         self._thread = ThreadPoolExecutor(1, "classifier")
@@ -69,6 +71,10 @@ class Classifier:
         """End the thread."""
         self._thread.shutdown()
 
+    def is_full(self) -> bool:
+        """Return whether no picture can be taken now."""
+        return self.waiting >= self._limits.waiting
+
     async def answers(self, pictures: Sequence[Any]) -> list[Answer]:
         """Return the answer for each picture.
 
@@ -78,15 +84,13 @@ class Classifier:
         Raises:
             RequestError: Too many pictures wait.
         """
-        if self._count + len(pictures) > self._limits.waiting:
+        if self.waiting + len(pictures) > self._limits.waiting:
             raise busy()
-        self._count += len(pictures)
-        self._metrics.waiting.set(self._count)
+        self.waiting += len(pictures)
         try:
             return [await answer for answer in [await self._begun(picture) for picture in pictures]]
         finally:
-            self._count -= len(pictures)
-            self._metrics.waiting.set(self._count)
+            self.waiting -= len(pictures)
 
     async def _begun(self, picture: Any) -> asyncio.Future[Answer]:
         """Read a picture, and return its answer of later."""
@@ -116,10 +120,8 @@ class Classifier:
 
     def _read(self, picture: Any, most: int) -> np.ndarray | None:
         """Return the pixels of a picture; None if it has more than this many."""
-        if isinstance(picture, bytes):
-            seen = look(picture)
-            if seen.width * seen.height > most:
-                return None
+        if isinstance(picture, bytes) and _pixels_in(picture) > most:
+            return None
         return self._model.pixels_of(picture)
 
     def _work(self) -> None:
@@ -138,7 +140,7 @@ class Classifier:
 
     def _deliver(self, batch: Sequence[_Waiting], answers: list[Answer] | Exception) -> None:
         """Hand out the answers of a batch, and go on."""
-        self._metrics.batches.observe(len(batch))
+        self.batch_of(len(batch))
         for place, waiting in enumerate(batch):
             if waiting.answer.done():  # the client has left
                 continue
@@ -153,6 +155,18 @@ class Classifier:
     async def _in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Call a function in the thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+def _pixels_in(content: bytes) -> int:
+    """Return how many pixels a file announces.
+
+    Raises:
+        DataError: It is not a picture.
+    """
+    if content.startswith(PNG):  # most files, and faster than to parse all of the header
+        return int.from_bytes(content[16:20]) * int.from_bytes(content[20:24])
+    seen = look(content)
+    return seen.width * seen.height
 
 
 def _result(

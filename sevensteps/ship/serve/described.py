@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 _TEXT: dict[str, Any] = {"type": "string"}
@@ -107,25 +108,30 @@ GET: dict[str, Any] = {"responses": _responses({"type": "object"}, _ERROR_V2)}
 _NO_MODEL = {404: {"description": "There is no such model.", "content": {"application/json": {"schema": _ERROR_V2}}}}
 
 
-def _of_model(*names: str) -> dict[str, Any]:
+def _of_model(names: Mapping[str, str]) -> dict[str, Any]:
     """Return the parts of a path that name the model."""
-    return {"parameters": [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in names]}
+    return {
+        "parameters": [
+            {"name": part, "in": "path", "required": True, "schema": {**_TEXT, "enum": [name]}}
+            for part, name in names.items()
+        ]
+    }
 
 
-def get_model(*names: str) -> dict[str, Any]:
+def get_model(names: Mapping[str, str]) -> dict[str, Any]:
     """Return the description of a route that tells about the model.
 
     Args:
-        names: The parts of its path that name it.
+        names: The parts of its path that name it, and the name.
     """
-    return {"responses": _responses({"type": "object"}, _ERROR_V2) | _NO_MODEL, "openapi_extra": _of_model(*names)}
+    return {"responses": _responses({"type": "object"}, _ERROR_V2) | _NO_MODEL, "openapi_extra": _of_model(names)}
 
 
-def infer(*names: str) -> dict[str, Any]:
+def infer(names: Mapping[str, str]) -> dict[str, Any]:
     """Return the description of the route that classifies pixels.
 
     Args:
-        names: The parts of its path that name the model.
+        names: The parts of its path that name the model, and the name.
     """
     tensor = {
         "type": "object",
@@ -148,7 +154,7 @@ def infer(*names: str) -> dict[str, Any]:
     }
     return {
         "responses": _responses({"type": "object"}, _ERROR_V2, 400, 408, 413, 415, 422, 503) | _NO_MODEL,
-        "openapi_extra": _of_model(*names) | _body("application/json", schema),
+        "openapi_extra": _of_model(names) | _body("application/json", schema),
     }
 
 

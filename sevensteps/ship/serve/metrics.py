@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -15,9 +16,14 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class Metrics:
-    """What the server counts."""
+    """What the server counts.
 
-    def __init__(self) -> None:
+    Args:
+        waiting: Returns how many pictures wait.
+        memory: Returns how many bytes requests have.
+    """
+
+    def __init__(self, waiting: Callable[[], float], memory: Callable[[], float]) -> None:
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "sevensteps_requests", "Requests that were answered.", ("route", "status"), registry=registry
@@ -42,8 +48,16 @@ class Metrics:
             buckets=(1, 2, 4, 8, 16, 32, 64),
             registry=registry,
         )
-        self.waiting = Gauge("sevensteps_waiting_pictures", "Pictures that wait for their answers.", registry=registry)
-        self.memory = Gauge("sevensteps_request_bytes", "Bytes of requests that are being answered.", registry=registry)
+        for name, about, function in (
+            ("sevensteps_waiting_pictures", "Pictures that wait for their answers.", waiting),
+            ("sevensteps_request_bytes", "Bytes of requests that are being answered.", memory),
+        ):
+            Gauge(name, about, registry=registry).set_function(function)
+        # Looking up a counter by its labels takes longer than counting.
+        self._of_request = functools.cache(
+            lambda route, status: (self._requests.labels(route, str(status)), self._seconds.labels(route))
+        )
+        self._of_answer = functools.cache(self._answers.labels)
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request.
@@ -53,8 +67,9 @@ class Metrics:
             status: That it was answered with.
             seconds: That it took.
         """
-        self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        count, duration = self._of_request(route, status)
+        count.inc()
+        duration.observe(seconds)
 
     def answers(self, answers: Iterable[Answer]) -> None:
         """Count answers.
@@ -66,7 +81,7 @@ class Metrics:
             if answer.probabilities is None:
                 self._unreadable.inc()
             else:
-                self._answers.labels(answer.best, answer.reason or "").inc()
+                self._of_answer(answer.best, answer.reason or "").inc()
 
     def text(self) -> bytes:
         """Return everything as Prometheus reads it."""

@@ -116,7 +116,11 @@ class _Limited(HttpToolsProtocol):
         if self._unanswered:
             self.cycle.keep_alive = False
         else:
-            self.loop.call_later(LINGER, self._close_if_idle)
+            self.loop.call_later(LINGER, self._look_again)
+
+    def _look_again(self) -> None:
+        """Read what has come while others were answered, then close."""
+        self.loop.call_later(0.01, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
         if not self._unanswered and not self._head and not self.transport.is_closing():

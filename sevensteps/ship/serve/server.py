@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import socket
 from collections.abc import Callable, Iterator
@@ -29,13 +30,14 @@ class Server(uvicorn.Server):
         """See uvicorn."""
         await super().startup(sockets)
         if self.started:
+            gc.collect()
+            gc.freeze()  # what is there now stays: looking through it again and again would hold up answers
             self._begun()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
         self.server_state.is_ending = True  # type: ignore[attr-defined]
-        for _ in range(3):  # accepts those that wait to be
-            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)  # in which connections are accepted that the system has made already
         await super().shutdown(sockets)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
