@@ -60,7 +60,7 @@ def _page(order: Order) -> Written:
 
     if order.any_size:
         raise UsageError("--any-size is for ONNX files; a page takes pictures of any size.", hint="Leave it out.")
-    export_page(order.file, order.out, order.more)
+    export_page(order.file, order.out)
     return Written(None)
 
 

@@ -3,19 +3,33 @@
 class Model {
   constructor(about, numbers) {
     Object.assign(this, about);
-    const tensors = {}, floats = new Float32Array(numbers.buffer);
-    for (const [name, [start, length]] of Object.entries(about.tensors)) tensors[name] = floats.subarray(start, start + length);
-    const own = Object.entries(tensors).filter(([name]) => !name.startsWith("abstain."));
-    this.network = new Network(about.layers, Object.fromEntries(own));
-    this.far = Object.fromEntries(Object.entries(tensors).filter(([name]) => name.startsWith("abstain.")));
+    const floats = new Float32Array(numbers.buffer), parts = {};
+    for (const [name, [start, length]] of Object.entries(about.tensors)) {
+      const dot = name.indexOf(".");
+      (parts[name.slice(0, dot)] ??= {})[name.slice(dot + 1)] = floats.subarray(start, start + length);
+    }
+    this.network = new Network(about.layers, parts.model ?? {});
+    this.backbone = about.backbone && Object.assign(new Network(about.backbone.layers, parts.backbone), about.backbone);
+    this.far = parts.abstain;
+  }
+
+  // What the layers take: the bytes of a picture, or those that a pretrained network makes of it.
+  seen(picture) {
+    if (!this.backbone) return planes(picture, 1);
+    const [channels, height, width] = this.shape, scale = Math.fround(255 / this.backbone.largest);
+    const data = this.backbone.scores(planes(picture, 255)).map(value => {
+      return Math.min(Math.max(roundedToEven(Math.fround(value * scale)), 0), 255);
+    });
+    return { channels, height, width, data };
   }
 
   // The answer to a picture in the shape that the model takes.
   answer(picture) {
-    const probabilities = this.probabilities(this.network.scores(this.flat ? row(planes(picture, 255)) : planes(picture, 255)));
+    const seen = this.seen(picture), x = each(seen, value => value / 255);
+    const probabilities = this.probabilities(this.network.scores(this.flat ? row(x) : x));
     if (!probabilities.every(Number.isFinite)) throw new Refused("The model's scores of this picture are not finite.");
     const best = probabilities.indexOf(Math.max(...probabilities));
-    const distance = this.limits ? this.distance(picture) : null;
+    const distance = this.limits ? this.distance(seen) : null;
     let reason = null;
     // A limit is compared with single precision, as the model's own program does.
     if (distance !== null && !(distance <= this.limits.distance)) reason = "none of these";
@@ -37,9 +51,9 @@ class Model {
   }
 
   // How far a picture is from the nearest class, in double precision; about 1 for a picture like those of training.
-  distance(picture) {
-    const x = reduced(planes(picture, 1)), values = x.length;
-    const { "abstain.means": means, "abstain.directions": directions, "abstain.precision": precision } = this.far;
+  distance(seen) {
+    const { means, directions, precision } = this.far, values = means.length / precision.length;
+    const x = reduced(seen, values === seen.channels);
     const along = directions.length / means.length;
     let nearest = Infinity;
     for (let k = 0; k < precision.length; k++) {
@@ -62,9 +76,9 @@ class Model {
 
   // What to do about a picture that is dark where those of training are light.
   hint(picture, distance, reason) {
-    if (!reason) return "";
+    if (!reason || this.backbone) return "";
     const inverted = { ...picture, data: picture.data.map(value => 255 - value) };
-    const other = this.distance(inverted);
+    const other = this.distance(planes(inverted, 1));
     if (other > this.limits.distance || other >= distance) return "";
     const { width, height, channels, data } = picture;
     let sum = 0;
@@ -86,9 +100,10 @@ function planes({ width, height, channels, data }, largest) {
   return { channels, height, width, data: done };
 }
 
-// A picture averaged over squares so that no side is longer than 16, as numbers from 0 to 1; see ship/abstention.py.
-function reduced({ channels, height, width, data }) {
-  const [stepY, stepX] = [height, width].map(side => Math.ceil(side / 16));
+// A picture averaged over squares so that no side is longer than 16, or as a whole, as numbers from 0 to 1; see
+// ship/abstention.py.
+function reduced({ channels, height, width, data }, whole) {
+  const [stepY, stepX] = [height, width].map(side => (whole ? side : Math.ceil(side / 16)));
   const done = [];
   for (let channel = 0; channel < channels; channel++) {
     for (let top = 0; top < height; top += stepY) {
@@ -142,7 +157,7 @@ const MOST_APART = 1e-5;
 async function checked(model) {
   let apart = 0;
   for (const [number, { size: [height, width], probabilities, distance }] of model.golden.entries()) {
-    const picture = madeUp(number, model.shape[0], height, width);
+    const picture = madeUp(number, model.input[0], height, width);
     const given = model.answer(seenBy(model, picture));
     const differences = probabilities.map((wanted, place) => Math.abs(wanted - given.probabilities[place]));
     if (distance !== null) differences.push(Math.abs(given.distance - distance) / Math.max(distance, 1));

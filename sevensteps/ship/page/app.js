@@ -79,6 +79,7 @@ async function showGiven(blob) {
 
 async function answerFile(model, blob) {
   const picture = seenBy(model, await decoded(new Uint8Array(await blob.arrayBuffer()), model.range));
+  await new Promise(done => setTimeout(done)); // let the page draw
   return { answer: model.answer(picture), picture };
 }
 
@@ -143,7 +144,7 @@ async function start() {
   window.sevensteps = Object.freeze({
     answer: async blob => (await answerFile(model, blob)).answer,
     pixels: async blob => (await answerFile(model, blob)).picture,
-    answerPixels: data => model.answer({ channels: model.shape[0], height: model.shape[1], width: model.shape[2], data }),
+    answerPixels: data => model.answer({ channels: model.input[0], height: model.input[1], width: model.input[2], data }),
   });
   say("ready", "Give it a picture.");
 }

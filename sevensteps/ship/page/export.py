@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,8 +19,12 @@ from ...errors import ModelError
 from ...show.report.html import plain, tag
 from .. import file as model_file
 from ..abstention import Abstention, in_file
+from ..backbone.names import is_of_timm
 from ..facts import Facts
-from .golden import golden
+from .golden import LARGEST, backbone_of, golden
+
+if TYPE_CHECKING:
+    from ..backbone.weights import Backbone
 
 SCRIPTS = ("png.js", "picture.js", "fit.js", "network.js", "answer.js", "app.js")
 
@@ -39,13 +43,12 @@ LOSSES = (None, "mse_loss", "sigmoid_l1_loss", "binary_cross_entropy_with_logits
 LONGEST_TITLE = 48  # letters; a title that names all classes is no longer
 
 
-def export_page(file: Path, out: Path, more: Mapping[str, Any]) -> None:
+def export_page(file: Path, out: Path) -> None:
     """Write a model's file as a web page.
 
     Args:
         file: A `model.safetensors`.
         out: The page to write.
-        more: What else is said of the model, such as its recipe.
 
     Raises:
         ModelError: The model cannot be written as a page.
@@ -56,32 +59,37 @@ def export_page(file: Path, out: Path, more: Mapping[str, Any]) -> None:
     classes, shape = facts.pictures(file)
     arrays, abstention = in_file(arrays, about, file)
     _refuse_what_cannot_be_written(facts, arrays, file)
+    backbone = backbone_of(facts)
+    tensors = {f"model.{name}": array for name, array in arrays.items() if array.dtype.kind == "f"}
     if abstention is not None:
-        arrays |= abstention.arrays()
-    floats = {name: array for name, array in sorted(arrays.items()) if array.dtype.kind == "f"}
+        tensors |= abstention.arrays()
+    if backbone is not None:
+        tensors |= {f"backbone.{name}": array for name, array in backbone.arrays.items()}
     places, at = {}, 0
-    for name, array in floats.items():
+    for name, array in tensors.items():
         places[name] = [at, array.size]
         at += array.size
     model = {
         "classes": list(classes),
         "shown": [plain(name) for name in classes],
         "shape": list(shape),
+        "input": list(backbone.shape if backbone else shape),
         "fit": facts.fit or "squash",
-        "interpolation": "bilinear",
-        "onWhite": False,
+        "interpolation": backbone.interpolation if backbone else "bilinear",
+        "onWhite": backbone is not None,
         "range": facts.range.as_json() if facts.range else None,
         "flat": facts.flat,
         "loss": facts.loss,
         "temperature": facts.temperature,
         "limits": None if abstention is None else abstention.facts(),
         "layers": facts.model,
+        "backbone": None if backbone is None else {"layers": backbone.description, "largest": LARGEST},
         "tensors": places,
-        "golden": golden(file, shape),
+        "golden": golden(file, shape, backbone),
     }
-    numbers = b"".join(array.astype("<f4").tobytes() for array in floats.values())
+    numbers = b"".join(array.astype("<f4").tobytes() for array in tensors.values())
     sha256 = hashlib.sha256(files.content(file, model_file.LARGEST)).hexdigest()
-    said = _about(facts, abstention, sha256, more)
+    said = _about(facts, abstention, backbone, sha256)
     files.write(out, _page(list(classes), model, numbers, said).encode())
 
 
@@ -125,11 +133,11 @@ def _title(classes: list[str]) -> str:
     return title if len(title) <= LONGEST_TITLE else f"Which of {len(classes)} classes?"
 
 
-def _about(facts: Facts, abstention: Abstention | None, sha256: str, more: Mapping[str, Any]) -> dict[str, str]:
+def _about(facts: Facts, abstention: Abstention | None, backbone: Backbone | None, sha256: str) -> dict[str, str]:
     """Return what the page says of the model, by the names of the rows."""
     assert facts.classes is not None
     assert facts.shape is not None
-    channels, height, width = facts.shape
+    channels, height, width = backbone.shape if backbone else facts.shape
     limits = "always answers"
     if abstention is not None:
         limits = f"answers about {abstention.coverage:.0%} of pictures like those that it learned from"
@@ -139,6 +147,7 @@ def _about(facts: Facts, abstention: Abstention | None, sha256: str, more: Mappi
         "Classes": ", ".join(facts.classes),
         "Pictures": f"{width} × {height} pixels, {'gray' if channels == 1 else 'in color'}; other sizes are fitted",
         "Answers": limits,
+        **({"Network": f"{backbone.name}, {backbone.license}"} if backbone else {}),
         "Model": f"SHA-256 {sha256[:16]}…, sevensteps {__version__}",
     }
 
@@ -154,9 +163,10 @@ def _refuse_what_cannot_be_written(facts: Facts, arrays: Mapping[str, np.ndarray
             f"{where}: only models whose layers are in our list can be written as a page, and {facts.kind} is not one.",
             hint="Train a model of ours, such as cnn.",
         )
-    if facts.features is not None:
+    if facts.features is not None and (is_of_timm(facts.features["name"]) or "layers" in facts.features):
+        what = "networks of timm" if is_of_timm(facts.features["name"]) else "networks whose last stages were trained"
         raise ModelError(
-            f"{where} learned from features of {facts.features['name']}, and a page cannot compute these yet.",
+            f"{where} learned from features of {facts.features['name']}, and {what} cannot be written as a page.",
             hint="sevensteps export RUN --to onnx",
         )
     unknown = next((name for name in _layers_in(facts.model) if name not in LAYERS), None)

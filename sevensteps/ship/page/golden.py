@@ -6,14 +6,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import UInt8
 
+from ..backbone.extract import LARGEST as LARGEST
+from ..facts import Facts
 from ..predict import load_model
 
-COUNT = 16  # pictures, half of them in sizes that have to be fitted
+if TYPE_CHECKING:
+    from ..backbone.weights import Backbone
+
+COUNT = 16  # pictures, half of them in sizes that have to be fitted; a quarter for a pretrained network, which is slow
+
+
+def backbone_of(facts: Facts) -> Backbone | None:
+    """Return the pretrained network of a model of features; None for other models.
+
+    Args:
+        facts: The checked facts of the model's file.
+
+    Raises:
+        ModelError: It is not installed.
+    """
+    if facts.features is None:
+        return None
+    from ..backbone.networks import load_network
+
+    return load_network(facts.features["name"], facts.features["sha256"])
 
 
 def made_up(number: int, shape: tuple[int, int, int]) -> UInt8[np.ndarray, "height width channels"]:
@@ -52,12 +73,13 @@ def _mixed(values: np.ndarray) -> np.ndarray:
     return mixed
 
 
-def golden(file: Path, shape: tuple[int, int, int]) -> list[dict[str, Any]]:
+def golden(file: Path, shape: tuple[int, int, int], backbone: Backbone | None) -> list[dict[str, Any]]:
     """Return sizes of made-up pictures with a model's answers to them.
 
     Args:
         file: A `model.safetensors`.
-        shape: Channels, height and width of the pictures that it takes.
+        shape: Channels, height and width of what the model takes.
+        backbone: The pretrained network that makes this of pictures, if any.
 
     Raises:
         ModelError: The model cannot be loaded.
@@ -65,12 +87,13 @@ def golden(file: Path, shape: tuple[int, int, int]) -> list[dict[str, Any]]:
     from PIL import Image
 
     model = load_model(file)
-    channels, height, width = shape
+    channels, height, width = backbone.shape if backbone else shape
     others = [
         *((height, 2 * width), (2 * height + 1, width), (3 * height + 1, 2 * width + 1), (height + 5, width + 1)),
         *((-(-height // 2), 3 * width), (3 * height, -(-width // 3)), (-(-height // 3), -(-width // 2)), (7, 2)),
     ]
-    sizes = [(height, width)] * (COUNT - len(others)) + others
+    count = COUNT // 4 if backbone else COUNT
+    sizes = [(height, width)] * (count // 2) + others[: count // 2]
     answers = []
     for number, (high, wide) in enumerate(sizes):
         pixels = made_up(number, (channels, high, wide))

@@ -5,7 +5,9 @@ function pair(size) {
 }
 
 function each(x, change) {
-  return { ...x, data: Float32Array.from(x.data, change) };
+  const data = new Float32Array(x.data.length);
+  for (let at = 0; at < data.length; at++) data[at] = change(x.data[at]);
+  return { ...x, data };
 }
 
 function byChannel(x, change) {
@@ -45,48 +47,82 @@ function convolution(layer, tensors, x) {
   const given = padded(x, margins), { data, width: wide } = given;
   const height = Math.floor((given.height - reachY - 1) / down) + 1;
   const width = Math.floor((wide - reachX - 1) / across) + 1;
-  const { weight, bias } = tensors, channels = layer.out_channels;
-  const perGroup = layer.in_channels / layer.groups, outPerGroup = channels / layer.groups;
-  const size = height * width, taps = kernelY * kernelX;
+  const { weight, bias } = tensors, channels = layer.out_channels, size = height * width;
+  const inGroup = layer.in_channels / layer.groups, outGroup = channels / layer.groups;
+  // Where the numbers lie that count for an output, and where each output begins.
+  const offsets = new Int32Array(inGroup * kernelY * kernelX), starts = new Int32Array(size);
+  for (let k = 0; k < offsets.length; k++) {
+    const tap = k % (kernelY * kernelX), channel = Math.floor(k / (kernelY * kernelX));
+    const y = Math.floor(tap / kernelX) * spreadY, column = (tap % kernelX) * spreadX;
+    offsets[k] = (channel * given.height + y) * wide + column;
+  }
+  for (let at = 0; at < size; at++) starts[at] = Math.floor(at / width) * down * wide + (at % width) * across;
   const done = new Float32Array(channels * size);
-  const FOUR = 4, sums = Array.from({ length: FOUR }, () => new Float64Array(size));
-  for (let first = 0; first < channels; ) {
-    const group = Math.floor(first / outPerGroup);
-    const count = Math.min(FOUR, (group + 1) * outPerGroup - first); // output channels that read the same pixels
-    for (let k = 0; k < count; k++) sums[k].fill(bias ? bias[first + k] : 0);
-    const [a, b, c, d] = sums;
-    for (let channel = 0; channel < perGroup; channel++) {
-      const plane = (group * perGroup + channel) * given.height * wide;
-      for (let tap = 0; tap < taps; tap++) {
-        const y = Math.floor(tap / kernelX) * spreadY, xs = (tap % kernelX) * spreadX;
-        const of = k => weight[((first + k) * perGroup + channel) * taps + tap];
-        if (count === FOUR) {
-          const p = of(0), q = of(1), r = of(2), s = of(3);
-          for (let row = 0, at = 0; row < height; row++) {
-            let from = plane + (row * down + y) * wide + xs;
-            for (let end = at + width; at < end; at++, from += across) {
-              const value = data[from];
-              a[at] += p * value;
-              b[at] += q * value;
-              c[at] += r * value;
-              d[at] += s * value;
-            }
-          }
-        } else {
-          for (let k = 0; k < count; k++) {
-            const sum = sums[k], p = of(k);
-            for (let row = 0, at = 0; row < height; row++) {
-              let from = plane + (row * down + y) * wide + xs;
-              for (let end = at + width; at < end; at++, from += across) sum[at] += p * data[from];
-            }
-          }
+  const add = outGroup < BLOCK ? addOneByOne : addInBlocks;
+  for (let group = 0; group < layer.groups; group++) {
+    const plane = group * inGroup * given.height * wide;
+    add(data.subarray(plane), offsets, starts, weight, bias, group * outGroup, outGroup, done);
+  }
+  return { channels, height, width, data: done };
+}
+
+const BLOCK = 4, TILE = 16; // output channels, and pixels, that are computed together
+
+function addOneByOne(data, offsets, starts, weight, bias, first, count, done) {
+  const size = starts.length;
+  for (let channel = first; channel < first + count; channel++) {
+    const from = channel * offsets.length;
+    for (let at = 0; at < size; at++) {
+      const start = starts[at];
+      let sum = bias ? bias[channel] : 0;
+      for (let k = 0; k < offsets.length; k++) sum += weight[from + k] * data[start + offsets[k]];
+      done[channel * size + at] = sum;
+    }
+  }
+}
+
+// The same for many channels: numbers are gathered once for a tile of pixels, and sums of 4 x 4 stay in registers.
+function addInBlocks(data, offsets, starts, weight, bias, first, count, done) {
+  const size = starts.length, terms = offsets.length;
+  const sums = new Float64Array(BLOCK * BLOCK), tile = new Float64Array(terms * TILE);
+  const blocks = inBlocks(weight, first, count, terms);
+  for (let from = 0; from < size; from += TILE) {
+    const pixels = Math.min(TILE, size - from);
+    for (let k = 0; k < terms; k++) {
+      const offset = offsets[k];
+      for (let t = 0; t < pixels; t++) tile[k * TILE + t] = data[offset + starts[from + t]];
+    }
+    for (let channel = 0; channel < count; channel += BLOCK) {
+      for (let t = 0; t < pixels; t += BLOCK) {
+        let a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0;
+        let c0 = 0, c1 = 0, c2 = 0, c3 = 0, d0 = 0, d1 = 0, d2 = 0, d3 = 0;
+        for (let k = 0, w = channel * terms, x = t; k < terms; k++, w += BLOCK, x += TILE) {
+          const p = blocks[w], q = blocks[w + 1], r = blocks[w + 2], s = blocks[w + 3];
+          const x0 = tile[x], x1 = tile[x + 1], x2 = tile[x + 2], x3 = tile[x + 3];
+          a0 += p * x0; a1 += p * x1; a2 += p * x2; a3 += p * x3;
+          b0 += q * x0; b1 += q * x1; b2 += q * x2; b3 += q * x3;
+          c0 += r * x0; c1 += r * x1; c2 += r * x2; c3 += r * x3;
+          d0 += s * x0; d1 += s * x1; d2 += s * x2; d3 += s * x3;
+        }
+        sums[0] = a0; sums[1] = a1; sums[2] = a2; sums[3] = a3; sums[4] = b0; sums[5] = b1; sums[6] = b2; sums[7] = b3;
+        sums[8] = c0; sums[9] = c1; sums[10] = c2; sums[11] = c3; sums[12] = d0; sums[13] = d1; sums[14] = d2; sums[15] = d3;
+        for (let k = 0; k < BLOCK && channel + k < count; k++) {
+          const plus = bias ? bias[first + channel + k] : 0, at = (first + channel + k) * size + from + t;
+          for (let j = 0; j < BLOCK && t + j < pixels; j++) done[at + j] = sums[BLOCK * k + j] + plus;
         }
       }
     }
-    for (let k = 0; k < count; k++) done.set(sums[k], (first + k) * size);
-    first += count;
   }
-  return { channels, height, width, data: done };
+}
+
+// Weights in the order in which they are read: four output channels at a time.
+function inBlocks(weight, first, count, terms) {
+  const blocks = new Float64Array(Math.ceil(count / BLOCK) * BLOCK * terms);
+  for (let channel = 0; channel < count; channel++) {
+    const start = Math.floor(channel / BLOCK) * BLOCK * terms + (channel % BLOCK);
+    for (let k = 0; k < terms; k++) blocks[start + k * BLOCK] = weight[(first + channel) * terms + k];
+  }
+  return blocks;
 }
 
 function linear(layer, { weight, bias }, x) {

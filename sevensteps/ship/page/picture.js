@@ -147,6 +147,7 @@ async function decoded(bytes, range) {
   }
   if (/^(II\*\0|MM\0\*)/.test(name)) throw new Refused("Browsers cannot read TIFF files.", AS_PNG);
   if (/^P[1-7Ff]\s/.test(name)) throw new Refused("Browsers cannot read PNM files.", AS_PNG);
+  if (name.slice(4, 8) === "ftyp") throw new Refused("HEIC and AVIF pictures are not read, here or by predict.", "Save it as JPEG or PNG.");
   throw new Refused("This is not a picture in a known format.", "Choose a PNG, JPEG, WebP, GIF or BMP file.");
 }
 
@@ -171,9 +172,9 @@ function isHiddenByBlack(rgba) {
 
 // A decoded picture in the size and with the channels that the model takes.
 function seenBy(model, picture) {
-  const { rgba, hasAlpha, isDeep } = picture, channels = model.shape[0], count = picture.width * picture.height;
+  const { rgba, hasAlpha, isDeep } = picture, channels = model.input[0], count = picture.width * picture.height;
   const data = new Uint8Array(count * channels);
-  const ground = hasAlpha && (model.onWhite || isHiddenByBlack(rgba)) ? 255 : 0;
+  const ground = hasAlpha && ((model.onWhite && !picture.anyGround) || isHiddenByBlack(rgba)) ? 255 : 0;
   const scale = !isDeep && model.range?.depths.includes("bytes") ? scaled(model.range) : asIs;
   const color = [0, 0, 0];
   for (let at = 0; at < count; at++) {
@@ -186,7 +187,7 @@ function seenBy(model, picture) {
     else for (let plane = 0; plane < 3; plane++) data[3 * at + plane] = scale(color[plane]);
   }
   const whole = turned({ width: picture.width, height: picture.height, channels, data }, picture.orientation);
-  return fitted(whole, model.shape[2], model.shape[1], model.fit, model.interpolation);
+  return fitted(whole, model.input[2], model.input[1], model.fit, model.interpolation);
 }
 
 function turned(picture, orientation) {

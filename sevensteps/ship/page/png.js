@@ -167,7 +167,8 @@ function pixelsOfPng(png, range) {
     [RGB_ALPHA]: at => [0, 1, 2, 3].map(plane => eight(samples[4 * at + plane])),
   }[kind];
   const hasAlpha = Boolean(clear) || kind === GRAY_ALPHA || kind === RGB_ALPHA;
-  return { width, height, rgba: rgbaOf(count, of), isDeep: false, hasAlpha };
+  // Even where a model wants a white ground, predict chooses one for colors of 16 bits with opacity.
+  return { width, height, rgba: rgbaOf(count, of), isDeep: false, hasAlpha, anyGround: bits === 16 && kind === RGB_ALPHA };
 }
 
 function rgbaOf(count, of) {

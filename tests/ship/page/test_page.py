@@ -14,6 +14,7 @@ import pytest
 import torch
 from browser import browser, violations
 from pages import answer_of, answers_of, given, opened, pixels_of
+from photos import photos_in
 from pictures import KINDS
 from PIL import Image, ImageCms
 from torch import nn
@@ -336,3 +337,27 @@ def test_all_test_pictures_get_the_answer_of_the_run(there: Any, run: Path) -> N
     np.testing.assert_allclose(shares, wanted, atol=1e-6)
     assert reasons == model.abstention.reasons(wanted.max(1), far)
     np.testing.assert_allclose(distances, far, rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_a_model_of_features_has_its_network_inside(there: Any, tmp_path: Path) -> None:
+    photos = photos_in(tmp_path / "photos")
+    run = ss.train(photos, features="efficientnet-lite0", epochs=3, folds=1, out=tmp_path / "run")
+    exported = ss.export(run, to="page")
+    assert exported.bytes < 25_000_000
+    assert opened(there, exported.file) == ([], [])
+    assert re.match("4 made-up pictures answered", there.find_element("id", "check").get_attribute("textContent"))
+    model, apart = load_model(run.folder), []
+    clear = Image.open(photos / "hopper/00.png").convert("RGBA")
+    clear.putalpha(Image.linear_gradient("L").resize(clear.size))
+    for content in [path.read_bytes() for path in sorted(photos.glob("*/*.png"))[::4]] + [saved(clear, "PNG")]:
+        answer, wanted = answer_of(there, content), model.answer(content)
+        assert wanted.probabilities is not None
+        assert (answer["class"], answer["reason"]) == (wanted.best, wanted.reason)
+        apart.append(np.abs(np.array(answer["probabilities"]) - list(wanted.probabilities.values())).max())
+    # A feature between two of 256 steps may be rounded up by one program and down by the other.
+    assert np.median(apart) < MOST_APART
+    assert max(apart) < 1e-3
+    tuned = ss.train(photos, features="efficientnet-lite0", unfreeze=1, epochs=1, folds=1, out=tmp_path / "tuned")
+    with pytest.raises(ModelError, match="last stages were trained"):
+        ss.export(tuned, to="page")
