@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from collections.abc import Callable
@@ -56,7 +57,8 @@ def serve(
     Raises:
         RunError, ModelError: There is no such run or file, it is damaged, or the packages of the extra `serve` are
             missing.
-        UsageError: The address is not one of this machine, or is taken.
+        UsageError: The address is not one of this machine, or is taken; or this is a notebook, which has an event loop
+            of its own.
     """
     try:
         from ..ship.serve.app import application
@@ -66,6 +68,7 @@ def serve(
         package = (error.name or "fastapi").partition(".")[0]
         raise ModelError(f"To serve a model, {package} must be installed.", hint=INSTALL) from error
 
+    _refuse_in_an_event_loop()
     path = model_path(model)
     name = path.resolve().name if path.is_dir() else path.stem
     with given(network):
@@ -84,6 +87,19 @@ def serve(
         log.add("ended")
     finally:
         log.end()
+
+
+def _refuse_in_an_event_loop() -> None:
+    """Raise where a server cannot run, as in the cells of a notebook.
+
+    Raises:
+        UsageError: An event loop runs already.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UsageError("A server cannot run inside an event loop.", hint="Start it in a terminal: sevensteps serve RUN")
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -128,6 +129,7 @@ def test_an_onnx_file_has_its_own_answers_and_the_company_of_others_changes_none
         ),
         (413, "too_large", "POST", "/predict-many", form(*[("a", b"b")] * 65)[0], {"Content_Type": form()[1]}),
         (404, "usage", "GET", "/predict/../../etc/passwd", b"", {}),
+        (404, "usage", "POST", "/predict/", b"", {}),
         (404, "usage", "GET", "/%00", b"", {}),
         (405, "usage", "GET", "/predict", b"", {}),
         (405, "usage", "DELETE", "/predict", b"", {}),
@@ -253,6 +255,14 @@ def test_pages_load_nothing_and_say_what_there_is(server: Server) -> None:
     assert server.send("GET", "/redoc").status == 404
 
 
+def test_large_requests_are_taken(server: Server) -> None:
+    saved = io.BytesIO()
+    Image.frombytes("RGB", (2000, 1500), np.random.default_rng(0).bytes(9_000_000)).save(saved, "PNG", compress_level=0)
+    assert server.send("POST", "/predict", saved.getvalue()).status == 200
+    body, kind = form(("a", saved.getvalue()), ("b", saved.getvalue()))
+    assert server.send("POST", "/predict-many", body, Content_Type=kind).json["failed"] == 0
+
+
 def test_metrics_count_answers(server: Server) -> None:
     before = _metric(server, 'sevensteps_requests_total{route="/predict",status="200"}')
     assert server.send("POST", "/predict", pictures()["small.png"]).status == 200
@@ -352,6 +362,14 @@ def test_what_cannot_be_served_is_said(folder: Path, server: Server, capsys: pyt
     without = {"PYTHONPATH": _without("fastapi", folder)}
     done = sevensteps("serve", "run.safetensors", cwd=folder, **without)
     refused(done, 1, "fastapi must be installed", "pip install 'sevensteps[serve]'")
+
+
+def test_a_notebook_is_told_why_not(folder: Path) -> None:
+    async def cell() -> None:
+        ss.serve(folder / "run.safetensors", port=0)
+
+    with pytest.raises(ss.SevenstepsError, match="inside an event loop"):
+        asyncio.run(cell())
 
 
 def _without(package: str, folder: Path) -> str:

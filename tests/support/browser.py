@@ -21,8 +21,11 @@ THEMES = ("light", "dark")
 
 
 @contextlib.contextmanager
-def browser(profile: Path) -> Iterator[Any]:
-    """Start a headless Chromium that sends no request: names are not resolved, and the network is switched off."""
+def browser(profile: Path, *, sees_this_machine: bool = False) -> Iterator[Any]:
+    """Start a headless Chromium that sends no request: names are not resolved, and the network is switched off.
+
+    Or one that sends requests to this machine only.
+    """
     program, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
     if not (program and driver):
         missing = "Debian's chromium and chromium-driver are not here"
@@ -38,13 +41,14 @@ def browser(profile: Path) -> Iterator[Any]:
     for flag in flags.split():
         options.add_argument(f"--{flag}")
     options.add_argument(f"--user-data-dir={profile}")
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
+    options.add_argument(f"--host-resolver-rules=MAP * ~NOTFOUND{', EXCLUDE 127.0.0.1' * sees_this_machine}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     there = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     try:
         there.execute_cdp_cmd("Network.enable", {})
         offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-        there.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+        if not sees_this_machine:
+            there.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
         yield there
     finally:
         there.quit()

@@ -61,6 +61,7 @@ def application(model: Model, name: str, limits: Limits, log: Log) -> ASGIApp:
         # FastAPI's pages load scripts from elsewhere.
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
         exception_handlers={RequestError: _refused, HTTPException: _no_route, Exception: _bug},
     )

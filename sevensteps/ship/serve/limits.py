@@ -31,7 +31,7 @@ class Limits:
     pictures: int = 64  # in a request
     waiting: int = 256  # pictures that wait for an answer, of all requests
     memory: int = 256_000_000  # bytes of all requests that are read or wait
-    deadline: float = 8.0  # seconds for headers and body together
+    deadline: float = 7.0  # seconds for headers and body together
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -19,7 +20,7 @@ from .refused import RequestError, busy, malformed, too_slow
 BUSY = "busy"  # in the state of a request: it was turned away, and its connection is to wait
 
 
-LINGER = 0.5  # seconds for which an idle connection stays open when the server ends
+LINGER = 1.5  # seconds for which an idle connection stays open when the server ends
 
 
 def protocol_with(limits: Limits) -> type[HttpToolsProtocol]:
@@ -116,14 +117,14 @@ class _Limited(HttpToolsProtocol):
         if self._unanswered:
             self.cycle.keep_alive = False
         else:
-            self.loop.call_later(LINGER, self._look_again)
-
-    def _look_again(self) -> None:
-        """Read what has come while others were answered, then close."""
-        self.loop.call_later(0.01, self._close_if_idle)
+            self.loop.call_later(LINGER, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
-        if not self._unanswered and not self._head and not self.transport.is_closing():
+        if self._unanswered or self._head or self.transport.is_closing():
+            return
+        if select.select([self.transport.get_extra_info("socket").fileno()], [], [], 0)[0]:
+            self.loop.call_later(0.01, self._close_if_idle)  # a request has come that nobody has read yet
+        else:
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import select
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,7 +38,10 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
         self.server_state.is_ending = True  # type: ignore[attr-defined]
-        await asyncio.sleep(0.05)  # in which connections are accepted that the system has made already
+        for _ in range(100):  # accepts the connections that the system has made already
+            await asyncio.sleep(0.01)
+            if not select.select(sockets or [], [], [], 0)[0]:
+                break
         await super().shutdown(sockets)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
