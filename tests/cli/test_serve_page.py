@@ -48,7 +48,9 @@ def test_a_picture_that_is_chosen_gets_its_answer(tmp_path: Path) -> None:
                 assert violations(there) == []
         events = [json.loads(entry["message"])["message"] for entry in there.get_log("performance")]
         asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-        assert [address for address in asked if not address.startswith((url, f"blob:{url}", "chrome://"))] == []
+        assert [
+            address for address in asked if not address.startswith((url, f"blob:{url}", "chrome://", "data:"))
+        ] == []
 
 
 def _until(there: Any, words: str) -> str:
