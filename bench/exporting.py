@@ -3,8 +3,9 @@
     python bench/exporting.py
 
 One picture: one thread, microseconds of CPU. 256 pictures: two threads, pictures a second by the clock, and on one
-thread by CPU time. The two take turns; each figure is the best of all rounds. onnxruntime takes bytes and computes
-probabilities and the distance of "none of these"; PyTorch takes bytes and computes probabilities alone.
+thread by CPU time. All take turns; each figure is the best of all rounds. onnxruntime takes bytes and computes
+probabilities and the distance of "none of these". "torch" computes the probabilities in PyTorch's eager mode and the
+distance as a learner does; "without" leaves the distance out.
 """
 
 from __future__ import annotations
@@ -37,18 +38,18 @@ def session_of(file: Path, threads: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
-def by_torch(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a model in PyTorch's eager mode: from bytes to probabilities."""
+def by_torch(folder: Path, with_distance: bool) -> Callable[[np.ndarray], object]:
+    """Return a model in PyTorch's eager mode: from bytes to probabilities, and to distances if these are wanted."""
     learn = ss.load_learner(folder)
-    model = learn.model.eval()
+    model, abstention = learn.model.eval(), learn.abstention
+    assert abstention is not None
 
-    def run(pixels: np.ndarray) -> np.ndarray:
+    def run(pixels: np.ndarray) -> object:
         with torch.inference_mode():
             x = torch.from_numpy(pixels).float() / 255
             scores = model(x.flatten(1) if learn.flat else x) / learn.temperature
             shares = scores.softmax(1) if scores.shape[1] > 1 else scores.sigmoid()
-            result: np.ndarray = shares.numpy()
-            return result
+            return shares.numpy(), abstention.distances(pixels) if with_distance else None
 
     return run
 
@@ -71,33 +72,37 @@ def best_in_turns(
 
 def row_of(folder: Path, file: Path) -> list[str]:
     """Measure a model, and return what the table says of it."""
-    eager, one, two = by_torch(folder), session_of(file, 1), session_of(file, 2)
+    whole, without = by_torch(folder, True), by_torch(folder, False)
+    one, two = session_of(file, 1), session_of(file, 2)
     random = np.random.default_rng(0)
     shape = one.get_inputs()[0].shape[1:]
-    picture, batch = (random.integers(0, 256, (count, *shape), dtype=np.uint8) for count in (1, BATCH))
+
+    def ways(session: onnxruntime.InferenceSession, count: int) -> dict[str, Callable[[], object]]:
+        pixels = random.integers(0, 256, (count, *shape), dtype=np.uint8)
+        return {
+            "onnx": lambda: session.run(None, {"pixels": pixels}),
+            "torch": lambda: whole(pixels),
+            "without": lambda: without(pixels),
+        }
+
     torch.set_num_threads(1)
-    alone = best_in_turns({"onnx": lambda: one.run(None, {"pixels": picture}), "torch": lambda: eager(picture)}, 200)
-    on_one = best_in_turns({"onnx": lambda: one.run(None, {"pixels": batch}), "torch": lambda: eager(batch)}, 4)
+    alone = best_in_turns(ways(one, 1), 200)
+    on_one = best_in_turns(ways(one, BATCH), 4)
     torch.set_num_threads(2)
-    by_two = {"onnx": lambda: two.run(None, {"pixels": batch}), "torch": lambda: eager(batch)}
-    on_two = best_in_turns(by_two, 4, time.perf_counter)
-    return [
-        f"{alone['onnx'] * 1e6:.1f} us",
-        f"{alone['torch'] * 1e6:.0f} us",
-        f"{alone['torch'] / alone['onnx']:.1f}",
-        f"{BATCH / on_two['onnx']:,.0f}/s",
-        f"{BATCH / on_two['torch']:,.0f}/s",
-        f"{on_two['torch'] / on_two['onnx']:.1f}",
-        f"{BATCH / on_one['onnx']:,.0f}/s",
-        f"{on_one['torch'] / on_one['onnx']:.1f}",
-    ]
+    on_two = best_in_turns(ways(two, BATCH), 4, time.perf_counter)
+    cells = [f"{alone['onnx'] * 1e6:.1f} us"]
+    for found in (alone, on_two, on_one):
+        cells += [] if found is alone else [f"{BATCH / found['onnx']:,.0f}/s"]
+        cells += [f"{found[name] / found['onnx']:.1f}" for name in ("torch", "without")]
+    return cells
 
 
 def main() -> None:
     """Print the table."""
     load = f"{os.getloadavg()[0]:.1f} processes ran or waited on average in the last minute"
     print(f"{describe()}, onnxruntime {onnxruntime.__version__}; {load}", flush=True)
-    heads = ("1 picture: onnx", "torch", "ratio", "256, 2 threads: onnx", "torch", "ratio", "1 thread: onnx", "ratio")
+    ratios = ("torch", "without")  # their time, as a multiple of onnxruntime's
+    heads = ("1 picture", *ratios, "256, 2 threads", *ratios, "256, 1 thread", *ratios)
     print(" " * 12 + "".join(f"{head:>{max(len(head), 9) + 2}}" for head in heads))
     with tempfile.TemporaryDirectory() as place:
         for name, (source, how) in MODELS.items():

@@ -14,8 +14,8 @@ from .nodes import DISTANCE, Nodes
 def write_distance(nodes: Nodes, abstention: Abstention, seen: str, shape: tuple[int, int, int]) -> None:
     """Add the distance from the nearest class, as `Abstention.distances` computes it.
 
-    For each class it is `precision * |x - mean|^2 - |directions @ (x - mean)|^2`, divided by the number of values. Its
-    parts are three products of x, or of its squares, with matrices; so a picture costs few nodes.
+    For each class it is `precision * |x - mean|^2 - |directions @ (x - mean)|^2`, divided by the number of values. That
+    is written as products of x and of its squares with matrices, so that a picture costs few nodes.
 
     Args:
         nodes: The graph so far.
@@ -34,18 +34,21 @@ def write_distance(nodes: Nodes, abstention: Abstention, seen: str, shape: tuple
     count, values = means.shape
     by_value = precision / values
     x = nodes.add("Reshape", _averaged(nodes, seen, shape, values), _row(nodes, values))
-    # A product and a sum instead of one Gemm, which tract does not compute in double precision; onnxruntime joins them.
-    far = nodes.add("MatMul", x, number("class_means", -2 * by_value * means.T / 255))
-    far = nodes.add("Add", far, number("means_squared", by_value * (means**2).sum(1)))
-    precisions = np.broadcast_to(by_value / 255**2, (values, count))
-    far = nodes.add("Add", nodes.add("MatMul", nodes.add("Mul", x, x), number("precision", precisions)), far)
+    # precision * |x - mean|^2 - |directions @ (x - mean)|^2 = weights @ (x, directions @ x)^2 + slopes @ x + start
+    weights = [np.broadcast_to(by_value / 255**2, (values, count))]
+    slopes, start, squared = -2 * by_value * means.T, by_value * (means**2).sum(1), x
     if most := directions.shape[1]:
-        flat = directions.reshape(count * most, values) / np.sqrt(values)
-        start = np.einsum("cmv,cv->cm", directions, means).reshape(-1) / np.sqrt(values)
-        along = nodes.add("MatMul", x, number("directions", np.ascontiguousarray(flat.T / 255)))
-        along = nodes.add("Sub", along, number("directions_start", start))
-        by_class = number("by_class", np.repeat(np.eye(count), most, axis=0))
-        far = nodes.add("Sub", far, nodes.add("MatMul", nodes.add("Mul", along, along), by_class))
+        scaled = directions / np.sqrt(values)
+        along = np.einsum("cmv,cv->cm", scaled, means)
+        slopes = slopes + 2 * np.einsum("cmv,cm->vc", scaled, along)
+        start = start - (along**2).sum(1)
+        weights.append(-np.repeat(np.eye(count), most, axis=0) / 255**2)
+        by_row = np.ascontiguousarray(scaled.reshape(count * most, values).T)
+        squared = nodes.add("Concat", x, nodes.add("MatMul", x, number("directions", by_row)), axis=1)
+    # Products and sums instead of Gemm, which tract does not compute in double precision.
+    far = nodes.add("MatMul", nodes.add("Mul", squared, squared), number("precision", np.concatenate(weights)))
+    far = nodes.add("Add", far, nodes.add("MatMul", x, number("slopes", slopes / 255)))
+    far = nodes.add("Add", far, number("start", start))
     nearest = nodes.add("ReduceMin", far, axes=[1], keepdims=0)
     nearest = nodes.add("Max", nearest, number("no_distance", 0))
     nodes.add("Cast", nearest, to=TensorProto.FLOAT, output=DISTANCE)

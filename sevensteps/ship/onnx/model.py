@@ -178,19 +178,7 @@ def _eight_bits(nodes: Nodes, row: str, largest: float, shape: tuple[int, int, i
 
 def _probabilities(nodes: Nodes, facts: Facts, logits: str, count: int) -> None:
     """Add the probabilities of the classes, as `steps.predict.probabilities` gives them."""
-    one = nodes.constant("a_whole", np.array(1, np.float32))
-    if facts.loss == "mse_loss":
-        share = nodes.add("Div", nodes.add("Add", logits, one), nodes.constant("of_two", np.array(2, np.float32)))
-        none = nodes.constant("none", np.array(0, np.float32))
-        share = nodes.add("Clip", share, none, one) if count == 1 else nodes.add("Max", share, none)
-        if count > 1:
-            least = nodes.constant("least_total", np.array(1e-6, np.float32))
-            total = nodes.add("ReduceSum", share, nodes.constant("over_classes", np.array([1], np.int64)), keepdims=1)
-            shares = nodes.add("Div", share, nodes.add("Max", total, least))
-            instead = nodes.add("Softmax", logits, axis=1)
-            nodes.add("Where", nodes.add("Greater", total, least), shares, instead, output=PROBABILITIES)
-            return
-    else:
+    if facts.loss != "mse_loss":
         if count > 1:
             temperature = nodes.constant("temperature", np.array(facts.temperature, np.float32))
             scaled = logits if facts.temperature == 1 else nodes.add("Div", logits, temperature)
@@ -199,7 +187,19 @@ def _probabilities(nodes: Nodes, facts: Facts, logits: str, count: int) -> None:
         both = nodes.constant("minus_and_plus", (np.array([[-1.0, 1.0]]) / facts.temperature).astype(np.float32))
         nodes.add("Sigmoid", nodes.add("MatMul", logits, both), output=PROBABILITIES)
         return
-    nodes.add("Concat", nodes.add("Sub", one, share), share, axis=1, output=PROBABILITIES)
+    one = nodes.constant("a_whole", np.array(1, np.float32))
+    none = nodes.constant("none", np.array(0, np.float32))
+    share = nodes.add("Div", nodes.add("Add", logits, one), nodes.constant("of_two", np.array(2, np.float32)))
+    if count == 1:
+        share = nodes.add("Clip", share, none, one)
+        nodes.add("Concat", nodes.add("Sub", one, share), share, axis=1, output=PROBABILITIES)
+        return
+    share = nodes.add("Max", share, none)
+    least = nodes.constant("least_total", np.array(1e-6, np.float32))
+    total = nodes.add("ReduceSum", share, nodes.constant("over_classes", np.array([1], np.int64)), keepdims=1)
+    shares = nodes.add("Div", share, nodes.add("Max", total, least))
+    instead = nodes.add("Softmax", logits, axis=1)
+    nodes.add("Where", nodes.add("Greater", total, least), shares, instead, output=PROBABILITIES)
 
 
 def _distance(nodes: Nodes, abstention: Abstention, seen: str, source: Source) -> None:

@@ -29,7 +29,9 @@ def resized(nodes: Nodes, pixels: str, shape: tuple[int, int, int], fit: Fit) ->
 
     height, width = (_side(nodes, pixels, axis) for axis in (2, 3))
     before = {height: shape[1], width: shape[2]}
-    scales = [nodes.add("Div", _number(nodes, after), side) for side, after in before.items()]
+    scales = []
+    if way_of(fit) != "squash":
+        scales = [nodes.add("Div", _number(nodes, after), side) for side, after in before.items()]
     by_side = {}
     for side, after in before.items():
         begin, end, count, first = _number(nodes, 0), side, _number(nodes, after), _number(nodes, 0)

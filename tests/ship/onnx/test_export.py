@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
@@ -107,6 +108,15 @@ def test_three_runtimes_answer_as_the_model(name: str, tmp_path: Path) -> None:
     _, shares, far = (output.to_numpy() for output in runnable.run([pixels]))
     np.testing.assert_allclose(shares, wanted, atol=MOST_APART)
     np.testing.assert_allclose(far, distances, rtol=MOST_APART)
+
+
+def test_onnxruntime_has_nothing_to_say_of_a_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for number, (make, classes, loss) in enumerate(MODEL.values()):
+        file = written(make(), tmp_path, classes, loss)
+        for any_size in (False, True):
+            export_onnx(file, tmp_path / f"{number}.onnx", {}, any_size=any_size)
+            onnxruntime.InferenceSession(tmp_path / f"{number}.onnx", providers=["CPUExecutionProvider"])
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_same_model_gives_the_same_bytes_without_its_pictures(tmp_path: Path) -> None:
