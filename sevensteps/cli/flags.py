@@ -42,7 +42,7 @@ _GROUPS = {
     MODEL: ("width", "test_time_flip", "normalize", "init", "init_std"),
     STOPPING: ("stop_patience", "stop_accuracy", "stop_seconds", "keep"),
     JUDGING: ("validate_on", "test", "folds", "coverage"),
-    OUTPUT: ("checkpoint_every",),
+    OUTPUT: ("checkpoint_every", "track"),
 }
 
 

@@ -78,7 +78,7 @@ def _row(run: Any, runs: Sequence[Any]) -> list[str]:
 _FILLED_IN = frozenset(
     {
         "name", "source", "classes", "size", "loss", "gradient", "keep", "device", "threads", "shards", "folds",
-        "epochs", "checkpoint_every", "fix",
+        "epochs", "checkpoint_every", "fix", "track",
     }
 )  # fmt: skip
 

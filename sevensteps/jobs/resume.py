@@ -9,6 +9,7 @@ from ..base import files
 from ..base.interrupts import leaving
 from ..base.own_code import OwnCode, given
 from ..errors import RecipeError
+from ..integrations.track import tracked
 from ..recipes.recipe_file import keys_of
 from ..records.events import Note
 from ..runs import checkpoint
@@ -98,7 +99,8 @@ def resume(
                 for name in checkpoint.JUDGED:  # what is of a run that is not at its end any more
                     files.remove(folder / name)
                 checkpoint.rebuild(folder, snapshot(work))
-            return count_look([to_the_end(work, observe)], now["data"].get("test", ""), observe)[0]
+            with tracked(recipe.track, folder, observe, resumed=True) as observe_all:
+                return count_look([to_the_end(work, observe_all)], now["data"].get("test", ""), observe)[0]
 
 
 def _repair(saved: Saved, observe: Observe) -> None:

@@ -13,6 +13,7 @@ from ..data.corrections import refuse_many
 from ..data.images import Splits
 from ..data.sources.named import as_text
 from ..errors import RecipeError, TrainingError, UsageError
+from ..integrations.track import check_tracker, tracked
 from ..recipes.choose import choose
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import read_recipe, recorded_in
@@ -215,6 +216,7 @@ def _trained(
     opened: Splits | None = None,
 ) -> tuple[Run, str]:
     """Train and judge a run; return it with the fingerprint of its test pictures. See `train`."""
+    check_tracker(recipe.track, is_saved=bool(out or save))
     seconds: dict[str, float] = {}
     chosen = recipe
     with before_training():
@@ -241,6 +243,7 @@ def _trained(
                 stack.enter_context(leaving(folder))
                 folders.save_corrections(folder, splits.corrected)
                 folders.save_recipe(folder, recipe, now)
+                observe = stack.enter_context(tracked(recipe.track, folder, observe))
             work = Work(
                 folder=folder,
                 recipe=recipe,

@@ -49,7 +49,7 @@ MOST_MEASURED = 2_500  # pictures to train on: with more, trying a choice takes 
 # Settings that say nothing of how to train.
 _OF_PICTURES = frozenset(
     {"source", "classes", "fix", "seed", "hold_out", "test", "folds", "coverage", "threads", "device"}
-) | {"checkpoint_every"}
+) | {"checkpoint_every", "track"}
 
 
 RATE_OF_OWN = 0.001  # for AdamW: low enough for deep networks, and for those that were trained before; fastai's, too

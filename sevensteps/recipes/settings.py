@@ -153,6 +153,10 @@ class Settings:
         'How often to save: "2 epochs", "500 batches", "60 seconds". auto: at most half a minute of work can be lost.',
     )
 
+    track: Literal["none", "tensorboard", "mlflow"] = setting(
+        "none", "Also write the settings and figures for TensorBoard or MLflow (docs/integrations.md)."
+    )
+
     def __post_init__(self) -> None:
         for known in fields(Settings):
             check_setting(known, setting_types()[known.name], getattr(self, known.name))

@@ -3,7 +3,7 @@
 from .audit import AuditResult, Copies, Corrected, Outlier, Suspect, ToldApart
 from .calibration import Calibration, ReliabilityBin
 from .comparison import Comparison, Spread
-from .events import Baselines, Batch, Check, Epoch, Event, Finding, Note, Observe, Opening, Portion, Ready
+from .events import Baselines, Batch, Check, Epoch, Event, Finding, Judged, Note, Observe, Opening, Portion, Ready
 from .few import FEW, few_as_json, few_in_words
 from .report import Answered, Confused, Mistakes, Prepared, Report, Varied
 from .scores import (
@@ -44,6 +44,7 @@ __all__ = [
     "Finding",
     "Imbalance",
     "Interval",
+    "Judged",
     "LeftOut",
     "Metric",
     "Mistakes",

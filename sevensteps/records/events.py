@@ -157,6 +157,14 @@ class Ready:
     batches_per_epoch: int
     batches_done: int = 0
     stopped: bool = False  # whether training is finished
+    epochs_done: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The trained model is judged: its score on each split, the one that counts first."""
+
+    scores: tuple[Score, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,5 +175,5 @@ class Portion:
     total: int
 
 
-Event = Opening | Baselines | Ready | Note | Portion | Batch | Epoch | Finding
+Event = Opening | Baselines | Ready | Note | Portion | Batch | Epoch | Finding | Judged
 Observe = Callable[[Event], None]

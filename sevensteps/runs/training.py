@@ -15,7 +15,7 @@ from ..data.balance import imbalance_of
 from ..data.images import Images
 from ..errors import TrainingError
 from ..learner import saving
-from ..records.events import Baselines, Batch, Epoch, Note, Observe, Opening, Ready
+from ..records.events import Baselines, Batch, Epoch, Judged, Note, Observe, Opening, Ready
 from ..records.scores import Coverage
 from ..steps.stop import code_of
 from ..trust.predictions import Predictions
@@ -55,7 +55,7 @@ def to_the_end(work: Work, observe: Observe) -> Run:
     memory.give_back()
     observe(Baselines(baselines))
     done = state.stopped is not None  # a finished run is judged again and nothing else
-    observe(Ready(learn.xray(), work.recipe.epochs, learn.batches_per_epoch or 0, state.batch, done))
+    observe(Ready(learn.xray(), work.recipe.epochs, learn.batches_per_epoch or 0, state.batch, done, state.epoch))
     broken_off = 0
     if not done and not state.best_epoch:  # a probe that was kept before there were more epochs
         state.forget_best()
@@ -94,6 +94,8 @@ def to_the_end(work: Work, observe: Observe) -> Run:
         except KeyboardInterrupt as interrupted_then:  # training is done and saved; judging can be done again
             number = signal_of(interrupted_then)
     run = _run(work, tables, answers, baselines, crossed, number)
+    if not number:
+        observe(Judged(tuple(score for score in (run.test, run.cross_validation, run.valid) if score is not None)))
     if work.folder:
         save_judgement(work.folder, run.judgement(), tables)
         if work.plots and tables:
