@@ -35,9 +35,9 @@ def test_memory_does_not_grow_with_the_number() -> None:
         return (f"a picture with a long name {number * 7919 % count}.png" for number in range(count))
 
     peaks = []
-    for count in (20_000, 100_000):
+    for count in (10_000, 40_000):
         tracemalloc.start()
-        assert sum(1 for _ in sorted_names(names(count), 10_000)) == count
+        assert sum(1 for _ in sorted_names(names(count), 5000)) == count
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 2 * peaks[0]

@@ -111,11 +111,10 @@ def test_three_runtimes_answer_as_the_model(name: str, tmp_path: Path) -> None:
 
 
 def test_onnxruntime_has_nothing_to_say_of_a_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    for number, (make, classes, loss) in enumerate(MODEL.values()):
-        file = written(make(), tmp_path, classes, loss)
-        for any_size in (False, True):
-            export_onnx(file, tmp_path / f"{number}.onnx", {}, any_size=any_size)
-            onnxruntime.InferenceSession(tmp_path / f"{number}.onnx", providers=["CPUExecutionProvider"])
+    for name in ("linear", "by MSE", "three by MSE", "mirrored"):
+        make, classes, loss = MODEL[name]
+        export_onnx(written(make(), tmp_path, classes, loss), tmp_path / "m.onnx", {}, any_size="MSE" in name)
+        onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
     assert capfd.readouterr() == ("", "")
 
 
