@@ -52,6 +52,7 @@ _EXAMPLES = {
         "predict runs/photos-cnn-1 cat.jpg --explain why",
         "predict runs/photos-cnn-1 photos --jsonl",
     ),
+    export.export: ("export runs/photos-cnn-1", "export runs/photos-cnn-1 --to page --out cats.html"),
     serve.serve: ("serve runs/photos-cnn-1", "serve model.onnx --port 9000"),
 }
 

@@ -25,12 +25,11 @@ def export(
     model
         A run's folder, its name under runs/, or a model.safetensors.
     to
-        The format: onnx; page, a web page that classifies pictures offline; or python, a program that needs only NumPy
-        (linear models) or PyTorch.
+        The format: onnx; page, a web page that works offline; or python, a program with NumPy or PyTorch.
     out
         The file to write. Default: model.onnx, model.html or model.py beside the model.
     any_size
-        The ONNX file takes pictures of any size, and resizes them itself, to the same pixels as predict.
+        Write an ONNX file that takes pictures of any size, and resizes them to the same pixels as predict.
     """
     from ..jobs.export import export as export_job
     from ..show import terminal

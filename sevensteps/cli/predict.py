@@ -38,8 +38,8 @@ def predict(
     run
         A run's folder, its name under runs/, a model.safetensors, or a model.onnx.
     files
-        Picture files, folders of these, patterns ('photos/**/*.png'), or - for standard input: a picture, or a list of
-        paths, one a line. Pictures are resized to the size that the model was trained on.
+        Picture files, folders, patterns ('photos/**/*.png'), or - for standard input: a picture, or one path per line.
+        Pictures are resized to the size that the model was trained on.
     explain
         Save pictures that show which pixels led to each answer in this folder.
     features

@@ -34,30 +34,30 @@ def serve(
     deadline: Annotated[float, Parameter(group=LIMITS)] = _DEFAULT.deadline,
     common: Common = Common(),
 ) -> int:
-    """Answer pictures that come by HTTP, until Ctrl-C.
+    """Classify pictures that are sent over HTTP, until Ctrl-C.
 
-    POST a picture to /predict, or open the address in a browser. A line of JSON for each request goes to stderr.
+    POST a picture to /predict, or open the address in a browser. The log on stderr has one line of JSON per request.
 
     Parameters
     ----------
     run
         A run's folder, its name under runs/, a model.safetensors, or a model.onnx.
     host
-        The address to listen at. The default serves this machine only; 0.0.0.0 serves the network, too.
+        The address to listen on. The default serves this machine only; 0.0.0.0 serves the network, too.
     port
-        The port; 0 for a free one.
+        The port to listen on; 0 chooses a free one.
     max_body
         The largest request, in bytes.
     max_pixels
         The largest picture, in pixels.
     max_pictures
-        The most pictures in a request.
+        The largest number of pictures in a request.
     max_waiting
-        The most pictures that wait for their answers; further requests are answered with 503.
+        The largest number of pictures that wait for their answers; more requests get status 503.
     max_memory
-        The most bytes of all requests together; further requests are answered with 503.
+        The largest size of all requests together, in bytes; more requests get status 503.
     deadline
-        The seconds within which a request must have come.
+        The time in which a request must arrive, in seconds.
     """
     from ..jobs.serve import serve as serve_job
 

@@ -44,7 +44,7 @@ class Exported:
     def check_in_words(self) -> str:
         """How it is known that the file answers as the model does."""
         if self.agreement is None:
-            return "Whenever it is opened, it answers made-up pictures, and works only if it answers as the model does."
+            return "Open it in a browser. Each time, it checks first that it answers as the model does."
         return f"the same answers as the model: {self.agreement.in_words}"
 
     @property
@@ -64,7 +64,7 @@ def export(thing: AnyRun, to: str = "onnx", out: str | Path | None = None, *, an
         thing: A run's folder, its name under `runs/`, the run that `train` returned, or a `model.safetensors`.
         to: The format: "onnx"; "page" for a web page that classifies pictures offline; or "python" for a program that
             needs only NumPy (linear models) or PyTorch.
-        out: The file to write; `model.onnx` beside the model's file unless given, or with the suffix of the format.
+        out: The file to write. Default: `model.onnx`, `model.html` or `model.py` beside the model's file.
         any_size: Whether the file takes pictures of any size, and resizes them to the same pixels as `predict`.
 
     Returns:

@@ -34,7 +34,7 @@ def refuse_unwritable(
             hint=hint,
         )
     if facts.activation_is_own or facts.loss not in (None, "mse_loss", *_USUAL):
-        raise ModelError(f"{where}: its activation cannot be written as {form}.", hint="Train with a loss of ours.")
+        raise ModelError(f"{where}: its activation cannot be written as {form}.", hint="Train with a built-in loss.")
     other = {name: array.dtype for name, array in arrays.items() if array.dtype.kind == "f"}
     wrong = next((name for name, dtype in other.items() if dtype != np.float32), None) or next(iter(facts.bfloat16), "")
     if wrong:

@@ -68,7 +68,7 @@ def export_onnx(file: Path, out: Path, more: Mapping[str, Any], *, any_size: boo
     if not agreement.passed:
         raise ModelError(
             f"{file} and its ONNX file give different answers to {agreement.in_words}. Nothing was written.",
-            hint="Report this: the model is written in a way that does not keep its answers.",
+            hint="Report this as a bug of export. The model itself is not damaged.",
         )
     golden = {"pixels": pixels, "probabilities": wanted.probabilities, **others}
     golden |= {} if wanted.distances is None else {"distances": wanted.distances}
@@ -96,7 +96,7 @@ def verify_onnx(path: Path) -> Agreement:
     golden = golden_of(path)
     if not golden.exists():
         raise ModelError(
-            f"{golden} is missing, which has the pictures and answers to compare.",
+            f"{golden}, which has the pictures and answers to compare, is missing.",
             hint="Copy it from where the ONNX file came from, or export again.",
         )
     arrays, about = model_file.read(golden)
@@ -116,7 +116,9 @@ def verify_onnx(path: Path) -> Agreement:
         or any(arrays[name].shape != shapes[name] for name in names)
         or any(arrays[name].dtype != np.uint8 for name in ("pixels", *others))
     ):
-        raise ModelError(f"{golden} has other pictures or answers than its model.", hint="Export the model again.")
+        raise ModelError(
+            f"The pictures or the answers in {golden} do not fit the model.", hint="Export the model again."
+        )
     wanted = Answers(arrays["probabilities"], arrays.get("distances"))
     return compare(wanted, model.answers([*arrays["pixels"], *(arrays[name] for name in others)]), model.refused)
 
@@ -135,7 +137,7 @@ def _backbone(facts: Facts, file: Path) -> Any:
     name = facts.features["name"]
     if is_of_timm(name):
         raise ModelError(
-            f"{file} learned from features of {name}, and networks of timm cannot be written as ONNX here.",
+            f"{file} learned from features of {name}, and networks of timm cannot be written as ONNX.",
             hint="Train with --features efficientnet-lite0.",
         )
     return load_network(name, facts.features["sha256"])

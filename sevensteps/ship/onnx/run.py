@@ -61,7 +61,9 @@ def read_onnx(path: Path) -> bytes:
     try:
         content = files.content(path, LARGEST)
     except FileNotFoundError as error:
-        raise ModelError(f"There is no file {path}.", hint="sevensteps export RUN --to onnx writes one.") from error
+        raise ModelError(
+            f"There is no file {path}.", hint="Check the path. To write an ONNX file, export a run."
+        ) from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror or error}).", hint="Check the path.") from error
     end = len(_BEFORE_SHA256) + 64

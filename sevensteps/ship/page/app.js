@@ -20,11 +20,11 @@ function element(name, properties, ...children) {
 function wordsFor(model, answer) {
   const name = model.shown[answer.best], share = percent(answer.probabilities[answer.best]);
   if (answer.reason === "none of these") {
-    return ["None of these", `This picture is unlike those that the model learned from. ${name} would be the nearest (${share}).`];
+    return ["None of these", `This picture is unlike those that the model learned from. The nearest class is ${name} (${share}).`];
   }
   if (answer.reason === "not sure") {
     const limit = percent(model.limits.confidence);
-    return ["Not sure", `${name} is the most probable, with ${share}. This model answers from ${limit} on.`];
+    return ["Not sure", `${name} is the most probable, with ${share}. This model answers only if the probability is at least ${limit}.`];
   }
   return [name, `The probability is ${share}.`];
 }
@@ -45,7 +45,7 @@ function showAnswer(model, answer, picture) {
     const bar = element("i", { className: color }), track = element("div", { className: "bar" }, bar);
     bar.style.width = `${100 * share}%`;
     if (!rank && model.limits?.confidence > 0) {
-      const mark = element("b", { title: `This model answers from ${percent(model.limits.confidence)} on.` });
+      const mark = element("b", { title: `This model answers only if the probability is at least ${percent(model.limits.confidence)}.` });
       mark.style.left = `${100 * model.limits.confidence}%`;
       track.append(mark);
     }
@@ -99,7 +99,7 @@ async function start() {
   }
   if (!(apart <= MOST_APART)) {
     byId("check").textContent = "failed";
-    say("wrong", "This page does not answer as the model does in this browser, so it gives no answers. Try another browser, or export the model again.");
+    say("wrong", "In this browser, the page does not answer as the model does, so it gives no answers. Try another browser, or export the model again.");
     return;
   }
   byId("check").textContent = `${model.golden.length} made-up pictures answered; the largest difference from the model is ${apart.toExponential(0)}`;
@@ -118,7 +118,7 @@ async function start() {
       if (turn !== latest) return;
       byId("answer").hidden = true;
       if (!(error instanceof Refused)) console.error(error);
-      say("wrong", error instanceof Refused ? [error.message, error.hint].filter(Boolean).join(" ") : "This picture could not be answered. Try another one.");
+      say("wrong", error instanceof Refused ? [error.message, error.hint].filter(Boolean).join(" ") : "This picture could not be classified. Try another one.");
     }
   };
   for (const [button, input] of [["choose", "file"], ["shoot", "camera"]]) {
@@ -146,7 +146,7 @@ async function start() {
     pixels: async blob => (await answerFile(model, blob)).picture,
     answerPixels: data => model.answer({ channels: model.input[0], height: model.input[1], width: model.input[2], data }),
   });
-  say("ready", "Give it a picture.");
+  say("ready", "Choose, drop or paste a picture.");
 }
 
 start();

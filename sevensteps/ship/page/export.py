@@ -161,7 +161,7 @@ def _refuse_what_cannot_be_written(facts: Facts, arrays: Mapping[str, np.ndarray
     if facts.model is None or facts.needs_code:
         raise ModelError(
             f"{where}: only models whose layers are in our list can be written as a page, and {facts.kind} is not one.",
-            hint="Train a model of ours, such as cnn.",
+            hint="Train a built-in model, such as cnn.",
         )
     if facts.features is not None and (is_of_timm(facts.features["name"]) or "layers" in facts.features):
         what = "networks of timm" if is_of_timm(facts.features["name"]) else "networks whose last stages were trained"
@@ -172,13 +172,15 @@ def _refuse_what_cannot_be_written(facts: Facts, arrays: Mapping[str, np.ndarray
     unknown = next((name for name in _layers_in(facts.model) if name not in LAYERS), None)
     if unknown is not None:
         raise ModelError(
-            f"{where}: a layer {unknown!r:.80} cannot be written as a page.", hint="Train a model of ours."
+            f"{where}: a layer {unknown!r:.80} cannot be written as a page.", hint="Train a built-in model."
         )
     if facts.activation_is_own or facts.loss not in LOSSES:
-        raise ModelError(f"{where}: its activation cannot be written as a page.", hint="Train with a loss of ours.")
+        raise ModelError(f"{where}: its activation cannot be written as a page.", hint="Train with a built-in loss.")
     wrong = next((name for name, array in arrays.items() if array.dtype.kind == "f" and array.dtype != np.float32), "")
     if wrong := wrong or next(iter(facts.bfloat16), ""):
-        raise ModelError(f"{where}: {wrong} is not of type float32, in which pages compute.", hint="Train in float32.")
+        raise ModelError(
+            f"{where}: {wrong} is not of type float32, in which the page computes.", hint="Train in float32."
+        )
 
 
 def _layers_in(layer: Mapping[str, Any]) -> Iterator[str]:

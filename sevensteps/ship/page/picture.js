@@ -123,7 +123,7 @@ async function pixelsByBrowser({ blob, orientation }) {
     if (rgba[at] === 255) continue;
     hasAlpha = true;
     // The canvas has multiplied the color by the opacity, and rounded.
-    if (rgba[at]) throw new Refused("Parts of this picture are half transparent, and browsers change their colors.", AS_PNG);
+    if (rgba[at]) throw new Refused("Some pixels are half transparent, and browsers change their colors.", AS_PNG);
   }
   return { width, height, rgba, orientation, isDeep: false, hasAlpha };
 }
@@ -142,12 +142,12 @@ async function decoded(bytes, range) {
   if (/^GIF8[79]a/.test(name)) return pixelsByBrowser({ blob: new Blob([bytes], { type: "image/gif" }), orientation: 1 });
   if (/^BM/.test(name)) {
     const bits = bytes.length > 30 ? viewOf(bytes).getUint16(28, true) : 0;
-    if (bits === 16 || bits === 32) throw new Refused(`This BMP has ${bits} bits a pixel, which browsers read differently.`, AS_PNG);
+    if (bits === 16 || bits === 32) throw new Refused(`This BMP has ${bits} bits per pixel, which browsers read differently.`, AS_PNG);
     return pixelsByBrowser({ blob: new Blob([bytes], { type: "image/bmp" }), orientation: 1 });
   }
   if (/^(II\*\0|MM\0\*)/.test(name)) throw new Refused("Browsers cannot read TIFF files.", AS_PNG);
   if (/^P[1-7Ff]\s/.test(name)) throw new Refused("Browsers cannot read PNM files.", AS_PNG);
-  if (name.slice(4, 8) === "ftyp") throw new Refused("HEIC and AVIF pictures are not read, here or by predict.", "Save it as JPEG or PNG.");
+  if (name.slice(4, 8) === "ftyp") throw new Refused("HEIC and AVIF files cannot be read, by this page or by predict.", "Save it as JPEG or PNG.");
   throw new Refused("This is not a picture in a known format.", "Choose a PNG, JPEG, WebP, GIF or BMP file.");
 }
 

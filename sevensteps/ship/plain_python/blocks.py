@@ -4,7 +4,7 @@ from __future__ import annotations
 
 READ = '''
 def read_weights(path):
-    """Read a safetensors file: the length of a header, the header in JSON, and the numbers of all tensors."""
+    """Read a safetensors file: the length of the header, the header in JSON, then the numbers of all tensors."""
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != SHA256:
         raise ValueError(f"{path} is damaged, or belongs to another model.")
@@ -27,12 +27,12 @@ KINDS = 'KINDS = {"F32": torch.float32, "I64": torch.int64}'
 
 PIXELS = '''
 def pixels_of(picture):
-    """Return the bytes of a picture, (channels, height, width). A path, or a PIL picture; this part needs Pillow."""
+    """Return the pixels (channels, height, width) of a picture: a path or a PIL picture. This part needs Pillow."""
     from PIL import Image, ImageOps
 
     image = Image.open(picture) if isinstance(picture, (str, Path)) else picture
     if image.mode not in ("1", "L", "P", "RGB") or image.has_transparency_data:
-        raise ValueError(f"{picture}: pictures of mode {image.mode}, or with transparency, must be converted first.")
+        raise ValueError(f"{picture} is {image.mode}, or transparent. Save it as 8-bit RGB or gray, not transparent.")
     image = ImageOps.exif_transpose(image).convert("L" if SHAPE[0] == 1 else "RGB")
     channels, height, width = SHAPE
     if image.size != (width, height):
@@ -47,12 +47,12 @@ BYTES_BY_TORCH = """rows = torch.frombuffer(bytearray(image.tobytes()), dtype=to
 FITTED = {
     "squash": '''
 def fitted(image, width, height):
-    """Return the picture in another size: stretched."""
+    """Resize the picture: stretch it."""
     return image.resize((width, height), resample=2)  # bilinear, over all pixels
 ''',
     "letterbox": '''
 def fitted(image, width, height):
-    """Return the picture in another size: all of it, with black beside it."""
+    """Resize the picture: keep all of it, and pad it with black."""
     from PIL import Image
 
     scale = min(width / image.width, height / image.height)
@@ -64,7 +64,7 @@ def fitted(image, width, height):
 ''',
     "crop": '''
 def fitted(image, width, height):
-    """Return the picture in another size: without what is too much at the ends of the longer side."""
+    """Resize the picture: crop both ends of the longer side."""
     scale = max(width / image.width, height / image.height)
     left, top = max((image.width - width / scale) / 2, 0.0), max((image.height - height / scale) / 2, 0.0)
     box = left, top, image.width - left, image.height - top
@@ -74,7 +74,7 @@ def fitted(image, width, height):
 
 SHARES_BY_NUMPY = '''
 def probabilities(pixels):
-    """Return the calibrated probability of each class, for bytes (n, channels, height, width)."""
+    """Return the calibrated probability of each class, for uint8 pixels (n, channels, height, width)."""
     logits = scores(pixels.astype(np.float32) / 255).astype(np.float64) / TEMPERATURE
     if logits.shape[1] == 1:  # the score of the second class, against 0
         logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
@@ -84,7 +84,7 @@ def probabilities(pixels):
 
 SHARES_BY_TORCH = '''
 def probabilities(pixels):
-    """Return the calibrated probability of each class, for bytes (n, channels, height, width)."""
+    """Return the calibrated probability of each class, for uint8 pixels (n, channels, height, width)."""
     with torch.no_grad():
         logits = NETWORK(INPUT) / TEMPERATURE
     if logits.shape[1] == 1:  # the score of the second class, against 0
@@ -94,7 +94,7 @@ def probabilities(pixels):
 
 SHARES_BY_MSE = '''
 def probabilities(pixels):
-    """Return the probability of each class, for bytes (n, channels, height, width): scores are about -1 and 1."""
+    """Return the probability of each class, for uint8 pixels (n, channels, height, width); scores are near -1 or 1."""
     with torch.no_grad():
         logits = NETWORK(INPUT)
     if logits.shape[1] == 1:
@@ -146,12 +146,12 @@ def distances(pixels):
 
 ANSWERS = '''
 def answers(pixels):
-    """Return an answer for each picture, for bytes (n, channels, height, width).
+    """Return the answer for each picture, for uint8 pixels (n, channels, height, width).
 
-    With a reason to doubt it ("not sure", "none of these"), the class is the most probable one all the same.
+    Even with a reason to doubt the answer ("not sure", "none of these"), "class" is the most probable class.
     """
     far = distances(pixels).tolist() if LIMITS else [None] * len(pixels)
-    found = []
+    results = []
     for shares, distance in zip(probabilities(pixels).tolist(), far):
         best = max(range(len(shares)), key=shares.__getitem__)
         reason = None
@@ -159,7 +159,7 @@ def answers(pixels):
             reason = "none of these"
         elif LIMITS and shares[best] < LIMITS["confidence"]:
             reason = "not sure"
-        found.append(
+        results.append(
             {
                 "class": CLASSES[best],
                 "probability": shares[best],
@@ -168,7 +168,7 @@ def answers(pixels):
                 "distance": distance,
             }
         )
-    return found
+    return results
 
 
 def predict(picture):
@@ -177,6 +177,8 @@ def predict(picture):
 
 
 if __name__ == "__main__":
+    if not sys.argv[1:]:
+        print(__doc__)
     for path in sys.argv[1:]:
         answer = predict(path)
         doubt = f", {answer['reason']}" if answer["reason"] else ""

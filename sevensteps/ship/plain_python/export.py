@@ -55,7 +55,7 @@ def export_python(file: Path, out: Path) -> Agreement:
     _, shape = facts.pictures(file)
     if facts.features is not None:
         raise ModelError(
-            f"{file} learned from features, which are rounded to bytes: PyTorch would round some of them otherwise.",
+            f"{file} learned from features, which are rounded to bytes: PyTorch would round some of them differently.",
             hint="Export it as ONNX: the pretrained network is inside, and the answers are the same.",
         )
     refuse_unwritable(facts, arrays, file, "plain Python")
@@ -83,7 +83,7 @@ def export_python(file: Path, out: Path) -> Agreement:
     if not agreement.passed:
         raise ModelError(
             f"{file} and its program give different answers to {agreement.in_words}. Nothing was written.",
-            hint="Report this: the model is written in a way that does not keep its answers.",
+            hint="Report this as a bug of export. The model itself is not damaged.",
         )
     files.write(weights_of(out), weights)  # first: the program reads it
     files.write(out, written)
@@ -115,7 +115,7 @@ def _answers_of(
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ModelError(f"The program failed when it was tried: {reason:.300}", hint="Report this.")
+        raise ModelError(f"The program failed in its check: {reason:.300}", hint="Report this as a bug of export.")
     rows = json.loads(done.stdout)
     distances = None if rows[0]["distance"] is None else np.array([row["distance"] for row in rows])
     shares = np.array([list(row["probabilities"].values()) for row in rows])

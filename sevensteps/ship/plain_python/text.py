@@ -41,13 +41,13 @@ def program(
     if abstention is not None:
         limits = {"confidence": abstention.confidence, "distance": abstention.distance}
     named = "from collections import OrderedDict\n" if not is_numpy and has_names(facts.model) else ""
-    imports = "import numpy as np" if is_numpy else f"import torch\nfrom torch import nn\n\n{blocks.KINDS}"
+    imports = "import numpy as np\n" if is_numpy else f"import torch\nfrom torch import nn\n\n{blocks.KINDS}"
     head = f'''"""An image classifier, written by sevensteps {__version__}.
 
     python THIS_FILE.py picture.png
 
-`answers` takes pixels, `predict` takes a picture. It needs {needs}, and Pillow to read picture files. The numbers are
-in the file that FILE names, in the same folder.
+`predict` takes a picture, `answers` takes pixels. The program needs {needs}, and Pillow to read picture files. It reads
+its weights from the file that FILE names, in the same folder.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ SHA256 = {sha256!r}  # of that file
 CLASSES = {list(facts.classes)!r}
 SHAPE = {tuple(facts.shape)!r}  # channels, height and width of the pictures that the model takes
 TEMPERATURE = {facts.temperature!r}  # divides the scores, so that probabilities are calibrated
-# The lowest probability and the largest distance that are answered; None: all.
+# A lower probability means "not sure", a larger distance means "none of these". None: the model always answers.
 LIMITS = {limits!r}
 
 
