@@ -13,7 +13,7 @@ from .printed_json import print_json
 def export(
     model: Path,
     *,
-    to: Literal["onnx", "page", "python"] = "onnx",
+    to: Literal["onnx", "page", "python", "card"] = "onnx",
     out: Path | None = None,
     any_size: bool = False,
     common: Common = Common(),
@@ -25,9 +25,10 @@ def export(
     model
         A run's folder, its name under runs/, or a model.safetensors.
     to
-        The format: onnx; page, a web page that works offline; or python, a program with NumPy or PyTorch.
+        The format: onnx; page, a web page that works offline; python, a program with NumPy or PyTorch; or card, a
+        folder for the Hugging Face hub.
     out
-        The file to write. Default: model.onnx, model.html or model.py beside the model.
+        The file to write. Default: model.onnx, model.html, model.py or the folder card beside the model.
     any_size
         Write an ONNX file that takes pictures of any size, and resizes them to the same pixels as predict.
     """

@@ -12,9 +12,13 @@ from ..runs import folder as folders
 from ..runs.folder import AnyRun
 from ..runs.saved import Saved
 from ..ship.formats import FORMATS, Order
+from .card import without_folders, write_card
 
 if TYPE_CHECKING:
     from ..ship.onnx.check import Agreement
+
+
+CARD = "card"  # a folder, where the others are files
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,10 +29,13 @@ class Exported:
     bytes: int
     golden: Path | None  # the file with pictures and their answers, if they are not inside
     agreement: Agreement | None  # None if the file checks its answers whenever it is opened
+    files: tuple[str, ...] = ()  # of a card: what is in its folder
 
     def as_json(self) -> dict[str, Any]:
         """Return what `export --json` prints."""
         said: dict[str, Any] = {"file": str(self.file), "bytes": self.bytes}
+        if self.files:
+            said["files"] = list(self.files)
         if self.golden is not None:
             said["golden"] = str(self.golden)
         if self.agreement is not None:
@@ -42,7 +49,9 @@ class Exported:
 
     @property
     def check_in_words(self) -> str:
-        """How it is known that the file answers as the model does."""
+        """How it is known that the file answers as the model does; of a card, what is in its folder."""
+        if self.files:
+            return f"a folder to upload as it is: {', '.join(self.files)}"
         if self.agreement is None:
             return "Open it in a browser. Each time, it checks first that it answers as the model does."
         return f"the same answers as the model: {self.agreement.in_words}"
@@ -63,8 +72,9 @@ def export(thing: AnyRun, to: str = "onnx", out: str | Path | None = None, *, an
     Args:
         thing: A run's folder, its name under `runs/`, the run that `train` returned, or a `model.safetensors`.
         to: The format: "onnx"; "page" for a web page that classifies pictures offline; or "python" for a program that
-            needs only NumPy (linear models) or PyTorch.
-        out: The file to write. Default: `model.onnx`, `model.html` or `model.py` beside the model's file.
+            needs only NumPy (linear models) or PyTorch; or "card" for a folder to upload to a model hub.
+        out: The file to write. Default: `model.onnx`, `model.html`, `model.py` or the folder `card` beside the model's
+            file.
         any_size: Whether the file takes pictures of any size, and resizes them to the same pixels as `predict`.
 
     Returns:
@@ -76,10 +86,12 @@ def export(thing: AnyRun, to: str = "onnx", out: str | Path | None = None, *, an
             missing, or the answers differ.
         FileError: The file cannot be written.
     """
-    if to not in FORMATS:
-        raise UsageError(f"There is no format {to!r:.80}.", hint=nearest(str(to), FORMATS))
+    if to not in (*FORMATS, CARD):
+        raise UsageError(f"There is no format {to!r:.80}.", hint=nearest(str(to), (*FORMATS, CARD)))
     if any_size and to != "onnx":
         raise UsageError("--any-size is for --to onnx; other files resize pictures anyway.", hint="Leave it out.")
+    if to == CARD:
+        return _export_card(thing, out)
     suffix = FORMATS[to].suffix
     file, more = _model_of(thing)
     path = Path(out) if out is not None else file.with_name(f"model{suffix}")
@@ -89,6 +101,22 @@ def export(thing: AnyRun, to: str = "onnx", out: str | Path | None = None, *, an
         raise UsageError(f"The name of the file must end in {suffix}.", hint=f"--out {instead}")
     written = FORMATS[to].write(Order(file, path, more, any_size))
     return Exported(path, path.stat().st_size, written.golden, written.agreement)
+
+
+def _export_card(thing: AnyRun, out: str | Path | None) -> Exported:
+    """Write the folder for a model hub.
+
+    Raises:
+        UsageError, RunError, ModelError, FileError: As `export`.
+    """
+    if isinstance(thing, (str, Path)) and Path(thing).is_file():
+        raise UsageError("A card needs a run: the model's file does not know its results.", hint="Name its folder.")
+    file, more = _model_of(thing)
+    saved = Saved.open(file.parent)
+    folder = Path(out) if out is not None else saved.folder / CARD
+    names = write_card(saved, folder, more)
+    size = sum((folder / name).stat().st_size for name in names)
+    return Exported(folder, size, None, None, tuple(names))
 
 
 def _model_of(thing: AnyRun) -> tuple[Path, dict[str, Any]]:
@@ -104,5 +132,5 @@ def _model_of(thing: AnyRun) -> tuple[Path, dict[str, Any]]:
     if not file.is_file():
         raise ModelError(f"{saved.folder} has no {checkpoint.MODEL}.", hint=f"sevensteps resume {saved.folder}")
     # Without the path of the pictures, which is nobody's business but the user's.
-    recipe = saved.recipe.replace(source=Path(saved.recipe.source).name)
+    recipe = without_folders(saved.recipe)
     return file, {"recipe": recipe.to_toml(), "data": saved.recorded.get("data", {})}

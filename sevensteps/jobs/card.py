@@ -1,0 +1,157 @@
+"""`export --to card`: a folder for a model hub, with the model and a page that says what the run knows about it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..base import files
+from ..errors import ModelError, UsageError
+from ..recipes.recipe import Recipe
+from ..runs.checkpoint import MODEL
+from ..runs.saved import Saved
+from ..ship import file as model_file
+
+README, ONNX = "README.md", "model.onnx"
+
+
+def write_card(saved: Saved, out: Path, more: Mapping[str, Any]) -> list[str]:
+    """Write a model, and as ONNX where it can be, with a README.md in the format of the Hugging Face hub.
+
+    It holds no picture and no path of this machine.
+
+    Args:
+        saved: The run.
+        out: The folder, which must be new or empty.
+        more: What an ONNX file says of the training.
+
+    Returns:
+        The names of the files.
+
+    Raises:
+        UsageError: There is something in the folder.
+        FileError: A file cannot be written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"{out} is not an empty folder; nothing was changed.", hint="Name another with --out.")
+    source = saved.folder / MODEL
+    files.write(out / MODEL, files.content(source, 1 << 34))
+    written = [MODEL]
+    if all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
+        from ..ship.onnx.export import export_onnx, golden_of
+
+        with contextlib.suppress(ModelError):  # a model that cannot be written as ONNX goes without
+            export_onnx(source, out / ONNX, more)
+            written += [ONNX, golden_of(out / ONNX).name]
+    _, about = model_file.read(source)
+    files.write(out / README, _card(saved, about, has_onnx=ONNX in written))
+    return [README, *written]
+
+
+def without_folders(recipe: Recipe) -> Recipe:
+    """Return a recipe in which files are named without the folders of this machine.
+
+    Args:
+        recipe: The recipe of a run.
+    """
+    network, at, file = recipe.features.partition("@")
+    names = {"source": Path(recipe.source).name, "fix": Path(recipe.fix).name}
+    return recipe.replace(**names, features=f"{network}{at}{Path(file).name}")
+
+
+def _card(saved: Saved, about: Mapping[str, Any], *, has_onnx: bool) -> str:
+    """Return the text of the README.md."""
+    recipe = without_folders(saved.recipe)
+    judgement, _ = saved.own_judgement()
+    scores = {name: judgement[name] for name in ("test", "cross_validation", "valid") if judgement.get(name)}
+    sections = {
+        "What it does": "It tells these classes apart: " + ", ".join(map(_plain, saved.classes)) + ".",
+        "Results": _results(scores, judgement),
+        "When it does not answer": _limits(about.get("abstention")),
+        "How to use it": _usage(has_onnx),
+        "Training": _training(saved, recipe),
+        "Limits": "The results hold for pictures like those that it was tested on. Pictures from another camera, place "
+        "or time may give other results: test it on yours first.",
+        "License": "The author of this model has not named a license yet. Please name one here and above.",
+    }
+    body = "\n".join(f"## {title}\n\n{text}\n" for title, text in sections.items())
+    title = f"{_plain(recipe.source)}, {_plain(recipe.name)}"
+    return f"---\n{_metadata(title, recipe, scores)}---\n\n# {title}\n\n{body}"
+
+
+def _metadata(title: str, recipe: Recipe, scores: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the YAML of the card; values are JSON, which is YAML, too."""
+    result = {
+        "task": {"type": "image-classification"},
+        "dataset": {"name": recipe.source, "type": recipe.source},
+        "metrics": [
+            {"type": "accuracy", "name": f"{split} accuracy", "value": score["accuracy"]}
+            for split, score in scores.items()
+        ],
+    }
+    values: dict[str, Any] = {
+        "license": "unknown",
+        "library_name": "sevensteps",
+        "pipeline_tag": "image-classification",
+        "tags": ["sevensteps", "image-classification"],
+        **({"model-index": [{"name": title, "results": [result]}]} if scores else {}),
+    }
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())
+
+
+def _results(scores: Mapping[str, Mapping[str, Any]], judgement: Mapping[str, Any]) -> str:
+    """Return the scores as a table, and the calibration."""
+    if not scores:
+        return "This model has not been judged."
+    lines = ["| pictures | right | 95 % interval | number |", "|---|---|---|---|"]
+    lines += [
+        f"| {name.replace('_', '-')} | {score['accuracy']:.2%} | {score['low']:.2%} to {score['high']:.2%} | "
+        f"{score['n']:,} |"
+        for name, score in scores.items()
+    ]
+    lines += [
+        f"| baseline: {name} | {score['accuracy']:.2%} | {score['low']:.2%} to {score['high']:.2%} | {score['n']:,} |"
+        for name, score in (judgement.get("baselines") or {}).items()
+    ]
+    if calibration := judgement.get("calibration"):
+        lines += ["", "Calibration of its probabilities:", "", "```json", json.dumps(calibration)[:2000], "```"]
+    return "\n".join(lines)
+
+
+def _limits(abstention: Any) -> str:
+    """Return the thresholds below or above which the model gives no answer."""
+    if not abstention:
+        return "It always answers."
+    numbers = {key: value for key, value in abstention.items() if isinstance(value, (int, float))}
+    return (
+        'It says "not sure" if its highest probability is too low, and "none of these" if a picture is too far from '
+        "those of training:\n\n" + "\n".join(f"- `{key}`: {value:.6g}" for key, value in sorted(numbers.items()))
+    )
+
+
+def _usage(has_onnx: bool) -> str:
+    """Return the commands that classify a picture."""
+    text = "```\nsevensteps predict model.safetensors picture.png\n```"
+    if has_onnx:
+        text += (
+            "\n\nWithout PyTorch: `sevensteps predict model.onnx picture.png`, or any program that reads ONNX, such as "
+            "onnxruntime. The input is uint8 pixels, `(pictures, channels, height, width)`; everything else is inside. "
+            "`sevensteps verify model.onnx` checks that it answers here as it did where it was written."
+        )
+    return text
+
+
+def _training(saved: Saved, recipe: Recipe) -> str:
+    """Return the recipe, and the fingerprints of the pictures."""
+    data = saved.recorded.get("data", {})
+    prints = "\n".join(f"- {_plain(str(split))}: `{_plain(str(digest))}`" for split, digest in data.items())
+    return f"SHA-256 of the pictures with their labels:\n\n{prints}\n\nThe recipe:\n\n```toml\n{recipe.to_toml()}```"
+
+
+def _plain(text: str) -> str:
+    """Return a name in one line, which Markdown takes as it is."""
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in " ".join(text.split()))
