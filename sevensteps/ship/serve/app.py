@@ -145,13 +145,16 @@ def application(model: Model, name: str, limits: Limits, log: Log) -> ASGIApp:
         """Return counts and times for Prometheus."""
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
+    front = pages.page(name, model.classes)
+    routes = pages.docs(app.openapi())
+
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
-        return pages.page(name, model.classes)
+        return front
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> Response:
-        return pages.docs(app.openapi())
+        return routes
 
     return _Watched(app, {("POST", "/predict"): predict}, classifier.is_full, metrics, log)
 
@@ -177,7 +180,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
     if error.status == 503:
         request.scope["state"][BUSY] = True
-    if request.url.path.startswith("/v2"):
+    if request.scope["path"].startswith("/v2"):
         return _json({"error": f"{error.message} {error.hint}".strip()}, error.status, error.headers)
     return _json(error.as_json(), error.status, error.headers)
 

@@ -29,7 +29,7 @@ class Limits:
     body: int = 20_000_000  # bytes of a request
     pixels: int = 50_000_000  # of a picture
     pictures: int = 64  # in a request
-    waiting: int = 256  # pictures that wait for an answer, of all requests
+    waiting: int = 512  # pictures that wait for an answer, of all requests
     memory: int = 256_000_000  # bytes of all requests that are read or wait
     deadline: float = 7.0  # seconds for headers and body together
 
