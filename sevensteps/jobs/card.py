@@ -71,7 +71,7 @@ def _card(saved: Saved, about: Mapping[str, Any], *, has_onnx: bool) -> str:
     sections = {
         "What it does": "It tells these classes apart: " + ", ".join(map(_plain, saved.classes)) + ".",
         "Results": _results(scores, judgement),
-        "When it does not answer": _limits(about.get("abstention")),
+        "When it does not answer": _limits(about.get("abstain"), judgement.get("coverage")),
         "How to use it": _usage(has_onnx),
         "Training": _training(saved, recipe),
         "Limits": "The results hold for pictures like those that it was tested on. Pictures from another camera, place "
@@ -118,19 +118,27 @@ def _results(scores: Mapping[str, Mapping[str, Any]], judgement: Mapping[str, An
         for name, score in (judgement.get("baselines") or {}).items()
     ]
     if calibration := judgement.get("calibration"):
-        lines += ["", "Calibration of its probabilities:", "", "```json", json.dumps(calibration)[:2000], "```"]
+        error, low, high = (calibration[key] for key in ("error", "low", "high"))
+        lines += ["", f"Calibration error of its probabilities: {error:.2%} (95 % interval {low:.2%} to {high:.2%})."]
     return "\n".join(lines)
 
 
-def _limits(abstention: Any) -> str:
-    """Return the thresholds below or above which the model gives no answer."""
-    if not abstention:
+def _limits(limits: Any, coverage: Any) -> str:
+    """Return the limits beyond which the model gives no answer, and how often it answers."""
+    if not limits:
         return "It always answers."
-    numbers = {key: value for key, value in abstention.items() if isinstance(value, (int, float))}
-    return (
-        'It says "not sure" if its highest probability is too low, and "none of these" if a picture is too far from '
-        "those of training:\n\n" + "\n".join(f"- `{key}`: {value:.6g}" for key, value in sorted(numbers.items()))
-    )
+    lines = [
+        f'- "not sure": the highest probability is under {limits["confidence"]:.4g}.',
+        f'- "none of these": the distance from the pictures of training is over {limits["distance"]:.4g}.',
+    ]
+    if coverage:
+        right = (coverage.get("of_answered") or {}).get("accuracy")
+        of_these = f" Of these answers, {right:.2%} are right." if right is not None else ""
+        lines += [
+            "",
+            f"It answers {coverage['coverage']:.2%} of {coverage['n']:,} pictures that it was tested on.{of_these}",
+        ]
+    return "\n".join(lines)
 
 
 def _usage(has_onnx: bool) -> str:

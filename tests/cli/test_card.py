@@ -22,6 +22,11 @@ def test_a_card_says_what_the_run_knows_and_tells_nothing_of_this_machine(
     text = (card / "README.md").read_text("utf-8")
     assert run.test is not None
     assert f"| test | {run.test.accuracy:.2%} | {run.test.interval.low:.2%} to" in text
+    assert run.calibration is not None
+    assert f"Calibration error of its probabilities: {run.calibration.error.value:.2%}" in text
+    assert run.learn.abstention is not None
+    assert f"probability is under {run.learn.abstention.confidence:.4g}." in text
+    assert f"training is over {run.learn.abstention.distance:.4g}." in text
     for path in card.iterdir():
         assert str(tmp_path).encode() not in path.read_bytes()
     before = {path.name: path.read_bytes() for path in card.iterdir()}
