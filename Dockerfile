@@ -1,4 +1,4 @@
-# A model behind HTTP:
+# Serve a model over HTTP:
 #   docker build -t sevensteps .
 #   docker run --rm -p 127.0.0.1:8000:8000 -v "$PWD/model.onnx:/model.onnx:ro" sevensteps
 FROM python:3.11-slim

@@ -25,10 +25,9 @@ def export(
     model
         A run's folder, its name under runs/, or a model.safetensors.
     to
-        The format: onnx; page, a web page that works offline; python, a program with NumPy or PyTorch; or card, a
-        folder for the Hugging Face hub.
+        The format: onnx; page, a web page that works offline; python, a program; or card, a folder for a model hub.
     out
-        The file to write. Default: model.onnx, model.html, model.py or the folder card beside the model.
+        The file or folder to write. Default: model.onnx, model.html, model.py or card beside the model.
     any_size
         Write an ONNX file that takes pictures of any size, and resizes them to the same pixels as predict.
     """

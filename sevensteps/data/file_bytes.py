@@ -31,7 +31,7 @@ def content_of(path: str | Path) -> bytes:
         raise DataError(f"{path} cannot be read ({error.strerror}).", hint="Name a picture file.") from error
 
 
-def content_in(file: Any, name: str = "the picture") -> bytes:
+def content_in(file: Any, name: str = "The picture") -> bytes:
     """Read the bytes of a picture from an open file.
 
     Args:
@@ -65,4 +65,4 @@ def file_in(picture: Any) -> tuple[bytes, str] | None:
         return content_of(picture), str(picture)
     if hasattr(picture, "read"):
         picture = content_in(picture)
-    return (bytes(picture), "the picture") if isinstance(picture, (bytes, bytearray, memoryview)) else None
+    return (bytes(picture), "The picture") if isinstance(picture, (bytes, bytearray, memoryview)) else None

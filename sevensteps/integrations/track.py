@@ -47,7 +47,7 @@ def check_tracker(name: str, is_saved: bool) -> None:
         return
     if not is_saved:
         raise UsageError(
-            f"track = {name} needs a saved run: the tracker's files lie in or beside its folder.",
+            f"track = {name} needs a saved run: the tracker's files are written in its folder, or beside it.",
             hint="ss.train(..., save=True)",
         )
     try:
@@ -81,7 +81,7 @@ def tracked(name: str, folder: Path | None, observe: Observe, *, resumed: bool =
         nonlocal tracker
         tracker = None
         words = " ".join(str(error).split())
-        observe(Note(f"! {name} failed and receives nothing more: {type(error).__name__}: {words:.200}"))
+        observe(Note(f"! {name} failed; training continues without it: {type(error).__name__}: {words:.200}"))
 
     def observe_both(event: Event) -> None:
         nonlocal is_judged

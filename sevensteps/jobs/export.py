@@ -12,7 +12,7 @@ from ..runs import folder as folders
 from ..runs.folder import AnyRun
 from ..runs.saved import Saved
 from ..ship.formats import FORMATS, Order
-from .card import without_folders, write_card
+from .card import README, without_folders, write_card
 
 if TYPE_CHECKING:
     from ..ship.onnx.check import Agreement
@@ -51,7 +51,7 @@ class Exported:
     def check_in_words(self) -> str:
         """How it is known that the file answers as the model does; of a card, what is in its folder."""
         if self.files:
-            return f"a folder to upload as it is: {', '.join(self.files)}"
+            return f"Name a license in {README}, then upload the folder: {', '.join(self.files)}"
         if self.agreement is None:
             return "Open it in a browser. Each time, it checks first that it answers as the model does."
         return f"the same answers as the model: {self.agreement.in_words}"
@@ -110,7 +110,9 @@ def _export_card(thing: AnyRun, out: str | Path | None) -> Exported:
         UsageError, RunError, ModelError, FileError: As `export`.
     """
     if isinstance(thing, (str, Path)) and Path(thing).is_file():
-        raise UsageError("A card needs a run: the model's file does not know its results.", hint="Name its folder.")
+        raise UsageError(
+            "A card needs a run: the file of a model does not have its results.", hint="Name the folder of the run."
+        )
     file, more = _model_of(thing)
     saved = Saved.open(file.parent)
     folder = Path(out) if out is not None else saved.folder / CARD

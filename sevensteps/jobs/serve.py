@@ -1,8 +1,9 @@
-"""`serve`: answer pictures that come by HTTP."""
+"""`serve`: classify pictures that are sent over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import sys
 from collections.abc import Callable
@@ -40,14 +41,14 @@ def serve(
     network: OwnCode = None,
     begun: Callable[[Serving], None] | None = None,
 ) -> None:
-    """Answer pictures that come by HTTP, as `predict` answers files, until SIGTERM or Ctrl-C.
+    """Classify pictures that are sent over HTTP, with the answers of `predict`, until SIGTERM or Ctrl-C.
 
     A line of JSON for each request goes to standard error. At the end, all requests that have come are answered.
 
     Args:
         model: A run's folder, its name under `runs/`, the run that `train` returned, a `model.safetensors`, or a
             `model.onnx`.
-        host: The address to listen at; by default, only programs on this machine can reach it.
+        host: The address to listen on; by default, only programs on this machine can reach it.
         port: The port; 0 for a free one.
         limits: What requests may ask of the server.
         network: The network of your own that the run was trained with: a function, or its name,
@@ -99,7 +100,10 @@ def _refuse_in_an_event_loop() -> None:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise UsageError("A server cannot run inside an event loop.", hint="Start it in a terminal: sevensteps serve RUN")
+    raise UsageError(
+        "A server cannot run in a notebook or inside an event loop.",
+        hint="Start it in a terminal: sevensteps serve RUN",
+    )
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -125,9 +129,9 @@ def _listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         reason = error.strerror or error
-        raise UsageError(
-            f"{host}, port {port}, cannot be listened at: {reason}.", hint="Name another port: --port 8001"
-        ) from error
+        is_elsewhere = error.errno == errno.EADDRNOTAVAIL
+        hint = "Name an address of this machine: --host 127.0.0.1" if is_elsewhere else "Name another port: --port 8001"
+        raise UsageError(f"Cannot listen on {host}, port {port}: {reason}.", hint=hint) from error
     return listening
 
 

@@ -154,7 +154,7 @@ class Settings:
     )
 
     track: Literal["none", "tensorboard", "mlflow"] = setting(
-        "none", "Also write the settings and figures for TensorBoard or MLflow (docs/integrations.md)."
+        "none", "Also write settings and results for TensorBoard or MLflow (docs/integrations.md)."
     )
 
     def __post_init__(self) -> None:

@@ -87,7 +87,7 @@ def application(model: Model, name: str, limits: Limits, log: Log) -> ASGIApp:
 
     @app.post("/predict-many", tags=["Pictures"], **described.PREDICT_MANY)
     async def predict_many(request: Request) -> Response:
-        """Classify several pictures: each is a file of a form."""
+        """Classify several pictures, sent as the files of a form."""
         async with bodies.read(request.scope, request.receive) as body:
             files = pictures_in(request.headers.get("content-type", ""), body, limits.pictures)
             answers = await classified(request, [content for _, content in files])
@@ -106,7 +106,7 @@ def application(model: Model, name: str, limits: Limits, log: Log) -> ASGIApp:
 
     @app.get("/v2", tags=["Open Inference Protocol"], **described.GET)
     async def server_metadata() -> Response:
-        """Name the server and the extensions that it knows."""
+        """Name the server and the extensions that it supports."""
         return _json({"name": "sevensteps", "version": __version__, "extensions": list(infer.EXTENSIONS)})
 
     def refuse_another(request: Request) -> None:
@@ -188,7 +188,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _no_route(request: Request, error: Exception) -> Response:
     """Return the answer for a path or a method that there is not."""
     assert isinstance(error, HTTPException)
-    message = "There is no such route." if error.status_code == 404 else "The route does not have this method."
+    message = "There is no such route." if error.status_code == 404 else f"This route does not take {request.method}."
     response = await _refused(request, RequestError(error.status_code, "usage", message, "GET /docs lists all routes."))
     response.headers.update(error.headers or {})
     return response

@@ -59,8 +59,8 @@ _ERROR_V2: dict[str, Any] = {"type": "object", "required": ["error"], "propertie
 _STATUSES = {
     400: "The body is not in the form that the route takes.",
     408: "The request did not arrive in time.",
-    413: "The request, or a picture, is too large.",
-    415: "The body is compressed, or a form where a file belongs.",
+    413: "The request is too large.",
+    415: "The body is compressed, or is a form where a file is expected.",
     422: "The picture cannot be read.",
     503: "Too many pictures wait. Retry-After says when to try again.",
 }

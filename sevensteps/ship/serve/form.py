@@ -9,7 +9,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from .refused import malformed, too_large
 
-HOW = "Send multipart/form-data, a file in each part: curl -F picture=@a.png -F picture=@b.png."
+HOW = "Send multipart/form-data with a file in each part: curl -F picture=@a.png -F picture=@b.png."
 
 
 def pictures_in(content_type: str, body: bytes, most: int) -> list[tuple[str, bytes]]:

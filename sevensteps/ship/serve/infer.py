@@ -78,7 +78,7 @@ def asked(model: Model, length: str | None, body: bytes, limits: Limits) -> Aske
         RequestError: It is not in the form of the protocol, or too large.
     """
     if length is not None and not (length.isascii() and length.isdecimal() and int(length) <= len(body)):
-        raise malformed(f"{LENGTH} is not a number of bytes of the body.")
+        raise malformed(f"The header {LENGTH} must be a number, at most the number of bytes in the body.")
     end = len(body) if length is None else int(length)
     if end > MOST_JSON:
         raise too_large(f"The JSON has more than {MOST_JSON:,} bytes.", "Send tensors in binary.")
@@ -98,11 +98,14 @@ def asked(model: Model, length: str | None, body: bytes, limits: Limits) -> Aske
     if any(wanted not in (-1, size) for size, wanted in zip(shape[1:], _input_shape(model), strict=True)):
         raise malformed(f"Each picture must have the shape {list(_input_shape(model))}.")
     if shape[0] > limits.pictures or math.prod(shape) > 3 * limits.pixels:
-        raise too_large(f"At most {limits.pictures:,} pictures are classified at once.", "Send several requests.")
+        raise too_large(
+            f"A request may have at most {limits.pictures:,} pictures, and {limits.pixels:,} pixels in all.",
+            "Send several requests.",
+        )
     pixels = _pixels(tensor, shape, body[end:])
     name_of_request, parameters = more.get("id"), more.get("parameters")
     if name_of_request is not None and not isinstance(name_of_request, str):
-        raise malformed("The id must be a text.")
+        raise malformed("The id must be a string.")
     in_binary = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
     pictures = pixels if model.shape[0] in (1, 3) else pixels.transpose(0, 2, 3, 1)
     return Asked(list(pictures), name_of_request, _outputs(model, more.get("outputs"), in_binary))
@@ -143,7 +146,7 @@ def _outputs(model: Model, given: Any, in_binary: bool) -> dict[str, bool]:
     for output in given:
         name, parameters = output.get("name"), output.get("parameters")
         if name not in known:
-            raise malformed(f"The outputs are {', '.join(known)}.")
+            raise malformed(f"Each output must be one of these: {', '.join(known)}.")
         chosen = parameters.get("binary_data", in_binary) if isinstance(parameters, dict) else in_binary
         wanted[name] = chosen is True
     return wanted

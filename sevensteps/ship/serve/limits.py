@@ -44,6 +44,6 @@ class Limits:
         ):
             if one > every:
                 raise UsageError(
-                    f"--max-{name} {one} is more than --max-{of} {every}: such a request would never be answered.",
+                    f"--max-{name} {one} is more than --max-{of} {every}, so such a request would never be answered.",
                     hint=f"--max-{name} {every}",
                 )

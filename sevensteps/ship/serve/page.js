@@ -34,7 +34,7 @@ async function classify(file) {
   try {
     said = await (await fetch("predict", { method: "POST", body: file })).json();
   } catch {
-    said = { error: { message: "The server does not answer.", hint: "Is it still running?" } };
+    said = { error: { message: "The server does not answer.", hint: "Check that it is still running." } };
   }
   if (mine === latest) show(said);
 }

@@ -45,7 +45,7 @@ def docs(openapi: Mapping[str, Any]) -> Response:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>{_file('page.css')}</style>\n<main>\n<h1>{title}</h1>\n"
         f"<table>\n<tr><th>Route</th><th>What it does</th></tr>\n{''.join(rows)}\n</table>\n"
-        '<p>All of it, for programs: <a href="openapi.json">openapi.json</a></p>\n</main>\n</html>\n',
+        '<p>The same list for programs: <a href="openapi.json">openapi.json</a></p>\n</main>\n</html>\n',
         "",
     )
 
