@@ -78,7 +78,7 @@ class Seen(NamedTuple):
 
 
 def decode(
-    content: bytes, shape: Shape, name: str = "the picture", fit: Fit = "squash", range: Range | None = None
+    content: bytes, shape: Shape, name: str = "The picture", fit: Fit = "squash", range: Range | None = None
 ) -> UInt8[np.ndarray, "channels height width"]:
     """Decode a picture file into pixels of the shape that a model takes.
 
@@ -109,7 +109,7 @@ def decode(
         return _at_lower_resolution(image, shape, fit, range)
 
 
-def look(content: bytes, name: str = "the picture") -> Seen:
+def look(content: bytes, name: str = "The picture") -> Seen:
     """Return what the header of a picture file says; no pixel is decoded.
 
     A picture is grey if its format has no room for color or its palette holds only greys, not if the pixels of a color
@@ -128,7 +128,7 @@ def look(content: bytes, name: str = "the picture") -> Seen:
         return seen_in(image)
 
 
-def extremes(content: bytes, name: str = "the picture") -> Extremes:
+def extremes(content: bytes, name: str = "The picture") -> Extremes:
     """Return the depth of a picture file and, if that is more than 8 bits, its smallest and its largest value.
 
     Args:
@@ -144,7 +144,7 @@ def extremes(content: bytes, name: str = "the picture") -> Extremes:
         return extremes_of(image, name)
 
 
-def largest_value(content: bytes, name: str = "the picture") -> int:
+def largest_value(content: bytes, name: str = "The picture") -> int:
     """Return the largest value of a gray picture of 8 bits; 255 for every other picture.
 
     Args:
@@ -159,7 +159,7 @@ def largest_value(content: bytes, name: str = "the picture") -> int:
 
 
 def decode_and_look(
-    content: bytes, shape: Shape, name: str = "the picture", fit: Fit = "squash", range: Range | None = None
+    content: bytes, shape: Shape, name: str = "The picture", fit: Fit = "squash", range: Range | None = None
 ) -> tuple[Seen, UInt8[np.ndarray, "channels height width"]]:
     """Return the results of `look` and `decode` for a file that is opened once.
 

@@ -64,7 +64,7 @@ def depth_of(image: Any) -> Depth:
     return "floats" if image.mode == "F" else "bytes"
 
 
-def extremes_of(image: Any, name: str = "the picture") -> Extremes:
+def extremes_of(image: Any, name: str = "The picture") -> Extremes:
     """Return the depth of a picture and, if that is more than 8 bits, the smallest and the largest of its values.
 
     Args:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def decode_on_white(
     content: bytes,
     shape: Shape,
-    name: str = "the picture",
+    name: str = "The picture",
     fit: Fit = "squash",
     range: Range | None = None,
     interpolation: Interpolation = "bilinear",

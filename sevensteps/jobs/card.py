@@ -74,9 +74,9 @@ def _card(saved: Saved, about: Mapping[str, Any], *, has_onnx: bool) -> str:
         "When it does not answer": _limits(about.get("abstain"), judgement.get("coverage")),
         "How to use it": _usage(has_onnx),
         "Training": _training(saved, recipe),
-        "Limits": "The results hold for pictures like those that it was tested on. Pictures from another camera, place "
-        "or time may give other results: test it on yours first.",
-        "License": "The author of this model has not named a license yet. Please name one here and above.",
+        "Limits": "The results hold for pictures like those of the test. They may differ for pictures from "
+        "another camera, place or time: test the model on yours first.",
+        "License": "The author of this model has not named a license yet: name one here and at the top of this file.",
     }
     body = "\n".join(f"## {title}\n\n{text}\n" for title, text in sections.items())
     title = f"{_plain(recipe.source)}, {_plain(recipe.name)}"
@@ -107,7 +107,7 @@ def _results(scores: Mapping[str, Mapping[str, Any]], judgement: Mapping[str, An
     """Return the scores as a table, and the calibration."""
     if not scores:
         return "This model has not been judged."
-    lines = ["| pictures | right | 95 % interval | number |", "|---|---|---|---|"]
+    lines = ["| pictures | accuracy | 95 % interval | number |", "|---|---|---|---|"]
     lines += [
         f"| {name.replace('_', '-')} | {score['accuracy']:.2%} | {score['low']:.2%} to {score['high']:.2%} | "
         f"{score['n']:,} |"
@@ -136,7 +136,7 @@ def _limits(limits: Any, coverage: Any) -> str:
         of_these = f" Of these answers, {right:.2%} are right." if right is not None else ""
         lines += [
             "",
-            f"It answers {coverage['coverage']:.2%} of {coverage['n']:,} pictures that it was tested on.{of_these}",
+            f"It answers {coverage['coverage']:.2%} of the {coverage['n']:,} pictures that it was tested on.{of_these}",
         ]
     return "\n".join(lines)
 

@@ -82,7 +82,7 @@ def test_answers_are_those_of_predict(folder: Path, server: Server, capsys: pyte
         if "error" in wanted[name]:
             error = reply.json["error"]
             assert (reply.status, error["code"]) == (422, "data")
-            assert error["message"] == wanted[name]["error"].replace(f"new/{name}", "the picture")
+            assert error["message"] == wanted[name]["error"].replace(f"new/{name}", "The picture")
         else:
             assert reply.status == 200
             assert reply.body == json.dumps(wanted[name]).encode()
