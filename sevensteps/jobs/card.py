@@ -37,7 +37,7 @@ def write_card(saved: Saved, out: Path, more: Mapping[str, Any]) -> list[str]:
         FileError: A file cannot be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is not an empty folder; nothing was changed.", hint="Name another with --out.")
+        raise UsageError(f"{out} is not an empty folder; nothing was changed.", hint=f"Name another: --out {out}-2")
     source = saved.folder / MODEL
     files.write(out / MODEL, files.content(source, 1 << 34))
     written = [MODEL]
