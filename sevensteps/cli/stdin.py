@@ -34,7 +34,7 @@ def from_stdin() -> Any:
     """
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError(
-            "- reads a picture, or a list of paths, from standard input, and there is none.",
+            "- reads a picture, or a list of paths, from standard input, but nothing is sent there.",
             hint="sevensteps predict RUN - < cat.jpg",
         )
     from ..data.file_bytes import content_in
