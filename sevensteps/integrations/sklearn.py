@@ -53,9 +53,9 @@ class SevenStepsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     and parameters give the same model. Every picture gets an answer: `predict` never says "not sure".
 
     Args:
-        recipe: The name of a recipe that ships, a TOML file, or a `Recipe` with any other settings. Chosen by the
-            number and size of the pictures unless given: a network for pictures, a linear model for rows.
-        epochs: Passes through the training pictures. This and what follows replace settings of the recipe.
+        recipe: The name of a recipe that ships, a TOML file, or a `Recipe` with any other settings. None chooses one by
+            the number and size of the pictures: a network for pictures, a linear model for rows.
+        epochs: Passes through the training pictures. This and the following arguments replace settings of the recipe.
         lr: Learning rate.
         batch_size: Pictures in a batch.
         weight_decay: How strongly weights are pulled toward zero.
@@ -118,7 +118,7 @@ class SevenStepsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         if len(self.classes_) < 2:
             raise DataError(
                 f"y has only 1 class, {self.classes_.tolist()[0]!r:.80}.",
-                hint="A classifier needs pictures of two classes.",
+                hint="A classifier needs at least two classes.",
             )
         # For rows, pictures without content stand in: they say which rows train, and which shape the model has.
         of_nothing = np.broadcast_to(np.uint8(0), (*X.shape, 1, 1))
@@ -196,7 +196,9 @@ class SevenStepsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             recipe = (named if isinstance(named, Recipe) else Recipe.load(named)).replace(**given)
         if is_own(recipe.model) or recipe.features != "none":
             which = f"model = {recipe.model}" if is_own(recipe.model) else f"features = {recipe.features}"
-            raise RecipeError(f"SevenStepsClassifier does not take {which}.", hint="ss.train(source, ...) does.")
+            raise RecipeError(
+                f"SevenStepsClassifier does not take {which}.", hint="Train with ss.train(source, ...) instead."
+            )
         if self.shape_ is None:
             _refuse_for_rows(recipe)
         # There are no test pictures here: the walk-through's recipes train without validation.
@@ -286,7 +288,7 @@ def _checked_pictures(X: Any, shape: tuple[int, ...] | None = None) -> np.ndarra
     if pictures.dtype != np.uint8:
         raise DataError(
             f"X has {pictures.ndim} dimensions and type {pictures.dtype}, but pictures are uint8, from 0 to 255.",
-            hint="Of values from 0 to 1: (X * 255).round().astype(np.uint8). Rows of numbers are (n, features).",
+            hint="Convert values from 0 to 1: (X * 255).round().astype(np.uint8). Rows of numbers are (n, features).",
         )
     if pictures.ndim > 4 or (pictures.ndim == 4 and pictures.shape[3] not in (1, 3)) or 0 in pictures.shape:
         raise DataError(
