@@ -84,6 +84,12 @@ def _checks(thing: AnyRun, rerun: bool, observe: Observe) -> list[Check]:
         if rerun:
             raise UsageError("--rerun trains a run again, and an ONNX file is not one.", hint="Name the run's folder.")
         return [_checked_onnx(path)]
+    if path.suffix.lower() == ".html" and path.is_file():
+        raise UsageError(f"{path} is a page, which checks itself whenever it is opened.", hint="Open it in a browser.")
+    if path.suffix.lower() == ".py" and path.is_file():
+        raise UsageError(
+            f"{path} is a program, which checks its weights whenever it runs.", hint=f"python {path} picture.png"
+        )
     if path.is_file():
         return [_checked_file(path)]
     folder = folders.find_run(path)

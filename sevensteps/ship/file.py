@@ -210,6 +210,14 @@ def _read(file: io.BufferedIOBase, size: int, where: str | Path) -> tuple[dict[s
     return arrays, about
 
 
+# What `export` writes besides models that can be loaded, and what to do with it.
+_OTHER_FORMATS = {
+    ".onnx": ("an ONNX file, which holds no model to train or to look into", "sevensteps predict {} FILES"),
+    ".html": ("a page, which answers in a browser", "Open it in a browser"),
+    ".py": ("a program, which answers when it is run", "python {} picture.png"),
+}
+
+
 def _read_header(
     file: io.BufferedIOBase, size: int, where: str | Path
 ) -> tuple[dict[str, tuple[str, tuple[int, ...]]], dict[str, Any]]:
@@ -221,11 +229,9 @@ def _read_header(
                 f"{where} is not a safetensors file: it looks like one of PyTorch or pickle, which can run code.",
                 hint="Name a model.safetensors. Weights of PyTorch: torch.load(path, weights_only=True).",
             )
-        if Path(where).suffix.lower() == ".onnx":
-            raise ModelError(
-                f"{where} is an ONNX file, which holds no model to train or to look into.",
-                hint=f"sevensteps predict {where} FILES, or load the model.safetensors.",
-            )
+        if (suffix := Path(where).suffix.lower()) in _OTHER_FORMATS:
+            what, instead = _OTHER_FORMATS[suffix]
+            raise ModelError(f"{where} is {what}.", hint=f"{instead.format(where)}, or name the model.safetensors.")
         raise ModelError(f"{where} is not a safetensors file, or is cut short.", hint=_DAMAGED)
     if length > LARGEST_HEADER:
         raise ModelError(

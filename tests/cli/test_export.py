@@ -80,6 +80,13 @@ def test_a_program_needs_no_torch(folder: Path, capsys: pytest.CaptureFixture[st
     refused(here("export", "run", "--to", "python", "--any-size", cwd=folder, capsys=capsys), 2, "--any-size is for")
 
 
+def test_a_program_and_a_page_are_not_taken_for_models(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for format, name, use in (("python", "said.py", "python said.py"), ("page", "said.html", "Open it in a browser")):
+        assert here("export", "run", "--to", format, "--out", name, cwd=folder, capsys=capsys).code == 0
+        refused(here("verify", name, cwd=folder, capsys=capsys), 2, "checks", use)
+        refused(here("predict", name, "x.png", cwd=folder, capsys=capsys), 1, use, "model.safetensors")
+
+
 def test_all_test_pictures_get_the_answer_of_the_run(folder: Path) -> None:
     exported = ss.export(folder / "run", out=folder / "all.onnx")
     splits = ss.load("pullover-dress")

@@ -171,6 +171,7 @@ def test_the_command_prints_one_object_of_counts(tmp_path: Path) -> None:
         "recipes": 3,
         "runs": 3,
         "predictions": 5,
+        "onnx": 40,
     }
     assert found["damaged model"]["failures"] == found["damaged checkpoint"]["failures"] == []
 
