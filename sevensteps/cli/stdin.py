@@ -29,6 +29,8 @@ def from_stdin() -> Any:
     In a list, each path stands on a line of its own, or ends in a zero byte, as `find -print0` prints them. A path may
     also name a folder. The list is read as far as it is needed.
 
+    If it is empty, the iterator gives an answer that says so.
+
     Raises:
         UsageError: Nothing comes from there, since it is the keyboard.
     """
@@ -43,7 +45,12 @@ def from_stdin() -> Any:
     begin = source.read1(AT_ONCE)
     while 0 < len(begin) < 16 and (more := source.read1(AT_ONCE)):  # a pipe may give a few bytes at a time
         begin += more
-    if begin and not _PICTURE.match(begin) and not _NOT_TEXT.search(begin):
+    if not begin:
+        from ..ship.answer import Answer
+
+        hint = "Send a picture, or a list of paths: sevensteps predict RUN - < cat.jpg"
+        return iter([Answer(str(STDIN), error="Standard input is empty.", hint=hint)])
+    if not _PICTURE.match(begin) and not _NOT_TEXT.search(begin):
         return _paths(begin, source)
     picture = io.BytesIO(content_in(_Continued(begin, source), "standard input"))
     picture.name = str(STDIN)

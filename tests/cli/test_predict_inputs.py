@@ -91,12 +91,13 @@ def test_a_hyphen_is_the_picture_from_standard_input(folder: Path) -> None:
     assert first["probabilities"] == next(iter(ss.predict(folder / "m", folder / "new" / "b.png"))).probabilities
 
 
-@pytest.mark.parametrize("content", [b"", b"words"])
-def test_what_comes_from_standard_input_must_be_a_picture(folder: Path, content: bytes) -> None:
+@pytest.mark.parametrize(("content", "said"), [(b"", b"Standard input is empty."), (b"words", b"words does not exist")])
+def test_what_comes_from_standard_input_must_be_a_picture(folder: Path, content: bytes, said: bytes) -> None:
     done = piped(content, "predict", "m", "-", cwd=folder)
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
     assert b"picture" in done.stderr
+    assert said in done.stderr
 
 
 def test_a_hyphen_means_nothing_to_other_verbs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
