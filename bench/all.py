@@ -15,6 +15,7 @@ import json
 import os
 import shlex
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,34 @@ def command_of(key: str) -> Callable[[Any], float]:
     )
 
 
+def shards_of(row: str, beside: bool = False) -> Callable[[Any], float]:
+    """Return how to find how many times as fast as the whole batch a row of the case of shards is."""
+
+    def figure(found: Mapping[str, Any]) -> float:
+        rows = {row["title"]: row["ratios"] for row in found["cases"]["shards"]["rows"]}
+        return 1 / float(rows[row + beside * ", beside a busy process"]["epoch"]["median"])
+
+    return figure
+
+
+def files_a_second(found: Mapping[str, Any]) -> float:
+    """Return how many files a second are loaded the first time."""
+    return float(found["files"]) / statistics.median(
+        seconds for seconds, *_ in found["measured"]["load, the first time"]
+    )
+
+
+def against_the_loop(found: Mapping[str, Any]) -> float:
+    """Return how many times as fast as Pillow's plain loop large files load at a lower resolution."""
+    taken = {name: statistics.median(seconds for seconds, *_ in of) for name, of in found["measured"].items()}
+    return float(taken["Pillow alone, loop"]) / float(taken["load, letterbox-fast, the first time"])
+
+
+def predicted(model: str) -> Callable[[Any], float]:
+    """Return how to find the pictures that `predict` classifies in a second of CPU."""
+    return lambda found: float(found[model]["median"])
+
+
 AVERAGED = "SGDClassifier, averaged, tuned"
 BENCHES: dict[str, Bench] = {
     "linear": Bench(
@@ -91,8 +120,59 @@ BENCHES: dict[str, Bench] = {
     "command": Bench(
         ("speed.py", "--case", "command", "--rounds", "2", "--only", "nothing"),
         (
-            Goal("`sevensteps train`, seconds", command_of("seconds"), 0.8),
+            Goal("`sevensteps train`, seconds of CPU", command_of("CPU seconds"), 0.8),
             Goal("`sevensteps train`, MB", command_of("MB"), 130, form="{:.0f}"),
+        ),
+    ),
+    "predicting": Bench(
+        ("predicting.py",),
+        tuple(
+            Goal(f"`predict`, PNG files a second of CPU, {model}", predicted(model), goal, True, "{:,.0f}")
+            for model, goal in (("linear", 10_000), ("cnn", 4_500), ("fashion-10", 4_500))
+        ),
+    ),
+    "jpeg": Bench(
+        ("folders.py", "--files", "10000", "--rounds", "2"),
+        (Goal("JPEG files of 96x72 loaded a second", files_a_second, 8_500, True, "{:,.0f}"),),
+    ),
+    "png": Bench(
+        ("folders.py", "--kind", "png", "--files", "20000", "--rounds", "2"),
+        (Goal("PNG files of 28x28 loaded a second", files_a_second, 22_000, True, "{:,.0f}"),),
+    ),
+    "large": Bench(
+        ("folders.py", "--kind", "large", "--files", "200", "--rounds", "2"),
+        (Goal("JPEG files of 1600x1200, `letterbox-fast`, times as fast as Pillow", against_the_loop, 9, True),),
+    ),
+    "shards": Bench(
+        ("speed.py", "--case", "shards", *FEW, "--only", "whole", "2 parts"),
+        (
+            Goal("epoch in 2 parts, times as fast as the whole batch", shards_of("2 parts"), 1.2, True),
+            Goal("the same with bf16", shards_of("2 parts, bf16"), 1.7, True),
+            Goal("2 parts with bf16, beside a busy process", shards_of("2 parts, bf16", beside=True), 2.0, True),
+        ),
+    ),
+    "audit": Bench(
+        ("audit_at_scale.py", "command"),
+        (Goal("`sevensteps data` of 70,000 pictures, seconds of CPU", lambda found: found["CPU seconds"], 10.0),),
+    ),
+    "store": Bench(
+        ("larger_than_memory.py", "--gib", "1"),
+        (
+            Goal(
+                "training from a store of 8 times the memory, of the slower part's speed",
+                lambda found: found["training"],
+                0.9,
+                at_least=True,
+            ),
+        ),
+    ),
+    "audit of a million": Bench(
+        ("audit_at_scale.py", "million"),
+        (
+            Goal(
+                "`sevensteps data` of a million pictures, seconds", lambda found: found["seconds"], 180, form="{:.0f}"
+            ),
+            Goal("the same, MB", lambda found: found["MB"], 2_000, form="{:,.0f}"),
         ),
     ),
     "million": Bench(

@@ -4,6 +4,8 @@ python bench/audit_at_scale.py            Fashion-MNIST's 70,000: what is found 
 python bench/audit_at_scale.py command    `sevensteps data fashion-mnist` with an empty cache: seconds and memory
 python bench/audit_at_scale.py million    1,000,000 pictures made from them: `sevensteps data`, seconds and memory
 
+`--json FILE` writes what a command took.
+
 All seconds are of the processor. The exact search compares all pictures with all, learns from all of them, and takes
 the fifth neighbor among all of them.
 """
@@ -203,8 +205,8 @@ def make_million(folder: Path, count: int) -> np.ndarray:
     return places.T
 
 
-def typed(source: str, home: Path) -> dict[str, Any]:
-    """Type `sevensteps data` with an empty cache, print what it took, and return what it found."""
+def typed(source: str, home: Path, written: Path | None) -> dict[str, Any]:
+    """Type `sevensteps data` with an empty cache, print and write what it took, and return what it found."""
     environment = os.environ | {"SEVENSTEPS_CACHE": str(home / "cache"), "SEVENSTEPS_STATE": str(home / "state")}
     command = [sys.executable, "-m", "sevensteps", "data", source, "--json"]
     began = time.perf_counter()
@@ -216,15 +218,18 @@ def typed(source: str, home: Path) -> dict[str, Any]:
     count = sum(sum(counts.values()) for counts in found["counts"].values())
     print(f"| {count:,} pictures, `sevensteps data` | |\n|---|---|")
     print(f"| seconds | {seconds:.0f} |")
-    print(f"| seconds of the processor | {used.ru_utime + used.ru_stime:.1f} |")
-    print(f"| most memory, MB | {used.ru_maxrss * 1024 / 1e6:.0f} |", flush=True)
+    cpu, memory = used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6
+    print(f"| seconds of the processor | {cpu:.1f} |")
+    print(f"| most memory, MB | {memory:.0f} |", flush=True)
+    if written:
+        written.write_text(json.dumps({"seconds": seconds, "CPU seconds": cpu, "MB": memory}) + "\n")
     return found
 
 
-def million(count: int, home: Path) -> None:
+def million(count: int, home: Path, written: Path | None) -> None:
     """Make the pictures, type `sevensteps data`, and print what it took and what it found."""
     places = make_million(home, count)
-    found = typed("million.npz", home)
+    found = typed("million.npz", home, written)
     test = count // 10
 
     def name(row: int) -> str:
@@ -249,14 +254,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("what", nargs="?", choices=["compare", "command", "million"], default="compare")
     parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     print(describe())
     if given.what != "compare":
         with tempfile.TemporaryDirectory() as home:
             if given.what == "million":
-                million(given.count, Path(home))
+                million(given.count, Path(home), given.json)
             else:
-                typed("fashion-mnist", Path(home))
+                typed("fashion-mnist", Path(home), given.json)
         return
     splits = ss.load("fashion-mnist")
     assert splits.test is not None

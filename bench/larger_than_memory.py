@@ -195,6 +195,7 @@ def main() -> None:
     parser.add_argument("--gib", type=float, default=2.0)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--times", type=Path)
+    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if given.times:
         print(json.dumps(timed_epochs(given.times)))
@@ -203,13 +204,15 @@ def main() -> None:
     os.environ["SEVENSTEPS_CACHE"], os.environ["SEVENSTEPS_STATE"] = str(home / "cache"), str(home / "state")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        measure(home, given.gib)
+        figures = measure(home, given.gib)
+        if given.json:
+            given.json.write_text(json.dumps(figures, indent=1) + "\n")
     finally:
         shutil.rmtree(home)
 
 
-def measure(home: Path, gib: float) -> None:
-    """Make the sets, and compare every measurement with its target."""
+def measure(home: Path, gib: float) -> dict[str, float]:
+    """Make the sets, compare every measurement with its target, and return those that are ratios or MiB."""
     print(describe())
     python, size = sys.executable, int(gib * 2**30)
     limit = size // 8
@@ -259,6 +262,7 @@ def measure(home: Path, gib: float) -> None:
         ("every picture once an epoch, in another order the next", "yes" if once else "no", "yes", once),
     ):
         print(f"| {what} | {reached} | {aim} | {'' if is_met else 'missed'} |")
+    return {"MiB above torch": over / 2**20, "reader": reader, "training": training}
 
 
 if __name__ == "__main__":

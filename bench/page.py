@@ -118,19 +118,21 @@ def files(there: Any, folder: Path) -> None:
     images = [Image.open(path).convert("RGB") for path in sorted(photos.glob("*/*.png"))]
     images += [image.resize((150, 41)) for image in images] + [image.resize((37, 200)) for image in images]
     for fit in ("letterbox", "squash", "crop"):
-        run = ss.train(photos, recipe="linear", epochs=1, folds=1, fit=fit, color="color", out=folder / f"run-{fit}")
+        run = ss.train(photos, recipe="linear", epochs=1, folds=1, fit=fit, out=folder / f"run-{fit}")
         opened(there, ss.export(run, to="page").file)
         model = load_model(run.folder)
         for name, how, kind, options in kinds():
             most, differing, refused = 0, [], ""
+            contents = []
             for image in images:
                 content = io.BytesIO()
                 converted(image, **how).save(content, kind, **options)
-                seen = pixels_of(there, content.getvalue())
+                contents.append(content.getvalue())
+            for saved, seen in zip(contents, pixels_of(there, *contents), strict=True):
                 if isinstance(seen, str):
                     refused = seen
                     continue
-                apart = np.abs(seen.astype(int) - model.pixels_of(content.getvalue()))
+                apart = np.abs(seen.astype(int) - model.pixels_of(saved))
                 most, differing = max(most, int(apart.max())), [*differing, float((apart > 0).mean())]
             said = f"refused: {refused}" if refused else f"{most} | {np.mean(differing):.2%}"
             print(f"| {fit} | {name} | {said} |", flush=True)

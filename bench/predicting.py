@@ -1,6 +1,6 @@
 """Measure `predict` over 5,000 PNG files, beside a loop that decodes with Pillow and computes one batch at the end.
 
-    python bench/predicting.py
+    python bench/predicting.py [--json predicting.json]
 
 Each is a process of its own on one core; what a process with one picture takes (imports, loading) is subtracted from
 both. "Median" and "least" are those of the seconds of all rounds, with the pictures and with one. The loop answers with
@@ -11,6 +11,8 @@ models were trained on them.
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import resource
 import statistics
@@ -78,6 +80,10 @@ def seconds(command: Sequence[str | Path]) -> float:
 
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    figures: dict[str, dict[str, float]] = {}
     print(describe(), flush=True)
     print("pictures a CPU second")
     print(f"{'':<12}{'predict: median':>16}{'least':>10}{'loop: least':>16}{'ratio':>8}")
@@ -99,6 +105,9 @@ def main() -> None:
             middle = statistics.median
             median = COUNT / (middle(taken["predict", many]) - middle(taken["predict", one]))
             print(f"{name:<12}{median:>16,.0f}{ours:>10,.0f}{loop:>16,.0f}{ours / loop:>8.2f}", flush=True)
+            figures[name] = {"median": median, "least": ours, "loop": loop}
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

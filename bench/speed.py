@@ -46,6 +46,7 @@ AVERAGED: Mapping[str, Any] = {"epochs": 1, "lr": 0.01, "alpha": 0.01}
 OURS_TUNED: Mapping[str, Any] = {"batch_size": 256, "epochs": 6, "lr": 0.05, "hold_out": 0.0}
 AS_RECIPE: Mapping[str, Any] = {"batch_size": 256, "epochs": 8, "lr": 0.05}  # our recipe's own numbers
 AS_IT_COMES: Mapping[str, Any] = {"C": 1.0, "max_iter": 100}  # LogisticRegression without arguments
+MOVED: Mapping[str, Any] = {"augment": "flip+shift"}  # what the loop of others does
 ADAMW: Mapping[str, Any] = {"optimizer": "AdamW", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.05}
 
 
@@ -130,8 +131,8 @@ def cases(name: str) -> dict[str, Case]:
             """Start to end: `sevensteps train`, which also judges, compares with baselines, draws figures and saves
             a run, against the walk-through's script with fastai, which prints four decimals.""",
             "pullover-dress",
-            {"seconds": "{:.2f}", "MB": "{:,.0f}"},
-            ("seconds", "MB"),
+            {"seconds": "{:.2f}", "CPU seconds": "{:.2f}", "MB": "{:,.0f}"},
+            ("seconds", "CPU seconds", "MB"),
             [
                 Side("sevensteps train", command=("{python}", "-m", "sevensteps", "train")),
                 Side(
@@ -169,7 +170,10 @@ def cases(name: str) -> dict[str, Case]:
                         },
                         threads=CORES,
                     )
-                    for title, changed in (("ours", ADAMW), ("ours, optimizer as shipped", {}))
+                    for title, changed in (
+                        ("ours", {**ADAMW, **MOVED}),
+                        ("ours, optimizer as shipped", MOVED),
+                    )
                 ),
                 *(
                     Side(

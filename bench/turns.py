@@ -133,7 +133,8 @@ def spent(command: Sequence[str], threads: int = 0) -> tuple[str, dict[str, floa
         if status:
             said.seek(0)
             raise ChildProcessError((said.read().strip().splitlines() or ["it said nothing"])[-1])
-    return output, {"seconds": seconds, "MB": usage.ru_maxrss / 1024}
+    cpu = usage.ru_utime + usage.ru_stime
+    return output, {"seconds": seconds, "CPU seconds": cpu, "MB": usage.ru_maxrss / 1024}
 
 
 def ready(case: Case, threads: int, envs: Path, pictures: Callable[[str], str | None]) -> list[Row]:

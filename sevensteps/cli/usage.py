@@ -99,7 +99,7 @@ _MEANT = {
 
 # What people type for what is no flag at all.
 _NO_FLAG = {
-    "layers": "The models are --model linear, relu and cnn.",
+    "layers": "The models are --model linear, relu, cnn and vgg.",
     "slow": "sevensteps xray RUN shows the seven steps of one batch at your own pace.",
     "step": "sevensteps xray RUN shows the seven steps of one batch at your own pace.",
     "pretrained": "--features efficientnet-lite0 learns from features of a pretrained network.",

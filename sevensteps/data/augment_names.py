@@ -41,7 +41,7 @@ NAMES = {
 
 PRESETS = {
     "digits": ("rotate", "scale", "shift"),
-    "clothes": ("flip", "shift"),
+    "clothes": ("flip",),
     "photos": ("flip", "crop", "brightness", "contrast"),
 }
 
@@ -140,9 +140,9 @@ def suited(classes: Sequence[str], shape: tuple[int, int, int]) -> tuple[str, ..
     """
     characters = _are_characters(classes)
     names = PRESETS["digits" if characters else "clothes" if shape[0] == 1 else "photos"]
-    without = MIRRORING if against_mirrors(classes) else set()
-    without = without | ({"shift"} if is_tiny(shape) else set())
-    return tuple(name for name in names if name not in without)
+    if against_mirrors(classes):
+        names = tuple(name for name in names if name not in MIRRORING) or ("shift",)
+    return tuple(name for name in names if name != "shift" or not is_tiny(shape))
 
 
 def pixels_shifted(height: int, width: int) -> int:

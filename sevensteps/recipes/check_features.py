@@ -35,9 +35,9 @@ def check_features(recipe: Any) -> None:
             hint="Set {keep}, or {unfreeze}.",
             settings={"keep": "last", "unfreeze": 0},
         )
-    if recipe.model == "cnn":
+    if recipe.model in ("cnn", "vgg"):
         raise RecipeError(
-            f"cnn learns from pixels, but {recipe.features} gives features instead.",
+            f"{recipe.model} learns from pixels, but {recipe.features} gives features instead.",
             hint="Set {model}.",
             settings={"model": "linear"},
         )

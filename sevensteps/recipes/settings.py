@@ -77,14 +77,14 @@ class Settings:
     unfreeze: int = setting(
         0, "Number of last stages of the pretrained network to train as well (0 to 3).", least=0, most=3
     )
-    model: Literal["linear", "relu", "cnn"] | str = setting(
+    model: Literal["linear", "relu", "cnn", "vgg"] | str = setting(
         "linear",
-        "The model: one weight per pixel, a hidden layer, or a convolutional network; or package.module:function, a "
-        "network of your own.",
+        "The model: one weight per pixel, a hidden layer, or a convolutional network (cnn; vgg is slower and often "
+        "better); or package.module:function, a network of your own.",
     )
     width: int = setting(
         0,
-        "Number of hidden units in relu, or of channels in the first layer of cnn. 0: the default.",
+        "Number of hidden units in relu, or of channels in the first layer of cnn or vgg. 0: the default.",
         least=0,
         most=65536,
     )
@@ -184,9 +184,9 @@ class Settings:
                 hint="Set {momentum}, or leave nesterov out.",
                 settings={"momentum": 0.9},
             )
-        if self.width and self.model not in ("relu", "cnn"):
+        if self.width and self.model not in ("relu", "cnn", "vgg"):
             raise RecipeError(
-                f"width applies to relu and cnn, not to {self.model}.",
+                f"width applies to relu, cnn and vgg, not to {self.model}.",
                 hint="Set {width}, or {model}.",
                 settings={"width": 0, "model": "relu"},
             )

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
-
 if TYPE_CHECKING:
     from .onnx.check import Agreement
 
@@ -58,8 +56,6 @@ def _page(order: Order) -> Written:
     """Write a web page, which checks itself whenever it is opened."""
     from .page.export import export_page
 
-    if order.any_size:
-        raise UsageError("--any-size is for ONNX files; a page takes pictures of any size.", hint="Leave it out.")
     export_page(order.file, order.out)
     return Written(None)
 

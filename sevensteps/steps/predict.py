@@ -204,12 +204,44 @@ def cnn(shape: Shape, classes: int, normalize: Normalize | None = None, width: i
     return model
 
 
+def vgg(shape: Shape, classes: int, normalize: Normalize | None = None, width: int = 16) -> nn.Sequential:
+    """Build a network of six 3x3 convolutions that sees small pictures at full resolution; slower than `cnn`.
+
+    Two convolutions with `width` channels, two with twice as many and two with four times as many, each pair after a
+    pooling that halves the picture while it is larger than 7 pixels (after Simonyan and Zisserman, "Very deep
+    convolutional networks for large-scale image recognition", 2014, with batch normalization). As in `cnn`, pooling
+    comes before the ReLU, and the end is max and mean pooling.
+
+    Args:
+        shape: Channels, height and width of the pictures.
+        classes: The number of classes.
+        normalize: A first layer, if pixels are to be normalized.
+        width: The number of channels of the first two convolutions.
+
+    Returns:
+        The model, as PyTorch initializes it.
+    """
+    before, height, wide = shape
+    side = min(height, wide)
+    layers: list[nn.Module] = [*_first(normalize)]
+    for place, after in enumerate((width, width, 2 * width, 2 * width, 4 * width, 4 * width)):
+        layers.append(nn.Conv2d(before, after, 3, padding=1, bias=False))
+        if place in (1, 3) and side > 7:
+            layers.append(nn.MaxPool2d(2))
+            side //= 2
+        layers += [nn.BatchNorm2d(after), nn.ReLU()]
+        before = after
+    model = nn.Sequential(*layers, MaxAndMeanPool(), nn.Linear(2 * before, outputs(classes)))
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # see `cnn`
+    return model
+
+
 def _first(normalize: Normalize | None) -> list[nn.Module]:
     """Return the layers that a model begins with."""
     return [] if normalize is None else [normalize]
 
 
-MODELS: dict[str, Callable[..., nn.Sequential]] = {"linear": linear, "relu": relu, "cnn": cnn}
+MODELS: dict[str, Callable[..., nn.Sequential]] = {"linear": linear, "relu": relu, "cnn": cnn, "vgg": vgg}
 
 
 def usual_width(model: str) -> int:

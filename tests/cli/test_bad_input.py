@@ -70,7 +70,7 @@ TYPED: dict[str, tuple[str, int, list[str]]] = {
     "all held out": ("train --hold-out 1", 2, ["hold_out is 1.0", "0 to 0.9"]),
     "a seed too large": ("train --seed 9223372036854775808", 2, ["0 to 9223372036854775807"]),
     "Nesterov alone": ("train --nesterov --momentum 0", 2, ["nesterov needs momentum", "Set --momentum 0.9, or"]),
-    "a width of nothing": ("train --width 5", 2, ["width applies to relu and cnn", "--model relu."]),
+    "a width of nothing": ("train --width 5", 2, ["width applies to relu, cnn and vgg", "--model relu."]),
     "a spread of nothing": ("train --model relu --init-std 0.5", 2, ["init_std applies to init = normal", "kaiming"]),
     "epochs of no schedule": (
         "train --recipe walkthrough-learner --schedule-epochs 3",

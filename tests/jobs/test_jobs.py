@@ -16,7 +16,7 @@ import sevensteps as ss
 from sevensteps.data.images import Splits
 from sevensteps.errors import DataError, RecipeError, RunError, TrainingError, UsageError
 from sevensteps.jobs.xray import xray as look
-from sevensteps.records.events import Baselines, Batch, Epoch, Finding, Opening, Ready
+from sevensteps.records.events import Baselines, Batch, Epoch, Finding, Judged, Opening, Ready
 from sevensteps.runs.saved import Saved
 
 
@@ -94,7 +94,7 @@ def test_an_observer_hears_everything_in_order(three: Path) -> None:
     heard: list[Any] = []
     run = ss.train(three, epochs=2, batch_size=100, observe=heard.append)
     kinds = [type(event) for event in heard if not isinstance(event, Finding)]
-    assert kinds == [Opening, Baselines, Ready, *([Batch] * 3 + [Epoch]) * 2]
+    assert kinds == [Opening, Baselines, Ready, *([Batch] * 3 + [Epoch]) * 2, Judged]
     opening, baselines, ready = heard[:3]
     assert opening.counts["test"] == {"0": 20, "1": 20, "2": 20}
     assert baselines.scores == run.baselines
@@ -106,8 +106,7 @@ def test_an_observer_hears_everything_in_order(three: Path) -> None:
 def test_a_finding_is_heard_when_it_appears() -> None:
     heard: list[Any] = []
     ss.train("pullover-dress", recipe="walkthrough-by-hand", epochs=2, observe=heard.append)
-    assert isinstance(heard[-1], Finding)
-    assert isinstance(heard[-2], Epoch)
+    assert [type(event) for event in heard[-3:]] == [Epoch, Finding, Judged]
 
 
 def test_one_epoch_at_chance_is_said_at_its_end_since_there_is_no_second() -> None:

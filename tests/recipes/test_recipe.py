@@ -34,7 +34,7 @@ def settings_of(key: str) -> st.SearchStrategy[Any]:
     if typing.get_origin(kind) is Literal:
         return st.sampled_from(typing.get_args(kind))
     if key == "model":
-        return st.sampled_from(["linear", "relu", "cnn", "nets:small", "my.nets:Parts.small"])
+        return st.sampled_from(["linear", "relu", "cnn", "vgg", "nets:small", "my.nets:Parts.small"])
     if key == "features":
         return st.sampled_from(["none", "efficientnet-lite0", "timm:resnet18", "timm:vit.a1@in a folder/x.safetensors"])
     if kind is bool:
@@ -59,7 +59,7 @@ def settings_of(key: str) -> st.SearchStrategy[Any]:
 @given(st.fixed_dictionaries({name: settings_of(name) for name in setting_types()}))
 def test_every_recipe_comes_back_from_its_file(settings: dict[str, Any]) -> None:
     settings["nesterov"] = settings["nesterov"] and settings["momentum"] > 0
-    settings["width"] *= settings["model"] in ("relu", "cnn")
+    settings["width"] *= settings["model"] in ("relu", "cnn", "vgg")
     settings["init_std"] = settings["init_std"] if settings["init"] == "normal" else 1.0
     settings["schedule_epochs"] *= settings["schedule"] != "constant"
     if settings["features"] != "none":
@@ -167,7 +167,7 @@ def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"width": 5}, "width applies to relu and cnn, not to linear"),
+        ({"width": 5}, "width applies to relu, cnn and vgg, not to linear"),
         ({"init_std": 0.5}, "init_std applies to init = normal, not to default"),
         ({"init_std": 0.5, "init": "kaiming", "model": "relu"}, "not to kaiming"),
         ({"schedule_epochs": 5}, "schedule_epochs applies to schedules"),

@@ -265,7 +265,8 @@ def test_an_error_in_a_part_leaves_a_learner_that_goes_on() -> None:
 
 def test_a_recipe_divides_batches() -> None:
     splits = Splits(images(80), valid=images(20, seed=1), test=images(20, seed=2))
-    assert [ss.Recipe.load(name).shards for name in ("cnn", "fashion-10", "linear", "relu")] == [2, 2, 0, 0]
+    recipes = ("cnn", "fashion-10", "fashion-94", "linear", "relu")
+    assert [ss.Recipe.load(name).shards for name in recipes] == [2, 2, 2, 0, 0]
     recipe = ss.Recipe.load("cnn").replace(width=2, epochs=1, shards=3)
     learn = recipe.learner(splits)
     assert (learn.parting.shards, learn.parting.precision) == (3, "f32")

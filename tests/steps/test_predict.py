@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from scipy import special
 from small import unchecked
-from torch import nn
+from torch import Tensor, nn
 
 from sevensteps.errors import ModelError
 from sevensteps.steps.predict import MODELS, MaxAndMeanPool, Normalize, RootOfShare, mirrored, probabilities
@@ -56,6 +57,28 @@ def test_width_sets_the_hidden_units_and_first_channels() -> None:
     assert MODELS["relu"]((1, 4, 4), 2)[1].out_features == 30
     assert MODELS["cnn"]((1, 28, 28), 2, None, 5)[0].out_channels == 5
     assert MODELS["cnn"]((1, 28, 28), 2)[0].out_channels == 16
+    assert MODELS["vgg"]((1, 28, 28), 2, None, 5)[0].out_channels == 5
+    assert MODELS["vgg"]((1, 28, 28), 2)[0].out_channels == 16
+
+
+def test_vgg_sees_every_pixel_and_halves_only_what_is_large() -> None:
+    sides = {}
+    for side in (7, 8, 28):
+        model = MODELS["vgg"]((1, side, side), 10)
+        sides[side] = [
+            layer(before).shape[-1]
+            for layer, before in zip(model, outputs_of(model, torch.rand(2, 1, side, side)), strict=True)
+            if isinstance(layer, nn.Conv2d)
+        ]
+    assert sides == {7: [7] * 6, 8: [8, 8, 4, 4, 4, 4], 28: [28, 28, 14, 14, 7, 7]}
+    assert sum(parameter.numel() for parameter in model.parameters()) == 73_306
+
+
+def outputs_of(model: nn.Sequential, x: Tensor) -> Iterator[Tensor]:
+    """Give what each layer of a model is given."""
+    for layer in model:
+        yield x
+        x = layer(x)
 
 
 def test_normalize_centers_and_scales_each_channel() -> None:

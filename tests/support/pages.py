@@ -12,11 +12,19 @@ import numpy as np
 
 _WHILE = 30.0  # seconds that a page may take to check itself, or to answer
 
-_ASK = """const [way, given, done] = arguments;
-const bytes = Uint8Array.from(atob(given), letter => letter.charCodeAt(0));
-sevensteps[way](way === "answerPixels" ? bytes : new Blob([bytes])).then?.(
-  answer => done(answer.data ? { ...answer, data: Array.from(answer.data) } : answer),
-  error => done({ error: error.message, hint: error.hint }));"""
+_ASK = """const [way, files, done] = arguments;
+Promise.all(files.map(given => {
+  const bytes = Uint8Array.from(atob(given), letter => letter.charCodeAt(0));
+  return sevensteps[way](new Blob([bytes])).then(
+    answer => (answer.data ? { ...answer, data: Array.from(answer.data) } : answer),
+    error => ({ error: error.message, hint: error.hint }));
+})).then(done);"""
+
+_DROP = """const [way, name, given] = arguments, data = new DataTransfer();
+data.items.add(new File([Uint8Array.from(atob(given), letter => letter.charCodeAt(0))], name));
+const event = way === "paste" ? new ClipboardEvent("paste", { clipboardData: data, bubbles: true })
+  : new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
+document.body.dispatchEvent(event);"""
 
 _ASK_MANY = """const [given, size, done] = arguments;
 const bytes = Uint8Array.from(atob(given), letter => letter.charCodeAt(0)), answers = [];
@@ -55,18 +63,30 @@ def given(there: Any, file: Path) -> tuple[str, dict[str, str]]:
     }
 
 
-def pixels_of(there: Any, content: bytes) -> np.ndarray | str:
-    """Return what the model sees of a file, (channels, height, width); or the reason why the page refuses it."""
-    got = there.execute_async_script(_ASK, "pixels", base64.b64encode(content).decode())
-    if "error" in got:
-        return f"{got['error']} {got['hint']}"
-    shape = got["height"], got["width"], got["channels"]
-    return np.array(got["data"], np.uint8).reshape(shape).transpose(2, 0, 1)
+def pixels_of(there: Any, *contents: bytes) -> list[np.ndarray | str]:
+    """Return what the model sees of each file, (channels, height, width); or the reason why the page refuses it."""
+    files = [base64.b64encode(content).decode() for content in contents]
+    seen: list[np.ndarray | str] = []
+    for got in there.execute_async_script(_ASK, "pixels", files):
+        if "error" in got:
+            seen.append(f"{got['error']} {got['hint']}")
+            continue
+        shape = got["height"], got["width"], got["channels"]
+        seen.append(np.array(got["data"], np.uint8).reshape(shape).transpose(2, 0, 1))
+    return seen
 
 
 def answer_of(there: Any, content: bytes) -> dict[str, Any]:
     """Return the answer of a page to a file."""
-    return dict(there.execute_async_script(_ASK, "answer", base64.b64encode(content).decode()))
+    (answer,) = there.execute_async_script(_ASK, "answer", [base64.b64encode(content).decode()])
+    return dict(answer)
+
+
+def dropped(there: Any, file: Path, way: str) -> str:
+    """Drop a file on a page, or paste it; return the state of the page."""
+    there.execute_script("document.body.dataset.state = 'busy'")
+    there.execute_script(_DROP, way, file.name, base64.b64encode(file.read_bytes()).decode())
+    return settled(there)
 
 
 def answers_of(there: Any, pixels: np.ndarray) -> tuple[np.ndarray, list[str | None], np.ndarray, float]:

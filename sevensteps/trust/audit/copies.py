@@ -29,7 +29,7 @@ def audit(splits: Splits, *, near: bool = False) -> AuditResult:
     return audit_and_copies(splits, near=near)[0]
 
 
-def audit_and_copies(splits: Splits, *, near: bool = False) -> tuple[AuditResult, list[Int64[np.ndarray, " copies"]]]:
+def audit_and_copies(splits: Splits, *, near: bool = False) -> tuple[AuditResult, list[Int64[np.ndarray, " _"]]]:
     """Return the same as `audit`, and the groups of copies as places over all splits, one split after the other.
 
     Args:
@@ -50,7 +50,7 @@ def audit_and_copies(splits: Splits, *, near: bool = False) -> tuple[AuditResult
 
     copies = _copies(digests)
     exact = [named_group(group) for group in copies]
-    near_groups: list[Int64[np.ndarray, " copies"]] = []
+    near_groups: list[Int64[np.ndarray, " _"]] = []
     alike: list[tuple[tuple[list[str], bool], float]] = []
     reach: float | None = None
     if near:
@@ -79,7 +79,7 @@ def audit_and_copies(splits: Splits, *, near: bool = False) -> tuple[AuditResult
     return result, [*copies, *near_groups]
 
 
-def _near_groups(found: Found, count: int) -> list[tuple[Int64[np.ndarray, " group"], float]]:
+def _near_groups(found: Found, count: int) -> list[tuple[Int64[np.ndarray, " _"], float]]:
     """Return groups of near-copies, each with the lowest score of its pairs, the most similar first."""
     pairs = found.pairs
     groups = groups_of(pairs, count)
@@ -99,7 +99,7 @@ def _digests(images: Images) -> Shaped[np.ndarray, " n"]:
     )
 
 
-def _copies(digests: Shaped[np.ndarray, " n"]) -> list[Int64[np.ndarray, " copies"]]:
+def _copies(digests: Shaped[np.ndarray, " n"]) -> list[Int64[np.ndarray, " _"]]:
     """Return the places of digests that occur more than once, in groups, ordered by the first place of each."""
     order = np.argsort(digests, kind="stable")
     is_new = np.concatenate([[True], digests[order][1:] != digests[order][:-1]])

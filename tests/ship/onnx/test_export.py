@@ -78,6 +78,7 @@ MODEL: dict[str, tuple[Callable[[], nn.Module], int, Any]] = {
     "three by MSE": (lambda: MODELS["linear"](SHAPE, 3), 3, ss.mse_loss),
     "relu": (lambda: MODELS["relu"](SHAPE, 3, None, 5), 3, None),
     "cnn": (lambda: MODELS["cnn"](SHAPE, 3, None, 4), 3, None),
+    "vgg": (lambda: MODELS["vgg"](SHAPE, 3, None, 4), 3, None),
     "mirrored": (lambda: mirrored(MODELS["cnn"](SHAPE, 3, Normalize([0.3], [0.4]), 4)), 3, None),
     "two columns": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(360, 2)), 2, ss.cross_entropy),
     "every layer": (every_layer, 3, None),

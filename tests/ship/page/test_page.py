@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 from browser import browser, violations
-from pages import answer_of, answers_of, given, opened, pixels_of
+from pages import answer_of, answers_of, dropped, given, opened, pixels_of
 from photos import photos_in
 from pictures import KINDS
 from PIL import Image, ImageCms
 from torch import nn
+from typed import here, refused
 
 import sevensteps as ss
 from sevensteps.data.batches import DataLoaders
@@ -158,8 +159,8 @@ REFUSED = ("BMP: 16 bits", "BMP: 32 bits", "PNM", "TIFF", "JPEG: CMYK", "JPEG: Y
 def test_every_kind_of_file_has_the_pixels_of_predict_or_is_refused(there: Any, pages: dict[str, Path]) -> None:
     for channels in (1, 3):
         opened(there, pages[f"squash {channels}"])
-        for name, kind in KINDS.items():
-            seen = pixels_of(there, kind.content)
+        every = pixels_of(there, *(kind.content for kind in KINDS.values()))
+        for (name, kind), seen in zip(KINDS.items(), every, strict=True):
             if name.startswith(REFUSED):
                 assert isinstance(seen, str), name
                 assert seen.endswith("Save it as PNG."), name
@@ -184,13 +185,14 @@ def test_pictures_are_fitted_to_every_pixel_of_pillow(fit: str, there: Any, page
     sizes += [(int(one), int(other)) for one, other in random.integers(1, 120, (30, 2))]
     for channels in (1, 3):
         opened(there, pages[f"{fit} {channels}"])
+        contents = []
         for number, (height, width) in enumerate(sizes):
-            pixels = random.integers(0, 2 if number % 3 == 0 else 256, (height, width, 3)) * (
-                255 if number % 3 == 0 else 1
-            )
-            content = saved(Image.fromarray(pixels.astype(np.uint8)), "PNG")
+            pixels = random.integers(0, 256, (height, width, 3))
+            pixels = 255 * (pixels > 127) if number % 3 == 0 else pixels  # black and white have the most ties
+            contents.append(saved(Image.fromarray(pixels.astype(np.uint8)), "PNG"))
+        for content, seen in zip(contents, pixels_of(there, *contents), strict=True):
             wanted = decode(content, (channels, 13, 16), fit=fit)  # type: ignore[arg-type]
-            np.testing.assert_array_equal(pixels_of(there, content), wanted, f"{height}x{width}")
+            np.testing.assert_array_equal(seen, wanted)
 
 
 def test_colors_are_not_managed_and_damaged_files_are_refused(there: Any, pages: dict[str, Path]) -> None:
@@ -199,7 +201,7 @@ def test_colors_are_not_managed_and_damaged_files_are_refused(there: Any, pages:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     for kind in ("PNG", "JPEG", "WEBP"):
         content = saved(image, kind, icc_profile=profile)
-        seen = pixels_of(there, content)
+        (seen,) = pixels_of(there, content)
         assert not isinstance(seen, str)
         assert np.abs(seen.astype(int) - decode(content, (3, 13, 16))).max() <= 2 * (kind != "PNG")
     png, jpeg = saved(image, "PNG"), saved(image, "JPEG")
@@ -216,14 +218,15 @@ def test_colors_are_not_managed_and_damaged_files_are_refused(there: Any, pages:
         jpeg[:20],
         b"GIF89a" + bytes(30),
     ):
-        seen = pixels_of(there, content)
+        (seen,) = pixels_of(there, content)
         assert isinstance(seen, str), content[:20]
         assert "undefined" not in seen
         with pytest.raises(DataError):
             decode(content, (3, 13, 16))
     large = bytearray(png)
     large[16:24] = (20_000).to_bytes(4) * 2
-    assert "checksum" in str(pixels_of(there, bytes(large)))
+    (seen,) = pixels_of(there, bytes(large))
+    assert "checksum" in str(seen)
 
 
 def test_values_of_black_and_white(there: Any, tmp_path: Path) -> None:
@@ -233,9 +236,10 @@ def test_values_of_black_and_white(there: Any, tmp_path: Path) -> None:
         images = Images(images.pixels, images.labels, images.classes, range=Range(3.0, high, (depths,)))
         learn = Learner(DataLoaders.from_images(Splits(images), 30), MODELS["linear"]((3, 7, 11), 2))
         opened(there, learn.export(tmp_path / f"{depths}.html"))
-        for name in (name for name in KINDS if name.startswith("PNG")):
+        names = [name for name in KINDS if name.startswith("PNG")]
+        for name, seen in zip(names, pixels_of(there, *(KINDS[name].content for name in names)), strict=True):
             wanted = decode(KINDS[name].content, (3, 7, 11), range=images.range)
-            np.testing.assert_array_equal(pixels_of(there, KINDS[name].content), wanted, name)
+            np.testing.assert_array_equal(seen, wanted, name)
 
 
 def test_a_page_that_computes_something_else_gives_no_answers(there: Any, tmp_path: Path) -> None:
@@ -272,6 +276,14 @@ def test_names_are_text(there: Any, tmp_path: Path) -> None:
     bars = there.find_element("id", "bars").text
     assert names[0] in bars
     assert "\\u202eevil <b>" in bars
+
+
+def test_a_page_is_not_loaded_again(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert here("export", "run", "--to", "page", "--out", "said.html", cwd=run, capsys=capsys).code == 0
+    refused(here("verify", "said.html", cwd=run, capsys=capsys), 2, "checks itself", "Open it in a browser")
+    refused(here("predict", "said.html", "plain.png", cwd=run, capsys=capsys), 1, "answers in a browser")
+    done = here("export", "run", "--to", "page", "--any-size", cwd=run, capsys=capsys)
+    refused(done, 2, "is for --to onnx")
 
 
 def test_what_cannot_be_a_page_is_said_and_nothing_is_written(tmp_path: Path) -> None:
@@ -317,6 +329,9 @@ def test_a_person_sees_the_answer(there: Any, run: Path) -> None:
         assert (state, texts["said"]) == ("answered", "None of these")
         assert answers["noise.png"].reason == "none of these"
         assert violations(there) == []
+        for way in ("drop", "paste"):
+            assert dropped(there, run / "plain.png", way) == "answered"
+            assert there.find_element("id", "said").text == answers["plain.png"].best
         state, texts = given(there, run / "inverted.png")
         assert answers["inverted.png"].hint in texts["why"]
         state, texts = given(there, run / "cmyk.jpg")
