@@ -62,7 +62,7 @@ def predict(
     if csv and (common.json or jsonl):
         raise UsageError("--csv cannot be combined with --json or --jsonl.", hint="Choose one of them.")
     if sort_into is not None:
-        refuse_no_folder(sort_into)
+        refuse_no_folder(sort_into, [path for path in files if path != STDIN])
     given = from_stdin() if STDIN in files else None
     if sort_into is not None and hasattr(given, "read"):
         raise UsageError("--sort-into cannot copy standard input.", hint="Save the picture as a file, and name that.")

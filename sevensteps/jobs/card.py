@@ -15,6 +15,7 @@ from ..recipes.recipe import Recipe
 from ..runs.checkpoint import MODEL
 from ..runs.saved import Saved
 from ..ship import file as model_file
+from ..ship.abstention import NO_LIMIT
 
 README, ONNX = "README.md", "model.onnx"
 
@@ -127,9 +128,14 @@ def _limits(limits: Any, coverage: Any) -> str:
     """Return the limits beyond which the model gives no answer, and how often it answers."""
     if not limits:
         return "It always answers."
+    confidence, distance = limits["confidence"], limits["distance"]
     lines = [
-        f'- "not sure": the highest probability is under {limits["confidence"]:.4g}.',
-        f'- "none of these": the distance from the pictures of training is over {limits["distance"]:.4g}.',
+        f'- "not sure": the highest probability is under {confidence:.4g}.'
+        if confidence > 0
+        else '- This model never says "not sure".',
+        f'- "none of these": the distance from the pictures of training is over {distance:.4g}.'
+        if distance < NO_LIMIT
+        else '- This model never says "none of these".',
     ]
     if coverage:
         right = (coverage.get("of_answered") or {}).get("accuracy")

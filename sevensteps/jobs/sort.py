@@ -26,17 +26,24 @@ _NOT_IN_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f\ud800-\udfff]')
 _OF_WINDOWS = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of its devices
 
 
-def refuse_no_folder(folder: Path) -> None:
-    """Raise if pictures cannot be sorted into this folder, because a file has its name.
+def refuse_no_folder(folder: Path, pictures: Iterable[Path] = ()) -> None:
+    """Raise if pictures cannot be sorted into this folder.
 
     Args:
         folder: Where the folders of the classes are made.
+        pictures: Files and folders that are sorted.
 
     Raises:
-        UsageError: It is a file.
+        UsageError: It is a file, or in a folder of pictures, which would then hold the copies, too.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file, and --sort-into takes a folder.", hint="Name a folder.")
+    for place in pictures:
+        if place.is_dir() and folder.resolve().is_relative_to(place.resolve()):
+            raise UsageError(
+                f"--sort-into {folder} would put copies among the pictures of {place}.",
+                hint="Name a folder outside of it.",
+            )
 
 
 def sort_into(folder: Path, answer: Answer) -> Path | None:

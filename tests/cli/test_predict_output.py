@@ -73,6 +73,9 @@ def test_pictures_are_copied_into_folders_and_stay(folder: Path, capsys: pytest.
         )
     (folder / "afile").write_text("x")
     refused(here("predict", "run", "new", "--sort-into", "afile", cwd=folder, capsys=capsys), 2, "afile is a file")
+    for place in ("new", "new/sorted"):
+        done = here("predict", "run", "new", "--sort-into", place, cwd=folder, capsys=capsys)
+        refused(done, 2, f"--sort-into {place} would put copies among the pictures of new.", "outside")
 
 
 @pytest.mark.parametrize(
