@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
@@ -112,13 +113,8 @@ def _page(classes: list[str], model: Mapping[str, Any], numbers: bytes, said: Ma
         "model": json.dumps(model, ensure_ascii=False).replace("<", "\\u003c"),
         "numbers": base64.b64encode(numbers).decode(),
     }
-    page = _content("page.html")
-    for name, text in parts.items():
-        before, mark, after = page.partition("{{" + name + "}}")
-        while mark:
-            page = before + text + after
-            before, mark, after = page.partition("{{" + name + "}}")
-    return page
+    # In one pass, because a class may be named like a part.
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _content("page.html"))
 
 
 def _content(name: str) -> str:

@@ -278,6 +278,14 @@ def test_names_are_text(there: Any, tmp_path: Path) -> None:
     assert "\\u202eevil <b>" in bars
 
 
+def test_a_class_may_be_named_like_a_part_of_the_page(tmp_path: Path) -> None:
+    images = Images(np.zeros((20, 1, 8, 8), np.uint8), np.arange(20) % 2, ("{{model}}", "{{script}}"))
+    learn = Learner(DataLoaders.from_images(Splits(images), 10), MODELS["linear"]((1, 8, 8), 2))
+    page = learn.export(tmp_path / "page.html").read_text()
+    assert page.count('"use strict"') == 1
+    assert "<title>{{model}} or {{script}}" in page
+
+
 def test_a_page_is_not_loaded_again(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert here("export", "run", "--to", "page", "--out", "said.html", cwd=run, capsys=capsys).code == 0
     refused(here("verify", "said.html", cwd=run, capsys=capsys), 2, "checks itself", "Open it in a browser")
