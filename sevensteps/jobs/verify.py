@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..runs.folder import AnyRun
 from ..runs.kept_files import is_corrections_file
 from ..runs.recorded import differences_between, recorded
 from ..runs.saved import Saved
+from .card import ONNX
 
 if TYPE_CHECKING:
     from ..records.events import Observe
@@ -121,6 +123,7 @@ def _checks(thing: AnyRun, rerun: bool, observe: Observe) -> list[Check]:
             else f"missing, or belongs to another model; sevensteps resume {folder} judges again"
         )
         checks.append(Check(checkpoint.JUDGEMENT, judged, line))
+    checks += _checked_exports(folder)
     if rerun:
         checks += _repeated(saved, found, observe)
     return checks
@@ -151,6 +154,21 @@ def _checked_onnx(path: Path) -> Check:
     except ModelError as error:
         return Check(path.name, False, f"{error.message} {error.hint}".rstrip())
     return Check(path.name, agreement.passed, agreement.in_words)
+
+
+def _checked_exports(folder: Path) -> list[Check]:
+    """Check that the ONNX file in a run's folder was written from the model that is there now."""
+    from ..ship.onnx.run import model_sha256, read_onnx
+
+    path, model = folder / ONNX, checkpoint.content_of(folder / checkpoint.MODEL)
+    if model is None or not path.exists():
+        return []
+    try:
+        same = model_sha256(read_onnx(path)) == hashlib.sha256(model).hexdigest()
+    except ModelError as error:
+        return [Check(path.name, False, f"{error.message} {error.hint}".rstrip())]
+    line = "belongs to this model" if same else "belongs to another model"
+    return [Check(path.name, same, line if same else f"{line}; sevensteps export {folder} writes it again")]
 
 
 def place_in_words(found: checkpoint.Checkpoint) -> str:

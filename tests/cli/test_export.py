@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from photos import photos_in
 from PIL import Image
-from typed import here, refused, sevensteps, shown
+from typed import here, refused, sevensteps, shown, write_idx
 
 import sevensteps as ss
 from sevensteps.ship.onnx.run import OnnxModel, read_onnx
@@ -47,6 +47,24 @@ def test_a_run_is_exported_and_verified(folder: Path, capsys: pytest.CaptureFixt
     assert (folder / "a/b.onnx").read_bytes() == (folder / "run/model.onnx").read_bytes()
     again = here("export", "run/model.safetensors", "--out", "c.onnx", cwd=folder, capsys=capsys)
     assert (again.code, (folder / "c.onnx").is_file()) == (0, True)
+
+
+def test_verify_names_an_onnx_file_of_an_older_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split in ("train", "t10k"):
+        write_idx(tmp_path / "small", split, [0, 1] * 40)
+    typed = ("train", "small", "--epochs", "1", "--out", "run")
+    assert here(*typed, cwd=tmp_path, capsys=capsys).code == 0
+    assert here("export", "run", cwd=tmp_path, capsys=capsys).code == 0
+    assert re.search("model.onnx +ok +belongs", shown(here("verify", "run", cwd=tmp_path, capsys=capsys)))
+    assert here(*typed, "--seed", "1", "--force", cwd=tmp_path, capsys=capsys).code == 0
+    done = here("verify", "run", cwd=tmp_path, capsys=capsys)
+    assert done.code == 1
+    assert "belongs to another model; sevensteps export run writes it again" in shown(done)
+    assert here("export", "run", cwd=tmp_path, capsys=capsys).code == 0
+    assert here("verify", "run", cwd=tmp_path, capsys=capsys).code == 0
+    (tmp_path / "run/model.onnx").write_bytes(b"cut")
+    done = here("verify", "run", cwd=tmp_path, capsys=capsys)
+    assert (done.code, "run/model.onnx was not written by sevensteps export" in shown(done)) == (1, True)
 
 
 def test_a_file_for_pictures_of_any_size(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,18 @@ def read_onnx(path: Path) -> bytes:
     if hashlib.sha256(content[:-end]).hexdigest().encode() != content[-64:]:
         raise ModelError(f"{path} is damaged: its checksum does not match.", hint=EXPORT_AGAIN)
     return content
+
+
+def model_sha256(content: bytes) -> str:
+    """Return the SHA-256 of the model's file that an ONNX file was written from; "" if it does not say.
+
+    It is found without onnxruntime, which may be missing. No class name can imitate it, since JSON escapes quotes.
+
+    Args:
+        content: As `read_onnx` returns it.
+    """
+    found = re.search(rb'"model_sha256": "([0-9a-f]{64})"', content)
+    return found[1].decode() if found else ""
 
 
 @dataclass(frozen=True, eq=False)
