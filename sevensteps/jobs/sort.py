@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..base import files
+from ..data.files.unlabeled import is_pattern
 from ..errors import FileError, UsageError
 from ..records.scores import REFUSALS
 from ..ship.answer import Answer
@@ -31,18 +32,28 @@ def refuse_no_folder(folder: Path, pictures: Iterable[Path] = ()) -> None:
 
     Args:
         folder: Where the folders of the classes are made.
-        pictures: Files and folders that are sorted.
+        pictures: Files, folders and patterns that are sorted.
 
     Raises:
-        UsageError: It is a file, or in a folder of pictures, which would then hold the copies, too.
+        UsageError: It is a file; or it is in a folder of pictures or contains one, where copies would be taken for
+            pictures of their own.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file, and --sort-into takes a folder.", hint="Name a folder.")
     for place in pictures:
-        if place.is_dir() and folder.resolve().is_relative_to(place.resolve()):
+        # Files that match ** are looked for while others are copied.
+        searched = Path(str(place).partition("**")[0]) if is_pattern(str(place)) and "**" in str(place) else place
+        if not searched.is_dir():
+            continue
+        if folder.resolve().is_relative_to(searched.resolve()):
             raise UsageError(
                 f"--sort-into {folder} would put copies among the pictures of {place}.",
                 hint="Name a folder outside of it.",
+            )
+        if searched.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"--sort-into {folder} would put copies beside {place}, which is in that folder.",
+                hint="Name a folder that does not contain it.",
             )
 
 

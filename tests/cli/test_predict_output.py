@@ -76,6 +76,14 @@ def test_pictures_are_copied_into_folders_and_stay(folder: Path, capsys: pytest.
     for place in ("new", "new/sorted"):
         done = here("predict", "run", "new", "--sort-into", place, cwd=folder, capsys=capsys)
         refused(done, 2, f"--sort-into {place} would put copies among the pictures of new.", "outside")
+    before = set(folder.rglob("*"))
+    for pictures, place, words in (
+        ("new/0", "new", "would put copies beside new/0"),
+        ("new", ".", "would put copies beside new"),
+        ("new/**/*.png", "new/sorted", "would put copies among the pictures of new/**/*.png"),
+    ):
+        refused(here("predict", "run", pictures, "--sort-into", place, cwd=folder, capsys=capsys), 2, words)
+    assert set(folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
