@@ -19,14 +19,21 @@ if TYPE_CHECKING:
     from ..ship.answer import Answer
 
 
+def _folder(kind: Any, tokens: Sequence[Any]) -> Path:
+    """Return a folder as typed; an empty one, as of a shell's variable that is not set, would be the current folder."""
+    if not tokens[0].value:
+        raise ValueError("it is empty. Name a folder.")  # the parser says of which flag
+    return Path(tokens[0].value)
+
+
 def predict(
     run: Path,
     files: Annotated[tuple[Path, ...], Parameter(required=True, json_list=False)],
     *,
-    explain: Annotated[Path | None, Parameter(group=FIRST)] = None,
+    explain: Annotated[Path | None, Parameter(group=FIRST, converter=_folder)] = None,
     model: Annotated[Own, Parameter(group=FIRST)] = None,
     features: Annotated[str, Parameter(group=FIRST)] = "",
-    sort_into: Annotated[Path | None, Parameter(group=FIRST)] = None,
+    sort_into: Annotated[Path | None, Parameter(group=FIRST, converter=_folder)] = None,
     jsonl: Annotated[bool, Parameter(group=OUTPUT)] = False,
     csv: Annotated[bool, Parameter(group=OUTPUT)] = False,
     common: Common = Common(),

@@ -86,6 +86,16 @@ def test_pictures_are_copied_into_folders_and_stay(folder: Path, capsys: pytest.
     assert set(folder.rglob("*")) == before
 
 
+@pytest.mark.parametrize("typed", [("--sort-into", ""), ("--sort-into=",), ("--explain", "")])
+def test_an_empty_name_is_not_the_current_folder(
+    typed: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = set(folder.rglob("*"))
+    done = here("predict", "run", "new/0/0.png", *typed, cwd=folder, capsys=capsys)
+    refused(done, 2, f"Invalid value for {typed[0].rstrip('=')}: it is empty. Name a folder.")
+    assert set(folder.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     "name", ["../../out", "/etc", "a/b", "..", ".", "", "con:", "nul\\x", "line\nbreak", "x" * 500]
 )
