@@ -80,7 +80,8 @@ def predict(
     never: tuple[str, ...] = ()
     is_list = given is not None and not hasattr(given, "read")
     countdown = Countdown(error, count_of(files) if error.is_terminal and not is_list else None)
-    for answer in stream(run, _pictures(files, given), explain, model, features):
+    name_classes = rows.name_classes if rows is not None else lambda classes: None
+    for answer in stream(run, _pictures(files, given), explain, model, features, name_classes=name_classes):
         countdown.hide()
         copy = None
         if sort_into is not None:

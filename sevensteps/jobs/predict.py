@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
@@ -157,7 +157,13 @@ def _is_one(pictures: Any) -> bool:
 
 
 def stream(
-    model: AnyRun, pictures: Iterable[Any], explain: Path | None = None, network: OwnCode = None, features: str = ""
+    model: AnyRun,
+    pictures: Iterable[Any],
+    explain: Path | None = None,
+    network: OwnCode = None,
+    features: str = "",
+    *,
+    name_classes: Callable[[Sequence[str]], None] = lambda classes: None,
 ) -> Iterator[Answer]:
     """Give the answers of `predict` one by one, each as soon as it is known.
 
@@ -167,6 +173,7 @@ def stream(
         explain: A folder for a picture of why, one for each file.
         network: See `predict`.
         features: See `predict`.
+        name_classes: Receives the classes of the model before the first answer.
 
     Raises:
         RunError, ModelError, UsageError, FileError: As `predict`.
@@ -178,6 +185,7 @@ def stream(
         raise UsageError(f"{explain} is a file, and --explain takes a folder.", hint="Name a folder: --explain why")
     with given(network):
         loaded = load(path, features)
+        name_classes(loaded.classes)
         if explain is None:
             return (answer for answer, *_ in _answered(loaded, pictures))
         if loaded.read is not None:

@@ -47,7 +47,9 @@ def test_a_table_has_a_row_for_each_file(folder: Path, capsys: pytest.CaptureFix
             assert shares == list(answer.probabilities.values())
             assert float(row["probability"]) == max(shares)
     alone = here("predict", "run", "new/bad.png", "--csv", cwd=folder, capsys=capsys)
-    assert len(list(csv.DictReader(io.StringIO(alone.out)))) == 1
+    head, row = csv.reader(io.StringIO(alone.out))
+    assert (head, len(row)) == (list(rows[0]), len(head)), "the columns of every other table"
+    assert {len(row) for row in csv.reader(io.StringIO(done.out))} == {len(head)}
     refused(here("predict", "run", "new", "--csv", "--jsonl", cwd=folder, capsys=capsys), 2, "cannot be combined")
 
 
@@ -129,6 +131,7 @@ def test_one_file_that_cannot_be_copied_does_not_stop_the_others(
 
 def test_a_table_holds_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
     rows = Rows()
+    rows.name_classes(["red\x1b[31m", "b"])
     rows.add(Answer("a\x1b[2J.png", {"red\x1b[31m": 0.7, "b": 0.3}))
     rows.end()
     out = capsys.readouterr().out
