@@ -243,7 +243,8 @@ def opened(content: bytes, name: str) -> Iterator[Image]:
     except DataError:
         raise
     except Exception as error:  # Pillow's readers raise many kinds of errors for damaged files
-        raise DataError(f"{name} is damaged: {error!s:.200}", hint="Copy or export the picture again.") from error
+        reason = f"{error!s:.200}".rstrip(".")
+        raise DataError(f"{name} is damaged: {reason}.", hint="Copy or export the picture again.") from error
 
 
 def _check_effort(image: Any, content: bytes) -> None:

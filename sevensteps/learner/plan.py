@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..data.loaders import refuse_other_classes
-from ..errors import TrainingError
+from ..errors import SevenstepsError, TrainingError
 from ..steps.rates import checked_rates
 from ..steps.saved_module import plain_name
 from ..steps.schedule import Schedule, schedule_facts, schedule_from
@@ -112,7 +112,8 @@ def load(path: Path, learn: Trainer) -> None:
         groups = len(about["state"]["optimizer"]["groups"])
         rates = None if plan.rates is None else checked_rates(plan.rates, groups)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise TrainingError(f"The saved state is damaged: {error}", hint="Save it again.") from error
+        reason = (error.message if isinstance(error, SevenstepsError) else str(error)).rstrip(".")
+        raise TrainingError(f"The saved state is damaged: {reason}.", hint="Save it again.") from error
     undo, remark = _freeze_as(plan.frozen, learn)
     try:
         state.restore({name: torch.from_numpy(array) for name, array in arrays.items()}, about["state"])

@@ -42,7 +42,7 @@ def read_history(folder: Path) -> list[Epoch]:
     try:
         return [_epoch(json.loads(line)) for line in _text(path).splitlines()]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: {error}", hint=_REPAIR.format(folder)) from error
+        raise RunError(f"{path} is damaged: {error}.", hint=_REPAIR.format(folder)) from error
 
 
 def with_timings(folder: Path, history: Sequence[Epoch]) -> tuple[list[Epoch], float]:
@@ -85,7 +85,7 @@ def read_judgement(folder: Path) -> dict[str, Any]:
     try:
         judgement = json.loads(_text(path))
     except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: {error}", hint=_REPAIR.format(folder)) from error
+        raise RunError(f"{path} is damaged: {error}.", hint=_REPAIR.format(folder)) from error
     if not isinstance(judgement, dict) or not all(
         _is_score(judgement.get(split)) for split in ("test", "cross_validation", "valid")
     ):

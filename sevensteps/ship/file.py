@@ -252,7 +252,7 @@ def _read_header(
     except ModelError:
         raise
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise ModelError(f"{where} is damaged: {error!s:.200}", hint=_DAMAGED) from error
+        raise ModelError(f"{where} is damaged: {error!s:.200}.", hint=_DAMAGED) from error
     if not same:  # such as an added or repeated key, another order, a gap between two tensors, a space
         raise ModelError(f"{where} is damaged: its header is not as sevensteps writes it.", hint=_DAMAGED)
     if 8 + length + sum(_size(*entry) for entry in shapes.values()) != size:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import re
 import struct
 import time
 import tracemalloc
@@ -268,8 +269,9 @@ def test_a_jpeg_that_lacks_only_its_end_mark_is_whole_and_one_that_lacks_more_is
         np.testing.assert_array_equal(decode(content[:-missing], (1, 40, 56)), whole)
         assert look(content[:-missing]) == look(content)
     for missing in (4, 8, 40, len(content) // 2):
-        with pytest.raises(DataError, match="is damaged"):
+        with pytest.raises(DataError, match="is damaged") as caught:
             decode(content[:-missing], (1, 40, 56))
+        assert re.search(r"[^.]\.$", caught.value.message), "one sentence before the hint"
 
 
 def png_header(width: int, height: int) -> bytes:

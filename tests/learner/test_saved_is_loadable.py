@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -568,4 +569,5 @@ def test_a_damaged_plan_is_refused_and_changes_nothing(damage: dict[str, Any], t
     with pytest.raises(TrainingError) as caught:
         other.load(path)
     assert caught.value.hint
+    assert re.search(r"[^.]\.$", caught.value.message), "one sentence before the hint"
     assert_same(everything(other), before)

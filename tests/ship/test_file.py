@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -307,7 +308,8 @@ def header_of(header: Any) -> bytes:
     ],
 )
 def test_odd_headers_are_refused(tmp_path: Path, header: Any) -> None:
-    refusal(tmp_path / "model", header_of(header))
+    message = refusal(tmp_path / "model", header_of(header)).message
+    assert re.search(r"[^.]\.$", message), "one sentence before the hint"
 
 
 def test_a_header_that_promises_more_than_the_file_holds_is_refused(tmp_path: Path) -> None:
