@@ -148,6 +148,24 @@ def test_what_is_wrong_is_said(
     assert server.send("GET", "/v2/health/ready").status == 200
 
 
+def test_a_field_of_text_is_not_taken_for_a_picture(server: Server) -> None:
+    files, kind = form(("a.png", pictures()["small.png"]))
+
+    def sent(*headers: str, content: bytes = pictures()["small.png"]) -> Reply:
+        part = "\r\n".join(["--edge", *headers, "\r\n"]).encode() + content + b"\r\n"
+        return server.send("POST", "/predict-many", part + files, Content_Type=kind)
+
+    note = 'Content-Disposition: form-data; name="note"'
+    for headers in ([note], [note, "Content-Type: text/plain"]):
+        reply = sent(*headers, content=b"hello")
+        assert (reply.status, reply.json["error"]["message"]) == (400, "The field 'note' of the form is not a file.")
+        assert "curl -F picture=@a.png" in reply.json["error"]["hint"]
+    for headers in ([note, "Content-Type: image/png"], [note + "; filename*=UTF-8''b.png"]):
+        reply = sent(*headers)
+        assert [result["file"] for result in reply.json["results"]] == ["picture 1", "a.png"]
+        assert reply.json["failed"] == 0
+
+
 def test_the_open_inference_protocol(server: Server) -> None:
     assert server.send("GET", "/v2/health/live").json == {"live": True}
     assert server.send("GET", "/v2").json["extensions"] == ["binary_tensor_data"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from python_multipart.exceptions import MultipartParseError
@@ -13,7 +14,9 @@ HOW = "Send multipart/form-data with a file in each part: curl -F picture=@a.png
 
 
 def pictures_in(content_type: str, body: bytes, most: int) -> list[tuple[str, bytes]]:
-    """Return the name and the content of each file in a form; fields without a file name count as files, too.
+    """Return the name and the content of each file in a form.
+
+    A part without a file name counts as a file only if its type says that it is not a text.
 
     Args:
         content_type: As the request's header has it.
@@ -21,7 +24,7 @@ def pictures_in(content_type: str, body: bytes, most: int) -> list[tuple[str, by
         most: The number of files that are allowed.
 
     Raises:
-        RequestError: It is not a form, is damaged, is empty, or has more files.
+        RequestError: It is not a form, is damaged, is empty, has more files, or has a field of text.
     """
     kind, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
@@ -50,6 +53,7 @@ class _Parts:
         self.is_complete = False
         self._content = bytearray()
         self._field, self._value, self._disposition = b"", b"", b""
+        self._type = b""
 
     def callbacks(self) -> Any:
         """Return the methods that the parser calls."""
@@ -66,7 +70,7 @@ class _Parts:
     def _begin(self) -> None:
         if len(self.files) == self._most:
             raise too_large(f"The form has more than {self._most:,} pictures.", "Send them in several requests.")
-        self._content, self._disposition = bytearray(), b""
+        self._content, self._disposition, self._type = bytearray(), b"", b""
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         self._content += memoryview(data)[start:end]
@@ -80,10 +84,17 @@ class _Parts:
     def _header_end(self) -> None:
         if self._field.lower() == b"content-disposition":
             self._disposition = self._value
+        elif self._field.lower() == b"content-type":
+            self._type = self._value
         self._field = self._value = b""
 
     def _end_part(self) -> None:
         _, options = parse_options_header(self._disposition)
+        is_text = not self._type or self._type.lower().startswith(b"text/")
+        # Some programs send only filename*=, which the parser leaves out.
+        if is_text and not re.search(rb";\s*filename\*?=", self._disposition, re.IGNORECASE):
+            field = options.get(b"name", b"").decode("utf-8", "replace")
+            raise malformed(f"The field {field!r:.80} of the form is not a file.", HOW)
         name = options.get(b"filename") or b""
         # A name, and not the path that some programs send with it.
         name = name.replace(b"\\", b"/").rpartition(b"/")[2]
