@@ -273,6 +273,24 @@ def test_pages_load_nothing_and_say_what_there_is(server: Server) -> None:
     assert server.send("GET", "/redoc").status == 404
 
 
+def test_head_is_get_without_the_body(server: Server) -> None:
+    for path, status in (("/", 200), ("/v2/health/ready", 200), ("/openapi.json", 200), ("/predict", 405), ("/x", 404)):
+        wanted = server.send("GET", path)
+        assert wanted.status == status
+        with server.connected() as connection:
+            connection.sendall(request("HEAD", path, Connection="close"))
+            head, _, body = b"".join(iter(lambda: connection.recv(1 << 16), b"")).partition(b"\r\n\r\n")
+        first, *lines = head.decode().lower().split("\r\n")
+        assert (int(first.split()[1]), body) == (status, b"")
+        assert f"content-length: {len(wanted.body)}" in lines
+        assert f"content-type: {wanted.headers['content-type']}" in lines
+    count = _metric(server, 'sevensteps_requests_total{route="/v2/health/ready",status="200"}')
+    with server.connected() as connection:
+        connection.sendall(request("HEAD", "/v2/health/ready", Connection="close"))
+        assert connection.recv(100)
+    assert _metric(server, 'sevensteps_requests_total{route="/v2/health/ready",status="200"}') == count + 1
+
+
 def test_large_requests_are_taken(server: Server) -> None:
     saved = io.BytesIO()
     Image.frombytes("RGB", (2000, 1500), np.random.default_rng(0).bytes(9_000_000)).save(saved, "PNG", compress_level=0)

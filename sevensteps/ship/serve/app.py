@@ -231,9 +231,11 @@ class _Watched:
             await send(message)
 
         handler = self._quick.get((scope["method"], scope["path"]))
+        # HEAD is answered as GET. The connection, which knows the true method, leaves out the body.
+        routed = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         try:
             if handler is None:
-                await self._app(scope, receive, noted)
+                await self._app(routed, receive, noted)
             else:
                 response = await self._quickly(handler, Request(scope, receive))
                 status = response.status_code
@@ -247,7 +249,7 @@ class _Watched:
                 await (await _bug(Request(scope), error))(scope, receive, send)
         finally:
             seconds = time.perf_counter() - began
-            route = str(getattr(scope.get("route"), "path", "none") if handler is None else scope["path"])
+            route = str(getattr(routed.get("route"), "path", "none") if handler is None else scope["path"])
             self._metrics.request(route, status, seconds)
             self._log.add(
                 "request",
