@@ -145,6 +145,18 @@ def test_a_model_that_never_refuses_says_so(folder: Path, capsys: pytest.Capture
     assert "too few validation pictures" in repr(ss.predict(folder / "m", folder / "white.png"))
 
 
+def test_the_card_of_a_model_that_never_refuses_says_so(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = here("export", str(folder / "m"), "--to", "card", "--out", "card", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0, done.err
+    text = (tmp_path / "card/README.md").read_text("utf-8")
+    for reason in ("not sure", "none of these"):
+        assert f'This model never says "{reason}".' in text
+    assert "1e+300" not in text
+    assert "is under 0" not in text
+
+
 @pytest.mark.slow
 def test_training_promises_no_refusal_that_is_switched_off(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
