@@ -31,8 +31,12 @@ def pixels_of(picture):
     from PIL import Image, ImageOps
 
     image = Image.open(picture) if isinstance(picture, (str, Path)) else picture
-    if image.mode not in ("1", "L", "P", "RGB") or image.has_transparency_data:
-        raise ValueError(f"{picture} is {image.mode}, or transparent. Save it as 8-bit RGB or gray, not transparent.")
+    if image.has_transparency_data:
+        raise ValueError(f"{picture} is transparent. Save it without transparency.")
+    if image.mode.startswith(("I", "F")):
+        raise ValueError(f"{picture} has more than 8 bits per channel. Save it as 8-bit RGB or gray.")
+    if image.mode not in ("1", "L", "P", "RGB"):
+        raise ValueError(f"{picture} is in {image.mode}. Save it as 8-bit RGB or gray.")
     image = ImageOps.exif_transpose(image).convert("L" if SHAPE[0] == 1 else "RGB")
     channels, height, width = SHAPE
     if image.size != (width, height):
@@ -179,8 +183,16 @@ def predict(picture):
 if __name__ == "__main__":
     if not sys.argv[1:]:
         print(__doc__)
+    failed = False
     for path in sys.argv[1:]:
-        answer = predict(path)
+        try:
+            pixels = pixels_of(path)
+        except Exception as error:  # Pillow raises many kinds; the other pictures are classified all the same
+            failed, words = True, " ".join(str(error).split()) or type(error).__name__
+            print(words if path in words else f"{path}: {words}", file=sys.stderr)
+            continue
+        answer = answers(pixels[None])[0]
         doubt = f", {answer['reason']}" if answer["reason"] else ""
         print(f"{path}: {answer['class']} ({answer['probability']:.1%}{doubt})")
+    sys.exit(1 if failed else 0)
 '''

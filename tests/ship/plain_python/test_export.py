@@ -96,6 +96,30 @@ def test_the_program_answers_as_the_model_without_this_package(name: str, tmp_pa
     assert (" torch\n" in done.stderr) == (name not in ("linear", "hidden layer"))
 
 
+def test_a_file_that_cannot_be_read_is_one_line_and_the_others_are_classified(tmp_path: Path) -> None:
+    out = tmp_path / "m.py"
+    export_python(saved(MODELS["linear"](GRAY, 2), tmp_path, GRAY, "binary"), out)
+    good, broken, absent = (tmp_path / name for name in ("good.png", "broken.png", "absent.png"))
+    deep, clear, ink = (tmp_path / name for name in ("deep.png", "clear.png", "ink.jpg"))
+    Image.effect_noise((18, 20), 90).save(good)
+    broken.write_bytes(good.read_bytes()[:60])
+    Image.fromarray(np.zeros((20, 18), np.uint16)).save(deep)
+    Image.new("RGBA", (18, 20)).save(clear)
+    Image.new("CMYK", (18, 20)).save(ink)
+    bad = {broken: "", absent: "No such file", deep: "more than 8 bits", clear: "transparent", ink: "is in CMYK"}
+    command = [sys.executable, "-I", str(out), *map(str, bad), str(good)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"{good}: ")
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(bad)
+    for line, (path, words) in zip(lines, bad.items(), strict=True):
+        assert str(path) in line
+        assert words in line
+    assert "transparent" not in lines[2]  # a picture of 16 bits
+    assert subprocess.run([*command[:3], str(good)], capture_output=True, check=False).returncode == 0
+
+
 def test_numbers_of_another_model_are_refused(tmp_path: Path) -> None:
     out = tmp_path / "m.py"
     export_python(saved(MODELS["linear"](GRAY, 2), tmp_path, GRAY, "binary"), out)
