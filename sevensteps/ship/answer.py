@@ -49,7 +49,7 @@ class Answer:
     def as_json(self) -> dict[str, Any]:
         """Return the keys that `predict --json` promises."""
         if self.probabilities is None:
-            return {"file": readable(self.file), "error": readable(self.error or "")}
+            return {"file": readable(self.file), "error": readable(self.error or ""), "hint": readable(self.hint)}
         why: dict[str, Any] = {} if self.explanation is None else {"explanation": readable(self.explanation)}
         why |= {} if self.covered is None else {"covered": self.covered.as_json()}
         best = self.best

@@ -134,7 +134,7 @@ def test_a_stream_has_a_line_a_file(folder: Path) -> None:
     assert (done.code, done.err) == (1, "")
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert [row["file"] for row in rows] == ["0.png", "words.png", "1.png"]
-    assert set(rows[1]) == {"file", "error"}
+    assert set(rows[1]) == {"file", "error", "hint"}
 
 
 def test_a_run_without_its_model_is_sent_to_resume(

@@ -200,3 +200,6 @@ def test_a_picture_that_cannot_be_read_is_one_error_among_answers(folder: Path) 
     answers = ss.predict(folder / "m", [b"words", FLOWER, io.StringIO("words"), FLOWER.astype(float)])
     assert [answer.error is None for answer in answers] == [False, True, False, False]
     assert all(answer.hint for answer in answers if answer.error)
+    assert [result.get("hint") for result in answers.as_json()["results"] if "error" in result] == [
+        answer.hint for answer in answers if answer.error
+    ]

@@ -91,7 +91,9 @@ def test_answers_are_those_of_predict(folder: Path, server: Server, capsys: pyte
     assert (len(many["results"]), many["failed"]) == (len(files) + 1, 2)
     assert [result["file"] for result in many["results"]] == [*files, "small.png"]
     for result in many["results"]:
-        if "error" not in result:
+        if "error" in result:
+            assert result["hint"] == wanted[result["file"]]["hint"] != ""
+        else:
             assert {key: value for key, value in result.items() if key != "file"} == wanted[result["file"]]
 
 

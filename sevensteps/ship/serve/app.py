@@ -171,8 +171,7 @@ def _without_file(answer: Answer) -> dict[str, Any]:
 
 def _with_file(file: str, answer: Answer) -> dict[str, Any]:
     """Return an answer for one of several pictures."""
-    hint = {"hint": answer.hint} if answer.probabilities is None else {}
-    return {**answer.as_json(), **hint, "file": file}
+    return {**answer.as_json(), "file": file}
 
 
 async def _refused(request: Request, error: Exception) -> Response:
