@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,24 @@ from PIL import Image
 from served import served
 
 SAVED = Path(__file__).parent.parent / "saved/4e1d92b"
+
+# The lines in which the browser shows each route.
+LINES = """
+const lines = [];
+for (const code of document.querySelectorAll("td code")) {
+  const range = document.createRange(), walker = document.createTreeWalker(code, NodeFilter.SHOW_TEXT);
+  let top = null;
+  for (let node = walker.nextNode(); node; node = walker.nextNode())
+    for (let at = 0; at < node.length; at++) {
+      range.setStart(node, at);
+      range.setEnd(node, at + 1);
+      const rect = range.getBoundingClientRect();
+      if (node.data[at] !== " " && rect.top !== top) { lines.push(""); top = rect.top; }
+      lines[lines.length - 1] += node.data[at];
+    }
+}
+return lines;
+"""
 
 
 def console(there: Any) -> list[str]:
@@ -46,6 +65,13 @@ def test_a_picture_that_is_chosen_gets_its_answer(tmp_path: Path) -> None:
             for page in ("", "docs"):
                 there.get(url + page)
                 assert violations(there) == []
+        size = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+        there.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        there.get(url + "docs")
+        assert there.execute_script("return document.documentElement.scrollWidth") <= 360
+        lines = "|".join(there.execute_script(LINES))
+        assert "POST" in lines
+        assert not re.search(r"\w\|[a-z{]", lines), lines
         events = [json.loads(entry["message"])["message"] for entry in there.get_log("performance")]
         asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
         assert [

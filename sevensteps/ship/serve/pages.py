@@ -35,7 +35,7 @@ def docs(openapi: Mapping[str, Any]) -> Response:
         openapi: What FastAPI knows of them.
     """
     rows = [
-        f"<tr><td><code>{method.upper()} {html.escape(path)}</code><td>{html.escape(route['description'])}"
+        f"<tr><td><code>{method.upper()} {_breakable(path)}</code><td>{html.escape(route['description'])}"
         for path, methods in openapi["paths"].items()
         for method, route in methods.items()
     ]
@@ -48,6 +48,11 @@ def docs(openapi: Mapping[str, Any]) -> Response:
         '<p>The same list for programs: <a href="openapi.json">openapi.json</a></p>\n</main>\n</html>\n',
         "",
     )
+
+
+def _breakable(path: str) -> str:
+    """Return a route that a narrow screen breaks only before a slash."""
+    return html.escape(path[:1]) + html.escape(path[1:]).replace("/", "<wbr>/")
 
 
 def _response(content: str, more: str) -> Response:

@@ -332,6 +332,8 @@ def test_a_person_sees_the_answer(there: Any, run: Path) -> None:
             answers["plain.png"].best,
             "What the model sees: 28 × 28 pixels",
         )
+        for canvas in ("given", "seen"):  # a white picture has an edge on a white ground
+            assert there.find_element("id", canvas).value_of_css_property("border-top-width") == "1px"
         assert violations(there) == []
         state, texts = given(there, run / "noise.png")
         assert (state, texts["said"]) == ("answered", "None of these")
