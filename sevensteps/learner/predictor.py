@@ -356,6 +356,7 @@ class Predictor(NotPickled):
 
         Args:
             path: Of the file; its suffix says the format: `.safetensors`, `.onnx`, `.html` (a page), `.py` (a program).
+                A name without a suffix is kept as it is, and the file is a safetensors file.
 
         Returns:
             The path of the file.

@@ -123,7 +123,7 @@ def export(path: Path, arrays: Mapping[str, np.ndarray], facts: Facts) -> Path:
     """Write a model alone, in the format that the suffix names.
 
     Args:
-        path: As the user gave it; a name without a suffix is taken as it is.
+        path: As the user gave it; a name without a suffix is kept, for a safetensors file.
         arrays: The tensors of the model and of its abstention.
         facts: What the file says beside them.
 

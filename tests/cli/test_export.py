@@ -180,6 +180,26 @@ def test_the_program_in_the_documentation_gives_the_answer_of_predict(
         assert capsys.readouterr().out.strip() == (wanted.reason or wanted.best)
 
 
+def test_the_program_in_the_documentation_warns_of_nothing_where_no_picture_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text("utf-8"), re.DOTALL)
+    for name in ("light", "dark"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(8):
+            picture = Image.new("RGB", (16, 16), (number * 5 + 200 * (name == "light"),) * 3)
+            picture.save(tmp_path / f"photos/{name}/{number}.png")
+    ss.train(tmp_path / "photos", recipe="linear", epochs=1, folds=1, out=tmp_path / "RUN")
+    picture.save(tmp_path / "picture.png")
+    (wanted,) = ss.predict(tmp_path / "RUN", tmp_path / "picture.png")
+    assert "none of these" in wanted.never_says
+    assert here("export", "RUN", cwd=tmp_path, capsys=capsys).code == 0
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    exec(compile(program, "export.md", "exec"), {})  # noqa: S102  our own page; a warning fails the test
+    assert capsys.readouterr().out.strip() == wanted.best
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("unfreeze", ["0", "1"])
 def test_a_model_of_features_has_its_network_inside(unfreeze: str, tmp_path: Path) -> None:
