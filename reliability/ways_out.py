@@ -22,8 +22,8 @@ import numpy as np
 
 import sevensteps as ss
 from sevensteps.errors import SevenstepsError
-from sevensteps.ship.onnx.check import Agreement, compare
-from sevensteps.ship.onnx.run import Answers, OnnxModel, read_onnx
+from sevensteps.ship.agreement import Agreement, Answers, compare
+from sevensteps.ship.onnx.run import OnnxModel, read_onnx
 from sevensteps.ship.predict import load_model
 
 MODELS: dict[str, dict[str, Any]] = {

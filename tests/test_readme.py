@@ -120,8 +120,14 @@ def test_every_command_and_flag_shown_exists(page: str) -> None:
             assert not word.startswith("--") or word.split("=")[0] in {*flags, "--help"}, f"{page}: {words}"
 
 
+@pytest.fixture
+def desk(everything: Path, tmp_path: Path) -> Path:
+    """A folder for one page, because two pages may write the same file or folder."""
+    return shutil.copytree(everything, tmp_path / "desk")
+
+
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which everything that the pages name is there."""
     desk = tmp_path_factory.mktemp("desk")
     drawn = np.random.default_rng(0)

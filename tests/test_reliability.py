@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,18 +21,17 @@ ROOT = Path(__file__).parent.parent
 AROUND = {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], str(ROOT)])}
 
 
+def counts_of(*parts: str) -> Any:
+    """Return what parts of the suite counted, and see that nothing failed."""
+    command = [sys.executable, "-m", "reliability", *parts]
+    done = subprocess.run(command, cwd=ROOT, env=AROUND, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
 @pytest.mark.slow  # `python -m reliability`, which CI runs besides, takes these parts and all others
 def test_damage_is_seen_and_power_cuts_lose_no_save() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "reliability", "damage", "power"],
-        cwd=ROOT,
-        env=AROUND,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    counts = json.loads(done.stdout)
+    counts = counts_of("damage", "power")
     assert counts["damage"]["truncations"] > 1000
     assert counts["damage"]["flips"] >= 1000
     assert counts["power"]["states"] >= 500
@@ -87,16 +87,7 @@ def test_every_call_that_changes_the_folder_is_one_that_can_be_broken_off(tmp_pa
 
 @pytest.mark.slow
 def test_the_server_answers_rightly_whatever_comes() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "reliability", "serve"],
-        cwd=ROOT,
-        env=AROUND,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    counts = json.loads(done.stdout)["serve"]
+    counts = counts_of("serve")["serve"]
     assert counts["right answers to 64 clients"] == 2000
     assert sum(counts["mutated bodies"].values()) == 150
     assert counts["seconds until 40 slow sockets are closed"] < 10

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from ..recipes.without_folders import without_folders
 from ..records.events import Epoch, Judged, Opening
 
 LONGEST = 500  # characters of a setting, such as the names of a thousand classes
@@ -16,10 +16,7 @@ def parameters(opening: Opening) -> dict[str, str | bool | int | float]:
     Args:
         opening: The start of the run.
     """
-    settings = dict(opening.settings)
-    network, at, file = str(settings.get("features", "")).partition("@")
-    settings["features"] = f"{network}{at}{Path(file).name}"
-    settings |= {"source": Path(opening.source).name, "fix": Path(str(settings.get("fix", ""))).name}
+    settings = without_folders({**opening.settings, "source": opening.source})
     return {
         key: value if isinstance(value, (bool, int, float)) else _text(value) for key, value in sorted(settings.items())
     }

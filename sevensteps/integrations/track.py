@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from ..errors import ModelError, UsageError
 from ..records.events import Event, Judged, Note, Observe
@@ -28,8 +28,8 @@ class Tracker(Protocol):
         """
 
 
-# Each is made with the run's folder, and with whether the run is resumed.
-TRACKERS: dict[str, Callable[[Path, bool], Tracker]] = {"tensorboard": tensorboard.Tracker, "mlflow": mlflow.Tracker}
+# Each file has `load`, which imports the tracker's package, and a class `Tracker`.
+TRACKERS: dict[str, Any] = {"tensorboard": tensorboard, "mlflow": mlflow}
 
 
 def check_tracker(name: str, is_saved: bool) -> None:
@@ -51,7 +51,7 @@ def check_tracker(name: str, is_saved: bool) -> None:
             hint="ss.train(..., save=True)",
         )
     try:
-        {"tensorboard": tensorboard.load, "mlflow": mlflow.load}[name]()
+        TRACKERS[name].load()
     except ImportError as error:
         raise ModelError(
             f"track = {name} needs the package {name} ({error}).", hint=f"pip install 'sevensteps[{name}]'"
@@ -101,7 +101,7 @@ def tracked(name: str, folder: Path | None, observe: Observe, *, resumed: bool =
                 fail(error)
 
     try:
-        tracker = TRACKERS[name](folder, resumed)
+        tracker = TRACKERS[name].Tracker(folder, resumed)
     except Exception as error:
         fail(error)
     try:

@@ -12,6 +12,7 @@ from typing import Any
 from ..base import files
 from ..errors import ModelError, UsageError
 from ..recipes.recipe import Recipe
+from ..recipes.without_folders import without_folders
 from ..runs.checkpoint import MODEL
 from ..runs.saved import Saved
 from ..ship import file as model_file
@@ -53,20 +54,9 @@ def write_card(saved: Saved, out: Path, more: Mapping[str, Any]) -> list[str]:
     return [README, *written]
 
 
-def without_folders(recipe: Recipe) -> Recipe:
-    """Return a recipe in which files are named without the folders of this machine.
-
-    Args:
-        recipe: The recipe of a run.
-    """
-    network, at, file = recipe.features.partition("@")
-    names = {"source": Path(recipe.source).name, "fix": Path(recipe.fix).name}
-    return recipe.replace(**names, features=f"{network}{at}{Path(file).name}")
-
-
 def _card(saved: Saved, about: Mapping[str, Any], *, has_onnx: bool) -> str:
     """Return the text of the README.md."""
-    recipe = without_folders(saved.recipe)
+    recipe = saved.recipe.replace(**without_folders(vars(saved.recipe)))
     judgement, _ = saved.own_judgement()
     scores = {name: judgement[name] for name in ("test", "cross_validation", "valid") if judgement.get(name)}
     sections = {

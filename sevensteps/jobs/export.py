@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, UsageError, nearest
+from ..recipes.without_folders import without_folders
 from ..runs import checkpoint
 from ..runs import folder as folders
 from ..runs.folder import AnyRun
 from ..runs.saved import Saved
 from ..ship.formats import FORMATS, Order
-from .card import README, without_folders, write_card
+from .card import README, write_card
 
 if TYPE_CHECKING:
-    from ..ship.onnx.check import Agreement
+    from ..ship.agreement import Agreement
 
 
 CARD = "card"  # a folder, where the others are files
@@ -133,6 +134,5 @@ def _model_of(thing: AnyRun) -> tuple[Path, dict[str, Any]]:
     file = saved.folder / checkpoint.MODEL
     if not file.is_file():
         raise ModelError(f"{saved.folder} has no {checkpoint.MODEL}.", hint=f"sevensteps resume {saved.folder}")
-    # Without the path of the pictures, which is nobody's business but the user's.
-    recipe = without_folders(saved.recipe)
+    recipe = saved.recipe.replace(**without_folders(vars(saved.recipe)))
     return file, {"recipe": recipe.to_toml(), "data": saved.recorded.get("data", {})}

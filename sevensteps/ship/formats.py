@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .onnx.check import Agreement
+    from .agreement import Agreement
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,3 +42,14 @@ def refuse_unwritable(
         raise ModelError(
             f"{where}: {wrong} is not of type float32, in which the file computes.", hint="Train in float32."
         )
+
+
+def kinds_in(layer: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the kinds of a layer and of those inside it.
+
+    Args:
+        layer: The layer, as `architecture.describe` returns it.
+    """
+    yield str(layer["layer"])
+    for part in [*layer.get("layers", ()), *(part for _, part in layer.get("named", ()))]:
+        yield from kinds_in(part)

@@ -44,8 +44,11 @@ def _initialize(ready: Ready, settings: Mapping[str, Any], classes: int, is_new:
         biases = classes if classes > 2 else 1
         per = "pixel" if settings.get("features", "none") == "none" else "feature"
         return f"{count - biases:,} random weights, one per {per}{' and class' if classes > 2 else ', plus a bias'}"
-    convolutional = dict.fromkeys(("cnn", "vgg"), "a convolutional network")
-    kind = {"relu": "a network with a hidden layer", **convolutional}.get(model, "a network")
+    kind = {
+        "relu": "a network with a hidden layer",
+        "cnn": "a convolutional network",
+        "vgg": "a convolutional network",
+    }.get(model, "a network")
     return f"{kind}: {count:,} random weights"
 
 

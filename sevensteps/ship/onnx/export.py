@@ -14,11 +14,11 @@ from ...base import files
 from ...errors import ModelError
 from .. import file as model_file
 from ..abstention import in_file
+from ..agreement import COUNT, Agreement, Answers, answers_of, compare, golden_of_other_sizes, golden_pictures
 from ..facts import Facts
 from ..predict import load_model
-from .check import COUNT, Agreement, answers_of, compare, golden_of_other_sizes, golden_pictures
 from .model import Source, onnx_model
-from .run import INSTALL, Answers, OnnxModel, read_onnx, with_sha256
+from .run import INSTALL, OnnxModel, read_onnx, with_sha256
 
 GOLDEN = ".golden.safetensors"  # the end of the name of the pictures and answers
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, UInt8
+from jaxtyping import Bool, Float64, UInt8
 
 from ...base import files
 from ...errors import ModelError
 from ..abstention import NO_LIMIT, Limits
+from ..agreement import Answers
 from ..facts import EXPORT_AGAIN, Facts
 from .nodes import DISTANCE, KEY, LOGITS, PIXELS, PROBABILITIES
 
@@ -31,14 +32,6 @@ LARGEST = 1 << 30  # bytes of a file
 
 # An entry of a model's metadata in protobuf's encoding: field 14, with a key of 6 and a value of 64 characters.
 _BEFORE_SHA256 = b"\x72\x4a\x0a\x06sha256\x12\x40"
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What a model says of some pictures."""
-
-    probabilities: Float[np.ndarray, "n classes"]
-    distances: Float[np.ndarray, " n"] | None = None  # of a model that may answer "none of these"
 
 
 def with_sha256(content: bytes) -> bytes:

@@ -6,22 +6,20 @@ import base64
 import hashlib
 import html
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...base import files
 from ...base.version import __version__
 from ...errors import ModelError
-from ...show.report.html import plain, tag
+from ...show.report.html import filled, plain, source_of, tag
 from .. import file as model_file
 from ..abstention import Abstention, in_file
 from ..backbone.names import is_of_timm
 from ..facts import Facts
+from ..writable import kinds_in, refuse_unwritable
 from .golden import LARGEST, backbone_of, golden
 
 if TYPE_CHECKING:
@@ -35,10 +33,8 @@ LAYERS = (
     *("Normalize", "Conv2d", "Linear", "BatchNorm1d", "BatchNorm2d", "Dropout", "Flatten", "MaxPool2d", "AvgPool2d"),
     *("AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "MaxAndMeanPool", "ZeroPad2d", "ReLU", "ReLU6", "GELU", "SiLU", "Tanh"),
     *("Sigmoid", "LeakyReLU", "Softmax", "LogSoftmax", "RootOfShare", "WithMirror", "MeanWithMirror", "Again"),
+    *("Sequential", "Residual"),
 )
-
-
-LOSSES = (None, "mse_loss", "sigmoid_l1_loss", "binary_cross_entropy_with_logits", "cross_entropy")
 
 
 LONGEST_TITLE = 48  # letters; a title that names all classes is no longer
@@ -58,8 +54,9 @@ def export_page(file: Path, out: Path) -> None:
     arrays, about = model_file.read(file)
     facts = Facts.from_json(about, file)
     classes, shape = facts.pictures(file)
+    refuse_unwritable(facts, arrays, file, "a page", hint="Train a built-in model, such as cnn.")
+    _refuse_what_a_page_cannot_compute(facts, file)
     arrays, abstention = in_file(arrays, about, file)
-    _refuse_what_cannot_be_written(facts, arrays, file)
     backbone = backbone_of(facts)
     tensors = {f"model.{name}": array for name, array in arrays.items() if array.dtype.kind == "f"}
     if abstention is not None:
@@ -97,9 +94,8 @@ def export_page(file: Path, out: Path) -> None:
 def _page(classes: list[str], model: Mapping[str, Any], numbers: bytes, said: Mapping[str, str]) -> str:
     """Return the page."""
     style, script = _content("page.css"), "".join(f"{each}\n" for each in ['"use strict";', *map(_content, SCRIPTS)])
-    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style)]
     policy = (
-        f"default-src 'none'; script-src 'sha256-{hashes[0]}'; style-src 'sha256-{hashes[1]}'; "
+        f"default-src 'none'; script-src {source_of(script)}; style-src {source_of(style)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     parts = {
@@ -113,8 +109,7 @@ def _page(classes: list[str], model: Mapping[str, Any], numbers: bytes, said: Ma
         "model": json.dumps(model, ensure_ascii=False).replace("<", "\\u003c"),
         "numbers": base64.b64encode(numbers).decode(),
     }
-    # In one pass, because a class may be named like a part.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _content("page.html"))
+    return filled(_content("page.html"), parts)
 
 
 def _content(name: str) -> str:
@@ -148,40 +143,20 @@ def _about(facts: Facts, abstention: Abstention | None, backbone: Backbone | Non
     }
 
 
-def _refuse_what_cannot_be_written(facts: Facts, arrays: Mapping[str, np.ndarray], where: Path) -> None:
-    """Raise for a model that a page cannot compute.
+def _refuse_what_a_page_cannot_compute(facts: Facts, where: Path) -> None:
+    """Raise for a network or a layer that the page's JavaScript lacks.
 
     Raises:
-        ModelError: Says what of it.
+        ModelError: Says what of the model.
     """
-    if facts.model is None or facts.needs_code:
-        raise ModelError(
-            f"{where}: only models whose layers are in our list can be written as a page, and {facts.kind} is not one.",
-            hint="Train a built-in model, such as cnn.",
-        )
     if facts.features is not None and (is_of_timm(facts.features["name"]) or "layers" in facts.features):
         what = "networks of timm" if is_of_timm(facts.features["name"]) else "networks whose last stages were trained"
         raise ModelError(
             f"{where} learned from features of {facts.features['name']}, and {what} cannot be written as a page.",
             hint="sevensteps export RUN --to onnx",
         )
-    unknown = next((name for name in _layers_in(facts.model) if name not in LAYERS), None)
+    unknown = next((name for name in kinds_in(facts.model) if name not in LAYERS), None)
     if unknown is not None:
         raise ModelError(
             f"{where}: a layer {unknown!r:.80} cannot be written as a page.", hint="Train a built-in model."
         )
-    if facts.activation_is_own or facts.loss not in LOSSES:
-        raise ModelError(f"{where}: its activation cannot be written as a page.", hint="Train with a built-in loss.")
-    wrong = next((name for name, array in arrays.items() if array.dtype.kind == "f" and array.dtype != np.float32), "")
-    if wrong := wrong or next(iter(facts.bfloat16), ""):
-        raise ModelError(
-            f"{where}: {wrong} is not of type float32, in which the page computes.", hint="Train in float32."
-        )
-
-
-def _layers_in(layer: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of all layers but lists of layers."""
-    if layer["layer"] not in ("Sequential", "Residual"):
-        yield layer["layer"]
-    for part in [*layer.get("layers", ()), *(part for _, part in layer.get("named", ()))]:
-        yield from _layers_in(part)

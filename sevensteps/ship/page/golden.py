@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import UInt8
 
+from ..agreement import image_of, other_sizes
 from ..backbone.extract import LARGEST as LARGEST
 from ..facts import Facts
 from ..predict import load_model
@@ -84,20 +85,14 @@ def golden(file: Path, shape: tuple[int, int, int], backbone: Backbone | None) -
     Raises:
         ModelError: The model cannot be loaded.
     """
-    from PIL import Image
-
     model = load_model(file)
     channels, height, width = backbone.shape if backbone else shape
-    others = [
-        *((height, 2 * width), (2 * height + 1, width), (3 * height + 1, 2 * width + 1), (height + 5, width + 1)),
-        *((-(-height // 2), 3 * width), (3 * height, -(-width // 3)), (-(-height // 3), -(-width // 2)), (7, 2)),
-    ]
     count = COUNT // 4 if backbone else COUNT
-    sizes = [(height, width)] * (count // 2) + others[: count // 2]
+    sizes = [(height, width)] * (count // 2) + other_sizes(height, width)[: count // 2]
     answers = []
     for number, (high, wide) in enumerate(sizes):
         pixels = made_up(number, (channels, high, wide))
-        seen = model.pixels_of(Image.fromarray(pixels[:, :, 0] if channels == 1 else pixels))[None]
+        seen = model.pixels_of(image_of(pixels.transpose(2, 0, 1)))[None]
         distance = None if model.abstention is None else float(model.abstention.distances(seen, each_alone=True)[0])
         probabilities = model.probabilities(seen)[0].tolist()
         answers.append({"size": [high, wide], "probabilities": probabilities, "distance": distance})

@@ -17,9 +17,8 @@ from ...base import files
 from ...errors import ModelError
 from .. import file as model_file
 from ..abstention import in_file
+from ..agreement import Agreement, Answers, answers_of, compare, golden_of_other_sizes, golden_pictures, image_of
 from ..facts import Facts
-from ..onnx.check import Agreement, answers_of, compare, golden_of_other_sizes, golden_pictures, image_of
-from ..onnx.run import Answers
 from ..predict import load_model, numpy_layers
 from ..writable import refuse_unwritable
 from .text import program

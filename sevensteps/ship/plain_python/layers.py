@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ...errors import ModelError
+from ..writable import kinds_in
 
 Layer = Mapping[str, Any]
 
@@ -64,17 +65,6 @@ class RootOfShare(nn.Module):
         return (x / x.mean(1, keepdim=True).clamp(min=self.eps)).clamp(min=0).sqrt()
 ''',
 }
-
-
-def kinds_in(layer: Layer) -> Iterator[str]:
-    """Yield the kinds of a layer and of those inside it.
-
-    Args:
-        layer: The layer, as `architecture.describe` returns it.
-    """
-    yield str(layer["layer"])
-    for part in [*layer.get("layers", ()), *(part for _, part in layer.get("named", ()))]:
-        yield from kinds_in(part)
 
 
 def has_names(layer: Layer) -> bool:

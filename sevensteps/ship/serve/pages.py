@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 import html
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 from starlette.responses import HTMLResponse, Response
+
+from ...show.report.html import filled, source_of
 
 
 def page(name: str, classes: Sequence[str]) -> Response:
@@ -20,12 +20,10 @@ def page(name: str, classes: Sequence[str]) -> Response:
         name: Of the model.
         classes: Its classes.
     """
-    words = {"NAME": html.escape(name), "CLASSES": html.escape(", ".join(classes))}
-    script, style = _file("page.js"), _file("page.css")
-    content = _file("page.html")
-    for place, text in {**words, "STYLE": style, "SCRIPT": script}.items():
-        content = content.replace(f">{place}<", f">{text}<").replace(f": {place}.", f": {text}.")
-    return _response(content, f"script-src {_hash(script)}; connect-src 'self'; img-src blob:")
+    script = _file("page.js")
+    parts = {"name": html.escape(name), "classes": html.escape(", ".join(classes))}
+    content = filled(_file("page.html"), {**parts, "style": _file("page.css"), "script": script})
+    return _response(content, f"script-src {source_of(script)}; connect-src 'self'; img-src blob:")
 
 
 def docs(openapi: Mapping[str, Any]) -> Response:
@@ -57,18 +55,15 @@ def _breakable(path: str) -> str:
 
 def _response(content: str, more: str) -> Response:
     """Return a page with its policy."""
-    policy = f"default-src 'none'; style-src {_hash(_file('page.css'))}; base-uri 'none'; form-action 'none'; {more}"
+    policy = (
+        f"default-src 'none'; style-src {source_of(_file('page.css'))}; base-uri 'none'; form-action 'none'; {more}"
+    )
     headers = {
         "content-security-policy": f"{policy.rstrip('; ')}; frame-ancestors 'none'",
         "referrer-policy": "no-referrer",
         "x-content-type-options": "nosniff",
     }
     return HTMLResponse(content, headers=headers)
-
-
-def _hash(text: str) -> str:
-    """Return the source of a policy that allows just this script or style."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 @functools.cache

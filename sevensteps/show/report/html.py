@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
+import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 MOST_ROWS = 200  # of a table of numbers: of a longer one every k-th is shown, and that is said
@@ -119,3 +122,22 @@ def code(text: str) -> Html:
 def _written(value: str | float | int) -> str:
     """A number of a drawing with as many decimals as can be seen."""
     return value if isinstance(value, str) else f"{value:.1f}".removesuffix(".0")
+
+
+def source_of(text: str) -> str:
+    """Return the source of a Content-Security-Policy that allows just this script or style.
+
+    Args:
+        text: The script or style.
+    """
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def filled(template: str, parts: Mapping[str, str]) -> str:
+    """Return a page with a part in the place of each `{{name}}`, in one pass: a part may look like such a place.
+
+    Args:
+        template: The page.
+        parts: Pieces of HTML by their names.
+    """
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)

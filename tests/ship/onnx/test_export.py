@@ -22,7 +22,7 @@ from sevensteps.data.images import Images, Splits
 from sevensteps.errors import ModelError, SevenstepsError
 from sevensteps.learner.learner import Learner
 from sevensteps.ship import file as model_file
-from sevensteps.ship.onnx.check import MOST_APART, golden_pictures
+from sevensteps.ship.agreement import MOST_APART, golden_pictures
 from sevensteps.ship.onnx.export import export_onnx, golden_of, verify_onnx
 from sevensteps.ship.onnx.predict import load_onnx
 from sevensteps.ship.onnx.run import OnnxModel, read_onnx, with_sha256

@@ -20,7 +20,7 @@ from torch import nn
 from sevensteps.data.batches import DataLoaders
 from sevensteps.data.images import Images, Splits
 from sevensteps.learner.learner import Learner
-from sevensteps.ship.onnx.check import MOST_APART, image_of
+from sevensteps.ship.agreement import MOST_APART, image_of
 from sevensteps.ship.onnx.export import export_onnx
 from sevensteps.ship.onnx.run import OnnxModel, read_onnx
 from sevensteps.ship.predict import load_model

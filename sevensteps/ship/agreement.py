@@ -1,4 +1,4 @@
-"""Check that an ONNX file answers as its model: made-up pictures, and how far the answers to them are apart."""
+"""Whether what `export` wrote answers as its model: made-up pictures, and how far the answers to them are apart."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
-from ..predict import Model
-from .run import Answers
+from .predict import Model
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,6 +18,14 @@ COUNT = 64  # pictures
 
 
 MOST_APART = 1e-5  # of a probability, and of a distance as a share of it
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a model says of some pictures."""
+
+    probabilities: Float[np.ndarray, "n classes"]
+    distances: Float[np.ndarray, " n"] | None = None  # of a model that may answer "none of these"
 
 
 @dataclass(frozen=True)
@@ -89,14 +96,14 @@ def image_of(pixels: UInt8[np.ndarray, "channels height width"]) -> Image:
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
-def golden_of_other_sizes(shape: tuple[int, int, int]) -> dict[str, UInt8[np.ndarray, "channels height width"]]:
-    """Return made-up pictures of other sizes than a model takes: wide and high, larger and smaller, by their size.
+def other_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """Return heights and widths of pictures that have to be fitted: wide and high, larger and smaller.
 
     Args:
-        shape: Channels, height and width that the model takes.
+        height: The height that a model takes.
+        width: The width that it takes.
     """
-    channels, height, width = shape
-    sides = (
+    return [
         (height, 2 * width),
         (2 * height, width),
         (3 * height + 1, 2 * width + 1),
@@ -105,8 +112,17 @@ def golden_of_other_sizes(shape: tuple[int, int, int]) -> dict[str, UInt8[np.nda
         (height + 5, width + 1),
         (-(-height // 3), -(-width // 2)),
         (1, 1),
-    )
-    sizes = sorted({*sides} - {(height, width)})
+    ]
+
+
+def golden_of_other_sizes(shape: tuple[int, int, int]) -> dict[str, UInt8[np.ndarray, "channels height width"]]:
+    """Return made-up pictures of other sizes than a model takes, by their size.
+
+    Args:
+        shape: Channels, height and width that the model takes.
+    """
+    channels, height, width = shape
+    sizes = sorted({*other_sizes(height, width)} - {(height, width)})
     return {f"pixels of {wide}x{high}": golden_pictures((channels, high, wide), 2)[1] for high, wide in sizes}
 
 
