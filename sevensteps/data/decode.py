@@ -242,6 +242,8 @@ def opened(content: bytes, name: str) -> Iterator[Image]:
         ) from error
     except DataError:
         raise
+    except MemoryError as error:
+        raise DataError(f"{name} does not fit into the memory that is free.", hint="Reduce its size.") from error
     except Exception as error:  # Pillow's readers raise many kinds of errors for damaged files
         reason = f"{error!s:.200}".rstrip(".")
         raise DataError(f"{name} is damaged: {reason}.", hint="Copy or export the picture again.") from error

@@ -30,7 +30,7 @@ from .limits import Limits
 from .log import Log
 from .metrics import CONTENT_TYPE, Metrics
 from .protocol import BUSY
-from .refused import RequestError, busy, unreadable
+from .refused import RequestError, busy, out_of_memory, unreadable
 
 CLIENT_LEFT = 499  # the status that logs and metrics give to a request whose client did not wait, as nginx does
 
@@ -63,7 +63,12 @@ def application(model: Model, name: str, limits: Limits, log: Log) -> ASGIApp:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        exception_handlers={RequestError: _refused, HTTPException: _no_route, Exception: _bug},
+        exception_handlers={
+            RequestError: _refused,
+            HTTPException: _no_route,
+            MemoryError: _no_memory,
+            Exception: _bug,
+        },
     )
 
     async def classified(request: Request, pictures: list[Any]) -> list[Answer]:
@@ -193,6 +198,11 @@ async def _no_route(request: Request, error: Exception) -> Response:
     return response
 
 
+async def _no_memory(request: Request, error: Exception) -> Response:
+    """Return the answer for a request that the memory does not suffice for."""
+    return await _refused(request, out_of_memory())
+
+
 async def _bug(request: Request, error: Exception) -> Response:
     """Return the answer for an error of ours; the log has its kind."""
     return await _refused(
@@ -269,6 +279,8 @@ class _Watched:
             return await handler(request)
         except RequestError as error:
             return await _refused(request, error)
+        except MemoryError as error:
+            return await _no_memory(request, error)
 
 
 def _place_of(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +22,8 @@ from ...data.decode import look
 from ...errors import DataError
 from ..answer import Answer
 from ..predict import AT_ONCE, Model
-from .limits import Limits
-from .refused import busy
+from .limits import MOST_PIXELS, Limits
+from .refused import busy, too_large
 
 SMALL = 1 << 15  # bytes of a file that is read in the event loop
 
@@ -35,9 +35,6 @@ PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
 
 TURN = 0.005  # seconds for which a batch may hold up the event loop
-
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +57,19 @@ class Classifier:
         self._model, self._limits = model, limits
         self.batch_of: Callable[[int], object] = lambda size: None  # called with the size of each batch
         self.waiting = 0  # pictures that are being answered
+        self._pixels = 0  # that these have, as their files announce
         self._queue: deque[_Waiting] = deque()
         self._is_working = False
         self._thread = ThreadPoolExecutor(1, "classifier")
+        self._headers = ThreadPoolExecutor(1, "headers")  # reads how large a file is while others are decoded
         each = _seconds_each(model)
         self._is_fast = each < TURN
         self._most = min(AT_ONCE, int(TURN / each)) if self._is_fast else AT_ONCE
 
     def stop(self) -> None:
-        """End the thread."""
-        self._thread.shutdown()
+        """End the threads. What they have not begun by now, nobody waits for any more."""
+        for thread in (self._headers, self._thread):
+            thread.shutdown(cancel_futures=True)
 
     def is_full(self) -> bool:
         """Return whether no picture can be taken now."""
@@ -82,33 +82,64 @@ class Classifier:
             pictures: Bytes of picture files, or arrays of pixels.
 
         Raises:
-            RequestError: Too many pictures wait.
+            RequestError: Too many pictures wait, or these have too many pixels.
         """
         if self.waiting + len(pictures) > self._limits.waiting:
             raise busy()
         self.waiting += len(pictures)
+        pixels = 0
         try:
-            return [await answer for answer in [await self._begun(picture) for picture in pictures]]
+            sizes = [await self._size_of(picture) for picture in pictures]
+            pixels = self._admitted(sizes)
+            begun = [await self._begun(picture, size) for picture, size in zip(pictures, sizes, strict=True)]
+            return [await answer for answer in begun]
         finally:
             self.waiting -= len(pictures)
+            self._pixels -= pixels
 
-    async def _begun(self, picture: Any) -> asyncio.Future[Answer]:
+    async def _size_of(self, picture: Any) -> int:
+        """Return how many pixels a file announces; 0 for pixels, and for what is not a picture: reading it says why."""
+        if not isinstance(picture, bytes):
+            return 0
+        try:
+            if len(picture) <= SMALL:
+                return _pixels_in(picture)
+            return await asyncio.get_running_loop().run_in_executor(self._headers, _pixels_in, picture)
+        except DataError:
+            return 0
+
+    def _admitted(self, sizes: Sequence[int]) -> int:
+        """Count the pixels of a request, and return how many they are.
+
+        A few bytes can announce many pixels, and decoding them takes as long as they say.
+
+        Raises:
+            RequestError: They have too many; or those of all requests have.
+        """
+        pixels = sum(size for size in sizes if size <= self._limits.pixels)  # larger ones are not decoded
+        if pixels > MOST_PIXELS:
+            raise too_large(
+                f"The pictures have more than {MOST_PIXELS:,} pixels in all.", "Send them in several requests."
+            )
+        if self._pixels + pixels > MOST_PIXELS:
+            raise busy()
+        self._pixels += pixels
+        return pixels
+
+    async def _begun(self, picture: Any, size: int) -> asyncio.Future[Answer]:
         """Read a picture, and return its answer of later."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
+        if size > self._limits.pixels:
+            message = f"The picture has more than {self._limits.pixels:,} pixels."
+            answer.set_result(Answer("", error=message, hint="Reduce its size."))
+            return answer
+        is_small = (len(picture) if isinstance(picture, bytes) else picture.nbytes) <= SMALL and size <= FEW_PIXELS
         try:
-            is_large = len(picture) > SMALL if isinstance(picture, bytes) else picture.nbytes > SMALL
-            pixels = (
-                None
-                if is_large or self._model.read is not None
-                else self._read(picture, min(FEW_PIXELS, self._limits.pixels))
-            )
-            if pixels is None:
-                pixels = await self._in_thread(self._read, picture, self._limits.pixels)
-            if pixels is None:
-                message = f"The picture has more than {self._limits.pixels:,} pixels."
-                answer.set_result(Answer("", error=message, hint="Reduce its size."))
-                return answer
+            if is_small and self._model.read is None:
+                pixels = self._model.pixels_of(picture)
+            else:
+                pixels = await loop.run_in_executor(self._thread, self._model.pixels_of, picture)
         except DataError as error:
             answer.set_result(Answer("", error=error.message, hint=error.hint))
             return answer
@@ -117,12 +148,6 @@ class Classifier:
             self._is_working = True
             loop.call_soon(self._work)
         return answer
-
-    def _read(self, picture: Any, most: int) -> np.ndarray | None:
-        """Return the pixels of a picture; None if it has more than this many."""
-        if isinstance(picture, bytes) and _pixels_in(picture) > most:
-            return None
-        return self._model.pixels_of(picture)
 
     def _work(self) -> None:
         """Classify what waits, a batch in each turn of the event loop."""
@@ -152,18 +177,15 @@ class Classifier:
         if self._is_working:
             asyncio.get_running_loop().call_soon(self._work)
 
-    async def _in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a function in the thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
-
 
 def _pixels_in(content: bytes) -> int:
-    """Return how many pixels a file announces.
+    """Return how many pixels a file announces that Pillow would decode.
 
     Raises:
         DataError: It is not a picture.
     """
-    if content.startswith(PNG):  # most files, and faster than to parse all of the header
+    # Most files, and faster than to parse all of the header. Of several headers, Pillow takes the last.
+    if content.startswith(PNG) and content.find(b"IHDR", 16) < 0:
         return int.from_bytes(content[16:20]) * int.from_bytes(content[20:24])
     seen = look(content)
     return seen.width * seen.height

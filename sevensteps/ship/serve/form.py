@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from .refused import malformed, too_large
@@ -35,7 +35,7 @@ def pictures_in(content_type: str, body: bytes, most: int) -> list[tuple[str, by
         parser = MultipartParser(boundary, parts.callbacks())
         parser.write(body)
         parser.finalize()
-    except MultipartParseError as error:
+    except FormParserError as error:  # also of a boundary that is too long
         raise malformed("The form is damaged.", HOW) from error
     if not parts.is_complete:
         raise malformed("The form is incomplete.", HOW)

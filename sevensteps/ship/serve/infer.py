@@ -7,6 +7,7 @@ client uses by default. The input `pixels` is that of the ONNX file; the output 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,9 @@ EXTENSIONS = ("binary_tensor_data",)
 
 
 LENGTH = "inference-header-content-length"  # of the JSON in a body that goes on with binary tensors
+
+
+MOST_DIGITS = 18  # of that number
 
 
 INPUT = "pixels"
@@ -77,7 +81,9 @@ def asked(model: Model, length: str | None, body: bytes, limits: Limits) -> Aske
     Raises:
         RequestError: It is not in the form of the protocol, or too large.
     """
-    if length is not None and not (length.isascii() and length.isdecimal() and int(length) <= len(body)):
+    # Python refuses to read a number of thousands of digits.
+    is_number = length is None or (length.isascii() and length.isdecimal() and len(length) <= MOST_DIGITS)
+    if length is not None and not (is_number and int(length) <= len(body)):
         raise malformed(f"The header {LENGTH} must be a number, at most the number of bytes in the body.")
     end = len(body) if length is None else int(length)
     if end > MOST_JSON:
@@ -122,13 +128,31 @@ def _pixels(tensor: Mapping[Any, Any], shape: Sequence[int], binary: bytes) -> U
         if parameters["binary_data_size"] != count or len(binary) != count:
             raise malformed(f"The input must have {count:,} bytes, as its shape says.")
         return np.frombuffer(binary, np.uint8).reshape(shape)
+    # NumPy would make an array of the widest of the values: one long text among them takes gigabytes.
+    values = _flat(tensor.get("data"))
     try:
-        values = np.array(tensor.get("data"))
-    except (ValueError, OverflowError, RecursionError) as error:  # lists of different lengths, or too deep
-        raise malformed("The data of the input must be numbers from 0 to 255.") from error
-    if values.dtype.kind not in "iu" or values.size != count or values.min() < 0 or values.max() > 255:
-        raise malformed(f"The data of the input must be {count:,} whole numbers from 0 to 255.")
-    return values.astype(np.uint8).reshape(shape)
+        if len(values) != count or not all(type(value) is int for value in values):
+            raise ValueError
+        return np.frombuffer(bytes(values), np.uint8).reshape(shape)
+    except (ValueError, OverflowError) as error:  # of `bytes`: not from 0 to 255
+        raise malformed(f"The data of the input must be {count:,} whole numbers from 0 to 255.") from error
+
+
+def _flat(values: Any) -> list[Any]:
+    """Return the values in lists of lists.
+
+    Raises:
+        RequestError: They are not in a list, or in lists of different lengths.
+    """
+    lengths = set[Any]()
+    while isinstance(values, list) and values and isinstance(values[0], list):
+        lengths = {len(each) if isinstance(each, list) else None for each in values}
+        if len(lengths) > 1:
+            break
+        values = list(itertools.chain.from_iterable(values))
+    if not isinstance(values, list) or len(lengths) > 1:
+        raise malformed("The data of the input must be a list, or lists of one length.")
+    return values
 
 
 def _outputs(model: Model, given: Any, in_binary: bool) -> dict[str, bool]:

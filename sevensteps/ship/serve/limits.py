@@ -18,6 +18,9 @@ MOST_HEAD = 1 << 16  # bytes of a request line and headers
 MOST_JSON = 4 << 20  # bytes; parsing holds up everybody, 15 ms for each megabyte
 
 
+MOST_PIXELS = 400_000_000  # of all pictures that wait; decoding them takes less time than the server has to end
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """The limits that a user may set.

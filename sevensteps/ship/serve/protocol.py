@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import select
 from typing import Any
 
@@ -18,6 +19,9 @@ from .limits import MOST_CONNECTIONS, MOST_HEAD, RETRY_AFTER, Limits
 from .refused import RequestError, busy, malformed, too_slow
 
 BUSY = "busy"  # in the state of a request: it was turned away, and its connection is to wait
+
+
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
 LINGER = 1.5  # seconds for which an idle connection stays open when the server ends
@@ -66,6 +70,8 @@ class _Limited(HttpToolsProtocol):
             return
         if self._deadline is None:
             self._begin_deadline()
+        if self._is_in_head:
+            data = _without_upgrade(data)
         self._head += len(data)
         super().data_received(data)
         if self._head > MOST_HEAD and not self.transport.is_closing():
@@ -156,6 +162,18 @@ class _Limited(HttpToolsProtocol):
         lines = [f"{name}: {value}\r\n".encode() for name, value in (headers | error.headers).items()]
         self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"\r\n", body]))
         self.transport.close()
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """Return the beginning of a request without the wish for another protocol, which a server may ignore.
+
+    Where there is one (Java's client asks for HTTP/2 in each request), the parser takes the body for that protocol.
+    """
+    end = data.find(b"\r\n\r\n")
+    end = len(data) if end < 0 else end
+    if _UPGRADE.search(data, 0, end) is None:
+        return data
+    return _UPGRADE.sub(b"\r\nX-Upgrade:", data[:end]) + data[end:]
 
 
 def _long_head() -> RequestError:

@@ -37,6 +37,16 @@ def busy() -> RequestError:
     return RequestError(503, "busy", "The server is busy.", f"Try again in {RETRY_AFTER} second.")
 
 
+def out_of_memory() -> RequestError:
+    """Return the error for a request that needs more memory than the system gives."""
+    return RequestError(
+        503,
+        "busy",
+        "The server has too little memory for this request.",
+        f"Try again in {RETRY_AFTER} second, or send less at a time.",
+    )
+
+
 def too_large(what: str, hint: str) -> RequestError:
     """Return the error for a request over a limit.
 
