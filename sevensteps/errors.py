@@ -126,6 +126,12 @@ class FileError(SevenstepsError, OSError):
     code = "file"
 
 
+class TakenError(FileError):
+    """A file whose name another process has taken in the meantime."""
+
+    code = "taken"
+
+
 class DownloadError(SevenstepsError, OSError):
     """A download that failed or returned the wrong bytes."""
 

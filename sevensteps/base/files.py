@@ -16,12 +16,12 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from ..errors import FileError, RunError, SevenstepsError
+from ..errors import FileError, RunError, SevenstepsError, TakenError
 
 LOCK = ".lock"
 
@@ -30,7 +30,9 @@ _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 
 
 @contextlib.contextmanager
-def replacing(path: Path, keep: Path | None = None, *, lasting: bool = True) -> Iterator[IO[bytes]]:
+def replacing(
+    path: Path, keep: Path | None = None, *, lasting: bool = True, is_new: bool = False
+) -> Iterator[IO[bytes]]:
     """Open a temporary file for writing, which replaces `path` if the context ends without an error.
 
     Args:
@@ -38,11 +40,13 @@ def replacing(path: Path, keep: Path | None = None, *, lasting: bool = True) -> 
         keep: Where the old file goes, if given. Between the two renames only `keep` exists; at every moment one of
             the two is complete.
         lasting: Whether the file must survive a power cut. A file that can be rebuilt and has a checksum need not.
+        is_new: Whether no file of this name may be replaced, not even one that appears in the meantime.
 
     Yields:
         The open file.
 
     Raises:
+        TakenError: There is such a file, and none may be replaced.
         FileError: The folder cannot be written, the disk is full, or a folder has this name.
     """
     with said_in_words(path):
@@ -61,7 +65,7 @@ def replacing(path: Path, keep: Path | None = None, *, lasting: bool = True) -> 
                 os.close(descriptor)
             if keep is not None and path.exists():
                 os.replace(path, keep)
-            os.replace(part, path)
+            (_rename_to_new if is_new else os.replace)(part, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(part)
@@ -70,14 +74,26 @@ def replacing(path: Path, keep: Path | None = None, *, lasting: bool = True) -> 
             sync_folder(path.parent)
 
 
+def _rename_to_new(part: Path, path: Path) -> None:
+    """Rename a file unless another one has this name, also if two processes try at once."""
+    try:
+        try:
+            os.link(part, path)
+            os.unlink(part)
+        except FileExistsError:
+            raise
+        except OSError:  # some disks have no links; an empty file keeps the name until the rename
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            os.replace(part, path)
+    except FileExistsError as error:
+        raise TakenError(f"{path} exists already.", hint="Choose another name.") from error
+
+
 class _Raw(io.RawIOBase):
     """An open file for `io.BufferedWriter`; the code that opened it closes it, after the fsync."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-
-    def fileno(self) -> int:
-        return self._descriptor
 
     def writable(self) -> bool:
         return True
@@ -99,23 +115,6 @@ def write(path: Path, content: bytes | str, keep: Path | None = None) -> None:
     """
     with replacing(path, keep) as file:
         file.write(content.encode() if isinstance(content, str) else content)
-
-
-def write_together(contents: Mapping[Path, bytes | str]) -> None:
-    """Write several files that belong together: none gets its name before all are complete on the disk.
-
-    Args:
-        contents: Bytes or text of each file, in the order in which they get their names; see `write`.
-
-    Raises:
-        FileError: One cannot be written; then none was replaced, unless a name could not be given.
-    """
-    with contextlib.ExitStack() as stack:  # which ends with the file that it began with
-        for path, content in reversed([*contents.items()]):
-            file = stack.enter_context(replacing(path))
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def free_space(folder: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from cyclopts import Parameter
 from ..base.own_code import is_own
 from ..errors import FileError, UsageError
 from .flags import FIRST, OUTPUT, Common, Own
+from .output import failure_of
 from .printed_csv import Rows
 from .printed_json import print_json
 from .stdin import STDIN, from_stdin
@@ -81,7 +83,7 @@ def predict(
     is_list = given is not None and not hasattr(given, "read")
     countdown = Countdown(error, count_of(files) if error.is_terminal and not is_list else None)
     name_classes = rows.name_classes if rows is not None else lambda classes: None
-    for answer in stream(run, _pictures(files, given), explain, model, features, name_classes=name_classes):
+    for answer in stream(run, _pictures(files, given, sort_into), explain, model, features, name_classes=name_classes):
         countdown.hide()
         copy = None
         if sort_into is not None:
@@ -107,6 +109,9 @@ def predict(
             if answer.covered is not None:
                 print_drops(console, answer.covered.name, answer.covered.drops)
         countdown.advance()
+        if explain is None and sort_into is None and isinstance(failure_of(sys.stdout), BrokenPipeError):
+            countdown.hide()
+            return int(failed > 0)  # nobody reads the answers any more, and they leave nothing else
     countdown.hide()
     if rows is not None:
         rows.end()
@@ -117,15 +122,18 @@ def predict(
     return 1 if failed else 0
 
 
-def _pictures(files: Sequence[Path], given: Any) -> Iterator[Any]:
+def _pictures(files: Sequence[Path], given: Any, sort_into: Path | None) -> Iterator[Any]:
     """Yield what was typed, with what standard input gives in the place of the first -."""
+    from ..jobs.sort import unless_around
+
     for file in files:
         if file != STDIN:
             yield file
         elif hasattr(given, "read"):
             yield given
         else:
-            yield from given or ()
+            for path in given or ():
+                yield path if sort_into is None or not isinstance(path, Path) else unless_around(sort_into, path)
 
 
 def as_typed_before(words: Sequence[str]) -> list[str]:

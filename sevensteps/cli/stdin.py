@@ -8,12 +8,16 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 
+if TYPE_CHECKING:
+    from ..ship.answer import Answer
+
 STDIN = Path("-")
 AT_ONCE = 1 << 16  # bytes
+LONGEST = 1 << 16  # bytes of a path; systems take 4,096
 
 # How files of the formats that are read begin. A BMP has four empty bytes, so that BMW/1.jpg is not one.
 _PICTURE = re.compile(
@@ -29,7 +33,7 @@ def from_stdin() -> Any:
     In a list, each path stands on a line of its own, or ends in a zero byte, as `find -print0` prints them. A path may
     also name a folder. The list is read as far as it is needed.
 
-    If it is empty, the iterator gives an answer that says so.
+    If it is empty, or is not a list, the iterator gives an answer that says so.
 
     Raises:
         UsageError: Nothing comes from there, since it is the keyboard.
@@ -69,16 +73,37 @@ class _Continued:
         return self._begin + rest
 
 
-def _paths(begin: bytes, source: Any) -> Iterator[Path]:
-    """Yield the paths of a list."""
+def _paths(begin: bytes, source: Any) -> Iterator[Path | Answer]:
+    """Yield the paths of a list, and an answer in the place where it turns out not to be one."""
     end, rest = (b"\0" if b"\0" in begin else b"\n"), b""
-    content = begin
+    content, idle = begin, 0  # bytes since the last path
     while content:
+        idle += len(content)
         *lines, rest = (rest + content).split(end)
-        yield from (_path_of(line) for line in lines if line.strip())
+        for line in lines:
+            if len(line) > LONGEST:
+                yield _not_a_list()
+                return
+            if line.strip():
+                yield _path_of(line)
+                idle = len(rest)
+        if idle > LONGEST:  # /dev/zero never ends
+            yield _not_a_list()
+            return
         content = source.read1(AT_ONCE)
     if rest.strip():
         yield _path_of(rest)
+
+
+def _not_a_list() -> Answer:
+    """Return the answer for what is no list of paths, or not any more."""
+    from ..ship.answer import Answer
+
+    return Answer(
+        str(STDIN),
+        error=f"Standard input is not a list of paths: no path ends within {LONGEST:,} bytes. The rest was not read.",
+        hint="Send one path per line.",
+    )
 
 
 def _path_of(line: bytes) -> Path:

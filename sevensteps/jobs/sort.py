@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import os
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from ..base import files
 from ..data.files.unlabeled import is_pattern
-from ..errors import FileError, UsageError
+from ..errors import FileError, TakenError, UsageError
 from ..records.scores import REFUSALS
 from ..ship.answer import Answer
 
@@ -57,6 +58,20 @@ def refuse_no_folder(folder: Path, pictures: Iterable[Path] = ()) -> None:
             )
 
 
+def unless_around(folder: Path, picture: Path) -> Path | Answer:
+    """Return a path that is about to be sorted, or an answer with an error as `refuse_no_folder` raises it.
+
+    Args:
+        folder: Where the folders of the classes are made.
+        picture: A file, a folder or a pattern.
+    """
+    try:
+        refuse_no_folder(folder, [picture])
+    except UsageError as error:
+        return Answer(str(picture), error=error.message, hint=error.hint)
+    return picture
+
+
 def sort_into(folder: Path, answer: Answer) -> Path | None:
     """Copy the file of an answer to FOLDER/CLASS/NAME; the file itself stays where it is.
 
@@ -78,16 +93,21 @@ def sort_into(folder: Path, answer: Answer) -> Path | None:
     place = folder / (answer.reason or names[answer.best])
     try:
         number, copy = 1, place / source.name
-        while os.path.lexists(copy):
-            if copy.exists() and filecmp.cmp(source, copy, shallow=False):
+        while True:
+            while os.path.lexists(copy):
+                if copy.exists() and filecmp.cmp(source, copy, shallow=False):
+                    return copy
+                number += 1
+                copy = place / f"{source.stem}-{number}{source.suffix}"
+            with (
+                contextlib.suppress(TakenError),  # by another process, since it was looked for
+                files.regular(source, LARGEST) as (content, _),
+                files.replacing(copy, lasting=False, is_new=True) as written,
+            ):
+                shutil.copyfileobj(content, written)
                 return copy
-            number += 1
-            copy = place / f"{source.stem}-{number}{source.suffix}"
-        with files.regular(source, LARGEST) as (content, _), files.replacing(copy, lasting=False) as written:
-            shutil.copyfileobj(content, written)
     except OSError as error:
         raise FileError(f"{source} cannot be copied: {error.strerror or error}.", hint="Check the paths.") from error
-    return copy
 
 
 def folder_names(classes: Iterable[str]) -> dict[str, str]:

@@ -103,6 +103,61 @@ def test_a_list_is_answered_while_it_is_written(folder: Path) -> None:
         assert files_in(process.stdout.read().decode()) == ["new/b.png"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other commands")
+@pytest.mark.parametrize(
+    ("content", "files"),
+    [
+        ("yes new/a.png | tr -d '\\n'", ["-"]),
+        ("cat /dev/zero", ["-"]),
+        ("yes ''", ["-"]),
+        ("echo new/b.png; yes x | tr -d '\\n'", ["new/b.png", "-"]),
+        ("echo new/b.png; yes x | tr -d '\\n' | head -c 70000; echo; echo new/a.png", ["new/b.png", "-"]),
+        ("yes '' | head -n 60000; echo new/a.png", ["new/a.png"]),
+    ],
+)
+def test_what_is_not_a_list_of_paths_is_said_and_not_read_to_its_end(
+    content: str, files: list[str], folder: Path
+) -> None:
+    command = f"({content}) | {sys.executable} -m sevensteps predict m - --jsonl"
+    done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, timeout=60, check=False)
+    assert files_in(done.stdout.decode()) == files
+    assert done.returncode == int("-" in files)
+    if "-" in files:
+        said = json.loads(done.stdout.splitlines()[-1])
+        assert "no path ends within 65,536 bytes" in said["error"]
+        assert said["hint"] == "Send one path per line."
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other commands")
+@pytest.mark.parametrize("form", ["", "--jsonl", "--csv"])
+def test_a_reader_who_leaves_ends_the_work(form: str, folder: Path) -> None:
+    command = f"yes new/a.png | ({sys.executable} -m sevensteps predict m - {form}; echo code $? >&2) | head -n 1"
+    done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, timeout=60, check=False)
+    assert len(done.stdout.splitlines()) == 1
+    # As for all commands (tests/cli/test_output.py), `head` has seen enough, and nothing has failed.
+    assert done.stderr.decode().replace("yes: standard output: Broken pipe\n", "") == "code 0\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other commands")
+def test_copies_are_made_whoever_reads_the_answers(folder: Path, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m sevensteps predict m new --sort-into {tmp_path / 'copies'} | true"
+    subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, timeout=60, check=True)
+    copies = [path.name for path in (tmp_path / "copies").rglob("*") if path.is_file()]
+    assert sorted(copies) == sorted(Path(name).name for name in NAMES)
+
+
+def test_folders_that_a_list_names_do_not_contain_the_copies(folder: Path) -> None:
+    before = {path for path in folder.rglob("*") if path.is_file()}
+    done = piped(b"new/b\nnew\nnew/**/*.PNG\n", "-", "--jsonl", "--sort-into", "new/b/sorted", cwd=folder)
+    assert done.returncode == 1
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["file"] for answer in answers] == ["new/b", "new", "new/**/*.PNG"]
+    for answer in answers:
+        assert "--sort-into new/b/sorted would put copies among the pictures of" in answer["error"]
+        assert answer["hint"] == "Name a folder outside of it."
+    assert {path for path in folder.rglob("*") if path.is_file()} == before
+
+
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
 def test_a_picture_of_every_format_is_known_from_a_list(
     form: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,9 @@ from PIL import Image
 from typed import finished, here, refused, sevensteps, start
 
 import sevensteps as ss
+from sevensteps.base import files
 from sevensteps.cli.printed_csv import Rows
+from sevensteps.errors import TakenError
 from sevensteps.jobs.sort import folder_names, sort_into
 from sevensteps.ship.answer import Answer
 
@@ -127,6 +132,44 @@ def test_one_file_that_cannot_be_copied_does_not_stop_the_others(
     assert done.code == 1
     assert "cannot be copied" in done.err
     assert (folder / "copied/none of these/z.png").is_file()
+
+
+def test_two_commands_that_sort_at_once_lose_no_copy(tmp_path: Path) -> None:
+    sources = []
+    for number in range(48):
+        sources.append(tmp_path / f"{number}/a.png")
+        sources[-1].parent.mkdir()
+        sources[-1].write_bytes(b"%d" % number * 1000)
+    with ThreadPoolExecutor(12) as threads:
+        answers = [Answer(str(source), {"x": 1.0}) for source in sources]
+        copies = list(threads.map(lambda answer: sort_into(tmp_path / "sorted", answer), answers))
+    assert len(set(copies)) == len(sources)
+    for source, copy in zip(sources, copies, strict=True):
+        assert copy is not None
+        assert copy.read_bytes() == source.read_bytes()
+    assert {path for path in (tmp_path / "sorted").rglob("*") if path.is_file()} == set(copies)
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_that_appears_while_a_new_one_is_written_stays(
+    has_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*paths: object) -> None:
+        raise PermissionError(1, "no links on this disk")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    with files.replacing(tmp_path / "a/b", is_new=True) as written:
+        written.write(b"first")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(files.replacing(tmp_path / "c", is_new=True)).write(b"second")
+        (tmp_path / "c").write_bytes(b"other")
+        with pytest.raises(TakenError, match="exists already"):
+            stack.close()
+    assert {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == {
+        "b": b"first",
+        "c": b"other",
+    }
 
 
 def test_a_table_holds_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
