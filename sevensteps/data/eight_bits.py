@@ -124,11 +124,13 @@ def _in_bytes(image: Image, mode: str, meaning: Meaning, range: Range | None) ->
     """Return a picture in 8 bits; a range is for its depth, and those of 8 bits are not scaled here."""
     from PIL import Image as PILImage
 
+    if meaning.clear is None:  # a PNG may name a transparent color behind its pixels, where it does not count
+        image.info.pop("transparency", None)
     deep = depth_of(image) != "bytes"  # convert() would clip these
     transparent = image.has_transparency_data
     if image.mode == mode and not transparent:
         return image
-    if transparent and not deep:
+    if meaning.clear is not None and not deep:
         image.info["transparency"] = meaning.clear
     bands = _bands(image)
     largest = meaning.largest

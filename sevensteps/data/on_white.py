@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from .decode import Shape, as_pixels, opened, upright
-from .eight_bits import array_in_bytes, depth_of
+from .eight_bits import array_in_bytes, depth_of, meaning_of
 from .file_bytes import file_in
 from .fit import Fit, Interpolation, fitted
 from .value_range import Range
@@ -139,6 +139,10 @@ def _on_white(image: Image) -> Image:
 
     if depth_of(image) != "bytes" or not image.has_transparency_data:
         return image
+    clear = meaning_of(image).clear
+    image.load()
+    if clear is not None:
+        image.info["transparency"] = clear
     opaque = image.convert("RGBA")
     white = PILImage.new("RGBA", image.size, (255, 255, 255, 255))
     white.alpha_composite(opaque)

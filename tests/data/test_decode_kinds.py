@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 from collections import Counter
 
 import decoders
@@ -13,6 +14,7 @@ from pictures import KINDS, TURNS, chunk, exif, noise, png_of, saved, tiff, twel
 from PIL import Image, ImageCms
 
 from sevensteps.data.decode import FORMATS, decode, look
+from sevensteps.data.on_white import decode_on_white, whole_on_white
 from sevensteps.errors import DataError
 
 # Every kind whose decoder comes with the extra `dev`, so that these are compared wherever the tests run.
@@ -119,6 +121,34 @@ def test_a_few_light_pixels_do_not_make_a_dark_drawing_vanish(light: int, ground
 def test_what_is_as_dark_or_as_transparent_all_over_stays_black() -> None:
     for opacity in (0, 40, 255):
         assert not decode(png_of(np.full((9, 9, 4), [0, 0, 0, opacity], dtype=np.uint8)), (3, 9, 9)).any()
+
+
+@pytest.mark.parametrize(("planes", "bits"), [(1, 1), (1, 2), (1, 4), (1, 8), (1, 16), (3, 8), (3, 16)])
+@pytest.mark.parametrize("more", [0, 256], ids=["as a sample", "larger than samples"])
+def test_the_transparent_value_of_a_png_is_in_the_terms_of_its_file(bits: int, planes: int, more: int) -> None:
+    """Pillow scales the pixels to 8 bits, but not this value; of a larger one, it takes the lower bits."""
+    more *= bits not in (1, 16)
+    values = noise(planes, bits).reshape(7, 11, planes)
+    values[2, 3] *= bits > 1  # what is black on a transparent ground is put on white
+    values[2, 5:9] = values[2, 3]
+    marked = values[2, 3].astype(int)
+    body = struct.pack(f">{planes}H", *(marked + more))
+    content = with_chunks(png_of(np.squeeze(values), bitdepth=bits), chunk(b"tRNS", body))
+    if bits == 16:  # Pillow scales gray ones, and takes the upper half of colors
+        eight = (values * (255 / 65535)).round() if planes == 1 else values >> 8
+        marked = marked if planes == 1 else marked >> 8
+        is_clear = ((values if planes == 1 else values >> 8) == marked).all(axis=2, keepdims=True)
+    else:
+        eight = values * (255 // ((1 << bits) - 1))
+        is_clear = (values == marked).all(axis=2, keepdims=True)
+    on_black = np.broadcast_to(np.where(is_clear, 0, eight), (7, 11, 3))
+    np.testing.assert_array_equal(decode(content, (3, 7, 11)).transpose(1, 2, 0), on_black)
+    # A gray picture of 16 bits is black there on any ground.
+    white = 0 if bits == 16 and planes == 1 else 255
+    on_white = np.broadcast_to(np.where(is_clear, white, eight), (7, 11, 3))
+    np.testing.assert_array_equal(decode_on_white(content, (3, 7, 11)).transpose(1, 2, 0), on_white)
+    with Image.open(io.BytesIO(content)) as image:
+        np.testing.assert_array_equal(np.asarray(whole_on_white(image)), on_white)
 
 
 def test_32_bits_are_scaled_where_they_are_more_than_16_bits_hold() -> None:

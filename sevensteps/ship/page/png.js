@@ -34,10 +34,13 @@ async function readPng(bytes) {
     if (at + 12 + length > bytes.length) throw new Refused("This PNG is cut short.", COPY);
     const fits = crcOf(bytes.subarray(at + 4, at + 8 + length)) === view.getUint32(at + 8 + length);
     const isCritical = name[0] === name[0].toUpperCase();
-    if (!fits && isCritical) throw new Refused("This PNG is damaged: a checksum does not match.", COPY);
-    if (name === "IHDR") readHeader(png, body);
-    else if (name === "PLTE") png.palette = body;
-    else if (name === "tRNS" && fits && !parts.length) png.clear = body;
+    // Pillow checks what stands before the pixels, and looks at none of it behind them.
+    const isBefore = !parts.length;
+    if (!fits && (isCritical || isBefore)) throw new Refused("This PNG is damaged: a checksum does not match.", COPY);
+    if (name === "IHDR" && png.kind !== undefined) throw new Refused("This PNG is damaged: it has two headers.", COPY);
+    else if (name === "IHDR") readHeader(png, body);
+    else if (name === "PLTE" && isBefore) png.palette = body;
+    else if (name === "tRNS" && isBefore) png.clear = body;
     else if (name === "IDAT") parts.push(body);
     else if (name === "eXIf" && fits) png.orientation ||= orientationIn(body);
     else if (name === "iTXt" && textOf(body).startsWith("XML:com.adobe.xmp\0")) png.xmp = body;
@@ -135,6 +138,7 @@ function spread(bytes, from, samples, to, { bits, planes }, columns, step) {
 function pixelsOfPng(png, range) {
   const { width, height, planes, kind, bits, samples, clear, palette } = png, count = width * height;
   const takesDeep = range?.depths.includes("integers");
+  if (clear && [GRAY, RGB].includes(kind) && clear.length < 2 * planes) throw new Refused("This PNG is damaged: its transparent color is cut short.", COPY);
   const marked = clear && (kind === GRAY || kind === RGB)
     ? Array.from({ length: planes }, (_, plane) => clear[2 * plane] * 256 + clear[2 * plane + 1]) : null;
   if (kind === GRAY && bits === 16) {
@@ -152,7 +156,9 @@ function pixelsOfPng(png, range) {
   }
   // 16 bits become the upper 8, as Pillow has it; smaller ones are spread from 0 to 255.
   const eight = bits === 16 ? value => value >> 8 : value => value * (255 / ((1 << Math.min(bits, 8)) - 1));
-  const opaque = (...values) => (marked?.every((value, plane) => eight(value) === values[plane]) ? 0 : 255);
+  // Of a number that is too large for the samples, Pillow takes the lower bits.
+  const clearest = bits === 1 ? value => value && 255 : value => eight(value) & 255;
+  const opaque = (...values) => (marked?.every((value, plane) => clearest(value) === values[plane]) ? 0 : 255);
   const of = {
     [GRAY]: at => [0, 0, 0].fill(eight(samples[at])).concat(opaque(eight(samples[at]))),
     [RGB]: at => {

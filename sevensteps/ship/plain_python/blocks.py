@@ -33,7 +33,8 @@ def pixels_of(picture):
     image = Image.open(picture) if isinstance(picture, (str, Path)) else picture
     if image.has_transparency_data:
         raise ValueError(f"{picture} is transparent. Save it without transparency.")
-    if image.mode.startswith(("I", "F")):
+    is_deep = any("RGB;16" in str(tile) for tile in getattr(image, "tile", []))  # of which Pillow drops 8 bits
+    if is_deep or image.mode.startswith(("I", "F")):
         raise ValueError(f"{picture} has more than 8 bits per channel. Save it as 8-bit RGB or gray.")
     if image.mode not in ("1", "L", "P", "RGB"):
         raise ValueError(f"{picture} is in {image.mode}. Save it as 8-bit RGB or gray.")

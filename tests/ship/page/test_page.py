@@ -15,7 +15,7 @@ import torch
 from browser import browser, violations
 from pages import answer_of, answers_of, dropped, given, opened, pixels_of
 from photos import photos_in
-from pictures import KINDS
+from pictures import KINDS, chunk, noise, png_of, with_chunks
 from PIL import Image, ImageCms
 from torch import nn
 from typed import here, refused
@@ -24,6 +24,7 @@ import sevensteps as ss
 from sevensteps.data.batches import DataLoaders
 from sevensteps.data.decode import decode
 from sevensteps.data.images import Images, Splits
+from sevensteps.data.on_white import decode_on_white
 from sevensteps.data.value_range import Depth, Range
 from sevensteps.errors import DataError, ModelError, UsageError
 from sevensteps.learner.learner import Learner
@@ -170,6 +171,48 @@ def test_every_kind_of_file_has_the_pixels_of_predict_or_is_refused(there: Any, 
             # Browsers decode JPEG, WebP, GIF and BMP; Chromium has the libraries of Pillow.
             most = 0 if name.startswith("PNG") else 2
             assert np.abs(seen.astype(int) - wanted).max() <= most, name
+
+
+def odd_pngs() -> dict[str, bytes]:
+    """Return PNG files with transparent values that their samples cannot have, and with chunks out of place."""
+    odd = dict[str, bytes]()
+    for bits in (1, 2, 4, 8, 16):
+        for planes in (1, 3) if bits >= 8 else (1,):
+            values = noise(planes, bits)
+            marked = np.atleast_1d(values[2, 3]).astype(int)
+            for more in (0, 1, 2, 256, 512, 65_000):
+                body = np.minimum(marked + more, 65_535).astype(">u2").tobytes()
+                odd[f"{planes} x {bits}, {more}"] = with_chunks(png_of(values, bitdepth=bits), chunk(b"tRNS", body))
+    few = noise(1, 2)
+    palette = png_of(few, bitdepth=2, palette=[(9, 8, 7), (200, 30, 4), (0, 99, 0), (80, 80, 255)])
+    end = len(palette) - 12
+    for name, body in (("IHDR", palette[16:29]), ("PLTE", bytes(12)), ("tRNS", bytes(4))):
+        odd[f"{name} behind the pixels"] = palette[:end] + chunk(name.encode(), body) + palette[end:]
+    return odd
+
+
+def test_odd_png_files_have_the_pixels_of_predict(there: Any, pages: dict[str, Path], tmp_path: Path) -> None:
+    opened(there, pages["squash 3"])
+    odd = odd_pngs()
+    every = pixels_of(there, *odd.values())
+    text = pages["squash 3"].read_text("utf-8")
+    (white_page := tmp_path / "white.html").write_text(re.sub('("onWhite": ?)false', r"\1true", text), "utf-8")
+    assert white_page.read_text("utf-8") != text
+    opened(there, white_page)
+    on_white = pixels_of(there, *odd.values())
+    for (name, content), seen, white in zip(odd.items(), every, on_white, strict=True):
+        if name.startswith("IHDR"):
+            assert "two headers" in str(seen), name
+            continue
+        np.testing.assert_array_equal(seen, decode(content, (3, 13, 16)), name)
+        np.testing.assert_array_equal(white, decode_on_white(content, (3, 13, 16)), name)
+    plain = png_of(noise(3))
+    for bad in (chunk(b"tRNS", b"\0\1"), chunk(b"tEXt", b"Comment\0x")[:-1] + b"\0", plain[8:33]):
+        (seen,) = pixels_of(there, with_chunks(plain, bad))
+        assert "is damaged" in str(seen)
+        if bad != plain[8:33]:
+            with pytest.raises(DataError):
+                decode(with_chunks(plain, bad), (3, 13, 16))
 
 
 def saved(image: Image.Image, kind: str, **how: Any) -> bytes:

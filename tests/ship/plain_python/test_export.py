@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pictures import noise, png_of
 from PIL import Image
 from torch import nn
 
@@ -100,13 +101,15 @@ def test_a_file_that_cannot_be_read_is_one_line_and_the_others_are_classified(tm
     out = tmp_path / "m.py"
     export_python(saved(MODELS["linear"](GRAY, 2), tmp_path, GRAY, "binary"), out)
     good, broken, absent = (tmp_path / name for name in ("good.png", "broken.png", "absent.png"))
-    deep, clear, ink = (tmp_path / name for name in ("deep.png", "clear.png", "ink.jpg"))
+    deep, clear, ink, color = (tmp_path / name for name in ("deep.png", "clear.png", "ink.jpg", "color.png"))
     Image.effect_noise((18, 20), 90).save(good)
     broken.write_bytes(good.read_bytes()[:60])
     Image.fromarray(np.zeros((20, 18), np.uint16)).save(deep)
     Image.new("RGBA", (18, 20)).save(clear)
     Image.new("CMYK", (18, 20)).save(ink)
+    color.write_bytes(png_of(noise(3, 16), bitdepth=16))
     bad = {broken: "", absent: "No such file", deep: "more than 8 bits", clear: "transparent", ink: "is in CMYK"}
+    bad |= {color: "more than 8 bits"}
     command = [sys.executable, "-I", str(out), *map(str, bad), str(good)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
