@@ -15,7 +15,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,28 @@ def serve(place: Path, full: bool) -> dict[str, Any]:
         place: A folder for a run.
         full: Whether to try as much as the figures ask for.
     """
+    return _tried((_speed, _half, _many, _overload, _slow, _ends, _bodies, _generated), place, full)
+
+
+def pace(place: Path, full: bool) -> dict[str, Any]:
+    """Measure only requests a second, delays at half of them, and right answers under overload: on an idle machine.
+
+    Args:
+        place: A folder for a run.
+        full: Whether to measure for as long as the figures ask for.
+    """
+    return _tried((_speed, _half, _overload), place, full)
+
+
+def _tried(parts: Sequence[Callable[..., None]], place: Path, full: bool) -> dict[str, Any]:
+    """Try some parts, each with a server of its own."""
     size = FULL if full else QUICK
     run = place / "served"
     children.typed("train", "pullover-dress", "--epochs", "2", "--out", str(run))
     exchanges = _exchanges(run)
     pin_client()
     found: dict[str, Any] = {"load average": round(os.getloadavg()[0], 1), "failures": [], "missed": []}
-    for part in (_speed, _half, _many, _overload, _slow, _ends, _bodies, _generated):
+    for part in parts:
         part(run, exchanges, size, found)
         print(f"  {json.dumps({key: value for key, value in found.items() if key != 'said'})}", file=sys.stderr)
     return found if full else {key: value for key, value in found.items() if key != "missed"}
