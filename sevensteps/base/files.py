@@ -16,7 +16,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -95,6 +95,9 @@ class _Raw(io.RawIOBase):
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
+    def fileno(self) -> int:
+        return self._descriptor
+
     def writable(self) -> bool:
         return True
 
@@ -115,6 +118,23 @@ def write(path: Path, content: bytes | str, keep: Path | None = None) -> None:
     """
     with replacing(path, keep) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def write_together(contents: Mapping[Path, bytes | str]) -> None:
+    """Write several files that belong together: none gets its name before all are complete on the disk.
+
+    Args:
+        contents: Bytes or text of each file, in the order in which they get their names; see `write`.
+
+    Raises:
+        FileError: One cannot be written; then none was replaced, unless a name could not be given.
+    """
+    with contextlib.ExitStack() as stack:  # which ends with the file that it began with
+        for path, content in reversed([*contents.items()]):
+            file = stack.enter_context(replacing(path))
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def free_space(folder: Path) -> int:

@@ -16,6 +16,7 @@ def export(
     to: Literal["onnx", "page", "python", "card"] = "onnx",
     out: Path | None = None,
     any_size: bool = False,
+    force: bool = False,
     common: Common = Common(),
 ) -> int:
     """Write a model in a format that other programs read, and check that it gives the same answers there.
@@ -30,11 +31,13 @@ def export(
         The file or folder to write. Default: model.onnx, model.html, model.py or card beside the model.
     any_size
         Write an ONNX file that takes pictures of any size, and resizes them to the same pixels as predict.
+    force
+        Replace files in the way that are not earlier exports.
     """
     from ..jobs.export import export as export_job
     from ..show import terminal
 
-    exported = export_job(model, to, out, any_size=any_size)
+    exported = export_job(model, to, out, any_size=any_size, force=force)
     if common.json:
         print_json(exported.as_json())
         return 0

@@ -54,7 +54,7 @@ class Tracker:
         client, self.entities = load()
         self.folder, self.resumed = folder.absolute(), resumed
         self.server = os.environ.get("MLFLOW_TRACKING_URI", "")
-        self.client = client(self.server or f"sqlite:///{(self.folder.parent / DATABASE).as_posix()}")
+        self.client = client(self.server or _address(self.folder.parent / DATABASE))
         self.run = ""
         self.epoch = self.logged = 0
 
@@ -109,3 +109,13 @@ class Tracker:
         now = int(time.time() * 1000)
         metrics = [self.entities.Metric(name, value, now, self.epoch) for name, value in figures.items()]
         self.client.log_batch(self.run, metrics=metrics)
+
+
+def _address(database: Path) -> str:
+    """Return the address of a database, whatever characters are in the names of its folders.
+
+    With the driver in it, MLflow does not make a folder with the escaped name.
+    """
+    from sqlalchemy import URL
+
+    return str(URL.create("sqlite+pysqlite", database=database.as_posix()).render_as_string())

@@ -103,13 +103,22 @@ class SevenStepsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             RecipeError: A parameter is not valid, or is for pictures and there are rows.
             TrainingError: The loss became infinite or not a number.
         """
+        before = self.__dict__
+        self.__dict__ = {name: value for name, value in before.items() if not name.endswith("_")}
+        try:
+            self._fit(X, y)
+        except BaseException:  # what was fitted before still answers, as a whole
+            self.__dict__ = before
+            raise
+        return self
+
+    def _fit(self, X: Any, y: Any) -> None:  # noqa: N803
+        """Fit an estimator that was not fitted before; see `fit`."""
         if _is_of_pictures(X):
             self.shape_: tuple[int, ...] | None = _checked_pictures(X).shape[1:]
             X, y = np.asarray(X), validate_data(self, y=y)  # noqa: N806
             check_consistent_length(X, y)
             self.n_features_in_ = math.prod(self.shape_)
-            if hasattr(self, "feature_names_in_"):  # of rows that it was fitted to before
-                del self.feature_names_in_
         else:
             X, y = validate_data(self, X, y, dtype=np.float64)  # noqa: N806
             self.shape_ = None
@@ -133,7 +142,6 @@ class SevenStepsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             learn = self._of_rows(X, splits) if self.shape_ is None else self._of_pictures(splits)
             # What answers is what a pickle holds, and the training pictures are not kept.
             self.predictor_ = predictor_from(_content(learn), "the model")
-        return self
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the most probable class of each picture or row.
@@ -193,6 +201,11 @@ class SevenStepsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             facts = Facts(len(train), min(train.counts.values()), train.classes, train.shape)
             recipe = suited(facts).with_given(given)
         else:
+            if not isinstance(named, (str, Path, Recipe)):
+                raise RecipeError(
+                    f"recipe is {named!r:.80}, and must be the name of a recipe, a TOML file, or a Recipe.",
+                    hint='SevenStepsClassifier(ss.Recipe.load("linear").replace(epochs=5))',
+                )
             recipe = (named if isinstance(named, Recipe) else Recipe.load(named)).replace(**given)
         if is_own(recipe.model) or recipe.features != "none":
             which = f"model = {recipe.model}" if is_own(recipe.model) else f"features = {recipe.features}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -79,8 +80,11 @@ def tracked(name: str, folder: Path | None, observe: Observe, *, resumed: bool =
 
     def fail(error: Exception) -> None:
         nonlocal tracker
-        tracker = None
-        words = " ".join(str(error).split())
+        failed, tracker = tracker, None
+        if failed is not None:  # so that its threads and files end, too
+            with contextlib.suppress(Exception):
+                failed.close("failed")
+        words = _without_passwords(" ".join(str(error).split()))
         observe(Note(f"! {name} failed; training continues without it: {type(error).__name__}: {words:.200}"))
 
     def observe_both(event: Event) -> None:
@@ -94,9 +98,11 @@ def tracked(name: str, folder: Path | None, observe: Observe, *, resumed: bool =
                 fail(error)
 
     def close(end: End) -> None:
-        if tracker is not None:
+        nonlocal tracker
+        last, tracker = tracker, None
+        if last is not None:
             try:
-                tracker.close(end)
+                last.close(end)
             except Exception as error:
                 fail(error)
 
@@ -110,3 +116,8 @@ def tracked(name: str, folder: Path | None, observe: Observe, *, resumed: bool =
         close("interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
         raise
     close("finished" if is_judged else "interrupted")
+
+
+def _without_passwords(text: str) -> str:
+    """Return what a tracker says of an error without the name and the password in an address."""
+    return re.sub(r"(?<=://)\S*@", "***@", text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 from collections.abc import Mapping
@@ -17,11 +16,13 @@ from ..runs.checkpoint import MODEL
 from ..runs.saved import Saved
 from ..ship import file as model_file
 from ..ship.abstention import NO_LIMIT
+from ..ship.writable import UNWRITABLE
 
+CARD = "card"  # the format, and its folder; the others are files
 README, ONNX = "README.md", "model.onnx"
 
 
-def write_card(saved: Saved, out: Path, more: Mapping[str, Any]) -> list[str]:
+def write_card(saved: Saved, out: Path, more: Mapping[str, Any]) -> tuple[list[str], str]:
     """Write a model, and as ONNX where it can be, with a README.md in the format of the Hugging Face hub.
 
     It holds no picture and no path of this machine.
@@ -32,29 +33,49 @@ def write_card(saved: Saved, out: Path, more: Mapping[str, Any]) -> list[str]:
         more: What an ONNX file says of the training.
 
     Returns:
-        The names of the files.
+        The names of the files; and why there is no ONNX file, "" if there is one.
 
     Raises:
         UsageError: There is something in the folder.
+        ModelError: The model is damaged, or its ONNX file gives other answers.
         FileError: A file cannot be written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out} is not an empty folder; nothing was changed.", hint=f"Name another: --out {out}-2")
+    with files.said_in_words(out):
+        # What a write that was cut short has left is not in the way.
+        if out.exists() and not (out.is_dir() and all(files.is_ours(path.name) for path in out.iterdir())):
+            raise UsageError(f"{out} is not an empty folder; nothing was changed.", hint=f"Name another: --out {out}-2")
     source = saved.folder / MODEL
-    files.write(out / MODEL, files.content(source, 1 << 34))
-    written = [MODEL]
-    if all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime")):
-        from ..ship.onnx.export import export_onnx, golden_of
-
-        with contextlib.suppress(ModelError):  # a model that cannot be written as ONNX goes without
-            export_onnx(source, out / ONNX, more)
-            written += [ONNX, golden_of(out / ONNX).name]
     _, about = model_file.read(source)
-    files.write(out / README, _card(saved, about, has_onnx=ONNX in written))
-    return [README, *written]
+    with files.said_in_words(out):
+        content = files.content(source, model_file.LARGEST)
+    onnx, note = _onnx(source, out / ONNX, more)
+    contents: dict[Path, bytes | str] = {out / MODEL: content, **onnx, out / README: _card(saved, about, note)}
+    if out.is_dir():
+        files.remove_parts(out)
+    files.write_together(contents)
+    return [README, MODEL, *reversed([path.name for path in onnx])], note
 
 
-def _card(saved: Saved, about: Mapping[str, Any], *, has_onnx: bool) -> str:
+def _onnx(source: Path, out: Path, more: Mapping[str, Any]) -> tuple[dict[Path, bytes], str]:
+    """Return the ONNX file and its pictures; none, and the reason, if it cannot be written here.
+
+    Raises:
+        ModelError: The model is damaged, or the ONNX file gives other answers.
+    """
+    missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
+    if missing:
+        return {}, f"No ONNX file: to write one, install {' and '.join(missing)}."
+    from ..ship.onnx.export import onnx_files
+
+    try:
+        return {**onnx_files(source, out, more)[0]}, ""
+    except ModelError as error:
+        if error.kind != UNWRITABLE:
+            raise
+        return {}, "No ONNX file: this model cannot be written as one."
+
+
+def _card(saved: Saved, about: Mapping[str, Any], note: str) -> str:
     """Return the text of the README.md."""
     recipe = saved.recipe.replace(**without_folders(vars(saved.recipe)))
     judgement, _ = saved.own_judgement()
@@ -63,7 +84,7 @@ def _card(saved: Saved, about: Mapping[str, Any], *, has_onnx: bool) -> str:
         "What it does": "It tells these classes apart: " + ", ".join(map(_plain, saved.classes)) + ".",
         "Results": _results(scores, judgement),
         "When it does not answer": _limits(about.get("abstain"), judgement.get("coverage")),
-        "How to use it": _usage(has_onnx),
+        "How to use it": _usage(note),
         "Training": _training(saved, recipe),
         "Limits": "The results hold for pictures like those of the test. They may differ for pictures from "
         "another camera, place or time: test the model on yours first.",
@@ -137,12 +158,14 @@ def _limits(limits: Any, coverage: Any) -> str:
     return "\n".join(lines)
 
 
-def _usage(has_onnx: bool) -> str:
+def _usage(note: str) -> str:
     """Return the commands that classify a picture."""
-    text = "```\nsevensteps predict model.safetensors picture.png\n```"
-    if has_onnx:
+    text = "```\nsevensteps predict model.safetensors picture.png\n```\n\n"
+    if note:
+        text += note
+    else:
         text += (
-            "\n\nWithout PyTorch: `sevensteps predict model.onnx picture.png`, or any program that reads ONNX, such as "
+            "Without PyTorch: `sevensteps predict model.onnx picture.png`, or any program that reads ONNX, such as "
             "onnxruntime. The input is uint8 pixels, `(pictures, channels, height, width)`; everything else is inside. "
             "`sevensteps verify model.onnx` checks that it answers here as it did where it was written."
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..base import files
 from ..base.interrupts import interrupt_if
 from ..base.own_code import NEEDED, OwnCode, given
 from ..base.words import counted
@@ -20,7 +21,8 @@ from ..runs.folder import AnyRun
 from ..runs.kept_files import is_corrections_file
 from ..runs.recorded import differences_between, recorded
 from ..runs.saved import Saved
-from .card import ONNX
+from ..ship.formats import FORMATS
+from .card import CARD, ONNX
 
 if TYPE_CHECKING:
     from ..records.events import Observe
@@ -157,18 +159,49 @@ def _checked_onnx(path: Path) -> Check:
 
 
 def _checked_exports(folder: Path) -> list[Check]:
-    """Check that the ONNX file in a run's folder was written from the model that is there now."""
-    from ..ship.onnx.run import model_sha256, read_onnx
-
-    path, model = folder / ONNX, checkpoint.content_of(folder / checkpoint.MODEL)
-    if model is None or not path.exists():
+    """Check that the exports in a run's folder, and in that of its card, were written from the model there now."""
+    model = checkpoint.content_of(folder / checkpoint.MODEL)
+    if model is None:
         return []
+    sha256, card = hashlib.sha256(model).hexdigest(), folder / CARD
+    checks = [
+        check
+        for path in [*folders.entries(folder), *folders.entries(card)]
+        if (check := _checked_export(path, path.relative_to(folder), sha256)) is not None
+    ]
+    again = f"move {card} away, then sevensteps export {folder} --to card writes a new one"
+    if (there := checkpoint.content_of(card / checkpoint.MODEL)) is not None:
+        checks.append(_belongs(Path(CARD, checkpoint.MODEL), there == model, again))
+    return checks
+
+
+def _checked_export(path: Path, name: Path, sha256: str) -> Check | None:
+    """Check that an export was written from a model; None for a file of another kind."""
+    from ..ship.onnx.run import LARGEST, read_onnx
+
+    kind = next((kind for kind, each in FORMATS.items() if each.suffix == path.suffix.lower()), None)
+    if kind is None or not path.is_file():
+        return None
     try:
-        same = model_sha256(read_onnx(path)) == hashlib.sha256(model).hexdigest()
-    except ModelError as error:
-        return [Check(path.name, False, f"{error.message} {error.hint}".rstrip())]
-    line = "belongs to this model" if same else "belongs to another model"
-    return [Check(path.name, same, line if same else f"{line}; sevensteps export {folder} writes it again")]
+        content = files.content(path, LARGEST)
+    except OSError as error:
+        return Check(str(name), False, f"cannot be read ({error.strerror or error})")
+    of = FORMATS[kind].model_sha256(content)
+    if kind == "onnx" and (of or path.name == ONNX):
+        try:
+            read_onnx(path)
+        except ModelError as error:
+            return Check(str(name), False, f"{error.message} {error.hint}".rstrip())
+    run = path.parent.parent if path.parent.name == CARD else path.parent
+    to = "" if kind == "onnx" else f" --to {kind}"
+    out = "" if path.stem == "model" and path.parent == run else f" --out {path}"
+    return _belongs(name, sha256.startswith(of), f"sevensteps export {run}{to}{out} writes it again") if of else None
+
+
+def _belongs(name: Path, same: bool, again: str) -> Check:
+    """Return the check that an export belongs to the model of a run."""
+    line = "belongs to this model" if same else f"belongs to another model; {again}"
+    return Check(str(name), same, line)
 
 
 def place_in_words(found: checkpoint.Checkpoint) -> str:

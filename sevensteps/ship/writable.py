@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import ModelError
 from .facts import Facts
 
+UNWRITABLE = "unwritable"  # the kind of an error about a model that this package alone can compute
 _USUAL = ("sigmoid_l1_loss", "binary_cross_entropy_with_logits", "cross_entropy")  # sigmoid or softmax
 
 
@@ -27,20 +28,25 @@ def refuse_unwritable(
         hint: What to do about a network of the user's own.
 
     Raises:
-        ModelError: Says what of it cannot be written.
+        ModelError: Says what of it cannot be written; its kind is `UNWRITABLE`.
     """
     if facts.model is None or facts.needs_code:
         raise ModelError(
             f"{where}: only models whose layers are in our list can be written as {form}, and {facts.kind} is not one.",
             hint=hint,
+            kind=UNWRITABLE,
         )
     if facts.activation_is_own or facts.loss not in (None, "mse_loss", *_USUAL):
-        raise ModelError(f"{where}: its activation cannot be written as {form}.", hint="Train with a built-in loss.")
+        raise ModelError(
+            f"{where}: its activation cannot be written as {form}.", hint="Train with a built-in loss.", kind=UNWRITABLE
+        )
     other = {name: array.dtype for name, array in arrays.items() if array.dtype.kind == "f"}
     wrong = next((name for name, dtype in other.items() if dtype != np.float32), None) or next(iter(facts.bfloat16), "")
     if wrong:
         raise ModelError(
-            f"{where}: {wrong} is not of type float32, in which the file computes.", hint="Train in float32."
+            f"{where}: {wrong} is not of type float32, in which the file computes.",
+            hint="Train in float32.",
+            kind=UNWRITABLE,
         )
 
 

@@ -172,6 +172,9 @@ def test_what_is_wrong_is_said() -> None:
         make(augment="flip").fit(rows, y)
     with pytest.raises(ss.SevenstepsError, match="epochs is 0"):
         make(epochs=0).fit(rows, y)
+    for recipe in ({"a": 1}, 7, b"linear"):
+        with pytest.raises(ss.SevenstepsError, match=r"(?s)recipe is .*must be the name of a recipe.*Recipe.load"):
+            make().set_params(recipe=recipe).fit(x, y)
     with pytest.raises(ss.SevenstepsError, match="no recipe or file 'lineer'"):
         make("lineer").fit(rows, y)
     with pytest.raises(ss.SevenstepsError, match="does not take features = efficientnet-lite0"):
@@ -184,6 +187,23 @@ def test_what_is_wrong_is_said() -> None:
     with pytest.raises(ValueError, match="NaN"):
         make().fit(np.where(rows > 200, np.nan, rows), y)
     assert fitted.fit(rows, y).predict(rows).shape == (60,)  # what was fitted before leaves nothing behind
+
+
+@pytest.mark.parametrize("as_rows", [False, True])
+def test_what_was_fitted_before_still_answers_if_a_new_fit_fails(as_rows: bool) -> None:
+    x, y = pictures()
+    rows = x.reshape(60, 64)
+    fitted = ss.SevenStepsClassifier("linear", epochs=1).fit(rows if as_rows else x, y)
+    wanted, attributes = fitted.predict_proba(rows if as_rows else x), dict(vars(fitted))
+    other = x[:, :6] if as_rows else rows[:, :32]
+    for lr, labels in ((None, ["bird"] * 60), (0.1, np.array(["bird", "fish", "newt"])[np.arange(60) % 3])):
+        with pytest.raises(ss.SevenstepsError):
+            fitted.set_params(lr=lr, epochs=0 if lr else 1).fit(other, labels)
+        fitted.set_params(lr=None, epochs=1)
+        assert {name: vars(fitted)[name] is attributes[name] for name in attributes} == dict.fromkeys(attributes, True)
+        np.testing.assert_array_equal(fitted.predict_proba(rows if as_rows else x), wanted)
+    fitted.fit(other, y)
+    assert hasattr(fitted, "scaler_") != as_rows
 
 
 def test_scikit_learn_is_imported_when_it_is_needed_and_missed_in_words() -> None:

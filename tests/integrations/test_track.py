@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -110,6 +112,36 @@ def test_a_tracker_that_fails_is_left_out_with_one_warning(tmp_path: Path) -> No
     assert run.test is not None
     assert [line for line in notes if "tensorboard failed" in line] == [line for line in notes if "failed" in line]
     assert sum("tensorboard failed; training continues without it" in line for line in notes) == 1
+
+
+def test_a_tracker_that_fails_is_closed_and_its_password_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch.utils import tensorboard
+
+    calls: list[str] = []
+
+    class Failing(tensorboard.SummaryWriter):
+        """A server that refuses figures, and names its address."""
+
+        def add_scalar(self, *given: Any, **more: Any) -> None:
+            calls.append("add_scalar")
+            raise ConnectionError("no answer from https://me:se/cr:et@tracker.example/api?x=1 and a@b.example")
+
+        def close(self) -> None:
+            calls.append("close")
+            super().close()
+
+    monkeypatch.setattr(tensorboard, "SummaryWriter", Failing)
+    notes: list[str] = []
+
+    def note(event: object) -> None:
+        notes.extend([event.line] if isinstance(event, Note) and "failed" in event.line else [])
+
+    ss.train("pullover-dress", recipe="linear", epochs=2, out=tmp_path / "run", track="tensorboard", observe=note)
+    assert calls == ["add_scalar", "close"]
+    (line,) = notes
+    assert line.endswith("ConnectionError: no answer from https://***@tracker.example/api?x=1 and a@b.example")
 
 
 def test_what_is_missing_is_said_before_training(
@@ -218,6 +250,19 @@ def test_mlflow_has_every_epoch_once_in_a_local_database_and_sends_nothing(mlflo
     assert steps["valid_loss"] == [[row["number"], pytest.approx(row["valid_loss"])] for row in rows]
     assert steps["test_accuracy"] == [[4, judgement["test"]["accuracy"]]]
     assert steps["test_accuracy_low"] == [[4, judgement["test"]["low"]]]
+
+
+@pytest.mark.slow
+def test_mlflows_database_is_beside_the_run_whatever_the_folder_is_called(mlflow_python: str, tmp_path: Path) -> None:
+    folder = tmp_path / "50%25 of a?b#c" / "runs"
+    code = f"""
+ss.train("pullover-dress", recipe="linear", epochs=1, out={str(folder / "run")!r}, track="mlflow")
+print("{{}}")
+"""
+    with_mlflow(mlflow_python, code, tmp_path)
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database:
+        assert database.execute("select status from runs").fetchall() == [("FINISHED",)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["50%25 of a?b#c", "sent.jsonl"]
 
 
 @pytest.fixture

@@ -17,10 +17,12 @@ from ..abstention import in_file
 from ..agreement import COUNT, Agreement, Answers, answers_of, compare, golden_of_other_sizes, golden_pictures
 from ..facts import Facts
 from ..predict import load_model
+from ..writable import UNWRITABLE
 from .model import Source, onnx_model
 from .run import INSTALL, OnnxModel, read_onnx, with_sha256
 
 GOLDEN = ".golden.safetensors"  # the end of the name of the pictures and answers
+GOLDEN_KIND = "golden"  # what that file says that it is
 
 
 def export_onnx(file: Path, out: Path, more: Mapping[str, Any], *, any_size: bool = False) -> Agreement:
@@ -36,8 +38,28 @@ def export_onnx(file: Path, out: Path, more: Mapping[str, Any], *, any_size: boo
         How far the answers of both files to the pictures are apart.
 
     Raises:
-        ModelError: The model cannot be written as ONNX, onnx or onnxruntime is missing, or the answers differ.
-        FileError: The file cannot be written.
+        ModelError: As `onnx_files`.
+        FileError: A file cannot be written.
+    """
+    contents, agreement = onnx_files(file, out, more, any_size=any_size)
+    files.write_together(contents)
+    return agreement
+
+
+def onnx_files(
+    file: Path, out: Path, more: Mapping[str, Any], *, any_size: bool = False
+) -> tuple[dict[Path, bytes], Agreement]:
+    """Return the files that `export_onnx` writes, in the order in which to write them, and how well they agree.
+
+    Args:
+        file: A `model.safetensors`.
+        out: As for `export_onnx`; so are `more` and `any_size`.
+        more: See above.
+        any_size: See above.
+
+    Raises:
+        ModelError: The model cannot be written as ONNX (its kind is `UNWRITABLE`), onnx or onnxruntime is missing, or
+            the answers differ.
     """
     arrays, about = model_file.read(file)
     facts = Facts.from_json(about, file)
@@ -73,14 +95,38 @@ def export_onnx(file: Path, out: Path, more: Mapping[str, Any], *, any_size: boo
     golden = {"pixels": pixels, "probabilities": wanted.probabilities, **others}
     golden |= {} if wanted.distances is None else {"distances": wanted.distances}
     sha256 = hashlib.sha256(content).hexdigest()
-    model_file.write(golden_of(out), golden, {"kind": "golden", "onnx_sha256": sha256})  # first: it checks the other
-    files.write(out, content)
-    return agreement
+    about = {"kind": GOLDEN_KIND, "onnx_sha256": sha256}
+    return {golden_of(out): model_file.to_bytes(golden, about), out: content}, agreement
 
 
 def golden_of(path: Path) -> Path:
     """Return the path of the pictures and answers beside an ONNX file."""
     return path.with_name(path.stem + GOLDEN)
+
+
+def is_export(path: Path) -> bool:
+    """Return whether a file is an ONNX file as `export` wrote it.
+
+    Args:
+        path: The file.
+    """
+    try:
+        read_onnx(path)
+    except ModelError:
+        return False
+    return True
+
+
+def is_golden(path: Path) -> bool:
+    """Return whether a file holds the pictures and answers of an ONNX file, as `export` wrote them.
+
+    Args:
+        path: The file.
+    """
+    try:
+        return model_file.read(path)[1].get("kind") == GOLDEN_KIND
+    except ModelError:
+        return False
 
 
 def verify_onnx(path: Path) -> Agreement:
@@ -139,5 +185,6 @@ def _backbone(facts: Facts, file: Path) -> Any:
         raise ModelError(
             f"{file} learned from features of {name}, and networks of timm cannot be written as ONNX.",
             hint="Train with --features efficientnet-lite0.",
+            kind=UNWRITABLE,
         )
     return load_network(name, facts.features["sha256"])

@@ -18,7 +18,7 @@ from ...base.version import __version__
 from ...errors import ModelError
 from ..abstention import Abstention, never_says
 from ..facts import Facts
-from ..writable import refuse_unwritable
+from ..writable import UNWRITABLE, refuse_unwritable
 from .distance import write_distance
 from .fold import fold
 from .graph import as_shares
@@ -83,7 +83,7 @@ def onnx_model(source: Source, where: str) -> onnx.ModelProto:
     try:
         scores = _network(nodes, layers, arrays, x, "model.")
     except ModelError as error:
-        raise ModelError(f"{where}: {error.message}", hint=error.hint) from error
+        raise ModelError(f"{where}: {error.message}", hint=error.hint, kind=UNWRITABLE) from error
     logits = nodes.renamed(scores, LOGITS)
     count = _scores_of(facts.model) or len(classes)
     _probabilities(nodes, facts, logits, count)

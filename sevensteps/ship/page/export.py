@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -19,6 +20,7 @@ from .. import file as model_file
 from ..abstention import Abstention, in_file
 from ..backbone.names import is_of_timm
 from ..facts import Facts
+from ..seal import Seal
 from ..writable import kinds_in, refuse_unwritable
 from .golden import LARGEST, backbone_of, golden
 
@@ -37,6 +39,7 @@ LAYERS = (
 )
 
 
+SEAL = Seal(b"<!-- `export` replaces this page only if it was not changed. SHA-256 of everything above: ", b" -->\n")
 LONGEST_TITLE = 48  # letters; a title that names all classes is no longer
 
 
@@ -88,7 +91,29 @@ def export_page(file: Path, out: Path) -> None:
     numbers = b"".join(array.astype("<f4").tobytes() for array in tensors.values())
     sha256 = hashlib.sha256(files.content(file, model_file.LARGEST)).hexdigest()
     said = _about(facts, abstention, backbone, sha256)
-    files.write(out, _page(list(classes), model, numbers, said).encode())
+    files.write(out, SEAL.added(_page(list(classes), model, numbers, said).encode()))
+
+
+def is_export(path: Path) -> bool:
+    """Return whether a file is a page as `export` wrote it.
+
+    Args:
+        path: The file.
+    """
+    try:
+        return SEAL.is_intact(files.content(path, model_file.LARGEST))
+    except OSError:
+        return False
+
+
+def model_sha256(content: bytes) -> str:
+    """Return the first digits of the SHA-256 of the model's file that a page was made from; "" for another file.
+
+    Args:
+        content: The page.
+    """
+    found = re.search(rb"<dt>Model</dt><dd>SHA-256 ([0-9a-f]{16})\xe2\x80\xa6, sevensteps ", content)
+    return found[1].decode() if found else ""
 
 
 def _page(classes: list[str], model: Mapping[str, Any], numbers: bytes, said: Mapping[str, str]) -> str:
