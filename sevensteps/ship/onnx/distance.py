@@ -1,4 +1,4 @@
-"""The distance of "none of these" as nodes of an ONNX graph, in double precision."""
+"""The distance of "none of these" as nodes of an ONNX graph, in double precision unless single precision is enough."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from jaxtyping import Float64
 
 from ..abstention import SIDE, Abstention
 from .nodes import DISTANCE, Nodes
+from .squares import squares, write_squares
 
 
-def write_distance(nodes: Nodes, abstention: Abstention, seen: str, shape: tuple[int, int, int]) -> None:
+def write_distance(
+    nodes: Nodes, abstention: Abstention, seen: str, shape: tuple[int, int, int], *, single: bool = False
+) -> None:
     """Add the distance from the nearest class, as `Abstention.distances` computes it.
 
     For each class it is `precision * |x - mean|^2 - |directions @ (x - mean)|^2`, divided by the number of values. That
@@ -22,6 +25,7 @@ def write_distance(nodes: Nodes, abstention: Abstention, seen: str, shape: tuple
         abstention: What the distance is computed from.
         seen: The name of the bytes on which it is measured.
         shape: Their shape without the number of pictures.
+        single: Whether to compute in single precision if the distance can be written as a sum of squares.
     """
     from onnx import TensorProto
 
@@ -32,6 +36,10 @@ def write_distance(nodes: Nodes, abstention: Abstention, seen: str, shape: tuple
         array.astype(np.float64) for array in (abstention.means, abstention.directions, abstention.precision)
     )
     count, values = means.shape
+    exact = _exact_averages(nodes, seen, shape, values) if single else None
+    if exact is not None and (numbers := squares(abstention)) is not None:
+        write_squares(nodes, numbers, nodes.add("Reshape", exact, _row(nodes, values)))
+        return
     by_value = precision / values
     x = nodes.add("Reshape", _averaged(nodes, seen, shape, values), _row(nodes, values))
     # precision * |x - mean|^2 - |directions @ (x - mean)|^2 = weights @ (x, directions @ x)^2 + slopes @ x + start
@@ -63,13 +71,8 @@ def _averaged(nodes: Nodes, seen: str, shape: tuple[int, int, int], values: int)
     """Add the averages over squares, as `abstention.reduced` takes them, and return the name of the doubles."""
     from onnx import TensorProto
 
-    whole = values == shape[0]
-    steps = [size if whole else -(-size // SIDE) for size in shape[1:]]
-    if steps != [1, 1] and all(
-        size % step == 0 and step in (1, 2, 4, 8, 16) for size, step in zip(shape[1:], steps, strict=True)
-    ):
-        # Sums of bytes, divided by a power of two, are exact in single precision.
-        means = nodes.add("AveragePool", nodes.as_float(seen), kernel_shape=steps, strides=steps)
+    steps = _steps(shape, values)
+    if steps != [1, 1] and (means := _exact_averages(nodes, seen, shape, values)) is not None:
         return nodes.add("Cast", means, to=TensorProto.DOUBLE)
     x = nodes.add("Cast", seen, to=TensorProto.DOUBLE)
     for name, size, step, is_first in (("rows", shape[1], steps[0], True), ("columns", shape[2], steps[1], False)):
@@ -78,6 +81,23 @@ def _averaged(nodes: Nodes, seen: str, shape: tuple[int, int, int], values: int)
             matrix = nodes.constant(f"averages_of_{name}", averages if is_first else np.ascontiguousarray(averages.T))
             x = nodes.add("MatMul", *((matrix, x) if is_first else (x, matrix)))
     return x
+
+
+def _steps(shape: tuple[int, int, int], values: int) -> list[int]:
+    """Return the height and the width of the squares that are averaged."""
+    return [size if values == shape[0] else -(-size // SIDE) for size in shape[1:]]
+
+
+def _exact_averages(nodes: Nodes, seen: str, shape: tuple[int, int, int], values: int) -> str | None:
+    """Add averages in single precision, and return the name of the floats; None if they would not be exact.
+
+    Sums of bytes, divided by a power of two, are.
+    """
+    steps = _steps(shape, values)
+    if any(size % step or step not in (1, 2, 4, 8, 16) for size, step in zip(shape[1:], steps, strict=True)):
+        return None
+    pixels = nodes.as_float(seen)
+    return pixels if steps == [1, 1] else nodes.add("AveragePool", pixels, kernel_shape=steps, strides=steps)
 
 
 def _averages(size: int, step: int) -> Float64[np.ndarray, "fewer size"]:

@@ -44,6 +44,7 @@ class Source:
     backbone: Backbone | None = None  # of a model of features
     any_size: bool = False  # whether the graph resizes pictures
     folded: bool = True  # whether layers become part of their neighbors, see `fold`
+    single: bool = True  # whether the distance may be computed in single precision, see `squares`
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -217,4 +218,4 @@ def _distance(nodes: Nodes, abstention: Abstention, seen: str, source: Source) -
         row = _network(nodes, rest, arrays, as_shares(nodes, seen), "rest.")
         shape = (source.backbone.features, 1, 1)
         seen = _eight_bits(nodes, row, LARGEST, shape)
-    write_distance(nodes, abstention, seen, shape)
+    write_distance(nodes, abstention, seen, shape, single=source.single)
