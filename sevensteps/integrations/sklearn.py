@@ -122,8 +122,13 @@ class SevenStepsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         else:
             X, y = validate_data(self, X, y, dtype=np.float64)  # noqa: N806
             self.shape_ = None
-        check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
+        try:
+            check_classification_targets(y)
+            self.classes_, labels = np.unique(y, return_inverse=True)
+        except TypeError as error:  # classes that cannot be sorted
+            raise DataError(
+                f"y mixes kinds of classes: {error}.", hint="Make all of them text: [str(name) for name in y]"
+            ) from error
         if len(self.classes_) < 2:
             raise DataError(
                 f"y has only 1 class, {self.classes_.tolist()[0]!r:.80}.",

@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_is_exported_and_verified(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = sevensteps("export", "run", cwd=folder)
     assert done.code == 0, done.err
-    assert "run/model.onnx: 7" in shown(done)
+    assert "run/model.onnx: 19" in shown(done)  # KB
     assert "the same answers as the model: 64 pictures" in shown(done)
     assert done.out.rstrip().endswith("sevensteps verify run/model.onnx")
     assert (folder / "run/model.golden.safetensors").is_file()

@@ -33,6 +33,7 @@ def pictures(count: int = 60, channels: int = 1) -> tuple[np.ndarray, np.ndarray
     return pixels, np.array(["cat", "dog"])[made.labels]
 
 
+@pytest.mark.slow
 def test_it_keeps_the_contract_of_scikit_learn() -> None:
     with warnings.catch_warnings(), unchecked():
         warnings.simplefilter("ignore", SkipTestWarning)
@@ -164,6 +165,9 @@ def test_what_is_wrong_is_said() -> None:
         make().fit(images(60, (3, 8, 8)).pixels, y)
     with pytest.raises(ss.SevenstepsError, match="only 1 class, 'cat'"):
         make().fit(x, ["cat"] * 60)
+    for names in (["cat", 1] * 30, ["cat", None] * 30):
+        with pytest.raises(ss.SevenstepsError, match=r"(?s)y mixes kinds of classes.*Make all of them text"):
+            make().fit(x, np.array(names, dtype=object))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         make().fit(x, y[:-1])
     with pytest.raises(ss.SevenstepsError, match=r"(?s)model = cnn is for pictures.*Set model = linear"):
