@@ -38,7 +38,7 @@ def write_distance(
     count, values = means.shape
     exact = _exact_averages(nodes, seen, shape, values) if single else None
     if exact is not None and (numbers := squares(abstention)) is not None:
-        write_squares(nodes, numbers, nodes.add("Reshape", exact, _row(nodes, values)))
+        write_squares(nodes, numbers, nodes.add("Flatten", exact, axis=1))
         return
     by_value = precision / values
     x = nodes.add("Reshape", _averaged(nodes, seen, shape, values), _row(nodes, values))

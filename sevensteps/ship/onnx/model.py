@@ -186,7 +186,7 @@ def _probabilities(nodes: Nodes, facts: Facts, logits: str, count: int) -> None:
             nodes.add("Softmax", scaled, axis=1, output=PROBABILITIES)
             return
         both = nodes.constant("minus_and_plus", (np.array([[-1.0, 1.0]]) / facts.temperature).astype(np.float32))
-        nodes.add("Sigmoid", nodes.add("MatMul", logits, both), output=PROBABILITIES)
+        nodes.add("Sigmoid", nodes.add("Mul", logits, both), output=PROBABILITIES)
         return
     one = nodes.constant("a_whole", np.array(1, np.float32))
     none = nodes.constant("none", np.array(0, np.float32))
