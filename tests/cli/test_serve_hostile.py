@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,37 @@ def test_headers_of_any_length_are_answered(server: Server, path: str, headers: 
     reply = server.send("POST", path, b"{}", **headers)
     assert reply.status == 400
     assert words in str(reply.json["error"])
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"\r\n--edgeX" * 2_000_000, 413),
+        (b"\r\n--edge\rX" * 1_500_000, 413),
+        (b"\r\n--edge" + b" \t" * 9_000_000, 400),
+        (b"\r\n--edgeX" * 30, 200),
+        (b"-\r\n--edg" * 1_000_000, 200),
+        (bytes(9_000_000), 200),
+    ],
+    ids=["near", "nearer", "padding", "a few", "not quite", "none"],
+)
+def test_a_form_full_of_what_is_nearly_a_boundary_holds_up_nobody(content: bytes, status: int, server: Server) -> None:
+    body, kind = form(("a.png", content))
+    began = server.cpu() if sys.platform == "linux" else 0.0
+    assert server.send("POST", "/predict-many", body, Content_Type=kind).status == status
+    assert sys.platform != "linux" or server.cpu() - began < 1
+
+
+def test_a_client_that_leaves_is_no_error_of_the_server() -> None:
+    with served("model.safetensors", cwd=SAVED.parent) as server:
+        _, kind = form()
+        for path in ("/predict", "/predict-many", INFER):
+            with server.connected() as connection:
+                connection.sendall(request("POST", path, b"--edge", Content_Type=kind, Content_Length="1000"))
+        assert server.send("GET", "/v2/health/live").status == 200
+        server.stop()
+        statuses = {line["route"]: line["status"] for line in server.log if line["event"] == "request"}
+        assert [statuses[route] for route in ("/predict", "/predict-many", "/v2/models/{model}/infer")] == [499] * 3
 
 
 def test_a_picture_that_does_not_fit_into_memory_is_refused_and_the_next_one_answered() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -39,6 +40,11 @@ class Server:
     port: int
     code: int | None = None
     log: list[dict[str, Any]] = field(default_factory=list)
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU that it has taken."""
+        words = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
     def connected(self) -> socket.socket:
         """Return a new connection."""

@@ -250,7 +250,7 @@ class _Watched:
                 status = response.status_code
                 await response(scope, receive, send)
         except ClientDisconnect:
-            pass
+            status = CLIENT_LEFT  # FastAPI has taken it for an error
         except Exception as error:  # a traceback would only repeat what the log says
             failure = {"error": type(error).__name__, "where": _place_of(error)}
             if handler is not None:

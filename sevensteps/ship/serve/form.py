@@ -10,6 +10,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from .refused import malformed, too_large
 
+MOST_PADDING = 100  # spaces behind a boundary
+
+
 HOW = "Send multipart/form-data with a file in each part: curl -F picture=@a.png -F picture=@b.png."
 
 
@@ -30,6 +33,12 @@ def pictures_in(content_type: str, body: bytes, most: int) -> list[tuple[str, by
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise malformed("The body is not a form.", HOW)
+    # The parser looks at every byte behind something like a boundary, which takes seconds for millions of them.
+    edge = b"--" + boundary
+    if body.count(b"\r\n" + edge) > most + 1:
+        raise too_large(f"The form has more than {most:,} pictures.", "Send them in several requests.")
+    if re.search(re.escape(edge) + rb"[ \t]{%d}" % MOST_PADDING, body):
+        raise malformed("The form is damaged.", HOW)
     parts = _Parts(most)
     try:
         parser = MultipartParser(boundary, parts.callbacks())
