@@ -95,8 +95,9 @@ class _Raw(io.RawIOBase):
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def fileno(self) -> int:
-        return self._descriptor
+    def sync(self) -> None:
+        """Wait until what was written is on the disk. A `fileno` would let NumPy write past this class, and fail."""
+        os.fsync(self._descriptor)
 
     def writable(self) -> bool:
         return True
@@ -131,10 +132,10 @@ def write_together(contents: Mapping[Path, bytes | str]) -> None:
     """
     with contextlib.ExitStack() as stack:  # which ends with the file that it began with
         for path, content in reversed([*contents.items()]):
-            file = stack.enter_context(replacing(path))
+            file: Any = stack.enter_context(replacing(path))
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
-            os.fsync(file.fileno())
+            file.raw.sync()
 
 
 def free_space(folder: Path) -> int:

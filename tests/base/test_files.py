@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sevensteps.base import files
@@ -63,6 +64,13 @@ def test_the_old_content_is_there_until_the_end(tmp_path: Path) -> None:
 def test_an_error_of_ours_inside_keeps_its_own_words(tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="not reachable"), files.replacing(tmp_path / "file"):
         raise DownloadError("The server is not reachable.")
+
+
+def test_an_array_is_written_like_anything_else(tmp_path: Path) -> None:
+    array = np.arange(300_000)
+    with files.replacing(tmp_path / "a.npy") as file:
+        np.save(file, array, allow_pickle=False)  # noqa: TID251
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy", allow_pickle=False), array)  # noqa: TID251
 
 
 def test_readers_see_the_old_or_the_new_and_nothing_between(tmp_path: Path) -> None:
