@@ -23,6 +23,7 @@ from .fit import Fit as Fit
 from .jpeg_end import is_without_end, with_end
 from .lower_resolution import at_lower_resolution
 from .orientation import is_sideways, turn_of
+from .parts import has_many_parts
 from .plain_png import PlainPng, plain_png
 from .value_range import Depth, Extremes, Range
 
@@ -219,6 +220,8 @@ def opened(content: bytes, name: str) -> Iterator[Image]:
             warnings.simplefilter("ignore")  # Pillow warns about metadata that does not affect the pixels
             if content.count(b"iCCP") > MOST_PROFILES:
                 raise ValueError(f"more than {MOST_PROFILES} color profiles")
+            if has_many_parts(content):
+                raise ValueError("its head has too many parts")
             with PILImage.open(io.BytesIO(content), formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > MOST_PIXELS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+import time
 from collections import Counter
 
 import decoders
@@ -149,6 +150,33 @@ def test_the_transparent_value_of_a_png_is_in_the_terms_of_its_file(bits: int, p
     np.testing.assert_array_equal(decode_on_white(content, (3, 7, 11)).transpose(1, 2, 0), on_white)
     with Image.open(io.BytesIO(content)) as image:
         np.testing.assert_array_equal(np.asarray(whole_on_white(image)), on_white)
+
+
+@pytest.mark.parametrize(
+    ("form", "at", "part"),
+    [
+        ("PNG", 33, chunk(b"abCd", b"")),
+        ("PNG", 33, chunk(b"IDAT", b"")),
+        ("PNG", -12, chunk(b"abCd", b"")),
+        ("JPEG", 2, b"\xff\xe5\0\2"),
+        ("JPEG", 2, b"\xff"),
+    ],
+    ids=["PNG", "pixels", "end", "JPEG", "fill"],
+)
+def test_a_file_of_a_million_parts_is_refused_at_once(form: str, at: int, part: bytes) -> None:
+    file = saved(Image.fromarray(noise(3)), form)
+
+    def of(count: int) -> bytes:
+        return file[:at] + part * count + file[at:]
+
+    np.testing.assert_array_equal(decode(of(3000), (3, 7, 11)), decode(file, (3, 7, 11)))
+    began = time.process_time()
+    for read in (decode, decode_on_white):
+        with pytest.raises(DataError, match="too many parts"):
+            read(of(1_000_000), (3, 7, 11))
+    with pytest.raises(DataError, match="too many parts"):
+        look(of(1_000_000))
+    assert time.process_time() - began < 1
 
 
 def test_32_bits_are_scaled_where_they_are_more_than_16_bits_hold() -> None:
