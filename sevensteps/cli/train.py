@@ -13,6 +13,7 @@ from ..base.own_code import given as own_code
 from ..base.own_code import is_own
 from ..base.words import with_names
 from ..errors import UsageError
+from ..jobs.processes import follow_if_launched
 from ..recipes.choose import choose
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import shipped_recipes
@@ -20,7 +21,7 @@ from ..records.events import Note
 from ..records.scores import MANY_LOOKS
 from ..ship.backbone.names import is_of_timm
 from .errors import say_error
-from .flags import FIRST, MODEL, OUTPUT, PICTURES, Common, Own, Source, flags_of, whole_number
+from .flags import FIRST, MODEL, OUTPUT, PICTURES, TRAINING, Common, Own, Source, flags_of, whole_number
 from .hints import as_called, as_flag, from_here, said_as_typed, source_of
 from .hints import program as _program
 from .hints import quoted as _quoted
@@ -38,6 +39,9 @@ Settings = flags_of([known.name for known in dataclasses.fields(Recipe) if known
 NOTHING_GIVEN = Settings()
 
 
+Processes = Annotated[int | None, Parameter(converter=whole_number, group=TRAINING)]
+
+
 def train(
     source: Source = None,
     *,
@@ -51,6 +55,7 @@ def train(
     yes: Annotated[bool, Parameter(group=PICTURES)] = False,
     seeds: Annotated[int | None, Parameter(converter=whole_number, group=FIRST)] = None,
     compare_scratch: Annotated[bool, Parameter(group=MODEL)] = False,
+    processes: Processes = None,
     common: Common = Common(),
 ) -> int:
     """Train a classifier. Without arguments: pullover or dress, on pictures that come with the program.
@@ -76,8 +81,12 @@ def train(
         Train this many times from different starts; report how many learned and how far they differ.
     compare_scratch
         For photographs: also compare a network from scratch with the pretrained one; this takes minutes.
+    processes
+        Processes on this machine that share out the parts of each batch, at most --shards. The numbers stay the same.
     """
     given = {key: value for key, value in vars(settings).items() if value is not None}
+    own_model = str(given.get("model", ""))
+    follow_if_launched(own_model if is_own(own_model) else None)
     if "classes" in given:
         given["classes"] = tuple(given["classes"])
     if recipe is None and given.get("model") in shipped_recipes():
@@ -121,7 +130,7 @@ def train(
                 if suited.why and numbers:
                     error.print(terminal.printable(suited.why))
                 chosen = suited.with_given(given).replace(**({"source": source} if source else {}))
-            return train_seeds(seeds, chosen, out, force, is_told, numbers, common, _interrupted)
+            return train_seeds(seeds, chosen, out, force, is_told, numbers, processes, common, _interrupted)
         # A recipe that was changed on the way here is no longer the one that was recorded with the run.
         which: Any = suited.recipe if chosen == loaded else chosen
         with training(console, error, numbers=numbers) as observe:
@@ -130,6 +139,7 @@ def train(
 
                 fetch(chosen.features, lambda line: observe(Note(line)))
             written: dict[str, Any] = {"out": out, "save": True, "force": force, "plots": plots, "yes": is_told}
+            written["processes"] = processes
             if recipe is None:
                 written["compare_scratch"] = compare_scratch
                 run = train_job(source, **written, exact=exact, observe=observe, **given)
@@ -150,6 +160,7 @@ def resume(
     plots: bool = False,
     numbers: bool = False,
     model: Own = None,
+    processes: Processes = None,
     common: Common = Common(),
 ) -> int:
     """Continue an interrupted run; the result is the same as without the interruption.
@@ -166,14 +177,19 @@ def resume(
         Draw figures into the run's folder.
     numbers
         Print every number, as train --numbers does.
+    processes
+        Processes on this machine that share out the parts of each batch; not necessarily as many as before.
     """
+    follow_if_launched(model)
     from ..jobs.resume import resume as resume_job
     from ..show import terminal
     from ..show.training import training
 
     console, error = terminal.consoles(quiet_stdout=common.json)
     with training(console, error, numbers=numbers) as observe:
-        done = resume_job(run, epochs=epochs, exact=exact, plots=plots, model=model, observe=observe)
+        done = resume_job(
+            run, epochs=epochs, exact=exact, plots=plots, model=model, processes=processes, observe=observe
+        )
     folds = done.recipe.folds if done.recipe.folds > 1 else 0  # 1 is what was found to do
     return _shown(done, done.recipe.replace(folds=folds), numbers, plots, common)
 
@@ -293,6 +309,7 @@ def train_seeds(
     force: bool,
     yes: bool,
     numbers: bool,
+    processes: int | None,
     common: Common,
     interrupted: Callable[[Run, Common], int],
 ) -> int:
@@ -316,7 +333,7 @@ def train_seeds(
             if finding.recovered_at is None:
                 print_finding(console, finding)
 
-    how: dict[str, Any] = {"out": out, "save": True, "force": force, "yes": yes}
+    how: dict[str, Any] = {"out": out, "save": True, "force": force, "yes": yes, "processes": processes}
     runs, spread = train_seeds_job(count, recipe, **how, observe=_printer_of_notes(error, numbers), done=show)
     if runs[-1].interrupted:
         return interrupted(runs[-1], common)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..base import files
 from ..base.interrupts import leaving
@@ -19,6 +19,7 @@ from ..runs.kept_files import is_corrections_file, with_timings
 from ..runs.recorded import _say_differences, recorded
 from ..runs.saved import Saved
 from ..show.epochs import live_table
+from .processes import follow_if_launched, number_of_processes, refuse_more_than_parts, together
 
 if TYPE_CHECKING:
     from ..recipes.recipe import Recipe
@@ -33,6 +34,7 @@ def resume(
     exact: bool = False,
     plots: bool = False,
     model: OwnCode = None,
+    processes: int | None = None,
     observe: Observe | None = None,
 ) -> Run:
     """Resume a run from its last save, to the same end as if it had never stopped.
@@ -47,6 +49,7 @@ def resume(
         plots: Whether to draw figures into the run's folder.
         model: The network of your own that the run was trained with: a function, or its name,
             `package.module:function`.
+        processes: As for `train`; the number need not be that of before.
         observe: Receives every event; without it, a terminal or notebook shows the table of epochs.
 
     Returns:
@@ -60,16 +63,19 @@ def resume(
     """
     if observe is None:
         with live_table() as show:
-            return resume(run, epochs=epochs, exact=exact, plots=plots, model=model, observe=show)
+            how: dict[str, Any] = {"epochs": epochs, "exact": exact, "plots": plots, "model": model}
+            return resume(run, **how, processes=processes, observe=show)
+    follow_if_launched(model)
     folder = folders.find_run(run)
     folders.check_run(folder)
-    with given(model), files.locked(folder), leaving(folder):
+    with together(processes, model), given(model), files.locked(folder), leaving(folder):
         files.remove_parts(folder)
         saved = Saved.open(folder)
         _repair(saved, observe)
         recipe = saved.recipe if epochs is None else _extended(saved, epochs, observe)
         seconds: dict[str, float] = {}
         splits, recipe = saved.pictures(observe, recipe, seconds=seconds)
+        refuse_more_than_parts(recipe, str(folder))
         from ..runs.judged import count_look
         from ..runs.run import Work
         from ..runs.training import save, snapshot, to_the_end
@@ -79,6 +85,8 @@ def resume(
         if not is_corrections_file(folder / folders.CORRECTIONS, saved.recorded):
             folders.save_corrections(folder, splits.corrected)
         _say_differences(saved.recorded, now, exact, observe)
+        if (count := number_of_processes()) > 1:
+            folders.save_recipe(folder, recipe, now, count)
         with saved.learner(splits, recipe, at_start=True) as learn:
             doctor = Doctor(learn, saved.findings)  # which looks at the parameters as they started
             saved.restore(learn)

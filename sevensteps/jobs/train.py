@@ -27,6 +27,7 @@ from ..ship.backbone.names import is_of_timm
 from ..ship.backbone.timm_network import fetch
 from ..show.epochs import live_table
 from .choose import measured
+from .processes import number_of_processes, refuse_more_than_parts, together
 
 if TYPE_CHECKING:
     from ..records.events import Observe
@@ -46,6 +47,7 @@ def train(
     compare_scratch: bool = False,
     why: str = "",
     others: Sequence[Recipe] | None = None,
+    processes: int | None = None,
     observe: Observe | None = None,
     **settings: Any,
 ) -> Run:
@@ -68,6 +70,8 @@ def train(
         why: Why a `Recipe` was chosen, for the run's record.
         others: What to try instead if a logistic regression gets more validation pictures right than a `Recipe` that
             was chosen; None to train it as it is.
+        processes: How many processes on this machine compute the batches, at most `shards`. Under torchrun it is as
+            many as were started, and only the first returns from this call: the others end with it.
         observe: Receives every event.
         settings: Settings that replace those of the recipe. `model` may also be a function of your own that makes the
             network, or its name, `package.module:function`.
@@ -102,6 +106,7 @@ def train(
     model = settings.get("model")
     is_mine = callable(model) or (isinstance(model, str) and is_own(model))
     with contextlib.ExitStack() as stack:
+        stack.enter_context(together(processes, model if is_mine else None))
         if observe is None:
             observe = stack.enter_context(live_table())
         stack.enter_context(given(model if is_mine else None))
@@ -141,6 +146,7 @@ def train_seeds(
     save: bool = False,
     force: bool = False,
     yes: bool = False,
+    processes: int | None = None,
     observe: Observe = lambda event: None,
     done: Callable[[Run], None] = lambda run: None,
     **settings: Any,
@@ -157,6 +163,7 @@ def train_seeds(
         save: Whether to save them under `runs/` otherwise.
         force: Whether to replace earlier runs.
         yes: Whether to apply a `fix` that changes more than a fifth of the labels.
+        processes: As for `train`.
         observe: Receives every event.
         done: Receives each run as it ends.
         settings: Settings that replace those of the recipe.
@@ -175,12 +182,13 @@ def train_seeds(
     first = (recipe if isinstance(recipe, Recipe) else Recipe.load(recipe or "linear")).replace(**settings)
     trained: list[tuple[Run, str]] = []
     try:
-        for seed in range(first.seed, first.seed + count):
-            beside = Path(out) / f"seed-{seed}" if out else None
-            trained.append(_trained(first.replace(seed=seed), {}, beside, save, force, False, False, yes, observe))
-            done(trained[-1][0])
-            if trained[-1][0].interrupted:
-                break
+        with together(processes, first.model if is_own(first.model) else None):
+            for seed in range(first.seed, first.seed + count):
+                beside = Path(out) / f"seed-{seed}" if out else None
+                trained.append(_trained(first.replace(seed=seed), {}, beside, save, force, False, False, yes, observe))
+                done(trained[-1][0])
+                if trained[-1][0].interrupted:
+                    break
     except TrainingError as error:
         error.message = f"Seed {seed}: {error.message}"
         raise
@@ -221,6 +229,7 @@ def _trained(
     chosen = recipe
     with before_training():
         splits, recipe = prepared(chosen, seconds, observe, source=opened)
+    refuse_more_than_parts(recipe)
     if not yes:
         refuse_many(splits, chosen.fix)
     if others is not None:
@@ -242,7 +251,7 @@ def _trained(
                 folder = stack.enter_context(folders.new_folder(recipe, Path(out) if out else None, force=force))
                 stack.enter_context(leaving(folder))
                 folders.save_corrections(folder, splits.corrected)
-                folders.save_recipe(folder, recipe, now)
+                folders.save_recipe(folder, recipe, now, number_of_processes())
                 observe = stack.enter_context(tracked(recipe.track, folder, observe))
             work = Work(
                 folder=folder,

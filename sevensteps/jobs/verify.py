@@ -108,7 +108,7 @@ def _checks(thing: AnyRun, rerun: bool, observe: Observe) -> list[Check]:
     found = saved.found
     if found is None:
         return checks
-    for name, wanted in checkpoint.derived(found).items():
+    for name, wanted in checkpoint.derived(found, folder).items():
         there = checkpoint.content_of(folder / name)
         line = "is missing" if there is None else "differs from the checkpoint"
         repair = f"; sevensteps resume {folder} writes it again"

@@ -23,6 +23,7 @@ from ..data.loaders import Loader, as_loader, batches_from, refuse_other_classes
 from ..errors import DataError, TrainingError, UsageError
 from ..records.events import Batch, Epoch
 from ..steps import gradient
+from ..steps.exchange import Exchange
 from ..steps.modes import Modes
 from ..steps.repeat import stream
 from ..steps.saved_module import plain_name
@@ -75,6 +76,7 @@ class Trainer(Predictor):
         self.lost: frozenset[str] = frozenset()  # "stop rule", "schedule": what the loaded file could not hold
         self.frozen_at_first = self.frozen()
         self.opt_func, self.modes, self.parting = opt_func, Modes(), parting
+        self.exchange: Exchange | None = None  # while other processes compute parts of the batches
         self._declined = left_out(state.optimizer, self._named_parameters())
         kind = torch.float32 if device.type == "mps" else torch.float64  # which mps does not have
         state.loss_sum = torch.zeros((), dtype=kind, device=device)
@@ -218,8 +220,8 @@ class Trainer(Predictor):
             assert steps_2_and_4 is not None
             unscaled = self.loader.unscaled_batches
             batches = self._batches if unscaled is None else functools.partial(unscaled, self.state.seed)
-            return by_formula(steps_2_and_4, batches, step, self.parting)
-        return by_autograd(self.model, self.state.loss, self._batches, step, self.parting)
+            return by_formula(steps_2_and_4, batches, step, self.parting, self.exchange)
+        return by_autograd(self.model, self.state.loss, self._batches, step, self.parting, self.exchange)
 
     def _until_rest(self, events: Iterator[Batch | Epoch]) -> Generator[Batch | Epoch, None, None]:
         """Pass on the events; afterwards the model is in evaluation mode, and its last step has been looked at."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -65,3 +68,24 @@ def metric_names(history: Sequence[Epoch]) -> list[str]:
         history: The epochs.
     """
     return list(dict.fromkeys(name for epoch in history for name in epoch.metrics))
+
+
+def lines(epochs: Iterable[Epoch]) -> str:
+    """Return one line of JSON for each epoch, without the seconds, which differ between runs.
+
+    Args:
+        epochs: The epochs.
+
+    Returns:
+        The text of history.jsonl.
+    """
+    rows = []
+    for epoch in epochs:
+        row = {key: _as_json(value) for key, value in asdict(epoch).items() if key not in ("seconds", "metrics")}
+        rows.append({**row, "metrics": {name: _as_json(value) for name, value in epoch.metrics.items()}})
+    return "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value as JSON takes it: infinity and NaN, which it lacks, become words."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

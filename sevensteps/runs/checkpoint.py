@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,9 @@ REPORT = "report.html"
 
 
 TABLES = (PREDICTIONS, MANY_PREDICTIONS)  # the files that hold predictions; a run has one of them
+
+
+_PROCESSES = re.compile(rb"(?m)^\[recorded\]\nprocesses = \d+\n")
 
 
 JUDGED = (JUDGEMENT, *TABLES, REPORT)  # what is of a model, and goes with it
@@ -171,7 +174,31 @@ def read(path: Path) -> Checkpoint:
     Raises:
         ModelError: The file is missing, damaged, or not a checkpoint.
     """
-    arrays, about = model_file.read(path)
+    return _checked(*model_file.read(path), path)
+
+
+def from_bytes(content: bytes, where: str) -> Checkpoint:
+    """Read a checkpoint from the bytes of its file.
+
+    Args:
+        content: The bytes.
+        where: What to call the file in an error.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        ModelError: As `read`.
+    """
+    return _checked(*model_file.from_bytes(content, where), where)
+
+
+def _checked(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any], path: Path | str) -> Checkpoint:
+    """Return the checkpoint that arrays and facts of a file make.
+
+    Raises:
+        ModelError: They are not a checkpoint's.
+    """
     kinds = {"state": dict, "recipe": str, "about": dict, "findings": list}
     try:
         if any(not isinstance(about.get(name), kind) for name, kind in kinds.items()):
@@ -207,11 +234,13 @@ def promote(folder: Path) -> None:
     files.rename(folder / PREVIOUS, CHECKPOINT)
 
 
-def derived(checkpoint: Checkpoint) -> dict[str, bytes]:
+def derived(checkpoint: Checkpoint, folder: Path | None = None) -> dict[str, bytes]:
     """Return the files of a run's folder that are made from its checkpoint.
 
     Args:
         checkpoint: The checkpoint.
+        folder: The run's, whose recipe may also name the number of processes: that is not in the checkpoint, since a
+            run's bytes do not depend on it.
 
     Returns:
         The content of each file by its name.
@@ -219,9 +248,12 @@ def derived(checkpoint: Checkpoint) -> dict[str, bytes]:
     Raises:
         ModelError: There are numbers that are not finite.
     """
+    recipe = checkpoint.recipe.encode()
+    if several := _PROCESSES.search((folder and content_of(folder / RECIPE)) or b""):
+        recipe = recipe.replace(b"[recorded]\n", several[0], 1)
     return {
-        RECIPE: checkpoint.recipe.encode(),
-        HISTORY: history_lines(checkpoint.epochs).encode(),
+        RECIPE: recipe,
+        HISTORY: history.lines(checkpoint.epochs).encode(),
         MODEL: checkpoint.model_bytes(),
     }
 
@@ -266,7 +298,7 @@ def rebuild(folder: Path, checkpoint: Checkpoint) -> list[str]:
         FileError: The folder cannot be written.
     """
     changed = []
-    for name, content in derived(checkpoint).items():
+    for name, content in derived(checkpoint, folder).items():
         _refuse_folder(folder / name)
         if content_of(folder / name) != content:
             files.write(folder / name, content)
@@ -338,27 +370,6 @@ def digest(content: bytes) -> str:
         64 hexadecimal digits.
     """
     return hashlib.sha256(content).hexdigest()
-
-
-def history_lines(epochs: Iterable[Epoch]) -> str:
-    """Return one line of JSON for each epoch, without the seconds, which differ between runs.
-
-    Args:
-        epochs: The epochs.
-
-    Returns:
-        The text of history.jsonl.
-    """
-    rows = []
-    for epoch in epochs:
-        row = {key: _as_json(value) for key, value in asdict(epoch).items() if key not in ("seconds", "metrics")}
-        rows.append({**row, "metrics": {name: _as_json(value) for name, value in epoch.metrics.items()}})
-    return "".join(json.dumps(row, sort_keys=True) + "\n" for row in rows)
-
-
-def _as_json(value: Any) -> Any:
-    """Return a value as JSON takes it: infinity and NaN, which it lacks, become words."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def content_of(path: Path) -> bytes | None:

@@ -14,6 +14,7 @@ from ..errors import RunError, UsageError, nearest
 from ..recipes.recipe import Recipe
 from ..records.audit import Corrected
 from ..records.events import Epoch
+from ..records.history import lines as history_lines
 from . import checkpoint
 from .checkpoint import CHECKPOINT, DAMAGED, HISTORY, JUDGEMENT, MODEL, PREVIOUS, RECIPE, REPORT, TABLES, TIMINGS
 
@@ -75,18 +76,20 @@ def _refuse_full(out: Path, force: bool) -> None:
         )
 
 
-def save_recipe(folder: Path, recipe: Recipe, recorded: Mapping[str, Any]) -> None:
+def save_recipe(folder: Path, recipe: Recipe, recorded: Mapping[str, Any], processes: int = 1) -> None:
     """Write recipe.toml, which repeats the run.
 
     Args:
         folder: The run's folder.
         recipe: The settled recipe.
         recorded: What was observed: versions, fingerprints and the like.
+        processes: How many processes train it.
 
     Raises:
         FileError: It cannot be written.
     """
-    files.write(folder / RECIPE, recipe.to_toml(recorded))
+    several = {"processes": processes} if processes > 1 else {}
+    files.write(folder / RECIPE, recipe.to_toml({**several, **recorded}))
 
 
 def save_corrections(folder: Path, corrected: Corrected | None) -> None:
@@ -113,7 +116,7 @@ def save_history(folder: Path, history: Iterable[Epoch]) -> None:
     Raises:
         FileError: It cannot be written.
     """
-    files.write(folder / HISTORY, checkpoint.history_lines(history))
+    files.write(folder / HISTORY, history_lines(history))
 
 
 def save_timings(folder: Path, history: Iterable[Epoch], batch: int, seconds: float) -> None:

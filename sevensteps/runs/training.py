@@ -25,6 +25,7 @@ from .checkpoint import Checkpoint
 from .fine_tuning import compared
 from .judged import _baselines, _predictions, _run, save_judgement, save_plots
 from .run import Run, Work, _is_finite
+from .together import led
 from .validation import learn_from_validation
 
 # Half a minute of work is what a power cut may cost; five seconds of it are for the batch and the save under way.
@@ -192,10 +193,11 @@ def _test_is_corrected(work: Work) -> bool:
 def _train(work: Work, observe: Observe, interrupted: Callable[[], int]) -> None:
     """Run steps 2 to 7 with every observer, saving on the way, until the end or a signal."""
     learn = work.learn
-    with timed(work.seconds, "train"), contextlib.closing(learn):
+    if (learn.state.epoch, learn.state.position) == work.until:
+        return
+    shared = led(learn, work.folder, lambda: snapshot(work).to_bytes())
+    with timed(work.seconds, "train"), contextlib.closing(learn), shared:
         try:
-            if (learn.state.epoch, learn.state.position) == work.until:
-                return
             for event in learn.stream():
                 observe(event)
                 learn.recorder.observe(event)

@@ -3,8 +3,9 @@
 The gradient of a mean over pictures is the mean of the parts' gradients, each by its number of pictures. There are two
 kinds of parts. Where memory is too small for a large batch, several batches of the loader make one step: they are
 computed one after another (`accumulate`). And a batch is divided into `shards` fixed parts, each computed by one thread
-on a twin of the model: side by side where there are several cores. Since no sum depends on who computes a part, the
-numbers are the same on one core and on many.
+on a twin of the model: side by side where there are several cores. Several processes share out the parts, and each adds
+all of them (`exchange.py`). Since no sum depends on who computes a part, the numbers are the same on one core and on
+many, and in one process and in many.
 
 Batch norm takes the statistics of each part alone ("ghost" batch norm: Hoffer, Hubara and Soudry, "Train longer,
 generalize better", 2017), so that parts do not wait for each other; its running statistics are the mean over the parts.
@@ -17,7 +18,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from ..base.one_thread import each_in_one_thread, in_one_thread
 from .draws import Place, drawn_at
+from .exchange import Exchange
 from .gradient import CalculateGradient
 from .predict import predict
 from .twin import has_hooks, keep_statistics, keeps_numbers, refuse_hooks_of_parameters, twin, versions
@@ -130,22 +132,37 @@ def whole(part: Part, *, draws: bool, accumulate: int) -> Compute:
     return compute
 
 
-def divided_formula(part: Part, shards: int) -> Compute:
+def divided_formula(part: Part, shards: int, exchange: Exchange | None = None) -> Compute:
     """Return steps 2 to 4 by formula that divide each batch, and compute its parts one after another.
 
     Args:
         part: Steps 2 and 4.
         shards: Parts of a batch.
+        exchange: How parts get to other processes; None where this one computes all of them.
     """
 
     def compute(steps: Steps, batch: Pair, more: Iterable[Pair], place: Place) -> tuple[Tensor, int]:
-        total = Sum()
-        pieces = itertools.chain.from_iterable(parts_of(*pair, shards) for pair in itertools.chain([batch], more))
-        for number, (x, targets) in enumerate(pieces):
-            own = dataclasses.replace(part, number=number)
-            loss = in_one_thread(functools.partial(_computed, steps, own, x, targets, draws=False))
-            total.add(loss, len(x), part.parameters)
+        total, before = Sum(), 0
+        for x, targets in itertools.chain([batch], more):
+            pieces = parts_of(x, targets, shards)
+            for number, loss in each_part(steps, pieces, before):
+                total.add(loss, len(pieces[number][0]), part.parameters)
+            before += len(pieces)
         return total.put_into(part.parameters)
+
+    def each_part(steps: Steps, pieces: Sequence[Pair], before: int) -> Iterator[tuple[int, Tensor]]:
+        """Give the number and the loss of one part after another, while the parameters hold its gradient."""
+        numbers = range(len(pieces))
+        for number in numbers if exchange is None else numbers[exchange.own(len(pieces))]:
+            own = dataclasses.replace(part, number=before + number)
+            loss = in_one_thread(functools.partial(_computed, steps, own, *pieces[number], draws=False))
+            if exchange is None:
+                yield number, loss
+            else:
+                exchange.put(number, loss, part.parameters, part.model)
+        if exchange is not None:
+            exchange.gather()
+            yield from ((number, exchange.take(number, part.parameters, part.model)) for number in numbers)
 
     return compute
 
@@ -160,10 +177,17 @@ class Divided:
         model: The model.
         part_of: Makes steps 2 and 4 of a twin.
         shards: Parts of a batch.
+        exchange: How parts get to other processes; None where this one computes all of them.
     """
 
-    def __init__(self, model: nn.Module, part_of: Callable[[nn.Module, int], Part], shards: int) -> None:
-        self._model, self._part_of, self._shards = model, part_of, shards
+    def __init__(
+        self,
+        model: nn.Module,
+        part_of: Callable[[nn.Module, int], Part],
+        shards: int,
+        exchange: Exchange | None = None,
+    ) -> None:
+        self._model, self._part_of, self._shards, self._exchange = model, part_of, shards, exchange
         self._parameters = list(model.parameters())
         self._draws = False  # which its first batch shows
         refuse_hooks_of_parameters(model)
@@ -176,7 +200,7 @@ class Divided:
         for x, targets in itertools.chain([batch], more):
             pieces = parts_of(x, targets, self._shards)
             places = [dataclasses.replace(place, part=before + number) for number in range(len(pieces))]
-            twins, results = self._side_by_side(steps, pieces, places)
+            twins, results = self._every_part(steps, pieces, places)
             sizes = [len(piece) for piece, _ in pieces]
             for part, loss, size in zip(twins, results, sizes, strict=True):
                 total.add(loss, size, part.parameters)
@@ -186,6 +210,22 @@ class Divided:
             if version != now:
                 raise keeps_numbers(module)
         return total.put_into(self._parameters)
+
+    def _every_part(
+        self, steps: Steps, pieces: Sequence[Pair], places: Sequence[Place]
+    ) -> tuple[list[Part], list[Tensor]]:
+        """Compute the parts, or those that are for this process to compute, and receive the others."""
+        exchange = self._exchange
+        if exchange is None:
+            return self._side_by_side(steps, pieces, places)
+        own = exchange.own(len(pieces))
+        parts = [self._part_of(twin(self._model), place.part or 0) for place in places]
+        if mine := pieces[own]:  # there may be fewer parts than processes
+            parts[own], losses = self._side_by_side(steps, mine, places[own])
+            for number, loss in zip(range(len(pieces))[own], losses, strict=True):
+                exchange.put(number, loss, parts[number].parameters, parts[number].model)
+        exchange.gather()
+        return parts, [exchange.take(number, part.parameters, part.model) for number, part in enumerate(parts)]
 
     def _side_by_side(
         self, steps: Steps, pieces: Sequence[Pair], places: Sequence[Place]

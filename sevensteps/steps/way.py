@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..base.one_thread import in_one_thread
+from .exchange import Exchange
 from .gradient import Formula, autograd
 from .parts import Compute, Divided, Part, divided_formula, whole
 from .precision import predicting
@@ -38,7 +39,13 @@ class Parting:
     precision: str = "f32"
 
 
-def by_formula(formula: Formula, batches: BatchesOf, step: Callable[[], Any], parting: Parting) -> Way:
+def by_formula(
+    formula: Formula,
+    batches: BatchesOf,
+    step: Callable[[], Any],
+    parting: Parting,
+    exchange: Exchange | None = None,
+) -> Way:
     """Return the way of a model whose gradient is known in closed form.
 
     Args:
@@ -46,10 +53,11 @@ def by_formula(formula: Formula, batches: BatchesOf, step: Callable[[], Any], pa
         batches: Of an epoch, from a batch on.
         step: Step 5.
         parting: What makes a step.
+        exchange: How parts of a batch get to other processes, if there are any.
     """
     return Way(
         batches=batches,
-        compute=compute_by_formula(formula, parting),
+        compute=compute_by_formula(formula, parting, exchange),
         step=_in_one_thread(step) if parting.shards else step,
         accumulate=parting.accumulate,
         applies=formula.applies,
@@ -57,7 +65,12 @@ def by_formula(formula: Formula, batches: BatchesOf, step: Callable[[], Any], pa
 
 
 def by_autograd(
-    model: nn.Module, loss: nn.Module | None, batches: BatchesOf, step: Callable[[], Any], parting: Parting
+    model: nn.Module,
+    loss: nn.Module | None,
+    batches: BatchesOf,
+    step: Callable[[], Any],
+    parting: Parting,
+    exchange: Exchange | None = None,
 ) -> Way:
     """Return the way of any model.
 
@@ -67,39 +80,42 @@ def by_autograd(
         batches: Of an epoch, from a batch on.
         step: Step 5.
         parting: What makes a step.
+        exchange: How parts of a batch get to other processes, if there are any.
     """
     return Way(
         batches=batches,
-        compute=computing(model, loss, parting),
+        compute=computing(model, loss, parting, exchange),
         step=_in_one_thread(step) if parting.shards and _is_on_cpu(model) else step,
         accumulate=parting.accumulate,
         applies=_always,
     )
 
 
-def compute_by_formula(formula: Formula, parting: Parting) -> Compute:
+def compute_by_formula(formula: Formula, parting: Parting, exchange: Exchange | None = None) -> Compute:
     """Return steps 2 to 4 in closed form.
 
     Args:
         formula: Steps 2 and 4.
         parting: What makes a step.
+        exchange: How parts of a batch get to other processes, if there are any.
     """
     part = Part(formula.predict, formula, formula.parameters, formula.model)
     if parting.shards:
-        return divided_formula(part, parting.shards)
+        return divided_formula(part, parting.shards, exchange)
     return whole(part, draws=False, accumulate=parting.accumulate)
 
 
-def computing(model: nn.Module, loss: nn.Module | None, parting: Parting) -> Compute:
+def computing(model: nn.Module, loss: nn.Module | None, parting: Parting, exchange: Exchange | None = None) -> Compute:
     """Return steps 2 to 4 by autograd.
 
     Args:
         model: The model.
         loss: The loss, if it has parameters of its own.
         parting: What makes a step.
+        exchange: How parts of a batch get to other processes, if there are any.
     """
     if parting.shards:
-        return Divided(model, functools.partial(_part_of, parting.precision, ()), parting.shards)
+        return Divided(model, functools.partial(_part_of, parting.precision, ()), parting.shards, exchange)
     modules = (loss,) if loss is not None else ()
     return whole(_part_of(parting.precision, modules, model), draws=True, accumulate=parting.accumulate)
 

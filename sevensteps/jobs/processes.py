@@ -1,0 +1,192 @@
+"""Several processes for one training: start them here, or take the place that a launcher such as torchrun gives.
+
+The process that you start leads. The others follow it: they never return from the first `train` or `resume` that they
+come to, and end with the leader. So a script or a command line runs on as if it were alone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..base.launched import Launched, launched
+from ..base.own_code import given, name_of
+from ..errors import SevenstepsError, UsageError
+
+if TYPE_CHECKING:
+    from ..learner.distributed import Processes
+    from ..recipes.recipe import Recipe
+
+SECONDS_TO_END = 10.0  # for processes that have nothing more to do
+
+
+SECONDS_AFTER_SIGTERM = 25  # a launcher may end all at once, and the leader still saves what is half done
+
+
+_OF_LAUNCHER: list[Processes] = []
+
+
+def follow_if_launched(model: Any = None) -> None:
+    """Follow the leader until it ends, where a launcher started this process to follow; it does not return then.
+
+    Args:
+        model: The network of the user's own that the leader was given, too.
+
+    Raises:
+        SystemExit: The leader has ended.
+    """
+    place = launched()
+    if place is not None and place.rank:
+        _follow(place, model)
+
+
+@contextlib.contextmanager
+def together(processes: int | None, model: Any = None) -> Iterator[None]:
+    """Let several processes compute the trainings inside the block.
+
+    Args:
+        processes: How many; None for as many as a launcher has started, or one.
+        model: The network of the user's own, for the processes that are started here.
+
+    Raises:
+        UsageError: The number makes no sense.
+    """
+    follow_if_launched(model)
+    place = launched()
+    if processes is not None and processes < 1:
+        raise UsageError(f"processes is {processes}, but must be 1 or more.", hint="sevensteps train --processes 2")
+    if place is not None:
+        if processes not in (None, place.world):
+            raise UsageError(
+                f"{processes} processes are asked for, and the launcher has started {place.world}.",
+                hint="Leave out --processes: the launcher says how many there are.",
+            )
+        yield from _launched(place)
+    elif processes in (None, 1):
+        yield
+    else:
+        assert processes is not None
+        yield from _started_here(processes, model)
+
+
+def refuse_more_than_parts(recipe: Recipe, run: str = "") -> None:
+    """Raise if there are more processes than a batch has parts.
+
+    Args:
+        recipe: The settled recipe.
+        run: The folder of a run that is resumed: its number of parts stays.
+
+    Raises:
+        UsageError: There are; it says what to type.
+    """
+    from ..learner.distributed import current
+
+    processes = current()
+    if processes is None or processes.world <= recipe.shards:
+        return
+    world, parts = processes.world, recipe.shards
+    message = f"{world} processes need batches of at least {world} parts, and shards is {parts}."
+    if not run:
+        raise UsageError(message, hint="Set {shards}.", settings={"shards": world})
+    fewer = f" --processes {parts}" if parts > 1 else ""
+    raise UsageError(message, hint=f"sevensteps resume {run}{fewer}")
+
+
+def number_of_processes() -> int:
+    """Return how many processes compute trainings here."""
+    if "torch" not in sys.modules:
+        return 1
+    from ..learner.distributed import current
+
+    processes = current()
+    return 1 if processes is None else processes.world
+
+
+def _launched(place: Launched) -> Iterator[None]:
+    """Lead the processes that a launcher has started, until this one ends."""
+    from ..learner.distributed import Processes, current, leading, store_of_launcher
+
+    if not _OF_LAUNCHER:
+        _OF_LAUNCHER.append(Processes(place, store_of_launcher()))
+        atexit.register(_OF_LAUNCHER[0].end)
+    with leading(_OF_LAUNCHER[0]) if current() is None else contextlib.nullcontext():
+        yield
+
+
+def _started_here(count: int, model: Any) -> Iterator[None]:
+    """Start processes on this machine, lead them, and end them."""
+    from ..learner.distributed import Processes, current, leading, store_here
+
+    if current() is not None:
+        yield
+        return
+    store, port = store_here(count)
+    own = ["--model", name_of(model)] if model else []
+    shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    started: list[subprocess.Popen[bytes]] = []
+    processes = Processes(Launched(0, count, 0, count), store, lambda: _ended(started))
+    try:
+        for rank in range(1, count):
+            variables = {**shared, "RANK": rank, "LOCAL_RANK": rank}
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "sevensteps", "train", *own],
+                    env={**os.environ, **{name: str(value) for name, value in variables.items()}},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C is for the leader, which saves
+                )
+            )
+        with leading(processes):
+            yield
+    finally:
+        processes.end()
+        for process in started:
+            try:
+                process.wait(SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _ended(started: Sequence[subprocess.Popen[bytes]]) -> str:
+    """Say which process has ended and how; "" if all are running."""
+    codes = {place: process.poll() for place, process in enumerate(started, 2)}
+    killed = {place: code for place, code in codes.items() if code}
+    if not killed:
+        return ""
+    place, code = min(killed.items(), key=lambda one: one[1])  # what a signal ended comes before what followed
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    return f"Process {place} of {len(started) + 1} {how}."
+
+
+def _follow(place: Launched, model: Any) -> NoReturn:
+    """Follow the leader until it ends, and end."""
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(SECONDS_AFTER_SIGTERM))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the leader decides
+    from ..learner.distributed import LOST, Processes, store_of_launcher
+    from ..runs.together import follow
+
+    processes = Processes(place, store_of_launcher())
+    code = 0
+    try:
+        with given(model):
+            follow(processes)
+    except SevenstepsError as error:
+        code = 1
+        if error.kind != LOST:
+            processes.say_failed(error)
+        elif place.rank == 1:
+            print(f"sevensteps: {error.message}", file=sys.stderr)
+    except Exception as error:
+        code = 1
+        where = f"process {place.rank + 1} of {place.world}"
+        processes.say_failed(SevenstepsError(f"Internal error in {where}: {type(error).__name__}: {error}"))
+    sys.exit(code)

@@ -1,0 +1,268 @@
+"""Several processes that compute one training together, on `torch.distributed`: gloo on the CPU, nccl on GPUs.
+
+The first process leads. It does the whole job: it reads, trains, saves and judges. The others follow: they wait for an
+order, which holds the training as it stands, and then take the same steps with their parts of each batch. What could
+differ between processes, such as a stop rule or Ctrl-C, the leader decides alone: it leaves, and its next message says
+so. No process waits for one that is dead: its connections are closed with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ..base.launched import Launched
+from ..errors import SevenstepsError, TrainingError
+
+# Nobody waits for so long: the leader may judge or decode for hours, and whoever dies is noticed at once.
+FOREVER = datetime.timedelta(days=100)
+
+
+PAUSE = 0.02  # seconds between two looks for an order
+
+
+_PART, _LEFT = 0, 1  # the first byte of a row
+
+
+class LeaderLeftError(Exception):
+    """The leader has left the training: its step is not wanted any more."""
+
+
+class Processes:
+    """The processes of a training as one of them sees them: a `steps.exchange.Team`.
+
+    Args:
+        place: Which of them this is.
+        store: Where they find each other.
+        lost: Says in words which process has ended, where that is known.
+    """
+
+    def __init__(self, place: Launched, store: Any, lost: Callable[[], str] = lambda: "") -> None:
+        self.rank, self.world = place.rank, place.world
+        self.place = place
+        self._store, self._lost, self._orders, self._row = store, lost, 0, 0
+        self._connected = False
+
+    def gather(self, mine: Tensor, every: Sequence[Tensor]) -> None:
+        """Exchange a row of bytes; see `steps.exchange.Team`.
+
+        Args:
+            mine: What this process sends.
+            every: Receives what each process sends, by rank.
+
+        Raises:
+            LeaderLeftError: The leader has left.
+            TrainingError: Another process has ended.
+        """
+        with self._noticing():
+            dist.all_gather(list(every), mine)
+        if int(every[0][0]) == _LEFT:
+            raise LeaderLeftError
+
+    def tell(self, order: bytes) -> None:
+        """Let the others begin; only the leader does.
+
+        Args:
+            order: What `hear` gives them.
+
+        Raises:
+            SevenstepsError: One of them failed before it could begin.
+        """
+        with self._noticing():
+            self._store.set(f"order/{self._orders}", str(len(order)))
+            self._orders += 1
+            self._connect()
+            dist.broadcast(torch.frombuffer(bytearray(order), dtype=torch.uint8), 0)
+
+    def hear(self) -> bytes | None:
+        """Wait for the leader's next order.
+
+        Returns:
+            The order; None where there are no more.
+
+        Raises:
+            TrainingError: The leader has ended.
+        """
+        with self._noticing():
+            self._store.set(f"here/{self.rank}", "")
+            while not self._store.check([f"order/{self._orders}"]):
+                if self._store.check(["end"]):
+                    return None
+                time.sleep(PAUSE)
+            self._connect()
+            content = torch.empty(int(self._store.get(f"order/{self._orders}")), dtype=torch.uint8)
+            self._orders += 1
+            dist.broadcast(content, 0)
+        return content.numpy().tobytes()
+
+    def begin(self, size: int, device: torch.device) -> None:
+        """Wait until all processes are ready to train.
+
+        Args:
+            size: The number of bytes that each sends for a batch.
+            device: Where the model is.
+
+        Raises:
+            TrainingError: The processes have different models.
+            SevenstepsError: One of them has failed.
+        """
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.world)]
+        with self._noticing():
+            dist.all_gather(sizes, torch.tensor([size]))
+        if len(set(map(int, sizes))) > 1:
+            raise TrainingError("The processes have made different models.", hint="Install the same versions for all.")
+        self._row, self._device = size, device
+
+    def leave(self) -> None:
+        """End the training under way: the leader says so, and a process without a step to take waits for it.
+
+        Raises:
+            LeaderLeftError: The leader has left, for all but the leader.
+            TrainingError: Another process has ended.
+        """
+        mine = torch.zeros(self._row, dtype=torch.uint8, device=self._device)
+        mine[0] = _PART if self.rank else _LEFT
+        with contextlib.suppress(LeaderLeftError) if not self.rank else contextlib.nullcontext():
+            self.gather(mine, [torch.empty_like(mine) for _ in range(self.world)])
+
+    def end(self) -> None:
+        """Let the others end; only the leader does."""
+        with contextlib.suppress(RuntimeError):
+            self._store.set("end", "")
+            if self._connected:
+                dist.destroy_process_group()
+                self._connected = False
+
+    def say_failed(self, error: SevenstepsError) -> None:
+        """Leave word of why this process ends, for the leader to report.
+
+        Args:
+            error: The reason.
+        """
+        facts = {"code": error.code, "message": error.message, "hint": error.hint, "kind": error.kind}
+        with contextlib.suppress(RuntimeError):
+            self._store.set(f"failed/{self.rank}", json.dumps(facts))
+
+    def _connect(self) -> None:
+        """Connect the processes, once the leader has something for them to do."""
+        if self._connected:
+            return
+        others = range(1, self.world)
+        while not self.rank and not self._store.check([f"here/{rank}" for rank in others]):
+            self._refuse_failed()
+            time.sleep(PAUSE)
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+        with contextlib.ExitStack() as stack:
+            if self.place.local_world == self.world:  # on this machine alone: no word leaves it
+                stack.enter_context(_loopback())
+            dist.init_process_group(backend, store=self._store, rank=self.rank, world_size=self.world, timeout=FOREVER)
+        self._connected = True
+
+    def _refuse_failed(self) -> None:
+        """Raise if a process has said why it ended, or is known to have ended."""
+        for rank in range(self.world):
+            if self._store.check([f"failed/{rank}"]):
+                facts = json.loads(self._store.get(f"failed/{rank}"))
+                raise _error_of(facts)
+        if lost := self._lost():
+            raise TrainingError(lost, kind=LOST)
+
+    @contextlib.contextmanager
+    def _noticing(self) -> Iterator[None]:
+        """Turn an error of the connection into one in words."""
+        try:
+            yield
+        except RuntimeError as error:
+            if isinstance(error, SevenstepsError):
+                raise
+            if not self.rank:
+                time.sleep(0.2)  # what another process has left word of may still be on its way
+                with contextlib.suppress(RuntimeError):
+                    self._refuse_failed()
+            what = "The process that leads this training" if self.rank else "A process of this training"
+            raise TrainingError(f"{what} has ended, or cannot be reached.", kind=LOST) from error
+
+
+LOST = "lost process"  # the kind of the error for a process that has ended
+
+
+_CURRENT: list[Processes] = []
+
+
+def current() -> Processes | None:
+    """Return the processes that this one leads; None where it is alone."""
+    return _CURRENT[-1] if _CURRENT else None
+
+
+@contextlib.contextmanager
+def leading(processes: Processes) -> Iterator[None]:
+    """Let trainings inside the block be computed by several processes.
+
+    Args:
+        processes: The processes.
+    """
+    _CURRENT.append(processes)
+    try:
+        yield
+    finally:
+        _CURRENT.remove(processes)
+
+
+def store_here(world: int) -> tuple[Any, int]:
+    """Return a store that processes on this machine find each other by, and its port, on the loopback alone.
+
+    Args:
+        world: The number of processes.
+    """
+    import socket
+
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = int(listening.getsockname()[1])
+        how: dict[str, Any] = {"timeout": FOREVER, "wait_for_workers": False}
+        store = dist.TCPStore("127.0.0.1", port, world, True, master_listen_fd=listening.detach(), **how)
+    return dist.PrefixStore("sevensteps", store), port
+
+
+def store_of_launcher() -> Any:
+    """Return the store that the launcher's variables name."""
+    store, _, _ = next(dist.rendezvous("env://", timeout=FOREVER))
+    return dist.PrefixStore("sevensteps", store)
+
+
+@contextlib.contextmanager
+def _loopback() -> Iterator[None]:
+    """Let gloo use the loopback inside the block, unless the user has named another interface."""
+    import socket
+
+    name = "GLOO_SOCKET_IFNAME"
+    loopback = next((one for _, one in socket.if_nameindex() if one in ("lo", "lo0")), None)
+    if name in os.environ or loopback is None:
+        yield
+        return
+    os.environ[name] = loopback
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+def _error_of(facts: dict[str, str]) -> SevenstepsError:
+    """Return the error that another process has left word of."""
+    waiting: list[type[SevenstepsError]] = [SevenstepsError]
+    kind = SevenstepsError
+    while waiting:
+        one = waiting.pop()
+        waiting += one.__subclasses__()
+        kind = one if one.code == facts["code"] else kind
+    return kind(facts["message"], hint=facts["hint"], kind=facts["kind"])
