@@ -146,10 +146,11 @@ def _started_here(count: int, model: Any) -> Iterator[None]:
         with leading(processes):
             yield
     finally:
+        was_connected = processes.is_connected  # else they have not even begun
         processes.end()
         for process in started:
             try:
-                process.wait(SECONDS_TO_END)
+                process.wait(SECONDS_TO_END if was_connected else 0)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -172,7 +173,7 @@ def _follow(place: Launched, model: Any) -> NoReturn:
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(SECONDS_AFTER_SIGTERM))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the leader decides
     from ..learner.distributed import LOST, Processes, store_of_launcher
-    from ..runs.together import follow
+    from ..runs.follow import follow
 
     processes = Processes(place, store_of_launcher())
     code = 0

@@ -23,11 +23,17 @@ from torch import Tensor
 from ..base.launched import Launched
 from ..errors import SevenstepsError, TrainingError
 
+_STORES: Any = dist  # whose types do not name them
+
+
 # Nobody waits for so long: the leader may judge or decode for hours, and whoever dies is noticed at once.
 FOREVER = datetime.timedelta(days=100)
 
 
 PAUSE = 0.02  # seconds between two looks for an order
+
+
+SECONDS_FOR_WORD = 0.3  # until what a process that ends has left word of has arrived
 
 
 _PART, _LEFT = 0, 1  # the first byte of a row
@@ -50,7 +56,7 @@ class Processes:
         self.rank, self.world = place.rank, place.world
         self.place = place
         self._store, self._lost, self._orders, self._row = store, lost, 0, 0
-        self._connected = False
+        self.is_connected = False
 
     def gather(self, mine: Tensor, every: Sequence[Tensor]) -> None:
         """Exchange a row of bytes; see `steps.exchange.Team`.
@@ -126,21 +132,20 @@ class Processes:
         """End the training under way: the leader says so, and a process without a step to take waits for it.
 
         Raises:
-            LeaderLeftError: The leader has left, for all but the leader.
             TrainingError: Another process has ended.
         """
         mine = torch.zeros(self._row, dtype=torch.uint8, device=self._device)
         mine[0] = _PART if self.rank else _LEFT
-        with contextlib.suppress(LeaderLeftError) if not self.rank else contextlib.nullcontext():
+        with contextlib.suppress(LeaderLeftError):
             self.gather(mine, [torch.empty_like(mine) for _ in range(self.world)])
 
     def end(self) -> None:
         """Let the others end; only the leader does."""
         with contextlib.suppress(RuntimeError):
             self._store.set("end", "")
-            if self._connected:
+            if self.is_connected:
                 dist.destroy_process_group()
-                self._connected = False
+                self.is_connected = False
 
     def say_failed(self, error: SevenstepsError) -> None:
         """Leave word of why this process ends, for the leader to report.
@@ -154,7 +159,7 @@ class Processes:
 
     def _connect(self) -> None:
         """Connect the processes, once the leader has something for them to do."""
-        if self._connected:
+        if self.is_connected:
             return
         others = range(1, self.world)
         while not self.rank and not self._store.check([f"here/{rank}" for rank in others]):
@@ -165,7 +170,7 @@ class Processes:
             if self.place.local_world == self.world:  # on this machine alone: no word leaves it
                 stack.enter_context(_loopback())
             dist.init_process_group(backend, store=self._store, rank=self.rank, world_size=self.world, timeout=FOREVER)
-        self._connected = True
+        self.is_connected = True
 
     def _refuse_failed(self) -> None:
         """Raise if a process has said why it ended, or is known to have ended."""
@@ -181,13 +186,17 @@ class Processes:
         """Turn an error of the connection into one in words."""
         try:
             yield
+        except SevenstepsError:
+            raise
         except RuntimeError as error:
-            if isinstance(error, SevenstepsError):
-                raise
             if not self.rank:
-                time.sleep(0.2)  # what another process has left word of may still be on its way
-                with contextlib.suppress(RuntimeError):
+                time.sleep(SECONDS_FOR_WORD)
+                try:
                     self._refuse_failed()
+                except SevenstepsError:
+                    raise
+                except RuntimeError:  # the launcher's store has ended, too
+                    pass
             what = "The process that leads this training" if self.rank else "A process of this training"
             raise TrainingError(f"{what} has ended, or cannot be reached.", kind=LOST) from error
 
@@ -230,14 +239,14 @@ def store_here(world: int) -> tuple[Any, int]:
         listening.listen()
         port = int(listening.getsockname()[1])
         how: dict[str, Any] = {"timeout": FOREVER, "wait_for_workers": False}
-        store = dist.TCPStore("127.0.0.1", port, world, True, master_listen_fd=listening.detach(), **how)
-    return dist.PrefixStore("sevensteps", store), port
+        store = _STORES.TCPStore("127.0.0.1", port, world, True, master_listen_fd=listening.detach(), **how)
+    return _STORES.PrefixStore("sevensteps", store), port
 
 
 def store_of_launcher() -> Any:
     """Return the store that the launcher's variables name."""
-    store, _, _ = next(dist.rendezvous("env://", timeout=FOREVER))
-    return dist.PrefixStore("sevensteps", store)
+    store, _, _ = next(_STORES.rendezvous("env://", timeout=FOREVER))
+    return _STORES.PrefixStore("sevensteps", store)
 
 
 @contextlib.contextmanager

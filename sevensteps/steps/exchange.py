@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ HEAD = 8  # bytes before the parts, for the team itself
 _ALIGNED = 8  # bytes: a number of any type may begin at each multiple
 
 
+@runtime_checkable
 class Team(Protocol):
     """The processes that compute a training together."""
 
@@ -120,7 +121,8 @@ class _Row:
         self._loss, start = _view(row, start, torch.empty(1, dtype=torch.float64))
         # Of which type the loss is, and for each parameter whether it has a gradient.
         self._flags, start = _view(row, start, torch.empty(1 + len(parameters), dtype=torch.uint8))
-        self._gradients, self._statistics = [], []
+        self._gradients: list[Tensor] = []
+        self._statistics: list[Tensor] = []
         for like, views in [(each, self._gradients) for each in parameters] + [
             (each, self._statistics) for each in statistics
         ]:
@@ -145,7 +147,7 @@ class _Row:
             parameter.grad = view if is_there else None
         for view, value in zip(self._statistics, statistics, strict=True):
             value.copy_(view)
-        return self._loss[0].to(_DTYPES[kind])
+        return self._loss[0].to(_DTYPES[kind], copy=True)
 
 
 def _size_of(parameters: Sequence[Tensor], statistics: Sequence[Tensor]) -> int:

@@ -1,0 +1,133 @@
+"""`--processes N` and torchrun: the same files whoever computes, and no hang when a process dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typed import finished, here, refused, sevensteps, start
+
+import sevensteps as ss
+
+SMALL = ["--width=4", "--batch-size=96", "--hold-out=0.2", "--seed=3", "--shards=4", "--folds=1"]
+PLAIN = ["--epochs=2", "--batch-size=64", "--shards=2", "--folds=1"]
+CNN = ["train", "some.npz", "--recipe", "cnn", *SMALL]
+LINEAR = ["train", "some.npz", "--recipe", "linear", *PLAIN]
+SAME = {"checkpoint.safetensors", "history.jsonl", "judgement.json", "model.safetensors", "predictions.jsonl"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with 600 pictures, `some.npz`."""
+    folder = tmp_path_factory.mktemp("processes")
+    some = ss.load("pullover-dress").train.take(np.arange(600))
+    np.savez(folder / "some.npz", allow_pickle=False, x=some.pixels[:, 0], y=some.labels)  # noqa: TID251
+    return folder
+
+
+def files_of(run: Path) -> dict[str, bytes]:
+    """Return what is the same for any number of processes."""
+    return {name: (run / name).read_bytes() for name in SAME}
+
+
+def test_two_processes_write_the_bytes_of_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = here(*LINEAR, "--out", "one", cwd=folder, capsys=capsys)
+    two = here(*LINEAR, "--out", "two", "--processes", "2", cwd=folder, capsys=capsys)
+    assert (one.code, two.code) == (0, 0), two.err
+    assert files_of(folder / "one") == files_of(folder / "two")
+    one_recipe, two_recipe = ((folder / name / "recipe.toml").read_text() for name in ("one", "two"))
+    assert "processes =" not in one_recipe
+    assert two_recipe.replace("processes = 2\n", "") == one_recipe
+    assert here("verify", "two", cwd=folder, capsys=capsys).code == 0
+
+
+def test_more_processes_than_parts_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = here(*LINEAR, "--out", "three", "--processes", "3", cwd=folder, capsys=capsys)
+    refused(done, 2, "3 processes", "shards is 2", "--shards 3")
+    assert not (folder / "three").exists()
+    done = here(*LINEAR, "--out", "three", "--processes", "0", cwd=folder, capsys=capsys)
+    refused(done, 2, "processes is 0")
+
+
+@pytest.mark.slow
+def test_any_number_of_processes_writes_the_same_bytes(folder: Path) -> None:
+    for number in (1, 2, 3, 4):
+        more = ["--epochs", "2", "--out", f"cnn-{number}", "--processes", str(number)]
+        done = sevensteps(*CNN, *more, cwd=folder)
+        assert done.code == 0, done.err
+    assert all(files_of(folder / f"cnn-{number}") == files_of(folder / "cnn-1") for number in (2, 3, 4))
+
+
+@pytest.mark.slow
+def test_torchrun_writes_the_same_bytes_and_prints_once(folder: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "sevensteps"]
+    alone = sevensteps(*LINEAR, "--out", "alone", cwd=folder)
+    done = subprocess.run([*torchrun, *LINEAR, "--out", "run"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert files_of(folder / "run") == files_of(folder / "alone")
+    assert done.stdout.count("initialize") == alone.out.count("initialize") == 1
+
+
+def killed(folder: Path, run: str, wait: float) -> tuple[int, str, float]:
+    """Start a long run in three processes, kill one after `wait` seconds; return code, stderr and how long it took."""
+    more = ["--epochs", "60", "--out", run, "--processes", "3", "--checkpoint-every", "1 epochs"]
+    with start(*CNN, *more, cwd=folder, how={"start_new_session": True}) as process:
+        while not (folder / run / "checkpoint.safetensors").exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        time.sleep(wait)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        began = time.monotonic()
+        done = finished(process)
+    return done.code, done.err, time.monotonic() - began
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc names the children")
+def test_a_dead_process_ends_all_and_the_run_goes_on(folder: Path) -> None:
+    code, err, took = killed(folder, "killed", 1.0)
+    assert code == 1
+    assert took < 30
+    lines = [line for line in err.splitlines() if "rocess" in line]
+    assert lines[0] == "sevensteps: Process 2 of 3 was ended by SIGKILL."
+    assert "sevensteps resume killed" in lines[1]
+    resumed = sevensteps("resume", "killed", "--processes", "2", cwd=folder)
+    assert resumed.code == 0, resumed.err
+    whole = sevensteps(*CNN, "--epochs", "60", "--out", "whole", "--checkpoint-every", "1 epochs", cwd=folder)
+    assert whole.code == 0
+    assert files_of(folder / "killed") == files_of(folder / "whole")
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_the_run(folder: Path) -> None:
+    with start(*CNN, "--epochs", "500", "--out", "stopped", "--processes", "2", cwd=folder) as process:
+        while not (folder / "stopped/recipe.toml").exists():
+            time.sleep(0.05)
+        time.sleep(8)
+        process.send_signal(signal.SIGINT)
+        done = finished(process)
+    assert done.code == 130
+    assert "sevensteps resume stopped" in done.err
+    assert (folder / "stopped/checkpoint.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_a_process_that_cannot_begin_ends_all_with_its_error(folder: Path) -> None:
+    (folder / "nets.py").write_text(
+        "import os\nfrom torch import nn\n\n"
+        "def small(shape, classes):\n"
+        "    if os.environ.get('RANK'):\n        raise ValueError('not here')\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(784, 1))\n"
+    )
+    how = ["--model", "nets:small", "--shards", "2", "--epochs", "1", "--processes", "2", "--out", "own", "--json"]
+    done = sevensteps("train", "some.npz", *how, cwd=folder)
+    assert done.code == 1
+    assert "not here" in json.loads(done.out)["error"]["message"]
