@@ -80,7 +80,10 @@ PATHS = (
 
 Source = Annotated[
     str | None,
-    Parameter(help=f"pullover-dress, fashion-mnist, a store, or {PATHS}.", show_default="pullover-dress"),
+    Parameter(
+        help=f"pullover-dress, fashion-mnist, a store (also at an address: s3://BUCKET/NAME.store), or {PATHS}.",
+        show_default="pullover-dress",
+    ),
 ]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..base.addresses import without_secrets
 from ..errors import SevenstepsError, UsageError
 from ..recipes.recipe import Recipe
 
@@ -48,7 +49,7 @@ def quoted(path: str) -> str:
 
 def typed(source: str, classes: Sequence[str], settings: Mapping[str, Any]) -> str:
     """A source with the flags that say how its pictures are taken, to be typed after a verb."""
-    words = [source, *(["--classes", *classes] if classes else [])]
+    words = [without_secrets(source), *(["--classes", *classes] if classes else [])]
     flags = [as_flag(key, value) for key, value in settings.items()]
     return " ".join([*map(quoted, words), *flags])
 

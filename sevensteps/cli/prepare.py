@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -15,8 +14,8 @@ from .printed_json import print_json
 
 def prepare(
     source: Annotated[str, Parameter(help=f"pullover-dress, fashion-mnist, or {PATHS}.")],
+    out: str | None = None,
     *,
-    out: Path | None = None,
     classes: Annotated[tuple[str, ...], Parameter(consume_multiple=(1, None))] = (),
     hold_out: float = 0.1,
     seed: int = 0,
@@ -31,7 +30,7 @@ def prepare(
     Parameters
     ----------
     out
-        The file to write. Default: NAME.store in the current folder.
+        The file or address (s3://BUCKET/NAME.store) to write. Default: NAME.store in the current folder.
     classes
         Use only these classes, labeled in this order.
     hold_out

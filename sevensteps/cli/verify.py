@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from .flags import Common, Own
 from .printed_json import print_json
 
 
-def verify(thing: Path, *, rerun: bool = False, model: Own = None, common: Common = Common()) -> int:
+def verify(thing: str, *, rerun: bool = False, model: Own = None, common: Common = Common()) -> int:
     """Check a run, a model or a store against its checksums; exit with 1 if anything differs.
 
     A model.onnx also answers the pictures beside it again.
@@ -16,7 +14,7 @@ def verify(thing: Path, *, rerun: bool = False, model: Own = None, common: Commo
     Parameters
     ----------
     thing
-        A run's folder, its name under runs/, a model.safetensors, a model.onnx, or a store.
+        A run's folder, its name under runs/, a model.safetensors, a model.onnx, or a store, here or at an address.
     rerun
         Train the run again from its recipe, and compare byte for byte.
     """

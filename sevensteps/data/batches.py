@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..base import memory
 from ..base.device import device_named
 from ..base.fastai import INSTEAD, instead_of
 from ..base.seeds import AUGMENT, ORDER, seed_of
@@ -24,6 +25,7 @@ from .augment import Augment, augmentation, mixup
 from .balance import balanced_rows
 from .images import Images, Splits
 from .loaders import Access, as_loader, refuse_other_classes
+from .store.far_blocks import far_pixels
 from .store.store import StoredImages
 
 
@@ -189,8 +191,15 @@ class Batches:
 
     def _from_memory(self, seed: int, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the bytes and labels of each batch from `start` on."""
-        pixels, labels = self.images.tensors
         size, count = self.batch_size, len(self.images)
+        far = None if self.images.features is not None else far_pixels(self.images.pixels)
+        if far is not None and far.nbytes > memory.available() // 4:
+            places = self.order(seed, epoch).numpy()
+            for low in range(start * size, count, size):
+                some = places[low : low + size]
+                yield torch.from_numpy(far[some]), torch.from_numpy(self.images.labels[some])
+            return
+        pixels, labels = self.images.tensors
         # In their own order the bytes need no copy, unless an augmentation may change them.
         order = self.order(seed, epoch) if self.shuffle or self.augment else None
         if order is None:

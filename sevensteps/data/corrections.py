@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..base import files
+from ..base.addresses import is_address
 from ..base.files import regular
 from ..base.words import counted, text_of
 from ..errors import DataError, FileError, UsageError, nearest
@@ -278,7 +279,7 @@ def refuse_if_in_the_way(path: Path, source: str | Path) -> None:
     """
     if os.path.lexists(path):
         raise FileError(f"{path} already exists; nothing was changed.", hint="Choose another name, or remove the file.")
-    if source and is_store(Path(source)):
+    if source and (is_address(source) or is_store(Path(source))):
         raise UsageError(
             f"{source} is a store, which cannot be corrected.",
             hint="Look at the pictures from which it was prepared: "

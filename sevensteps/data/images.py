@@ -118,7 +118,9 @@ class Images:
             ) from error
         if not -len(self) <= row < len(self):
             raise IndexError(f"There is no picture {row}: there are {len(self):,}, counted from 0.")
-        return self.tensors[0][row].float() / 255, int(self.labels[row])
+        import torch
+
+        return torch.from_numpy(self.inputs[row]).float() / 255, int(self.labels[row])
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, int]]:
         return (self[index] for index in range(len(self)))
@@ -172,7 +174,7 @@ class Images:
         """Inputs (uint8) and labels (int64) as torch tensors that share the memory of the arrays."""
         import torch
 
-        return torch.from_numpy(self.inputs), torch.from_numpy(self.labels)
+        return torch.from_numpy(np.asarray(self.inputs)), torch.from_numpy(self.labels)
 
     @cached_property
     def fingerprint(self) -> str:

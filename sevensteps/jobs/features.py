@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..base.addresses import is_address, without_secrets
 from ..data.folds import USUAL
 from ..data.images import Images, Splits
+from ..data.store.elsewhere import shape_at
 from ..data.store.store import is_store, shape_in
 from ..errors import UsageError
 from ..learner.features import with_features
@@ -121,9 +123,12 @@ def is_store_of_photos(source: str | Path | None) -> bool:
     Args:
         source: As for `train`.
     """
-    if not source or not is_store(Path(source)):
+    if is_address(source):
+        channels, *sides = shape_at(without_secrets(str(source)))
+    elif source and is_store(Path(source)):
+        channels, *sides = shape_in(Path(source))
+    else:
         return False
-    channels, *sides = shape_in(Path(source))
     return channels == 3 and min(sides) >= LEAST_SIDE_FOR_FEATURES
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base import files
+from ..base.addresses import is_address, without_secrets
 from ..base.interrupts import interrupt_if
 from ..base.own_code import NEEDED, OwnCode, given
 from ..base.words import counted
@@ -60,7 +61,7 @@ def verify(
 
     Args:
         thing: A run's folder, its name under `runs/`, the run that `train` returned, a `model.safetensors`, a
-            `model.onnx`, or a store.
+            `model.onnx`, or a store, or the address of one.
         rerun: Whether to train the run again from its recipe and compare byte for byte.
         model: The network of your own that the run was trained with: a function, or its name,
             `package.module:function`.
@@ -81,6 +82,10 @@ def _checks(thing: AnyRun, rerun: bool, observe: Observe) -> list[Check]:
     """Return the checks of a run, a model or a store; see `verify`."""
     from ..data.store import store
 
+    if is_address(thing):
+        from ..data.store.elsewhere import verify_store_at
+
+        return verify_store_at(without_secrets(str(thing)), lambda done, total: observe(Portion(done, total)))
     path = Path(thing) if isinstance(thing, (str, Path)) else folders.find_run(thing)
     if store.is_store(path):
         return store.verify_store(path, lambda done, total: observe(Portion(done, total)))

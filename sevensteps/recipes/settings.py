@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from ..base.addresses import without_secrets
 from ..base.device import computing_with
 from ..base.setting import setting
 from ..base.words import Shown
@@ -33,7 +34,7 @@ class Settings:
     """Every setting of a run. 0 and "auto" leave a choice open; a run's own recipe has them filled in."""
 
     name: str = setting("linear", "What the recipe is called.")
-    source: str = setting("pullover-dress", "Where the pictures come from: a name, or a path.")
+    source: str = setting("pullover-dress", "Where the pictures come from: a name, a path, or the address of a store.")
     classes: tuple[str, ...] = setting((), "Use only these classes, labeled in this order.")
     size: int = file_setting("size")
     fit: Fit = file_setting("fit")
@@ -160,6 +161,7 @@ class Settings:
     def __post_init__(self) -> None:
         for known in fields(Settings):
             check_setting(known, setting_types()[known.name], getattr(self, known.name))
+        object.__setattr__(self, "source", without_secrets(self.source))  # a recipe is saved and shown
         self.saves_every()
         try:
             augment_names.in_order(self.augment)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from ...base.addresses import is_address
 from ...errors import DataError
 from ..decode import Seen, Shape, look
 from ..files.catalog import Catalog, File, is_picture
@@ -54,7 +55,7 @@ def facts_of(source: str | Path, classes: Sequence[str], how: How) -> Facts | No
     """
     from .arrays import holds_arrays, look_at
 
-    if not source or named(source):
+    if not source or named(source) or is_address(source):
         return None
     if (catalog := find_catalog(source, how, classes := names_in(classes))) is not None:
         return _of_catalog(catalog, classes, how.size)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+from ...base.addresses import is_address
 from ...errors import DataError, UsageError
 from ..files.catalog import Catalog, is_picture
 from ..files.how import AS_USUAL, How
@@ -46,7 +47,7 @@ def find_catalog(source: Any, how: How = AS_USUAL, chosen: Sequence[str] = ()) -
     refuse_if_none(source)
     if is_frame(source):
         return table.scan_frame(source, how)
-    if not isinstance(source, (str, Path)):
+    if not isinstance(source, (str, Path)) or is_address(source):
         return None
     path = Path(source)
     if named(source) or not holds_files(path):
@@ -170,7 +171,7 @@ def refuse_unused(source: Any, how: How, *, taken: Sequence[str] = (), fresh: bo
         taken = (*taken, "range")
     unused = [key for key in how.changed() if key not in taken] + ["fresh"] * fresh
     for key in unused:
-        if isinstance(source, (str, Path)) and named(source) is None and is_store(Path(source)):
+        if is_address(source) or (isinstance(source, (str, Path)) and named(source) is None and is_store(Path(source))):
             raise UsageError(
                 f"{key} is for picture files, but {source} is a store, whose pictures are already decoded.",
                 hint=f"Leave {key} out, or write the store again from the picture files.",
@@ -238,7 +239,7 @@ def refuse_if_none(source: Any) -> None:
                 f"The source is {source!r:.80}, but must be a name, a path, a table or a dataset.",
                 hint='ss.load("pullover-dress")',
             )
-    if not isinstance(source, (str, Path)) or named(source):
+    if not isinstance(source, (str, Path)) or named(source) or is_address(source):
         return
     if is_picture(str(source)) and Path(source).is_file():
         raise DataError(

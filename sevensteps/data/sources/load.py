@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...base import memory
+from ...base.addresses import is_address, without_secrets
 from ...errors import DataError
 from ..files.catalog import Say
 from ..files.how import AS_USUAL, BadFiles, How
@@ -43,7 +44,8 @@ def load(
 
     A path leads to class folders, a zip or tar of class folders, a table that names files and classes (CSV, TSV, JSON
     lines, Parquet) or a folder with one, Parquet files with the pictures in them, arrays (`.npz`, `.npy`), IDX files,
-    or a store. IDX files that do not fit into memory are first prepared into a store in the cache.
+    or a store, also one at an address such as `s3://bucket/digits.store`. IDX files that do not fit into memory are
+    first prepared into a store in the cache.
 
     Args:
         source: A name, a path, a pandas data frame that names files and classes, or a dataset: anything with a length
@@ -113,6 +115,7 @@ def load_as(
         UsageError, DataError, DownloadError: As `load`.
     """
     chosen = names_in(classes)
+    source = without_secrets(source)
     refuse_if_none(source)
     if line := about_shadowed(source):
         (warn or say)(line)
@@ -137,7 +140,7 @@ def load_as(
         refuse_unused(source, how, fresh=fresh)
         name = named(source)
         # Corrections may move pictures of other classes into the chosen ones, so those are needed, too.
-        splits = SOURCES[name](say) if name else _from_path(Path(source), () if fix else chosen, how, say, warn)
+        splits = SOURCES[name](say) if name else _from_path(source, () if fix else chosen, how, say, warn)
     if corrections is not None and splits.corrected is None:
         splits = corrected(splits, corrections, chosen)
     if splits.corrected is not None:
@@ -207,6 +210,7 @@ def load_streams(
     from . import idx
     from .arrays import holds_arrays, load_arrays
 
+    source = without_secrets(source)
     if (catalog := find_catalog(source, how, classes := names_in(classes))) is not None:
         return stream_files(catalog, classes, how, say, hold_out=hold_out)
     refuse_unused(source, how)
@@ -216,12 +220,12 @@ def load_streams(
         return streams.of_splits(SOURCES[name](say))
     if holds_arrays(Path(source)):
         return streams.of_splits(load_arrays(Path(source), say, how.range))
-    if is_store(Path(source)):
+    if is_address(source) or is_store(Path(source)):
         raise DataError(f"{source} is already a store.", hint=f"Train on it: sevensteps train {source}")
     return idx.of_idx(Path(source))
 
 
-def _from_path(path: Path, classes: tuple[str, ...], how: How, say: Say, warn: Say | None) -> Splits:
+def _from_path(source: str | Path, classes: tuple[str, ...], how: How, say: Say, warn: Say | None) -> Splits:
     """Return the splits of a store, of arrays or of IDX files.
 
     Raises:
@@ -232,6 +236,11 @@ def _from_path(path: Path, classes: tuple[str, ...], how: How, say: Say, warn: S
     from .idx import find_pictures, load_idx, read_picture_shape
     from .idx_in_cache import prepared_in_cache
 
+    if is_address(source):
+        from ..store.elsewhere import open_store_at
+
+        return open_store_at(str(source), say)
+    path = Path(source)
     if is_store(path):
         return open_store(path, say)
     if holds_arrays(path):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ...base.addresses import without_secrets
 from ..images import Splits
 
 
@@ -46,11 +47,13 @@ def named(source: Any) -> str | None:
 def as_text(source: str | Path) -> str:
     """Return the text that leads to a source: its path begins with a dot if it would otherwise be a name.
 
+    Passwords and signatures in an address are left out, since this text is saved.
+
     Args:
         source: A name or a path.
     """
     is_path = isinstance(source, Path) and named(source) is None and str(source) in SOURCES
-    return os.path.join(os.curdir, source) if is_path else str(source)
+    return os.path.join(os.curdir, source) if is_path else without_secrets(str(source))
 
 
 def about_shadowed(source: Any) -> str:

@@ -11,15 +11,17 @@ needs Python's lock, which the training thread holds, only once for each call th
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import mmap
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, UInt8, UInt32
@@ -59,6 +61,16 @@ class Blocks:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def where(self) -> str:
+        """What to call the file in messages."""
+        return str(self.path)
+
+    @property
+    def size(self) -> int:
+        """The size of a picture, in bytes."""
+        return math.prod(self.shape)
 
     def order(self, shuffled: Shuffled | None) -> Int64[np.ndarray, " n"]:
         """Return the rows in the order in which `batches` yields them.
@@ -100,14 +112,14 @@ class Blocks:
         if position >= len(self):
             return
         window = int(np.searchsorted(begins, position, side="right")) - 1
-        values = math.prod(self.shape)
+        values = self.size
         out = np.empty((min(size, len(self)), values), dtype=np.uint8)
         pixels = [_memory(max(counts), values) for _ in range(min(2, len(windows)))]
         # Both are closed with the generator, also by an interrupt: the current read is awaited, and no other begins.
-        with self.path.open("rb", buffering=0) as file, ThreadPoolExecutor(1, "sevensteps-blocks") as thread:
+        with self.opened() as file, ThreadPoolExecutor(1, "sevensteps-blocks") as thread:
 
             def read_ahead(window: int) -> Future[Int64[np.ndarray, " rows"]]:
-                for block in windows[window].tolist():  # if it is told of all blocks, the system reads them together
+                for block in windows[window].tolist() if file else ():  # told of all, the system reads them together
                     first, stop = self._range(block)
                     growing_file.will_need(file, self.offset + first * values, (stop - first) * values)
                 return thread.submit(self._read, file, windows[window], pixels[window % 2])
@@ -142,7 +154,7 @@ class Blocks:
         Yields:
             For each block, in the order of the file, its size in bytes and whether it is damaged.
         """
-        size = math.prod(self.shape)
+        size = self.size
         buffer = np.empty(self.rows * size, dtype=np.uint8)
         for block, checksum in enumerate(self.checksums.tolist()):
             first, stop = self._range(block)
@@ -156,26 +168,31 @@ class Blocks:
         """Return the blocks of each window."""
         count = len(self.checksums)
         order = np.arange(count) if shuffled is None else _random(*shuffled).permutation(count)
-        at_once = max(1, self.window // (self.rows * math.prod(self.shape)))
+        at_once = max(1, self.window // (self.rows * self.size))
         return [order[first : first + at_once] for first in range(0, count, at_once)]
 
     def _range(self, block: int) -> tuple[int, int]:
         """Return the first row of a block, and the row after its last."""
         return block * self.rows, min((block + 1) * self.rows, len(self))
 
-    def _read(
-        self, file: io.FileIO, blocks: Int64[np.ndarray, " blocks"], pixels: UInt8[np.ndarray, "most values"]
-    ) -> Int64[np.ndarray, " rows"]:
-        """Fill a window's memory and return its labels.
+    def opened(self) -> contextlib.AbstractContextManager[Any]:
+        """Open the file, as `fill` needs it."""
+        return self.path.open("rb", buffering=0)
+
+    def fill(self, file: Any, blocks: Sequence[int], parts: Sequence[UInt8[np.ndarray, " _"]]) -> None:
+        """Fill memory with the pixels of blocks.
+
+        Args:
+            file: What `opened` gave.
+            blocks: The blocks.
+            parts: The memory for each.
 
         Raises:
             DataError: A block is damaged or missing.
         """
-        size, filled, labels = pixels.shape[1], 0, []
-        for block in blocks.tolist():
+        for block, part in zip(blocks, parts, strict=True):
             first, stop = self._range(block)
-            part = pixels[filled : filled + stop - first].reshape(-1)
-            whole = growing_file.read_at(file, self.offset + first * size, part)
+            whole = growing_file.read_at(file, self.offset + first * self.size, part)
             if not whole or (block not in self.checked and zlib.crc32(part.data) != self.checksums[block]):
                 raise DataError(
                     f"{self.path}: pictures {first:,} to {stop - 1:,} of a split are damaged"
@@ -183,8 +200,22 @@ class Blocks:
                     hint=f"Copy the file or prepare it again. To see all damage: sevensteps verify {self.path}",
                 )
             self.checked.add(block)
+
+    def _read(
+        self, file: Any, blocks: Int64[np.ndarray, " blocks"], pixels: UInt8[np.ndarray, "most values"]
+    ) -> Int64[np.ndarray, " rows"]:
+        """Fill a window's memory and return its labels.
+
+        Raises:
+            DataError: A block is damaged or missing.
+        """
+        filled, parts, labels = 0, [], []
+        for block in blocks.tolist():
+            first, stop = self._range(block)
+            parts.append(pixels[filled : filled + stop - first].reshape(-1))
             labels.append(self.labels[first:stop])
             filled += stop - first
+        self.fill(file, blocks.tolist(), parts)
         return np.concatenate(labels)
 
 

@@ -33,7 +33,8 @@ from ..hold_out import held_out
 from ..image_arrays import chosen_labels, value_counts
 from .layout import SPLITS, Header, Named, Places, Section
 from .names import encoded
-from .store import Progress, in_words, remember_checked
+from .opening import remember_checked
+from .store import Progress, in_words
 from .streams import Streams
 
 # The bytes of a chunk of the source, which are about those of a bucket. They are chosen so that each chunk adds about

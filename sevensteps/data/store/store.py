@@ -7,12 +7,8 @@ first time on this machine (same place, size and time of change), and block by b
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import math
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,17 +18,15 @@ import numpy as np
 from jaxtyping import Int64
 
 from ...base import files, growing_file, memory
-from ...base.user_folders import cache_folder
-from ...errors import DataError, SevenstepsError
+from ...errors import DataError
 from ...records.events import Check
 from ..image_arrays import chosen_labels, fingerprint
 from ..images import Images, Splits
 from .blocks import Blocks
-from .layout import LARGEST_HEADER, MAGIC, SPLITS, Header, parsed
+from .far_blocks import FarBlocks, FarPixels, far_pixels
+from .layout import MAGIC, SPLITS, Header
 from .names import Names
-
-_AT_ONCE = 1 << 24  # bytes read at once to check tables and fingerprints
-
+from .opening import HINT, checked_tables, header_of, opened, remember_checked, was_checked
 
 Progress = Callable[[int, int], None]  # called with the bytes that are done, and the bytes in all
 
@@ -72,19 +66,23 @@ class StoredImages(Images):
         Raises:
             DataError: The copy would not fit into memory.
         """
+        far = far_pixels(self.pixels)
         if len(rows) and (np.diff(rows) == 1).all():
-            where: Any = slice(int(rows[0]), int(rows[-1]) + 1)
+            first, stop = int(rows[0]), int(rows[-1]) + 1
+            where: Any = slice(first, stop)
+            pixels = self.pixels[where] if far is None else far.part(first, stop)
         else:
             where, size = rows, len(rows) * math.prod(self.shape)
             if size > memory.available() // 2:
                 raise DataError(
-                    f"{len(rows):,} pictures of {self.blocks.path} are {in_words(size)} and do not fit into memory.",
+                    f"{len(rows):,} pictures of {self.blocks.where} are {in_words(size)} and do not fit into memory.",
                     hint="Choose classes and held-out pictures when you make the store: sevensteps prepare --help",
                 )
+            pixels = self.pixels[where]
         rows = self.rows[where]
         labels = self.labels[where]
         return Images(
-            self.pixels[where],
+            pixels,
             labels,
             self.classes,
             self.origin,
@@ -144,19 +142,19 @@ def open_store(path: Path, say: Callable[[str], None] = lambda line: None) -> Sp
     Raises:
         DataError: The file is not a store, has another version, is damaged, or is cut off.
     """
-    header, status = _header(path)
-    with _open(path) as file:
-        damage = [check for check in _checked_tables(file, header) if not check.passed]
+    header, status = header_of(path)
+    with opened(path) as file:
+        damage = [check for check in checked_tables(file, header) if not check.passed]
         if damage:
-            raise DataError(f"{path}: {damage[0].name} {damage[0].line}.", hint=_HINT)
-        was_checked = _was_checked(path, header, status)
-        if not was_checked:
+            raise DataError(f"{path}: {damage[0].name} {damage[0].line}.", hint=HINT)
+        is_known = was_checked(path, header, status)
+        if not is_known:
             say(f"Checking {path}, because it is new on this machine: {in_words(status.st_size)}")
-        splits = _splits(path, file, header)
-    if not was_checked:
+        splits = splits_in(path, file, header)
+    if not is_known:
         for check in _checked_pixels(path, splits, lambda done, total: None):
             if not check.passed:
-                raise DataError(f"{path}: {check.name} {check.line}.", hint=_HINT)
+                raise DataError(f"{path}: {check.name} {check.line}.", hint=HINT)
         remember_checked(path)
     return splits
 
@@ -170,7 +168,7 @@ def shape_in(path: Path) -> tuple[int, int, int]:
     Raises:
         DataError: As `open_store`, as far as the header tells.
     """
-    return _header(path)[0].shape
+    return header_of(path)[0].shape
 
 
 def verify_store(path: Path, progress: Progress = lambda done, total: None) -> list[Check]:
@@ -184,34 +182,21 @@ def verify_store(path: Path, progress: Progress = lambda done, total: None) -> l
         What was checked, and whether it is intact.
     """
     try:
-        header, _ = _header(path)
+        header, _ = header_of(path)
     except DataError as error:
         return [Check(path.name, False, error.message.removeprefix(f"{path}: "))]
-    checks = [Check("header and size", True, f"{in_words(header.places().size)}, {', '.join(_counts(header))}")]
-    with _open(path) as file:
-        checks += _checked_tables(file, header)
+    checks = [Check("header and size", True, f"{in_words(header.places().size)}, {', '.join(counts_in(header))}")]
+    with opened(path) as file:
+        checks += checked_tables(file, header)
         if not all(check.passed for check in checks):  # the checksums of the pixels may be damaged too
             return checks
-        splits = _splits(path, file, header)
+        splits = splits_in(path, file, header)
     checks += _checked_pixels(path, splits, progress)
     if all(check.passed for check in checks):
-        for name, images in _named(splits):
+        for name, images in named_splits(splits):
             same = fingerprint(images.pixels, images.labels, images.classes) == images.fingerprint
             checks.append(Check(f"fingerprint of {name}", same, "the same" if same else "differs"))
     return checks
-
-
-def remember_checked(path: Path) -> None:
-    """Record that this file is intact, so that opening it need not read all of it.
-
-    If the record cannot be written, the file is checked again next time.
-
-    Args:
-        path: The store.
-    """
-    header, status = _header(path)
-    with contextlib.suppress(SevenstepsError):
-        files.write(_note(path), json.dumps(_identity(header, status)))
 
 
 def in_words(size: int) -> str:
@@ -232,81 +217,13 @@ def in_words(size: int) -> str:
     return f"{size} bytes"
 
 
-_HINT = "Copy the file again, or prepare it again from its pictures: sevensteps prepare PICTURES"
-
-
-def _header(path: Path) -> tuple[Header, os.stat_result]:
-    """Return the header of a store, checked against its checksum and the size of the file.
-
-    Raises:
-        DataError: The file is not a store, is damaged, or is cut off.
-    """
-    try:
-        with files.regular(path, 1 << 60) as (file, size):
-            status = os.fstat(file.fileno())
-            if file.read(len(MAGIC)) != MAGIC:
-                raise DataError(f"{path}: this is not a store, or its beginning is damaged.", hint=_HINT)
-            length = int.from_bytes(file.read(8), "little")
-            text = file.read(length) if length <= min(LARGEST_HEADER, size) else b""
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror or error}).", hint="Check the path and its permissions."
-        ) from error
-    header = parsed(text)
-    if header is None:
-        raise DataError(f"{path}: its header is damaged, or from another version of sevensteps.", hint=_HINT)
-    expected = header.places().size
-    if size != expected:
-        what = "cut off" if size < expected else "too long"
-        raise DataError(f"{path}: it is {what}: {size:,} bytes, but {expected:,} were written.", hint=_HINT)
-    return header, status
-
-
-@contextlib.contextmanager
-def _open(path: Path) -> Iterator[Any]:
-    """Open a file without a buffer.
-
-    Raises:
-        DataError: It cannot be opened or read.
-    """
-    try:
-        with path.open("rb", buffering=0) as file:
-            yield file
-    except OSError as error:
-        if isinstance(error, SevenstepsError):
-            raise
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}).", hint="Check the disk.") from error
-
-
-def _checked_tables(file: Any, header: Header) -> list[Check]:
-    """Check the tables (labels, rows, counts, checksums) of each split, and all names."""
-    checks, places = [], header.places()
-    tables = [
-        (f"labels of {name}", at, sum(sizes), header.splits[name].tables, "or their checksums are damaged")
-        for name, (at, sizes) in places.tables.items()
-    ]
-    tables += [
-        (f"names of {split}", at, size, header.names[split].sha256, "are damaged")
-        for split, (at, size) in places.names.items()
-    ]
-    for what, at, left, claimed, damaged in tables:
-        digest = hashlib.sha256()
-        file.seek(at)
-        while left and (piece := file.read(min(left, _AT_ONCE))):
-            digest.update(piece)
-            left -= len(piece)
-        same = digest.hexdigest() == claimed
-        checks.append(Check(what, same, "intact" if same else damaged))
-    return checks
-
-
 def _checked_pixels(path: Path, splits: Splits, progress: Progress) -> list[Check]:
     """Check each block of pixels."""
-    named = _named(splits)
+    named = named_splits(splits)
     total, done, checks = sum(images.pixels.size for _, images in named), 0, []
     for name, images in named:
         damaged = []
-        with _open(path) as file:
+        with opened(path) as file:
             for block, (size, is_damaged) in enumerate(images.blocks.damaged(file)):
                 damaged += [block] * is_damaged
                 done += size
@@ -317,8 +234,19 @@ def _checked_pixels(path: Path, splits: Splits, progress: Progress) -> list[Chec
     return checks
 
 
-def _splits(path: Path, file: Any, header: Header) -> Splits:
-    """Return the splits as views of the file.
+def splits_in(
+    path: Path, file: Any, header: Header, elsewhere: Callable[[str, Blocks], FarBlocks] | None = None
+) -> Splits:
+    """Return the splits of a store as views of its file.
+
+    Args:
+        path: The file, for messages.
+        file: The open file.
+        header: Its header.
+        elsewhere: The blocks of a split, by its name, whose pixels are not in this file, given those that would be.
+
+    Returns:
+        The splits.
 
     Raises:
         DataError: A label has no class, or a row has no name.
@@ -337,12 +265,18 @@ def _splits(path: Path, file: Any, header: Header) -> Splits:
                 ("<i8", "<i8", "<i8", "<u4"), sizes, at + np.cumsum([0, *sizes[:3]]), strict=True
             )
         )
-        pixels = np.frombuffer(whole, np.uint8, section.count * header.picture, places.pixels[name])
+        blocks = Blocks(path, places.pixels[name], header.shape, labels, header.block, checksums)
+        if elsewhere is None:
+            pixels = np.frombuffer(whole, np.uint8, section.count * header.picture, places.pixels[name])
+            pixels = pixels.reshape(section.count, *header.shape)
+        else:
+            blocks = far = elsewhere(name, blocks)
+            pixels = FarPixels(far, 0, section.count).part(0, section.count)
         own_names = names.get(section.origin, ())
         if len(own_names) and not 0 <= int(rows.min(initial=0)) <= int(rows.max(initial=0)) < len(own_names):
-            raise DataError(f"{path}: pictures of {name} have no names.", hint=_HINT)
+            raise DataError(f"{blocks.where}: pictures of {name} have no names.", hint=HINT)
         images[name] = StoredImages(
-            pixels.reshape(section.count, *header.shape),
+            pixels,
             labels,
             header.classes,
             section.origin,
@@ -350,38 +284,26 @@ def _splits(path: Path, file: Any, header: Header) -> Splits:
             names=own_names,
             fit=header.fit,
             range=header.range,
-            blocks=Blocks(path, places.pixels[name], header.shape, labels, header.block, checksums),
+            blocks=blocks,
             known_fingerprint=section.fingerprint,
             known_values=values.reshape(header.shape[0], 256),
         )
     return Splits(images["train"], images.get("test"), images.get("valid"), header.source)
 
 
-def _named(splits: Splits) -> list[tuple[str, StoredImages]]:
-    """Return the splits with their names, in the order of the file."""
+def named_splits(splits: Splits) -> list[tuple[str, StoredImages]]:
+    """Return the splits with their names, in the order of the file.
+
+    Args:
+        splits: The splits of a store.
+    """
     return [(name, images) for name in SPLITS if isinstance(images := getattr(splits, name), StoredImages)]
 
 
-def _counts(header: Header) -> list[str]:
-    """Return the number of pictures of each split in words."""
+def counts_in(header: Header) -> list[str]:
+    """Return the number of pictures of each split in words.
+
+    Args:
+        header: The header of a store.
+    """
     return [f"{section.count:,} {name}" for name, section in reversed([*header.splits.items()])]
-
-
-def _identity(header: Header, status: os.stat_result) -> dict[str, Any]:
-    """Return what tells this file from any other, and from itself after a change."""
-    digest = hashlib.sha256(header.to_bytes()).hexdigest()
-    return {"header": digest, "size": status.st_size, "changed": status.st_mtime_ns, "file": status.st_ino}
-
-
-def _was_checked(path: Path, header: Header, status: os.stat_result) -> bool:
-    """Whether exactly this file was checked on this machine before."""
-    try:
-        return bool(json.loads(_note(path).read_text("utf-8")) == _identity(header, status))
-    except (OSError, ValueError, RecursionError):
-        return False
-
-
-def _note(path: Path) -> Path:
-    """Return where it is recorded that a store was checked."""
-    name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
-    return cache_folder() / "stores" / "checked" / f"{name}.json"

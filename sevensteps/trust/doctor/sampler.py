@@ -123,8 +123,8 @@ class Sampler:
         images = _images_of(loader)
         if images is not None:
             order = spread(len(images), SAMPLE)
-            pixels, labels = images.tensors
-            x = pixels[order].to(self._learn.device, torch.float32).div_(255)
+            pixels, labels = torch.from_numpy(images.inputs[order]), torch.from_numpy(images.labels)
+            x = pixels.to(self._learn.device, torch.float32).div_(255)
             return x.flatten(1) if self._learn.flat else x, labels[order].to(self._learn.device)
         # A batch is not taken from training, and no processes are started.
         if as_loader(loader).access not in (Access.ANY_BATCH, Access.FROM_START):
