@@ -113,7 +113,7 @@ def _launched(place: Launched) -> Iterator[None]:
     from ..learner.distributed import Processes, current, leading, store_of_launcher
 
     if not _OF_LAUNCHER:
-        _OF_LAUNCHER.append(Processes(place, store_of_launcher()))
+        _OF_LAUNCHER.append(Processes(place, store_of_launcher(place)))
         atexit.register(_OF_LAUNCHER[0].end)
     with leading(_OF_LAUNCHER[0]) if current() is None else contextlib.nullcontext():
         yield
@@ -175,8 +175,12 @@ def _follow(place: Launched, model: Any) -> NoReturn:
     from ..learner.distributed import LOST, Processes, store_of_launcher
     from ..runs.follow import follow
 
-    processes = Processes(place, store_of_launcher())
     code = 0
+    try:
+        store = store_of_launcher(place)
+    except SevenstepsError:  # which has ended, and with it the work
+        sys.exit(1)
+    processes = Processes(place, store)
     try:
         with given(model):
             follow(processes)

@@ -30,6 +30,9 @@ _STORES: Any = dist  # whose types do not name them
 FOREVER = datetime.timedelta(days=100)
 
 
+SECONDS_HERE, SECONDS_ELSEWHERE = 20, 300  # to find the leader: on this machine, and where machines start one by one
+
+
 PAUSE = 0.02  # seconds between two looks for an order
 
 
@@ -243,9 +246,21 @@ def store_here(world: int) -> tuple[Any, int]:
     return _STORES.PrefixStore("sevensteps", store), port
 
 
-def store_of_launcher() -> Any:
-    """Return the store that the launcher's variables name."""
-    store, _, _ = next(_STORES.rendezvous("env://", timeout=FOREVER))
+def store_of_launcher(place: Launched) -> Any:
+    """Return the store that the launcher's variables name.
+
+    Args:
+        place: Of this process.
+
+    Raises:
+        TrainingError: It cannot be reached.
+    """
+    seconds = SECONDS_HERE if place.local_world == place.world else SECONDS_ELSEWHERE
+    try:
+        store, _, _ = next(_STORES.rendezvous("env://", timeout=datetime.timedelta(seconds=seconds)))
+    except (RuntimeError, ValueError) as error:
+        raise TrainingError("The process that leads this training cannot be reached.", kind=LOST) from error
+    store.set_timeout(FOREVER)
     return _STORES.PrefixStore("sevensteps", store)
 
 
