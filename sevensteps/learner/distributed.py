@@ -30,7 +30,7 @@ _STORES: Any = dist  # whose types do not name them
 FOREVER = datetime.timedelta(days=100)
 
 
-SECONDS_HERE, SECONDS_ELSEWHERE = 20, 300  # to find the leader: on this machine, and where machines start one by one
+SECONDS_HERE, SECONDS_ELSEWHERE = 10, 300  # to find the leader: on this machine, and where machines start one by one
 
 
 PAUSE = 0.02  # seconds between two looks for an order
