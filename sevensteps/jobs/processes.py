@@ -169,8 +169,15 @@ def _ended(started: Sequence[subprocess.Popen[bytes]]) -> str:
 
 def _follow(place: Launched, model: Any) -> NoReturn:
     """Follow the leader until it ends, and end."""
+    met: list[Processes] = []
+
+    def terminated(number: int, frame: object) -> None:
+        if not any(processes.is_connected for processes in met):
+            sys.exit(128 + number)  # nothing depends on this process yet
+        signal.alarm(SECONDS_AFTER_SIGTERM)
+
     if hasattr(signal, "alarm"):
-        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(SECONDS_AFTER_SIGTERM))
+        signal.signal(signal.SIGTERM, terminated)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the leader decides
     from ..learner.distributed import LOST, Processes, store_of_launcher
     from ..runs.follow import follow
@@ -181,6 +188,7 @@ def _follow(place: Launched, model: Any) -> NoReturn:
     except SevenstepsError:  # which has ended, and with it the work
         sys.exit(1)
     processes = Processes(place, store)
+    met.append(processes)
     try:
         with given(model):
             follow(processes)

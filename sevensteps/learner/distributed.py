@@ -33,6 +33,13 @@ FOREVER = datetime.timedelta(days=100)
 SECONDS_HERE, SECONDS_ELSEWHERE = 10, 300  # to find the leader: on this machine, and where machines start one by one
 
 
+# All are there and connect at the same moment. One that dies just then has no connection yet that would end with it.
+TO_CONNECT = datetime.timedelta(seconds=20)
+
+
+SECONDS_TO_COME = 300  # machines start one after the other, and import from slow disks
+
+
 PAUSE = 0.02  # seconds between two looks for an order
 
 
@@ -165,14 +172,25 @@ class Processes:
         if self.is_connected:
             return
         others = range(1, self.world)
-        while not self.rank and not self._store.check([f"here/{rank}" for rank in others]):
+        since = time.monotonic()
+        while not self.rank and (missing := [rank for rank in others if not self._store.check([f"here/{rank}"])]):
             self._refuse_failed()
+            if time.monotonic() - since > SECONDS_TO_COME:
+                message = f"Process {missing[0] + 1} of {self.world} has not begun after {SECONDS_TO_COME} seconds."
+                hint = "Look at what it printed. If you started only this process, unset RANK and WORLD_SIZE."
+                raise TrainingError(message, hint=hint)
             time.sleep(PAUSE)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
         with contextlib.ExitStack() as stack:
             if self.place.local_world == self.world:  # on this machine alone: no word leaves it
                 stack.enter_context(_loopback())
-            dist.init_process_group(backend, store=self._store, rank=self.rank, world_size=self.world, timeout=FOREVER)
+            how: dict[str, Any] = {"rank": self.rank, "world_size": self.world}
+            try:
+                dist.init_process_group(backend, store=self._store, timeout=TO_CONNECT, **how)
+            except BaseException:
+                dist.distributed_c10d._world.group_count = 0  # else the next group here has another name than there
+                raise
+        dist.distributed_c10d._set_pg_timeout(FOREVER)
         self.is_connected = True
 
     def _refuse_failed(self) -> None:

@@ -75,6 +75,18 @@ def test_torchrun_writes_the_same_bytes_and_prints_once(folder: Path) -> None:
     assert done.stdout.count("initialize") == alone.out.count("initialize") == 1
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc names the children")
+def test_torchrun_with_a_mistyped_source_ends_soon(folder: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "sevensteps"]
+    began = time.monotonic()
+    done = subprocess.run([*torchrun, "train", "none.npz"], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "none.npz" in done.stderr
+    assert "SIGALRM" not in done.stderr
+    assert time.monotonic() - began < 20
+
+
 def killed(folder: Path, run: str, wait: float) -> tuple[int, str, float]:
     """Start a long run in three processes, kill one after `wait` seconds; return code, stderr and how long it took."""
     more = ["--epochs", "60", "--out", run, "--processes", "3", "--checkpoint-every", "1 epochs"]
