@@ -25,6 +25,7 @@ from .flags import FIRST, MODEL, OUTPUT, PICTURES, TRAINING, Common, Own, Source
 from .hints import as_called, as_flag, from_here, said_as_typed, source_of
 from .hints import program as _program
 from .hints import quoted as _quoted
+from .launching import On, Workers, on_ray
 from .printed_json import print_json
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def train(
     seeds: Annotated[int | None, Parameter(converter=whole_number, group=FIRST)] = None,
     compare_scratch: Annotated[bool, Parameter(group=MODEL)] = False,
     processes: Processes = None,
+    on: On = None,
+    workers: Workers = None,
     common: Common = Common(),
 ) -> int:
     """Train a classifier. Without arguments: pullover or dress, on pictures that come with the program.
@@ -83,8 +86,15 @@ def train(
         For photographs: also compare a network from scratch with the pretrained one; this takes minutes.
     processes
         Processes on this machine that share out the parts of each batch, at most --shards. The numbers stay the same.
+    on
+        "ray": let Ray start the processes, on this machine or on the cluster that RAY_ADDRESS names.
+    workers
+        With --on: how many processes, at most --shards.
     """
     given = {key: value for key, value in vars(settings).items() if value is not None}
+    code = on_ray(on, workers, processes, gpus="cuda" in str(given.get("device", "")))
+    if code is not None:
+        return code
     own_model = str(given.get("model", ""))
     follow_if_launched(own_model if is_own(own_model) else None)
     if "classes" in given:
@@ -161,6 +171,8 @@ def resume(
     numbers: bool = False,
     model: Own = None,
     processes: Processes = None,
+    on: On = None,
+    workers: Workers = None,
     common: Common = Common(),
 ) -> int:
     """Continue an interrupted run; the result is the same as without the interruption.
@@ -179,7 +191,13 @@ def resume(
         Print every number, as train --numbers does.
     processes
         Processes on this machine that share out the parts of each batch; not necessarily as many as before.
+    on
+        "ray": let Ray start the processes, on this machine or on the cluster that RAY_ADDRESS names.
+    workers
+        With --on: how many processes.
     """
+    if (code := on_ray(on, workers, processes)) is not None:
+        return code
     follow_if_launched(model)
     from ..jobs.resume import resume as resume_job
     from ..show import terminal
