@@ -53,6 +53,22 @@ def name_of(model: str | Callable[..., Any]) -> str:
     return f"{getattr(model, '__module__', None) or '__main__'}:{plain}"
 
 
+def is_importable(model: str | Callable[..., Any]) -> bool:
+    """Return whether another process finds a model by its name: it stands in a module, and not in a script or inside
+    a function.
+
+    Args:
+        model: A name, or a function.
+    """
+    if isinstance(model, str):
+        return True
+    module, _, path = name_of(model).partition(":")
+    found: Any = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return module != "__main__" and bool(found == model)
+
+
 @contextlib.contextmanager
 def given(model: Any) -> Iterator[None]:
     """Inside the block, allow a function of the user's own to be called.

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..base.launched import Launched, launched
-from ..base.own_code import given, name_of
+from ..base.own_code import given, is_importable, name_of
 from ..errors import SevenstepsError, UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def together(processes: int | None, model: Any = None) -> Iterator[None]:
         model: The network of the user's own, for the processes that are started here.
 
     Raises:
-        UsageError: The number makes no sense.
+        UsageError: The number makes no sense, the processes that are started here cannot import the network, or this
+            one exchanges tensors already.
     """
     follow_if_launched(model)
     place = launched()
@@ -110,9 +111,10 @@ def number_of_processes() -> int:
 
 def _launched(place: Launched) -> Iterator[None]:
     """Lead the processes that a launcher has started, until this one ends."""
-    from ..learner.distributed import Processes, current, leading, store_of_launcher
+    from ..learner.distributed import Processes, current, leading, refuse_in_use, store_of_launcher
 
     if not _OF_LAUNCHER:
+        refuse_in_use()
         _OF_LAUNCHER.append(Processes(place, store_of_launcher(place)))
         atexit.register(_OF_LAUNCHER[0].end)
     with leading(_OF_LAUNCHER[0]) if current() is None else contextlib.nullcontext():
@@ -121,11 +123,17 @@ def _launched(place: Launched) -> Iterator[None]:
 
 def _started_here(count: int, model: Any) -> Iterator[None]:
     """Start processes on this machine, lead them, and end them."""
-    from ..learner.distributed import Processes, current, leading, store_here
+    from ..learner.distributed import Processes, current, leading, refuse_in_use, store_here
 
     if current() is not None:
         yield
         return
+    if model and not is_importable(model):
+        raise UsageError(
+            f"The other processes cannot import {name_of(model)}: they look for a function of a module.",
+            hint="Write it in a file of its own, such as nets.py, and import it from there.",
+        )
+    refuse_in_use()
     store, port = store_here(count)
     own = ["--model", name_of(model)] if model else []
     shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}

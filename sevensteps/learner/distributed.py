@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..base.launched import Launched
-from ..errors import SevenstepsError, TrainingError
+from ..errors import SevenstepsError, TrainingError, UsageError
 
 _STORES: Any = dist  # whose types do not name them
 
@@ -245,6 +245,20 @@ def leading(processes: Processes) -> Iterator[None]:
         yield
     finally:
         _CURRENT.remove(processes)
+
+
+def refuse_in_use() -> None:
+    """Raise if this process exchanges tensors with others already: PyTorch knows one group for that.
+
+    Raises:
+        UsageError: It says what to call.
+    """
+    if dist.is_initialized():
+        raise UsageError(
+            "This script has called torch.distributed.init_process_group, and several processes need a group of their "
+            "own.",
+            hint="Leave that call out, or call torch.distributed.destroy_process_group() before training.",
+        )
 
 
 def store_here(world: int) -> tuple[Any, int]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch.distributed as dist
+from torch import nn
 from typed import finished, here, refused, sevensteps, start
 
 import sevensteps as ss
+from sevensteps.errors import UsageError
 
 SMALL = ["--width=4", "--batch-size=96", "--hold-out=0.2", "--seed=3", "--shards=4", "--folds=1"]
 PLAIN = ["--epochs=2", "--batch-size=64", "--shards=2", "--folds=1"]
@@ -54,6 +59,28 @@ def test_more_processes_than_parts_are_refused(folder: Path, capsys: pytest.Capt
     assert not (folder / "three").exists()
     done = here(*LINEAR, "--out", "three", "--processes", "0", cwd=folder, capsys=capsys)
     refused(done, 2, "processes is 0")
+
+
+def test_a_network_that_other_processes_cannot_import_is_refused(folder: Path) -> None:
+    def small(shape: Sequence[int], classes: int) -> nn.Module:
+        raise AssertionError("it is refused before")
+
+    for own in (small, lambda shape, classes: nn.Flatten(), functools.partial(small, (1, 28, 28))):
+        with pytest.raises(UsageError, match="cannot import") as raised:
+            ss.train(str(folder / "some.npz"), model=own, shards=2, out=str(folder / "own"), processes=2)
+        assert "nets.py" in raised.value.hint
+    assert not (folder / "own").exists()
+
+
+def test_a_script_with_a_process_group_of_its_own_is_refused(folder: Path) -> None:
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        with pytest.raises(UsageError, match="init_process_group") as raised:
+            ss.train(str(folder / "some.npz"), recipe="linear", shards=2, out=str(folder / "group"), processes=2)
+    finally:
+        dist.destroy_process_group()
+    assert "destroy_process_group" in raised.value.hint
+    assert not (folder / "group").exists()
 
 
 @pytest.mark.slow
