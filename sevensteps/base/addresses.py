@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TypeVar, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -59,6 +60,20 @@ def complete(address: str) -> str:
         address: What `without_secrets` returned.
     """
     return _complete.get(address, address)
+
+
+def typed_here() -> dict[str, str]:
+    """Return the addresses with secrets that this process remembers, by what is shown of them."""
+    return dict(_complete)
+
+
+def remember(typed: Mapping[str, str]) -> None:
+    """Remember addresses with secrets that were typed in the process that leads this one.
+
+    Args:
+        typed: What `typed_here` returned there.
+    """
+    _complete.update(typed)
 
 
 def name_in(address: str) -> str:

@@ -11,6 +11,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from ..base.addresses import remember
 from ..errors import RunError
 from ..learner.distributed import Processes
 from . import checkpoint
@@ -31,7 +32,9 @@ def follow(processes: Processes) -> None:
     while (order := processes.hear()) is not None:
         head, _, content = order.partition(b"\n")
         found = checkpoint.from_bytes(content, "the leader's order")
-        _train_along(processes, Saved(Path(json.loads(head)["folder"] or "unsaved"), found))
+        told = json.loads(head)
+        remember(told["addresses"])
+        _train_along(processes, Saved(Path(told["folder"] or "unsaved"), found))
 
 
 def _train_along(processes: Processes, saved: Saved) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..base.addresses import typed_here
 from ..base.device import computing_with, cores
 from ..errors import SevenstepsError
 from ..learner.distributed import LOST, LeaderLeftError, Processes, current
@@ -32,7 +33,9 @@ def led(learn: Learner, folder: Path | None, as_it_stands: Callable[[], bytes]) 
         yield
         return
     try:
-        processes.tell(json.dumps({"folder": str(folder or "")}).encode() + b"\n" + as_it_stands())
+        is_here = processes.place.local_world == processes.world  # no secret leaves this machine
+        head = {"folder": str(folder or ""), "addresses": typed_here() if is_here else {}}
+        processes.tell(json.dumps(head).encode() + b"\n" + as_it_stands())
         with exchanging(processes, learn):
             yield
     except SevenstepsError as error:

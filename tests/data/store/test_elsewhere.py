@@ -410,6 +410,16 @@ def test_signatures_and_passwords_are_neither_saved_nor_printed(
     assert not [file for file in (tmp_path / "run").rglob("*") if file.is_file() and b"0f3c" in file.read_bytes()]
 
 
+@pytest.mark.slow
+def test_all_processes_read_from_a_signed_address(small_content: dict[str, bytes], tmp_path: Path) -> None:
+    with web(small_content, password="0f3c") as there:
+        how = ["--recipe", "linear", "--epochs", "1", "--shards", "2", "--processes", "2", "--out", "run"]
+        done = sevensteps("train", there.address("x.store") + SIGNED, *how, cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "0f3c" not in done.out + done.err
+    assert not [file for file in (tmp_path / "run").rglob("*") if file.is_file() and b"0f3c" in file.read_bytes()]
+
+
 def test_what_is_shown_of_an_address_leads_to_the_one_that_was_typed() -> None:
     typed = "https://me:word@example.org/a.store?versionId=3&sig=x#y"
     assert without_secrets(typed) == "https://example.org/a.store?versionId=3"
