@@ -41,7 +41,9 @@ class InThreads:
 
 def trained(make: Make, folder: Path, epochs: int, team: InThreads | None) -> dict[str, bytes]:
     """Train; return the bits of each loss, of the model, of the optimizer and of all else that is saved."""
-    learn = make(folder)
+    own = folder / f"{team.rank}-of-{team.world}" if team else folder / "alone"  # for the pictures that it writes
+    own.mkdir(exist_ok=True)
+    learn = make(own)
     learn.follow(ss.after(epochs=epochs), ss.one_cycle())
     if team is not None:
         learn.exchange = Exchange(team, learn.model, learn.parting.shards)
