@@ -19,6 +19,7 @@ TRAINING = frozenset(
         "close",
         "copy",
         "dls",
+        "exchange",
         "fit",
         "fit_one_cycle",
         "follow",
