@@ -85,7 +85,7 @@ def train(
     compare_scratch
         For photographs: also compare a network from scratch with the pretrained one; this takes minutes.
     processes
-        Processes on this machine that share out the parts of each batch, at most --shards. The numbers stay the same.
+        How many processes on this machine compute the parts of each batch, at most --shards. The numbers stay the same.
     on
         "ray": let Ray start the processes, on this machine or on the cluster that RAY_ADDRESS names.
     workers
@@ -190,7 +190,7 @@ def resume(
     numbers
         Print every number, as train --numbers does.
     processes
-        Processes on this machine that share out the parts of each batch; not necessarily as many as before.
+        How many processes on this machine compute the parts of each batch; it may differ from before.
     on
         "ray": let Ray start the processes, on this machine or on the cluster that RAY_ADDRESS names.
     workers
