@@ -32,7 +32,7 @@ def export(
     any_size
         Write an ONNX file that takes pictures of any size, and resizes them to the same pixels as predict.
     force
-        Replace files in the way that are not earlier exports.
+        Also replace files that are not earlier exports, or were changed since.
     """
     from ..jobs.export import export as export_job
     from ..show import terminal

@@ -85,11 +85,11 @@ def train(
     compare_scratch
         For photographs: also compare a network from scratch with the pretrained one; this takes minutes.
     processes
-        How many processes on this machine compute the parts of each batch, at most --shards. The numbers stay the same.
+        Number of processes on this machine that share each batch, at most --shards. The results stay the same.
     on
-        "ray": let Ray start the processes, on this machine or on the cluster that RAY_ADDRESS names.
+        "ray": let Ray start the processes, on this machine or on the cluster at RAY_ADDRESS.
     workers
-        With --on: how many processes, at most --shards.
+        With --on: number of processes, at most --shards.
     """
     given = {key: value for key, value in vars(settings).items() if value is not None}
     code = on_ray(on, workers, processes, gpus="cuda" in str(given.get("device", "")))
@@ -190,11 +190,11 @@ def resume(
     numbers
         Print every number, as train --numbers does.
     processes
-        How many processes on this machine compute the parts of each batch; it may differ from before.
+        Number of processes on this machine that share each batch; it may differ from before.
     on
-        "ray": let Ray start the processes, on this machine or on the cluster that RAY_ADDRESS names.
+        "ray": let Ray start the processes, on this machine or on the cluster at RAY_ADDRESS.
     workers
-        With --on: how many processes.
+        With --on: number of processes; it may differ from before.
     """
     if (code := on_ray(on, workers, processes)) is not None:
         return code
