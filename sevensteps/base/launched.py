@@ -37,7 +37,7 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launched | None:
     wrong = next((f"{name}={value}" for name, value in zip(names, typed, strict=True) if not value.isdecimal()), "")
     if wrong or not int(typed[0]) < int(typed[1]):
         raise UsageError(
-            f"The launcher's variables make no sense: {wrong or f'RANK={typed[0]}, WORLD_SIZE={typed[1]}'}.",
+            f"The launcher's variables are not valid: {wrong or f'RANK={typed[0]}, WORLD_SIZE={typed[1]}'}.",
             hint="Start it with torchrun, or unset RANK and WORLD_SIZE to train in one process.",
         )
     return Launched(*map(int, typed))

@@ -36,14 +36,14 @@ def on_ray(on: str | None, workers: int | None, processes: int | None, *, gpus: 
         return None
     if on is None:
         raise UsageError(
-            "--workers needs --on ray.", hint=f"--on ray --workers {workers}; on this machine: --processes {workers}"
+            "--workers needs --on ray.", hint=f"Use --on ray --workers {workers}; without Ray: --processes {workers}"
         )
     if workers is None or workers < 1:
         raise UsageError(f"--on {on} needs the number of workers, 1 or more.", hint=f"--on {on} --workers 2")
     if processes is not None:
         raise UsageError(
-            "--processes starts processes on this machine, and --on ray starts them by Ray.",
-            hint="Use only one of the two.",
+            "--processes and --on ray cannot be combined.",
+            hint="Use only one of the two: --processes starts the processes without Ray.",
         )
     from ..integrations.ray import launch
 

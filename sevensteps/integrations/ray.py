@@ -70,7 +70,7 @@ def launch(arguments: Sequence[str], workers: int, say: Callable[[bool, str], No
         if not group.wait(SECONDS_FOR_ROOM):
             raise UsageError(
                 f"The cluster has no room for {workers} workers, each with {'a GPU and ' if gpus else ''}one CPU core.",
-                hint=f"`ray status` shows what is free. It has {_total(ray, 'GPU' if gpus else 'CPU')} in all.",
+                hint=f"`ray status` shows what is free. The cluster has {_total(ray, 'GPU' if gpus else 'CPU')}.",
             )
         place = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(group)
         worker = ray.remote(Worker).options(
@@ -211,8 +211,8 @@ def _passed_on(ray: Any, workers: Sequence[Any], say: Callable[[bool, str], None
                     if rank:  # the process that leads notices, and says so
                         continue
                     raise TrainingError(
-                        "The worker of Ray that leads the training has ended.",
-                        hint="`sevensteps runs` names the run, and `sevensteps resume` goes on with it.",
+                        "The Ray worker that leads the training has ended.",
+                        hint="Find the run with `sevensteps runs`, then continue it with `sevensteps resume RUN`.",
                     ) from error
                 lines, code = news
                 for is_error, line in lines:

@@ -208,7 +208,7 @@ class SevenStepsClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         else:
             if not isinstance(named, (str, Path, Recipe)):
                 raise RecipeError(
-                    f"recipe is {named!r:.80}, and must be the name of a recipe, a TOML file, or a Recipe.",
+                    f"recipe is {named!r:.80}, but must be the name of a recipe, a TOML file, or a Recipe.",
                     hint='SevenStepsClassifier(ss.Recipe.load("linear").replace(epochs=5))',
                 )
             recipe = (named if isinstance(named, Recipe) else Recipe.load(named)).replace(**given)

@@ -98,7 +98,8 @@ def export(
         raise UsageError("--any-size is for --to onnx; other files resize pictures anyway.", hint="Leave it out.")
     if force and to == CARD:
         raise UsageError(
-            "--force is for files: a card that you changed is never replaced.", hint="Name another folder with --out."
+            "--force does not work with --to card: the folder of a card is never replaced.",
+            hint="Name another folder with --out.",
         )
     if to == CARD:
         return _export_card(thing, out)

@@ -65,8 +65,8 @@ def together(processes: int | None, model: Any = None) -> Iterator[None]:
     if place is not None:
         if processes not in (None, place.world):
             raise UsageError(
-                f"{processes} processes are asked for, and the launcher has started {place.world}.",
-                hint="Leave out --processes: the launcher says how many there are.",
+                f"processes is {processes}, but the launcher has started {place.world}.",
+                hint="Leave out --processes: the launcher sets the number.",
             )
         yield from _launched(place)
     elif processes in (None, 1):
@@ -92,7 +92,7 @@ def refuse_more_than_parts(recipe: Recipe, run: str = "") -> None:
     if processes is None or processes.world <= recipe.shards:
         return
     world, parts = processes.world, recipe.shards
-    message = f"{world} processes need batches of at least {world} parts, and shards is {parts}."
+    message = f"{world} processes need batches of at least {world} parts, but shards is {parts}."
     if not run:
         raise UsageError(message, hint="Set {shards}.", settings={"shards": world})
     fewer = f" --processes {parts}" if parts > 1 else ""
@@ -130,8 +130,8 @@ def _started_here(count: int, model: Any) -> Iterator[None]:
         return
     if model and not is_importable(model):
         raise UsageError(
-            f"The other processes cannot import {name_of(model)}: they look for a function of a module.",
-            hint="Write it in a file of its own, such as nets.py, and import it from there.",
+            f"The other processes cannot import {name_of(model)}: it is in a script, or inside a function.",
+            hint="Move it to a file of its own, such as nets.py, and import it from there.",
         )
     refuse_in_use()
     store, port = store_here(count)

@@ -135,7 +135,9 @@ class Processes:
         with self._noticing():
             dist.all_gather(sizes, torch.tensor([size]))
         if len(set(map(int, sizes))) > 1:
-            raise TrainingError("The processes have made different models.", hint="Install the same versions for all.")
+            raise TrainingError(
+                "The processes have built different models.", hint="Install the same versions everywhere."
+            )
         self._row, self._device = size, device
 
     def leave(self) -> None:
@@ -176,7 +178,7 @@ class Processes:
         while not self.rank and (missing := [rank for rank in others if not self._store.check([f"here/{rank}"])]):
             self._refuse_failed()
             if time.monotonic() - since > SECONDS_TO_COME:
-                message = f"Process {missing[0] + 1} of {self.world} has not begun after {SECONDS_TO_COME} seconds."
+                message = f"Process {missing[0] + 1} of {self.world} has not started after {SECONDS_TO_COME} seconds."
                 hint = "Look at what it printed. If you started only this process, unset RANK and WORLD_SIZE."
                 raise TrainingError(message, hint=hint)
             time.sleep(PAUSE)
@@ -255,7 +257,7 @@ def refuse_in_use() -> None:
     """
     if dist.is_initialized():
         raise UsageError(
-            "This script has called torch.distributed.init_process_group, and several processes need a group of their "
+            "This script has called torch.distributed.init_process_group, but several processes need a group of their "
             "own.",
             hint="Leave that call out, or call torch.distributed.destroy_process_group() before training.",
         )

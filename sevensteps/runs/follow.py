@@ -45,8 +45,8 @@ def _train_along(processes: Processes, saved: Saved) -> None:
     splits, recipe = saved.pictures(lambda event: None, recipe, may_differ=True)
     if not same_pictures(saved.recorded, splits):
         raise RunError(
-            f"Process {processes.rank + 1} of {processes.world} finds other pictures at {recipe.source} than the first "
-            "process does.",
+            f"Process {processes.rank + 1} of {processes.world} has found different pictures at {recipe.source} than "
+            "process 1.",
             hint="Copy the same pictures to each machine.",
         )
     with saved.learner(splits, recipe) as learn:

@@ -80,7 +80,7 @@ def _refuse_in_the_way(path: Path, is_export: Callable[[Path], bool], order: Ord
             )
     if not order.force and not is_export(path):
         raise FileError(
-            f"{path} exists, and is not an export or was changed since. Nothing was written.", hint=order.instead
+            f"{path} exists, and is not an export, or was changed since. Nothing was written.", hint=order.instead
         )
 
 

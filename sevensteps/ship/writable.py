@@ -44,7 +44,7 @@ def refuse_unwritable(
     wrong = next((name for name, dtype in other.items() if dtype != np.float32), None) or next(iter(facts.bfloat16), "")
     if wrong:
         raise ModelError(
-            f"{where}: {wrong} is not of type float32, in which the file computes.",
+            f"{where}: {wrong} is not of type float32, which the file needs.",
             hint="Train in float32.",
             kind=UNWRITABLE,
         )

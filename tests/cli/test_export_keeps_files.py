@@ -166,7 +166,7 @@ def test_a_program_does_not_take_the_name_of_a_module_that_it_imports(
     name: str, models: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = here("export", str(models[0]), "--to", "python", "--out", f"{name}.py", cwd=tmp_path, capsys=capsys)
-    refused(done, 2, f"in the place of the module {name}", f"--out {name}_model.py")
+    refused(done, 2, f"instead of the module {name}", f"--out {name}_model.py")
     assert list(tmp_path.iterdir()) == []
 
 

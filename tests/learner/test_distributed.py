@@ -27,6 +27,6 @@ def test_a_process_that_never_comes_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(distributed, "SECONDS_TO_COME", 0.2)
     store, _ = distributed.store_here(3)
     store.set("here/1", "")
-    with pytest.raises(TrainingError, match="Process 3 of 3 has not begun") as raised:
+    with pytest.raises(TrainingError, match="Process 3 of 3 has not started") as raised:
         distributed.Processes(Launched(0, 3), store).tell(b"an order")
     assert "unset RANK" in raised.value.hint

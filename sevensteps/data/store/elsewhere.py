@@ -127,7 +127,9 @@ def writable(address: str) -> Link:
     """
     link = Link(address)
     if link.protocol in ("http", "https"):
-        raise UsageError(f"{address}: a web address takes no files.", hint="Write to s3://bucket/name.store, or here.")
+        raise UsageError(
+            f"{address}: web addresses cannot be written to.", hint="Write to s3://bucket/name.store, or to a file."
+        )
     if not name_in(address):
         raise UsageError(f"{address} does not name a file.", hint="s3://bucket/name.store")
     link.refuse_existing()

@@ -24,11 +24,11 @@ PATIENCE = 30.0  # seconds without a byte, or for a connection, after which a se
 
 Range = tuple[int, int]  # the first byte, and the byte after the last
 
-_AGAIN = "Check the network and run the same command again; a run goes on with: sevensteps resume RUN"
+_AGAIN = "Check the network and run the same command again. To continue a run: sevensteps resume RUN"
 
 _RIGHTS = (
-    "Give credentials as fsspec takes them, in the environment or its settings file. Neither they nor signatures in an "
-    "address are saved."
+    "Set credentials in the environment or in fsspec's settings file. Credentials and signatures in an address are "
+    "never saved."
 )
 
 _WEB = ("http", "https")
@@ -79,7 +79,7 @@ class Link:
             else:
                 if len(content) == min(length, size):
                     return content, size
-                reason = f"{len(content):,} of {min(length, size):,} bytes came"
+                reason = f"{len(content):,} of {min(length, size):,} bytes arrived"
         raise DownloadError(f"{self.address} could not be opened in {TRIES} tries: {reason}.", hint=_AGAIN)
 
     def ranges(
@@ -109,12 +109,12 @@ class Link:
                 if isinstance(answer, BaseException):
                     reasons[place] = self._reason(answer)
                 elif len(answer) != size:
-                    reasons[place] = f"{len(answer):,} of {size:,} bytes came"
+                    reasons[place] = f"{len(answer):,} of {size:,} bytes arrived"
                 elif is_right(place, answer):
                     content[place] = answer
                 elif place in wrong:
                     raise DataError(
-                        f"{self.address}: {names[place]} {_bytes(wanted[place])} came twice with a wrong checksum.",
+                        f"{self.address}: {names[place]} {_bytes(wanted[place])} arrived twice with a wrong checksum.",
                         hint="The file is damaged there, or was replaced: write it again with sevensteps prepare. "
                         f"To see all damage: sevensteps verify {self.address}",
                     )
@@ -144,7 +144,7 @@ class Link:
         if there:
             raise FileError(
                 f"{self.address} already exists; nothing was changed.",
-                hint=f"Train on it, or choose another name. sevensteps train {self.address}",
+                hint=f"Choose another name, or train on it: sevensteps train {self.address}",
             )
 
     def upload(self, path: Path, size: int) -> None:
@@ -170,7 +170,7 @@ class Link:
         except Exception as error:
             raise FileError(f"{self.address} cannot be written: {_in_words(error)}.", hint=_RIGHTS) from None
         if there != size:
-            raise FileError(f"{self.address} has {there:,} of {size:,} bytes.", hint=_RIGHTS)
+            raise FileError(f"{self.address} has {there:,} bytes instead of {size:,}.", hint=_RIGHTS)
 
     def _answers(self, wanted: Sequence[Range]) -> list[Any]:
         """Return the bytes of each range, or the error in their place."""
@@ -234,7 +234,7 @@ def _connected(address: str, protocol: str) -> tuple[Any, str]:
         system, path = url_to_fs(complete(address), **_options(protocol))
     except ImportError as error:
         said = str(error).rstrip(".") or "it is not installed"
-        hint = INSTALL if protocol in (*_WEB, "s3", "s3a") else f"{INSTALL}, and the package that is named"
+        hint = INSTALL if protocol in (*_WEB, "s3", "s3a") else f"{INSTALL}, and the package named above"
         raise UsageError(f"{protocol}:// needs a package that is missing ({said}).", hint=hint) from None
     except ValueError as error:
         raise UsageError(

@@ -62,7 +62,7 @@ def export_python(file: Path, out: Path) -> Agreement:
     """
     if out.stem in TAKEN:
         raise UsageError(
-            f"A program named {out.name} would be imported in the place of the module {out.stem}.",
+            f"A program named {out.name} would be imported instead of the module {out.stem}.",
             hint=f"Choose another name: --out {out.with_name(f'{out.stem}_model.py')}",
         )
     arrays, about = model_file.read(file)

@@ -62,7 +62,7 @@ _STATUSES = {
     413: "The request is too large.",
     415: "The body is compressed, or is a form where a file is expected.",
     422: "The picture cannot be read.",
-    503: "Too many pictures wait, or the memory is full. Retry-After says when to try again.",
+    503: "Too many pictures are waiting, or memory is full. Retry-After says when to try again.",
 }
 
 

@@ -227,7 +227,7 @@ def test_a_wrong_checksum_is_fetched_once_more(path: Path, content: dict[str, by
     damaged[-5] ^= 1
     with web({"x.store": bytes(damaged)}) as there:
         far = load(there.address("x.store"))
-        with pytest.raises(DataError, match=r"page 7 of train \(bytes .*\) came twice with a wrong checksum"):
+        with pytest.raises(DataError, match=r"page 7 of train \(bytes .*\) arrived twice with a wrong checksum"):
             epoch(far.train, 0)
         last = max(there.asked, key=lambda asked: asked[1])
         assert there.asked.count(last) == 2
@@ -386,7 +386,7 @@ def test_a_store_whose_copy_fails_is_kept_for_the_next_call(tmp_path: Path) -> N
 
 
 def test_a_web_address_takes_no_store() -> None:
-    with pytest.raises(UsageError, match="a web address takes no files"):
+    with pytest.raises(UsageError, match="web addresses cannot be written to"):
         ss.prepare("pullover-dress", "https://example.org/x.store")
 
 
