@@ -201,11 +201,12 @@ def _passed_on(ray: Any, workers: Sequence[Any], say: Callable[[bool, str], None
     left = dict(enumerate(workers))
     with _signals() as arrived:
         while True:
-            for rank, worker in list(left.items()):
-                while arrived:
-                    workers[0].send.remote(arrived.pop(0))
+            while arrived:
+                workers[0].send.remote(arrived.pop(0))
+            asked = {rank: worker.news.remote() for rank, worker in left.items()}  # all at once: each waits a moment
+            for rank, coming in asked.items():
                 try:
-                    news: tuple[Lines, int | None] = ray.get(worker.news.remote())
+                    news: tuple[Lines, int | None] = ray.get(coming)
                 except ray.exceptions.RayActorError as error:
                     del left[rank]
                     if rank:  # the process that leads notices, and says so
