@@ -124,6 +124,7 @@ def generated(port: int, cases: int) -> tuple[int, list[str]]:
                 "--max-examples", "400", "--phases", "coverage,fuzzing", "--seed", str(seed),
                 "--suppress-health-check", "all", "--no-color",
             ],
+            cwd=program.parent.parent,  # where it leaves a folder of its own
             capture_output=True,
             text=True,
             check=False,
