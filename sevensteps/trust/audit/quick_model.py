@@ -86,7 +86,7 @@ class Pictures:
         return ids[row]
 
 
-def pictures_of(splits: Splits, copies: Iterable[Int64[np.ndarray, " copies"]] = ()) -> Pictures:
+def pictures_of(splits: Splits, copies: Iterable[Int64[np.ndarray, " _"]] = ()) -> Pictures:
     """Collect the pictures of a source, without copying their pixels if they are small.
 
     Args:

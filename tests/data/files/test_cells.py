@@ -70,6 +70,7 @@ def test_corrections_of_decomposed_names_apply(tmp_path: Path, capsys: pytest.Ca
     put(pictures(tmp_path / "d/dog"), "e\u0301.png")
     (tmp_path / "fix.csv").write_bytes("picture;now;was;why\n\ndog/\u00e9.png;cat;dog;\n".encode("utf-16"))
     done = here("data", "d", "--fix", "fix.csv", "--json", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0, done.out
     assert json.loads(done.out)["corrections"]["relabeled"] == 1
 
 
