@@ -1,0 +1,96 @@
+/** The frame of the page: its views by the address's hash, the top bar, the banners, and the line for screen readers. */
+
+import { fill, h } from './dom.js';
+import { count } from './format.js';
+import { forgetPalette } from './paint.js';
+import { openStore } from './store.js';
+
+const VIEWS = {
+  start: 'Pictures', train: 'Train', verdict: 'Verdict', repair: 'Repair', try: 'Try it', take: 'Take it',
+  compare: 'Compare',
+};
+const byId = id => document.getElementById(id);
+const store = openStore(), main = byId('main');
+let unmount = () => {}, shown = '', turn = 0;
+
+/** Where the page begins: with pictures while there is no run, else with the run. */
+const home = () => store.state.run ? 'train' : 'start';
+
+/** Show the view that the hash names; each view is a module with `mount(root, store)`, which returns what ends it. */
+async function show() {
+  const wanted = location.hash.slice(1), name = wanted in VIEWS ? wanted : home();
+  if (name === shown || !store.state.place) return;
+  const mine = ++turn, first = !shown;
+  shown = name;
+  for (const tab of byId('tabs').children) {
+    if (tab.hash === `#${name}`) {
+      tab.setAttribute('aria-current', 'page');
+      tab.parentElement.scrollLeft = tab.offsetLeft - 120;
+    } else tab.removeAttribute('aria-current');
+  }
+  const view = await import(`./${name}.js`).catch(() => null);
+  if (mine !== turn) return;
+  unmount();
+  unmount = () => {};
+  document.title = `${VIEWS[name]} · sevensteps Studio`;
+  document.body.dataset.view = name;
+  const root = h('div', { class: `view ${name}` });
+  main.replaceChildren(root);
+  if (view) unmount = view.mount(root, store) ?? unmount;
+  else fill(root, h('p', { class: 'opening' }, 'This part of the page cannot be loaded. Reload the page.'));
+  if (!first) {
+    scrollTo(0, 0);
+    main.focus({ preventScroll: true });
+  }
+}
+
+/** The server has gone: say as of when the page is, and what to type. */
+function drawLost() {
+  const { lost, place, run } = store.state, banner = byId('lost');
+  banner.hidden = !lost;
+  document.body.classList.toggle('gone', Boolean(lost));
+  if (!lost) return;
+  if (lost.stranger) {
+    fill(banner, h('span', {}, h('b', {}, 'This page is not admitted any more. '),
+      'The Studio was probably started again. Open the address that it printed.'));
+    return;
+  }
+  fill(banner, h('span', {}, h('b', {}, 'The program behind this page has stopped. '),
+    place?.batch ? `What you see is as of batch ${count(place.batch)}. ` : '', run ? 'Your run is saved. ' : '',
+    'To go on, type:'), h('code', {}, `sevensteps studio${run ? ` ${run.folder}` : ''}`));
+}
+
+function drawProblem() {
+  const { problem } = store.state, banner = byId('problem');
+  banner.hidden = !problem;
+  if (!problem) return;
+  fill(banner, h('span', {}, h('b', {}, problem.message), problem.hint ? ` ${problem.hint}` : ''),
+    h('button', { class: 'plain', type: 'button', onclick: () => store.put({ problem: null }) }, 'Close'));
+}
+
+function drawFrame() {
+  document.body.classList.toggle('framed', Boolean(store.state.studio?.framed));
+}
+
+/** Change between light and dark; the views paint again when `theme` changes. */
+function turnTheme() {
+  const dark = getComputedStyle(document.documentElement).colorScheme === 'dark';
+  document.documentElement.dataset.theme = dark ? 'light' : 'dark';
+  repaint();
+}
+
+function repaint() {
+  forgetPalette();
+  store.put({ theme: document.documentElement.dataset.theme ?? '' });
+}
+
+fill(byId('tabs'), Object.entries(VIEWS).map(([name, title]) => h('a', { href: `#${name}` }, title)));
+byId('theme').addEventListener('click', turnTheme);
+byId('skip').addEventListener('click', event => { event.preventDefault(); main.focus(); });
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint);
+addEventListener('hashchange', show);
+store.subscribe(['lost', 'place'], drawLost);
+store.subscribe(['problem'], drawProblem);
+store.subscribe(['studio'], drawFrame);
+store.subscribe(['place'], show);
+store.connect();
