@@ -90,7 +90,7 @@ WITHOUT_TORCH = [
     "data/sources/fashion_facts",
     "data/sources/idx",
     "data/sources/load",
-    "data/sources/pullover_dress",
+    "data/sources/embedded",
     "data/store/blocks",
     "data/store/layout",
     "data/store/names",

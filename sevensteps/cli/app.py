@@ -43,10 +43,15 @@ _EXAMPLES = {
         "train",
         "train photos --epochs 20 --augment photos",
         "train --recipe relu --lr 0.03 --plots",
-        "train fashion-mnist --classes Sneaker Bag",
+        "train fashion-mini --classes Sneaker Bag",
         "train --seeds 5",
     ),
-    data.data: ("data photos", "data photos --suggest fix.csv", "data photos --show-augmented varied.png"),
+    data.data: (
+        "data --list",
+        "data photos",
+        "data photos --suggest fix.csv",
+        "data photos --show-augmented varied.png",
+    ),
     predict.predict: (
         "predict runs/photos-cnn-1 cat.jpg dog.jpg",
         "predict runs/photos-cnn-1 cat.jpg --explain why",

@@ -25,6 +25,7 @@ def data(
     fresh: Annotated[bool, Parameter(group=PICTURES)] = False,
     show_augmented: Annotated[Path | None, Parameter(group=FIRST)] = None,
     augment: Annotated[str | None, Parameter(group=FIRST)] = None,
+    list_: Annotated[bool, Parameter(name="--list", group=FIRST)] = False,
     files: Files = AS_THEY_ARE,
     common: Common = Common(),
 ) -> int:
@@ -47,7 +48,14 @@ def data(
         Save a few pictures, as training sees them, to this PNG file, and do nothing else.
     augment
         How to vary those pictures; takes the same values as train --augment. Default: auto.
+    list_
+        List the sets of pictures that have a name, and their classes, and do nothing else.
     """
+    if list_:
+        if source is not None:
+            raise UsageError(f"--list takes no source, but {source!r} is given.", hint=f"{program()} data --list")
+        _print_sets(as_json=common.json)
+        return 0
     from ..data.files.how import How
     from ..data.files.summary import with_splits
     from ..jobs.data import audit
@@ -111,6 +119,8 @@ def data(
         if relabeled > MANY * count:
             many = f"they change {relabeled:,} of {count:,} labels, so --fix asks for --yes: most of them may be right"
             console.print(terminal.printable(many))
+    if source is None and not rows:
+        terminal.print_next(console, None, [f"{program()} data --list  # the other sets of pictures that have a name"])
     if rows:
         source = source or "pullover-dress"
         bad = len(splits.bad_files)
@@ -120,3 +130,24 @@ def data(
         typed_again = [f"{program()} {verb} {typed(source, classes, how)} {with_it}" for verb, how in following.items()]
         terminal.print_next(console, None, typed_again)
     return 0
+
+
+def _print_sets(*, as_json: bool) -> None:
+    """Print the sources with a name: how many pictures they have, and of which classes."""
+    from ..data.sources.fashion_facts import SETS
+    from ..show import terminal
+
+    if as_json:
+        print_json({"sources": [known.as_json(name) for name, known in SETS.items()]})
+        return
+    console, _ = terminal.consoles()
+    for name, known in SETS.items():
+        count = len(known.classes)
+        console.print(
+            terminal.printable(
+                f"{name}: {known.train * count:,} pictures to train on, {known.test * count:,} to test with"
+            )
+        )
+        where = "comes with the program" if known.is_embedded else "is downloaded once, 30 MB"
+        terminal.paragraph(console, "", f"{where}; classes: {', '.join(map(quoted, known.classes))}")
+    terminal.print_next(console, None, [f"{program()} train fashion-mini --classes Sneaker {quoted('Ankle boot')}"])

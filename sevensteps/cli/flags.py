@@ -81,7 +81,8 @@ PATHS = (
 Source = Annotated[
     str | None,
     Parameter(
-        help=f"pullover-dress, fashion-mnist, a store (also at an address: s3://BUCKET/NAME.store), or {PATHS}.",
+        help="pullover-dress, fashion-mini, fashion-mnist, a store (also at an address: s3://BUCKET/NAME.store), or "
+        f"{PATHS}.",
         show_default="pullover-dress",
     ),
 ]

@@ -62,10 +62,10 @@ def source_of(recipe: Recipe) -> str:
 
 def chosen_classes(recipe: Recipe) -> tuple[str, ...]:
     """The classes that somebody chose: a run's own recipe names its classes also where they are all there are."""
-    from ..data.sources.fashion_facts import CLASSES
+    from ..data.sources.fashion_facts import SETS
 
-    every = {"pullover-dress": ("Pullover", "Dress"), "fashion-mnist": CLASSES}.get(recipe.source)
-    return () if recipe.classes == every else recipe.classes
+    known = SETS.get(recipe.source)
+    return () if known is not None and recipe.classes == known.classes else recipe.classes
 
 
 def from_here(source: str) -> str:
@@ -119,7 +119,7 @@ def said_as_typed(verb: str, source: str | None, classes: Sequence[str]) -> Iter
             error.hint = error.hint_with(as_flag)
         if error.kind == "class" and source in (None, "pullover-dress") and _are_of_fashion(classes):
             named = " ".join(map(quoted, classes))
-            error.hint = f"fashion-mnist has them: {program()} {verb} fashion-mnist --classes {named}"
+            error.hint = f"fashion-mini has them: {program()} {verb} fashion-mini --classes {named}"
         if source is None and error.kind == "class" and os.path.exists(classes[-1]):
             rest = " ".join(map(quoted, [classes[-1], "--classes", *classes[:-1]]))
             error.hint = f"If {classes[-1]} is the source, name it first: {program()} {verb} {rest}"

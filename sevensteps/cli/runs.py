@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.range_ends import BY_TYPE
+from ..data.sources.fashion_facts import SETS
 from ..recipes.on_features import chosen_for
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import shipped_recipes
@@ -102,7 +103,7 @@ def _changed(recipe: Recipe, others: Sequence[Recipe]) -> str:
     for key in _TOLD_APART_BY:
         if len({getattr(other, key) for other in alike}) > 1 and getattr(recipe, key):
             changed[key] = Path(recipe.fix).name if key == "fix" else getattr(recipe, key)
-    classes = chosen_classes(recipe) if recipe.source in ("pullover-dress", "fashion-mnist") else ()
+    classes = chosen_classes(recipe) if recipe.source in SETS else ()
     changed |= {"classes": " ".join(classes)} if classes else {}
     return ", ".join(
         f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in changed.items()

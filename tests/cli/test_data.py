@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import json
 import re
 import shlex
 from pathlib import Path
@@ -218,3 +219,27 @@ def test_what_is_most_certain_is_proposed_first() -> None:
     near = [(["train/2", "train/3"], 0.8), (["train/0", "train/5"], 0.6)]
     found = dataclasses.replace(audit(splits), suspects=doubts, near_duplicates=near)
     assert [row.picture for row in suggested(splits, found)] == ["train/1", "train/3", "train/4", "train/5"]
+
+
+def test_list_names_the_sets_that_have_a_name_and_their_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = here("data", "--list", cwd=tmp_path, capsys=capsys)
+    assert done.code == 0, done.err
+    for word in ("pullover-dress: 12,000 pictures", "fashion-mini: 7,000", "fashion-mnist: 60,000", "'Ankle boot'"):
+        assert word in done.out
+    sources = json.loads(here("data", "--list", "--json", cwd=tmp_path, capsys=capsys).out)["sources"]
+    assert {each["source"]: each["download"] for each in sources} == {
+        "pullover-dress": False,
+        "fashion-mini": False,
+        "fashion-mnist": True,
+    }
+    for each in sources[:2]:
+        splits = ss.load(each["source"])
+        assert splits.test is not None
+        assert (list(splits.classes), len(splits.train), len(splits.test)) == (
+            each["classes"],
+            each["train"],
+            each["test"],
+        )
+    refused(here("data", "photos", "--list", cwd=tmp_path, capsys=capsys), 2, "--list takes no source")

@@ -248,7 +248,9 @@ def test_classes_are_any_sequence_of_names() -> None:
             load(classes=wrong)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="There is no class 'Sneaker' here") as caught:
         load(classes=["Sneaker", "Bag"])
-    assert caught.value.hint == 'fashion-mnist has them: give "fashion-mnist" as the source.'
+    assert caught.value.hint == (
+        'fashion-mini has them: give "fashion-mini" as the source. "fashion-mnist" has more of them.'
+    )
 
 
 def test_a_path_is_a_path_and_a_name_that_is_both_is_reported(

@@ -138,7 +138,7 @@ def test_more_threads_than_cores_are_said(tmp_path: Path) -> None:
         ("--output x", ["Did you mean --out?"]),
         ("--suggest fix.csv", ["--suggest is a flag of sevensteps data."]),
         ("--explain why", ["--explain is a flag of sevensteps predict."]),
-        ("--classes Sneaker Bag", ["fashion-mnist --classes Sneaker Bag"]),
+        ("--classes Sneaker Bag", ["fashion-mini --classes Sneaker Bag"]),
     ],
 )
 def test_what_many_people_type_is_answered_with_what_they_mean(

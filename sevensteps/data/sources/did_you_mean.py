@@ -37,7 +37,8 @@ def what_is_there(path: Path, named: Collection[str]) -> str:
     where = "this folder" if folder == Path() else text_of(str(folder))
     shown = ", ".join(list(nearby)[:SHOWN]) + f" and {len(nearby) - SHOWN:,} more" * (len(nearby) > SHOWN)
     listed = f"In {where} there is {shown}" if nearby else f"{where[0].upper()}{where[1:]} holds no source of pictures"
-    return f"{listed}; the sources with a name are {' and '.join(named)}."
+    *first, last = named
+    return f"{listed}; the sources with a name are {', '.join(first)} and {last}."
 
 
 def _sources_in(folder: Path) -> list[str]:

@@ -1,6 +1,8 @@
-"""Facts about Fashion-MNIST: its classes and the checksums of its files."""
+"""Facts about Fashion-MNIST: its classes, the sets with a name that are made of it, and the checksums of its files."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 CLASSES = (
     "T-shirt/top",
@@ -14,6 +16,38 @@ CLASSES = (
     "Bag",
     "Ankle boot",
 )
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """What a source with a name holds: its classes, and how many pictures of each."""
+
+    classes: tuple[str, ...]
+    train: int  # pictures of each class to train on
+    test: int  # pictures of each class to test with
+    is_embedded: bool  # it comes with the package, and needs no download
+
+    def as_json(self, name: str) -> dict[str, str | int | bool | list[str]]:
+        """Return what `data --list --json` prints of it.
+
+        Args:
+            name: The name of the source.
+        """
+        count = len(self.classes)
+        return {
+            "source": name,
+            "classes": list(self.classes),
+            "train": self.train * count,
+            "test": self.test * count,
+            "download": not self.is_embedded,
+        }
+
+
+SETS = {
+    "pullover-dress": NamedSet(("Pullover", "Dress"), 6_000, 1_000, is_embedded=True),
+    "fashion-mini": NamedSet(CLASSES, 700, 300, is_embedded=True),
+    "fashion-mnist": NamedSet(CLASSES, 6_000, 1_000, is_embedded=False),
+}
 
 
 # Checksums of the decompressed files, since distributors compress them again.

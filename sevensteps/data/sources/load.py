@@ -40,7 +40,7 @@ def load(
     fresh: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Splits:
-    """Return the splits of a source: "pullover-dress", "fashion-mnist", the path of pictures, a table or a dataset.
+    """Return the splits of a source: "pullover-dress", "fashion-mini", "fashion-mnist", a path, a table or a dataset.
 
     A path leads to class folders, a zip or tar of class folders, a table that names files and classes (CSV, TSV, JSON
     lines, Parquet) or a folder with one, Parquet files with the pictures in them, arrays (`.npz`, `.npy`), IDX files,
@@ -180,7 +180,7 @@ def _chosen(splits: Splits, source: Any, classes: tuple[str, ...]) -> Splits:
     except DataError as error:
         own, wanted = {name.lower() for name in splits.classes}, {name.lower() for name in classes}
         if named(source) == "pullover-dress" and not wanted <= own and wanted <= {name.lower() for name in CLASSES}:
-            error.hint = 'fashion-mnist has them: give "fashion-mnist" as the source.'
+            error.hint = 'fashion-mini has them: give "fashion-mini" as the source. "fashion-mnist" has more of them.'
         raise
 
 

@@ -14,10 +14,16 @@ from ...base.addresses import without_secrets
 from ..images import Splits
 
 
-def _embedded(say: Callable[[str], None]) -> Splits:
-    from .pullover_dress import load_pullover_dress
+def _pullover_dress(say: Callable[[str], None]) -> Splits:
+    from .embedded import load_embedded
 
-    return load_pullover_dress()
+    return load_embedded("pullover-dress")
+
+
+def _fashion_mini(say: Callable[[str], None]) -> Splits:
+    from .embedded import load_embedded
+
+    return load_embedded("fashion-mini")
 
 
 def _fashion(say: Callable[[str], None]) -> Splits:
@@ -27,7 +33,8 @@ def _fashion(say: Callable[[str], None]) -> Splits:
 
 
 SOURCES: dict[str, Callable[[Callable[[str], None]], Splits]] = {
-    "pullover-dress": _embedded,
+    "pullover-dress": _pullover_dress,
+    "fashion-mini": _fashion_mini,
     "fashion-mnist": _fashion,
 }
 
