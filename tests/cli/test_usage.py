@@ -65,7 +65,7 @@ def test_a_source_that_is_not_there_is_answered_with_those_that_are(
             refused(done, 1, f"no source or path {source!r}", f"Did you mean {meant!r}?")
         there = (
             "In this folder there is clothes, arrays.npz, clothes.zip, rows.csv; the sources with a name are "
-            "pullover-dress and"
+            "pullover-dress, fashion-mini and"
         )
         refused(here(verb, "nosuch", cwd=tmp_path, capsys=capsys), 1, "no source or path 'nosuch'", there)
     refused(here("data", "clothes/x", cwd=tmp_path, capsys=capsys), 1, "In clothes there is clothes/cat, clothes/dog;")
