@@ -13,6 +13,10 @@ export function number(value, digits = 3) {
   return (value < 0 ? MINUS : '') + text;
 }
 
+/** Print a loss: four decimals, so that figures keep their place while they change. */
+export const loss = value =>
+  value == null || !Number.isFinite(value) ? number(value) : Math.abs(value) < 1000 ? value.toFixed(4) : number(value);
+
 /** Print a number with its sign. */
 export const signed = (value, digits) => (value > 0 ? '+' : '') + number(value, digits);
 

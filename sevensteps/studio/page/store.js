@@ -47,13 +47,8 @@ const shown = () => new Promise(done => {
   document.addEventListener('visibilitychange', () => done(), { once: true });
 }).then(() => document.hidden ? shown() : undefined);
 
-/** In a notebook's frame no cookie is sent, so the token comes with the address and goes into a header. */
-function frameToken() {
-  const place = new URLSearchParams(location.search.slice(1) || location.hash.replace(/^#/, ''));
-  const token = place.get('token');
-  if (token) history.replaceState(null, '', location.pathname);
-  return token;
-}
+/** In a notebook's frame no cookie is sent: the token stands in the address, /frame/TOKEN/, and goes into a header. */
+const frameToken = () => /\/frame\/([^/]+)\//.exec(location.pathname)?.[1];
 
 /** Open the page's store; `connect()` starts to follow the server. */
 export function openStore() {

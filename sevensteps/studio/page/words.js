@@ -1,0 +1,86 @@
+/** What the stations say: names, one sentence each, and the question of "Guess first". */
+
+import { count, plural } from './format.js';
+
+export const NAMES = ['', 'Initialize', 'Predict', 'Loss', 'Gradient', 'Step', 'Repeat', 'Stop'];
+
+/** "binary_cross_entropy_with_logits" and its family, by the start of the name. */
+export const lossFamily = name =>
+  /^sigmoid_l1/.test(name) ? 'l1' : /^(bce|binary_cross_entropy)/.test(name) ? 'binary'
+    : /^(ce|cross_entropy|nll)/.test(name) ? 'entropy' : /^mse/.test(name) ? 'square' : 'other';
+
+const LOSS = {
+  l1: 'The loss says how wrong the answers are: 0 is right and sure, 1 is wrong and sure.',
+  binary: 'The loss says how wrong the answers are: 0 is right and sure; wrong and sure has no upper limit.',
+  entropy: 'The loss says how wrong the answers are: 0 is right and sure; wrong and sure has no upper limit.',
+  square: 'The loss is the squared distance between the answer and the label: 0 is exactly right.',
+  other: 'The loss says how wrong the answers are: the smaller, the better.',
+};
+
+function initialize({ kind, seen, many }) {
+  const { parameters, filters, weights } = seen;
+  if (kind === 'network' && filters) {
+    const [n, , height, width] = filters.before.shape;
+    return `The model starts as ${count(parameters)} small numbers; these ${n} filters of ${height}×${width} are the first of them.`;
+  }
+  if (kind === 'backbone') return `Only the last part is new: ${count(parameters)} small numbers. Others trained all before it.`;
+  if (!weights) return `The model starts as ${count(parameters)} small random numbers.`;
+  const each = weights.before.shape.slice(1).reduce((a, b) => a * b, 1);
+  return many ? `The model starts as ${count(parameters)} small numbers: for each class one weight for each pixel, and one bias.`
+    : `The model starts as ${count(each)} small numbers, one weight for each pixel, and one bias.`;
+}
+
+function predict({ kind, many }) {
+  if (kind === 'backbone') return 'The frozen network turns each picture into features; the trained part turns these into probabilities.';
+  if (kind === 'network') return 'Slide each filter over the picture, keep where it responds, and let the last layer turn that into a probability.';
+  return many ? 'For each class, multiply each pixel by its weight and add it all up; then turn the sums into probabilities.'
+    : 'Multiply each pixel by its weight, add it all up, and squeeze the sum into a probability.';
+}
+
+const gradient = ({ kind }) => kind === 'linear'
+  ? 'The gradient says how the loss would change if each weight were a little larger.'
+  : 'The gradient says how the loss would change if each number in each layer were a little larger.';
+
+function step({ kind, seen }) {
+  const what = kind === 'linear' ? 'weight' : 'number';
+  return seen.optimizer.plain
+    ? `Move every ${what} a little way against its gradient, so that the loss goes down.`
+    : `Move every ${what} a little way, as ${optimizer(seen)} decides from this gradient and earlier ones.`;
+}
+
+/** Name the optimizer: "SGD with momentum 0.9", "AdamW". */
+export const optimizer = ({ optimizer: { name, momentum } }) => momentum ? `${name} with momentum ${momentum}` : name;
+
+/**
+ * Return the sentence of a station.
+ * @param {number} station
+ * @param {any} desk see `desk.js`
+ */
+export function sentence(station, desk) {
+  const { seen } = desk;
+  if (!seen) return '';
+  return ['', initialize, predict, () => LOSS[lossFamily(seen.loss_name)], gradient, step,
+    () => `Do steps 2 to 5 again with the next ${plural(seen.labels.length, 'picture')}; once through all pictures is one epoch.`,
+    () => 'After every batch a rule decides: go on, or stop and say why.'][station](desk);
+}
+
+/**
+ * Return what "Guess first" asks at a station: the question, and the answers to choose from, or the range of a number.
+ * @param {number} station
+ * @param {any} desk
+ */
+export function question(station, { seen, kind, classes }) {
+  const n = seen.labels.length;
+  return [null,
+    { ask: 'Before you look: will the numbers of this model show shapes, or noise?', choose: ['Shapes', 'Noise'] },
+    { ask: `Before you look: how many of the ${n} pictures will it get right?`, most: n, is: () => seen.right },
+    { ask: 'Before you look: what is the picture that it gets most wrong?', choose: classes,
+      is: () => classes[seen.labels[seen.order[0]]] },
+    { ask: 'Before you look: where will the gradient be strongest?',
+      choose: kind === 'linear' ? ['Where the classes differ', 'Where all are alike', 'At the edge'] : ['In the first layer', 'In the last layer', 'Alike in all'] },
+    { ask: 'Before you look: will you see the difference between old and new?', choose: ['Yes', 'Hardly'] },
+    { ask: 'Before you look: how many batches make one epoch?', most: 5000, is: () => seen.repeat.per_epoch },
+    { ask: 'Before you look: would you stop here?', choose: ['Stop', 'Go on'],
+      is: () => seen.stop.rules.some(rule => rule.met) ? 'Stop' : 'Go on' },
+  ][station];
+}
