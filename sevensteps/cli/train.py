@@ -66,8 +66,9 @@ def train(
     Parameters
     ----------
     recipe
-        Settings to start from: linear, relu, cnn, fashion-10, fashion-94, walkthrough-by-hand, walkthrough-learner, a
-        TOML file, or a run's folder. Without it, the recipe is chosen by the number and size of the pictures.
+        Settings to start from: linear, plain, relu, cnn, fashion-10, fashion-94, walkthrough-by-hand,
+        walkthrough-learner, a TOML file, or a run's folder. Without it, the recipe is chosen by the number and size of
+        the pictures.
     out
         Folder for the run. Without it, the next free one under runs/.
     force

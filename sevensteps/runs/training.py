@@ -6,7 +6,8 @@ import contextlib
 import dataclasses
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from ..base import memory
 from ..base.interrupts import signal_of
@@ -16,7 +17,7 @@ from ..data.images import Images
 from ..errors import TrainingError
 from ..learner import saving
 from ..records.events import Baselines, Batch, Epoch, Judged, Note, Observe, Opening, Ready
-from ..records.scores import Coverage
+from ..records.scores import Coverage, Score
 from ..steps.stop import code_of
 from ..trust.predictions import Predictions
 from . import checkpoint
@@ -52,38 +53,79 @@ def to_the_end(work: Work, observe: Observe) -> Run:
     learn, state = work.learn, work.learn.state
     _open(work, observe)
     with timed(work.seconds, "judge"):
-        answers, baselines = _baselines(work)
+        baselines = _baselines(work)
     memory.give_back()
-    observe(Baselines(baselines))
+    observe(Baselines(baselines[1]))
     done = state.stopped is not None  # a finished run is judged again and nothing else
     observe(Ready(learn.xray(), work.recipe.epochs, learn.batches_per_epoch or 0, state.batch, done, state.epoch))
-    broken_off = 0
     if not done and not state.best_epoch:  # a probe that was kept before there were more epochs
         state.forget_best()
     with learn.interrupts_between_batches(signal.SIGTERM) as interrupted:
         if not done:
             _train(work, observe, interrupted)
-        if work.folder and not _is_finite(learn):
-            folders.save_history(work.folder, state.history)
-            findings = [finding.as_json() for finding in work.doctor.findings]
-            why = {"stopped_because": state.stopped, "stopped_code": code_of(state.stopped)}
-            folders.save_judgement(work.folder, {"test": None, "valid": None, **why, "findings": findings})
-        _check_finite(work)
-        if state.stopped and not done:
-            try:
-                with timed(work.seconds, "judge"):
-                    work.fine_tuning = learn_from_validation(learn, work.splits, work.recipe)
-                if work.fine_tuning is not None:
-                    observe(Note(work.fine_tuning.in_words))
-            except KeyboardInterrupt as interrupted_then:  # the run is not at its end: going on with it does this again
-                state.stopped, broken_off = None, signal_of(interrupted_then)
-        if done:
-            work.fine_tuning = compared(learn, work.splits, work.recipe)
-        if work.folder:
-            if not done:
-                save(work)
-            checkpoint.rebuild(work.folder, snapshot(work))
+        broken_off = settle_end(work, observe, was_done=done)
         number = interrupted() or broken_off
+    return judge_end(work, baselines, observe, number)
+
+
+def settle_end(work: Work, observe: Observe, *, was_done: bool = False) -> int:
+    """Learn what the validation pictures decide if training is at its end, and save the run as it stands.
+
+    Args:
+        work: The run, whose training was left or is at its end.
+        observe: Receives notes.
+        was_done: Whether training was at its end before, so that nothing is learned or saved anew.
+
+    Returns:
+        The signal that broke this off; 0 for none.
+
+    Raises:
+        FileError: The folder cannot be written any more; the last save is still there.
+        TrainingError: The loss became infinite or not a number; the history is saved first.
+    """
+    learn, state = work.learn, work.learn.state
+    broken_off = 0
+    if work.folder and not _is_finite(learn):
+        folders.save_history(work.folder, state.history)
+        findings = [finding.as_json() for finding in work.doctor.findings]
+        why = {"stopped_because": state.stopped, "stopped_code": code_of(state.stopped)}
+        folders.save_judgement(work.folder, {"test": None, "valid": None, **why, "findings": findings})
+    _check_finite(work)
+    if state.stopped and not was_done:
+        try:
+            with timed(work.seconds, "judge"):
+                work.fine_tuning = learn_from_validation(learn, work.splits, work.recipe)
+            if work.fine_tuning is not None:
+                observe(Note(work.fine_tuning.in_words))
+        except KeyboardInterrupt as interrupted_then:  # the run is not at its end: going on with it does this again
+            state.stopped, broken_off = None, signal_of(interrupted_then)
+    if was_done:
+        work.fine_tuning = compared(learn, work.splits, work.recipe)
+    if work.folder:
+        if not was_done:
+            save(work)
+        checkpoint.rebuild(work.folder, snapshot(work))
+    return broken_off
+
+
+def judge_end(
+    work: Work, baselines: tuple[Mapping[str, Any], dict[str, Score]], observe: Observe, number: int = 0
+) -> Run:
+    """Judge a run whose end is settled, and write the judgement; an interrupted run is only recorded.
+
+    Args:
+        work: The run.
+        baselines: What each baseline answers, and its score.
+        observe: Receives every event.
+        number: The signal that interrupted training; 0 for none.
+
+    Returns:
+        The run as it ended.
+
+    Raises:
+        FileError: The folder cannot be written any more.
+    """
+    learn, state = work.learn, work.learn.state
     if state.best:
         learn.model.load_state_dict(state.best)
     tables: dict[str, Predictions] = {}
@@ -94,7 +136,7 @@ def to_the_end(work: Work, observe: Observe) -> Run:
                 tables, crossed = _predictions(work, observe)
         except KeyboardInterrupt as interrupted_then:  # training is done and saved; judging can be done again
             number = signal_of(interrupted_then)
-    run = _run(work, tables, answers, baselines, crossed, number)
+    run = _run(work, tables, *baselines, crossed, number)
     if not number:
         observe(Judged(tuple(score for score in (run.test, run.cross_validation, run.valid) if score is not None)))
     if work.folder:
@@ -208,15 +250,20 @@ def _train(work: Work, observe: Observe, interrupted: Callable[[], int]) -> None
                     observe(dataclasses.replace(finding, fix=with_names(finding.fix, names)))
                 if interrupted() or (learn.state.epoch, learn.state.position) == work.until:
                     return
-                if work.folder and _is_due(work, event):
+                if work.folder and is_due(work, event):
                     save(work)
         except KeyboardInterrupt:  # while the validation pictures were looked at
             if not interrupted():
                 raise
 
 
-def _is_due(work: Work, event: Batch | Epoch) -> bool:
-    """Return whether to save the run after this event."""
+def is_due(work: Work, event: Batch | Epoch) -> bool:
+    """Return whether to save the run after this event.
+
+    Args:
+        work: The run.
+        event: The event.
+    """
     every, unit = work.recipe.saves_every()
     state = work.learn.state
     if unit == "epochs":

@@ -1,0 +1,212 @@
+"""The application behind the page: its files, the state as a stream, the batch in hand, and what the buttons do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from ..errors import SevenstepsError, UsageError
+from .gate import Door, Gate
+from .session import FRAME, Follower, Session
+from .wire import RefusedError, answer, body, error_answer, get, number_in, post, text_in
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+PAGE = Path(__file__).parent / "page"
+MOST_STREAMS = 32
+BEAT = 5.0  # seconds between two comments of a stream where nothing changes
+MOST_PICTURES = 256
+
+_KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+def application(session: Session, door: Door) -> Gate:
+    """Make the application.
+
+    Args:
+        session: What it shows.
+        door: Who may ask.
+    """
+    routes: list[BaseRoute] = [
+        get("/", _page),
+        get("/state", _state(session)),
+        get("/events", _events(session)),
+        get("/xray", _xray(session)),
+        get("/chain", _chain(session)),
+        get("/pictures", _pictures(session)),
+        post("/do/{verb}", _do(session)),
+        *_of_others(session),
+        Route("/{name}", _file, methods=["GET"]),
+    ]
+    app = Starlette(
+        routes=routes,
+        exception_handlers={
+            SevenstepsError: _failed,
+            RefusedError: _failed,
+            404: _missing,
+            405: _missing,
+            500: _broken,
+        },
+    )
+    return Gate(app, door)
+
+
+def _of_others(session: Session) -> list[BaseRoute]:
+    """Return the routes of the other views; each module makes its own."""
+    return []
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, (SevenstepsError, RefusedError))
+    return error_answer(error)
+
+
+async def _missing(request: Request, error: Exception) -> Response:
+    status = getattr(error, "status_code", 404)
+    return error_answer(RefusedError(status, "missing", "The Studio has nothing at this address."))
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    return error_answer(RefusedError(500, "bug", f"Internal error: {type(error).__name__}", "Reload the page."))
+
+
+async def _page(request: Request) -> Response:
+    return FileResponse(PAGE / "index.html", media_type="text/html")
+
+
+async def _file(request: Request) -> Response:
+    """Answer with one of the page's files; a name from outside never becomes a path."""
+    known = {path.name: path for path in PAGE.iterdir() if path.suffix in _KINDS}
+    path = known.get(request.path_params["name"])
+    if path is None:
+        raise RefusedError(404, "missing", "The Studio has nothing at this address.")
+    return FileResponse(path, media_type=_KINDS[path.suffix])
+
+
+def _state(session: Session) -> Any:
+    async def state(request: Request) -> Response:
+        return Response(session.snapshot(), media_type="application/json")
+
+    return state
+
+
+def _events(session: Session) -> Any:
+    async def events(request: Request) -> Response:
+        if session.listeners >= MOST_STREAMS:
+            raise RefusedError(503, "streams", f"{MOST_STREAMS} pages follow already.", "This page asks once a second.")
+        return StreamingResponse(_stream(session), media_type="text/event-stream")
+
+    return events
+
+
+async def _stream(session: Session) -> AsyncIterator[str]:
+    """Give what changed as server-sent events: the latest state at most 30 times a second, and never a queue of it."""
+    loop = asyncio.get_running_loop()
+    async with Follower(session) as follower:
+        while not session.is_closing:
+            began = loop.time()
+            if (message := follower.message()) is not None:
+                yield f"data: {message}\n\n"
+            if not await follower.wait(BEAT):
+                yield ": still here\n\n"
+            await asyncio.sleep(max(began + FRAME - loop.time(), 0))
+
+
+def _xray(session: Session) -> Any:
+    async def xray(request: Request) -> Response:
+        seen = await session.ask(lambda trainer: trainer.need_run().in_hand())
+        return answer({name: value for name, value in seen.items() if name != "chains"})
+
+    return xray
+
+
+def _chain(session: Session) -> Any:
+    async def chain(request: Request) -> Response:
+        text = request.query_params.get("number", "1")
+        if not text.isdecimal() or len(text) > 9:
+            raise UsageError(f"{text!r:.20} is not the number of a picture.", hint="Pictures are counted from 1.")
+        return answer(await session.ask(lambda trainer: trainer.need_run().chain(int(text))))
+
+    return chain
+
+
+def _pictures(session: Session) -> Any:
+    async def pictures(request: Request) -> Response:
+        asked = request.query_params
+        split, ids, rows = asked.get("split", "test"), asked.get("ids"), asked.get("rows", "")
+        names = (ids if ids is not None else rows).split(",")[: MOST_PICTURES + 1]
+        if len(names) > MOST_PICTURES:
+            raise UsageError(f"At most {MOST_PICTURES} pictures at once.", hint="Ask again for the rest.")
+        from .trainer import pictures_of
+
+        return answer(await session.ask(lambda trainer: pictures_of(trainer, names, split if ids is None else None)))
+
+    return pictures
+
+
+def _do(session: Session) -> Any:
+    async def do(request: Request) -> Response:
+        verb, values = request.path_params["verb"], await body(request)
+        if verb not in VERBS:
+            raise RefusedError(404, "missing", f"The Studio has no verb {verb!r:.30}.")
+        await session.ask(VERBS[verb](values))
+        return answer({})
+
+    return do
+
+
+Work = Callable[["Trainer"], Any]
+
+
+def _walk(how: str) -> Callable[[Mapping[str, Any]], Work]:
+    return lambda values: lambda trainer: trainer.walk(how)
+
+
+def _back(values: Mapping[str, Any]) -> Work:
+    to = None if values.get("to") is None else number_in(values, "to", int)
+    return lambda trainer: trainer.back(to)
+
+
+def _open(values: Mapping[str, Any]) -> Work:
+    if "run" in values:
+        run = text_in(values, "run")
+        return lambda trainer: trainer.open_listed(run)
+    source = text_in(values, "source")
+    return lambda trainer: trainer.open_offered(source)
+
+
+def _speed(values: Mapping[str, Any]) -> Work:
+    value, unit = number_in(values, "value"), text_in(values, "unit", "batches")
+    return lambda trainer: trainer.set_speed(value, unit)
+
+
+def _rate(values: Mapping[str, Any]) -> Work:
+    lr = number_in(values, "lr")
+    return lambda trainer: trainer.set_rate(lr)
+
+
+def _start(values: Mapping[str, Any]) -> Work:
+    from .stories import changed
+
+    return lambda trainer: changed(trainer, values)
+
+
+VERBS: dict[str, Callable[[Mapping[str, Any]], Work]] = {
+    **{how: _walk(how) for how in ("step", "batch", "epoch", "run")},
+    "pause": lambda values: lambda trainer: trainer.pause(),
+    "rewind": lambda values: lambda trainer: trainer.back(0),
+    "back": _back,
+    "speed": _speed,
+    "lr": _rate,
+    "start": _start,
+    "open": _open,
+    "judge": lambda values: lambda trainer: trainer.judge(),
+}

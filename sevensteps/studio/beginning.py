@@ -1,0 +1,129 @@
+"""How a run of the Studio begins: with pictures and a recipe, or from its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import Any
+
+from ..base import files
+from ..data.files.how import file_settings
+from ..data.images import Splits
+from ..data.sources.named import as_text
+from ..recipes.choose import choose
+from ..recipes.recipe import Recipe
+from ..recipes.recipe_file import shipped_recipes
+from ..records.events import Observe
+from ..runs import folder as folders
+from ..runs.judged import judged
+from ..runs.pictures import as_it_is, prepared
+from ..runs.recorded import recorded
+from ..runs.run import Work
+from ..runs.saved import Saved
+from ..trust.doctor.doctor import Doctor
+from .timeline import Timeline
+from .under_way import UnderWay
+
+
+def first_recipe(source: str) -> Recipe:
+    """Return the recipe of the first click: plain gradient descent, or what `train` chooses for picture files.
+
+    Args:
+        source: A name or path of pictures.
+
+    Raises:
+        SevenstepsError: It is not a source.
+    """
+    chosen = choose(source, {})
+    if chosen.recipe == "linear" and not chosen.settings:
+        return Recipe.load("plain").replace(source=as_text(source))
+    return chosen.with_given({"source": as_text(source)})
+
+
+def raw_key(recipe: Recipe) -> Any:
+    """Return what decides how a recipe's pictures are opened.
+
+    Args:
+        recipe: The recipe.
+    """
+    settings = tuple(sorted((name, str(value)) for name, value in file_settings(vars(recipe)).items()))
+    return recipe.source, settings, recipe.fix, recipe.classes, recipe.features, recipe.unfreeze
+
+
+def begun(
+    recipe: Recipe, raw: Splits | None, observe: Observe, *, parent: str, story: str, base: str
+) -> tuple[UnderWay, Splits]:
+    """Begin a run that has done nothing yet, and has no folder.
+
+    Args:
+        recipe: Its recipe, not settled yet.
+        raw: The pictures as their source has them, where they are open.
+        observe: Receives what there is to say.
+        parent: The run that it comes from.
+        story: The story that it tells.
+        base: The recipe that ships which it is closest to.
+
+    Returns:
+        The run, and the pictures as their source has them.
+
+    Raises:
+        SevenstepsError: Pictures or settings that cannot be used.
+    """
+    raw = raw if raw is not None else as_it_is(recipe, observe)
+    if recipe.name == "plain" and recipe.loss == "sigmoid_l1_loss" and len(raw.classes) > 2:
+        recipe = recipe.replace(loss="auto")  # that loss is for two classes
+    seconds: dict[str, float] = {}
+    splits, settled = prepared(recipe, seconds, observe, source=raw)
+    with settled.computing():
+        learn = settled.learner(splits)
+        learn.xray()  # what cannot be trained is refused here
+        came = {**({"parent": parent} if parent else {}), **({"story": story} if story else {})}
+        work = Work(
+            folder=None,
+            recipe=settled,
+            recorded={**recorded(splits, settled), **came},
+            splits=splits,
+            learn=learn,
+            seconds=seconds,
+            doctor=Doctor(learn),
+        )
+        base = recipe.name if recipe.name in shipped_recipes() else base
+        return UnderWay(work, recipe, base=base, parent=parent, story=story), raw
+
+
+def reopened(name: str, observe: Observe) -> UnderWay:
+    """Open a saved run where it stands; nobody else can train it meanwhile.
+
+    Args:
+        name: Its folder, or its name under runs/.
+        observe: Receives what there is to say.
+
+    Raises:
+        SevenstepsError: It cannot be used, or another process trains it.
+    """
+    folder = folders.find_run(name)
+    folders.check_run(folder)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(files.locked(folder))
+        saved = Saved.open(folder)
+        seconds: dict[str, float] = {}
+        splits, recipe = saved.pictures(observe, seconds=seconds)
+        with saved.learner(splits, recipe, at_start=True) as learn:
+            doctor = Doctor(learn, saved.findings)  # which looks at the parameters as they started
+            now = {**recorded(splits, recipe), **{key: saved.recorded[key] for key in _CAME if key in saved.recorded}}
+            work = Work(
+                folder=folder, recipe=recipe, recorded=now, splits=splits, learn=learn, seconds=seconds, doctor=doctor
+            )
+            timeline = Timeline(dataclasses.replace(work, doctor=Doctor(learn)))
+            if saved.found is not None:
+                saved.restore(learn)
+            base = recipe.name if recipe.name in shipped_recipes() else "plain"
+            came = {key: str(now.get(key, "")) for key in _CAME}
+            run = UnderWay(work, recipe, base=base, timeline=timeline, **came)
+        run.enter(stack.pop_all())
+    if run.is_over:
+        run.take_judged(judged(work, {}, observe))
+    return run
+
+
+_CAME = ("parent", "story")

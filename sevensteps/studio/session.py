@@ -1,0 +1,284 @@
+"""The state of the Studio: sections of plain data, which pages follow, and the trainer that makes them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from .wire import as_json
+
+T = TypeVar("T")
+
+FRAME = 1 / 30  # seconds between two looks at a running training
+
+NAMES = (
+    "studio",
+    "data",
+    "gathering",
+    "run",
+    "place",
+    "curve",
+    "epochs",
+    "marks",
+    "doctor",
+    "notes",
+    "live",
+    "verdict",
+    "runs",
+    "edits",
+)
+
+_EMPTY: dict[str, Any] = {
+    "data": None,
+    "gathering": None,
+    "run": None,
+    "place": {"phase": "empty", "station": 1, "epoch": 1, "position": 0, "batch": 0},
+    "epochs": [],
+    "marks": [],
+    "doctor": [],
+    "notes": [],
+    "live": None,
+    "verdict": None,
+    "runs": [],
+    "edits": {"count": 0, "test": 0},
+}
+
+
+class Asked(Protocol):
+    """What does things between two batches: the trainer of trainer.py."""
+
+    def post(self, work: Callable[[Any], T]) -> Future[T]:
+        """Ask for something to be done, on the trainer's thread."""
+        ...
+
+    def close(self) -> None:
+        """Pause, save the run, and end."""
+        ...
+
+
+class Session:
+    """What all pages show: one state, which the trainer's thread writes and the server's loop reads.
+
+    `put` may be called on any thread; everything else that is asynchronous belongs to the server's loop.
+    """
+
+    def __init__(self) -> None:
+        self.trainer: Asked
+        self.curve = Curve()
+        self.listeners = 0  # open streams; without any, nothing need be prepared for them
+        self.is_closing = False
+        self._lock = threading.Lock()
+        self._versions = dict.fromkeys(NAMES, 0)
+        self._sections: dict[str, Any] = {**_EMPTY, "studio": {}}
+        self._encoded: dict[str, tuple[int, str]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._changed: set[asyncio.Event] = set()
+
+    def put(self, section: str, value: Any) -> None:
+        """Replace a section.
+
+        Args:
+            section: Its name.
+            value: Plain data and arrays, which nobody changes afterward.
+        """
+        with self._lock:
+            self._sections[section] = value
+            self._versions[section] += 1
+        self.wake()
+
+    def curve_changed(self) -> None:
+        """Tell the pages that the curve has more losses, or fewer."""
+        with self._lock:
+            self._versions["curve"] += 1
+        self.wake()
+
+    def section(self, name: str) -> Any:
+        """Return a section as it is now.
+
+        Args:
+            name: Its name.
+        """
+        return self._sections[name]
+
+    async def ask(self, work: Callable[[Any], T]) -> T:
+        """Let the trainer's thread do something between two batches, and return what it returns.
+
+        Args:
+            work: What to do.
+
+        Raises:
+            SevenstepsError: What the work raises.
+        """
+        return await asyncio.wrap_future(self.trainer.post(work))
+
+    def snapshot(self) -> str:
+        """Return everything as one JSON object, as the first message of a stream has it."""
+        return Follower(self).message() or "{}"
+
+    def serve_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wake the streams of this loop from now on.
+
+        Args:
+            loop: The server's.
+        """
+        self._loop = loop
+
+    def wake(self) -> None:
+        """Wake every stream, from any thread."""
+        if self._loop is not None and self._changed and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._set_all)
+
+    def _set_all(self) -> None:
+        for event in self._changed:
+            event.set()
+
+    def encoded(self, name: str) -> tuple[int, str]:
+        """Return the version of a section and its JSON, which all streams share.
+
+        Args:
+            name: Its name.
+        """
+        with self._lock:
+            version, value = self._versions[name], self._sections.get(name)
+        known = self._encoded.get(name)
+        if known is None or known[0] != version:
+            known = self._encoded[name] = version, as_json(value)
+        return known
+
+    def versions(self) -> Mapping[str, int]:
+        """Return how often each section was replaced."""
+        with self._lock:
+            return dict(self._versions)
+
+    def close(self) -> None:
+        """End the streams."""
+        self.is_closing = True
+        self.wake()
+
+
+class Follower:
+    """What one page has seen of a session.
+
+    Args:
+        session: The session.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._seen = dict.fromkeys(NAMES, -1)
+        self._curve = CurveSeen()
+
+    def message(self) -> str | None:
+        """Return the sections that changed since the last message, as a JSON object; None if there are none."""
+        now = self._session.versions()
+        changed = [name for name in NAMES if now[name] != self._seen[name]]
+        parts = []
+        for name in changed:
+            if name == "curve":
+                self._seen[name] = now[name]
+                parts.append(f'"curve":{as_json(self._session.curve.since(self._curve))}')
+            else:
+                self._seen[name], text = self._session.encoded(name)
+                parts.append(f'"{name}":{text}')
+        return "{" + ",".join(parts) + "}" if parts else None
+
+    async def __aenter__(self) -> Follower:
+        self._event = asyncio.Event()
+        self._session._changed.add(self._event)
+        self._session.listeners += 1
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._session._changed.discard(self._event)
+        self._session.listeners -= 1
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until something changes.
+
+        Args:
+            seconds: The longest time to wait.
+
+        Returns:
+            Whether something changed.
+        """
+        try:
+            await asyncio.wait_for(self._event.wait(), seconds)
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True
+
+
+class CurveSeen:
+    """How much of the curve a page has."""
+
+    def __init__(self) -> None:
+        self.count, self.cuts = 0, 0
+
+
+class Curve:
+    """The loss of each batch. It grows at its end, and is cut where training goes back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values = np.empty(1024, dtype=np.float32)
+        self._count = 0
+        self._cuts: list[int] = []  # how many losses were left each time
+
+    def __len__(self) -> int:
+        return self._count
+
+    def put(self, at: int, loss: float) -> None:
+        """Set the loss of a batch.
+
+        Args:
+            at: Its place, from 0; those between the last one and it become unknown.
+            loss: The loss.
+        """
+        with self._lock:
+            if at >= len(self._values):
+                self._values = np.concatenate([self._values, np.empty(max(at, len(self._values)), dtype=np.float32)])
+            if at > self._count:
+                self._values[self._count : at] = np.nan
+            if at < self._count and self._values[at] != loss:
+                self._cuts.append(at)  # pages fetch the rest again
+            self._values[at] = loss
+            self._count = max(self._count, at + 1)
+
+    def cut(self, count: int) -> None:
+        """Forget all but the first losses, or take those that are missing as unknown.
+
+        Args:
+            count: How many there are then.
+        """
+        with self._lock:
+            if count < self._count:
+                self._cuts.append(count)
+                self._count = count
+        if count > self._count:
+            self.put(count - 1, float("nan"))
+
+    def at(self, place: int) -> float | None:
+        """Return the loss of a batch, None where it is not known.
+
+        Args:
+            place: The batch, from 0.
+        """
+        return float(self._values[place]) if 0 <= place < self._count else None
+
+    def since(self, seen: CurveSeen) -> dict[str, Any]:
+        """Return what a page lacks, and note that it has it now.
+
+        Args:
+            seen: What it has.
+        """
+        with self._lock:
+            first = min([seen.count, *self._cuts[seen.cuts :]])
+            values = self._values[first : self._count].copy()
+            seen.count, seen.cuts = self._count, len(self._cuts)
+        return {"from": first, "values": values}

@@ -1,0 +1,528 @@
+"""The trainer of the Studio: one thread that holds the pictures and the run, and does what the page asks, in order.
+
+It trains by `learn.stream()`; to pause is not to call `next()`. What it is asked comes between two batches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..errors import SevenstepsError, UsageError
+from ..runs import folder as folders
+from .session import FRAME, Session
+
+if TYPE_CHECKING:
+    from ..data.images import Splits
+    from ..recipes.recipe import Recipe
+    from .under_way import UnderWay
+
+T = TypeVar("T")
+
+LOOKED_AT = 10.0  # batches a second up to which each one is looked at before it is trained
+
+
+class Trainer:
+    """Does the work of one session on a thread of its own.
+
+    Args:
+        session: Receives the sections.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.raw: Splits | None = None  # the pictures as their source has them
+        self.raw_key: Any = None  # what they were opened with
+        self.is_own = False  # whether the pictures were given on the page
+        self.run: UnderWay | None = None
+        self.notes: list[str] = []
+        self.speed: dict[str, Any] = {"value": 6.0, "unit": "batches"}
+        self._goal: Callable[[UnderWay], bool] | None = None  # while it runs: whether to pause now
+        self._due = 0.0  # when the next batch or step may begin
+        self._shown = 0.0  # when the page was last told
+        self._error: dict[str, str] | None = None
+        self._phase = "empty"
+        self._queue: queue.SimpleQueue[tuple[Future[Any], Callable[[Trainer], Any]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="studio-trainer", daemon=True)
+
+    @property
+    def work(self) -> Any:
+        """The run's `Work`; None before there is one."""
+        return self.run and self.run.work
+
+    @property
+    def splits(self) -> Splits | None:
+        """The pictures as the run holds them out."""
+        return self.run.work.splits if self.run else None
+
+    @property
+    def judged(self) -> Any:
+        """The judged run, a `Run`; None where it was not judged."""
+        return self.run and self.run.judged
+
+    def start(self, first: Callable[[Trainer], None] | None = None) -> None:
+        """Start the thread.
+
+        Args:
+            first: What it does first.
+        """
+        self._thread.start()
+        if first is not None:
+            self.post(first)
+
+    def post(self, work: Callable[[Trainer], T]) -> Future[T]:
+        """Ask for something to be done between two batches.
+
+        Args:
+            work: What to do, on the trainer's thread.
+
+        Returns:
+            Its result, in time.
+        """
+        future: Future[T] = Future()
+        self._queue.put((future, work))
+        return future
+
+    def close(self) -> None:
+        """Pause, save the run, and end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        """Do what is asked, and train while nothing is."""
+        try:
+            while (asked := self._next_asked()) is not None:
+                if asked is _TRAIN:
+                    self._advance()
+                else:
+                    self._answer(*asked)
+        finally:
+            if self.run is not None:
+                with contextlib.suppress(SevenstepsError):
+                    self.run.leave()
+
+    def _next_asked(self) -> Any:
+        """Return what is asked next, `_TRAIN` where it is time to train, or None at the end."""
+        if self._goal is None:
+            return self._queue.get()
+        wait = self._due - time.perf_counter()
+        try:
+            return self._queue.get(timeout=wait) if wait > 0 else self._queue.get_nowait()
+        except queue.Empty:
+            return _TRAIN
+
+    def _answer(self, future: Future[Any], work: Callable[[Trainer], Any]) -> None:
+        """Do what was asked, and tell the page how things stand."""
+        try:
+            result = work(self)
+        except SevenstepsError as error:
+            future.set_exception(error)
+        except Exception as error:
+            future.set_exception(SevenstepsError(f"Internal error: {type(error).__name__}: {error}"))
+        else:
+            future.set_result(result)
+
+    def _advance(self) -> None:
+        """Do the next batch or step of a training that runs."""
+        assert self.run is not None
+        assert self._goal is not None
+        began = time.perf_counter()
+        value, unit = self.speed["value"], self.speed["unit"]
+        try:
+            if value and unit == "steps":
+                self.run.step()
+            else:
+                self.run.batch(look=0 < value <= LOOKED_AT)
+            if self.run.is_over or self._goal(self.run):
+                self._goal = None
+        except SevenstepsError as error:
+            self._fail(error)
+        except Exception as error:
+            self._fail(SevenstepsError(f"Internal error: {type(error).__name__}: {error}"))
+        self._due = max(self._due, began - 1) + 1 / value if value else 0.0
+        if self._goal is None:
+            self._end_if_over()
+        elif began - self._shown >= FRAME and self.session.listeners:
+            self.show()
+
+    def _fail(self, error: SevenstepsError) -> None:
+        """Stop, and say why."""
+        self._goal = None
+        self._error = {"message": error.message, "hint": error.hint}
+        self.show(whole=True)
+
+    def say_failed(self, error: SevenstepsError) -> None:
+        """Show that what was asked on the command line cannot be opened.
+
+        Args:
+            error: Why.
+        """
+        self._fail(error)
+
+    def about_pictures(self, recipe: Recipe) -> dict[str, Any]:
+        """Return the settings of a recipe that say which pictures are used and how they are read.
+
+        Args:
+            recipe: The recipe.
+        """
+        from ..data.files.how import file_settings
+
+        kept = ("source", "classes", "fix", "hold_out", "folds", "seed", "device", "threads")
+        return {**file_settings(vars(recipe)), **{name: getattr(recipe, name) for name in kept}}
+
+    def _end_if_over(self) -> None:
+        """Judge a run that has come to its end; show where it stands."""
+        run = self.run
+        if run is None or not run.is_over or run.judged is not None or self._error is not None:
+            self.show(whole=True)
+            return
+        self._phase = "judging"
+        self.show(whole=True)
+        try:
+            run.end(self._say)
+        except SevenstepsError as error:
+            self._error = {"message": error.message, "hint": error.hint}
+        finally:
+            self._phase = ""
+            self.show(whole=True)
+            self.show_runs()
+
+    def _say(self, event: Any) -> None:
+        """Keep what is said while something long is done."""
+        line = getattr(event, "line", None)
+        if isinstance(line, str):
+            self.notes = [*self.notes, line][-40:]
+            self.session.put("notes", self.notes)
+
+    # What the page asks for, on this thread.
+
+    def open_offered(self, source: str) -> None:
+        """Open pictures that the page offers; a page cannot name a path.
+
+        Args:
+            source: Their name.
+
+        Raises:
+            UsageError: They are not offered.
+        """
+        if source not in [offer["source"] for offer in self.session.section("studio")["offers"]]:
+            raise UsageError(f"{source!r:.80} is not offered here.", hint="Drop the pictures on the page.")
+        self.open_source(source)
+
+    def open_listed(self, name: str) -> None:
+        """Open a run that the page lists; a page cannot name a path.
+
+        Args:
+            name: Its name under runs/.
+
+        Raises:
+            UsageError: It is not listed.
+        """
+        if name not in [run["name"] for run in self.session.section("runs")]:
+            raise UsageError(f"There is no run {name!r:.80} under runs/.", hint="Choose one from the list.")
+        self.open_run(str(folders.ROOT / name))
+
+    def open_source(self, source: str, recipe: Recipe | None = None, *, is_own: bool = False) -> None:
+        """Open pictures, and begin a run with them that has done nothing yet.
+
+        Args:
+            source: A name or path, as for `train`.
+            recipe: The recipe; the plain one, or what suits large pictures, unless given.
+            is_own: Whether the pictures were given on the page.
+
+        Raises:
+            SevenstepsError: They cannot be used.
+        """
+        from .beginning import first_recipe
+
+        with self._opening():
+            self.is_own = is_own
+            self.begin(recipe or first_recipe(source))
+
+    def open_run(self, name: str) -> None:
+        """Open a saved run where it stands.
+
+        Args:
+            name: Its folder, or its name under runs/.
+
+        Raises:
+            SevenstepsError: It cannot be used.
+        """
+        from .beginning import reopened
+
+        with self._opening():
+            self._leave()
+            self.run = reopened(name, self._say)
+            self.raw, self.raw_key = None, None
+        self._begun()
+        self._end_if_over()
+
+    def begin(
+        self, recipe: Recipe, *, parent: str = "", story: str = "", source: Splits | None = None, base: str = "plain"
+    ) -> None:
+        """Begin a new run; the one before is saved and stays in its folder.
+
+        Args:
+            recipe: Its recipe, not settled yet.
+            parent: The run that it comes from.
+            story: The story that it tells.
+            source: The pictures as their source has them, where they are open already.
+            base: The recipe that ships which it is closest to.
+
+        Raises:
+            SevenstepsError: It cannot begin; the run before stays open.
+        """
+        from .beginning import begun, raw_key
+
+        key = raw_key(recipe)
+        known = source if source is not None else self.raw if key == self.raw_key else None
+        run, raw = begun(recipe, known, self._say, parent=parent, story=story, base=base)
+        self._leave()
+        self.run, self.raw, self.raw_key = run, raw, key
+        run.enter()
+        self._begun()
+
+    def _begun(self) -> None:
+        """Show a run that has just been opened."""
+        from .described import data_section
+
+        assert self.run is not None
+        self._goal, self._error, self._phase = None, None, ""
+        self.session.curve.cut(0)
+        self.run.curve_into(self.session.curve)
+        work = self.run.work
+        self.session.put("data", data_section(work.splits, work.recipe, self.notes, is_own=self.is_own))
+        self.show(whole=True)
+        self.show_runs()
+
+    @contextlib.contextmanager
+    def _opening(self) -> Any:
+        """Show that pictures are being opened; if that fails, everything is as it was."""
+        before, self._phase = self._phase, "opening"
+        self._goal, self.notes = None, []
+        self.session.put("notes", [])
+        self.show(whole=False)
+        try:
+            yield
+        finally:
+            self._phase = before if self._phase == "opening" else self._phase
+            if self.run is not None:
+                self._phase = ""
+            self.show(whole=True)
+
+    def _leave(self) -> None:
+        """Save the run that is open, and close it."""
+        self._goal = None
+        if self.run is not None:
+            self.run.leave()
+            self.run = None
+
+    def need_run(self) -> UnderWay:
+        """Return the run that is open.
+
+        Raises:
+            UsageError: There is none.
+        """
+        if self.run is None:
+            raise UsageError("No pictures are open yet.", hint="Choose pictures first.")
+        return self.run
+
+    def walk(self, how: str) -> None:
+        """Go one step, one batch or one epoch on; or run until the end.
+
+        Args:
+            how: "step", "batch", "epoch" or "run".
+
+        Raises:
+            UsageError: There is nothing to train.
+            TrainingError: The loss became infinite or not a number.
+        """
+        run = self.need_run()
+        if run.is_over:
+            raise UsageError("This run is at its end.", hint="Go back in time, rewind, or begin a new run.")
+        self._error = None
+        if how == "run":
+            self._goal, self._due = (lambda run: False), 0.0
+        elif how == "epoch":
+            target = run.work.learn.state.epoch + 1
+            self._goal, self._due = (lambda run: run.work.learn.state.epoch >= target), 0.0
+        else:
+            self._goal = None
+            try:
+                if how == "step":
+                    run.step()
+                else:
+                    run.batch(look=True)
+            except SevenstepsError as error:
+                self._fail(error)
+                return
+            self._end_if_over()
+            return
+        self.show(whole=True)
+
+    def pause(self) -> None:
+        """Stop between two batches."""
+        self._goal = None
+        self.show(whole=True)
+
+    def back(self, to: int | None) -> None:
+        """Go back in time.
+
+        Args:
+            to: The number of batches that are done then; None for one thing back.
+
+        Raises:
+            UsageError: There is no such batch.
+        """
+        run = self.need_run()
+        self._goal = None
+        self._error = None
+        run.back(to, self.session.curve)
+        self.show(whole=True)
+
+    def set_speed(self, value: float, unit: str) -> None:
+        """Change how fast a training runs.
+
+        Args:
+            value: Steps or batches a second; 0 for full speed.
+            unit: "steps" or "batches".
+
+        Raises:
+            UsageError: They make no sense.
+        """
+        if unit not in ("steps", "batches") or not 0 <= value <= 10_000:
+            raise UsageError(f"There is no speed of {value:g} {unit:.20}.", hint="Steps or batches a second; 0: full.")
+        self.speed, self._due = {"value": value, "unit": unit}, 0.0
+        self.show()
+
+    def set_rate(self, lr: float) -> None:
+        """Change the learning rate from the next batch on.
+
+        Args:
+            lr: The rate.
+
+        Raises:
+            UsageError: It is not a number of 0 or more.
+        """
+        self.need_run().set_rate(lr)
+        self.show(whole=True)
+
+    def judge(self) -> None:
+        """Judge the run as it stands.
+
+        Raises:
+            SevenstepsError: It cannot be judged.
+        """
+        run = self.need_run()
+        self._goal, before = None, self._phase
+        self._phase = "judging"
+        self.show(whole=True)
+        try:
+            run.judge(self._say)
+        finally:
+            self._phase = before
+            self.show(whole=True)
+            self.show_runs()
+
+    def show(self, *, whole: bool = False) -> None:
+        """Tell the page where training stands.
+
+        Args:
+            whole: Whether also to tell what seldom changes.
+        """
+        from .described import doctor_section, epochs_section, run_section, verdict_section
+
+        self._shown = time.perf_counter()
+        put, run = self.session.put, self.run
+        put("place", self._place())
+        if run is None:
+            return
+        self.session.curve_changed()
+        put("live", run.live())
+        if whole or run.epochs_shown != len(run.work.learn.state.history):
+            run.epochs_shown = len(run.work.learn.state.history)
+            put("epochs", epochs_section(run.work))
+            put("doctor", doctor_section(run.work))
+        if whole:
+            status = "judging" if self._phase == "judging" else "fresh" if run.is_verdict_fresh else "stale"
+            put("marks", [{"batch": int(change["at_batch"]), "lr": change["lr"]} for change in run.changes])
+            put("run", run_section(run.work, run.chosen, run.base, run.parent, run.story))
+            put("verdict", verdict_section(run.judged, status))
+
+    def show_runs(self) -> None:
+        """Tell the page which runs there are."""
+        from .described import runs_section
+
+        self.session.put("runs", runs_section())
+
+    def _place(self) -> Mapping[str, Any]:
+        """Return where training stands."""
+        place = {} if self.run is None else self.run.place(self.session.curve)
+        phase = self._phase
+        if not phase:
+            over = self.run is not None and self.run.is_over
+            phase = "failed" if self._error else "done" if over else "running" if self._goal else "paused"
+        return {
+            "station": 1, "epoch": 1, "position": 0, "batch": 0, "per_epoch": None, "total": None, "epochs": 0,
+            "lr": None, "lr_now": None, "loss": None, "stopped": None,
+            **place, "phase": phase, "speed": self.speed, "error": self._error,
+        }  # fmt: skip
+
+
+_TRAIN = object()
+
+
+def is_run_path(name: str) -> bool:
+    """Return whether a word names a run rather than pictures.
+
+    Args:
+        name: What was typed.
+    """
+    return any(path.is_dir() and folders.is_run(path) for path in (Path(name), folders.ROOT / name))
+
+
+def pictures_of(trainer: Trainer, names: Sequence[str], split: str | None) -> dict[str, Any]:
+    """Return some pictures of the run that is open, as bytes.
+
+    Args:
+        trainer: Who has them.
+        names: Rows of a split, or ids.
+        split: The split of the rows; None for ids.
+
+    Raises:
+        UsageError: There are no such pictures.
+    """
+    import numpy as np
+
+    from .seen import small_enough
+
+    present = trainer.need_run().work.splits.present()
+    if split is not None and split not in present:
+        raise UsageError(f"There are no {split!r:.20} pictures.", hint=f"There are: {', '.join(present)}.")
+    places: list[tuple[str, int]] = []
+    if split is not None:
+        rows = [int(name) if name.isdecimal() and len(name) < 12 else -1 for name in names if name]
+        if any(not 0 <= row < len(present[split]) for row in rows):
+            raise UsageError(f"There are {len(present[split]):,} {split} pictures.", hint="Rows are counted from 0.")
+        places = [(split, row) for row in rows]
+    else:
+        wanted = set(names)
+        found = {
+            name: (of, row) for of, images in present.items() for row, name in enumerate(images.ids) if name in wanted
+        }
+        if missing := [name for name in names if name not in found]:
+            raise UsageError(f"There is no picture {missing[0]!r:.80}.")
+        places = [found[name] for name in names]
+    pixels = [present[of].pixels[row] for of, row in places]
+    shape = trainer.need_run().work.splits.train.shape
+    return {
+        "pictures": small_enough(np.stack(pixels) if pixels else np.empty((0, *shape), dtype=np.uint8), shape),
+        "ids": [present[of].ids[row] for of, row in places],
+        "labels": [int(present[of].labels[row]) for of, row in places],
+    }

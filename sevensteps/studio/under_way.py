@@ -1,0 +1,404 @@
+"""One run of the Studio: the batch in hand, station by station; its past; its folder; its end."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..base import files
+from ..errors import UsageError
+from ..recipes.recipe import Recipe
+from ..records.events import Batch, Epoch, Observe
+from ..records.steps import XRay
+from ..runs import checkpoint
+from ..runs import folder as folders
+from ..runs.judged import _baselines, count_look, judged
+from ..runs.run import Run, Work
+from ..runs.training import is_due, judge_end, save, settle_end, snapshot
+from ..steps.stop import code_of
+from .seen import followed, live, pictured, seen
+from .session import Curve
+from .timeline import Timeline, put_back
+
+INITIALIZE, PREDICT, STEP, REPEAT, STOP = 1, 2, 5, 6, 7  # stations
+
+
+class UnderWay:
+    """A run that is looked at and trained, batch by batch. It belongs to the trainer's thread.
+
+    Args:
+        work: The run, at its beginning or where it was saved.
+        chosen: Its recipe before it was settled.
+        base: The recipe that ships which it is closest to.
+        parent: The run that it comes from.
+        story: The story that it tells.
+        timeline: Its past; one that begins here unless given.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        chosen: Recipe,
+        *,
+        base: str = "plain",
+        parent: str = "",
+        story: str = "",
+        timeline: Timeline | None = None,
+    ) -> None:
+        self.work, self.chosen, self.base, self.parent, self.story = work, chosen, base, parent, story
+        self.judged: Run | None = None
+        self.epochs_shown = -1
+        self.station = PREDICT if work.learn.state.batch else INITIALIZE
+        self._timeline = timeline or Timeline(work)
+        self._judged_at = -1
+        self._stack = contextlib.ExitStack()  # what is left when the run is: its threads, the lock of its folder
+        self._stream: Iterator[Batch | Epoch] | None = None
+        self._hand: tuple[int, XRay, dict[str, Any]] | None = None  # the batch in hand: its number from 0, both views
+        self._scale = 0.0
+        self._is_saved = True
+        self._has_end = self.is_over  # whether the folder holds a run at its end
+        self._start = self._drawn_weights()
+        self._losses: list[tuple[int, float]] = []  # of batches that the curve lacks
+
+    def enter(self, stack: contextlib.ExitStack | None = None) -> None:
+        """Compute with the threads of the recipe until the run is left.
+
+        Args:
+            stack: What is left with it.
+        """
+        if stack is not None:
+            self._stack.push(stack)
+        self._stack.enter_context(self.work.recipe.computing())
+
+    def leave(self) -> None:
+        """Save what is not saved, and let the folder go."""
+        with self._stack:
+            self.work.learn.close()
+            self._stream = None
+            if self.work.folder is not None and not self._is_saved:
+                save(self.work)
+                checkpoint.rebuild(self.work.folder, snapshot(self.work))
+                self._is_saved = True
+
+    @property
+    def is_over(self) -> bool:
+        """Whether training has come to its end."""
+        return self.work.learn.state.stopped is not None
+
+    @property
+    def is_verdict_fresh(self) -> bool:
+        """Whether the run was judged as it stands."""
+        return self.judged is not None and self._judged_at == self.work.learn.state.batch
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """The changes of the learning rate: after how many batches, and to what."""
+        return self.work.learn.state.changes
+
+    def step(self) -> None:
+        """Walk to the next station; to leave station 5 is to train the batch in hand.
+
+        Raises:
+            SevenstepsError: The folder cannot be written.
+        """
+        if self.station == STEP:
+            self.in_hand()
+            self._train()
+            self.station = REPEAT
+        elif self.station == STOP:
+            self.station = PREDICT
+            self.in_hand()
+        else:
+            self.station += 1
+
+    def batch(self, *, look: bool) -> None:
+        """Complete the batch in hand, or the next one where that is done.
+
+        Args:
+            look: Whether to look at it before.
+
+        Raises:
+            SevenstepsError: The folder cannot be written.
+        """
+        if look:
+            self.in_hand()
+        self._train()
+        self.station = STOP
+
+    def in_hand(self) -> dict[str, Any]:
+        """Return the batch in hand as the page shows it: the one that was trained last, or the one that comes next."""
+        state = self.work.learn.state
+        wanted = state.batch - 1 if self.station >= REPEAT else state.batch
+        if self._hand is None or self._hand[0] != wanted:
+            view = self.work.learn.xray()  # at stations 6 and 7 of a batch that was not looked at: the next one
+            shown = seen(self.work, view, self._scale)
+            for name in ("weights", "filters"):
+                if shown[name] is not None:
+                    shown[name]["start"] = self._start
+            self._scale = shown["scale"]
+            self._hand = state.batch, view, shown
+        number, _, shown = self._hand
+        per_epoch = self.work.learn.batches_per_epoch or 1
+        place = {"batch": number, "epoch": number // per_epoch + 1, "position": number % per_epoch}
+        return {**shown, **place, "done": number < state.batch}
+
+    def chain(self, number: int) -> dict[str, Any]:
+        """Return one picture of the batch in hand from its pixels to its loss.
+
+        Args:
+            number: The picture, from 1.
+
+        Raises:
+            UsageError: There is no such picture, or its batch is trained already and was not asked about before.
+        """
+        self.in_hand()
+        assert self._hand is not None
+        at, view, shown = self._hand
+        kept = shown.setdefault("chains", {})
+        if number not in kept:
+            with self._as_before(at):
+                kept[number] = followed(self.work, view, number)
+        answer: dict[str, Any] = kept[number]
+        return answer
+
+    @contextlib.contextmanager
+    def _as_before(self, at: int) -> Iterator[None]:
+        """Put the parameters back that the batch in hand began with, for as long as the block runs."""
+        model = self.work.learn.model
+        if at == self.work.learn.state.batch or self._hand is None:
+            yield
+            return
+        now = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+        before = self._hand[1][1].values["parameters"]
+        try:
+            model.load_state_dict(before, strict=False)
+            yield
+        finally:
+            model.load_state_dict(now, strict=False)
+
+    def _train(self) -> None:
+        """Train the next batch, and the end of the epoch with it; keep, look and save as is due."""
+        work, state = self.work, self.work.learn.state
+        self._make_folder()
+        self._take_back_end()
+        if self._stream is None:
+            self._stream = work.learn.stream()
+        is_trained = False
+        while (event := next(self._stream, None)) is not None:
+            self._is_saved = False
+            work.doctor.observe(event)
+            ends_epoch = state.position == work.learn.batches_per_epoch
+            if isinstance(event, Batch):
+                loss = float(event.loss)
+                self._losses.append((state.batch - 1, loss))
+                is_trained, goes_on = True, math.isfinite(loss)
+            else:
+                if work.recipe.keep == "best":
+                    state.keep_if_best()
+                goes_on = work.learn.stop.reason(state.progress()) is None
+            if not ends_epoch:
+                self._timeline.keep_if_due(work)
+            if work.folder and is_due(work, event):
+                save(work)
+                self._is_saved = True
+            if is_trained and goes_on and not ends_epoch:
+                return
+        self._stream = None
+
+    def _make_folder(self) -> None:
+        """Make the run's folder, once there is something to keep."""
+        work = self.work
+        if work.folder is not None:
+            return
+        folder = self._stack.enter_context(folders.new_folder(work.recipe, None))
+        folders.save_corrections(folder, work.splits.corrected)
+        folders.save_recipe(folder, work.recipe, work.recorded)
+        work.folder, work.saved_at = folder, time.monotonic()
+
+    def _take_back_end(self) -> None:
+        """Remove what is of a run at its end from the folder of one that goes on from an earlier batch."""
+        if self._has_end and self.work.folder is not None:
+            for name in checkpoint.JUDGED:
+                files.remove(self.work.folder / name)
+            self._has_end = False
+            save(self.work)
+
+    def back(self, to: int | None, curve: Curve) -> None:
+        """Go back in time, exactly; batches whose moment was not kept are computed again.
+
+        Args:
+            to: The number of batches that are done then; None for the start of the batch in hand, or the one before.
+            curve: Forgets what came after.
+
+        Raises:
+            UsageError: So many batches are not done.
+        """
+        state = self.work.learn.state
+        if to is None:
+            if PREDICT < self.station <= STEP:
+                self.station = PREDICT
+                return
+            if self.station == PREDICT and state.batch == 0:
+                self.station = INITIALIZE
+                return
+            to = max(state.batch - 1, 0)
+        if not 0 <= to <= state.batch:
+            raise UsageError(f"There is no batch {to:,} to go back to.", hint=f"{state.batch:,} batches are done.")
+        self._go_to(to, curve)
+        self.station, self._hand = PREDICT if to else INITIALIZE, None
+
+    def _go_to(self, to: int, curve: Curve) -> None:
+        """Make the run what it was when so many batches were done."""
+        work, changes = self.work, [dict(change) for change in self.changes]
+        moment = self._timeline.before(to)
+        put_back(work, moment)
+        self._stream = None
+        self._timeline.cut(to)
+        while True:
+            for change in changes:
+                if change["at_batch"] == work.learn.state.batch:
+                    work.learn.set(lr=change["lr"])
+            if work.learn.state.batch >= to:
+                break
+            self._again(curve)
+        self._is_saved = False
+        curve.cut(to)
+
+    def _again(self, curve: Curve) -> None:
+        """Train one batch again that was trained before; nothing is saved."""
+        work, state = self.work, self.work.learn.state
+        if self._stream is None:
+            self._stream = work.learn.stream()
+        event = next(self._stream, None)
+        while event is not None:
+            if isinstance(event, Batch):
+                curve.put(state.batch - 1, float(event.loss))
+            elif work.recipe.keep == "best":
+                state.keep_if_best()
+            work.doctor.observe(event)
+            if state.position != work.learn.batches_per_epoch:
+                return
+            event = next(self._stream, None)
+
+    def set_rate(self, lr: float) -> None:
+        """Change the learning rate from the next batch on; before the first, it is the recipe's.
+
+        Args:
+            lr: The rate.
+
+        Raises:
+            UsageError: It is not a number of 0 or more.
+        """
+        work, state = self.work, self.work.learn.state
+        if state.batch == 0:
+            work.learn.lr = lr
+            work.recipe = work.recipe.replace(lr=lr)
+            self.chosen = self.chosen.replace(lr=lr)
+            self._timeline = Timeline(work)
+        else:
+            work.learn.set(lr=lr)
+            self._is_saved = False
+        if self.station < REPEAT:
+            self._hand = None
+
+    def end(self, observe: Observe) -> None:
+        """Judge the run that has come to its end, and write what belongs into its folder.
+
+        Args:
+            observe: Receives what there is to say.
+
+        Raises:
+            TrainingError: The loss became infinite or not a number.
+        """
+        work = self.work
+        settle_end(work, observe)
+        self._is_saved = self._has_end = True
+        run = judge_end(work, _baselines(work), observe)
+        self._judged(run, observe)
+
+    def judge(self, observe: Observe) -> None:
+        """Judge the run as it stands, with its last parameters.
+
+        Args:
+            observe: Receives what there is to say.
+        """
+        if self.is_over and self.judged is None:
+            self.end(observe)
+            return
+        work, model = self.work, self.work.learn.model
+        was_training = model.training
+        now = {name: value.clone() for name, value in model.state_dict().items()}
+        best, work.learn.state.best = work.learn.state.best, {}
+        try:
+            self._judged(judged(work, {}, observe), observe)
+        finally:
+            work.learn.state.best = best
+            model.load_state_dict(now)
+            model.train(was_training)
+
+    def _judged(self, run: Run, observe: Observe) -> None:
+        """Take up a judged run, and count the look at its test pictures."""
+        self.take_judged(count_look([run], self.work.recorded["data"].get("test", ""), observe)[0])
+
+    def take_judged(self, run: Run) -> None:
+        """Take up what a judged run says of the model as it stands.
+
+        Args:
+            run: The judged run.
+        """
+        self.judged, self._judged_at = run, self.work.learn.state.batch
+
+    def curve_into(self, curve: Curve) -> None:
+        """Write the losses into the curve that it lacks.
+
+        Args:
+            curve: The curve.
+        """
+        for at, loss in self._losses:
+            curve.put(at, loss)
+        self._losses.clear()
+        if len(curve) < self.work.learn.state.batch:
+            curve.cut(self.work.learn.state.batch)
+
+    def live(self) -> dict[str, Any]:
+        """Return the weights that can be drawn, as they are now."""
+        shown = live(self.work, self._scale)
+        self._scale = shown["scale"]
+        return shown
+
+    def place(self, curve: Curve) -> dict[str, Any]:
+        """Return where training stands.
+
+        Args:
+            curve: Receives the losses that it lacks.
+        """
+        self.curve_into(curve)
+        work, learn, state = self.work, self.work.learn, self.work.learn.state
+        factor = learn.schedule(state.batch - state.fit_batch, learn.total_batches) if not self.is_over else 0.0
+        stopped = None if state.stopped is None else {"code": code_of(state.stopped), "words": str(state.stopped)}
+        return {
+            "station": self.station,
+            "epoch": state.epoch + 1,
+            "position": state.position,
+            "batch": state.batch,
+            "per_epoch": learn.batches_per_epoch,
+            "total": learn.total_batches,
+            "epochs": work.recipe.epochs,
+            "lr": state.lr,
+            "lr_now": state.lr * factor,
+            "loss": curve.at(state.batch - 1),
+            "stopped": stopped,
+        }
+
+    def _drawn_weights(self) -> np.ndarray | None:
+        """Return the weights that can be drawn as they are now."""
+        if pictured(self.work.learn.model, self.work.splits.train.input_shape) is None:
+            return None
+        shown = live(self.work, 0.0)
+        values: np.ndarray = shown["weights"] if shown["weights"] is not None else shown["filters"]
+        return values

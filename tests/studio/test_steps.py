@@ -1,0 +1,199 @@
+"""The Studio's buttons give exactly the numbers that the library gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from in_studio import Page, array
+
+import sevensteps as ss
+from sevensteps.learner.learner import Learner
+from sevensteps.records.events import Batch
+from sevensteps.studio.start import beside
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    monkeypatch.chdir(tmp_path)
+    studio = beside("pullover-dress", port=0)
+    try:
+        page = Page(studio.url)
+        page.rest()
+        yield page
+    finally:
+        studio.close()
+
+
+def of_library(page: Page) -> Learner:
+    """Return a learner of the same recipe, at its start."""
+    recipe = page.state["run"]["recipe"]
+    settings = {name: recipe[name] for name in ("lr", "batch_size", "epochs", "seed")}
+    splits = ss.load("pullover-dress")
+    made = ss.Recipe.load(recipe["name"]).replace(**settings)
+    return made.learner(made.held_out(splits))
+
+
+def losses_of(learn: Learner, count: int) -> list[float]:
+    """Return the losses of the next batches."""
+    events = (event for event in learn.stream() if isinstance(event, Batch))
+    losses = [float(next(events).loss) for _ in range(count)]
+    learn.close()
+    return losses
+
+
+def curve(page: Page) -> list[float]:
+    """Return the losses that the page shows."""
+    return array(page.state["curve"]["values"]).tolist()
+
+
+def weights(page: Page) -> np.ndarray:
+    """Return the weights that the page shows."""
+    return array(page.state["live"]["weights"]).ravel()
+
+
+def of_model(learn: Learner) -> np.ndarray:
+    """Return the weights of a linear model."""
+    return next(p for p in learn.model.parameters() if p.ndim == 2).detach().numpy().ravel()
+
+
+def test_step_walks_the_stations_and_trains_at_the_fifth(page: Page) -> None:
+    learn = of_library(page)
+    assert page.place["station"] == 1
+    seen = page.get("/xray")
+    assert np.array_equal(array(seen["x"]), learn.xray()[2].values["x"].numpy())
+    for station in (2, 3, 4, 5):
+        page.do("step")
+        assert (page.place["station"], page.place["batch"]) == (station, 0)
+    assert not page.get("/xray")["done"]
+    page.do("step")
+    [loss] = losses_of(learn, 1)
+    assert (page.place["station"], page.place["batch"]) == (6, 1)
+    assert curve(page) == [pytest.approx(loss, abs=0)] == [np.float32(seen["loss"])]
+    after = page.get("/xray")
+    assert after["done"]
+    assert np.array_equal(array(after["weights"]["after"]).ravel(), of_model(learn))
+    assert np.array_equal(weights(page), of_model(learn))
+    page.do("step")
+    page.do("step")
+    assert (page.place["station"], page.get("/xray")["batch"]) == (2, 1)
+
+
+@pytest.mark.parametrize("recipe", ["plain", "cnn"])  # cnn: augmentation, batch norm, AdamW, a schedule
+def test_batch_back_and_rewind_are_exact(page: Page, recipe: str) -> None:
+    page.do("start", recipe=recipe, batch_size=512, epochs=2)
+    learn = of_library(page)
+    count = 24  # more than an epoch of 22 batches, so that its end is crossed
+    expected = np.array(losses_of(learn, count), dtype=np.float32)
+    for _ in range(count):
+        page.do("batch")
+    assert np.array_equal(curve(page), expected)
+    before = page.state
+    page.do("back", to=20)
+    assert page.place["batch"] == 20
+    assert page.state["epochs"] == []
+    assert np.array_equal(curve(page), expected[:20])
+    for _ in range(count - 20):
+        page.do("batch")
+    again = page.state
+    assert np.array_equal(curve(page), expected)
+    named = ("epochs", "place", "live")
+    assert {name: again[name] for name in named} == {name: before[name] for name in named}
+    page.do("rewind")
+    assert (page.place["batch"], page.place["station"], curve(page)) == (0, 1, [])
+    page.do("batch")
+    assert curve(page) == [expected[0]]
+
+
+def test_a_look_back_within_a_batch_trains_nothing(page: Page) -> None:
+    page.do("batch")
+    for _ in range(3):
+        page.do("step")
+    assert page.place["station"] == 4
+    page.do("back")
+    assert (page.place["station"], page.place["batch"]) == (2, 1)
+    page.do("back")
+    assert (page.place["station"], page.place["batch"]) == (1, 0)
+
+
+def test_batches_whose_moment_was_forgotten_are_computed_again(page: Page) -> None:
+    page.do("speed", value=0)
+    page.do("epoch")
+    state = page.rest()
+    losses = curve(page)
+    assert len(losses) == 338
+    for to in (200, 57):
+        page.do("back", to=to)
+        assert curve(page) == losses[:to]
+    page.do("epoch")
+    again = page.rest()
+    assert curve(page) == losses
+    assert again["epochs"] == state["epochs"]
+
+
+def test_a_run_ends_judged_in_a_folder_that_the_verbs_know(page: Page) -> None:
+    page.do("speed", value=0)
+    page.do("start", batch_size=512, epochs=2)
+    page.do("run")
+    state = page.rest()
+    assert (state["place"]["phase"], state["place"]["stopped"]["code"]) == ("done", "epochs")
+    run = ss.train("pullover-dress", "plain", batch_size=512, epochs=2, observe=lambda event: None)
+    assert run.test is not None
+    assert state["verdict"]["accuracy"] == run.test.accuracy
+    folder = state["run"]["folder"]
+    assert ss.judge(folder).score == run.test
+    assert ss.verify(folder).passed
+    # Its numbers are those of `train`, to the last bit.
+    own = dict(ss.load_learner(Path(folder) / "model.safetensors").model.named_parameters())
+    assert all(torch.equal(own[name], value) for name, value in run.learn.model.named_parameters())
+
+
+def test_a_changed_rate_applies_to_the_next_batch_and_is_marked(page: Page) -> None:
+    learn = of_library(page)
+    losses = losses_of(learn, 3)
+    for _ in range(3):
+        page.do("batch")
+    page.do("lr", lr=0.05)
+    learn.set(lr=0.05)
+    losses += losses_of(learn, 3)
+    for _ in range(3):
+        page.do("batch")
+    assert page.state["marks"] == [{"batch": 3, "lr": 0.05}]
+    assert np.array_equal(curve(page), np.array(losses, dtype=np.float32))
+    page.do("back", to=5)
+    page.do("batch")
+    assert np.array_equal(curve(page), np.array(losses, dtype=np.float32))
+    page.do("back", to=2)
+    assert page.state["marks"] == []
+    assert page.place["lr"] == 0.2
+
+
+def test_the_chain_of_a_trained_picture_is_that_of_before(page: Page) -> None:
+    before = page.get("/chain?number=3")
+    page.do("back", to=0)
+    page.do("batch")
+    assert page.get("/chain?number=3") == before
+
+
+def test_what_makes_no_sense_is_refused_and_changes_nothing(page: Page) -> None:
+    page.do("batch")
+    before = page.state
+    for verb, values in (
+        ("back", {"to": 7}),
+        ("back", {"to": "x"}),
+        ("lr", {"lr": -1}),
+        ("lr", {}),
+        ("speed", {"value": 5, "unit": "epochs"}),
+        ("start", {"recipe": "../../etc"}),
+        ("start", {"epochs": 0}),
+        ("start", {"lr": "fast"}),
+        ("open", {"source": "/etc"}),
+        ("open", {"run": "../.."}),
+        ("fly", {}),
+    ):
+        error = page.refused(verb, **values)
+        assert error["message"]
+    assert page.state == before
