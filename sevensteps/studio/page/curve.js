@@ -40,12 +40,13 @@ function points(values, x, y) {
 /** Make the panel of the curve. @param {any} desk */
 export function curvePanel(desk) {
   const value = h('b', { class: 'num' }), where = h('span', { class: 'small muted num' }), again = h('button', { class: 'plain', type: 'button', hidden: true, onclick: goBack }, 'Go back to here');
+  const raw = h('span', { class: 'small muted' }, 'not smoothed');
   const there = svg('svg', {
     class: 'curve', viewBox: `0 0 ${WIDE} ${HIGH}`, tabindex: 0, role: 'slider', 'aria-valuemin': 1,
     'aria-label': 'Loss by batch. The arrow keys move the cursor.',
   });
-  const element = h('section', { class: 'panel', 'aria-labelledby': 'curve-title' }, h('div', { class: 'head' },
-    h('h2', { id: 'curve-title', class: 'cap' }, 'Loss so far'), h('span', { class: 'small muted' }, 'not smoothed')), h('p', { class: 'readout' }, value, where, again), there);
+  const element = h('section', { class: 'panel', 'aria-labelledby': 'curve-title' }, h('div', { class: 'head curve-head' },
+    h('h2', { id: 'curve-title', class: 'cap' }, 'Loss so far'), raw, again), h('p', { class: 'readout' }, value, where), there);
   let end = 30;
 
   const done = () => desk.state.curve.length;
@@ -96,6 +97,7 @@ export function curvePanel(desk) {
     write(value, at < 0 ? '–' : loss(here));
     write(where, at < 0 ? 'no batch done yet' : pending ? 'this batch' : `batch ${count(at + 1)}`);
     again.hidden = desk.cursor == null || desk.cursor >= n - 1 || desk.running || Boolean(desk.state.lost);
+    raw.hidden = !again.hidden;
     there.setAttribute('aria-valuemax', String(Math.max(1, n)));
     there.setAttribute('aria-valuenow', String(Math.max(1, at + 1)));
     there.setAttribute('aria-valuetext', at < 0 ? 'no batch yet' : `batch ${at + 1}, loss ${loss(here)}`);

@@ -11,14 +11,25 @@ const LIVE = ['paused', 'running'];
 export function dock(desk) {
   const button = (name, kids, f, props = {}) => h('button', { class: 'btn', type: 'button', 'data-do': name, onclick: f, ...props }, kids);
   const key = text => h('kbd', { class: 'key', 'aria-hidden': 'true' }, text);
-  const rewind = button('rewind', icon('rewind'), () => desk.act('rewind', {}, { walk: true }), { class: 'btn icon', 'aria-label': 'Rewind to the start, same seed', title: 'Rewind to the start, same seed (r)' });
-  const back = button('back', icon('back'), () => desk.act('back', {}, { walk: true }), { class: 'btn icon', 'aria-label': 'Back one batch', title: 'Back one batch (left arrow)' });
+  /** What is pressed while it runs pauses first. */
+  async function tell(verb, walk) {
+    if (desk.running && !await desk.act('pause')) return;
+    await desk.act(verb, {}, { walk });
+  }
+  async function runOrPause() {
+    if (desk.running) { await desk.act('pause'); return; }
+    // Where a run is watched from: at the first and the last stations nothing moves, at step 5 the weights do.
+    if ([1, 6, 7].includes(desk.look) && desk.state.place.speed?.unit !== 'steps') desk.set({ look: 5, shown: !desk.guess });
+    await desk.act('run');
+  }
+  const rewind = button('rewind', icon('rewind'), () => tell('rewind', true), { class: 'btn icon', 'aria-label': 'Rewind to the start, same seed', title: 'Rewind to the start, same seed (r)' });
+  const back = button('back', icon('back'), () => tell('back', true), { class: 'btn icon', 'aria-label': 'Back one batch', title: 'Back one batch (left arrow)' });
   const step = button('step', [icon('step'), h('span', {}, h('span', { class: 'long' }, 'Next step'), h('span', { class: 'short' }, 'Step')), key('→')],
-    () => desk.act('step', {}, { walk: true }), { class: 'btn main', title: 'Next step (right arrow)' });
-  const batch = button('batch', ['Batch', key('b')], () => desk.act('batch'), { title: 'To the end of this batch (b)' });
-  const epoch = button('epoch', ['Epoch', key('e')], () => desk.act('epoch'), { title: 'To the end of this epoch (e)' });
+    () => tell('step', true), { class: 'btn main', title: 'Next step (right arrow)' });
+  const batch = button('batch', ['Batch', key('b')], () => tell('batch', false), { title: 'To the end of this batch (b)' });
+  const epoch = button('epoch', ['Epoch', key('e')], () => tell('epoch', false), { title: 'To the end of this epoch (e)' });
   const runIcon = h('span', { class: 'runicon' }), runWord = h('span', { class: 'runword' });
-  const run = button('run', [runIcon, runWord, key('space')], () => desk.act(desk.running ? 'pause' : 'run'), { class: 'btn run' });
+  const run = button('run', [runIcon, runWord, key('space')], runOrPause, { class: 'btn run' });
   const time = h('input', { type: 'range', id: 'time', min: 0, step: 1 }), label = h('label', { for: 'time' }), right = h('span');
   const speed = h('input', { type: 'range', id: 'speed', min: 0, max: SPEEDS.length - 1, step: 1 }), speedLabel = h('span');
   const element = h('div', { class: 'dock', role: 'region', 'aria-label': 'Controls' },
@@ -43,9 +54,9 @@ export function dock(desk) {
 
   function draw() {
     const { place, lost } = desk.state, live = LIVE.includes(place.phase) && !lost, { running } = desk;
-    for (const one of [step, batch, epoch]) one.disabled = !live || running;
+    for (const one of [step, batch, epoch]) one.disabled = !live;
     run.disabled = !live;
-    back.disabled = Boolean(lost) || running || !(LIVE.includes(place.phase) || ['done', 'failed'].includes(place.phase)) || (!place.batch && place.station < 2);
+    back.disabled = Boolean(lost) || !(LIVE.includes(place.phase) || ['done', 'failed'].includes(place.phase)) || (!place.batch && place.station < 2);
     rewind.disabled = Boolean(lost) || ['opening', 'judging', 'empty'].includes(place.phase) || (!place.batch && place.station < 2);
     time.disabled = Boolean(lost) || running || !place.batch;
     if (run.dataset.running !== String(running)) {

@@ -28,19 +28,19 @@ function twoClasses(figure, desk) {
 }
 
 function manyClasses(figure, desk) {
-  const start = tiles('At the start', {}), now = tiles('Now', {}), note = h('p', { class: 'micro center' });
-  figure.append(h('div', { class: 'pair' }, start.element, now.element), note);
+  const start = tiles('At the start', { wide: true }), now = tiles('Now'), note = h('p', { class: 'micro center' });
+  figure.append(start.element, now.element, note);
   return () => {
     const { weights, scale } = desk.seen;
     start.element.hidden = !weights.start;
-    if (weights.start) start.draw(weights.start, scale, startWords(desk), { names: desk.classes });
+    if (weights.start) start.draw(weights.start, scale, startWords(desk));
     now.draw(weightsNow(desk), scale, after(desk), { names: desk.classes });
     write(note, `One picture of weights for each class, all on the same scale: −${scale} to +${scale}. Blue speaks for the class, orange against it.`);
   };
 }
 
 function filters(figure, desk) {
-  const start = tiles('At the start', {}), now = tiles('Now', {}), note = h('p', { class: 'micro center' });
+  const start = tiles('At the start'), now = tiles('Now'), note = h('p', { class: 'micro center' });
   figure.append(h('div', { class: 'pair' }, start.element, now.element), note);
   return () => {
     const { filters: seen, done } = desk.seen, scale = filterScale(desk);

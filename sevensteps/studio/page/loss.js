@@ -14,7 +14,7 @@ export function buildLoss(figure, desk) {
   let buttons = [];
   return () => {
     const { seen, pick } = desk, { data } = seen.losses, n = data.length;
-    const scale = seen.loss_name.startsWith('sigmoid_l1') ? 1 : nice(Math.max(data[seen.order[0]], 0.1));
+    const scale = nice(Math.max(data[seen.order[0]], 0.1)); // grows and shrinks in steps; its top is printed
     if (buttons.length !== n) {
       buttons = Array.from({ length: n }, (_, at) => h('button', { type: 'button', onclick: () => desk.set({ pick: desk.seen.order[at], klass: null }) }));
       fill(bars, buttons, mean, most);

@@ -23,13 +23,16 @@ export function undrawn(desk) {
   return `${few} The others look at ${plural(filters.before.shape[0], 'picture')} at once, so they have no picture of their own.`;
 }
 
+/** The frozen network, as a block of ice. */
+export function frozenBlock(desk) {
+  const network = desk.state.run.recipe.features ?? desk.seen.layers.find(layer => layer.frozen)?.name ?? 'the network';
+  return h('div', { class: 'ice' }, h('b', {}, String(network.name ?? network)), h('small', {}, 'frozen'));
+}
+
 /** A backbone: what is frozen, and where the trained part begins. */
 export function frozenLine(desk) {
   if (desk.kind !== 'backbone') return null;
-  const network = desk.state.run.recipe.features ?? desk.seen.layers.find(layer => layer.frozen)?.name ?? 'the network';
-  const name = String(network.name ?? network);
-  return h('div', { class: 'frozen' },
-    h('div', { class: 'ice' }, h('b', {}, name), h('small', {}, 'frozen')),
+  return h('div', { class: 'frozen' }, frozenBlock(desk),
     h('div', { class: 'melt' }, h('b', {}, 'Your part'), h('small', {}, plural(desk.seen.parameters, 'number'))),
     h('p', {}, 'Everything left of this line was trained by others and stays as it is; your pictures train what is right of it.'));
 }
@@ -40,8 +43,8 @@ export function frozenLine(desk) {
  * @param {(layer: any) => string} words
  * @param {(layer: any) => number} share of the bar, 0 to 1
  */
-export const layerRows = (desk, words, share) => desk.seen.layers.map(layer => h('div', { class: `layer${layer.frozen ? ' ice' : ''}` },
-  h('b', {}, layer.name), h('span', { class: 'micro' }, layer.shape.join('×')),
+export const layerRows = (desk, words, share) => desk.seen.layers.map((layer, i) => h('div', { class: `layer${layer.frozen ? ' ice' : ''}` },
+  h('b', {}, /^\d*$/.test(layer.name) ? `layer ${i + 1}` : layer.name), h('span', { class: 'micro' }, layer.shape.join('×')),
   h('div', { class: 'meter' }, h('i', { style: { width: `${100 * Math.max(0, Math.min(1, share(layer) || 0))}%` } })),
   h('span', { class: 'num small' }, words(layer))));
 

@@ -101,9 +101,9 @@ export function picture(title, point, { signed = true } = {}) {
 /**
  * Make a grid of small pictures that share one scale: filters, maps, one picture a class.
  * @param {string} title
- * @param {{signed?: boolean, choose?: (i: number) => void}} [options]
+ * @param {{signed?: boolean, wide?: boolean}} [options] wide: as many in a row as fit
  */
-export function tiles(title, { signed = true, choose } = {}) {
+export function tiles(title, { signed = true, wide = false } = {}) {
   const name = h('b', {}, title), note = h('small', {}), grid = h('div', { class: 'tiles' });
   const element = h('figure', { class: 'tileset' }, h('figcaption', {}, name, ' ', note), grid);
   let cells = [];
@@ -111,12 +111,9 @@ export function tiles(title, { signed = true, choose } = {}) {
   function make(n, names) {
     cells = Array.from({ length: n }, (_, i) => {
       const there = canvas('', 1, 1), label = names && h('span', { class: 'tilename' }, names[i]);
-      const cell = choose
-        ? h('button', { class: 'tile', type: 'button', onclick: () => choose(i) }, there, label)
-        : h('div', { class: 'tile' }, there, label);
-      return { cell, there };
+      return { cell: h('div', { class: 'tile' }, there, label), there };
     });
-    grid.style.setProperty('--n', String(n > 32 ? 8 : n > 12 ? 6 : n > 6 ? Math.ceil(n / 2) : Math.min(n, 4)));
+    grid.style.setProperty('--n', String(wide ? Math.min(n, 16) : n > 32 ? 8 : n > 12 ? 6 : n > 6 ? Math.ceil(n / 2) : Math.min(n, 4)));
     fill(grid, cells.map(one => one.cell));
   }
 
@@ -126,15 +123,14 @@ export function tiles(title, { signed = true, choose } = {}) {
      * Draw planes or pictures; a scale for all of them.
      * @param {{shape: number[], data: any}} numbers [n, c, h, w] or [n, h, w]
      */
-    draw(numbers, scale, words = '', { names, chosen } = {}) {
+    draw(numbers, scale, words = '', { names } = {}) {
       const [n, ...rest] = numbers.shape, size = rest.reduce((a, b) => a * b, 1);
       if (cells.length !== n) make(n, names);
-      cells.forEach(({ cell, there }, i) => {
+      cells.forEach(({ there }, i) => {
         const one = { shape: rest, data: numbers.data.subarray(i * size, (i + 1) * size) };
         const flat = plane(one);
         if (signed) heat(there, flat.data, flat.shape, scale);
         else photo(there, flat.data, [1, ...flat.shape], scale);
-        if (choose) cell.setAttribute('aria-pressed', String(i === chosen));
       });
       write(note, words);
     },

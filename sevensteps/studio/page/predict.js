@@ -2,7 +2,7 @@
 
 import { fill, h, svg, write } from './dom.js';
 import { number, signed } from './format.js';
-import { answerLine, classRows, filterScale, frozenLine, small } from './parts.js';
+import { answerLine, classRows, filterScale, frozenBlock, small } from './parts.js';
 import { equation, picture, pointer, sign, tiles } from './picture.js';
 import { canvas, heat, item, nice, plane, top } from './paint.js';
 
@@ -107,7 +107,7 @@ function network(figure, desk) {
   const answer = h('p', { class: 'answer' }), rows = h('div', { class: 'classrows' }), note = h('p', { class: 'micro' });
   const x = h('figure', {}, h('figcaption', {}, h('b', {}, 'Picture')), shot);
   const row = equation(x, sign('∗'), filters.element, sign('→'), maps.element);
-  row.classList.add('thirds');
+  row.classList.add('slide');
   figure.append(row, h('div', { class: 'sum many' }, h('div', {}, answer, note), rows));
   return () => {
     const { seen, pick } = desk, chain = chainOf(desk), at = chain?.layers.findIndex(layer => layer.values?.shape.length === 3) ?? -1;
@@ -116,7 +116,7 @@ function network(figure, desk) {
     filters.element.hidden = !seen.filters;
     if (seen.filters) filters.draw(seen.filters.before, filterScale(desk), `${seen.filters.before.shape.slice(2).join('×')}`);
     maps.element.hidden = !layer;
-    if (layer) maps.draw(layer.values, Math.max(top(layer.values.data), 1e-9), 'bright: strongly');
+    if (layer) maps.draw(layer.values, Math.max(top(layer.values.data), 1e-9), 'bright is strong');
     fill(answer, answerLine(desk, pick));
     fill(rows, classRows(desk, pick));
     write(note, `Then come ${desk.seen.layers.length - 1} more layers with numbers of their own. The last one adds up what they found for each class.`);
@@ -129,7 +129,7 @@ function backbone(figure, desk) {
   const shot = h('div', { class: 'shot' }), bars = canvas('The features of this picture', 1, 1), answer = h('p', { class: 'answer' }), rows = h('div', { class: 'classrows' });
   const x = h('figure', {}, h('figcaption', {}, h('b', {}, 'Picture')), shot);
   const count = h('small', {}), features = h('figure', {}, h('figcaption', {}, h('b', {}, 'Features'), ' ', count), h('div', { class: 'shot' }, bars));
-  const row = equation(x, sign('→'), h('div', { class: 'wall-ice' }, frozenLine(desk)), sign('→'), features);
+  const row = equation(x, sign('→'), h('div', { class: 'frozen wall-ice' }, frozenBlock(desk)), sign('→'), features);
   row.classList.add('thirds');
   figure.append(row, h('div', { class: 'sum many' }, answer, rows));
   return () => {

@@ -1,7 +1,7 @@
 /** The line of seven stations. Each is its own picture; a picture travels along it as the batch does. */
 
 import { calm, fill, h, write } from './dom.js';
-import { count, loss, number, plural } from './format.js';
+import { count, loss, number, plural, short } from './format.js';
 import { canvas, heat, item, plane, top } from './paint.js';
 import { blank, followed, mini } from './mini.js';
 import { NAMES } from './words.js';
@@ -15,7 +15,7 @@ function values(desk) {
   const moved = weights ? weights.after.data.reduce((most, v, i) => Math.max(most, Math.abs(v - weights.before.data[i])), 0) : null;
   return ['', plural(seen.parameters, 'number'), seen.right == null ? '' : `${seen.right} of ${seen.labels.length} right`,
     loss(seen.loss), `${weights ? 'largest' : 'size'} ${number(steepest)}`,
-    moved == null ? `rate ${number(seen.lr)}` : `at most ${number(moved)}`,
+    moved == null ? `rate ${short(seen.lr)}` : `at most ${number(moved)}`,
     `batch ${count(seen.repeat.batch)} of ${count(seen.repeat.per_epoch)}`, place.stopped ? 'stopped' : 'not yet'];
 }
 

@@ -81,7 +81,7 @@ export function mount(root, store) {
     store.subscribe(['doctor', 'epochs'], () => layout?.doctor.draw()),
     store.subscribe(['studio', 'run', 'lost', 'place'], () => {
       if (!layout) { waiting ||= requestAnimationFrame(draw); return; }
-      for (const part of ['dock', 'rate', 'story', 'doctor']) layout[part].draw();
+      for (const part of ['dock', 'rate', 'story', 'doctor', 'curve']) layout[part].draw();
     }),
     store.subscribe(['theme'], () => { reasons.add('theme'); waiting ||= requestAnimationFrame(draw); }),
   ];
