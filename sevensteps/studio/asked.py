@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..errors import DataError, RunError, SevenstepsError, UsageError
+from ..errors import RunError, SevenstepsError, UsageError
 from . import wire
 
 if TYPE_CHECKING:
@@ -48,12 +48,6 @@ class Open:
         if self.folder is None:
             raise RunError("Nothing has been trained yet.", hint="Choose pictures, then train.")
         return self.folder
-
-    def need_raw(self) -> Splits:
-        """Return the pictures, or raise a `DataError` where there are none yet."""
-        if self.raw is None:
-            raise DataError("There are no pictures yet.", hint="Choose pictures first.")
-        return self.raw
 
 
 def opened(session: Session) -> Open:

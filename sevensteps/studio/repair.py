@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..data.images import Images, Splits
     from ..records.audit import AuditResult
     from .session import Session
+    from .trainer import Trainer
 
 PAGE = 60  # pictures of a page of suspects
 
@@ -158,17 +159,19 @@ def uncorrected(now: Open) -> Splits:
     Raises:
         DataError: There are no pictures, or they are in a store, which cannot be corrected.
     """
-    raw = now.need_raw()
+    raw = now.raw
+    if raw is None or (raw.corrected is not None and now.recipe is not None):
+        from ..runs.pictures import as_it_is
+
+        if now.recipe is None:
+            raise DataError("There are no pictures yet.", hint="Choose pictures first.")
+        raw = as_it_is(now.recipe, lambda event: None, fix="")
     if isinstance(raw.train, StoredImages):
         raise DataError(
             "These pictures are in a store, which cannot be corrected.",
             hint="Open the pictures from which it was prepared.",
         )
-    if raw.corrected is None or now.recipe is None:
-        return raw
-    from ..runs.pictures import as_it_is
-
-    return as_it_is(now.recipe, lambda event: None, fix="")
+    return raw
 
 
 class Desk:
@@ -182,11 +185,11 @@ class Desk:
         self._session = session
         self._lock = threading.RLock()
         self._folder: Path | None = None
-        self._raw: Splits | None = None
+        self._splits: Splits | None = None
         self._shelf: Shelf
         self._edits = Edits()
         self._tested: set[str] = set()
-        self._audits: dict[int, AuditResult | None] = {}
+        self._audited: tuple[Splits | None, AuditResult | None] = (None, None)
 
     def look(self) -> tuple[Shelf, Edits]:
         """Return the source's pictures, and the corrections for the open run.
@@ -196,9 +199,11 @@ class Desk:
         """
         now = opened(self._session)
         with self._lock:
-            if now.raw is None or now.raw is not self._raw:
-                self._shelf, self._raw = Shelf.of(uncorrected(now)), now.raw
-                self._audits = {}
+            if now.splits is None or now.splits is not self._splits:
+                source = uncorrected(now)
+                if self._splits is None or source is not self._shelf.source:
+                    self._shelf = Shelf.of(source)
+                self._splits = now.splits
             if now.folder != self._folder:
                 self._edits = edits_of(now.folder) if now.folder else Edits()
                 self._tested = tested_on(now.splits, now.recipe) if now.splits and now.recipe else set()
@@ -213,16 +218,17 @@ class Desk:
             source: The pictures.
         """
         with self._lock:
-            if id(source) not in self._audits:
-                self._audits[id(source)] = found = known(source)
-                if found is None:
+            if self._audited[0] is not source:
+                self._audited = source, known(source)
+                if self._audited[1] is None:
                     threading.Thread(target=self._audit, args=(source,), daemon=True).start()
-            return self._audits[id(source)]
+            return self._audited[1]
 
     def _audit(self, source: Splits) -> None:
         found = audited(source)
         with self._lock:
-            self._audits[id(source)] = found
+            if self._audited[0] is source:
+                self._audited = source, found
 
     def change(self, changes: Any) -> dict[str, Any]:
         """Correct pictures, and save the corrections beside the run.
@@ -288,24 +294,24 @@ class Desk:
             splits = corrections.corrected(shelf.source, corrections.read(path))
         except DataError as error:
             raise DataError(error.message.replace(str(path), "Your corrections"), hint=error.hint) from error
-        now = opened(self._session)
-        recipe = now.recipe
-        assert recipe is not None  # there is a folder, so there is a run
-        begun = self._session.trainer.post(
-            lambda trainer: trainer.begin(recipe.replace(fix=str(path)), parent=now.name, story="", source=splits)
-        )
-        begun.result()
-        return now.name
+        return self._session.trainer.post(lambda trainer: _again(trainer, str(path), splits)).result()
 
     def tell(self) -> dict[str, Any]:
-        """Show how many corrections the run has not seen, and that its verdict is of the old labels."""
+        """Show how many corrections the run has not seen."""
         unseen = self._edits.unseen
         section = {"count": len(unseen), "test": len(self._tested.intersection(unseen)), "all": len(self._edits.rows)}
         self._session.put("edits", section)
-        verdict = self._session.section("verdict")
-        if verdict and verdict["status"] != "judging":
-            self._session.put("verdict", {**verdict, "status": "stale" if unseen else "fresh"})
         return section
+
+
+def _again(trainer: Trainer, fix: str, splits: Splits) -> str:
+    """Train the open run again with other labels, at full speed; return the name of the run before."""
+    before = trainer.need_run()
+    folder = before.work.folder
+    trainer.begin(before.chosen.replace(fix=fix), parent=folder.name if folder else "", source=splits, base=before.base)
+    trainer.set_speed(0, "batches")
+    trainer.walk("run")
+    return folder.name if folder else ""
 
 
 def routes(session: Session) -> list[Route]:
