@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from ..errors import SevenstepsError, UsageError
+from . import comparing, offering, repair, taking, trying, verdict
 from .gate import Door, Gate
 from .session import FRAME, Follower, Session
 from .wire import RefusedError, answer, body, error_answer, get, number_in, post, text_in
@@ -42,8 +43,8 @@ def application(session: Session, door: Door) -> Gate:
         get("/xray", _xray(session)),
         get("/chain", _chain(session)),
         get("/pictures", _pictures(session)),
-        post("/do/{verb}", _do(session)),
         *_of_others(session),
+        post("/do/{verb}", _do(session)),
         Route("/{name}", _file, methods=["GET"]),
     ]
     app = Starlette(
@@ -61,7 +62,7 @@ def application(session: Session, door: Door) -> Gate:
 
 def _of_others(session: Session) -> list[BaseRoute]:
     """Return the routes of the other views; each module makes its own."""
-    return []
+    return [route for view in (offering, verdict, repair, trying, taking, comparing) for route in view.routes(session)]
 
 
 async def _failed(request: Request, error: Exception) -> Response:

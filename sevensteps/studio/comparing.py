@@ -103,7 +103,8 @@ def _differ_by_corrections(before: Saved, after: Saved) -> bool:
 def _labels_of(table: Predictions, ids: Sequence[str]) -> np.ndarray:
     """Return the class names of some pictures of a table."""
     place = {name: row for row, name in enumerate(table.ids)}
-    return np.array(table.classes)[table.labels[[place[name] for name in ids]]]
+    names: np.ndarray = np.array(table.classes)[table.labels[[place[name] for name in ids]]]
+    return names
 
 
 def _aligned(before: Predictions, after: Predictions) -> tuple[Predictions, Predictions]:

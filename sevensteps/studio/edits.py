@@ -67,7 +67,7 @@ class Edits:
                 self.rows[name] = row
         return list(last)
 
-    def to_csv(self) -> str:
+    def as_csv(self) -> str:
         """Return the file that `--fix` reads."""
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")

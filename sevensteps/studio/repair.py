@@ -139,7 +139,7 @@ def examples(images: Images, doubted: Iterable[str] = (), count: int = EXAMPLES)
     doubted = set(doubted)
     shown = []
     for label, name in enumerate(images.classes):
-        rows = []
+        rows: list[int] = []
         for row in np.flatnonzero(images.labels == label).tolist():
             if len(rows) == count:
                 break
@@ -272,7 +272,7 @@ class Desk:
         if self._folder is None:
             raise RunError("There is no run yet whose labels could be corrected.", hint="Train first.")
         path = self._folder / EDITS
-        files.write(path, self._edits.to_csv())
+        files.write(path, self._edits.as_csv())
         return path
 
     def train_again(self) -> str:
@@ -344,7 +344,7 @@ def routes(session: Session) -> list[Route]:
 
     def table(asked: Asked) -> Response:
         headers = {"Content-Disposition": 'attachment; filename="corrections.csv"'}
-        return Response(desk.look()[1].to_csv(), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response(desk.look()[1].as_csv(), media_type="text/csv; charset=utf-8", headers=headers)
 
     return [
         get("/suspects", page_of_suspects),

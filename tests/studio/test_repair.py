@@ -62,7 +62,7 @@ def test_a_correction_is_seen_beside_its_suspect_and_can_be_taken_back(shelf: Sh
 def test_names_of_every_kind_survive_the_file(tmp_path: Path) -> None:
     edits, names = Edits(), ['a,"b".png', "two\nlines.png", "<b>&amp;.png", "=1+1.png", "ünïcode/日本.png"]
     edits.change(dict.fromkeys(names, "x"), dict.fromkeys(names, "y"))
-    (tmp_path / EDITS).write_text(edits.to_csv(), "utf-8")
+    (tmp_path / EDITS).write_text(edits.as_csv(), "utf-8")
     assert edits_of(tmp_path).rows == edits.rows
     assert [row.picture for _, row in corrections.read(tmp_path / EDITS).rows] == names
 
@@ -102,7 +102,7 @@ def test_a_run_with_corrections_is_compared_fairly_and_declares_edited_labels(
     edits, other = Edits(), {"Pullover": "Dress", "Dress": "Pullover"}
     some = dict(list(labels.items())[:4])
     edits.change({name: other[was] for name, was in some.items()}, some)
-    (before.folder / EDITS).write_text(edits.to_csv(), "utf-8")
+    (before.folder / EDITS).write_text(edits.as_csv(), "utf-8")
     after = train(clothes, "linear", out=tmp_path / "after", fix=str(before.folder / EDITS), **how)
     assert after.folder is not None
     assert edits_of(after.folder).rows == edits.rows  # the new run goes on with them

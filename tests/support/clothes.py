@@ -15,7 +15,7 @@ WRONG = ("Dress/p3.png", "Dress/p77.png", "Pullover/d5.png")  # pictures in the 
 def folder_of(splits: Splits, folder: Path, each: int = 120) -> Path:
     """Write pullovers and dresses as PNG files in a folder for each class; a few lie in the wrong one."""
     wrong = {name.split("/")[1]: name for name in WRONG}
-    for label, (letter, name) in enumerate((("p", "Pullover"), ("d", "Dress"))):
+    for name in ("Pullover", "Dress"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for label, (letter, name) in enumerate((("p", "Pullover"), ("d", "Dress"))):
         rows = (splits.train.labels == label).nonzero()[0][:each]
