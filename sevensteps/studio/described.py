@@ -83,6 +83,8 @@ def run_section(work: Work, chosen: Recipe, base: str, parent: str, story: str) 
         story: The story that began it.
     """
     recipe, learn = work.recipe, work.learn
+    if chosen.fix and work.folder:
+        chosen = chosen.replace(fix=str(work.folder / folders.CORRECTIONS))  # the copy that stays
     kind = "backbone" if recipe.features != "none" else "linear" if recipe.model == "linear" else "network"
     return {
         "name": work.folder.name if work.folder else recipe.name,

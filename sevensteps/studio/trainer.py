@@ -165,17 +165,6 @@ class Trainer:
         """
         self._fail(error)
 
-    def about_pictures(self, recipe: Recipe) -> dict[str, Any]:
-        """Return the settings of a recipe that say which pictures are used and how they are read.
-
-        Args:
-            recipe: The recipe.
-        """
-        from ..data.files.how import file_settings
-
-        kept = ("source", "classes", "fix", "hold_out", "folds", "seed", "device", "threads")
-        return {**file_settings(vars(recipe)), **{name: getattr(recipe, name) for name in kept}}
-
     def _end_if_over(self) -> None:
         """Judge a run that has come to its end; show where it stands."""
         run = self.run

@@ -51,6 +51,7 @@ class UnderWay:
         timeline: Timeline | None = None,
     ) -> None:
         self.work, self.chosen, self.base, self.parent, self.story = work, chosen, base, parent, story
+        self.before: Recipe | None = None  # the recipe of the run that was open before a story
         self.judged: Run | None = None
         self.epochs_shown = -1
         self.station = PREDICT if work.learn.state.batch else INITIALIZE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +12,6 @@ from in_studio import Page, array
 import sevensteps as ss
 from sevensteps.learner.learner import Learner
 from sevensteps.records.events import Batch
-from sevensteps.studio.start import beside
-
-
-@pytest.fixture
-def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
-    monkeypatch.chdir(tmp_path)
-    studio = beside("pullover-dress", port=0)
-    try:
-        page = Page(studio.url)
-        page.rest()
-        yield page
-    finally:
-        studio.close()
 
 
 def of_library(page: Page) -> Learner:
