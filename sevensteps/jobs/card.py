@@ -13,10 +13,12 @@ from ..errors import ModelError, UsageError
 from ..recipes.recipe import Recipe
 from ..recipes.without_folders import without_folders
 from ..runs.checkpoint import MODEL
+from ..runs.recorded import edited_of
 from ..runs.saved import Saved
 from ..ship import file as model_file
 from ..ship.abstention import NO_LIMIT
 from ..ship.writable import UNWRITABLE
+from ..show.sentences import edited_in_words
 
 CARD = "card"  # the format, and its folder; the others are files
 README, ONNX = "README.md", "model.onnx"
@@ -82,7 +84,7 @@ def _card(saved: Saved, about: Mapping[str, Any], note: str) -> str:
     scores = {name: judgement[name] for name in ("test", "cross_validation", "valid") if judgement.get(name)}
     sections = {
         "What it does": "It tells these classes apart: " + ", ".join(map(_plain, saved.classes)) + ".",
-        "Results": _results(scores, judgement),
+        "Results": _results(scores, judgement, edited_of(saved.recorded)),
         "When it does not answer": _limits(about.get("abstain"), judgement.get("coverage")),
         "How to use it": _usage(note),
         "Training": _training(saved, recipe),
@@ -115,8 +117,8 @@ def _metadata(title: str, recipe: Recipe, scores: Mapping[str, Mapping[str, Any]
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items())
 
 
-def _results(scores: Mapping[str, Mapping[str, Any]], judgement: Mapping[str, Any]) -> str:
-    """Return the scores as a table, and the calibration."""
+def _results(scores: Mapping[str, Mapping[str, Any]], judgement: Mapping[str, Any], edited: int) -> str:
+    """Return the scores as a table, the calibration, and how many of the tested pictures were corrected."""
     if not scores:
         return "This model has not been judged."
     lines = ["| pictures | accuracy | 95 % interval | number |", "|---|---|---|---|"]
@@ -132,6 +134,8 @@ def _results(scores: Mapping[str, Mapping[str, Any]], judgement: Mapping[str, An
     if calibration := judgement.get("calibration"):
         error, low, high = (calibration[key] for key in ("error", "low", "high"))
         lines += ["", f"Calibration error of its probabilities: {error:.2%} (95 % interval {low:.2%} to {high:.2%})."]
+    if edited:
+        lines += ["", edited_in_words(edited)]
     return "\n".join(lines)
 
 

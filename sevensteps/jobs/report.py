@@ -24,7 +24,9 @@ from ..runs import checkpoint
 from ..runs.checkpoint import Checkpoint
 from ..runs.folder import AnyRun
 from ..runs.kept_files import mapping, reading_judgement
+from ..runs.recorded import edited_of
 from ..runs.saved import Saved
+from ..show.sentences import edited_in_words
 from ..trust.audit.audit import audited, split_anew
 from .advice import doubts_of, following_of, verdict_of
 from .xray import view_with_a_mistake
@@ -162,13 +164,17 @@ def _collect(saved: Saved) -> Report:
     if splits and view is None:
         missing["steps"] = problem
     named = {"run": saved.folder.resolve().name, "source": recipe.source}
+    edited = edited_of(saved.recorded)
     findings = [dataclasses.replace(finding, fix=with_names(finding.fix, named)) for finding in saved.findings]
     audit = split_anew(audited(source), splits) if source and splits else None
     name = saved.folder.resolve().name
     return Report(
         run=name,
         verdict=verdict_of(found, scores, against, recipe.features != "none"),
-        doubts=doubts_of(found, scores, findings, audit, judgement, imbalance),
+        doubts=[
+            *doubts_of(found, scores, findings, audit, judgement, imbalance),
+            *([edited_in_words(edited)] if edited else []),
+        ],
         following=following_of(name, found, recipe, scores, findings, audit, mistakes, imbalance is not None),
         classes=saved.classes,
         scores=scores,

@@ -22,7 +22,8 @@ ROOT = Path("runs")  # where runs go unless --out says otherwise
 
 
 CORRECTIONS = "corrections.csv"  # a copy of the file that the pictures were corrected by
-FILES = (RECIPE, CHECKPOINT, PREVIOUS, DAMAGED, HISTORY, MODEL, JUDGEMENT, *TABLES, TIMINGS, REPORT, CORRECTIONS)
+EDITS = "edits.csv"  # corrections that were made in the Studio since, for the next run
+FILES = (RECIPE, CHECKPOINT, PREVIOUS, DAMAGED, HISTORY, MODEL, JUDGEMENT, *TABLES, TIMINGS, REPORT, CORRECTIONS, EDITS)
 
 
 FIGURES = ("curves.png", "results.png", "mistakes.png", "confusion.png", "weights.png")

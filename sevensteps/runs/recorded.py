@@ -70,8 +70,40 @@ def recorded(splits: Splits, recipe: Recipe, why: str = "") -> dict[str, Any]:
         **({"range": splits.train.range.as_json()} if splits.train.range else {}),
         **({"bad_files": len(splits.bad_files)} if splits.bad_files else {}),
         **({"left_out": [f"{name}: {reason}" for name, reason in splits.bad_files]} if splits.bad_files else {}),
-        **({"corrections": splits.corrected.as_json()} if splits.corrected else {}),
+        **({"corrections": {**splits.corrected.as_json(), **_of_test(splits, recipe)}} if splits.corrected else {}),
     }
+
+
+def edited_of(recorded: Mapping[str, Any]) -> int:
+    """Return how many of the pictures that a run was judged on were corrected.
+
+    Args:
+        recorded: The run's `[recorded]` table; of a run from before this was recorded, the number is 0.
+    """
+    count = recorded.get("corrections", {}).get("of_test", 0)
+    return count if isinstance(count, int) else 0
+
+
+def tested_on(splits: Splits, recipe: Recipe) -> set[str]:
+    """Return the ids of the pictures that a run's result is measured on.
+
+    Args:
+        splits: The run's pictures.
+        recipe: Its settled recipe.
+    """
+    tested = whole(splits) if recipe.folds > 1 else splits.test or splits.valid
+    return set(tested.ids) if tested is not None else set()
+
+
+def _of_test(splits: Splits, recipe: Recipe) -> dict[str, int]:
+    """Return how many of the pictures that the result is measured on were corrected; nothing if none were.
+
+    Of pictures that were left out, those of a source's own test split count: of others nobody knows the split.
+    """
+    assert splits.corrected is not None
+    names, changes = tested_on(splits, recipe), splits.corrected.changes
+    count = sum(one.id in names or (not one.now and one.split == "test") for one in changes)
+    return {"of_test": count} if count else {}
 
 
 def same_pictures(recorded: Mapping[str, Any], splits: Splits) -> bool:

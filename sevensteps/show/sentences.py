@@ -138,6 +138,12 @@ def looks_in_words(looks: int) -> str:
     return f"{counted(looks, 'model has', 'models have')} been tested on these pictures on this machine"
 
 
+def edited_in_words(count: int) -> str:
+    """Return that pictures which the result is measured on were corrected, which every report says."""
+    were = counted(count, "picture that it was tested on was", "pictures that it was tested on were")
+    return f"{were} corrected, so the result is of the new labels: do not compare it with one of the old labels."
+
+
 def imbalance_in_words(imbalance: Imbalance) -> str:
     """Return how many times as many training pictures the largest class has."""
     return (

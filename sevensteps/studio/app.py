@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from ..errors import SevenstepsError, UsageError
-from . import gathering
+from . import comparing, gathering, offering, repair, taking, trying, verdict
 from .gate import Door, Gate
 from .session import FRAME, Follower, Session
 from .wire import RefusedError, answer, body, error_answer, get, number_in, post, text_in
@@ -62,7 +62,8 @@ def application(session: Session, door: Door) -> Gate:
 
 def _of_others(session: Session) -> list[BaseRoute]:
     """Return the routes of the other views; each module makes its own."""
-    return [route for module in (gathering,) for route in module.routes(session)]
+    views = (gathering, offering, verdict, repair, trying, taking, comparing)
+    return [route for view in views for route in view.routes(session)]
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -1,0 +1,60 @@
+/** The camera: a live picture, and a button that takes one. */
+
+import { fill, h } from './dom.js';
+
+const LONGEST = 640; // pixels of the longer side of what is taken
+
+const REASONS = {
+  NotAllowedError: 'The browser does not let this page use the camera. Allow it in the address bar, then try again.',
+  NotFoundError: 'There is no camera here.',
+  NotReadableError: 'Another program uses the camera.',
+};
+
+/**
+ * A panel with the camera; `stop` ends it.
+ * @param {{label: string, take: (picture: Blob) => any, close: () => void, extra?: any}} how what to do with a picture
+ */
+export function camera({ label, take, close, extra = null }) {
+  /** @type {MediaStream | null} */
+  let stream = null, stopped = false;
+  const video = h('video', { playsinline: true, 'aria-label': 'What the camera sees' });
+  video.muted = true;
+  const shoot = h('button', { class: 'btn main', type: 'button', disabled: true, onclick: snap }, label);
+  const line = h('p', { class: 'small muted', role: 'status' }, 'Asking for the camera …');
+  const root = h('div', { class: 'camera' }, video, extra, h('div', { class: 'btns' }, shoot,
+    h('button', { class: 'btn', type: 'button', onclick: close }, 'Close the camera')), line);
+
+  async function start() {
+    try {
+      if (!navigator.mediaDevices) throw new DOMException('', 'NotFoundError');
+      stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, facingMode: 'environment' } });
+      if (stopped) return stop();
+      video.srcObject = stream;
+      await video.play();
+      shoot.disabled = false;
+      fill(line, 'Pictures go to the program on this computer, and nowhere else.');
+    } catch (error) {
+      fill(line, REASONS[error.name] ?? `The camera cannot be used: ${error.message || error.name}.`);
+      line.classList.add('bad');
+      video.hidden = true;
+    }
+  }
+
+  async function snap() {
+    if (!video.videoWidth) return;
+    const scale = Math.min(1, LONGEST / Math.max(video.videoWidth, video.videoHeight));
+    const canvas = h('canvas', { width: Math.round(video.videoWidth * scale), height: Math.round(video.videoHeight * scale) });
+    canvas.getContext('2d').drawImage(video, 0, 0, canvas.width, canvas.height);
+    const picture = await new Promise(done => canvas.toBlob(done, 'image/jpeg', 0.92));
+    if (picture) await take(picture);
+  }
+
+  function stop() {
+    stopped = true;
+    for (const track of stream?.getTracks() ?? []) track.stop();
+    video.srcObject = null;
+  }
+
+  start();
+  return { root, stop, focus: () => shoot.focus() };
+}

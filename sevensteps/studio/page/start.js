@@ -1,0 +1,301 @@
+/** Pictures: ours in one click, or yours by drop, folder, file or camera; and what there is to know about them at once. */
+
+import { camera } from './camera.js';
+import { fill, h, svg } from './dom.js';
+import { count, list, percent, plural } from './format.js';
+import { tile, tone, waiting, wall } from './gallery.js';
+import { chosen, dropped, preview, upload } from './incoming.js';
+import { say } from './say.js';
+
+const SHOWN = 8; // pictures of a class while they are gathered
+
+const folderIcon = () => svg('svg', { width: 56, height: 44, viewBox: '0 0 56 44', 'aria-hidden': 'true', class: 'foldericon' },
+  svg('path', { d: 'M3 7q0-4 4-4h12l5 6h24q4 0 4 4v24q0 4-4 4H7q-4 0-4-4z', fill: 'none', stroke: 'currentColor', 'stroke-width': 2.5 }),
+  svg('path', { d: 'M28 33V19M21 25l7-7 7 7', fill: 'none', stroke: 'currentColor', 'stroke-width': 2.5 }));
+
+/** @param {HTMLElement} root */
+export function mount(root, store) {
+  const { state } = store, busy = new AbortController();
+  const previews = new Map(), refusedHere = [];
+  let loose = [], total = 0, done = 0, sending = false, lens = null, facts = null, opening = false;
+
+  // The parts of the page
+  const folder = h('input', { type: 'file', webkitdirectory: true, multiple: true, hidden: true, 'aria-label': 'Choose a folder',
+    onchange: event => take(chosen(event.target.files), event.target) });
+  const files = h('input', { type: 'file', accept: 'image/*', multiple: true, hidden: true, 'aria-label': 'Choose pictures',
+    onchange: event => take(chosen(event.target.files), event.target) });
+  const drop = h('div', { class: 'drop' }), lensAt = h('div', {}), offers = h('div', { class: 'panel offer' });
+  const basket = h('section', { class: 'panel basket', hidden: true, 'aria-labelledby': 'basket' });
+  const known = h('section', { hidden: true }), earlier = h('section', { hidden: true });
+  fill(drop, folderIcon(), h('h2', {}, 'Drop folders or pictures here'),
+    h('div', { class: 'btns' },
+      h('button', { class: 'btn', type: 'button', onclick: () => folder.click() }, 'Choose a folder'),
+      h('button', { class: 'btn', type: 'button', onclick: () => files.click() }, 'Choose pictures'),
+      h('button', { class: 'btn', type: 'button', onclick: openCamera }, 'Use the camera')),
+    h('p', { class: 'small muted' }, 'JPEG, PNG, WebP and more. A few dozen pictures of each class are enough to try; below 200 the result stays rough.'),
+    folder, files, lensAt);
+  fill(root, h('div', { class: 'page' },
+    h('header', {}, h('h1', {}, 'Bring pictures. Watch a model learn them, one step at a time.'),
+      h('p', { class: 'lead' }, 'One folder for each class; the folder’s name is the class’s name. Nothing leaves this computer: the page talks to the program behind it, and to no other.')),
+    known, basket, h('div', { class: 'cols' }, drop, offers), earlier));
+
+  // Dropping works on the whole page, so that nobody has to aim.
+  const over = event => { event.preventDefault(); drop.classList.add('over'); };
+  const out = event => { if (!event.relatedTarget) drop.classList.remove('over'); };
+  const down = async event => {
+    event.preventDefault();
+    drop.classList.remove('over');
+    take(await dropped(event.dataTransfer));
+  };
+  const paste = async event => { if (event.clipboardData?.files.length) take(await dropped(event.clipboardData)); };
+  addEventListener('dragover', over);
+  addEventListener('dragleave', out);
+  addEventListener('drop', down);
+  addEventListener('paste', paste);
+
+  /** Take pictures in: those of a folder have a class, the others are asked for one. */
+  function take({ pictures, others }, input) {
+    if (input) input.value = '';
+    for (const name of others) refusedHere.push({ name, reason: 'it is not a picture' });
+    const sure = pictures.filter(one => one.of);
+    loose = [...loose, ...pictures.filter(one => !one.of)];
+    if (!pictures.length) say(others.length ? 'No pictures were found there.' : 'The folder is empty.');
+    if (sure.length) send(sure);
+    drawBasket();
+  }
+
+  async function send(pictures) {
+    for (const { of, file } of pictures) {
+      const shown = previews.get(of) ?? [];
+      previews.set(of, shown);
+      if (shown.length < SHOWN) {
+        const at = shown.push(null) - 1;
+        preview(file).then(canvas => { shown[at] = canvas; drawBasket(); });
+      }
+    }
+    total += pictures.length;
+    sending = true;
+    drawBasket();
+    const { picture_bytes: largest } = state.studio?.limits ?? { picture_bytes: Infinity };
+    try {
+      await upload(store, pictures, {
+        largest, signal: busy.signal, progress: () => { done += 1; drawProgress(); },
+        refuse: (name, reason) => refusedHere.push({ name, reason }),
+      });
+    } catch (error) {
+      store.complain(error);
+    }
+    if (busy.signal.aborted) return;
+    sending = done < total;
+    if (!sending) say(`${plural(total, 'picture')} taken in.`);
+    drawBasket();
+  }
+
+  function openCamera() {
+    if (lens) return closeCamera();
+    const name = h('input', { type: 'text', id: 'cameraclass', value: 'first class', list: 'classnames', maxlength: 80 });
+    let taken = 0;
+    lens = camera({
+      label: 'Take a picture', close: closeCamera,
+      extra: h('p', { class: 'field' }, h('label', { for: 'cameraclass' }, 'Class of the pictures you take'), name),
+      take: picture => {
+        const of = name.value.trim() || 'first class';
+        taken += 1;
+        say(`Picture ${taken} of ${of}`);
+        return send([{ file: picture, name: `camera-${String(Date.now())}-${taken}.jpg`, of }]);
+      },
+    });
+    fill(lensAt, lens.root);
+    lens.focus();
+  }
+
+  function closeCamera() {
+    lens?.stop();
+    lens = null;
+    fill(lensAt);
+  }
+
+  /** The pictures that are not sorted into a class yet: one field asks for its name. */
+  function looseForm(classes) {
+    const name = h('input', { type: 'text', id: 'looseclass', required: true, maxlength: 80, list: 'classnames', placeholder: 'such as cat' });
+    return h('form', {
+      class: 'field loose',
+      onsubmit: event => {
+        event.preventDefault();
+        const of = name.value.trim(), now = loose;
+        if (!of) return;
+        loose = [];
+        send(now.map(one => ({ ...one, of })));
+      },
+    }, h('label', { for: 'looseclass' }, `What do these ${plural(loose.length, 'picture')} show? Name their class.`), name,
+    h('button', { class: 'btn', type: 'submit' }, 'Add them'),
+    h('datalist', { id: 'classnames' }, classes.map(one => h('option', { value: one }))));
+  }
+
+  function drawProgress() {
+    const bar = basket.querySelector('progress');
+    if (bar) Object.assign(bar, { max: total, value: done });
+    const words = basket.querySelector('.progresswords');
+    if (words) words.textContent = `${count(done)} of ${plural(total, 'picture')}`;
+  }
+
+  function drawBasket() {
+    const gathering = state.gathering, counts = gathering?.counts ?? {}, classes = Object.keys(counts);
+    const refused = [...gathering?.refused ?? [], ...refusedHere];
+    basket.hidden = !(classes.length || loose.length || sending || refused.length);
+    if (basket.hidden || basket.contains(document.activeElement) && document.activeElement.tagName === 'INPUT') return;
+    const ready = classes.length >= 2 && !sending;
+    fill(basket, h('div', { class: 'head' }, h('h2', { id: 'basket' }, 'Your pictures'),
+      h('span', { class: 'small muted num progresswords' }, sending ? `${count(done)} of ${plural(total, 'picture')}` : plural(Object.values(counts).reduce((a, b) => a + b, 0), 'picture'))),
+    sending ? h('progress', { max: total, value: done, 'aria-label': 'Pictures taken in' }) : null,
+    h('ul', { class: 'classes' }, classes.map(name => h('li', {},
+      h('div', { class: 'head' }, h('span', {}, h('b', { class: 'clip' }, name), ' ', h('span', { class: 'muted num' }, count(counts[name]))),
+        h('button', { class: 'plain', type: 'button', disabled: sending, onclick: () => remove(name), 'aria-label': `Remove ${name}` }, 'Remove')),
+      h('div', { class: 'wall' }, (previews.get(name) ?? []).filter(Boolean))))),
+    loose.length ? looseForm(classes) : null,
+    refused.length ? h('details', { class: 'refused' }, h('summary', {}, h('span', { class: 'bad' }, '✕ '), `${plural(refused.length, 'file')} left out`),
+      h('ul', { class: 'small' }, refused.slice(0, 100).map(one => h('li', {}, h('code', {}, one.name), ` ${one.reason}`)),
+        refused.length > 100 ? h('li', {}, `and ${count(refused.length - 100)} more`) : null)) : null,
+    h('div', { class: 'btns' },
+      h('button', { class: 'btn main', type: 'button', disabled: !ready || opening, onclick: useThem }, opening ? 'Opening …' : 'Use these pictures'),
+      h('button', { class: 'btn', type: 'button', disabled: opening, onclick: () => remove(null) }, 'Start over'),
+      ready || !classes.length ? null : h('span', { class: 'small muted' }, sending ? 'Taking them in …' : 'A second class is missing: a model tells classes apart.')));
+  }
+
+  async function remove(name) {
+    if (name === null) {
+      loose = [];
+      refusedHere.length = 0;
+      previews.clear();
+      total = done = 0;
+    } else previews.delete(name);
+    await store.act('ungather', name === null ? {} : { class: name });
+    drawBasket();
+  }
+
+  async function useThem() {
+    opening = true;
+    drawBasket();
+    const fine = await store.act('use-gathered');
+    opening = false;
+    if (fine) {
+      closeCamera();
+      scrollTo({ top: 0 });
+      say('Your pictures are open.');
+    }
+    drawBasket();
+  }
+
+  /** Ours: one click. */
+  async function drawOffers() {
+    const offered = state.studio?.offers ?? [], first = offered.find(one => one.source === 'pullover-dress');
+    const begin = h('button', { class: 'btn main', type: 'button', onclick: () => open('pullover-dress', begin) }, 'Start with these');
+    const samples = h('div', { class: 'samples' });
+    fill(offers, h('h2', {}, 'Or begin with pullover and dress'),
+      h('p', { class: 'small muted' }, first?.say ?? '14,000 real pictures, already here.'), samples, begin,
+      offered.length > 1 ? h('div', { class: 'chips others' }, h('span', { class: 'small muted' }, 'Also here:'),
+        offered.filter(one => one !== first).map(one => h('button', { class: 'plain', type: 'button', title: one.say, onclick: event => open(one.source, event.currentTarget) }, one.name))) : null);
+    try {
+      const { classes } = await store.get('offered?source=pullover-dress');
+      fill(samples, classes.map(({ name, count: n, pictures }, i) => [
+        h('p', { class: 'small' }, h('b', { class: `p${i}` }, name), ' ', h('span', { class: 'num' }, count(n))), wall(store.decode(pictures))]));
+    } catch { /* the button works without the samples */ }
+  }
+
+  async function open(source, button) {
+    button.disabled = true;
+    if (await store.act('open', { source })) location.hash = '#train';
+    button.disabled = false;
+  }
+
+  /** What there is to know about the pictures that are open. */
+  function drawKnown() {
+    const { data } = state;
+    known.hidden = !data;
+    if (!data) return;
+    const sums = split => Object.values(data.counts[split] ?? {}).reduce((a, b) => a + b, 0);
+    const train = Object.entries(data.counts.train), per = train.map(([, n]) => n);
+    const rest = [sums('test') && `${count(sums('test'))} are kept for the test`, sums('valid') && `${count(sums('valid'))} to watch the training`].filter(Boolean);
+    const bad = data.bad_count ?? data.bad.length, copies = data.copies_count ?? data.copies.length;
+    const twice = data.copies.filter(one => new Set(one.classes).size > 1).length;
+    const suspects = facts ?? { say: 'A quick model looks at every label …', figure: '…' };
+    fill(known, h('div', { class: 'head' }, h('h2', {}, data.own ? 'Your pictures are in' : `${data.name} is open`),
+      h('a', { class: 'btn main', href: '#train' }, state.place?.batch ? 'Back to the training' : 'Watch it learn')),
+    h('ul', { class: 'strips' }, data.classes.slice(0, 12).map((name, i) => h('li', { 'data-class': String(i) },
+      h('p', { class: 'small' }, h('b', { class: tone(i, data.classes) }, name), ' ', h('span', { class: 'num' }, count(data.counts.train[name] ?? 0))), h('div', { class: 'strip' }))),
+    data.classes.length > 12 ? h('li', { class: 'small muted' }, `and ${data.classes.length - 12} more classes`) : null),
+    h('div', { class: 'tiles' },
+      tile('Balance', new Set(per).size === 1 ? `${count(per[0])} each` : data.classes.length === 2 ? per.map(count).join(' : ') : plural(data.classes.length, 'class', 'classes'),
+        [data.imbalance ? `${sentence(data.imbalance)}.` : 'Even.', rest.length ? ` Besides, ${list(rest)}.` : '',
+          data.folds > 1 ? ` Too few for a separate test: ${data.folds} models take turns.` : ''], Boolean(data.imbalance)),
+      tile('Files that cannot be read', count(bad), bad ? h('details', {}, h('summary', {}, 'Left out. Which ones?'),
+        h('ul', {}, data.bad.map(one => h('li', {}, h('code', {}, one.id), ` ${one.reason}`)))) : 'None.', bad > 0),
+      tile('Exact copies', count(copies), copies ? [twice ? `${plural(twice, 'picture')} in two classes: one label is wrong. ` : '', 'Copies stay together, so that the test stays fair.'] : 'None, and none shared by training and test.', twice > 0),
+      tile('Near-copies', data.near ? plural(data.near, 'group') : '0', data.near ? 'Almost the same picture twice.' : 'None.'),
+      tile('Labels that look wrong', suspects.figure, suspects.say)));
+    fillStrips();
+  }
+
+  const sentence = text => text[0].toUpperCase() + text.slice(1);
+
+  async function fillStrips() {
+    const { data } = state;
+    try {
+      const { classes } = await store.get('suspects/examples');
+      classes.slice(0, 12).forEach(({ pictures }, i) => {
+        const at = known.querySelector(`[data-class="${i}"] .strip`);
+        if (at && pictures && state.data === data) fill(at, wall(store.decode(pictures), 6, 6));
+      });
+    } catch { /* a store, or pictures that have gone: the counts stay */ }
+  }
+
+  async function askSuspects() {
+    const { data } = state;
+    facts = null;
+    while (state.data === data && data && !busy.signal.aborted) {
+      try {
+        const found = await store.get('suspects?page=0');
+        if (found.status === 'ready') {
+          facts = {
+            figure: found.why_not ? '–' : count(found.count),
+            say: found.why_not ? `${sentence(found.why_not)}.` : found.count ? ['Worth a look after training. ', h('a', { href: '#repair' }, 'Repair')] : 'A quick model agrees with every label.',
+          };
+          return drawKnown();
+        }
+      } catch (error) {
+        facts = { figure: '–', say: error.message };
+        return drawKnown();
+      }
+      await new Promise(go => setTimeout(go, 700));
+    }
+  }
+
+  function drawEarlier() {
+    const runs = state.runs ?? [], open = state.run?.name;
+    earlier.hidden = !runs.length;
+    fill(earlier, h('h2', {}, 'Go on with an earlier run'), h('ul', { class: 'runs' }, runs.slice(0, 8).map(run => h('li', {},
+      h('button', { class: 'row', type: 'button', disabled: run.name === open, onclick: async () => { if (await store.act('open', { run: run.name })) location.hash = '#train'; } },
+        h('b', { class: 'clip' }, run.name), h('span', { class: 'muted clip' }, `${run.recipe}, ${plural(run.epochs, 'epoch')}`),
+        h('span', { class: 'num' }, run.name === open ? 'open' : run.accuracy == null ? 'not judged' : percent(run.accuracy, 1)))))));
+  }
+
+  drawOffers();
+  drawBasket();
+  drawEarlier();
+  if (state.data) { drawKnown(); askSuspects(); }
+  const ends = [
+    store.subscribe(['gathering'], drawBasket),
+    store.subscribe(['runs', 'run'], drawEarlier),
+    store.subscribe(['data'], () => { drawKnown(); askSuspects(); }),
+    store.subscribe(['theme'], drawKnown),
+  ];
+  return () => {
+    busy.abort();
+    closeCamera();
+    ends.forEach(end => end());
+    removeEventListener('dragover', over);
+    removeEventListener('dragleave', out);
+    removeEventListener('drop', down);
+    removeEventListener('paste', paste);
+  };
+}
