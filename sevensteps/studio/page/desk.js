@@ -125,6 +125,7 @@ export function openDesk(store, draw) {
     /** Change what is looked at, and draw. */
     set(changes, reason = 'look') {
       Object.assign(desk, changes);
+      if ('look' in changes) walked = false; // a station that is chosen stays open, whatever was pressed before
       draw(reason);
       if (Object.keys(changes).some(name => chainKeys.has(name))) fetchChain();
     },

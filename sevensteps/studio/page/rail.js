@@ -1,6 +1,6 @@
 /** The line of seven stations. Each is its own picture; a picture travels along it as the batch does. */
 
-import { calm, fill, h, write } from './dom.js';
+import { calm, h, write } from './dom.js';
 import { count, loss, number, plural, short } from './format.js';
 import { canvas, heat, item, plane, top } from './paint.js';
 import { blank, followed, mini } from './mini.js';
@@ -30,7 +30,7 @@ export function rail(desk) {
   const element = h('nav', { class: 'rail', 'aria-label': 'The seven steps' }, h('div', { class: 'way' }, h('div', { class: 'track' }),
     h('ol', { class: 'stops' }, stops.map(stop => h('li', {}, stop.button))),
     h('div', { class: 'loop', 'aria-hidden': 'true' }, h('span', {}, 'steps 2 to 6, for every batch'))));
-  let journey = null;
+  let endJourney = () => {};
 
   function draw() {
     const said = desk.seen ? values(desk) : [];
@@ -47,7 +47,7 @@ export function rail(desk) {
 
   /** Let a picture travel from station to station; a new journey ends the one before. */
   function travel(from, to) {
-    journey?.finish();
+    endJourney();
     if (calm() || desk.fast || document.hidden || !desk.pictures || !stops[to - 1]) return;
     const start = stops[from - 1].there, end = stops[to - 1].there, a = start.getBoundingClientRect(), b = end.getBoundingClientRect();
     if (a.bottom < 0 || b.bottom < 0) return;
@@ -62,14 +62,15 @@ export function rail(desk) {
     document.body.append(ghost);
     const x = b.left - a.left, y = b.top - a.top, back = to < from;
     end.style.visibility = 'hidden';
-    journey = ghost.animate([{ transform: 'none' }, { transform: `translate(${x / 2}px, ${y / 2 + (back ? 92 : -20)}px) scale(1.15)` },
+    const journey = ghost.animate([{ transform: 'none' }, { transform: `translate(${x / 2}px, ${y / 2 + (back ? 92 : -20)}px) scale(1.15)` },
       { transform: `translate(${x}px, ${y}px)` }], { duration: back ? RETURN : TRAVEL, easing: 'cubic-bezier(.5, 0, .2, 1)' });
-    const mine = journey;
-    mine.finished.catch(() => {}).then(() => {
+    endJourney = () => {
+      endJourney = () => {};
+      journey.cancel();
       ghost.remove();
       end.style.visibility = '';
-      if (journey === mine) journey = null;
-    });
+    };
+    journey.onfinish = endJourney;
   }
 
   /** At full speed: the weights of the latest batch, which come 30 times a second. */
@@ -81,5 +82,5 @@ export function rail(desk) {
     heat(stops[4].there, flat.data, flat.shape, scale);
   }
 
-  return { element, draw, travel, live, close() { journey?.finish(); fill(element); } };
+  return { element, draw, travel, live, close() { endJourney(); } };
 }
