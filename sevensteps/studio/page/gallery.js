@@ -46,12 +46,12 @@ export function answered(shown, classes, { label = false, repair, shares = true 
 export const decoded = (store, shown) => ({ ...shown, pictures: store.decode(shown.pictures) });
 
 /** One fact as a tile. */
-export const tile = (title, figure, say, bad = false) => h('div', { class: `panel tile${bad ? ' badtile' : ''}` },
-  h('p', { class: 'small muted' }, title), h('p', { class: `big num${bad ? ' bad' : ''}` }, bad ? '✕ ' : '', figure),
+export const tile = (title, figure, say, bad = false) => h('div', { class: `panel fact${bad ? ' badtile' : ''}` },
+  h('p', { class: 'small muted' }, title), h('p', { class: `figurebig num${bad ? ' bad' : ''}` }, bad ? '✕ ' : '', figure),
   h('p', { class: 'small' }, say));
 
 /** A waiting line that says what is being done. */
-export const waiting = text => h('p', { class: 'waiting muted', role: 'status' }, text);
+export const waiting = text => h('p', { class: 'patience muted', role: 'status' }, text);
 
 /** An error where its part of the page would be. */
 export const trouble = (error, ...more) => h('div', { class: 'trouble' },

@@ -27,17 +27,17 @@ export function intervals(rows, { digits = 1 } = {}) {
   const wide = svg('svg', { viewBox: `0 0 ${WIDTH} ${high}`, class: 'intervals', role: 'img', 'aria-label': words },
     ticks.map(tick => [
       svg('line', { x1: x(tick), x2: x(tick), y1: 2, y2: near.length * ROW + 4, stroke: 'var(--line)' }),
-      svg('text', { x: x(tick), y: high - 8, 'text-anchor': 'middle', class: 'tick' }, `${Math.round(tick * 1000) / 10}%`)]),
+      svg('text', { x: x(tick), y: high - 8, 'text-anchor': 'middle', class: 'gridtick' }, `${Math.round(tick * 1000) / 10}%`)]),
     near.map((row, i) => {
       const y = i * ROW + ROW / 2, first = i === 0;
       return [
-        svg('text', { x: 0, y: y + 5, class: first ? 'name strong' : 'name' }, row.name),
+        svg('text', { x: 0, y: y + 5, class: first ? 'rowname strong' : 'rowname' }, row.name),
         svg('line', { x1: x(row.low), x2: x(row.high), y1: y, y2: y, stroke: first ? 'var(--ink)' : 'var(--edge)', 'stroke-width': first ? 7 : 3.5, 'stroke-linecap': 'round' }),
         svg('circle', { cx: x(row.accuracy), cy: y, r: first ? 9 : 6, fill: first ? 'var(--lamp)' : 'var(--surface)', stroke: first ? 'var(--ink)' : 'var(--edge)', 'stroke-width': 3 }),
-        svg('text', { x: WIDTH, y: y + 5, 'text-anchor': 'end', class: first ? 'name strong' : 'name' }, percent(row.accuracy, digits))];
+        svg('text', { x: WIDTH, y: y + 5, 'text-anchor': 'end', class: first ? 'rowname strong' : 'rowname' }, percent(row.accuracy, digits))];
     }));
   const small = h('ul', { class: 'intervalrows' }, near.map((row, i) => h('li', {}, h(i ? 'span' : 'b', {}, row.name),
     h('span', { class: 'num' }, percent(row.accuracy, digits)),
-    h('span', { class: 'track' }, h('i', { style: { left: `${100 * (row.low - from) / (to - from || 1)}%`, width: `${100 * (row.high - row.low) / (to - from || 1)}%` }, class: i ? '' : 'ours' })))));
+    h('span', { class: 'rangebar' }, h('i', { style: { left: `${100 * (row.low - from) / (to - from || 1)}%`, width: `${100 * (row.high - row.low) / (to - from || 1)}%` }, class: i ? '' : 'ours' })))));
   return { chart: [wide, small], far };
 }

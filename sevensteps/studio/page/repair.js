@@ -50,7 +50,7 @@ export function mount(root, store) {
     fill(page,
       h('header', {}, h('h1', {}, title), h('p', { class: 'lead' }, reason ? `${reason[0].toUpperCase()}${reason.slice(1)}. ` : '',
         'Your files are never changed. Corrections go into one small file that training reads.')),
-      h('div', { class: `bench${many ? '' : ' nolist'}` }, many ? h('section', { class: 'panel', id: 'suspects', 'aria-label': 'Suspicious labels' }) : null,
+      h('div', { class: `repairdesk${many ? '' : ' nolist'}` }, many ? h('section', { class: 'panel', id: 'suspects', 'aria-label': 'Suspicious labels' }) : null,
         h('section', { class: 'panel', id: 'case', 'aria-label': 'The picture' }), h('section', { class: 'panel', id: 'made', 'aria-label': 'Corrections' })));
     drawList();
     drawCase();
@@ -63,8 +63,8 @@ export function mount(root, store) {
     if (!panel) return;
     const pictures = canvases(list.pictures), turn = step => h('button', { class: 'plain', type: 'button', disabled: list.page + step < 0 || list.page + step >= list.pages, onclick: () => load(list.page + step), 'aria-label': step < 0 ? 'Earlier pictures' : 'Later pictures' }, step < 0 ? '←' : '→');
     fill(panel, h('h2', { class: 'cap' }, 'The likeliest first'),
-      h('div', { class: 'grid' }, list.items.map((one, i) => h('button', { class: `pic${one.now == null ? '' : ' done'}`, type: 'button', 'aria-pressed': String(!alone && i === at), 'aria-label': `${one.id}: ${stateOf(one)}`, onclick: () => go(i) },
-        pictures[i], one.now == null ? null : h('span', { class: 'tick', 'aria-hidden': 'true' }, one.now === '' ? '–' : '✓')))),
+      h('div', { class: 'suspectgrid' }, list.items.map((one, i) => h('button', { class: `pic${one.now == null ? '' : ' done'}`, type: 'button', 'aria-pressed': String(!alone && i === at), 'aria-label': `${one.id}: ${stateOf(one)}`, onclick: () => go(i) },
+        pictures[i], one.now == null ? null : h('span', { class: 'donemark', 'aria-hidden': 'true' }, one.now === '' ? '–' : '✓')))),
       list.pages > 1 ? h('div', { class: 'btns pager' }, turn(-1), h('span', { class: 'small num' }, `${count(list.page * list.size + 1)} to ${count(list.page * list.size + list.items.length)} of ${count(list.count)}`), turn(1)) : null);
   }
 

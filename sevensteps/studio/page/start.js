@@ -224,7 +224,7 @@ export function mount(root, store) {
     h('ul', { class: 'strips' }, data.classes.slice(0, 12).map((name, i) => h('li', { 'data-class': String(i) },
       h('p', { class: 'small' }, h('b', { class: tone(i, data.classes) }, name), ' ', h('span', { class: 'num' }, count(data.counts.train[name] ?? 0))), h('div', { class: 'strip' }))),
     data.classes.length > 12 ? h('li', { class: 'small muted' }, `and ${data.classes.length - 12} more classes`) : null),
-    h('div', { class: 'tiles' },
+    h('div', { class: 'factrow' },
       tile('Balance', new Set(per).size === 1 ? `${count(per[0])} each` : data.classes.length === 2 ? per.map(count).join(' : ') : plural(data.classes.length, 'class', 'classes'),
         [data.imbalance ? `${sentence(data.imbalance)}.` : 'Even.', rest.length ? ` Besides, ${list(rest)}.` : '',
           data.folds > 1 ? ` Too few for a separate test: ${data.folds} models take turns.` : ''], Boolean(data.imbalance)),
@@ -274,7 +274,7 @@ export function mount(root, store) {
     const runs = state.runs ?? [], open = state.run?.name;
     earlier.hidden = !runs.length;
     fill(earlier, h('h2', {}, 'Go on with an earlier run'), h('ul', { class: 'runs' }, runs.slice(0, 8).map(run => h('li', {},
-      h('button', { class: 'row', type: 'button', disabled: run.name === open, onclick: async () => { if (await store.act('open', { run: run.name })) location.hash = '#train'; } },
+      h('button', { class: 'runrow', type: 'button', disabled: run.name === open, onclick: async () => { if (await store.act('open', { run: run.name })) location.hash = '#train'; } },
         h('b', { class: 'clip' }, run.name), h('span', { class: 'muted clip' }, `${run.recipe}, ${plural(run.epochs, 'epoch')}`),
         h('span', { class: 'num' }, run.name === open ? 'open' : run.accuracy == null ? 'not judged' : percent(run.accuracy, 1)))))));
   }

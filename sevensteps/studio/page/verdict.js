@@ -62,9 +62,9 @@ export function mount(root, store) {
       staleLine(),
       baselines.length ? h('section', { class: 'panel' }, h('h2', {}, 'Against simple methods'),
         h('p', { class: 'small muted' }, 'Dot: share right. Line: 95% interval.', far.length ? ` Far to the left of this picture: ${list(far.map(row => `${row.name}, ${percent(row.accuracy, 1)}`))}.` : ''), chart) : null,
-      h('div', { class: 'cols even' },
-        h('div', { class: 'stack' }, h('section', { class: 'panel', id: 'confusion' }), calibrated()),
-        h('div', { class: 'stack' }, h('section', { class: 'panel', id: 'cell' }),
+      h('div', { class: 'cols halves' },
+        h('div', { class: 'column' }, h('section', { class: 'panel', id: 'confusion' }), calibrated()),
+        h('div', { class: 'column' }, h('section', { class: 'panel', id: 'cell' }),
           h('section', { class: 'panel' }, h('h2', {}, 'What this cannot tell'), h('ul', { class: 'notes' }, found.limits.map(line => h('li', {}, line)))))),
       classes.length > 2 ? perClass() : null);
     drawConfusion();
@@ -89,12 +89,12 @@ export function mount(root, store) {
         h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Table of labels and answers' }, h('table', { class: 'matrix num' },
           h('thead', {}, h('tr', {}, h('td', {}), classes.map(name => h('th', { scope: 'col' }, h('span', {}, name))))),
           h('tbody', {}, confusion.map((row, label) => h('tr', {}, h('th', { scope: 'row' }, h('span', { class: 'clip' }, classes[label])), row.map((n, answer) => h('td', {},
-            n ? h('button', { type: 'button', class: label === answer ? 'right' : 'wrong', style: { '--share': String(Math.min(1, n / Math.max(1, row.reduce((a, b) => a + b, 0)))) }, 'aria-label': `labeled ${classes[label]}, answered ${classes[answer]}: ${n}`, 'aria-pressed': 'false', 'data-cell': `${label}-${answer}`, onclick: () => open(label, answer) }, count(n)) : '')))))))
+            n ? h('button', { type: 'button', class: label === answer ? 'right' : 'mistaken', style: { '--share': String(Math.min(1, n / Math.max(1, row.reduce((a, b) => a + b, 0)))) }, 'aria-label': `labeled ${classes[label]}, answered ${classes[answer]}: ${n}`, 'aria-pressed': 'false', 'data-cell': `${label}-${answer}`, onclick: () => open(label, answer) }, count(n)) : '')))))))
       );
       return;
     }
     fill(at, title, h('p', { class: 'small muted' }, `The most frequent of ${plural(kinds, 'kind')} of mistakes. Open one to see its pictures.`),
-      h('ol', { class: 'pairs' }, pairs.map(pair => h('li', {}, h('button', { class: 'row', type: 'button', 'aria-pressed': 'false', 'data-cell': `${pair.label}-${pair.answer}`, onclick: () => open(pair.label, pair.answer) },
+      h('ol', { class: 'pairs' }, pairs.map(pair => h('li', {}, h('button', { class: 'runrow', type: 'button', 'aria-pressed': 'false', 'data-cell': `${pair.label}-${pair.answer}`, onclick: () => open(pair.label, pair.answer) },
         h('span', { class: 'clip' }, classes[pair.label]), h('span', { class: 'clip' }, `→ ${classes[pair.answer]}`), h('b', { class: 'bad num' }, `✕ ${count(pair.count)} of ${count(pair.n)}`))))));
   }
 
@@ -102,12 +102,12 @@ export function mount(root, store) {
     const { classes, confusion } = found;
     const grid = h('div', { class: 'cells', style: { 'grid-template-columns': `minmax(64px, auto) repeat(${classes.length}, minmax(0, 1fr))` } },
       h('span', {}), classes.map(name => h('span', { class: 'small' }, 'answered ', h('b', { class: 'clip' }, name))),
-      confusion.map((row, label) => [h('span', { class: 'small side' }, 'labeled ', h('b', { class: 'clip' }, classes[label])),
+      confusion.map((row, label) => [h('span', { class: 'small rowside' }, 'labeled ', h('b', { class: 'clip' }, classes[label])),
         row.map((n, answer) => {
           const right = label === answer, box = h('span', { class: 'wall', style: { 'grid-template-columns': `repeat(${classes.length > 3 ? 3 : 6}, 1fr)` } });
           if (n) thumbs(box, label, answer);
           return h('button', { class: 'cell', type: 'button', disabled: !n, 'aria-pressed': 'false', 'data-cell': `${label}-${answer}`, 'aria-label': `labeled ${classes[label]}, answered ${classes[answer]}: ${plural(n, 'picture')}`, onclick: () => open(label, answer) },
-            h('span', { class: `big num ${right || !n ? '' : 'bad'}` }, count(n)), h('span', { class: 'micro' }, n ? (right ? 'right' : '✕ wrong') : 'none'), box);
+            h('span', { class: `figurebig num ${right || !n ? '' : 'bad'}` }, count(n)), h('span', { class: 'micro' }, n ? (right ? 'right' : '✕ wrong') : 'none'), box);
         })]));
     fill(at, title, h('p', { class: 'small muted' }, 'Open a cell to see its pictures.'), grid);
   }
@@ -159,7 +159,7 @@ export function mount(root, store) {
       h('p', { class: 'small muted' }, error == null ? 'Too few pictures to say.' : `On average, what it says and how often it is right differ by ${percent(error, 1)}.`),
       h('table', { class: 'calibration num' }, h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'it says'), h('td', {}), h('th', { scope: 'col' }, 'is right'), h('th', { scope: 'col', class: 'muted' }, 'pictures'))),
         h('tbody', {}, bins.map(bin => h('tr', {}, h('th', { scope: 'row' }, percent(bin.confidence, bin.confidence > 0.99 ? 1 : 0)),
-          h('td', {}, h('span', { class: 'meter said' }, h('i', { style: { width: `${100 * bin.accuracy}%` } }), h('u', { style: { left: `${100 * bin.confidence}%` } }))),
+          h('td', {}, h('span', { class: 'meter saidbar' }, h('i', { style: { width: `${100 * bin.accuracy}%` } }), h('u', { style: { left: `${100 * bin.confidence}%` } }))),
           h('td', {}, h('b', {}, percent(bin.accuracy)), ' ', h('span', { class: 'micro' }, `${Math.round(100 * bin.low)} to ${Math.round(100 * bin.high)}`)), h('td', { class: 'muted' }, count(bin.n)))))),
       h('p', { class: 'micro' }, 'Bar: how often it is right. Mark: what it says.'));
   }
