@@ -63,8 +63,7 @@ def side_by_side(before: Result, after: Result) -> Side:
             raise
     else:
         same = _aligned(before.table, after.table)
-        comparison = dataclasses.replace(found.comparisons[0], names=names)
-        return Side(comparison, same, [note for note in (found.warning, found.effect) if note])
+        return Side(compare_tables(*same, names), same, [note for note in (found.warning, found.effect) if note])
     tables = _aligned(before.table, after.table)
     if not len(tables[0]):
         raise RunError(

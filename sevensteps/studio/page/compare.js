@@ -77,7 +77,7 @@ export function mount(root, store) {
     const x = epoch => 44 + (WIDTH - 60) * (last > 1 ? (epoch - 1) / (last - 1) : 0.5), y = loss => 12 + (HIGH - 48) * (1 - loss / most);
     return h('div', {}, svg('svg', { viewBox: `0 0 ${WIDTH} ${HIGH}`, class: 'twocurves', role: 'img', 'aria-label': runs.map((run, i) => `${run.name}: ${lines[i].map(epoch => number(epoch.valid_loss)).join(', ')}`).join('; ') },
       [0, most / 2, most].map(tick => [svg('line', { x1: 44, x2: WIDTH - 16, y1: y(tick), y2: y(tick), stroke: 'var(--line)' }), svg('text', { x: 38, y: y(tick) + 4, 'text-anchor': 'end' }, number(tick, 2))]),
-      svg('text', { x: x(1), y: HIGH - 12, 'text-anchor': 'middle' }, '1'), last > 1 ? svg('text', { x: x(last), y: HIGH - 12, 'text-anchor': 'middle' }, `epoch ${last}`) : null,
+      svg('text', { x: x(1), y: HIGH - 12, 'text-anchor': 'middle' }, '1'), last > 1 ? svg('text', { x: x(last), y: HIGH - 12, 'text-anchor': 'end' }, `epoch ${last}`) : null,
       lines.map((line, i) => [svg('polyline', { points: line.map(epoch => `${x(epoch.number)},${y(epoch.valid_loss)}`).join(' '), fill: 'none', stroke: i ? 'var(--ink)' : 'var(--edge)', 'stroke-width': i ? 3 : 2, ...(i ? {} : { 'stroke-dasharray': '6 4' }) }),
         line.map(epoch => svg('circle', { cx: x(epoch.number), cy: y(epoch.valid_loss), r: 4, fill: i ? 'var(--ink)' : 'var(--surface)', stroke: i ? 'var(--ink)' : 'var(--edge)', 'stroke-width': 2 }))])),
     h('p', { class: 'small muted' }, `Line: ${runs[1].name}. Dashed: ${runs[0].name}.`));
