@@ -107,6 +107,8 @@ def suspects(found: AuditResult, shelf: Shelf, edits: Edits, page: int, size: in
     return {
         "status": "ready",
         "why_not": found.not_looked_for.get("suspects", ""),
+        "near": len(found.near_duplicates) + len(found.near_leaks),
+        "near_shared": len(found.near_leaks),
         "count": len(found.suspects),
         "left": sum(suspect.id not in edits.rows for suspect in found.suspects),
         "page": page,

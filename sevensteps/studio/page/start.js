@@ -218,7 +218,7 @@ export function mount(root, store) {
     const rest = [sums('test') && `${count(sums('test'))} are kept for the test`, sums('valid') && `${count(sums('valid'))} to watch the training`].filter(Boolean);
     const bad = data.bad_count ?? data.bad.length, copies = data.copies_count ?? data.copies.length;
     const twice = data.copies.filter(one => new Set(one.classes).size > 1).length;
-    const suspects = facts ?? { say: 'A quick model looks at every label …', figure: '…' };
+    const near = facts?.near ?? null, suspects = facts ?? { say: 'A quick model looks at every label …', figure: '…' };
     fill(known, h('div', { class: 'head' }, h('h2', {}, data.own ? 'Your pictures are in' : `${data.name} is open`),
       h('a', { class: 'btn main', href: '#train' }, state.place?.batch ? 'Back to the training' : 'Watch it learn')),
     h('ul', { class: 'strips' }, data.classes.slice(0, 12).map((name, i) => h('li', { 'data-class': String(i) },
@@ -231,7 +231,7 @@ export function mount(root, store) {
       tile('Files that cannot be read', count(bad), bad ? h('details', {}, h('summary', {}, 'Left out. Which ones?'),
         h('ul', {}, data.bad.map(one => h('li', {}, h('code', {}, one.id), ` ${one.reason}`)))) : 'None.', bad > 0),
       tile('Exact copies', count(copies), copies ? [twice ? `${plural(twice, 'picture')} in two classes: one label is wrong. ` : '', 'Copies stay together, so that the test stays fair.'] : 'None, and none shared by training and test.', twice > 0),
-      tile('Near-copies', data.near ? plural(data.near, 'group') : '0', data.near ? 'Almost the same picture twice.' : 'None.'),
+      tile('Near-copies', near == null ? (facts ? '–' : '…') : near ? plural(near, 'group') : '0', near == null ? 'Pictures that are almost the same.' : !near ? 'None.' : suspects.shared ? `${plural(suspects.shared, 'group')} in two splits: the test flatters a little.` : 'Almost the same picture twice, within training or test.'),
       tile('Labels that look wrong', suspects.figure, suspects.say)));
     fillStrips();
   }
@@ -257,7 +257,7 @@ export function mount(root, store) {
         const found = await store.get('suspects?page=0');
         if (found.status === 'ready') {
           facts = {
-            figure: found.why_not ? '–' : count(found.count),
+            near: found.near, shared: found.near_shared, figure: found.why_not ? '–' : count(found.count),
             say: found.why_not ? `${sentence(found.why_not)}.` : found.count ? ['Worth a look after training. ', h('a', { href: '#repair' }, 'Repair')] : 'A quick model agrees with every label.',
           };
           return drawKnown();
