@@ -38,6 +38,7 @@ from .optimizer import held_by, left_out
 from .optimizer import hold_trainable as hold
 from .position import divide_anew, still_lost
 from .predictor import Predictor
+from .rate_changes import replaying
 from .recorder import Recorder
 
 
@@ -76,6 +77,7 @@ class Trainer(Predictor):
         self.lost: frozenset[str] = frozenset()  # "stop rule", "schedule": what the loaded file could not hold
         self.frozen_at_first = self.frozen()
         self.opt_func, self.modes, self.parting = opt_func, Modes(), parting
+        self.rate_changes: Mapping[int, float] = {}  # by the batches of a fit that are done before
         self.exchange: Exchange | None = None  # while other processes compute parts of the batches
         self._declined = left_out(state.optimizer, self._named_parameters())
         kind = torch.float32 if device.type == "mps" else torch.float64  # which mps does not have
@@ -226,7 +228,7 @@ class Trainer(Predictor):
     def _until_rest(self, events: Iterator[Batch | Epoch]) -> Generator[Batch | Epoch, None, None]:
         """Pass on the events; afterwards the model is in evaluation mode, and its last step has been looked at."""
         try:
-            yield from events
+            yield from replaying(self, events)
             if damaged := self._not_finite():
                 self.state.stopped = Reason(
                     f"the last step left numbers in {damaged} that are not finite", "not_finite"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.own_code import is_own
 from ..errors import RecipeError
 from .on_features import of_linear
+from .rate_changes import rate_changes_in
 from .settings import Settings
 from .settle import settle
 
@@ -124,6 +125,7 @@ class Recipe(Settings):
             device=settled.device,
         )
         learn.follow(settled.stop_rule(), settled.schedule_function(), settled.keep)
+        learn.rate_changes = rate_changes_in(settled.lr_changes)
         return learn
 
     def initialized_model(self, splits: Splits) -> nn.Module:

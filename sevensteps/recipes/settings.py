@@ -24,6 +24,7 @@ from ..data.range_ends import BY_TYPE, Ends
 from ..errors import RecipeError, UsageError, nearest
 from .check import check_setting
 from .check_features import check_features
+from .rate_changes import rate_changes_in
 from .recipe_file import parsed, read_recipe, shipped_recipes
 
 S = TypeVar("S", bound="Settings")
@@ -119,6 +120,9 @@ class Settings:
     schedule_restarts: str = setting(
         "", "Epochs after which the schedule starts again, separated by commas, such as 2,7. Empty: never."
     )
+    lr_changes: str = setting(
+        "", "Changes of the learning rate, as BATCHES:RATE separated by commas, such as 300:0.05,600:0.01. Empty: none."
+    )
     accumulate: int = setting(
         1, "Batches whose gradients are averaged for one step, where memory is too small for a larger batch.", least=1
     )
@@ -163,6 +167,7 @@ class Settings:
             check_setting(known, setting_types()[known.name], getattr(self, known.name))
         object.__setattr__(self, "source", without_secrets(self.source))  # a recipe is saved and shown
         self.saves_every()
+        rate_changes_in(self.lr_changes)
         try:
             augment_names.in_order(self.augment)
         except UsageError as error:

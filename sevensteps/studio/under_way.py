@@ -12,6 +12,7 @@ import numpy as np
 
 from ..base import files
 from ..errors import UsageError
+from ..recipes.rate_changes import rate_changes_text
 from ..recipes.recipe import Recipe
 from ..records.events import Batch, Epoch, Observe
 from ..records.steps import XRay
@@ -255,18 +256,16 @@ class UnderWay:
 
     def _go_to(self, to: int, curve: Curve) -> None:
         """Make the run what it was when so many batches were done."""
-        work, changes = self.work, [dict(change) for change in self.changes]
+        work = self.work
         moment = self._timeline.before(to)
         put_back(work, moment)
         self._stream = None
         self._timeline.cut(to)
-        while True:
-            for change in changes:
-                if change["at_batch"] == work.learn.state.batch:
-                    work.learn.set(lr=change["lr"])
-            if work.learn.state.batch >= to:
-                break
+        self._plan_changes({at: lr for at, lr in work.learn.rate_changes.items() if at <= to})
+        while work.learn.state.batch < to:
             self._again(curve)
+        if (lr := work.learn.rate_changes.get(to)) is not None:
+            work.learn.set(lr=lr)
         self._is_saved = False
         curve.cut(to)
 
@@ -303,9 +302,20 @@ class UnderWay:
             self._timeline = Timeline(work)
         else:
             work.learn.set(lr=lr)
+            self._plan_changes({**work.learn.rate_changes, state.batch: work.learn.state.lr})
             self._is_saved = False
         if self.station < REPEAT:
             self._hand = None
+
+    def _plan_changes(self, changes: dict[int, float]) -> None:
+        """Let the recipe replay these changes of the learning rate, and no others."""
+        self.work.learn.rate_changes = changes
+        text = rate_changes_text(changes)
+        if text != self.work.recipe.lr_changes:
+            self.work.recipe = self.work.recipe.replace(lr_changes=text)
+            self.chosen = self.chosen.replace(lr_changes=text)
+            if self.work.folder is not None:
+                folders.save_recipe(self.work.folder, self.work.recipe, self.work.recorded)
 
     def end(self, observe: Observe) -> None:
         """Judge the run that has come to its end, and write what belongs into its folder.
