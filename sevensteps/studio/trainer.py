@@ -429,8 +429,9 @@ class Trainer:
 
         self._shown = time.perf_counter()
         put, run = self.session.put, self.run
-        put("place", self._place())
+        place = self._place()
         if run is None:
+            put("place", place)
             return
         self.session.curve_changed()
         put("live", run.live())
@@ -443,6 +444,7 @@ class Trainer:
             put("marks", [{"batch": int(change["at_batch"]), "lr": change["lr"]} for change in run.changes])
             put("run", run_section(run.work, run.chosen, run.base, run.parent, run.story))
             put("verdict", verdict_section(run.judged, status))
+        put("place", place)  # last: who sees that a run is done sees its verdict, too
 
     def show_runs(self) -> None:
         """Tell the page which runs there are."""

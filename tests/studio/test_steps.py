@@ -68,7 +68,9 @@ def test_step_walks_the_stations_and_trains_at_the_fifth(page: Page) -> None:
     assert (page.place["station"], page.get("/xray")["batch"]) == (2, 1)
 
 
-@pytest.mark.parametrize("recipe", ["plain", pytest.param("cnn", marks=pytest.mark.slow)])  # cnn: augmentation, batch norm, AdamW, a schedule
+@pytest.mark.parametrize(
+    "recipe", ["plain", pytest.param("cnn", marks=pytest.mark.slow)]
+)  # cnn: augmentation, batch norm, AdamW, a schedule
 def test_batch_back_and_rewind_are_exact(page: Page, recipe: str) -> None:
     page.do("start", recipe=recipe, batch_size=1024, epochs=2)
     learn = of_library(page)
