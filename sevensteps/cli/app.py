@@ -16,7 +16,23 @@ from cyclopts import App, Group, Parameter
 from ..base.version import __version__
 from ..base.words import with_names
 from ..errors import RecipeError, SevenstepsError, UsageError
-from . import compare, data, doctor, export, judge, predict, prepare, report, runs, serve, studio, train, verify, xray
+from . import (
+    compare,
+    data,
+    doctor,
+    export,
+    judge,
+    lesson,
+    predict,
+    prepare,
+    report,
+    runs,
+    serve,
+    studio,
+    train,
+    verify,
+    xray,
+)
 from .completion import Shell, install
 from .errors import say_error
 from .output import failure_of, settle_size
@@ -74,7 +90,7 @@ _USAGES = {
 for group, verbs in {
     Group("Pictures", sort_key=1): (data.data, prepare.prepare),
     Group("Training", sort_key=2): (train.train, train.resume, runs.runs),
-    Group("Understanding", sort_key=3): (studio.studio, xray.xray, doctor.doctor),
+    Group("Understanding", sort_key=3): (studio.studio, lesson.lesson, xray.xray, doctor.doctor),
     Group("Judging", sort_key=4): (judge.judge, compare.compare, report.report, verify.verify),
     Group("Using the model", sort_key=5): (predict.predict, export.export, serve.serve),
 }.items():

@@ -45,7 +45,7 @@ def colors_of(picture: Shaped[np.ndarray, "channels height width"], side: int = 
     return found
 
 
-def colors_of_map(numbers: Float[np.ndarray, "h w"], most: float | None = None, side: int = LARGEST) -> Colors:
+def colors_of_map(numbers: Float[np.ndarray, "height width"], most: float | None = None, side: int = LARGEST) -> Colors:
     """A map of signed numbers in color; `most` is what the darkest color stands for, the largest unless given."""
     share = _share(numbers, most, side)
     places = 2 * (share + 1)

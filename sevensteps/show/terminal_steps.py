@@ -1,8 +1,4 @@
-"""Print the seven steps of a batch, and one picture from its pixels to its gradient, for `xray`.
-
-A terminal with colors shows two pixels in each character, one above the other: an upper half block in the color of the
-first, on a background in the color of the second. Otherwise each pixel is two plain characters, which can be piped.
-"""
+"""Print the seven steps of a batch, and one picture from its pixels to its gradient, for `xray`."""
 
 from __future__ import annotations
 
@@ -10,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
-from rich.color import Color
 from rich.console import Console
-from rich.style import Style
 from rich.text import Text
 
 from ..records.steps import Chain, XRay, largest_moves
+from .blocks import Block, has_colors, map_block, picture_block
 from .labels import label_of
-from .pixels import as_picture, colors_of, colors_of_map, shades_of, signs_of, weight_maps
+from .pixels import as_picture, weight_maps
 from .terminal import printable
 
 SIDE = 28  # side length, in pixels, of a picture that is shown large
@@ -28,9 +22,6 @@ SMALL = 14  # side length, in pixels, of pictures in a row
 
 
 GAP = "  "
-
-
-Block = list[Text]
 
 
 def print_xray(out: Console, seen: XRay, classes: Sequence[str]) -> None:
@@ -75,7 +66,7 @@ def print_chain(out: Console, chain: Chain) -> None:
     picture = None if chain.of_features else as_picture(chain.pixels)
     out.print(Text(printable(f"picture {chain.number} of {chain.size}: {name}"), style="bold"))
     if picture is not None:
-        _print(out, [_picture(out, picture, SIDE)])
+        _print(out, [picture_block(out, picture, SIDE)])
     elif chain.of_features:
         _line(out, f"{chain.pixels.size:,} features from a frozen network; what follows is learned")
     for layer, value in chain.layers:
@@ -87,7 +78,7 @@ def print_chain(out: Console, chain: Chain) -> None:
             _head(out, "times weights", f"each feature times its weight; the strongest: {_strongest(chain, at)}")
         else:
             colors, characters = "blue raises the score, red lowers it", "# and + raise the score, = and - lower it"
-            signs = colors if _has_colors(out) else characters
+            signs = colors if has_colors(out) else characters
             _head(out, "times weights", f"each pixel times its weight: {signs}")
             _print_signed(out, chain.contributions[at])
         bias = 0.0 if chain.bias is None else float(chain.bias[at])
@@ -106,7 +97,7 @@ def print_chain(out: Console, chain: Chain) -> None:
         name, maps = found
         place = int(np.abs(chain.slopes).argmax()) if len(maps) == len(chain.scores) else 0
         _head(out, "gradient", f"the gradient of {name} for this picture alone; a step goes the other way")
-        _print(out, [_map(out, maps[place], SIDE)])
+        _print(out, [map_block(out, maps[place], SIDE)])
     norms = {name: float(np.linalg.norm(gradient.astype(float))) for name, gradient in chain.gradients.items()}
     for name, norm in norms.items():
         _line(out, f"{name}: norm {norm:.4g}")
@@ -139,10 +130,10 @@ def _print_maps(out: Console, parameters: Mapping[str, Any], seen: XRay, plain: 
     found = None if picture is None else weight_maps(parameters, picture.shape)
     if found is not None:
         name, maps = found
-        fitting = max(_width(out) // ((SIDE if _has_colors(out) else 2 * SIDE) + len(GAP)), 1)
+        fitting = max(_width(out) // ((SIDE if has_colors(out) else 2 * SIDE) + len(GAP)), 1)
         most = float(np.abs(maps).max(initial=0.0))
-        _print(out, [_map(out, one, SIDE, most) for one in maps[:fitting]])
-        _line(out, f"{name}: {colored if _has_colors(out) else plain}; the strongest is {most:.3g}")
+        _print(out, [map_block(out, one, SIDE, most) for one in maps[:fitting]])
+        _line(out, f"{name}: {colored if has_colors(out) else plain}; the strongest is {most:.3g}")
     for name, one in parameters.items():
         numbers = one.astype(float)
         shape = "x".join(map(str, one.shape))
@@ -151,7 +142,7 @@ def _print_maps(out: Console, parameters: Mapping[str, Any], seen: XRay, plain: 
 
 def _print_batch(out: Console, values: Mapping[str, Any], classes: Sequence[str]) -> None:
     """The first pictures of the batch, each with its place, its label, and what the model says."""
-    wide = SMALL if _has_colors(out) else 2 * SMALL
+    wide = SMALL if has_colors(out) else 2 * SMALL
     fitting = max(_width(out) // (wide + len(GAP)), 1)
     shares, blocks = values.get("probabilities"), []
     for at in range(min(fitting, len(values["x"]))):
@@ -163,14 +154,14 @@ def _print_batch(out: Console, values: Mapping[str, Any], classes: Sequence[str]
             best = int(shares[at].argmax())
             told.append(f"{shares[at][best]:.0%} {label_of(best, classes)}")
         under = [Text(printable(line)[:wide]) for line in told]
-        blocks.append([*_picture(out, picture, SMALL), *under])
+        blocks.append([*picture_block(out, picture, SMALL), *under])
     _print(out, blocks)
 
 
 def _print_signed(out: Console, numbers: np.ndarray) -> None:
     picture = as_picture(numbers)
     if picture is not None:
-        _print(out, [_map(out, picture.sum(0), SIDE)])
+        _print(out, [map_block(out, picture.sum(0), SIDE)])
 
 
 def _print(out: Console, blocks: Sequence[Block]) -> None:
@@ -185,37 +176,6 @@ def _print(out: Console, blocks: Sequence[Block]) -> None:
             line.append(GAP).append_text(part)
         line.rstrip()
         out.print(line)
-
-
-def _picture(out: Console, picture: np.ndarray, side: int) -> Block:
-    if _has_colors(out):
-        return _half_blocks(colors_of(picture, side))
-    return [Text(line) for line in shades_of(picture, side)]
-
-
-def _map(out: Console, numbers: Float[np.ndarray, "h w"], side: int, most: float | None = None) -> Block:
-    if _has_colors(out):
-        return _half_blocks(colors_of_map(numbers, most, side))
-    return [Text(line) for line in signs_of(numbers, side, most)]
-
-
-def _half_blocks(colors: UInt8[np.ndarray, "h w 3"]) -> Block:
-    """Two rows of pixels in one of characters; of an odd number the last stands alone."""
-    lines = []
-    for row in range(0, len(colors), 2):
-        line = Text()
-        for column, upper in enumerate(colors[row].tolist()):
-            lower = colors[row + 1, column].tolist() if row + 1 < len(colors) else None
-            below = None if lower is None else Color.from_rgb(*lower)
-            line.append("▀", Style(color=Color.from_rgb(*upper), bgcolor=below))
-        lines.append(line)
-    return lines
-
-
-def _has_colors(out: Console) -> bool:
-    """Whether pictures can be in color: a terminal that shows at least 256, wants any, and knows the half block."""
-    many = out.color_system in ("256", "truecolor")
-    return out.is_terminal and many and not out.no_color and out.encoding.lower().startswith("utf")
 
 
 def _width(out: Console) -> int:

@@ -1,0 +1,1 @@
+"""The lesson as slides: one HTML page with large type and arrow keys."""
