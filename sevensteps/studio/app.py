@@ -124,20 +124,34 @@ async def _stream(session: Session) -> AsyncIterator[str]:
 
 def _xray(session: Session) -> Any:
     async def xray(request: Request) -> Response:
-        seen = await session.ask(lambda trainer: trainer.need_run().in_hand())
-        return answer({name: value for name, value in seen.items() if name != "chains"})
+        number = _picture_number(request, "0")
+
+        def look(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any] | None]:
+            """Return the batch in hand, and one of its pictures: of the same batch, however fast training is."""
+            run = trainer.need_run()
+            seen = run.in_hand()
+            return seen, run.chain(min(number, len(seen["labels"]))) if number else None
+
+        seen, followed = await session.ask(look)
+        return answer({name: value for name, value in seen.items() if name != "chains"} | {"chain": followed})
 
     return xray
 
 
 def _chain(session: Session) -> Any:
     async def chain(request: Request) -> Response:
-        text = request.query_params.get("number", "1")
-        if not text.isdecimal() or len(text) > 9:
-            raise UsageError(f"{text!r:.20} is not the number of a picture.", hint="Pictures are counted from 1.")
-        return answer(await session.ask(lambda trainer: trainer.need_run().chain(int(text))))
+        number = _picture_number(request, "1")
+        return answer(await session.ask(lambda trainer: trainer.need_run().chain(number)))
 
     return chain
+
+
+def _picture_number(request: Request, default: str) -> int:
+    """Return the number of a picture in the batch that a request names."""
+    text = request.query_params.get("number", default)
+    if not text.isdecimal() or len(text) > 9:
+        raise UsageError(f"{text!r:.20} is not the number of a picture.", hint="Pictures are counted from 1.")
+    return int(text)
 
 
 def _pictures(session: Session) -> Any:

@@ -6,9 +6,9 @@ import { canvas, photo } from './paint.js';
 
 /** Make the panel of the batch. @param {any} desk */
 export function batchPanel(desk) {
-  const grid = h('div', { class: 'grid' }), right = h('span', { class: 'small muted num' }), legend = h('p', { class: 'legend' });
+  const title = h('h2', { id: 'batch-title', class: 'cap' }), grid = h('div', { class: 'grid' }), right = h('span', { class: 'small muted num' }), legend = h('p', { class: 'legend' });
   const element = h('section', { class: 'panel batch', 'aria-labelledby': 'batch-title' },
-    h('div', { class: 'head' }, h('h2', { id: 'batch-title', class: 'cap' }, 'This batch'), right), grid, legend);
+    h('div', { class: 'head' }, title, right), grid, legend);
   let tiles = [], shape = '';
 
   function make(n) {
@@ -37,6 +37,7 @@ export function batchPanel(desk) {
       const { seen, pictures } = desk;
       if (!seen || !pictures) return;
       const n = seen.labels.length, known = desk.open(2) && Boolean(seen.probabilities), [, c, height, width] = pictures.shape, size = c * height * width;
+      write(title, desk.ended ? 'Next batch' : 'This batch');
       if (tiles.length !== n) make(n);
       drawLegend();
       tiles.forEach(({ there, length, said, cross, bar, button }, i) => {

@@ -73,7 +73,7 @@ export function curvePanel(desk) {
 
   function draw() {
     const values = desk.state.curve, n = values.length, { seen, place } = desk, parts = [];
-    const pending = desk.cursor == null && seen && !seen.done && place.station >= 3 && (desk.open(3) || desk.look !== 3);
+    const pending = desk.cursor == null && !desk.running && seen && !seen.done && !desk.ended && place.station >= 3 && (desk.open(3) || desk.look !== 3);
     end = axisEnd(Math.max(n, pending ? n + 1 : 0), desk.state.place.total);
     let most = pending ? seen.loss : 0;
     for (let i = 0; i < n; i++) if (values[i] > most) most = values[i];

@@ -5,10 +5,12 @@
 
 import { decode } from './store.js';
 
+/** Decode the arrays among the values of an object. */
+const arrays = part => part && Object.fromEntries(
+  Object.entries(part).map(([name, value]) => [name, value?.data === undefined ? value : decode(value)]));
+
 /** The arrays of /xray, decoded, with what the view asks of each picture. */
 function decoded(xray) {
-  const arrays = part => part && Object.fromEntries(
-    Object.entries(part).map(([name, value]) => [name, value?.data === undefined ? value : decode(value)]));
   const seen = { ...arrays(xray), weights: arrays(xray.weights), filters: arrays(xray.filters) };
   const n = seen.labels.length, per = seen.probabilities ? seen.probabilities.shape[1] : 0;
   seen.answers = seen.labels.map((_, i) => {
@@ -46,6 +48,8 @@ export function openDesk(store, draw) {
     get kind() { return state.run?.kind ?? 'linear'; },
     get many() { return desk.classes.length > 2; },
     get running() { return state.place?.phase === 'running'; },
+    /** Has training ended? Then the batch that is seen is the one that would come next. */
+    get ended() { return ['judging', 'done'].includes(state.place?.phase); },
     get fast() {
       const { value, unit } = state.place?.speed ?? {};
       return desk.running && (value === 0 || value > 5 || (unit === 'batches' && value > 2.5));
@@ -57,15 +61,17 @@ export function openDesk(store, draw) {
   };
   let busy = false, again = false, walked = true, closed = false, key = '';
 
-  /** One picture's whole way, once for each picture that is followed. */
+  /** Keep one picture's whole way; its batch is `seen`. */
+  const chained = (raw, seen) => raw && { ...arrays(raw), seen, pick: raw.number - 1,
+    layers: raw.layers.map(layer => ({ ...layer, values: decode(layer.values) })) };
+
+  /** Ask for the way of another picture of the batch that is drawn. */
   async function fetchChain() {
-    const wanted = { batch: desk.seen?.batch, pick: desk.pick };
-    if (!desk.seen || desk.look !== 2 || desk.chain?.batch === wanted.batch && desk.chain?.pick === wanted.pick
-      && desk.chain?.loss === desk.seen.losses.data[wanted.pick]) return;
-    const raw = await store.get(`chain?number=${wanted.pick + 1}`).catch(() => null);
-    if (closed || !raw) return;
-    const whole = Object.fromEntries(Object.entries(raw).map(([k, v]) => [k, v?.data === undefined ? v : decode(v)]));
-    desk.chain = { ...whole, ...wanted, layers: raw.layers.map(layer => ({ ...layer, values: decode(layer.values) })) };
+    const { seen, pick } = desk;
+    if (!seen || desk.running || desk.look !== 2 || (desk.chain?.seen === seen && desk.chain.pick === pick)) return;
+    const raw = await store.get(`chain?number=${pick + 1}`).catch(() => null);
+    if (closed || !raw || desk.seen !== seen) return;
+    desk.chain = chained(raw, seen);
     draw('chain');
   }
 
@@ -82,7 +88,9 @@ export function openDesk(store, draw) {
     const newBatch = desk.seen?.batch !== seen.batch;
     Object.assign(desk, { seen, pictures, place });
     if (first || desk.pick >= seen.labels.length) [desk.pick] = seen.order;
-    if (first || walked || stepwise) {
+    const ends = ['judging', 'done'].includes(place.phase) && before?.phase === 'running';
+    if (ends) Object.assign(desk, { look: 7, shown: true, guessed: null });
+    else if (first || walked || stepwise) {
       if (desk.look !== place.station || newBatch) Object.assign(desk, { shown: !desk.guess, guessed: null });
       desk.look = place.station;
     }
@@ -103,10 +111,12 @@ export function openDesk(store, draw) {
       if (!run || ['empty', 'opening'].includes(place.phase)) { Object.assign(desk, { seen: null, chain: null, place }); break; }
       if (now !== key) {
         try {
-          const seen = decoded(await store.get('xray'));
+          // With the picture that is followed, so that both are of one batch however fast it runs.
+          const raw = await store.get(desk.look === 2 || walked ? `xray?number=${desk.pick + 1}` : 'xray'), seen = decoded(raw);
           const pictures = await fetchPictures(seen);
           if (closed) return;
           key = now;
+          desk.chain = chained(raw.chain, seen) ?? null;
           arrived(seen, pictures, place);
         } catch (error) {
           if (error.status === 0) break; // the banner says it

@@ -69,8 +69,8 @@ export function dock(desk) {
     time.max = String(place.total ?? Math.max(place.batch, 1));
     if (document.activeElement !== time || Number(time.value) !== place.batch) time.value = String(place.batch);
     time.setAttribute('aria-valuetext', `${place.batch} of ${place.total ?? 'any number of'} batches done`);
-    write(label, place.phase === 'done' ? `All ${count(place.batch)} batches are done` : `Batch ${count(repeat.batch)} of ${count(repeat.per_epoch)}`);
-    write(right, `epoch ${repeat.epoch} of ${repeat.epochs}`);
+    write(label, desk.ended ? `All ${count(place.batch)} batches are done` : `Batch ${count(repeat.batch)} of ${count(repeat.per_epoch)}`);
+    write(right, `epoch ${Math.min(repeat.epoch, repeat.epochs)} of ${repeat.epochs}`);
     const now = SPEEDS.findIndex(([value, unit]) => value === place.speed?.value && (unit === place.speed?.unit || !value));
     if (document.activeElement !== speed) speed.value = String(now < 0 ? 3 : now);
     speed.disabled = Boolean(lost);

@@ -66,7 +66,7 @@ function manyClasses(figure, desk) {
 }
 
 function network(figure, desk) {
-  const grid = tiles('Gradient of the filters'), rows = h('div', { class: 'layers' }), side = pulls(desk), note = h('p', { class: 'micro' });
+  const grid = tiles('Gradient of the filters', { columns: 8 }), rows = h('div', { class: 'layers' }), side = pulls(desk), note = h('p', { class: 'micro' });
   const left = h('div', { class: 'stack' }, frozenLine(desk), grid.element, h('div', {}, h('p', { class: 'cap' }, 'How much of it reaches each layer'), rows), note);
   figure.append(h('div', { class: 'two even' }, left, side.box));
   return () => {

@@ -28,7 +28,7 @@ function twoClasses(figure, desk) {
 }
 
 function manyClasses(figure, desk) {
-  const start = tiles('At the start', { wide: true }), now = tiles('Now'), note = h('p', { class: 'micro center' });
+  const start = tiles('At the start', { columns: 16 }), now = tiles('Now'), note = h('p', { class: 'micro center' });
   figure.append(start.element, now.element, note);
   return () => {
     const { weights, scale } = desk.seen;

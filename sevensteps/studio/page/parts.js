@@ -1,7 +1,7 @@
 /** Small parts that several stations draw: layers as bars, the frozen line, class bars, what has no picture. */
 
 import { h } from './dom.js';
-import { a, count, plural, probability } from './format.js';
+import { a, count, number, plural, probability } from './format.js';
 import { canvas, nice, photo, top } from './paint.js';
 
 /** One scale for all pictures of filters in a run; it grows in steps when the numbers leave it. */
@@ -69,7 +69,7 @@ export function answerLine(desk, i) {
   return [
     `${probability(seen.sure(i))} `, h('span', { class: tone(desk, seen.answers[i]) }, desk.classes[seen.answers[i]]),
     seen.wrong(i) ? [', and that is wrong ', h('span', { class: 'bad' }, '✕')] : ', and that is right',
-    h('small', { class: 'num' }, `The label says ${desk.classes[seen.labels[i]]}. The loss of this picture is ${seen.losses.data[i].toFixed(3)}.`),
+    h('small', { class: 'num' }, `The label says ${desk.classes[seen.labels[i]]}. The loss of this picture is ${seen.losses.data[i] < 0.0005 ? 'under 0.001' : number(seen.losses.data[i])}.`),
   ];
 }
 

@@ -101,9 +101,9 @@ export function picture(title, point, { signed = true } = {}) {
 /**
  * Make a grid of small pictures that share one scale: filters, maps, one picture a class.
  * @param {string} title
- * @param {{signed?: boolean, wide?: boolean}} [options] wide: as many in a row as fit
+ * @param {{signed?: boolean, columns?: number}} [options] columns: how many stand in a row at most
  */
-export function tiles(title, { signed = true, wide = false } = {}) {
+export function tiles(title, { signed = true, columns = 0 } = {}) {
   const name = h('b', {}, title), note = h('small', {}), grid = h('div', { class: 'tiles' });
   const element = h('figure', { class: 'tileset' }, h('figcaption', {}, name, ' ', note), grid);
   let cells = [];
@@ -113,7 +113,7 @@ export function tiles(title, { signed = true, wide = false } = {}) {
       const there = canvas('', 1, 1), label = names && h('span', { class: 'tilename' }, names[i]);
       return { cell: h('div', { class: 'tile' }, there, label), there };
     });
-    grid.style.setProperty('--n', String(wide ? Math.min(n, 16) : n > 32 ? 8 : n > 12 ? 6 : n > 6 ? Math.ceil(n / 2) : Math.min(n, 4)));
+    grid.style.setProperty('--n', String(columns ? Math.min(n, columns) : n > 36 ? 8 : n > 16 ? 6 : n > 10 ? 4 : n > 6 ? Math.ceil(n / 2) : Math.min(n, 4)));
     fill(grid, cells.map(one => one.cell));
   }
 

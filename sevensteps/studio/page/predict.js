@@ -7,7 +7,7 @@ import { equation, picture, pointer, sign, tiles } from './picture.js';
 import { canvas, heat, item, nice, plane, top } from './paint.js';
 
 /** The chain of the picture that is followed, once it is here. */
-const chainOf = desk => desk.chain?.batch === desk.seen.batch && desk.chain.pick === desk.pick ? desk.chain : null;
+const chainOf = desk => desk.chain?.seen === desk.seen && desk.chain.pick === desk.pick ? desk.chain : null;
 /** The contributions of one class: of the server if they are here, else weight times pixel. */
 function contributions(desk, k) {
   const chain = chainOf(desk), weights = item(desk.seen.weights.before, k);

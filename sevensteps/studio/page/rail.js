@@ -16,7 +16,7 @@ function values(desk) {
   return ['', plural(seen.parameters, 'number'), seen.right == null ? '' : `${seen.right} of ${seen.labels.length} right`,
     loss(seen.loss), `${weights ? 'largest' : 'size'} ${number(steepest)}`,
     moved == null ? `rate ${short(seen.lr)}` : `at most ${number(moved)}`,
-    `batch ${count(seen.repeat.batch)} of ${count(seen.repeat.per_epoch)}`, place.stopped ? 'stopped' : 'not yet'];
+    desk.ended ? `${plural(place.batch, 'batch', 'batches')} done` : `batch ${count(seen.repeat.batch)} of ${count(seen.repeat.per_epoch)}`, place.stopped ? 'stopped' : 'not yet'];
 }
 
 /** Make the line. @param {any} desk */

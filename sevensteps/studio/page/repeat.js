@@ -24,7 +24,8 @@ export function buildRepeat(figure, desk) {
   let rows = [];
   return () => {
     const { repeat, done, labels } = desk.seen, { batch, per_epoch: per, epoch, epochs } = repeat;
-    fill(big, count(batch), h('small', {}, ` of ${plural(per, 'batch', 'batches')} in epoch ${epoch} of ${epochs}`));
+    if (desk.ended) fill(big, count(desk.done()), h('small', {}, ` batches in ${plural(epochs, 'epoch')}: all done`));
+    else fill(big, count(batch), h('small', {}, ` of ${plural(per, 'batch', 'batches')} in epoch ${epoch} of ${epochs}`));
     const first = Math.max(1, Math.min(epoch - 3, epochs - 5)), shown = Math.min(6, epochs);
     if (rows.length !== shown) {
       rows = Array.from({ length: shown }, () => ({ name: h('span'), there: h('canvas', { width: 676, height: 80, role: 'img' }) }));
@@ -49,7 +50,7 @@ export function buildStop(figure, desk) {
     write(big, stopped ? 'Stopped.' : 'Not yet.');
     fill(rules, stop.rules.map(({ text, value, met }) => h('div', { class: `rule${met ? ' met' : ''}` },
       h('span', { class: 'tick', 'aria-hidden': 'true' }, met ? '✓' : ''), h('span', {}, text, h('span', { class: 'sr' }, met ? ' (met)' : ' (not met)')), h('span', { class: 'micro num' }, value))));
-    write(note, stopped ? `It stopped because ${stopped.words}.` : 'Training stops when one of these holds.');
+    write(note, stopped ? `It stopped because ${stopped.words}.${phase === 'judging' ? ' Now it answers the test pictures, which it has never seen.' : ''}` : 'Training stops when one of these holds.');
     link.hidden = !stopped || phase !== 'done';
   };
 }
