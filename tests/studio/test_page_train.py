@@ -127,7 +127,7 @@ def test_keys_alone_walk_train_and_go_back_with_the_numbers_of_the_library(studi
     press(there, "b")
     read = "return document.querySelector('.readout').textContent"
     until(there, f"{read} === arguments[0]", f"{losses[2]:.4f}batch 3")
-    assert text(there, ".dock label") == "Batch 3 of 338"
+    until(there, "return document.querySelector('.dock label').textContent === 'Batch 3 of 338'")
     press(there, Keys.ARROW_LEFT)  # the batch in hand is trained: back to its start, untrained
     station(there, 2)
     until(there, f"{read} === arguments[0]", f"{losses[1]:.4f}batch 2")
