@@ -81,7 +81,7 @@ export function curvePanel(desk) {
     const x = i => LEFT + i / (end - 1) * (WIDE - LEFT - RIGHT), y = v => HIGH - BOTTOM - Math.min(v, most) / most * (HIGH - BOTTOM - TOP);
     for (const v of [0, most / 2, most]) {
       parts.push(svg('line', { class: 'axis', x1: LEFT, x2: WIDE, y1: y(v), y2: y(v) }),
-        svg('text', { x: LEFT - 5, y: y(v) + 4, 'text-anchor': 'end' }, String(Number(v.toPrecision(2)))));
+        svg('text', { x: LEFT - 5, y: y(v) + 4, 'text-anchor': 'end' }, short(v)));
     }
     parts.push(svg('text', { x: LEFT, y: HIGH - 3 }, '1'), svg('text', { x: WIDE - 2, y: HIGH - 3, 'text-anchor': 'end' }, `batch ${count(end)}`));
     for (const { batch, lr } of desk.state.marks ?? []) {

@@ -22,7 +22,7 @@ export const signed = (value, digits) => (value > 0 ? '+' : '') + number(value, 
 
 /** Print a number of short form: 0.2, 1e−3, 250. */
 export const short = value =>
-  String(Number(Number(value).toPrecision(4))).replace('e-', `e${MINUS}`).replace(/^-/, MINUS);
+  String(Number(Number(value).toPrecision(4))).replace('e+', 'e').replace('e-', `e${MINUS}`).replace(/^-/, MINUS);
 
 /** Print a share as percent. Never "100%" for a share that is not 1: "over 99.9%". */
 export function percent(share, digits = 0) {

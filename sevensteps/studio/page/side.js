@@ -34,9 +34,8 @@ export function ratePanel(desk) {
 const PULSE = () => svg('svg', { width: 20, height: 20, viewBox: '0 0 20 20', 'aria-hidden': 'true' },
   svg('path', { d: 'M2 11h4l2-6 4 10 2-4h4', fill: 'none', stroke: 'currentColor', 'stroke-width': 1.8, 'stroke-linejoin': 'round', 'stroke-linecap': 'round' }));
 
-/** What a finding is based on, as words: plain numbers by their names. */
-const evidence = found => Object.entries(found ?? {}).filter(([, value]) => ['number', 'string'].includes(typeof value))
-  .map(([name, value]) => `${name.replaceAll('_', ' ')}: ${typeof value === 'number' ? short(value) : value}`);
+/** The first sentence of a message, without what stands in parentheses; all of it is under "Evidence". */
+const firstSentence = message => message.split(/(?<=[.!?])\s+(?=[A-Z])/)[0].replace(/\s*\([^()]*\)/g, '').replace(/[.:;,\s]*$/, '.');
 
 /** Make the doctor: a quiet line, or one sentence that opens its evidence. @param {any} desk */
 export function doctorPanel(desk) {
@@ -56,10 +55,8 @@ export function doctorPanel(desk) {
           : epochs.length ? `Nothing is wrong after epoch ${epochs.length}.` : 'Nothing is wrong so far. The next look is after epoch 1.'));
         return;
       }
-      const [head, ...rest] = one.message.split(/(?<=[.:;])\s/), facts = evidence(one.evidence);
-      fill(text, h('p', {}, h('b', {}, 'Doctor '), head.replace(/[:;]$/, '.')),
-        h('details', {}, h('summary', {}, 'Evidence'), rest.length ? h('p', {}, rest.join(' ')) : null,
-          facts.length ? h('p', { class: 'num' }, `${list(facts)}.`) : null, h('p', {}, one.fix)),
+      fill(text, h('p', {}, h('b', {}, 'Doctor '), firstSentence(one.message)),
+        h('details', {}, h('summary', {}, 'Evidence'), h('p', {}, one.message), h('p', {}, one.fix)),
         open.length > 1 ? h('p', { class: 'micro' }, `and ${open.length - 1} more in the verdict`) : null);
     },
   };
@@ -77,11 +74,17 @@ export function storyPanel(desk) {
     return h('label', {}, label, h('select', { name }, choices.map(one => h('option', { value: one, selected: one === current }, one))));
   }
 
+  /** Begin a new run with what differs from this one. */
   function begin(event) {
     event.preventDefault();
-    const given = Object.fromEntries(new FormData(form));
-    const { again, ...settings } = given;
-    desk.act('start', { ...settings, epochs: Number(settings.epochs), batch_size: Number(settings.batch_size), seed: again ? 'same' : 'new', story: null }, { walk: true });
+    const { recipe } = desk.state.run, given = new FormData(form), settings = { seed: given.get('again') ? 'same' : 'new' };
+    for (const [name, now] of [['model', recipe.model], ['loss', recipe.loss], ['start', recipe.init]]) {
+      if (given.get(name) !== String(now)) settings[name] = given.get(name);
+    }
+    for (const name of ['epochs', 'batch_size', 'lr']) {
+      if (Number(given.get(name)) !== recipe[name]) settings[name] = Number(given.get(name));
+    }
+    desk.act('start', settings, { walk: true });
   }
 
   return {
@@ -97,6 +100,7 @@ export function storyPanel(desk) {
         fill(form, field('model', 'Model', studio.models, recipe.model), field('loss', 'Loss', studio.losses, recipe.loss), field('start', 'Start', studio.starts, recipe.init),
           h('label', {}, 'Epochs', h('input', { type: 'number', name: 'epochs', min: 1, max: 1000, value: recipe.epochs, required: true })),
           h('label', {}, 'Pictures in a batch', h('input', { type: 'number', name: 'batch_size', min: 1, max: 4096, value: recipe.batch_size, required: true })),
+          h('label', {}, 'Learning rate', h('input', { type: 'number', name: 'lr', min: 0, step: 'any', value: recipe.lr, required: true })),
           h('label', { class: 'check' }, h('input', { type: 'checkbox', name: 'again', checked: true }), 'Same random numbers'),
           h('button', { class: 'btn' }, 'Start a new run'), h('p', { class: 'micro' }, 'This run is kept; the new one remembers where it came from.'));
       }
