@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator, Mapping
+from typing import Protocol
 
 from ..records.events import Batch, Epoch
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from ..steps.state import State
 
 
-def replaying(learn: Trainer, events: Iterator[Batch | Epoch]) -> Generator[Batch | Epoch, None, None]:
+class Changing(Protocol):
+    """A learner whose rate changes."""
+
+    state: State
+    rate_changes: Mapping[int, float]  # by the batches of a fit that are done before
+
+    def set(self, *, lr: float) -> None:
+        """Change the rate between two batches."""
+        ...
+
+
+def replaying(learn: Changing, events: Iterator[Batch | Epoch]) -> Generator[Batch | Epoch, None, None]:
     """Pass on the events of a stream, and set the rate where `learn.rate_changes` says so, as `learn.set` does.
 
     Args:
@@ -24,7 +33,7 @@ def replaying(learn: Trainer, events: Iterator[Batch | Epoch]) -> Generator[Batc
         _set(learn)
 
 
-def _set(learn: Trainer) -> None:
+def _set(learn: Changing) -> None:
     """Set the rate if it changes between the last batch and the next."""
     state = learn.state
     if learn.rate_changes and state.stopped is None:

@@ -161,7 +161,7 @@ def _pictures(session: Session) -> Any:
         names = (ids if ids is not None else rows).split(",")[: MOST_PICTURES + 1]
         if len(names) > MOST_PICTURES:
             raise UsageError(f"At most {MOST_PICTURES} pictures at once.", hint="Ask again for the rest.")
-        from .trainer import pictures_of
+        from .pictures import pictures_of
 
         return answer(await session.ask(lambda trainer: pictures_of(trainer, names, split if ids is None else None)))
 

@@ -84,6 +84,12 @@ class Timeline:
         self._moments = [moment_of(work)]
         self._due = 0.0
 
+    @property
+    def start(self) -> dict[str, Tensor]:
+        """The parameters that the run began with, by name."""
+        named = self._moments[0].tensors.items()
+        return {name.removeprefix("model."): tensor for name, tensor in named if name.startswith("model.")}
+
     def keep_if_due(self, work: Work) -> None:
         """Keep this moment, unless keeping moments would take too much of the time.
 

@@ -9,7 +9,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import SevenstepsError, UsageError
 from ..runs import folder as folders
 from .session import FRAME, Session
+from .telling import Telling
 
 if TYPE_CHECKING:
     from ..data.images import Splits
@@ -28,7 +29,7 @@ T = TypeVar("T")
 LOOKED_AT = 10.0  # batches a second up to which each one is looked at before it is trained
 
 
-class Trainer:
+class Trainer(Telling):
     """Does the work of one session on a thread of its own.
 
     Args:
@@ -36,35 +37,19 @@ class Trainer:
     """
 
     def __init__(self, session: Session) -> None:
-        self.session = session
+        super().__init__(session)
         self.raw: Splits | None = None  # the pictures as their source has them
         self.raw_key: Any = None  # what they were opened with
         self.is_own = False  # whether the pictures were given on the page
-        self.run: UnderWay | None = None
-        self.notes: list[str] = []
-        self.speed: dict[str, Any] = {"value": 6.0, "unit": "batches"}
         self._goal: Callable[[UnderWay], bool] | None = None  # while it runs: whether to pause now
         self._due = 0.0  # when the next batch or step may begin
-        self._shown = 0.0  # when the page was last told
-        self._error: dict[str, str] | None = None
-        self._phase = "empty"
         self._queue: queue.SimpleQueue[tuple[Future[Any], Callable[[Trainer], Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="studio-trainer", daemon=True)
 
     @property
-    def work(self) -> Any:
-        """The run's `Work`; None before there is one."""
-        return self.run and self.run.work
-
-    @property
-    def splits(self) -> Splits | None:
-        """The pictures as the run holds them out."""
-        return self.run.work.splits if self.run else None
-
-    @property
-    def judged(self) -> Any:
-        """The judged run, a `Run`; None where it was not judged."""
-        return self.run and self.run.judged
+    def is_running(self) -> bool:
+        """Whether training goes on by itself."""
+        return self._goal is not None
 
     def start(self, first: Callable[[Trainer], None] | None = None) -> None:
         """Start the thread.
@@ -142,28 +127,23 @@ class Trainer:
             if self.run.is_over or self._goal(self.run):
                 self._goal = None
         except SevenstepsError as error:
-            self._fail(error)
+            self.say_failed(error)
         except Exception as error:
-            self._fail(SevenstepsError(f"Internal error: {type(error).__name__}: {error}"))
+            self.say_failed(SevenstepsError(f"Internal error: {type(error).__name__}: {error}"))
         self._due = max(self._due, began - 1) + 1 / value if value else 0.0
         if self._goal is None:
             self._end_if_over()
         elif began - self._shown >= FRAME and self.session.listeners:
             self.show()
 
-    def _fail(self, error: SevenstepsError) -> None:
-        """Stop, and say why."""
-        self._goal = None
-        self._error = {"message": error.message, "hint": error.hint}
-        self.show(whole=True)
-
     def say_failed(self, error: SevenstepsError) -> None:
-        """Show that what was asked on the command line cannot be opened.
+        """Stop, and say why.
 
         Args:
             error: Why.
         """
-        self._fail(error)
+        self._goal = None
+        super().say_failed(error)
 
     def _end_if_over(self) -> None:
         """Judge a run that has come to its end; show where it stands."""
@@ -181,13 +161,6 @@ class Trainer:
             self._phase = ""
             self.show(whole=True)
             self.show_runs()
-
-    def _say(self, event: Any) -> None:
-        """Keep what is said while something long is done."""
-        line = getattr(event, "line", None)
-        if isinstance(line, str):
-            self.notes = [*self.notes, line][-40:]
-            self.session.put("notes", self.notes)
 
     # What the page asks for, on this thread.
 
@@ -312,16 +285,6 @@ class Trainer:
             self.run.leave()
             self.run = None
 
-    def need_run(self) -> UnderWay:
-        """Return the run that is open.
-
-        Raises:
-            UsageError: There is none.
-        """
-        if self.run is None:
-            raise UsageError("No pictures are open yet.", hint="Choose pictures first.")
-        return self.run
-
     def walk(self, how: str) -> None:
         """Go one step, one batch or one epoch on; or run until the end.
 
@@ -349,7 +312,7 @@ class Trainer:
                 else:
                     run.batch(look=True)
             except SevenstepsError as error:
-                self._fail(error)
+                self.say_failed(error)
                 return
             self._end_if_over()
             return
@@ -419,52 +382,6 @@ class Trainer:
             self.show(whole=True)
             self.show_runs()
 
-    def show(self, *, whole: bool = False) -> None:
-        """Tell the page where training stands.
-
-        Args:
-            whole: Whether also to tell what seldom changes.
-        """
-        from .described import doctor_section, epochs_section, run_section, verdict_section
-
-        self._shown = time.perf_counter()
-        put, run = self.session.put, self.run
-        place = self._place()
-        if run is None:
-            put("place", place)
-            return
-        self.session.curve_changed()
-        put("live", run.live())
-        if whole or run.epochs_shown != len(run.work.learn.state.history):
-            run.epochs_shown = len(run.work.learn.state.history)
-            put("epochs", epochs_section(run.work))
-            put("doctor", doctor_section(run.work))
-        if whole:
-            status = "judging" if self._phase == "judging" else "fresh" if run.is_verdict_fresh else "stale"
-            put("marks", [{"batch": int(change["at_batch"]), "lr": change["lr"]} for change in run.changes])
-            put("run", run_section(run.work, run.chosen, run.base, run.parent, run.story))
-            put("verdict", verdict_section(run.judged, status))
-        put("place", place)  # last: who sees that a run is done sees its verdict, too
-
-    def show_runs(self) -> None:
-        """Tell the page which runs there are."""
-        from .described import runs_section
-
-        self.session.put("runs", runs_section())
-
-    def _place(self) -> Mapping[str, Any]:
-        """Return where training stands."""
-        place = {} if self.run is None else self.run.place(self.session.curve)
-        phase = self._phase
-        if not phase:
-            over = self.run is not None and self.run.is_over
-            phase = "failed" if self._error else "done" if over else "running" if self._goal else "paused"
-        return {
-            "station": 1, "epoch": 1, "position": 0, "batch": 0, "per_epoch": None, "total": None, "epochs": 0,
-            "lr": None, "lr_now": None, "loss": None, "stopped": None,
-            **place, "phase": phase, "speed": self.speed, "error": self._error,
-        }  # fmt: skip
-
 
 _TRAIN = object()
 
@@ -476,44 +393,3 @@ def is_run_path(name: str) -> bool:
         name: What was typed.
     """
     return any(path.is_dir() and folders.is_run(path) for path in (Path(name), folders.ROOT / name))
-
-
-def pictures_of(trainer: Trainer, names: Sequence[str], split: str | None) -> dict[str, Any]:
-    """Return some pictures of the run that is open, as bytes.
-
-    Args:
-        trainer: Who has them.
-        names: Rows of a split, or ids.
-        split: The split of the rows; None for ids.
-
-    Raises:
-        UsageError: There are no such pictures.
-    """
-    import numpy as np
-
-    from .seen import small_enough
-
-    present = trainer.need_run().work.splits.present()
-    if split is not None and split not in present:
-        raise UsageError(f"There are no {split!r:.20} pictures.", hint=f"There are: {', '.join(present)}.")
-    places: list[tuple[str, int]] = []
-    if split is not None:
-        rows = [int(name) if name.isdecimal() and len(name) < 12 else -1 for name in names if name]
-        if any(not 0 <= row < len(present[split]) for row in rows):
-            raise UsageError(f"There are {len(present[split]):,} {split} pictures.", hint="Rows are counted from 0.")
-        places = [(split, row) for row in rows]
-    else:
-        wanted = set(names)
-        found = {
-            name: (of, row) for of, images in present.items() for row, name in enumerate(images.ids) if name in wanted
-        }
-        if missing := [name for name in names if name not in found]:
-            raise UsageError(f"There is no picture {missing[0]!r:.80}.")
-        places = [found[name] for name in names]
-    pixels = [present[of].pixels[row] for of, row in places]
-    shape = trainer.need_run().work.splits.train.shape
-    return {
-        "pictures": small_enough(np.stack(pixels) if pixels else np.empty((0, *shape), dtype=np.uint8), shape),
-        "ids": [present[of].ids[row] for of, row in places],
-        "labels": [int(present[of].labels[row]) for of, row in places],
-    }

@@ -8,21 +8,18 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from ..base import files
 from ..errors import UsageError
 from ..recipes.rate_changes import rate_changes_text
 from ..recipes.recipe import Recipe
 from ..records.events import Batch, Epoch, Observe
-from ..records.steps import XRay
 from ..runs import checkpoint
 from ..runs import folder as folders
 from ..runs.judged import _baselines, count_look, judged
 from ..runs.run import Run, Work
 from ..runs.training import is_due, judge_end, save, settle_end, snapshot
 from ..steps.stop import code_of
-from .seen import followed, live, pictured, seen
+from .hand import Hand
 from .session import Curve
 from .timeline import Timeline, put_back
 
@@ -60,11 +57,10 @@ class UnderWay:
         self._judged_at = -1
         self._stack = contextlib.ExitStack()  # what is left when the run is: its threads, the lock of its folder
         self._stream: Iterator[Batch | Epoch] | None = None
-        self._hand: tuple[int, XRay, dict[str, Any]] | None = None  # the batch in hand: its number from 0, both views
-        self._scale = 0.0
+        self._per_epoch = work.learn.batches_per_epoch  # which the loader is asked for once: a batch takes 0.2 ms
         self._is_saved = True
         self._has_end = self.is_over  # whether the folder holds a run at its end
-        self._start = self._drawn_weights()
+        self._hand = Hand(work, self._timeline.start)
         self._losses: list[tuple[int, float]] = []  # of batches that the curve lacks
 
     def enter(self, stack: contextlib.ExitStack | None = None) -> None:
@@ -109,12 +105,12 @@ class UnderWay:
             SevenstepsError: The folder cannot be written.
         """
         if self.station == STEP:
-            self.in_hand()
+            self._hand.look()
             self._train()
             self.station = REPEAT
         elif self.station == STOP:
             self.station = PREDICT
-            self.in_hand()
+            self._hand.look()
         else:
             self.station += 1
 
@@ -128,26 +124,14 @@ class UnderWay:
             SevenstepsError: The folder cannot be written.
         """
         if look:
-            self.in_hand()
+            self._hand.look()
         self._train()
         self.station = STOP
 
     def in_hand(self) -> dict[str, Any]:
         """Return the batch in hand as the page shows it: the one that was trained last, or the one that comes next."""
-        state = self.work.learn.state
-        wanted = state.batch - 1 if self.station >= REPEAT else state.batch
-        if self._hand is None or self._hand[0] != wanted:
-            view = self.work.learn.xray()  # at stations 6 and 7 of a batch that was not looked at: the next one
-            shown = seen(self.work, view, self._scale)
-            for name in ("weights", "filters"):
-                if shown[name] is not None:
-                    shown[name]["start"] = self._start
-            self._scale = shown["scale"]
-            self._hand = state.batch, view, shown
-        number, _, shown = self._hand
-        per_epoch = self.work.learn.batches_per_epoch or 1
-        place = {"batch": number, "epoch": number // per_epoch + 1, "position": number % per_epoch}
-        return {**shown, **place, "done": number < state.batch}
+        self._look_if_empty()
+        return self._hand.shown(self._per_epoch)
 
     def chain(self, number: int) -> dict[str, Any]:
         """Return one picture of the batch in hand from its pixels to its loss.
@@ -156,32 +140,16 @@ class UnderWay:
             number: The picture, from 1.
 
         Raises:
-            UsageError: There is no such picture, or its batch is trained already and was not asked about before.
+            UsageError: There is no such picture.
         """
-        self.in_hand()
-        assert self._hand is not None
-        at, view, shown = self._hand
-        kept = shown.setdefault("chains", {})
-        if number not in kept:
-            with self._as_before(at):
-                kept[number] = followed(self.work, view, number)
-        answer: dict[str, Any] = kept[number]
-        return answer
+        self._look_if_empty()
+        return self._hand.chain(number)
 
-    @contextlib.contextmanager
-    def _as_before(self, at: int) -> Iterator[None]:
-        """Put the parameters back that the batch in hand began with, for as long as the block runs."""
-        model = self.work.learn.model
-        if at == self.work.learn.state.batch or self._hand is None:
-            yield
-            return
-        now = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-        before = self._hand[1][1].values["parameters"]
-        try:
-            model.load_state_dict(before, strict=False)
-            yield
-        finally:
-            model.load_state_dict(now, strict=False)
+    def _look_if_empty(self) -> None:
+        """Look at the next batch, unless the one in hand is that, or was trained last and is still looked at."""
+        is_last = self.station >= REPEAT and self._hand.number == self.work.learn.state.batch - 1
+        if not is_last:
+            self._hand.look()
 
     def _train(self) -> None:
         """Train the next batch, and the end of the epoch with it; keep, look and save as is due."""
@@ -194,7 +162,7 @@ class UnderWay:
         while (event := next(self._stream, None)) is not None:
             self._is_saved = False
             work.doctor.observe(event)
-            ends_epoch = state.position == work.learn.batches_per_epoch
+            ends_epoch = state.position == self._per_epoch
             if isinstance(event, Batch):
                 loss = float(event.loss)
                 self._losses.append((state.batch - 1, loss))
@@ -252,7 +220,8 @@ class UnderWay:
         if not 0 <= to <= state.batch:
             raise UsageError(f"There is no batch {to:,} to go back to.", hint=f"{state.batch:,} batches are done.")
         self._go_to(to, curve)
-        self.station, self._hand = PREDICT if to else INITIALIZE, None
+        self.station = PREDICT if to else INITIALIZE
+        self._hand.forget()
 
     def _go_to(self, to: int, curve: Curve) -> None:
         """Make the run what it was when so many batches were done."""
@@ -281,7 +250,7 @@ class UnderWay:
             elif work.recipe.keep == "best":
                 state.keep_if_best()
             work.doctor.observe(event)
-            if state.position != work.learn.batches_per_epoch:
+            if state.position != self._per_epoch:
                 return
             event = next(self._stream, None)
 
@@ -305,7 +274,7 @@ class UnderWay:
             self._plan_changes({**work.learn.rate_changes, state.batch: work.learn.state.lr})
             self._is_saved = False
         if self.station < REPEAT:
-            self._hand = None
+            self._hand.forget()
 
     def _plan_changes(self, changes: dict[int, float]) -> None:
         """Let the recipe replay these changes of the learning rate, and no others."""
@@ -378,9 +347,7 @@ class UnderWay:
 
     def live(self) -> dict[str, Any]:
         """Return the weights that can be drawn, as they are now."""
-        shown = live(self.work, self._scale)
-        self._scale = shown["scale"]
-        return shown
+        return self._hand.live()
 
     def place(self, curve: Curve) -> dict[str, Any]:
         """Return where training stands.
@@ -397,7 +364,7 @@ class UnderWay:
             "epoch": state.epoch + 1,
             "position": state.position,
             "batch": state.batch,
-            "per_epoch": learn.batches_per_epoch,
+            "per_epoch": self._per_epoch,
             "total": learn.total_batches,
             "epochs": work.recipe.epochs,
             "lr": state.lr,
@@ -405,11 +372,3 @@ class UnderWay:
             "loss": curve.at(state.batch - 1),
             "stopped": stopped,
         }
-
-    def _drawn_weights(self) -> np.ndarray | None:
-        """Return the weights that can be drawn as they are now."""
-        if pictured(self.work.learn.model, self.work.splits.train.input_shape) is None:
-            return None
-        shown = live(self.work, 0.0)
-        values: np.ndarray = shown["weights"] if shown["weights"] is not None else shown["filters"]
-        return values
