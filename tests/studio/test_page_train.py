@@ -263,6 +263,12 @@ def states(page: Page, there: Any) -> Iterator[str]:
     )
     until(there, "return !document.querySelector('#problem').hidden")
     yield "a problem"
+    page.do("start", loss="mse_loss", lr=1e30)
+    page.rest()
+    page.do("epoch")
+    station(there, 7)
+    assert "loss became" in text(there, ".fig")
+    yield "failed"
 
 
 @pytest.mark.slow
@@ -355,3 +361,21 @@ def test_a_reloaded_page_finds_a_run_where_it_is(studio: Any, there: Any) -> Non
     page.do("pause")
     done = page.rest()["place"]["batch"]
     until(there, "return Number(document.querySelector('#time').value) === arguments[0]", done)
+
+
+@pytest.mark.slow
+def test_without_a_run_the_train_view_says_where_to_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    studio = beside(port=0)
+    try:
+        look(there)
+        there.get(studio.url)
+        until(there, "return document.querySelector('[aria-current=page]')?.hash === '#start'")
+        there.execute_script("location.hash = '#train'")
+        until(there, "return document.querySelector('.nothing a')?.hash === '#start'")
+        assert violations(there) == []
+        assert complaints(there) == []
+    finally:
+        studio.close()

@@ -28,6 +28,7 @@ function decoded(xray) {
   return seen;
 }
 
+const OVER = ['judging', 'done', 'failed'];
 const sleep = ms => new Promise(done => setTimeout(done, ms));
 
 /**
@@ -88,7 +89,7 @@ export function openDesk(store, draw) {
     const newBatch = desk.seen?.batch !== seen.batch;
     Object.assign(desk, { seen, pictures, place });
     if (first || desk.pick >= seen.labels.length) [desk.pick] = seen.order;
-    const ends = ['judging', 'done'].includes(place.phase) && before?.phase === 'running';
+    const ends = before && OVER.includes(place.phase) && !OVER.includes(before.phase); // then the last station says why
     if (ends) Object.assign(desk, { look: 7, shown: true, guessed: null });
     else if (first || walked || stepwise) {
       if (desk.look !== place.station || newBatch) Object.assign(desk, { shown: !desk.guess, guessed: null });

@@ -11,11 +11,13 @@ let table = null;
 /** Return the value of a color token in the theme that is shown. */
 export const color = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** Return the palette of signed numbers: 513 colors from the tokens, zero at 256. */
+/** Return the palette of signed numbers: 513 colors from the tokens, zero at 256; the last is for what is no number. */
 export function palette() {
   if (table) return table;
-  const stops = STOPS.map(name => [1, 3, 5].map(at => parseInt(color(name).slice(at, at + 2), 16)));
-  table = new Uint8ClampedArray(513 * 3);
+  const rgb = name => [1, 3, 5].map(at => parseInt(color(name).slice(at, at + 2), 16));
+  const stops = STOPS.map(rgb);
+  table = new Uint8ClampedArray(514 * 3);
+  table.set(rgb('--wrong'), 513 * 3);
   for (let i = 0; i < 513; i++) {
     const at = Math.min(3, Math.floor(i / 128)), share = i / 128 - at;
     for (let c = 0; c < 3; c++) table[i * 3 + c] = stops[at][c] + (stops[at + 1][c] - stops[at][c]) * share;
@@ -67,7 +69,7 @@ export function photo(there, data, [c, height, width], white = 1) {
 export function heat(there, data, [height, width], scale) {
   const { context, image } = sized(there, width, height), colors = palette();
   for (let i = 0; i < height * width; i++) {
-    const at = Math.max(0, Math.min(512, Math.round(256 + 256 * data[i] / scale))) * 3;
+    const share = data[i] / scale, at = Number.isNaN(share) ? 513 * 3 : Math.max(0, Math.min(512, Math.round(256 + 256 * share))) * 3;
     image.data[i * 4] = colors[at];
     image.data[i * 4 + 1] = colors[at + 1];
     image.data[i * 4 + 2] = colors[at + 2];

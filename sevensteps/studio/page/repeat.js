@@ -46,11 +46,11 @@ export function buildStop(figure, desk) {
   const big = h('p', { class: 'big' }), rules = h('div', { class: 'rules' }), note = h('p', { class: 'muted' }), link = h('a', { class: 'btn main', href: '#verdict' }, 'See how good it is');
   figure.append(big, rules, note, link);
   return () => {
-    const { stop } = desk.seen, { stopped, phase } = desk.state.place;
+    const { stop } = desk.seen, { stopped, phase, error } = desk.state.place;
     write(big, stopped ? 'Stopped.' : 'Not yet.');
     fill(rules, stop.rules.map(({ text, value, met }) => h('div', { class: `rule${met ? ' met' : ''}` },
       h('span', { class: 'tick', 'aria-hidden': 'true' }, met ? '✓' : ''), h('span', {}, text, h('span', { class: 'sr' }, met ? ' (met)' : ' (not met)')), h('span', { class: 'micro num' }, value))));
-    write(note, stopped ? `It stopped because ${stopped.words}.${phase === 'judging' ? ' Now it answers the test pictures, which it has never seen.' : ''}` : 'Training stops when one of these holds.');
+    write(note, error ? `${error.message} ${error.hint}` : stopped ? `It stopped because ${stopped.words}.${phase === 'judging' ? ' Now it answers the test pictures, which it has never seen.' : ''}` : 'Training stops when one of these holds.');
     link.hidden = !stopped || phase !== 'done';
   };
 }
