@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..records.events import Batch, Epoch
 from ..steps.state import State
 
 
+@runtime_checkable
 class Changing(Protocol):
     """A learner whose rate changes."""
 

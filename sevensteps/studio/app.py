@@ -95,7 +95,7 @@ async def _file(request: Request) -> Response:
 
 def _state(session: Session) -> Any:
     async def state(request: Request) -> Response:
-        return Response(session.snapshot(), media_type="application/json")
+        return Response(await session.snapshot(), media_type="application/json")
 
     return state
 

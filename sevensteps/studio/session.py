@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
@@ -14,6 +15,7 @@ from .wire import as_json
 
 T = TypeVar("T")
 
+ASKED = 3.0  # seconds for which a page that asks once a second is told more
 FRAME = 1 / 30  # seconds between two looks at a running training
 
 NAMES = (
@@ -33,11 +35,26 @@ NAMES = (
     "edits",
 )
 
-_EMPTY: dict[str, Any] = {
+EMPTY: dict[str, Any] = {
     "data": None,
     "gathering": None,
     "run": None,
-    "place": {"phase": "empty", "station": 1, "epoch": 1, "position": 0, "batch": 0},
+    "place": {
+        "phase": "empty",
+        "station": 1,
+        "epoch": 1,
+        "position": 0,
+        "batch": 0,
+        "per_epoch": None,
+        "total": None,
+        "epochs": 0,
+        "lr": None,
+        "lr_now": None,
+        "speed": {"value": 6.0, "unit": "batches"},
+        "loss": None,
+        "stopped": None,
+        "error": None,
+    },
     "epochs": [],
     "marks": [],
     "doctor": [],
@@ -71,10 +88,11 @@ class Session:
         self.trainer: Asked
         self.curve = Curve()
         self.listeners = 0  # open streams; without any, nothing need be prepared for them
+        self._asked_at = -ASKED  # when a page without a stream asked last
         self.is_closing = False
         self._lock = threading.Lock()
         self._versions = dict.fromkeys(NAMES, 0)
-        self._sections: dict[str, Any] = {**_EMPTY, "studio": {}}
+        self._sections: dict[str, Any] = {**EMPTY, "studio": {}}
         self._encoded: dict[str, tuple[int, str]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed: set[asyncio.Event] = set()
@@ -116,8 +134,17 @@ class Session:
         """
         return await asyncio.wrap_future(self.trainer.post(work))
 
-    def snapshot(self) -> str:
+    @property
+    def is_watched(self) -> bool:
+        """Whether a page follows the state, or has asked for it in the last seconds."""
+        return self.listeners > 0 or time.monotonic() - self._asked_at < ASKED
+
+    async def snapshot(self) -> str:
         """Return everything as one JSON object, as the first message of a stream has it."""
+        if not self.is_watched and self.section("place")["phase"] == "running":
+            self._asked_at = time.monotonic()
+            await asyncio.sleep(2 * FRAME)  # the trainer had nobody to tell where it stands
+        self._asked_at = time.monotonic()
         return Follower(self).message() or "{}"
 
     def serve_on(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -205,9 +205,8 @@ def run_studio(
 
     server_of(session, door, begun).run([listening])
     session.trainer.close()
-    run = session.section("run")
-    is_left = run is not None and run["folder"] and session.section("place")["phase"] in ("paused", "running")
-    return str(run["folder"]) if is_left else ""
+    run = trainer.run
+    return "" if run is None or run.is_over or run.work.folder is None else str(run.work.folder)
 
 
 def opened(trainer: Trainer, name: str | None, *, framed: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SevenstepsError, UsageError
-from .session import Session
+from .session import EMPTY, Session
 
 if TYPE_CHECKING:
     from ..data.images import Splits
@@ -96,7 +96,8 @@ class Telling:
             run.epochs_shown = len(run.work.learn.state.history)
             put("epochs", epochs_section(run.work))
             put("doctor", doctor_section(run.work))
-        if whole:
+        if whole or run.is_in_folder != (run.work.folder is not None):
+            run.is_in_folder = run.work.folder is not None
             status = "judging" if self._phase == "judging" else "fresh" if run.is_verdict_fresh else "stale"
             put("marks", [{"batch": int(change["at_batch"]), "lr": change["lr"]} for change in run.changes])
             put("run", run_section(run.work, run.chosen, run.base, run.parent, run.story))
@@ -116,8 +117,4 @@ class Telling:
         if not phase:
             over = self.run is not None and self.run.is_over
             phase = "failed" if self._error else "done" if over else "running" if self.is_running else "paused"
-        return {
-            "station": 1, "epoch": 1, "position": 0, "batch": 0, "per_epoch": None, "total": None, "epochs": 0,
-            "lr": None, "lr_now": None, "loss": None, "stopped": None,
-            **place, "phase": phase, "speed": self.speed, "error": self._error,
-        }  # fmt: skip
+        return {**EMPTY["place"], **place, "phase": phase, "speed": self.speed, "error": self._error}

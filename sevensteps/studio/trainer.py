@@ -133,7 +133,7 @@ class Trainer(Telling):
         self._due = max(self._due, began - 1) + 1 / value if value else 0.0
         if self._goal is None:
             self._end_if_over()
-        elif began - self._shown >= FRAME and self.session.listeners:
+        elif began - self._shown >= FRAME and self.session.is_watched:
             self.show()
 
     def say_failed(self, error: SevenstepsError) -> None:

@@ -51,7 +51,7 @@ class UnderWay:
         self.work, self.chosen, self.base, self.parent, self.story = work, chosen, base, parent, story
         self.before: Recipe | None = None  # the recipe of the run that was open before a story
         self.judged: Run | None = None
-        self.epochs_shown = -1
+        self.epochs_shown, self.is_in_folder = -1, False  # what the page was told last
         self.station = PREDICT if work.learn.state.batch else INITIALIZE
         self._timeline = timeline or Timeline(work)
         self._judged_at = -1
