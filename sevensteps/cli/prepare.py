@@ -48,6 +48,12 @@ def prepare(
             hint=f"Train on the pictures as they are: {program()} train {quoted(source)} --fix {quoted(fix)}",
         )
 
+    if (out or "").lower().startswith("memory://"):
+        raise UsageError(
+            f"{out} is in this command's memory, which ends with it.",
+            hint="Write to s3://bucket/name.store, or to a file.",
+        )
+
     console, error = terminal.consoles(quiet_stdout=common.json)
     with terminal.working(error) as observe:
         try:

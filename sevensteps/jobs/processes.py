@@ -42,6 +42,9 @@ def follow_if_launched(model: Any = None) -> None:
         SystemExit: The leader has ended.
     """
     place = launched()
+    if place is not None:
+        # A lost connection is reported below, in words; PyTorch would print its calls in C++ before.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if place is not None and place.rank:
         _follow(place, model)
 
@@ -116,9 +119,19 @@ def _launched(place: Launched) -> Iterator[None]:
     if not _OF_LAUNCHER:
         refuse_in_use()
         _OF_LAUNCHER.append(Processes(place, store_of_launcher(place)))
-        atexit.register(_OF_LAUNCHER[0].end)
+        atexit.register(_end_launched, _OF_LAUNCHER[0])
     with leading(_OF_LAUNCHER[0]) if current() is None else contextlib.nullcontext():
         yield
+
+
+def _end_launched(processes: Processes) -> None:
+    """Let the others end, where this process ends; without waiting for one that was stopped."""
+    if processes.heartbeat.silent() is None:
+        processes.end()
+        return
+    for printed in (sys.stdout, sys.stderr):
+        printed.flush()
+    os._exit(1)  # else PyTorch's threads wait for what the other sends
 
 
 def _started_here(count: int, model: Any) -> Iterator[None]:
@@ -154,11 +167,14 @@ def _started_here(count: int, model: Any) -> Iterator[None]:
         with leading(processes):
             yield
     finally:
-        was_connected = processes.is_connected  # else they have not even begun
+        # They may not even have begun; and one that was stopped neither ends by itself nor lets the group end.
+        if not processes.is_connected or processes.heartbeat.silent() is not None:
+            for process in started:
+                process.kill()
         processes.end()
         for process in started:
             try:
-                process.wait(SECONDS_TO_END if was_connected else 0)
+                process.wait(SECONDS_TO_END)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -175,6 +191,14 @@ def _ended(started: Sequence[subprocess.Popen[bytes]]) -> str:
     return f"Process {place} of {len(started) + 1} {how}."
 
 
+def _leave_silent_leader(place: Launched) -> NoReturn:
+    """End this process, whose main thread may wait for the leader without end."""
+    if place.rank == 1:
+        message = f"Process 1 of {place.world} has not answered for some time: it was stopped, or its network failed."
+        print(f"sevensteps: {message}", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
 def _follow(place: Launched, model: Any) -> NoReturn:
     """Follow the leader until it ends, and end."""
     met: list[Processes] = []
@@ -182,6 +206,8 @@ def _follow(place: Launched, model: Any) -> NoReturn:
     def terminated(number: int, frame: object) -> None:
         if not any(processes.is_connected for processes in met):
             sys.exit(128 + number)  # nothing depends on this process yet
+        for processes in met:
+            processes.heartbeat.say_asked_to_end()  # the leader saves, and ends all
         signal.alarm(SECONDS_AFTER_SIGTERM)
 
     if hasattr(signal, "alarm"):
@@ -193,10 +219,12 @@ def _follow(place: Launched, model: Any) -> NoReturn:
     code = 0
     try:
         store = store_of_launcher(place)
-    except SevenstepsError:  # which has ended, and with it the work
+    except SevenstepsError as error:  # the leader may have ended, or there is none
+        print(f"sevensteps: {error.message}\n  {error.hint}", file=sys.stderr)
         sys.exit(1)
     processes = Processes(place, store)
     met.append(processes)
+    processes.heartbeat.watch(lambda: _leave_silent_leader(place))
     try:
         with given(model):
             follow(processes)
@@ -210,4 +238,5 @@ def _follow(place: Launched, model: Any) -> NoReturn:
         code = 1
         where = f"process {place.rank + 1} of {place.world}"
         processes.say_failed(SevenstepsError(f"Internal error in {where}: {type(error).__name__}: {error}"))
+    processes.heartbeat.end()
     sys.exit(code)

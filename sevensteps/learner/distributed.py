@@ -3,16 +3,20 @@
 The first process leads. It does the whole job: it reads, trains, saves and judges. The others follow: they wait for an
 order, which holds the training as it stands, and then take the same steps with their parts of each batch. What could
 differ between processes, such as a stop rule or Ctrl-C, the leader decides alone: it leaves, and its next message says
-so. No process waits for one that is dead: its connections are closed with it.
+so. No process waits for one that is dead: its connections are closed with it. One that is stopped is noticed by its
+silence (heartbeat.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import json
 import os
+import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -21,7 +25,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..base.launched import Launched
+from ..base.one_thread import in_one_thread
 from ..errors import SevenstepsError, TrainingError, UsageError
+from .heartbeat import LOOK, SILENT_AFTER, Heartbeat
 
 _STORES: Any = dist  # whose types do not name them
 
@@ -38,6 +44,12 @@ TO_CONNECT = datetime.timedelta(seconds=20)
 
 
 SECONDS_TO_COME = 300  # machines start one after the other, and import from slow disks
+
+
+SECONDS_OF_SILENCE = 10  # until a process that waits for another to start says so
+
+
+_ALONE = "If you started only this process, unset RANK and WORLD_SIZE."
 
 
 PAUSE = 0.02  # seconds between two looks for an order
@@ -66,7 +78,10 @@ class Processes:
         self.rank, self.world = place.rank, place.world
         self.place = place
         self._store, self._lost, self._orders, self._row = store, lost, 0, 0
-        self.is_connected = False
+        self.is_connected = self._trains = False
+        self._asked_to_end = 0  # the rank of a process that was
+        # A client of its own: one that waits for the others while they connect would hold back the signs.
+        self.heartbeat = Heartbeat(self.rank, self.world, store.clone(), self._pass_on)
 
     def gather(self, mine: Tensor, every: Sequence[Tensor]) -> None:
         """Exchange a row of bytes; see `steps.exchange.Team`.
@@ -80,7 +95,7 @@ class Processes:
             TrainingError: Another process has ended.
         """
         with self._noticing():
-            dist.all_gather(list(every), mine)
+            self._finish(dist.all_gather(list(every), mine, async_op=True), mine)
         if int(every[0][0]) == _LEFT:
             raise LeaderLeftError
 
@@ -97,7 +112,8 @@ class Processes:
             self._store.set(f"order/{self._orders}", str(len(order)))
             self._orders += 1
             self._connect()
-            dist.broadcast(torch.frombuffer(bytearray(order), dtype=torch.uint8), 0)
+            content = torch.frombuffer(bytearray(order), dtype=torch.uint8)
+            self._finish(dist.broadcast(content, 0, async_op=True), content)
 
     def hear(self) -> bytes | None:
         """Wait for the leader's next order.
@@ -117,7 +133,7 @@ class Processes:
             self._connect()
             content = torch.empty(int(self._store.get(f"order/{self._orders}")), dtype=torch.uint8)
             self._orders += 1
-            dist.broadcast(content, 0)
+            self._finish(dist.broadcast(content, 0, async_op=True), content)
         return content.numpy().tobytes()
 
     def begin(self, size: int, device: torch.device) -> None:
@@ -131,14 +147,21 @@ class Processes:
             TrainingError: The processes have different models.
             SevenstepsError: One of them has failed.
         """
-        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.world)]
+        facts = [torch.zeros(2, dtype=torch.int64) for _ in range(self.world)]
         with self._noticing():
-            dist.all_gather(sizes, torch.tensor([size]))
-        if len(set(map(int, sizes))) > 1:
+            self._finish(dist.all_gather(facts, mine := torch.tensor([size, rounding()]), async_op=True), mine)
+        sizes, roundings = ({int(each[place]) for each in facts} for place in (0, 1))
+        if len(sizes) > 1:
             raise TrainingError(
                 "The processes have built different models.", hint="Install the same versions everywhere."
             )
-        self._row, self._device = size, device
+        if len(roundings) > 1 and not self.rank and not self._row:  # once
+            warnings.warn(
+                "The processes have different kinds of CPU or versions of PyTorch, which round differently. The result "
+                "will differ a little from that of one process.",
+                stacklevel=2,
+            )
+        self._row, self._device, self._trains = size, device, True
 
     def leave(self) -> None:
         """End the training under way: the leader says so, and a process without a step to take waits for it.
@@ -146,6 +169,7 @@ class Processes:
         Raises:
             TrainingError: Another process has ended.
         """
+        self._trains = False
         mine = torch.zeros(self._row, dtype=torch.uint8, device=self._device)
         mine[0] = _PART if self.rank else _LEFT
         with contextlib.suppress(LeaderLeftError):
@@ -153,6 +177,7 @@ class Processes:
 
     def end(self) -> None:
         """Let the others end; only the leader does."""
+        self.heartbeat.end()
         with contextlib.suppress(RuntimeError):
             self._store.set("end", "")
             if self.is_connected:
@@ -169,18 +194,62 @@ class Processes:
         with contextlib.suppress(RuntimeError):
             self._store.set(f"failed/{self.rank}", json.dumps(facts))
 
+    def _finish(self, work: Any, sent: Tensor) -> None:
+        """Wait for an exchange, and look now and then whether one of the processes is silent.
+
+        Raises:
+            RuntimeError: A connection is closed.
+            TrainingError: A process is silent, or was asked to end.
+        """
+        if sent.is_cuda:  # where a wait has no limit, and only puts itself in the GPU's queue
+            work.wait()
+            return
+        while True:
+            try:
+                work.wait(datetime.timedelta(seconds=LOOK))
+            except RuntimeError:
+                if work.is_completed():  # by now, or with an error, which it raises again
+                    work.wait()
+                    return
+                self._refuse_silent()
+            else:
+                return
+
+    def _refuse_silent(self) -> None:
+        """Raise if this process leads, and another is silent or was asked to end."""
+        if self.rank:  # which another thread watches
+            return
+        if self._asked_to_end:
+            what = f"Process {self._asked_to_end + 1} of {self.world} was asked to end (SIGTERM)."
+            raise TrainingError(what, kind=LOST)
+        if (silent := self.heartbeat.silent()) is not None:
+            what = f"Process {silent + 1} of {self.world} has not answered for {SILENT_AFTER:.0f} seconds"
+            raise TrainingError(f"{what}: it was stopped, or its network failed.", kind=LOST)
+
+    def _pass_on(self, rank: int) -> None:
+        """End as if this process itself had been asked to, since another was, and the training needs it."""
+        if not self._trains:  # or no more
+            return
+        if signal.getsignal(signal.SIGTERM) in (signal.SIG_DFL, signal.SIG_IGN, None):
+            self._asked_to_end = rank
+        else:
+            signal.raise_signal(signal.SIGTERM)
+
     def _connect(self) -> None:
         """Connect the processes, once the leader has something for them to do."""
         if self.is_connected:
             return
         others = range(1, self.world)
-        since = time.monotonic()
+        since, is_told = time.monotonic(), False
         while not self.rank and (missing := [rank for rank in others if not self._store.check([f"here/{rank}"])]):
             self._refuse_failed()
             if time.monotonic() - since > SECONDS_TO_COME:
                 message = f"Process {missing[0] + 1} of {self.world} has not started after {SECONDS_TO_COME} seconds."
-                hint = "Look at what it printed. If you started only this process, unset RANK and WORLD_SIZE."
-                raise TrainingError(message, hint=hint)
+                raise TrainingError(message, hint=f"Look at what it printed. {_ALONE}")
+            if not is_told and time.monotonic() - since > SECONDS_OF_SILENCE:
+                is_told = True
+                what = f"Waiting for process {missing[0] + 1} of {self.world}, for {SECONDS_TO_COME} seconds at most."
+                warnings.warn(f"{what} {_ALONE}", stacklevel=2)
             time.sleep(PAUSE)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
         with contextlib.ExitStack() as stack:
@@ -249,6 +318,21 @@ def leading(processes: Processes) -> Iterator[None]:
         _CURRENT.remove(processes)
 
 
+def rounding() -> int:
+    """Return a number that differs between processes whose CPU or PyTorch rounds differently.
+
+    Returns:
+        63 bits of a digest of a few small computations of step 2 to 5.
+    """
+    values = torch.arange(1, 4097, dtype=torch.float32).div_(997).sin_().reshape(64, 64)
+    product = in_one_thread(lambda: values @ values)
+    pictures, kernels = values.reshape(4, 1, 32, 32), values[:16, :9].reshape(16, 1, 3, 3)
+    maps = in_one_thread(lambda: torch.nn.functional.conv2d(pictures, kernels))
+    results = (product, maps, product.softmax(1), maps.exp(), torch.addcdiv(values, product, values.abs() + 1e-3))
+    digest = hashlib.sha256(b"".join(each.contiguous().numpy().tobytes() for each in results)).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
 def refuse_in_use() -> None:
     """Raise if this process exchanges tensors with others already: PyTorch knows one group for that.
 
@@ -293,7 +377,12 @@ def store_of_launcher(place: Launched) -> Any:
     try:
         store, _, _ = next(_STORES.rendezvous("env://", timeout=datetime.timedelta(seconds=seconds)))
     except (RuntimeError, ValueError) as error:
-        raise TrainingError("The process that leads this training cannot be reached.", kind=LOST) from error
+        address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise TrainingError(
+            f"Process 1 of {place.world} cannot be reached at {address} (MASTER_ADDR, MASTER_PORT).",
+            hint=f"Start it, or correct the address. {_ALONE}",
+            kind=LOST,
+        ) from error
     store.set_timeout(FOREVER)
     return _STORES.PrefixStore("sevensteps", store)
 

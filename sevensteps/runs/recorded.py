@@ -134,11 +134,21 @@ def refuse_other_pictures(folder: Path, recipe: Recipe, recorded: Mapping[str, A
         RunError: They have changed.
     """
     if not same_pictures(recorded, splits):
-        raise RunError(
-            f"The pictures of {recipe.source} have changed since {folder} was trained on them.",
-            hint="Restore the original pictures, or train again on these: sevensteps train --recipe "
-            f"{folder / checkpoint.RECIPE}",
-        )
+        raise other_pictures(folder, recipe)
+
+
+def other_pictures(folder: Path, recipe: Recipe) -> RunError:
+    """Return the error for a run whose pictures are not those that it was trained on.
+
+    Args:
+        folder: The run's folder.
+        recipe: Its recipe.
+    """
+    return RunError(
+        f"The pictures of {recipe.source} have changed since {folder} was trained on them.",
+        hint="Restore the original pictures, or train again on these: sevensteps train --recipe "
+        f"{folder / checkpoint.RECIPE}",
+    )
 
 
 def differences_between(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.own_code import refuse_idle
 from ..base.words import with_names
-from ..errors import RunError, SevenstepsError, TrainingError
+from ..errors import DataError, RunError, SevenstepsError, TrainingError
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import read_recipe, recorded_in
 from ..records.events import Epoch, Finding, Observe, with_run_named
@@ -21,7 +21,7 @@ from .checkpoint import CHECKPOINT, JUDGEMENT, MODEL, PREDICTIONS, RECIPE, TABLE
 from .folder import CORRECTIONS, ROOT, AnyRun, check_run, entries, find_run, is_run
 from .kept_files import is_corrections_file, mapping, read_history, read_judgement, read_tables, with_timings
 from .pictures import as_it_is, prepared
-from .recorded import refuse_other_pictures
+from .recorded import other_pictures, refuse_other_pictures
 
 if TYPE_CHECKING:
     from ..data.images import Splits
@@ -242,7 +242,12 @@ class Saved:
         recipe = recipe or self.recipe
         fix = "" if source is not None else self.corrections
         with self._naming_itself():
-            splits, settled = prepared(recipe, {} if seconds is None else seconds, observe, fix, source)
+            try:
+                splits, settled = prepared(recipe, {} if seconds is None else seconds, observe, fix, source)
+            except DataError as error:
+                if error.kind == "class" and recipe is self.recipe and recipe.source:  # which it did have
+                    raise other_pictures(self.folder, recipe) from error
+                raise
         if not may_differ:
             refuse_other_pictures(self.folder, recipe, self.recorded, splits)
         return splits, settled

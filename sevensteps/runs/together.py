@@ -40,7 +40,8 @@ def led(learn: Learner, folder: Path | None, as_it_stands: Callable[[], bytes]) 
             yield
     except SevenstepsError as error:
         if error.kind == LOST and folder is not None:
-            error.hint = f"To continue from the last save, with any number of processes: sevensteps resume {folder}"
+            most = learn.parting.shards
+            error.hint = f"To continue from the last save, with up to {most} processes: sevensteps resume {folder}"
         raise
 
 

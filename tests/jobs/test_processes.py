@@ -113,35 +113,77 @@ def test_torchrun_with_a_mistyped_source_ends_soon(folder: Path) -> None:
     assert "SIGALRM" not in done.stderr
 
 
-def killed(folder: Path, run: str, wait: float) -> tuple[int, str, float]:
-    """Start a long run in three processes, kill one after `wait` seconds; return code, stderr and how long it took."""
-    more = ["--epochs", "60", "--out", run, "--processes", "3", "--checkpoint-every", "1 epochs"]
-    with start(*CNN, *more, cwd=folder, how={"start_new_session": True}) as process:
-        while not (folder / run / "checkpoint.safetensors").exists():
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.05)
-        time.sleep(wait)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        os.kill(int(children[0]), signal.SIGKILL)
-        began = time.monotonic()
-        done = finished(process)
-    return done.code, done.err, time.monotonic() - began
+LONG = ["--epochs", "60", "--processes", "3", "--checkpoint-every", "1 epochs"]
+
+
+def training(folder: Path, run: str) -> subprocess.Popen[str]:
+    """Start a long run in three processes, and wait until it has saved."""
+    process = start(*CNN, *LONG, "--out", run, cwd=folder, how={"start_new_session": True})
+    while not (folder / run / "checkpoint.safetensors").exists():
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.05)
+    time.sleep(1)
+    return process
+
+
+def followers(process: subprocess.Popen[str]) -> list[int]:
+    """Return the processes that a run has started."""
+    return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> dict[str, bytes]:
+    """Return the files of the long run, without an interruption."""
+    done = sevensteps(*CNN, "--epochs", "60", "--out", "whole", "--checkpoint-every", "1 epochs", cwd=folder)
+    assert done.code == 0, done.err
+    return files_of(folder / "whole")
+
+
+ENDS = {
+    signal.SIGKILL: (1, "Process 2 of 3 was ended by SIGKILL."),
+    signal.SIGSTOP: (1, "Process 2 of 3 has not answered for 20 seconds: it was stopped, or its network failed."),
+    signal.SIGTERM: (128 + signal.SIGTERM, ""),
+}
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc names the children")
-def test_a_dead_process_ends_all_and_the_run_goes_on(folder: Path) -> None:
-    code, err, took = killed(folder, "killed", 1.0)
-    assert code == 1
-    assert took < 30
-    lines = [line for line in err.splitlines() if "rocess" in line]
-    assert lines[0] == "sevensteps: Process 2 of 3 was ended by SIGKILL."
-    assert "sevensteps resume killed" in lines[1]
-    resumed = sevensteps("resume", "killed", "--processes", "2", cwd=folder)
+@pytest.mark.parametrize("how", ENDS)
+def test_a_lost_process_ends_all_and_the_run_goes_on(
+    how: signal.Signals, folder: Path, whole: dict[str, bytes]
+) -> None:
+    run, (code, said) = how.name, ENDS[how]
+    with training(folder, run) as process:
+        others = followers(process)
+        os.kill(others[0], how)
+        began = time.monotonic()
+        done = finished(process)
+    assert time.monotonic() - began < (15 if how is signal.SIGTERM else 30)
+    assert not [one for one in others if Path(f"/proc/{one}").exists()]
+    assert done.code == code
+    lines = done.err.splitlines()
+    assert not said or lines[0] == f"sevensteps: {said}"
+    assert f"sevensteps resume {run}" in done.err
+    resumed = sevensteps("resume", run, "--processes", "2", cwd=folder)
     assert resumed.code == 0, resumed.err
-    whole = sevensteps(*CNN, "--epochs", "60", "--out", "whole", "--checkpoint-every", "1 epochs", cwd=folder)
-    assert whole.code == 0
-    assert files_of(folder / "killed") == files_of(folder / "whole")
+    assert files_of(folder / run) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc names the children")
+def test_the_others_end_where_the_first_is_stopped(folder: Path, whole: dict[str, bytes]) -> None:
+    with training(folder, "first") as process:
+        others, began = followers(process), time.monotonic()
+        process.send_signal(signal.SIGSTOP)
+        while any(Path(f"/proc/{one}/stat").read_text().rpartition(") ")[2][0] != "Z" for one in others):
+            assert time.monotonic() - began < 30
+            time.sleep(0.1)
+        process.send_signal(signal.SIGCONT)
+        done = finished(process)
+    assert done.code == 1
+    assert "sevensteps resume first" in done.err
+    assert sevensteps("resume", "first", cwd=folder).code == 0
+    assert files_of(folder / "first") == whole
 
 
 @pytest.mark.slow

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import threading
 import time
 
 import pytest
 
 from sevensteps.base.launched import Launched
 from sevensteps.errors import TrainingError
-from sevensteps.learner import distributed
+from sevensteps.learner import distributed, heartbeat
 
 
 def test_a_process_that_dies_before_it_connects_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,3 +31,45 @@ def test_a_process_that_never_comes_is_named(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(TrainingError, match="Process 3 of 3 has not started") as raised:
         distributed.Processes(Launched(0, 3), store).tell(b"an order")
     assert "unset RANK" in raised.value.hint
+
+
+def test_the_others_are_waited_for_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "SECONDS_TO_COME", 0.6)
+    monkeypatch.setattr(distributed, "SECONDS_OF_SILENCE", 0.1)
+    store, _ = distributed.store_here(2)
+    with pytest.warns(UserWarning, match="Waiting for process 2 of 2"), pytest.raises(TrainingError):
+        distributed.Processes(Launched(0, 2), store).tell(b"an order")
+
+
+def test_an_address_where_nobody_leads_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "SECONDS_HERE", 1)
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TrainingError, match=r"at 127\.0\.0\.1:9 \(MASTER_ADDR") as raised:
+        distributed.store_of_launcher(Launched(1, 2, 1, 2))
+    assert "unset RANK" in raised.value.hint
+
+
+def silent_after(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the signs of life come faster than usual."""
+    monkeypatch.setattr(heartbeat, "EVERY", 0.05)
+    monkeypatch.setattr(heartbeat, "LOOK", 0.05)
+    monkeypatch.setattr(heartbeat, "SILENT_AFTER", seconds)
+
+
+def test_a_process_that_sends_no_more_signs_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent_after(0.5, monkeypatch)
+    store, _ = distributed.store_here(2)
+    asked, lost = [], threading.Event()
+    first = heartbeat.Heartbeat(0, 2, store.clone(), asked.append)
+    second = heartbeat.Heartbeat(1, 2, store.clone(), asked.append)
+    second.watch(lost.set)
+    time.sleep(1)
+    assert first.silent() is second.silent() is None
+    second.say_asked_to_end()
+    time.sleep(0.3)
+    assert asked == [1]
+    first.end()
+    assert lost.wait(3)
+    assert second.silent() == 0
+    second.end()

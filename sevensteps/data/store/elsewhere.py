@@ -179,10 +179,14 @@ def _head(link: Link, header: Header, cache: PageCache, say: Callable[[str], Non
         if path.stat().st_size == size:
             return path
     say(f"Fetching {in_words(size)} of {link.address}: labels and names")
-    with files.replacing(path, lasting=False) as file:
-        for first in range(0, size, _PIECE):
-            piece = (first, min(first + _PIECE, size))
-            file.write(link.ranges([piece], ["labels and names"], lambda place, content: True)[0])
+    try:
+        with files.replacing(path, lasting=False) as file:
+            for first in range(0, size, _PIECE):
+                piece = (first, min(first + _PIECE, size))
+                file.write(link.ranges([piece], ["labels and names"], lambda place, content: True)[0])
+    except FileError as error:
+        error.hint = "Set SEVENSTEPS_CACHE to a folder with space where you may write."
+        raise
     return path
 
 

@@ -31,6 +31,8 @@ _RIGHTS = (
     "never saved."
 )
 
+_NOT_RIGHTS = "Check the address and the network, and run the same command again."
+
 _WEB = ("http", "https")
 
 # Where a file appears when all of it has come.
@@ -140,7 +142,7 @@ class Link:
             self.system.invalidate_cache()
             there = self.system.exists(self.path)
         except Exception as error:
-            raise FileError(f"{self.address} cannot be written: {_in_words(error)}.", hint=_RIGHTS) from None
+            raise self._not_written(error) from None
         if there:
             raise FileError(
                 f"{self.address} already exists; nothing was changed.",
@@ -168,9 +170,14 @@ class Link:
             self.system.invalidate_cache()
             there = int(self.system.info(self.path)["size"])
         except Exception as error:
-            raise FileError(f"{self.address} cannot be written: {_in_words(error)}.", hint=_RIGHTS) from None
+            raise self._not_written(error) from None
         if there != size:
-            raise FileError(f"{self.address} has {there:,} bytes instead of {size:,}.", hint=_RIGHTS)
+            raise FileError(f"{self.address} has {there:,} bytes instead of {size:,}.", hint=_NOT_RIGHTS)
+
+    def _not_written(self, error: BaseException) -> FileError:
+        """Return the error for what a package for a protocol raised while it wrote."""
+        hint = _RIGHTS if _is_refused(error) else _NOT_RIGHTS
+        return FileError(f"{self.address} cannot be written: {_in_words(error)}.", hint=hint)
 
     def _answers(self, wanted: Sequence[Range]) -> list[Any]:
         """Return the bytes of each range, or the error in their place."""
@@ -213,7 +220,7 @@ class Link:
         status = getattr(error, "status", None)
         if isinstance(error, FileNotFoundError) or status in (404, 410):
             raise DataError(f"There is no file at {self.address}.", hint="Check the address.") from None
-        if isinstance(error, PermissionError) or status in (401, 403) or type(error).__name__ in _WITHOUT_CREDENTIALS:
+        if _is_refused(error):
             raise DataError(f"{self.address} cannot be read: access was refused.", hint=_RIGHTS) from None
         if isinstance(status, int) and 400 <= status < 500 and status not in (408, 425, 429):
             raise DataError(
@@ -254,12 +261,18 @@ def _options(protocol: str) -> dict[str, Any]:
     return {"client_kwargs": {"timeout": limits, **conf.get(protocol, {}).get("client_kwargs", {})}}
 
 
+def _is_refused(error: BaseException) -> bool:
+    """Return whether an error of another package says that credentials are missing or not enough."""
+    refused = getattr(error, "status", None) in (401, 403) or isinstance(error, PermissionError)
+    return refused or type(error).__name__ in _WITHOUT_CREDENTIALS
+
+
 def _in_words(error: BaseException) -> str:
     """Return what an error of another package says, without addresses, which may hold a signature."""
+    if _is_refused(error):
+        return "access was refused"
     if isinstance(status := getattr(error, "status", None), int):
         return f"the server answered {status}"
-    if isinstance(error, PermissionError) or type(error).__name__ in _WITHOUT_CREDENTIALS:
-        return "access was refused"
     kind = type(error).__name__
     return f"{kind}, {error.strerror}" if isinstance(error, OSError) and error.strerror else kind
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from ranges import web
 from small import images
-from typed import refused, sevensteps
+from typed import here, refused, sevensteps
 
 import sevensteps as ss
 from sevensteps.base.addresses import complete, is_address, without_secrets
@@ -29,7 +29,7 @@ from sevensteps.data.store.page_cache import PageCache
 from sevensteps.data.store.prepare import prepare
 from sevensteps.data.store.store import StoredImages
 from sevensteps.data.store.streams import of_splits
-from sevensteps.errors import DataError, DownloadError, FileError, UsageError
+from sevensteps.errors import DataError, DownloadError, FileError, RunError, UsageError
 
 SET = Splits(images(700, (3, 64, 64), 3), replace(images(200, (3, 64, 64), 3, seed=2), origin="test"), source="made up")
 
@@ -195,6 +195,26 @@ def test_a_run_resumes_from_the_address(small: Path, small_content: dict[str, by
             ss.train(there.address("x.store"), **how, out=tmp_path / "there", observe=cut)
         ss.resume(tmp_path / "there")
     assert run_files(tmp_path / "there") == run_files(tmp_path / "here")
+
+
+def test_a_store_that_is_replaced_under_a_run_is_said_so(tmp_path: Path) -> None:
+    address = f"file://{tmp_path}/x.store"
+    for names in (("red", "blue"), ("hat", "shoe")):
+        first = replace(images(120, (1, 8, 8), 2), classes=names)
+        (tmp_path / "x.store").unlink(missing_ok=True)
+        prepare(of_splits(Splits(first, source="made up")), tmp_path / "x.store")
+        if names[0] == "red":
+            ss.train(address, recipe="linear", epochs=1, out=tmp_path / "run")
+    with pytest.raises(RunError, match="have changed since"):
+        ss.resume(tmp_path / "run", epochs=2)
+
+
+def test_a_cache_that_cannot_be_written_is_named(memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("SEVENSTEPS_CACHE", str(tmp_path / "file/cache"))
+    with pytest.raises(FileError) as error:
+        load(memory)
+    assert "SEVENSTEPS_CACHE" in error.value.hint
 
 
 @pytest.mark.slow
@@ -383,6 +403,24 @@ def test_a_store_whose_copy_fails_is_kept_for_the_next_call(tmp_path: Path) -> N
     ss.prepare(tmp_path / "set.npz", address)
     assert (tmp_path / "gone/y.store").stat().st_size == before.st_size
     assert not kept.exists()
+
+
+def test_credentials_are_named_only_where_access_was_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, named in ((PermissionError(13, "Forbidden"), True), (OSError(28, "No space left on device"), False)):
+
+        def fails(*arguments: Any, error: OSError = error, **named: Any) -> None:
+            raise error
+
+        there = link.Link(f"file://{tmp_path}/y.store")
+        monkeypatch.setattr(there.system, "put_file", fails)
+        with pytest.raises(FileError) as raised:
+            there.upload(tmp_path / "x.store", 1)
+        assert ("credentials" in raised.value.hint) is named
+
+
+def test_a_store_in_the_memory_of_a_command_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = here("prepare", "pullover-dress", "memory://x.store", cwd=tmp_path, capsys=capsys)
+    refused(done, 2, "memory://x.store", "ends with it", "s3://bucket/name.store")
 
 
 def test_a_web_address_takes_no_store() -> None:
