@@ -245,7 +245,7 @@ class Saved:
             try:
                 splits, settled = prepared(recipe, {} if seconds is None else seconds, observe, fix, source)
             except DataError as error:
-                if error.kind == "class" and recipe is self.recipe and recipe.source:  # which it did have
+                if error.kind == "class" and recipe.classes == self.recipe.classes:  # which there were then
                     raise other_pictures(self.folder, recipe) from error
                 raise
         if not may_differ:
