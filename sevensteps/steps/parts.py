@@ -87,11 +87,14 @@ class Sum:
             parameters: They hold its gradient.
         """
         self._losses.append((loss, size))
-        for place, parameter in enumerate(parameters):
-            if parameter.grad is not None:
-                gradient = parameter.grad.detach() * size
-                total = self._totals.get(place)
-                self._totals[place] = gradient if total is None else total.add_(gradient)
+        gradients = {place: each.grad.detach() for place, each in enumerate(parameters) if each.grad is not None}
+        if not gradients:
+            return
+        # One call for all parameters: where several processes add the parts, each of them does.
+        scaled = dict(zip(gradients, torch._foreach_mul(list(gradients.values()), size), strict=True))
+        if added := [place for place in scaled if place in self._totals]:
+            torch._foreach_add_([self._totals[place] for place in added], [scaled[place] for place in added])
+        self._totals = {**scaled, **self._totals}
 
     def put_into(self, parameters: Sequence[Tensor]) -> tuple[Tensor, int]:
         """Put the mean gradient into the parameters.
@@ -103,8 +106,10 @@ class Sum:
             The mean loss over the pictures, and their number.
         """
         size = sum(count for _, count in self._losses)
+        if self._totals:
+            torch._foreach_div_(list(self._totals.values()), size)
         for place, total in self._totals.items():
-            parameters[place].grad = total.div_(size)
+            parameters[place].grad = total
         if len(self._losses) == 1:
             return self._losses[0]
         return torch.stack([loss * (count / size) for loss, count in self._losses]).sum(), size
@@ -190,6 +195,7 @@ class Divided:
         self._model, self._part_of, self._shards, self._exchange = model, part_of, shards, exchange
         self._parameters = list(model.parameters())
         self._draws = False  # which its first batch shows
+        self._of_others: dict[int, Part] = {}  # receive what other processes send, by the number of the part
         refuse_hooks_of_parameters(model)
 
     def __call__(self, steps: Steps, batch: Pair, more: Iterable[Pair], place: Place) -> tuple[Tensor, int]:
@@ -219,13 +225,22 @@ class Divided:
         if exchange is None:
             return self._side_by_side(steps, pieces, places)
         own = exchange.own(len(pieces))
-        parts = [self._part_of(twin(self._model), place.part or 0) for place in places]
+        numbers = range(len(pieces))
+        parts = {}
         if mine := pieces[own]:  # there may be fewer parts than processes
-            parts[own], losses = self._side_by_side(steps, mine, places[own])
-            for number, loss in zip(range(len(pieces))[own], losses, strict=True):
-                exchange.put(number, loss, parts[number].parameters, parts[number].model)
+            computed, losses = self._side_by_side(steps, mine, places[own])
+            parts = dict(zip(numbers[own], computed, strict=True))
+            for (number, part), loss in zip(parts.items(), losses, strict=True):
+                exchange.put(number, loss, part.parameters, part.model)
         exchange.gather()
-        return parts, [exchange.take(number, part.parameters, part.model) for number, part in enumerate(parts)]
+        every = [parts.get(number) or self._of_another(number) for number in numbers]
+        return every, [exchange.take(number, part.parameters, part.model) for number, part in enumerate(every)]
+
+    def _of_another(self, number: int) -> Part:
+        """Return the same part for each batch, since making a twin takes as long as adding a part."""
+        if number not in self._of_others:
+            self._of_others[number] = self._part_of(twin(self._model), number)
+        return self._of_others[number]
 
     def _side_by_side(
         self, steps: Steps, pieces: Sequence[Pair], places: Sequence[Place]
