@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .steps.loss import binary_cross_entropy_with_logits, cross_entropy, mse_loss, sigmoid_l1_loss
     from .steps.step import SGD, Muon, cosine, one_cycle
     from .steps.stop import after, when_flat, when_not_finite, when_reached
+    from .studio.notebook import open_studio
 
 __all__ = [
     "SGD",
@@ -83,6 +84,7 @@ __all__ = [
     "load_learner",
     "mse_loss",
     "one_cycle",
+    "open_studio",
     "plot_function",
     "predict",
     "prepare",
@@ -129,6 +131,7 @@ _ROOMS = {
     "steps.loss": ("binary_cross_entropy_with_logits", "cross_entropy", "mse_loss", "sigmoid_l1_loss"),
     "steps.step": ("SGD", "Muon", "cosine", "one_cycle"),
     "steps.stop": ("after", "when_flat", "when_not_finite", "when_reached"),
+    "studio.notebook": ("open_studio",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from ..base import files
+from ..data.batches import Batches
 from ..data.files.how import file_settings
 from ..data.images import Splits
 from ..data.sources.named import as_text
+from ..errors import UsageError
 from ..recipes.choose import choose
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import shipped_recipes
@@ -20,9 +24,14 @@ from ..runs.pictures import as_it_is, prepared
 from ..runs.recorded import recorded
 from ..runs.run import Work
 from ..runs.saved import Saved
+from ..steps.loss import settings_of
 from ..trust.doctor.doctor import Doctor
+from .seen import pictured
 from .timeline import Timeline
 from .under_way import UnderWay
+
+if TYPE_CHECKING:
+    from ..learner.learner import Learner
 
 
 def first_recipe(source: str) -> Recipe:
@@ -119,11 +128,58 @@ def reopened(name: str, observe: Observe) -> UnderWay:
                 saved.restore(learn)
             base = recipe.name if recipe.name in shipped_recipes() else "plain"
             came = {key: str(now.get(key, "")) for key in _CAME}
-            run = UnderWay(work, recipe, base=base, timeline=timeline, **came)
+            run = UnderWay(work, recipe, base=base, timeline=timeline, parent=came["parent"], story=came["story"])
         run.enter(stack.pop_all())
     if run.is_over:
         run.take_judged(judged(work, {}, observe))
     return run
+
+
+def of_learner(learn: Learner) -> UnderWay:
+    """Return a run of a learner that somebody has made; nothing of it is saved.
+
+    Args:
+        learn: The learner.
+
+    Raises:
+        UsageError: Its loaders were not made from pictures.
+    """
+    splits = learn.dls.splits
+    if not isinstance(splits, Splits) or not isinstance(learn.dls.train, Batches):
+        raise UsageError(
+            "The Studio needs a learner whose loaders were made from pictures.",
+            hint="dls = DataLoaders.from_images(splits), and Learner(dls, model).",
+        )
+    group, drawn = learn.opt.param_groups[0], pictured(learn.model, splits.train.input_shape)
+    known = settings_of(learn.loss_func)
+    recipe = Recipe(
+        name="yours",
+        source=splits.source or "your pictures",
+        model="linear" if drawn is not None and drawn[2] else "relu",
+        loss=known[0] if known else "auto",  # type: ignore[arg-type]
+        optimizer=type(learn.opt).__name__,
+        lr=learn.lr,
+        momentum=float(group.get("momentum", 0.0)),
+        weight_decay=float(group.get("weight_decay", 0.0)),
+        clip=learn.clip or 0.0,
+        batch_size=learn.dls.train.batch_size,
+        epochs=learn.plan[0].epochs or 1,
+        keep="best" if learn.keep == "best" else "last",
+        seed=learn.seed,
+        threads=torch.get_num_threads(),
+        folds=1,
+        classes=splits.classes,
+    )
+    work = Work(
+        folder=None,
+        recipe=recipe,
+        recorded=recorded(splits, recipe),
+        splits=splits,
+        learn=learn,
+        seconds={},
+        doctor=Doctor(learn),
+    )
+    return UnderWay(work, recipe, saves=False)
 
 
 _CAME = ("parent", "story")

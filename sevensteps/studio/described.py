@@ -72,7 +72,7 @@ def data_section(splits: Splits, recipe: Recipe, notes: Sequence[str], *, is_own
     }
 
 
-def run_section(work: Work, chosen: Recipe, base: str, parent: str, story: str) -> dict[str, Any]:
+def run_section(work: Work, chosen: Recipe, base: str, parent: str, story: str, *, is_saved: bool) -> dict[str, Any]:
     """Describe a run.
 
     Args:
@@ -81,6 +81,7 @@ def run_section(work: Work, chosen: Recipe, base: str, parent: str, story: str) 
         base: The recipe that ships which it is closest to.
         parent: The run that it came from.
         story: The story that began it.
+        is_saved: Whether it gets a folder; a learner of the user's own does not.
     """
     recipe, learn = work.recipe, work.learn
     if chosen.fix and work.folder:
@@ -109,8 +110,8 @@ def run_section(work: Work, chosen: Recipe, base: str, parent: str, story: str) 
             "features": recipe.features,
             "init": recipe.init,
         },
-        "command": as_command(chosen, base),
-        "python": as_python(chosen, base),
+        "command": as_command(chosen, base) if is_saved else "",
+        "python": as_python(chosen, base) if is_saved else "studio = ss.open_studio(learn)",
     }
 
 

@@ -10,11 +10,13 @@ import threading
 import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import uvicorn
 
 from ..base.version import __version__
 from ..errors import UsageError
+from ..runs import folder as folders
 from .app import application
 from .gate import Door
 from .session import Session
@@ -106,7 +108,7 @@ def server_of(session: Session, door: Door, begun: Callable[[], None]) -> Server
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=1 << 15,
     )
     return Server(config, session, begun)
@@ -125,24 +127,26 @@ def new_session(*, framed: bool = False) -> tuple[Session, Trainer]:
 
 
 class Opened:
-    """A Studio that runs beside the program that opened it; in a notebook it is shown as a frame.
+    """A Studio that runs beside the program that opened it.
 
     Args:
         session: What it shows.
         door: Who may ask.
-        server: What answers.
         listening: Where it is reached.
     """
 
-    def __init__(self, session: Session, door: Door, server: Server, listening: socket.socket) -> None:
-        self._session, self._door, self._server = session, door, server
-        self._thread = threading.Thread(target=server.run, args=([listening],), name="studio-server", daemon=True)
+    def __init__(self, session: Session, door: Door, listening: socket.socket) -> None:
+        self.door, self._session = door, session
+        answers = threading.Event()
+        self._server = server_of(session, door, answers.set)
+        self._thread = threading.Thread(target=self._server.run, args=([listening],), name="studio-server", daemon=True)
         self._thread.start()
+        answers.wait(10)
 
     @property
     def url(self) -> str:
         """The address of the page for a browser on this machine, with its token."""
-        return self._door.url
+        return self.door.url
 
     def close(self) -> None:
         """Save the run, and end the server."""
@@ -154,12 +158,25 @@ class Opened:
         return f"Studio: {self.url}"
 
 
-def beside(name: str | None = None, *, port: int | None = None) -> Opened:
+S = TypeVar("S", bound=Opened)
+
+
+def beside(
+    name: str | None = None,
+    *,
+    port: int | None = None,
+    frame_of: str = "",
+    kind: Callable[[Session, Door, socket.socket], S] = Opened,  # type: ignore[assignment]
+    first: Callable[[Trainer], None] | None = None,
+) -> S:
     """Open the Studio beside this program, which goes on.
 
     Args:
         name: Pictures or a run to open.
         port: The port; None for 8420 or the next one that is free.
+        frame_of: The origins of the notebook that may show it in a frame.
+        kind: What is returned.
+        first: What the trainer does first, in place of opening `name`.
 
     Returns:
         What closes it.
@@ -168,12 +185,11 @@ def beside(name: str | None = None, *, port: int | None = None) -> Opened:
         UsageError: The port cannot be used.
     """
     listening = listening_at(port)
-    door, answers = Door(port=listening.getsockname()[1]), threading.Event()
-    session, trainer = new_session()
-    opened_studio = Opened(session, door, server_of(session, door, answers.set), listening)
-    answers.wait(10)
-    trainer.start(lambda trainer: opened(trainer, name, framed=False))
-    return opened_studio
+    door = Door(port=listening.getsockname()[1], frame_of=frame_of)
+    session, trainer = new_session(framed=bool(frame_of))
+    studio = kind(session, door, listening)
+    trainer.start(first or (lambda trainer: opened(trainer, name, framed=bool(frame_of))))
+    return studio
 
 
 def run_studio(
@@ -221,14 +237,13 @@ def opened(trainer: Trainer, name: str | None, *, framed: bool) -> None:
     from .described import studio_section
     from .gathering import LIMITS
     from .stories import STORIES
-    from .trainer import is_run_path
 
     trainer.session.put("studio", studio_section(__version__, STORIES, LIMITS, framed))
     trainer.show_runs()
     if name is None:
         return
     try:
-        if is_run_path(name):
+        if any(path.is_dir() and folders.is_run(path) for path in (Path(name), folders.ROOT / name)):
             trainer.open_run(name)
         else:
             trainer.open_source(name)

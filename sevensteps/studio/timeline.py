@@ -85,6 +85,11 @@ class Timeline:
         self._due = 0.0
 
     @property
+    def first(self) -> int:
+        """The number of batches that were done when it began."""
+        return self._moments[0].batch
+
+    @property
     def start(self) -> dict[str, Tensor]:
         """The parameters that the run began with, by name."""
         named = self._moments[0].tensors.items()

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import SevenstepsError, UsageError
@@ -104,6 +103,8 @@ class Trainer(Telling):
 
     def _answer(self, future: Future[Any], work: Callable[[Trainer], Any]) -> None:
         """Do what was asked, and tell the page how things stand."""
+        if not future.set_running_or_notify_cancel():
+            return  # nobody waits for it any more
         try:
             result = work(self)
         except SevenstepsError as error:
@@ -225,6 +226,17 @@ class Trainer(Telling):
         self._begun()
         self._end_if_over()
 
+    def take(self, run: UnderWay) -> None:
+        """Take up a run that stands already, such as a learner that somebody made.
+
+        Args:
+            run: The run.
+        """
+        self._leave()
+        self.run = run
+        run.enter()
+        self._begun()
+
     def begin(
         self, recipe: Recipe, *, parent: str = "", story: str = "", source: Splits | None = None, base: str = "plain"
     ) -> None:
@@ -245,10 +257,8 @@ class Trainer(Telling):
         key = raw_key(recipe)
         known = source if source is not None else self.raw if key == self.raw_key else None
         run, raw = begun(recipe, known, self._say, parent=parent, story=story, base=base)
-        self._leave()
-        self.run, self.raw, self.raw_key = run, raw, key
-        run.enter()
-        self._begun()
+        self.take(run)
+        self.raw, self.raw_key = raw, key
 
     def _begun(self) -> None:
         """Show a run that has just been opened."""
@@ -384,12 +394,3 @@ class Trainer(Telling):
 
 
 _TRAIN = object()
-
-
-def is_run_path(name: str) -> bool:
-    """Return whether a word names a run rather than pictures.
-
-    Args:
-        name: What was typed.
-    """
-    return any(path.is_dir() and folders.is_run(path) for path in (Path(name), folders.ROOT / name))

@@ -36,6 +36,7 @@ class UnderWay:
         parent: The run that it comes from.
         story: The story that it tells.
         timeline: Its past; one that begins here unless given.
+        saves: Whether it gets a folder.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class UnderWay:
         parent: str = "",
         story: str = "",
         timeline: Timeline | None = None,
+        saves: bool = True,
     ) -> None:
         self.work, self.chosen, self.base, self.parent, self.story = work, chosen, base, parent, story
         self.before: Recipe | None = None  # the recipe of the run that was open before a story
+        self.saves = saves
         self.judged: Run | None = None
         self.epochs_shown, self.is_in_folder = -1, False  # what the page was told last
         self.station = PREDICT if work.learn.state.batch else INITIALIZE
@@ -183,7 +186,7 @@ class UnderWay:
     def _make_folder(self) -> None:
         """Make the run's folder, once there is something to keep."""
         work = self.work
-        if work.folder is not None:
+        if work.folder is not None or not self.saves:
             return
         folder = self._stack.enter_context(folders.new_folder(work.recipe, None))
         folders.save_corrections(folder, work.splits.corrected)
@@ -217,7 +220,9 @@ class UnderWay:
                 self.station = INITIALIZE
                 return
             to = max(state.batch - 1, 0)
-        if not 0 <= to <= state.batch:
+        first = self._timeline.first
+        to = max(to, first) if to in (0, state.batch - 1) else to
+        if not first <= to <= state.batch:
             raise UsageError(f"There is no batch {to:,} to go back to.", hint=f"{state.batch:,} batches are done.")
         self._go_to(to, curve)
         self.station = PREDICT if to else INITIALIZE

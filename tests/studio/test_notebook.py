@@ -1,0 +1,175 @@
+"""`ss.open_studio`: a learner of the user's own on the page, and the frame of a notebook."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browser import browser
+from in_studio import Page, array
+from torch import nn
+
+import sevensteps as ss
+from sevensteps.steps.loss import sigmoid_l1_loss
+
+
+def my_learner() -> ss.Learner:
+    """Return a learner as a person makes it."""
+    splits = ss.load("pullover-dress").hold_out(0.1)
+    dls = ss.DataLoaders.from_images(splits, 512)
+    return ss.Learner(dls, nn.Sequential(nn.Flatten(), nn.Linear(784, 1)), sigmoid_l1_loss, lr=0.3)
+
+
+def test_a_learner_of_the_users_own_is_trained_by_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    learn = my_learner()
+    other = learn.copy()
+    studio = ss.open_studio(learn, port=0)
+    try:
+        page = Page(studio.url)
+        run = page.rest()["run"]
+        assert (run["kind"], run["recipe"]["lr"], run["folder"]) == ("linear", 0.3, None)
+        for _ in range(3):
+            page.do("batch")
+        page.do("back", to=2)
+        page.do("batch")
+        events = other.stream()
+        losses = [float(next(events).loss) for _ in range(3)]
+        assert np.array_equal(array(page.state["curve"]["values"]), np.array(losses, dtype=np.float32))
+        assert not (tmp_path / "runs").exists()
+        assert studio._repr_html_().startswith("<a href=")
+    finally:
+        studio.close()
+    assert learn.state.batch == 3
+
+
+def test_a_learner_without_pictures_is_refused() -> None:
+    learn = ss.Learner(ss.DataLoaders([], None), nn.Linear(2, 1), sigmoid_l1_loss)
+    with pytest.raises(ss.SevenstepsError, match="made from pictures"):
+        ss.open_studio(learn)
+
+
+def test_in_a_frame_the_token_travels_in_a_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    studio = ss.open_studio(port=0, origin="http://localhost:8888")
+    try:
+        page, frame = Page(studio.url), studio.door.frame_url
+        path = frame.partition(str(page.port))[2]
+        assert f'src="{frame}"' in studio._repr_html_()
+        token = path.split("/")[2]
+        for name in ("", "app.js", "page.css"):
+            reply = page.send("GET", f"{path}{name}", X_Sevensteps_Token=None)
+            assert reply.status == 200
+            policy = reply.headers["content-security-policy"]
+            assert policy.endswith("frame-ancestors http://127.0.0.1:8888 http://localhost:8888")
+            assert "x-frame-options" not in reply.headers
+        # The address alone opens nothing but the page's own files, and not even these with another token.
+        assert page.send("GET", f"{path}state", X_Sevensteps_Token=None).status == 403
+        assert page.send("POST", f"{path}do/step", X_Sevensteps_Token=None).status == 403
+        assert page.send("GET", f"{path}state", X_Sevensteps_Token=token).json["studio"]["framed"]
+        assert page.send("GET", f"/frame/{'x' * 43}/", X_Sevensteps_Token=None).status == 403
+        assert page.send("GET", "/state", X_Sevensteps_Token=token).status == 403
+        assert "frame-ancestors 'none'" in page.send("GET", "/").headers["content-security-policy"]
+    finally:
+        studio.close()
+
+
+@pytest.mark.parametrize("origin", ["", "localhost:8888", "javascript:alert(1)", "http://", "http://a; script-src *"])
+def test_what_is_not_the_address_of_a_notebook_is_refused(origin: str) -> None:
+    with pytest.raises(ss.SevenstepsError, match="address of a notebook"):
+        ss.open_studio(origin=origin)
+
+
+NOTEBOOK = {
+    "cells": [
+        {
+            "cell_type": "code",
+            "execution_count": None,
+            "id": "a",
+            "metadata": {},
+            "outputs": [],
+            "source": "import sevensteps as ss\nstudio = ss.open_studio('pullover-dress', port=0)\nstudio",
+        }
+    ],
+    "metadata": {"kernelspec": {"display_name": "Here", "language": "python", "name": "here"}},
+    "nbformat": 4,
+    "nbformat_minor": 5,
+}
+
+
+@contextlib.contextmanager
+def jupyter_lab(folder: Path) -> Any:
+    """Start a JupyterLab of its own in a folder, whose kernel is this Python, and give its address."""
+    program = os.environ.get("JUPYTER_LAB") or shutil.which("jupyter-lab")
+    if not program:
+        pytest.skip("JupyterLab is not here: pip install jupyterlab")
+    kernel = folder / "share/jupyter/kernels/here"
+    kernel.mkdir(parents=True)
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (kernel / "kernel.json").write_text(json.dumps({"argv": command, "display_name": "Here", "language": "python"}))
+    (folder / "a.ipynb").write_text(json.dumps(NOTEBOOK))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    places = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTER_DATA_DIR": "share/jupyter"}
+    process = subprocess.Popen(
+        [
+            program,
+            "--no-browser",
+            "--allow-root",
+            f"--port={port}",
+            "--ip=127.0.0.1",
+            "--IdentityProvider.token=secret",
+        ],
+        cwd=folder,
+        env={**os.environ, **{name: str(folder / place) for name, place in places.items()}},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield f"http://localhost:{port}/lab/tree/a.ipynb?token=secret"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+@pytest.mark.slow
+def test_in_a_real_jupyterlab_the_frame_shows_the_page_and_trains(tmp_path: Path) -> None:
+    with jupyter_lab(tmp_path) as address, browser(tmp_path / "profile", sees_this_machine=True) as driver:
+        port = int(address.split(":")[2].split("/")[0])
+        end = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            assert time.monotonic() < end, "JupyterLab has not started"
+            time.sleep(0.5)
+        driver.get(address)
+        wait_for(driver, ".jp-Notebook")
+        wait_for(driver, ".jp-CodeCell").click()
+        time.sleep(3)  # the kernel connects
+        driver.find_element("css selector", "body").send_keys("\ue008\ue007")  # Shift+Enter
+        driver.switch_to.frame(wait_for(driver, "iframe[title=Studio]", 90))
+        wait_for(driver, "#train, .view, main", 60)
+        end = time.monotonic() + 60
+        while "Pullover" not in driver.find_element("css selector", "body").text:
+            assert time.monotonic() < end, driver.find_element("css selector", "body").text
+            time.sleep(0.5)
+
+
+def wait_for(driver: Any, selector: str, seconds: float = 60) -> Any:
+    """Wait for an element, and return it."""
+    end = time.monotonic() + seconds
+    while not (found := driver.find_elements("css selector", selector)):
+        assert time.monotonic() < end, f"no {selector}"
+        time.sleep(0.5)
+    return found[0]
