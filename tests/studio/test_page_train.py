@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch  # noqa: F401  imported before the Studio's thread would, which waits for the test's own turns
 from browser import browser, violations
 from in_studio import Page, array
 
@@ -379,3 +380,42 @@ def test_without_a_run_the_train_view_says_where_to_begin(
         assert complaints(there) == []
     finally:
         studio.close()
+
+
+@pytest.mark.slow
+def test_a_changed_rate_is_marked_and_the_cursor_reads_any_batch_and_leads_back_to_it(studio: Any, there: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page = opened(there, studio, prefers_reduced_motion="reduce")
+    for _ in range(4):
+        page.do("batch")
+    there.find_element("id", "rate").send_keys(Keys.ARROW_RIGHT)
+    until(there, "return document.querySelector('.curve').textContent.includes('rate 0.5')")
+    assert page.state["marks"] == [{"batch": 5, "lr": pytest.approx(0.5)}]
+    page.do("batch")
+    losses = array(page.state["curve"]["values"])
+    until(there, "return document.querySelector('.curve').ariaValueMax === '5'")
+    curve = there.find_element("css selector", ".curve")
+    curve.send_keys(Keys.HOME)
+    assert text(there, ".readout") == f"{losses[0]:.4f}batch 1"
+    curve.send_keys(Keys.ARROW_RIGHT)
+    assert text(there, ".readout") == f"{losses[1]:.4f}batch 2"
+    there.find_element("css selector", ".curve-head .plain").click()
+    station(there, 2)
+    until(there, "return document.querySelector('.readout').textContent === arguments[0]", f"{losses[0]:.4f}batch 1")
+    assert page.place["batch"] == 1
+
+
+@pytest.mark.slow
+def test_a_story_begins_with_one_click_and_the_doctor_speaks_and_shows_its_evidence(studio: Any, there: Any) -> None:
+    page = opened(there, studio, prefers_reduced_motion="reduce")
+    there.execute_script("document.querySelector('[data-story=saturated]').click()")
+    page.wait(lambda state: state["doctor"])
+    until(there, "return document.querySelector('.doctor.warn')")
+    [finding, *_] = page.state["doctor"]
+    there.execute_script("document.querySelector('.doctor summary').click()")
+    shown = text(there, ".doctor details")
+    assert finding["message"] in shown
+    assert finding["fix"] in shown
+    assert there.execute_script("return document.querySelector('[data-story=saturated]').ariaPressed") == "true"
+    assert violations(there) == []

@@ -3,6 +3,7 @@
  * open, the pixel under the pointer. Looking is the page's own affair; progress is the server's.
  */
 
+import { calm } from './dom.js';
 import { decode } from './store.js';
 
 /** Decode the arrays among the values of an object. */
@@ -124,7 +125,7 @@ export function openDesk(store, draw) {
           desk.place = place;
         }
       } else { desk.place = place; }
-      if (desk.running) await sleep(desk.fast ? 250 : 60);
+      if (desk.running) await sleep(calm() ? 500 : desk.fast ? 250 : 60);
     } while (again && !closed);
     busy = false;
     if (!closed) draw('place');

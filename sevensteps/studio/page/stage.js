@@ -16,6 +16,7 @@ const BUILD = [null, buildInitialize, buildPredict, buildLoss, buildGradient, bu
 function buildWaiting(figure, desk) {
   const note = h('p', {}), go = h('button', { class: 'btn main', type: 'button', onclick: walk }, 'Walk there');
   async function walk() {
+    figure.closest('.stage').focus({ preventScroll: true });
     for (let n = desk.state.place.station; n < desk.look; n++) if (!await desk.act('step', {}, { walk: true })) return;
   }
   figure.append(h('div', { class: 'waiting' }, note, go));
@@ -28,7 +29,10 @@ function buildWaiting(figure, desk) {
 /** "Guess first": a question instead of the figure, until it is answered. */
 function buildGuess(figure, desk) {
   const asked = question(desk.look, desk);
-  const reveal = guess => desk.set({ shown: true, guessed: guess == null ? null : { guess, asked } }, 'enter');
+  function reveal(guess) {
+    desk.set({ shown: true, guessed: guess == null ? null : { guess, asked } }, 'enter');
+    figure.closest('.stage').focus({ preventScroll: true }); // what had the focus goes
+  }
   const box = h('div', { class: 'guess' }, h('p', {}, asked.ask));
   if (asked.choose) {
     box.append(h('div', { class: 'chips' }, asked.choose.map(text =>

@@ -1,6 +1,6 @@
 /** The train view: the line of stations, the batch, the open station, the curve, the controls. */
 
-import { fill, h, write } from './dom.js';
+import { calm, fill, h, write } from './dom.js';
 import { batchPanel } from './batch.js';
 import { curvePanel } from './curve.js';
 import { openDesk } from './desk.js';
@@ -73,10 +73,19 @@ export function mount(root, store) {
     announce();
   }
 
+  /** At most twice a second where calm is asked for; else with each message. */
+  let quiet = 0;
+  const often = f => state => {
+    const now = performance.now();
+    if (!layout || (calm() && desk.running && now - quiet < 500)) return;
+    quiet = now;
+    f(state);
+  };
+
   const ends = [
-    store.subscribe(['curve', 'marks'], () => layout?.curve.draw()),
+    store.subscribe(['curve', 'marks'], often(() => layout.curve.draw())),
     store.subscribe(['live'], ({ live }) => {
-      if (layout && live && desk.running) layout.rail.live({ weights: decode(live.weights), filters: decode(live.filters), scale: live.scale });
+      if (layout && live && desk.running && !calm()) layout.rail.live({ weights: decode(live.weights), filters: decode(live.filters), scale: live.scale });
     }),
     store.subscribe(['doctor', 'epochs'], () => layout?.doctor.draw()),
     store.subscribe(['studio', 'run', 'lost', 'place'], () => {
