@@ -85,7 +85,7 @@ export function curvePanel(desk) {
     }
     parts.push(svg('text', { x: LEFT, y: HIGH - 3 }, '1'), svg('text', { x: WIDE - 2, y: HIGH - 3, 'text-anchor': 'end' }, `batch ${count(end)}`));
     for (const { batch, lr } of desk.state.marks ?? []) {
-      const at = x(batch - 1), late = at > WIDE - 70;
+      const at = x(batch), late = at > WIDE - 70;
       parts.push(svg('line', { x1: at, x2: at, y1: TOP - 4, y2: HIGH - BOTTOM, stroke: 'var(--ink)', 'stroke-dasharray': '2 3' }),
         svg('text', { x: at + (late ? -3 : 3), y: TOP + 6, class: 'strong', 'text-anchor': late ? 'end' : 'start' }, `rate ${short(lr)}`));
     }

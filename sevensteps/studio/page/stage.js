@@ -49,9 +49,15 @@ function buildGuess(figure, desk) {
 }
 
 /** The tensors of a station as rows: name, shape, range, numbers from the middle. */
-export function tensorRows(tensors) {
+function tensorRows(desk, { number: station, tensors }) {
+  const one = desk.seen.layers.filter(layer => !layer.frozen).length === 1; // then "weight" says as much as "1.weight"
+  const named = name => {
+    if (name === 'x') return desk.seen.features ? 'features' : 'pictures';
+    const plain = one ? name.replace(/^\d+\./, '') : name;
+    return station === 4 ? `gradient of ${plain}` : station === 5 ? `new ${plain}` : plain;
+  };
   return h('table', {}, h('tbody', {}, tensors.map(({ name, shape, min, max, first }) => h('tr', {},
-    h('th', { scope: 'row' }, name), h('td', {}, shape.join('×') || '1'),
+    h('th', { scope: 'row' }, named(name)), h('td', {}, shape.join('×') || '1'),
     h('td', {}, min === max ? '' : `${number(min)} to ${number(max)}`),
     h('td', {}, `${first.map(value => number(value)).join('  ')}${first.length && shape.reduce((a, b) => a * b, 1) > first.length ? ' …' : ''}`)))));
 }
@@ -93,7 +99,7 @@ export function stage(desk) {
       update();
       const shown = desk.open(desk.look);
       tensors.hidden = !shown;
-      if (shown) fill(tensors, tensorRows(desk.seen.stations[desk.look - 1].tensors));
+      if (shown) fill(tensors, tensorRows(desk, desk.seen.stations[desk.look - 1]));
       if (shown && !desk.seen.stations[desk.look - 1].tensors.length) tensors.hidden = true;
       after.hidden = !desk.guessed || !shown;
       if (desk.guessed) {
