@@ -21,10 +21,10 @@ THEMES = ("light", "dark")
 
 
 @contextlib.contextmanager
-def browser(profile: Path, *, sees_this_machine: bool = False) -> Iterator[Any]:
+def browser(profile: Path, *, sees_this_machine: bool = False, more: str = "") -> Iterator[Any]:
     """Start a headless Chromium that sends no request: names are not resolved, and the network is switched off.
 
-    Or one that sends requests to this machine only.
+    Or one that sends requests to this machine only. `more` are further flags, such as those of a camera.
     """
     program, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
     if not (program and driver):
@@ -37,7 +37,8 @@ def browser(profile: Path, *, sees_this_machine: bool = False) -> Iterator[Any]:
     options = webdriver.ChromeOptions()
     options.binary_location = program
     flags = "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
-    flags += " disable-component-update disable-sync disable-dev-shm-usage force-device-scale-factor=1"
+    flags += " disable-component-update disable-sync disable-dev-shm-usage force-device-scale-factor=1 "
+    flags += more
     for flag in flags.split():
         options.add_argument(f"--{flag}")
     options.add_argument(f"--user-data-dir={profile}")

@@ -17,6 +17,7 @@ export function mount(root, store) {
   const classes = () => state.data?.classes ?? [], current = () => alone ?? list?.items[at];
 
   async function load(wanted = 0, place = 0) {
+    if (!state.data) return fill(page, trouble({ message: 'There are no pictures yet.', hint: 'Choose pictures first: a quick model then looks at every label.' }, h('a', { class: 'btn main', href: '#start' }, 'Choose pictures')));
     if (!list) fill(page, waiting('A quick model looks at every label; this takes some seconds …'));
     try {
       const answer = await store.get(`suspects?page=${wanted}`);

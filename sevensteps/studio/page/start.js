@@ -279,6 +279,8 @@ export function mount(root, store) {
         h('span', { class: 'num' }, run.name === open ? 'open' : run.accuracy == null ? 'not judged' : percent(run.accuracy, 1)))))));
   }
 
+  // Named in the address: once pictures are open, the page would otherwise begin with the training.
+  if (!location.hash) history.replaceState(null, '', '#start');
   drawOffers();
   drawBasket();
   drawEarlier();

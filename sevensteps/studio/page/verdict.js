@@ -20,6 +20,7 @@ export function mount(root, store) {
 
   async function load() {
     const mine = ++asked;
+    if (!state.verdict || state.place?.phase === 'judging') return drawNothing(state.run?.folder ? { message: 'This run has not been judged yet.', hint: 'Train to the end, or judge it as it is now.' } : { message: 'Nothing has been trained yet.', hint: 'Choose pictures, then train.' });
     if (!found) fill(page, waiting(state.place?.phase === 'judging' ? 'Judging the model on pictures it has never seen …' : 'Reading the verdict …'));
     try {
       const answer = await store.get('verdict');
@@ -36,7 +37,7 @@ export function mount(root, store) {
 
   function drawNothing(error) {
     const { phase, batch } = state.place ?? {};
-    if (phase === 'judging') return fill(page, waiting('Judging the model on pictures it has never seen …'));
+    if (phase === 'judging') return fill(page, waiting('Judging the model on pictures it has never seen …'), h('p', { class: 'small muted num' }, (state.notes ?? []).slice(-1)));
     fill(page, trouble(error,
       batch ? h('button', { class: 'btn main', type: 'button', onclick: () => store.act('judge') }, 'Judge it now') : null,
       h('a', { class: batch ? 'btn' : 'btn main', href: batch ? '#train' : '#start' }, batch ? 'Go on training' : 'Choose pictures')));
@@ -173,12 +174,12 @@ export function mount(root, store) {
         h('tbody', {}, found.per_class.map(one => h('tr', {}, h('th', { scope: 'row' }, h('span', { class: 'clip' }, one.class)), h('td', {}, count(one.n)), cellOf(one.recall), cellOf(one.precision)))))));
   }
 
-  const fresh = () => `${state.verdict?.status} ${state.verdict?.accuracy} ${state.run?.name}`;
+  const fresh = () => `${state.place?.phase === 'judging'} ${state.verdict?.status} ${state.verdict?.accuracy} ${state.run?.name}`;
   let last = fresh();
   load();
   const ends = [
-    store.subscribe(['verdict', 'run'], () => { if (fresh() !== last) { last = fresh(); load(); } }),
-    store.subscribe(['place'], () => { if (!found && state.place?.phase === 'judging') drawNothing(new Error()); }),
+    store.subscribe(['verdict', 'run', 'place'], () => { if (fresh() !== last) { last = fresh(); load(); } }),
+    store.subscribe(['place', 'notes'], () => { if (!found && state.place?.phase === 'judging') drawNothing(new Error()); }),
     store.subscribe(['edits'], () => { if (found && !cell) draw(); }),
   ];
   return () => { over = true; ends.forEach(end => end()); };
