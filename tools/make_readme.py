@@ -87,6 +87,7 @@ def main() -> None:
     for page in PAGES:
         files.write(page, filled(page.read_text("utf-8")))
     make_figures()
+    subprocess.run([sys.executable, str(ROOT / "tools" / "make_studio_pictures.py")], check=True)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     studio.close()
 
 
-def until(there: Any, script: str, *given: Any, seconds: float = 60.0) -> Any:
+def until(there: Any, script: str, *given: Any, seconds: float = 150.0) -> Any:
     """Wait until a script returns something true, and return that."""
     end = time.monotonic() + seconds
     while not (value := there.execute_script(script, *given)):
@@ -50,7 +50,7 @@ def until(there: Any, script: str, *given: Any, seconds: float = 60.0) -> Any:
     return value
 
 
-def says(there: Any, text: str, seconds: float = 60.0) -> str:
+def says(there: Any, text: str, seconds: float = 150.0) -> str:
     """Wait until the page says something; return all that it says."""
     shown = "const all = document.querySelector('main')?.innerText; return all?.includes(arguments[0]) && all"
     return str(until(there, shown, text, seconds=seconds))
@@ -61,7 +61,8 @@ def click(there: Any, label: str) -> None:
     until(
         there,
         "const one = [...document.querySelectorAll('main button, main a')].find("
-        "each => each.textContent.trim().startsWith(arguments[0]) && !each.disabled); one?.click(); return Boolean(one)",
+        "each => each.textContent.trim().startsWith(arguments[0]) && !each.disabled);"
+        "one?.click(); return Boolean(one)",
         label,
     )
 
