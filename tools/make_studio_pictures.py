@@ -22,8 +22,8 @@ from selenium.webdriver import ActionChains, Keys
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
-from browser import browser  # noqa: E402
-from in_studio import Page  # noqa: E402
+from browser import browser  # type: ignore[import-not-found]  # noqa: E402
+from in_studio import Page  # type: ignore[import-not-found]  # noqa: E402
 
 from sevensteps.base import files  # noqa: E402
 from sevensteps.studio.start import beside  # noqa: E402

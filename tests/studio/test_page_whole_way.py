@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 from browser import browser, violations
 from clothes import folder_of, png_of
 from in_studio import Page
+from typed import start
 
 import sevensteps as ss
 from sevensteps.data import corrections
@@ -96,16 +98,26 @@ def complaints(there: Any) -> list[str]:
     return [entry["message"] for entry in logged if "favicon.ico" not in entry["message"]]
 
 
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Page]:
+    """The Studio as a user types it, in a process of its own, which checks no shapes and so is as fast as theirs."""
+    with start("studio", "--no-browser", "--port", "0", "--json", cwd=tmp_path) as process:
+        yield Page(json.loads(process.stdout.readline())["url"])
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
 @pytest.mark.slow  # a training with five folds, twice, an ONNX file and a report
 def test_from_a_dropped_folder_to_a_zip_whose_model_answers(
-    there: Any, studio: Any, splits: Splits, tmp_path: Path
+    there: Any, command: Page, splits: Splits, tmp_path: Path
 ) -> None:
-    page, folder = Page(studio.url), folder_of(splits, tmp_path / "clothes", 60)
+    page, folder = command, folder_of(splits, tmp_path / "clothes", 60)
     (folder / "Dress/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n not a picture")
     (folder / "Dress/notes.txt").write_text("not a picture either")
     before = {path: path.read_bytes() for path in folder.rglob("*.*")}
 
-    there.get(studio.url)
+    there.get(page.url)
     says(there, "Bring pictures")
     assert violations(there) == []
     drop(there, folder)

@@ -188,6 +188,7 @@ export function mount(root, store) {
 
   /** Ours: one click. */
   async function drawOffers() {
+    if (!state.studio?.offers) return;
     const offered = state.studio?.offers ?? [], first = offered.find(one => one.source === 'pullover-dress');
     const begin = h('button', { class: 'btn main', type: 'button', onclick: () => open('pullover-dress', begin) }, 'Start with these');
     const samples = h('div', { class: 'samples' });
@@ -286,6 +287,7 @@ export function mount(root, store) {
   drawEarlier();
   if (state.data) { drawKnown(); askSuspects(); }
   const ends = [
+    store.subscribe(['studio'], drawOffers),
     store.subscribe(['gathering'], drawBasket),
     store.subscribe(['runs', 'run'], drawEarlier),
     store.subscribe(['data'], () => { drawKnown(); askSuspects(); }),
