@@ -419,3 +419,20 @@ def test_a_story_begins_with_one_click_and_the_doctor_speaks_and_shows_its_evide
     assert finding["fix"] in shown
     assert there.execute_script("return document.querySelector('[data-story=saturated]').ariaPressed") == "true"
     assert violations(there) == []
+
+
+@pytest.mark.slow
+def test_a_run_that_ends_opens_the_last_station_and_leads_to_the_verdict(studio: Any, there: Any) -> None:
+    page = opened(there, studio, prefers_reduced_motion="reduce")
+    page.do("start", epochs=1, batch_size=512)
+    page.rest()
+    page.do("speed", value=0, unit="batches")
+    page.do("run")
+    station(there, 7)
+    until(there, "return !document.querySelector('.fig a').hidden")
+    assert page.place["stopped"]["words"] in text(there, ".fig")
+    until(there, "return [...document.querySelectorAll('[data-do=step], [data-do=run]')].every(one => one.disabled)")
+    there.refresh()
+    station(there, 7)
+    assert violations(there) == []
+    assert complaints(there) == []

@@ -57,7 +57,7 @@ export function openDesk(store, draw) {
       return desk.running && (value === 0 || value > 5 || (unit === 'batches' && value > 2.5));
     },
     /** Has this batch come to a station, and may its numbers be seen? */
-    reached: n => Boolean(desk.seen) && n <= (desk.place?.station ?? 1),
+    reached: n => Boolean(desk.seen) && (desk.ended || n <= (desk.place?.station ?? 1)),
     open: n => desk.reached(n) && (desk.shown || n !== desk.look),
     done: () => desk.place?.batch ?? 0,
   };
@@ -90,7 +90,7 @@ export function openDesk(store, draw) {
     const newBatch = desk.seen?.batch !== seen.batch;
     Object.assign(desk, { seen, pictures, place });
     if (first || desk.pick >= seen.labels.length) [desk.pick] = seen.order;
-    const ends = before && OVER.includes(place.phase) && !OVER.includes(before.phase); // then the last station says why
+    const ends = OVER.includes(place.phase) && (first || !OVER.includes(before?.phase)); // then the last station says why
     if (ends) Object.assign(desk, { look: 7, shown: true, guessed: null });
     else if (first || walked || stepwise) {
       if (desk.look !== place.station || newBatch) Object.assign(desk, { shown: !desk.guess, guessed: null });
@@ -109,7 +109,7 @@ export function openDesk(store, draw) {
     do {
       again = false;
       const { place, run } = state;
-      const now = JSON.stringify([run?.name, run?.parent, run?.story, place.batch, place.station, place.lr_now, place.epoch]);
+      const now = JSON.stringify([run?.name, run?.parent, run?.story, place.batch, place.station, place.lr_now, place.epoch, OVER.includes(place.phase)]);
       if (!run || ['empty', 'opening'].includes(place.phase)) { Object.assign(desk, { seen: null, chain: null, place }); break; }
       if (now !== key) {
         try {

@@ -24,7 +24,7 @@ export function ratePanel(desk) {
       }
       slider.disabled = Boolean(lost) || !['paused', 'running'].includes(place.phase);
       const last = marks?.[marks.length - 1], planned = ['paused', 'running'].includes(place.phase) && place.lr_now != null && Math.abs(place.lr_now - place.lr) > 1e-9 * place.lr;
-      const schedule = planned ? ` The schedule (${run.recipe.schedule}) makes it ${short(place.lr_now)} for the next batch.` : '';
+      const schedule = planned ? ` The schedule (${run.recipe.schedule}) makes it ${short(Number(place.lr_now.toPrecision(2)))} for the next batch.` : '';
       write(note, (last ? `From batch ${count(last.batch + 1)} on; marked on the curve.`
         : run.recipe.plain_sgd ? 'new = old − learning rate × gradient. Change it at any batch.' : 'How far each step goes. Change it at any batch.') + schedule);
     },
