@@ -90,6 +90,7 @@ class Session:
         self.listeners = 0  # open streams; without any, nothing need be prepared for them
         self._asked_at = -ASKED  # when a page without a stream asked last
         self.is_closing = False
+        self.is_followed = threading.Event()  # once a page is there and follows
         self._lock = threading.Lock()
         self._versions = dict.fromkeys(NAMES, 0)
         self._sections: dict[str, Any] = {**EMPTY, "studio": {}}
@@ -218,6 +219,7 @@ class Follower:
         self._event = asyncio.Event()
         self._session._changed.add(self._event)
         self._session.listeners += 1
+        self._session.is_followed.set()
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -23,6 +23,7 @@ from .session import Session
 from .trainer import Trainer
 
 PORT = 8420
+PAGE_FIRST = 0.5  # seconds that the page has for itself before torch is imported
 TRIES = 20  # ports above the first
 
 
@@ -217,6 +218,10 @@ def run_studio(
         say(door.url)
         if browser:
             webbrowser.open(door.url)
+        threading.Thread(target=start_training, name="studio-start", daemon=True).start()
+
+    def start_training() -> None:
+        session.is_followed.wait(PAGE_FIRST)  # while torch is imported, the page would wait for its files
         trainer.start(lambda trainer: opened(trainer, name, framed=False))
 
     server_of(session, door, begun).run([listening])

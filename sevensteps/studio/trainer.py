@@ -76,7 +76,8 @@ class Trainer(Telling):
     def close(self) -> None:
         """Pause, save the run, and end the thread."""
         self._queue.put(None)
-        self._thread.join()
+        if self._thread.ident is not None:  # it may not have begun yet
+            self._thread.join()
 
     def _work(self) -> None:
         """Do what is asked, and train while nothing is."""
