@@ -6,7 +6,8 @@ import { canvases, decoded, named, tone, trouble, waiting, wall } from './galler
 import { item, thumbnail } from './paint.js';
 import { say } from './say.js';
 
-const KEYED = 9; // classes that have a key of their own
+const KEYED = 9; // classes that have a key of their own; of more, those that this picture may have
+const RATHER_MANY = 0.03; // share of the pictures from which on most suspects are right
 
 /** @param {HTMLElement} root */
 export function mount(root, store) {
@@ -14,6 +15,9 @@ export function mount(root, store) {
   let list = null, at = 0, shelf = null, over = false, busy = false, alone = null;
   fill(root, page);
 
+  const total = () => Object.values(state.data?.counts ?? {}).flatMap(counts => Object.values(counts)).reduce((a, b) => a + b, 0);
+  /** The classes that keys give: all, or of many those that the picture may have. */
+  const keyed = one => classes().length <= KEYED ? classes() : [...new Set([one?.likely, one?.label].filter(Boolean))];
   const classes = () => state.data?.classes ?? [], current = () => alone ?? list?.items[at];
 
   async function load(wanted = 0, place = 0) {
@@ -50,7 +54,8 @@ export function mount(root, store) {
     const title = reason ? 'Labels could not be checked.' : many ? `${plural(many, 'label looks', 'labels look')} wrong. You decide.` : 'No label looks wrong.';
     fill(page,
       h('header', {}, h('h1', {}, title), h('p', { class: 'lead' }, reason ? `${reason[0].toUpperCase()}${reason.slice(1)}. ` : '',
-        'Your files are never changed. Corrections go into one small file that training reads.')),
+        'Your files are never changed. Corrections go into one small file that training reads.'),
+        many > RATHER_MANY * total() ? h('p', { class: 'note' }, 'That is many. These classes are hard to tell apart, so most of these labels are probably right: look only as far as you find wrong ones.') : null),
       h('div', { class: `repairdesk${many ? '' : ' nolist'}` }, many ? h('section', { class: 'panel', id: 'suspects', 'aria-label': 'Suspicious labels' }) : null,
         h('section', { class: 'panel', id: 'case', 'aria-label': 'The picture' }), h('section', { class: 'panel', id: 'made', 'aria-label': 'Corrections' })));
     drawList();
@@ -85,7 +90,8 @@ export function mount(root, store) {
           one.likely ? h('p', { class: 'small muted' }, `A quick model that never learned from this picture gives its label ${percent(1 - one.score, 1)}.`) : h('p', { class: 'small muted' }, 'The model of this run answered it differently.'),
           one.now == null ? null : h('p', { class: 'decided' }, '✓ ', one.now === '' ? 'Excluded: training will not see it.' : ['Now ', named(index(one.now), names), '.']))),
       h('div', { class: 'verbs' },
-        names.length <= KEYED ? names.map((name, i) => button(h('span', { class: tone(i, names) }, name), String(i + 1), () => decide(name), (one.now ?? one.label) === name)) : picker(names, one, can),
+        keyed(one).map((name, i) => button(h('span', { class: tone(index(name), names) }, name), String(i + 1), () => decide(name), (one.now ?? one.label) === name)),
+        names.length > KEYED ? picker(names, one, can) : null,
         button('Exclude', 'x', () => decide(''), one.now === ''), button('Undo', 'u', undo)),
       alone ? h('div', { class: 'btns verbs' }, list.count ? button('Back to the list', '', () => { alone = null; draw(); }) : null, h('a', { class: 'btn', href: '#verdict' }, 'Back to the verdict'))
         : h('div', { class: 'verbs' }, button('Previous', 'k', () => move(-1)), button('Next', 'j', () => move(1))),
@@ -95,7 +101,7 @@ export function mount(root, store) {
 
   function picker(names, one, can) {
     const choice = h('select', { 'aria-label': 'Its class', disabled: !can, onchange: () => decide(choice.value) }, names.map(name => h('option', { value: name, selected: (one.now || one.label) === name }, name)));
-    return h('label', { class: 'field' }, 'Its class ', choice);
+    return h('label', { class: 'field' }, 'or ', choice);
   }
 
   async function drawExamples() {
@@ -189,7 +195,7 @@ export function mount(root, store) {
 
   const keys = event => {
     if (event.ctrlKey || event.metaKey || event.altKey || !list || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
-    const name = Number(event.key) >= 1 && Number(event.key) <= Math.min(KEYED, classes().length) ? classes()[Number(event.key) - 1] : null;
+    const name = Number(event.key) >= 1 && Number(event.key) <= keyed(current()).length ? keyed(current())[Number(event.key) - 1] : null;
     const act = name !== null ? () => decide(name) : { x: () => decide(''), u: undo, j: () => move(1), k: () => move(-1) }[event.key];
     if (!act) return;
     event.preventDefault();
