@@ -236,6 +236,7 @@ def test_pictures_of_the_camera_become_classes_and_can_be_tried(there: Any, stud
     assert complaints(there) == []
 
 
+@pytest.mark.slow  # a folder is opened in a browser
 def test_names_are_text_whatever_they_hold(there: Any, studio: Any, splits: Splits, tmp_path: Path) -> None:
     page, names = Page(studio.url), ["<img src=x onerror=alert(1)>", "日本 & co", "a'b\"c"]
     for name in names:
@@ -258,6 +259,7 @@ def test_names_are_text_whatever_they_hold(there: Any, studio: Any, splits: Spli
     assert complaints(there) == []
 
 
+@pytest.mark.slow  # five views in a browser
 def test_all_is_reached_by_keyboard_and_nothing_is_a_dead_end(there: Any, studio: Any) -> None:
     there.get(studio.url)
     says(there, "Bring pictures")
