@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -36,6 +36,7 @@ def predict(
     model: Annotated[Own, Parameter(group=FIRST)] = None,
     features: Annotated[str, Parameter(group=FIRST)] = "",
     sort_into: Annotated[Path | None, Parameter(group=FIRST, converter=_folder)] = None,
+    invert: Annotated[Literal["auto"] | None, Parameter(group=FIRST)] = None,
     jsonl: Annotated[bool, Parameter(group=OUTPUT)] = False,
     csv: Annotated[bool, Parameter(group=OUTPUT)] = False,
     common: Common = Common(),
@@ -55,6 +56,9 @@ def predict(
         timm:NAME or timm:NAME@FILE.safetensors, for a model of such features whose network is not on this machine yet.
     sort_into
         Copy each picture into this folder, into a folder named after its class, "not sure" or "none of these".
+    invert
+        auto: exchange dark and light of a picture that would be refused, and is not refused then, such as a drawing on
+        white paper.
     jsonl
         Print one JSON object per line, as soon as each file is done.
     csv
@@ -83,7 +87,9 @@ def predict(
     is_list = given is not None and not hasattr(given, "read")
     countdown = Countdown(error, count_of(files) if error.is_terminal and not is_list else None)
     name_classes = rows.name_classes if rows is not None else lambda classes: None
-    for answer in stream(run, _pictures(files, given, sort_into), explain, model, features, name_classes=name_classes):
+    pictures = _pictures(files, given, sort_into)
+    how = "no" if invert is None else invert
+    for answer in stream(run, pictures, explain, model, features, invert=how, name_classes=name_classes):
         countdown.hide()
         copy = None
         if sort_into is not None:
@@ -105,6 +111,7 @@ def predict(
             where = f" -> {copy}" if copy is not None else ""
             why = f"; why: {answer.explanation}" if answer.explanation else ""
             hint = f". {answer.hint}" if answer.hint else ""
+            hint += " Type --invert auto." if answer.looks_inverted else ""
             console.print(terminal.printable(f"{answer.file}: {answer.in_words}{where}{why}{hint}"))
             if answer.covered is not None:
                 print_drops(console, answer.covered.name, answer.covered.drops)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ..ship.explain import Explainer
     from ..ship.predict import Model
     from ..show.report.html import Piece
+
+Invert = Literal["auto", "no"]  # whether dark and light may be exchanged
+
 
 SHOWN = 20  # answers in a repr
 
@@ -118,7 +121,13 @@ def _thumbnail(file: str) -> Piece:
 
 
 def predict(
-    model: AnyRun, pictures: Any, explain: str | Path | None = None, *, network: OwnCode = None, features: str = ""
+    model: AnyRun,
+    pictures: Any,
+    explain: str | Path | None = None,
+    *,
+    network: OwnCode = None,
+    features: str = "",
+    invert: Invert = "no",
 ) -> Answers:
     """Classify pictures with a saved model.
 
@@ -132,6 +141,8 @@ def predict(
             `package.module:function`.
         features: The network of timm that the model learned from, "timm:NAME" or "timm:NAME@FILE.safetensors", where
             its weights are not on this machine yet.
+        invert: "auto" exchanges dark and light of a picture that would be refused, and is not refused then: a drawing
+            on white paper, where the training pictures are light on dark.
 
     Returns:
         An answer for each picture; one that cannot be read has its error.
@@ -143,7 +154,7 @@ def predict(
         FileError: A picture of why cannot be written.
     """
     several = [pictures] if _is_one(pictures) else list(pictures)
-    return Answers(tuple(stream(model, several, Path(explain) if explain else None, network, features)))
+    return Answers(tuple(stream(model, several, Path(explain) if explain else None, network, features, invert=invert)))
 
 
 def _is_one(pictures: Any) -> bool:
@@ -163,6 +174,7 @@ def stream(
     network: OwnCode = None,
     features: str = "",
     *,
+    invert: Invert = "no",
     name_classes: Callable[[Sequence[str]], None] = lambda classes: None,
 ) -> Iterator[Answer]:
     """Give the answers of `predict` one by one, each as soon as it is known.
@@ -173,6 +185,7 @@ def stream(
         explain: A folder for a picture of why, one for each file.
         network: See `predict`.
         features: See `predict`.
+        invert: See `predict`.
         name_classes: Receives the classes of the model before the first answer.
 
     Raises:
@@ -184,7 +197,7 @@ def stream(
     if explain is not None and explain.exists() and not explain.is_dir():
         raise UsageError(f"{explain} is a file, and --explain takes a folder.", hint="Name a folder: --explain why")
     with given(network):
-        loaded = load(path, features)
+        loaded = dataclasses.replace(load(path, features), inverts=invert == "auto")
         name_classes(loaded.classes)
         if explain is None:
             return (answer for answer, *_ in _answered(loaded, pictures))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class Answer:
     explanation: str | None = None  # the file that shows why
     covered: Covered | None = None  # why, of a model of features
     hint: str = ""  # what to do about the error, or about the reason
+    looks_inverted: bool = False  # doubtful, but not with dark and light exchanged: see `hint`
+    is_inverted: bool = False  # the answer is for the picture with dark and light exchanged
     never_says: tuple[str, ...] = ()  # the reasons that this model can never give: see `Abstention.never_says`
 
     @property
@@ -41,7 +43,7 @@ class Answer:
     def in_words(self) -> str:
         """The answer in a few words: "Dress (98.0%)", or with the reason to doubt it."""
         assert self.probabilities is not None
-        best, share = self.best, f"{self.probabilities[self.best]:.1%}"
+        best, share = self.best, f"{self.probabilities[self.best]:.1%}{', inverted' * self.is_inverted}"
         if self.reason == NONE_OF_THESE:
             return f"{NONE_OF_THESE}; {best} is the nearest ({share})"
         return f"{best}? ({share}, {self.reason})" if self.reason else f"{best} ({share})"
@@ -62,6 +64,7 @@ class Answer:
             "reason": self.reason,
             "distance": self.distance,
             **({"hint": self.hint} if self.hint else {}),
+            **({"inverted": True} if self.is_inverted else {}),
             **why,
         }
 
@@ -101,7 +104,8 @@ def answers_of(
     ):
         if is_usable:
             shared = dict(zip(classes, row, strict=True))
-            answers.append(Answer(file, shared, None, reason, distance, hint=hint, never_says=never))
+            answer = Answer(file, shared, None, reason, distance, hint=hint, never_says=never)
+            answers.append(replace(answer, looks_inverted=True) if hint else answer)
         else:  # which JSON cannot hold, and nobody can use
             answers.append(Answer(file, error=f"{file}: the model's scores of this picture are not finite."))
     return answers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Model:
     fit: Fit = "squash"  # how pictures of another size are fitted to the shape, as in training
     range: Range | None = None  # the values of black and white in pictures of more than 8 bits, as in training
     read: Callable[[Any], UInt8[np.ndarray, "channels height width"]] | None = None  # for a model of features
+    inverts: bool = False  # exchange dark and light of a doubtful picture that then looks like those of training
 
     def pixels_of(self, picture: Any) -> UInt8[np.ndarray, "channels height width"]:
         """Return a picture as the model takes it: its pixels, or its features as channels of one pixel.
@@ -133,8 +134,15 @@ class Model:
         """Yield what `answers` does, for one batch."""
         names = [name for name, read in batch if not isinstance(read, Answer)]
         answers = iter(self.together(names, [read for _, read in batch if not isinstance(read, Answer)]))
-        for _, read in batch:
-            yield (read, None) if isinstance(read, Answer) else (next(answers), read)
+        for name, read in batch:
+            if isinstance(read, Answer):
+                yield read, None
+                continue
+            answer = next(answers)
+            if self.inverts and answer.looks_inverted:
+                read = 255 - read
+                answer = replace(*self.together([name], [read]), is_inverted=True)
+            yield answer, read
 
 
 def load_model(path: Path) -> Model:

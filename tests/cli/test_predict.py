@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shutil
 import sys
 import time
 import tracemalloc
@@ -498,7 +500,7 @@ def test_a_drawing_that_is_inverted_is_refused_with_what_to_do(
     done = here("predict", run, "paper0.png", "paper1.png", cwd=tmp_path, capsys=capsys)
     lines = done.out.splitlines()
     assert len(lines) == 2
-    assert all(line.endswith(f"). {hint}") for line in lines)
+    assert all(line.endswith(f"). {hint} Type --invert auto.") for line in lines)
     assert lines[0].startswith("paper0.png: none of these")
     answers = ss.predict(run, tmp_path / "paper0.png")
     assert answers[0].as_json()["hint"] == hint
@@ -506,3 +508,20 @@ def test_a_drawing_that_is_inverted_is_refused_with_what_to_do(
     assert ss.load_learner(run).answer(tmp_path / "paper1.png").hint == hint
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)).save(tmp_path / "noise.png")
     assert "invert it" not in here("predict", run, "noise.png", cwd=tmp_path, capsys=capsys).out
+
+
+def test_invert_auto_answers_a_drawing_on_white_as_if_it_were_on_black(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Image.open(folder / "0.png") as picture:
+        Image.fromarray(255 - np.asarray(picture)).save(tmp_path / "paper.png")
+    shutil.copy(folder / "0.png", tmp_path / "0.png")
+    run = str(folder / "runs/mine")
+    given, drawn = ss.predict(run, [tmp_path / "0.png", tmp_path / "paper.png"], invert="auto")
+    assert not given.is_inverted
+    assert drawn.is_inverted
+    assert given.as_json() | {"file": "", "inverted": True} == drawn.as_json() | {"file": ""}
+    done = here("predict", run, "paper.png", "--invert", "auto", "--explain", "why", cwd=tmp_path, capsys=capsys)
+    assert re.match(r"paper\.png: \w+\?? \(\d+\.\d%, inverted", done.out), done.out
+    assert "invert it" not in done.out
+    assert (tmp_path / "why").is_dir()
