@@ -436,3 +436,18 @@ def test_a_run_that_ends_opens_the_last_station_and_leads_to_the_verdict(studio:
     station(there, 7)
     assert violations(there) == []
     assert complaints(there) == []
+
+
+@pytest.mark.slow
+def test_a_run_by_steps_walks_the_line_and_the_open_station_goes_along(studio: Any, there: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page = opened(there, studio, prefers_reduced_motion="reduce")
+    there.find_element("id", "speed").send_keys(Keys.HOME)
+    until(there, "return document.querySelector('.speed .row').textContent === 'Speed1 step/s'")
+    page.wait(lambda state: state["place"]["speed"] == {"value": 1, "unit": "steps"})
+    there.execute_script("document.querySelector('.run').click()")
+    for number in (2, 3, 4):
+        station(there, number)
+    there.execute_script("document.querySelector('.run').click()")
+    until(there, "return document.querySelector('.run').textContent.startsWith('Run')")

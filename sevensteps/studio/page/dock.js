@@ -3,7 +3,7 @@
 import { fill, h, icon, write } from './dom.js';
 import { count } from './format.js';
 
-const SPEEDS = [[1, 'steps'], [2, 'steps'], [1, 'batches'], [2, 'batches'], [5, 'batches'], [20, 'batches'], [0, 'batches']];
+const SPEEDS = [[1, 'steps'], [2, 'steps'], [1, 'batches'], [2, 'batches'], [6, 'batches'], [20, 'batches'], [0, 'batches']];
 const speedWords = ([value, unit]) => value ? `${value} ${value === 1 ? (unit === 'steps' ? 'step' : 'batch') : unit}/s` : 'full speed';
 const LIVE = ['paused', 'running'];
 
@@ -72,10 +72,11 @@ export function dock(desk) {
     write(label, desk.ended ? `All ${count(place.batch)} batches are done` : `Batch ${count(repeat.batch)} of ${count(repeat.per_epoch)}`);
     write(right, `epoch ${Math.min(repeat.epoch, repeat.epochs)} of ${repeat.epochs}`);
     const now = SPEEDS.findIndex(([value, unit]) => value === place.speed?.value && (unit === place.speed?.unit || !value));
-    if (document.activeElement !== speed) speed.value = String(now < 0 ? 3 : now);
+    if (document.activeElement !== speed) speed.value = String(now < 0 ? SPEEDS.length - 3 : now);
     speed.disabled = Boolean(lost);
-    speed.setAttribute('aria-valuetext', speedWords(SPEEDS[speed.value]));
-    write(speedLabel, speedWords(SPEEDS[speed.value]));
+    const words = speedWords(now < 0 && place.speed ? [place.speed.value, place.speed.unit] : SPEEDS[speed.value]);
+    speed.setAttribute('aria-valuetext', words);
+    write(speedLabel, words);
   }
 
   /** What the keys do: they press the buttons, so that a dead button has a dead key. */
