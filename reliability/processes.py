@@ -33,13 +33,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m reliability.processes", description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--whole", type=int, nargs="+", default=[1, 2, 3, 4], help="processes of the whole runs")
     asked = parser.parse_args()
     counts: dict[str, Any] = {"kills": 0, "of_rank": [0, 0, 0, 0], "ended_before": 0, "slowest_end_s": 0.0, "wrong": []}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         source = make_source(place / "source")
-        wholes = {name: equal_ends(place, source, name, asked.epochs, counts) for name in OPTIMIZERS}
-        chance = random.Random(0)
+        wholes = {name: equal_ends(place, source, name, asked, counts) for name in OPTIMIZERS}
+        chance = random.Random(asked.seed)
         for run in range(asked.kills):
             name = OPTIMIZERS[run % len(OPTIMIZERS)]
             killed(place, command(source, name, asked.epochs), wholes[name], chance, counts)
@@ -60,12 +62,14 @@ def same(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def equal_ends(place: Path, source: Path, optimizer: str, epochs: int, counts: dict[str, Any]) -> dict[str, bytes]:
-    """Train with one to four processes; return the files of one, which the others must equal."""
+def equal_ends(
+    place: Path, source: Path, optimizer: str, asked: argparse.Namespace, counts: dict[str, Any]
+) -> dict[str, bytes]:
+    """Train with several numbers of processes; return the files of the first, which the others must equal."""
     wholes = []
-    for number in (1, 2, 3, 4):
+    for number in asked.whole:
         folder = fresh(place / "whole")
-        typed(*command(source, optimizer, epochs), "--out", str(folder), "--processes", str(number))
+        typed(*command(source, optimizer, asked.epochs), "--out", str(folder), "--processes", str(number))
         wholes.append(same(folder))
         if wholes[-1] != wholes[0]:
             counts["wrong"].append(f"{optimizer}: {number} processes end with other bytes")

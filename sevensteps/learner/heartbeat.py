@@ -7,7 +7,6 @@ it did not see.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +20,9 @@ SILENT_AFTER = 20.0
 
 
 LOOK = 1.0  # seconds between two looks at who is silent
+
+
+TO_NOTICE = 4.0  # seconds in which a process notices by itself that the store has ended, and with it the leader
 
 
 OWN_PAUSE = 5.0  # seconds between two looks that show that this process was stopped
@@ -41,6 +43,7 @@ class Heartbeat:
         self._unseen = set(range(1, world)) if rank == 0 else {0}
         self._seen: dict[int, tuple[bytes, float]] = {}  # the last sign, and when it was new
         self._word = ""
+        self._cut_since = 0.0  # when the store had ended, or could not be reached any more
         self._over = threading.Event()
         self._sending = threading.Thread(target=self._send, name="heartbeat", daemon=True)
         self._sending.start()
@@ -48,6 +51,8 @@ class Heartbeat:
     def silent(self) -> int | None:
         """Return the rank of a process that has been silent for too long; None if there is none."""
         now = time.monotonic()
+        if self._rank and self._cut_since and now - self._cut_since > TO_NOTICE:
+            return 0
         late = [rank for rank, (_, since) in list(self._seen.items()) if now - since > SILENT_AFTER]
         return min(late, default=None)
 
@@ -80,12 +85,14 @@ class Heartbeat:
     def _send(self) -> None:
         """Send a sign, and look for those of the others, until this process ends."""
         count, before = 0, time.monotonic()
-        with contextlib.suppress(RuntimeError):  # the store has ended, and with it the leader
+        try:
             while not self._over.wait(EVERY):
                 before = self._forgive(before)
                 count += 1
                 self._store.set(_key(self._rank), f"{count} {self._word}")
                 self._look()
+        except RuntimeError:
+            self._cut_since = time.monotonic()
 
     def _look(self) -> None:
         """Note which signs are new."""

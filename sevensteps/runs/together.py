@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..base.addresses import typed_here
-from ..base.device import computing_with, cores
+from ..base.device import computing_with, cores, switching_seldom
 from ..errors import SevenstepsError
 from ..learner.distributed import LOST, LeaderLeftError, Processes, current
 from ..learner.learner import Learner
@@ -60,7 +60,8 @@ def exchanging(processes: Processes, learn: Learner) -> Iterator[None]:
     processes.begin(exchange.size, learn.device)
     learn.exchange = exchange
     try:
-        with computing_with(1, max(cores() // processes.place.local_world, 1)):
+        here = processes.place.local_world
+        with computing_with(1, max(cores() // here, 1)), switching_seldom(here):
             yield
     except LeaderLeftError:
         return

@@ -87,14 +87,11 @@ class Sum:
             parameters: They hold its gradient.
         """
         self._losses.append((loss, size))
-        gradients = {place: each.grad.detach() for place, each in enumerate(parameters) if each.grad is not None}
-        if not gradients:
-            return
-        # One call for all parameters: where several processes add the parts, each of them does.
-        scaled = dict(zip(gradients, torch._foreach_mul(list(gradients.values()), size), strict=True))
-        if added := [place for place in scaled if place in self._totals]:
-            torch._foreach_add_([self._totals[place] for place in added], [scaled[place] for place in added])
-        self._totals = {**scaled, **self._totals}
+        for place, parameter in enumerate(parameters):
+            if parameter.grad is not None:
+                gradient = parameter.grad.detach() * size
+                total = self._totals.get(place)
+                self._totals[place] = gradient if total is None else total.add_(gradient)
 
     def put_into(self, parameters: Sequence[Tensor]) -> tuple[Tensor, int]:
         """Put the mean gradient into the parameters.
@@ -106,10 +103,8 @@ class Sum:
             The mean loss over the pictures, and their number.
         """
         size = sum(count for _, count in self._losses)
-        if self._totals:
-            torch._foreach_div_(list(self._totals.values()), size)
         for place, total in self._totals.items():
-            parameters[place].grad = total
+            parameters[place].grad = total.div_(size)
         if len(self._losses) == 1:
             return self._losses[0]
         return torch.stack([loss * (count / size) for loss, count in self._losses]).sum(), size

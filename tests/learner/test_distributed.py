@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+import torch.distributed
 
 from sevensteps.base.launched import Launched
 from sevensteps.errors import TrainingError
@@ -72,4 +73,19 @@ def test_a_process_that_sends_no_more_signs_is_silent(monkeypatch: pytest.Monkey
     first.end()
     assert lost.wait(3)
     assert second.silent() == 0
+    second.end()
+
+
+def test_a_process_whose_store_has_ended_is_told_so_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent_after(60, monkeypatch)
+    monkeypatch.setattr(heartbeat, "TO_NOTICE", 0.2)
+    store, port = distributed.store_here(2)
+    lost = threading.Event()
+    client = torch.distributed.TCPStore("127.0.0.1", port, None, False, wait_for_workers=False)
+    second = heartbeat.Heartbeat(1, 2, client, lambda rank: None)
+    second.watch(lost.set)
+    time.sleep(0.3)
+    assert not lost.is_set()
+    del store
+    assert lost.wait(5)
     second.end()
