@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
@@ -52,6 +52,7 @@ def application(session: Session, door: Door) -> Gate:
         exception_handlers={
             SevenstepsError: _failed,
             RefusedError: _failed,
+            ClientDisconnect: _gone,
             404: _missing,
             405: _missing,
             500: _broken,
@@ -74,6 +75,11 @@ async def _failed(request: Request, error: Exception) -> Response:
 async def _missing(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
     return error_answer(RefusedError(status, "missing", "The Studio has nothing at this address."))
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Answer a client that hung up in the middle of what it sent: nobody reads it, and nothing is wrong here."""
+    return Response(status_code=400)
 
 
 async def _broken(request: Request, error: Exception) -> Response:

@@ -6,8 +6,6 @@ It trains by `learn.stream()`; to pause is not to call `next()`. What it is aske
 from __future__ import annotations
 
 import contextlib
-import queue
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import SevenstepsError, UsageError
 from ..runs import folder as folders
+from .line import Line, internal
 from .session import FRAME, Session
 from .telling import Telling
 
@@ -42,8 +41,7 @@ class Trainer(Telling):
         self.is_own = False  # whether the pictures were given on the page
         self._goal: Callable[[UnderWay], bool] | None = None  # while it runs: whether to pause now
         self._due = 0.0  # when the next batch or step may begin
-        self._queue: queue.SimpleQueue[tuple[Future[Any], Callable[[Trainer], Any]] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="studio-trainer", daemon=True)
+        self._line = Line("studio-trainer", self._wait, lambda: self._guarded(self._advance), self._save)
 
     @property
     def is_running(self) -> bool:
@@ -54,11 +52,11 @@ class Trainer(Telling):
         """Start the thread.
 
         Args:
-            first: What it does first.
+            first: What it does first; the page shows where that fails.
         """
-        self._thread.start()
+        self._line.start()
         if first is not None:
-            self.post(first)
+            self.post(lambda trainer: trainer._guarded(lambda: first(trainer)))
 
     def post(self, work: Callable[[Trainer], T]) -> Future[T]:
         """Ask for something to be done between two batches.
@@ -69,51 +67,35 @@ class Trainer(Telling):
         Returns:
             Its result, in time.
         """
-        future: Future[T] = Future()
-        self._queue.put((future, work))
-        return future
+        return self._line.post(lambda: work(self))
 
     def close(self) -> None:
-        """Pause, save the run, and end the thread."""
-        self._queue.put(None)
-        if self._thread.ident is not None:  # it may not have begun yet
-            self._thread.join()
+        """Pause, save the run, and end the thread; what is still asked for is refused.
 
-    def _work(self) -> None:
-        """Do what is asked, and train while nothing is."""
-        try:
-            while (asked := self._next_asked()) is not None:
-                if asked is _TRAIN:
-                    self._advance()
-                else:
-                    self._answer(*asked)
-        finally:
-            if self.run is not None:
-                with contextlib.suppress(SevenstepsError):
-                    self.run.leave()
+        Raises:
+            SevenstepsError: The run cannot be saved as it stands; the last save is still there.
+        """
+        self._line.close()
 
-    def _next_asked(self) -> Any:
-        """Return what is asked next, `_TRAIN` where it is time to train, or None at the end."""
-        if self._goal is None:
-            return self._queue.get()
-        wait = self._due - time.perf_counter()
-        try:
-            return self._queue.get(timeout=wait) if wait > 0 else self._queue.get_nowait()
-        except queue.Empty:
-            return _TRAIN
+    def _save(self) -> None:
+        """Save the run at the end."""
+        if self.run is not None:
+            self.run.leave()
 
-    def _answer(self, future: Future[Any], work: Callable[[Trainer], Any]) -> None:
-        """Do what was asked, and tell the page how things stand."""
-        if not future.set_running_or_notify_cancel():
-            return  # nobody waits for it any more
+    def _wait(self) -> float | None:
+        """Return in how many seconds the next batch or step begins; None while nothing runs."""
+        return None if self._goal is None else max(self._due - time.perf_counter(), 0.0)
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """Do something whose failure nobody is told of but the page."""
         try:
-            result = work(self)
-        except SevenstepsError as error:
-            future.set_exception(error)
+            act()
         except Exception as error:
-            future.set_exception(SevenstepsError(f"Internal error: {type(error).__name__}: {error}"))
-        else:
-            future.set_result(result)
+            self._goal, self._phase = None, "" if self.run else "empty"
+            found = error if isinstance(error, SevenstepsError) else internal(error)
+            self._error = {"message": found.message, "hint": found.hint}
+            with contextlib.suppress(Exception):  # of telling, which may be what failed
+                self.show(whole=True)
 
     def _advance(self) -> None:
         """Do the next batch or step of a training that runs."""
@@ -130,8 +112,6 @@ class Trainer(Telling):
                 self._goal = None
         except SevenstepsError as error:
             self.say_failed(error)
-        except Exception as error:
-            self.say_failed(SevenstepsError(f"Internal error: {type(error).__name__}: {error}"))
         self._due = max(self._due, began - 1) + 1 / value if value else 0.0
         if self._goal is None:
             self._end_if_over()
@@ -205,9 +185,14 @@ class Trainer(Telling):
         """
         from .beginning import first_recipe
 
+        was_own = self.is_own
         with self._opening():
             self.is_own = is_own
-            self.begin(recipe or first_recipe(source))
+            try:
+                self.begin(recipe or first_recipe(source))
+            except SevenstepsError:
+                self.is_own = was_own
+                raise
 
     def open_run(self, name: str) -> None:
         """Open a saved run where it stands.
@@ -220,10 +205,18 @@ class Trainer(Telling):
         """
         from .beginning import reopened
 
+        open_now, folder = self.run and self.run.work.folder, folders.find_run(name)
+        if open_now is not None and folder.resolve() == open_now.resolve():
+            self.pause()  # it is open
+            return
         with self._opening():
-            self._leave()
-            self.run = reopened(name, self._say)
-            self.raw, self.raw_key = None, None
+            run = reopened(name, self._say)
+            try:
+                self._leave()
+            except SevenstepsError:
+                run.leave()
+                raise
+            self.run, self.raw, self.raw_key, self.is_own = run, None, None, False
         self._begun()
         self._end_if_over()
 
@@ -392,6 +385,3 @@ class Trainer(Telling):
             self._phase = before
             self.show(whole=True)
             self.show_runs()
-
-
-_TRAIN = object()

@@ -16,7 +16,7 @@ from ..records.events import Batch, Epoch, Observe
 from ..runs import checkpoint
 from ..runs import folder as folders
 from ..runs.judged import _baselines, count_look, judged
-from ..runs.run import Run, Work
+from ..runs.run import Run, Work, _is_finite
 from ..runs.training import is_due, judge_end, save, settle_end, snapshot
 from ..steps.stop import code_of
 from .hand import Hand
@@ -77,14 +77,19 @@ class UnderWay:
         self._stack.enter_context(self.work.recipe.computing())
 
     def leave(self) -> None:
-        """Save what is not saved, and let the folder go."""
-        with self._stack:
-            self.work.learn.close()
-            self._stream = None
-            if self.work.folder is not None and not self._is_saved:
-                save(self.work)
-                checkpoint.rebuild(self.work.folder, snapshot(self.work))
-                self._is_saved = True
+        """Save what is not saved, and let the folder go, unless it was deleted or the run's numbers are not finite.
+
+        Raises:
+            FileError: It cannot be written; the last save is still there, and the run stays open.
+        """
+        folder = self.work.folder
+        self.work.learn.close()
+        self._stream = None
+        if folder is not None and folder.is_dir() and not self._is_saved and _is_finite(self.work.learn):
+            save(self.work)
+            checkpoint.rebuild(folder, snapshot(self.work))
+            self._is_saved = True
+        self._stack.close()
 
     @property
     def is_over(self) -> bool:

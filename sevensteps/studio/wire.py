@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ..errors import SevenstepsError, UsageError
@@ -18,6 +18,7 @@ from ..errors import SevenstepsError, UsageError
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _TYPES = {"u1": "u8", "f4": "f32"}
+_LARGEST = 1e15  # of a number that a request gives; whole numbers up to it are exact everywhere
 
 
 class RefusedError(Exception):
@@ -83,7 +84,8 @@ def error_answer(error: SevenstepsError | RefusedError) -> Response:
     """
     status = error.status if isinstance(error, RefusedError) else 400
     about = {"code": error.code, "message": error.message, "hint": error.hint}
-    return JSONResponse({"error": about}, status)
+    # As ASCII: what is wrong may be half a character, which has no bytes in UTF-8.
+    return Response(json.dumps({"error": about}), status, media_type="application/json")
 
 
 def get(path: str, endpoint: Endpoint) -> Route:
@@ -138,8 +140,8 @@ def number_in(values: Mapping[str, Any], name: str, kind: type = float) -> Any:
     """
     value = values.get(name)
     good = (int,) if kind is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, good) or not math.isfinite(value):
-        what = "a whole number" if kind is int else "a number"
+    if isinstance(value, bool) or not isinstance(value, good) or not -_LARGEST <= value <= _LARGEST:
+        what = f"a {'whole ' if kind is int else ''}number, not beyond 1e15"
         raise UsageError(f"{name} is {value!r:.80}, but must be {what}.", hint=f'Send {{"{name}": 1}}.')
     return kind(value)
 

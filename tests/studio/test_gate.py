@@ -171,3 +171,19 @@ def test_only_this_machine_can_connect(empty_page: Page) -> None:
     port = f":{empty_page.port:04X}"
     addresses = [line.split()[1] for line in listening.read_text().splitlines() if port in line.split()[1]]
     assert set(addresses) == {f"0100007F{port}"}
+
+
+@pytest.mark.parametrize("path", ["/do/step", "/gather?class=a&name=b", "/try", "/do/relabel"])
+def test_a_client_that_hangs_up_in_the_middle_of_a_body_is_no_fault(
+    empty_page: Page, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(("127.0.0.1", empty_page.port), 20) as connection:
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{empty_page.port}\r\nX-Sevensteps: 1\r\n"
+            f"X-Sevensteps-Token: {empty_page.token}\r\nContent-Length: 1000\r\n\r\nabc"
+        )
+        connection.sendall(head.encode())
+        time.sleep(0.2)
+    time.sleep(0.2)
+    assert empty_page.state["place"]["phase"] == "empty"
+    assert [record for record in caplog.records if record.exc_info] == []
