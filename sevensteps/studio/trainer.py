@@ -205,7 +205,7 @@ class Trainer(Telling):
         """
         from .beginning import reopened
 
-        open_now, folder = self.run and self.run.work.folder, folders.find_run(name)
+        folder, open_now = folders.find_run(name), None if self.run is None else self.run.work.folder
         if open_now is not None and folder.resolve() == open_now.resolve():
             self.pause()  # it is open
             return

@@ -14,7 +14,12 @@ from sevensteps.studio.line import Line
 def test_a_request_whose_client_has_gone_does_not_end_the_thread() -> None:
     line = Line("line", lambda: None, lambda: None, lambda: None)
     go, begun = threading.Event(), threading.Event()
-    under_way = line.post(lambda: (begun.set(), go.wait(10)))
+
+    def hold() -> None:
+        begun.set()
+        go.wait(10)
+
+    under_way = line.post(hold)
     waiting = line.post(lambda: 1)
     line.start()
     begun.wait(10)
@@ -31,8 +36,13 @@ def test_what_waits_at_the_end_is_refused_and_what_comes_last_is_done() -> None:
     done: list[str] = []
     line = Line("line", lambda: None, lambda: None, lambda: done.append("saved"))
     go, begun = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        go.wait(10)
+
     line.start()
-    line.post(lambda: (begun.set(), go.wait(10)))
+    line.post(hold)
     begun.wait(10)
     waiting = [line.post(lambda: done.append("not this")) for _ in range(100)]
     threading.Timer(0.2, go.set).start()
