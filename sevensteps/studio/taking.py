@@ -117,6 +117,8 @@ def _write(saved: Saved, folder: Path, images: Images | None) -> list[dict[str, 
         if (saved.folder / name).is_file():
             files.write(folder / name, files.content(saved.folder / name, model_file.LARGEST))
     recipe = saved.recipe.replace(**without_folders(vars(saved.recipe)))
+    if (folder / CORRECTIONS).is_file():
+        recipe = recipe.replace(fix=CORRECTIONS)  # the copy beside it; the file that it was read from stays here
     files.write(folder / RECIPE, recipe.to_toml(saved.recorded))
     write_report(saved.folder, folder / REPORT)
     more = {"recipe": recipe.to_toml(), "data": saved.recorded.get("data", {})}

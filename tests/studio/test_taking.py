@@ -88,6 +88,19 @@ def test_no_folder_of_this_machine_is_in_it(packed: Pack, run: Path, tmp_path: P
             assert str(run.parent) not in path.read_text("utf-8"), path
 
 
+def test_a_corrected_run_trains_again_from_what_is_in_its_zip(tmp_path: Path) -> None:
+    edits = tmp_path / "edits.csv"
+    edits.write_text("picture,now,was,why\ntrain/0,,Dress,\n")
+    out, quiet = tmp_path / "run", lambda event: None
+    ss.train("pullover-dress", "linear", out=out, epochs=1, fix=str(edits), yes=True, observe=quiet)
+    there = unpacked(pack(Saved.open(out), None), tmp_path / "zip")
+    edits.unlink()
+    again = [sys.executable, "-m", "sevensteps", "train", "pullover-dress", "--recipe", "recipe.toml", "--out", "again"]
+    done = subprocess.run(again, cwd=there, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (there / "again" / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
+
+
 def test_the_same_run_gives_the_same_bytes(packed: Pack, run: Path) -> None:
     saved = Saved.open(run)
     again = pack(saved, saved.pictures(lambda event: None)[0].test)
