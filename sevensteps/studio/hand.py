@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..records.steps import XRay
 from ..runs.run import Work
-from .seen import MOST_MAPS, followed, live, pictured, seen
+from .seen import MOST_MAPS, followed, live, pictured, rules, seen
 
 
 class Hand:
@@ -42,9 +42,15 @@ class Hand:
         self._scale = shown["scale"]
         return shown
 
-    def forget(self) -> None:
-        """Have no batch in hand."""
+    def forget(self, *, scale: bool = False) -> None:
+        """Have no batch in hand.
+
+        Args:
+            scale: Whether to forget the scale of the weights, too: a run that begins again has small ones again.
+        """
         self.number = None
+        if scale:
+            self._scale = 0.0
 
     def look(self) -> None:
         """Take the batch that comes next in hand."""
@@ -68,7 +74,9 @@ class Hand:
         assert self.number is not None
         epoch, position = divmod(self.number, per_epoch or self.number + 1)
         is_done = self.number < self._work.learn.state.batch
-        return {**self._shown, "batch": self.number, "epoch": epoch + 1, "position": position, "done": is_done}
+        stop = {**self._shown["stop"], "rules": rules(self._work)}  # which decide after the batch, not before it
+        place = {"batch": self.number, "epoch": epoch + 1, "position": position, "done": is_done}
+        return {**self._shown, "stop": stop, **place}
 
     def chain(self, number: int) -> dict[str, Any]:
         """Return one picture of the batch in hand from its pixels to its loss.

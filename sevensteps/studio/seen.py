@@ -127,7 +127,7 @@ def seen(work: Work, view: XRay, scale: float) -> dict[str, Any]:
             "plain": is_plain(work),
             "momentum": float(group.get("momentum", 0.0)),
         },
-        "stop": {"words": plain[7].line, "rules": _rules(work)},
+        "stop": {"words": plain[7].line, "rules": rules(work)},
         "repeat": {
             "batch": plain[6].values["batch"],
             "per_epoch": plain[6].values["total"],
@@ -253,8 +253,12 @@ def _layers(model: nn.Module, gradients: Mapping[str, np.ndarray]) -> list[dict[
     return rows
 
 
-def _rules(work: Work) -> list[dict[str, Any]]:
-    """Return each stop rule of the recipe, and how far it is from holding."""
+def rules(work: Work) -> list[dict[str, Any]]:
+    """Return each stop rule of the recipe, and how far it is from holding.
+
+    Args:
+        work: The run.
+    """
     recipe, state = work.recipe, work.learn.state
     done = state.epoch - state.fit_epoch
     total = work.learn.total_batches

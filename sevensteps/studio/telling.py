@@ -99,7 +99,8 @@ class Telling:
         if whole or run.is_in_folder != (run.work.folder is not None):
             run.is_in_folder = run.work.folder is not None
             status = "judging" if self._phase == "judging" else "fresh" if run.is_verdict_fresh else "stale"
-            put("marks", [{"batch": int(change["at_batch"]), "lr": change["lr"]} for change in run.changes])
+            last = {int(change["at_batch"]): change["lr"] for change in run.changes}  # of several, the one that applied
+            put("marks", [{"batch": batch, "lr": lr} for batch, lr in last.items()])
             put("run", run_section(run.work, run.chosen, run.base, run.parent, run.story, is_saved=run.saves))
             put("verdict", verdict_section(run.judged, status))
         put("place", place)  # last: who sees that a run is done sees its verdict, too

@@ -40,6 +40,7 @@ class Trainer(Telling):
         self.raw_key: Any = None  # what they were opened with
         self.is_own = False  # whether the pictures were given on the page
         self._goal: Callable[[UnderWay], bool] | None = None  # while it runs: whether to pause now
+        self._until: int | None = None  # while it runs: the epochs that are to be done; None for all
         self._due = 0.0  # when the next batch or step may begin
         self._line = Line("studio-trainer", self._wait, lambda: self._guarded(self._advance), self._save)
 
@@ -107,7 +108,7 @@ class Trainer(Telling):
             if value and unit == "steps":
                 self.run.step()
             else:
-                self.run.batch(look=0 < value <= LOOKED_AT)
+                self.run.batch(look=0 < value <= LOOKED_AT or self.run.comes_to_rest(self._until))
             if self.run.is_over or self._goal(self.run):
                 self._goal = None
         except SevenstepsError as error:
@@ -304,9 +305,9 @@ class Trainer(Telling):
             raise UsageError("This run is at its end.", hint="Go back in time, rewind, or begin a new run.")
         self._error = None
         if how == "run":
-            self._goal, self._due = (lambda run: False), 0.0
+            self._goal, self._until, self._due = (lambda run: False), None, 0.0
         elif how == "epoch":
-            target = run.work.learn.state.epoch + 1
+            self._until = target = run.work.learn.state.epoch + 1
             self._goal, self._due = (lambda run: run.work.learn.state.epoch >= target), 0.0
         else:
             self._goal = None
@@ -323,7 +324,10 @@ class Trainer(Telling):
         self.show(whole=True)
 
     def pause(self) -> None:
-        """Stop between two batches."""
+        """Stop between two batches; where the last one was not looked at, after one more that is."""
+        if self._goal is not None and self.run is not None and not self.run.is_seen:
+            self.walk("batch")
+            return
         self._goal = None
         self.show(whole=True)
 

@@ -136,6 +136,21 @@ class UnderWay:
         self._train()
         self.station = STOP
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether the batch at which training stands was looked at before it was trained."""
+        return self.station < REPEAT or self._hand.number == self.work.learn.state.batch - 1
+
+    def comes_to_rest(self, epoch: int | None) -> bool:
+        """Return whether training rests after the next batch: it is the last one of an epoch, or of the run.
+
+        Args:
+            epoch: The number of epochs that are to be done; None for all.
+        """
+        learn, state = self.work.learn, self.work.learn.state
+        is_last = state.batch - state.fit_batch + 1 == learn.total_batches
+        return is_last or (state.epoch + 1 == epoch and state.position + 1 == self._per_epoch)
+
     def in_hand(self) -> dict[str, Any]:
         """Return the batch in hand as the page shows it: the one that was trained last, or the one that comes next."""
         self._look_if_empty()
@@ -231,7 +246,7 @@ class UnderWay:
             raise UsageError(f"There is no batch {to:,} to go back to.", hint=f"{state.batch:,} batches are done.")
         self._go_to(to, curve)
         self.station = PREDICT if to else INITIALIZE
-        self._hand.forget()
+        self._hand.forget(scale=not to)
 
     def _go_to(self, to: int, curve: Curve) -> None:
         """Make the run what it was when so many batches were done."""
