@@ -204,3 +204,35 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(page: Page) -> None:
         error = page.refused(verb, **values)
         assert error["message"]
     assert page.state == before
+
+
+def test_a_run_at_full_speed_rests_at_a_batch_that_is_seen_and_done(page: Page) -> None:
+    page.do("start", batch_size=512, epochs=2)
+    page.do("speed", value=0)
+    page.do("epoch")
+    page.rest()
+    seen = page.get("/xray")
+    assert (page.place["station"], page.place["batch"]) == (7, 22)
+    assert (seen["batch"], seen["done"], seen["repeat"]["batch"]) == (21, True, 22)
+    assert seen["loss"] == pytest.approx(curve(page)[-1], rel=1e-6)
+    assert seen["stop"]["rules"][0] == {"text": "2 epochs are done", "value": "22 of 44 batches", "met": False}
+    page.do("run")
+    page.do("pause")
+    page.rest()
+    assert page.get("/xray")["batch"] == page.place["batch"] - 1
+    page.do("run")
+    page.rest()
+    assert (page.get("/xray")["batch"], page.get("/xray")["done"], page.place["batch"]) == (43, True, 44)
+    assert page.get("/xray")["stop"]["rules"][0]["met"]
+
+
+def test_of_two_rates_for_one_batch_the_last_is_marked(page: Page) -> None:
+    page.do("batch")
+    for lr in (0.5, 1, 5):
+        page.do("lr", lr=lr)
+    assert page.state["marks"] == [{"batch": 1, "lr": 5}]
+    scale = page.get("/xray")["scale"]
+    page.do("batch")
+    assert page.get("/xray")["scale"] > scale
+    page.do("rewind")
+    assert page.get("/xray")["scale"] < scale * 2

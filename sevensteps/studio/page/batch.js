@@ -37,7 +37,7 @@ export function batchPanel(desk) {
       const { seen, pictures } = desk;
       if (!seen || !pictures) return;
       const n = seen.labels.length, known = desk.open(2) && Boolean(seen.probabilities), [, c, height, width] = pictures.shape, size = c * height * width;
-      write(title, desk.ended ? 'Next batch' : 'This batch');
+      write(title, !desk.ended ? 'This batch' : seen.done ? 'The last batch' : 'The batch that would come next');
       if (tiles.length !== n) make(n);
       drawLegend();
       tiles.forEach(({ there, length, said, cross, bar, button }, i) => {

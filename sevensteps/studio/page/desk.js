@@ -50,7 +50,7 @@ export function openDesk(store, draw) {
     get kind() { return state.run?.kind ?? 'linear'; },
     get many() { return desk.classes.length > 2; },
     get running() { return state.place?.phase === 'running'; },
-    /** Has training ended? Then the batch that is seen is the one that would come next. */
+    /** Has training ended? Then the batch that is seen is the last one, or where that was not looked at, the one after. */
     get ended() { return ['judging', 'done'].includes(state.place?.phase); },
     get fast() {
       const { value, unit } = state.place?.speed ?? {};

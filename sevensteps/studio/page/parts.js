@@ -20,7 +20,8 @@ export function undrawn(desk) {
   }
   const few = `Drawn here: ${count(drawn)} of ${count(parameters)} numbers.`;
   if (!filters || drawn >= parameters) return drawn ? few : 'These numbers look at other numbers and not at pixels, so they have no picture.';
-  return `${few} The others look at ${plural(filters.before.shape[0], 'picture')} at once, so they have no picture of their own.`;
+  const mean = filters.before.shape[1] > 1 ? ' A square is the mean of a filter’s numbers for red, green and blue.' : '';
+  return `${few}${mean} Later layers look at what the layer before them found and not at pixels, so they have no picture.`;
 }
 
 /** The frozen network, as a block of ice. */

@@ -4,6 +4,7 @@ import { fill, h, svg, write } from './dom.js';
 import { number, signed } from './format.js';
 import { answerLine, classRows, filterScale, frozenBlock, small } from './parts.js';
 import { equation, picture, pointer, sign, tiles } from './picture.js';
+import { isDense } from './words.js';
 import { canvas, heat, item, nice, plane, top } from './paint.js';
 
 /** The chain of the picture that is followed, once it is here. */
@@ -103,23 +104,28 @@ function manyClasses(figure, desk) {
 
 /** The first layer of a network at work: a picture, its filters, and where each responds. */
 function network(figure, desk) {
-  const filters = tiles('Filters', {}), maps = tiles('Where each responds', { signed: false }), shot = h('div', { class: 'shot' });
+  const dense = isDense(desk), filters = tiles(dense ? 'Weights' : 'Filters', {}), maps = tiles(dense ? 'What each unit says' : 'Where each responds', { signed: false }), shot = h('div', { class: 'shot' });
   const answer = h('p', { class: 'answer' }), rows = h('div', { class: 'classrows' }), note = h('p', { class: 'micro' });
   const x = h('figure', {}, h('figcaption', {}, h('b', {}, 'Picture')), shot);
-  const row = equation(x, sign('∗'), filters.element, sign('→'), maps.element);
+  const row = equation(x, sign(dense ? '×' : '∗'), filters.element, sign('→'), maps.element);
   row.classList.add('slide');
   figure.append(row, h('div', { class: 'sum many' }, h('div', {}, answer, note), rows));
   return () => {
-    const { seen, pick } = desk, chain = chainOf(desk), at = chain?.layers.findIndex(layer => layer.values?.shape.length === 3) ?? -1;
+    const { seen, pick } = desk, chain = chainOf(desk), at = chain?.layers.findIndex(layer => layer.values && (dense ? layer.name === 'Linear' : layer.values.shape.length === 3)) ?? -1;
     const layer = at < 0 ? null : (chain.layers[at + 1]?.name === 'ReLU' && chain.layers[at + 1].values) ? chain.layers[at + 1] : chain.layers[at];
     fill(shot, small(desk, pick, `The picture, labeled ${desk.classes[seen.labels[pick]]}`));
     filters.element.hidden = !seen.filters;
-    if (seen.filters) filters.draw(seen.filters.before, filterScale(desk), `${seen.filters.before.shape.slice(2).join('×')}`);
+    if (seen.filters) filters.draw(seen.filters.before, filterScale(desk), dense ? 'one picture for each unit' : seen.filters.before.shape.slice(2).join('×'));
     maps.element.hidden = !layer;
-    if (layer) maps.draw(layer.values, Math.max(top(layer.values.data), 1e-9), 'bright is strong');
+    if (layer) {
+      const { shape, data } = layer.values;
+      maps.draw(dense ? { shape: [shape[0], 1, 1], data } : layer.values, Math.max(top(data), 1e-9), 'bright is strong');
+    }
     fill(answer, answerLine(desk, pick));
     fill(rows, classRows(desk, pick));
-    write(note, `Then come ${desk.seen.layers.length - 1} more layers with numbers of their own. The last one adds up what they found for each class.`);
+    const more = desk.seen.layers.length - 1;
+    write(note, more === 1 ? 'Then one more layer adds up what these found for each class.'
+      : `Then come ${more} more layers with numbers of their own. The last one adds up what they found for each class.`);
     note.hidden = desk.seen.layers.length < 2;
   };
 }

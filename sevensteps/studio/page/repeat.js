@@ -8,12 +8,12 @@ const CELLS = 700; // more batches than cells: one cell stands for several
 
 /** Paint the batches of an epoch as cells: done ones dark, this one lit. */
 function paintEpoch(there, per, done, here) {
-  const each = Math.ceil(per / CELLS), n = Math.ceil(per / each), columns = Math.ceil(n / 4), context = there.getContext('2d');
-  const [lamp, ink, line] = ['--lamp', '--ink', '--line'].map(color), wide = there.width / columns;
+  const each = Math.ceil(per / CELLS), n = Math.ceil(per / each), lines = n > 34 ? 4 : 1, columns = Math.ceil(n / lines), context = there.getContext('2d');
+  const [lamp, ink, line] = ['--lamp', '--ink', '--line'].map(color), wide = Math.min(there.width / columns, 20);
   context.clearRect(0, 0, there.width, there.height);
   for (let i = 0; i < n; i++) {
     context.fillStyle = i === here ? lamp : i < done / each ? ink : line;
-    context.fillRect(Math.floor(i / 4) * wide, (i % 4) * 20, Math.max(1, Math.min(wide - 1.4, 16)), 17);
+    context.fillRect(Math.floor(i / lines) * wide, (i % lines) * 20, Math.max(1, Math.min(wide - 1.4, 16)), 17);
   }
 }
 

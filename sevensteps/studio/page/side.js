@@ -50,9 +50,9 @@ export function doctorPanel(desk) {
       shown = now;
       element.classList.toggle('warn', Boolean(one) || place.phase === 'failed');
       if (!one) {
-        const over = doctor.length ? ` ${list(doctor.map(past => `what it saw in epoch ${past.epoch}`))} is over.` : '';
-        fill(text, h('p', {}, h('b', {}, 'Doctor '), over ? `Nothing is wrong now;${over}`
-          : epochs.length ? `Nothing is wrong after epoch ${epochs.length}.` : 'Nothing is wrong so far. The next look is after epoch 1.'));
+        const when = [...new Set(doctor.map(past => past.epoch))], over = doctor.length ? ` What it saw after epoch${when.length > 1 ? 's' : ''} ${list(when)} is over.` : '';
+        fill(text, h('p', {}, h('b', {}, 'Doctor '), over ? `Nothing is wrong now.${over}`
+          : epochs.length ? `Nothing is wrong after epoch ${epochs.length}.` : 'Looks after every epoch; epoch 1 is not over yet.'));
         return;
       }
       fill(text, h('p', {}, h('b', {}, 'Doctor '), firstSentence(one.message)),

@@ -1,7 +1,7 @@
 /** Station 5: old minus step is new, as pictures on one scale, the step magnified by a whole number that is printed. */
 
 import { fill, h, write } from './dom.js';
-import { number, percent, plural, short, signed } from './format.js';
+import { count, number, percent, plural, short, signed } from './format.js';
 import { filterScale, frozenLine, layerRows, undrawn } from './parts.js';
 import { equation, picture, pointer, sign, tiles } from './picture.js';
 import { item, plane, top } from './paint.js';
@@ -29,7 +29,7 @@ function magnifier(desk) {
     draw(times, most, of) {
       same.setAttribute('aria-pressed', String(!desk.magnify));
       large.setAttribute('aria-pressed', String(desk.magnify));
-      write(note, times > 1 ? `The step is drawn ${times} times stronger than the weights; read the scales.`
+      write(note, times > 1 ? `The step is drawn ${count(times)} times stronger than the weights; read the scales.`
         : desk.magnify ? 'The step needs no magnifying here: it is as large as the weights.'
           : `At the weights’ own scale one step is ${most < of / 4 ? 'nearly invisible' : 'this large'}: ${percent(most / (of || 1), 1)} of the largest weight. Learning is many small steps.`);
     },

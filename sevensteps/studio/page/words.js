@@ -17,21 +17,28 @@ const LOSS = {
   other: 'The loss says how wrong the answers are: the smaller, the better.',
 };
 
-function initialize({ kind, seen, many }) {
-  const { parameters, filters, weights } = seen;
+/** Is the first layer of a network fully connected? Then each of its units weighs whole pictures, and nothing slides. */
+export const isDense = ({ kind, seen }) => kind === 'network' && seen.layers[0]?.name === 'Linear';
+
+function initialize(desk) {
+  const { kind, seen, many } = desk, { parameters, filters, weights } = seen;
+  const numbers = { zeros: 'zeros', normal: 'random numbers' }[desk.state.run.recipe.init] ?? 'small random numbers';
   if (kind === 'network' && filters) {
     const [n, , height, width] = filters.before.shape;
-    return `The model starts as ${count(parameters)} small numbers; these ${n} filters of ${height}×${width} are the first of them.`;
+    if (isDense(desk)) return `The model starts as ${count(parameters)} ${numbers}: first, for each of ${n} units, one weight for each pixel.`;
+    return `The model starts as ${count(parameters)} ${numbers}; these ${n} filters of ${height}×${width} are the first of them.`;
   }
-  if (kind === 'backbone') return `Only the last part is new: ${count(parameters)} small numbers. Others trained all before it.`;
-  if (!weights) return `The model starts as ${count(parameters)} small random numbers.`;
+  if (kind === 'backbone') return `Only the last part is new: ${count(parameters)} ${numbers}. Others trained all before it.`;
+  if (!weights) return `The model starts as ${count(parameters)} ${numbers}.`;
   const each = weights.before.shape.slice(1).reduce((a, b) => a * b, 1);
-  return many ? `The model starts as ${count(parameters)} small numbers: for each class one weight for each pixel, and one bias.`
-    : `The model starts as ${count(each)} small numbers, one weight for each pixel, and one bias.`;
+  return many ? `The model starts as ${count(parameters)} ${numbers}: for each class one weight for each pixel, and one bias.`
+    : `The model starts as ${count(each)} ${numbers}, one weight for each pixel, and one bias.`;
 }
 
-function predict({ kind, many }) {
+function predict(desk) {
+  const { kind, many } = desk;
   if (kind === 'backbone') return 'The frozen network turns each picture into features; the trained part turns these into probabilities.';
+  if (isDense(desk)) return 'Each unit multiplies every pixel by its own weight and adds up; the last layer turns the sums into a probability.';
   if (kind === 'network') return 'Slide each filter over the picture, keep where it responds, and let the last layer turn that into a probability.';
   return many ? 'For each class, multiply each pixel by its weight and add it all up; then turn the sums into probabilities.'
     : 'Multiply each pixel by its weight, add it all up, and squeeze the sum into a probability.';
