@@ -1,7 +1,7 @@
 /** Station 2: from a picture's pixels to its answer. */
 
 import { fill, h, svg, write } from './dom.js';
-import { number, signed } from './format.js';
+import { number, plural, signed } from './format.js';
 import { answerLine, classRows, filterScale, frozenBlock, small } from './parts.js';
 import { equation, picture, pointer, sign, tiles } from './picture.js';
 import { isDense } from './words.js';
@@ -115,7 +115,7 @@ function network(figure, desk) {
     const layer = at < 0 ? null : (chain.layers[at + 1]?.name === 'ReLU' && chain.layers[at + 1].values) ? chain.layers[at + 1] : chain.layers[at];
     fill(shot, small(desk, pick, `The picture, labeled ${desk.classes[seen.labels[pick]]}`));
     filters.element.hidden = !seen.filters;
-    if (seen.filters) filters.draw(seen.filters.before, filterScale(desk), dense ? 'one picture for each unit' : seen.filters.before.shape.slice(2).join('×'));
+    if (seen.filters) filters.draw(seen.filters.before, filterScale(desk), dense ? plural(seen.filters.before.shape[0], 'unit') : seen.filters.before.shape.slice(2).join('×'));
     maps.element.hidden = !layer;
     if (layer) {
       const { shape, data } = layer.values;
