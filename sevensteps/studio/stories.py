@@ -25,11 +25,31 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 STORIES = [
-    {"name": "rate", "say": "Learning rate ×10"},
-    {"name": "zeros", "say": "All weights start at 0"},
-    {"name": "saturated", "say": "Stuck at 50 %"},
-    {"name": "shuffled", "say": "Shuffled labels"},
-    {"name": "rare", "say": "One class is rare"},
+    {
+        "name": "rate",
+        "say": "Learning rate ×10",
+        "watch": "Watch the curve: the steps are too long, so the loss jumps up and down and does not settle.",
+    },
+    {
+        "name": "zeros",
+        "say": "All weights start at 0",
+        "watch": "Watch step 4: no gradient reaches the first layer, so its weights stay at 0.",
+    },
+    {
+        "name": "saturated",
+        "say": "Stuck at 50%",
+        "watch": "Watch step 4: the answers start out sure, where the sigmoid is flat, so hardly any gradient is left.",
+    },
+    {
+        "name": "shuffled",
+        "say": "Shuffled labels",
+        "watch": "Watch the verdict: labels dealt at random teach nothing about new pictures.",
+    },
+    {
+        "name": "rare",
+        "say": "One class is rare",
+        "watch": "Watch the verdict: look at the rare class alone, and not only at the share of right answers.",
+    },
 ]
 
 RARE = 50  # times as many pictures as the rare class keeps

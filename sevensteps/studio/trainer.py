@@ -341,8 +341,7 @@ class Trainer(Telling):
             UsageError: There is no such batch.
         """
         run = self.need_run()
-        self._goal = None
-        self._error = None
+        self._goal = self._error = None
         run.back(to, self.session.curve)
         self.show(whole=True)
 

@@ -1,7 +1,7 @@
 /** The open station: its name, one sentence, its figure, and the tensors behind it. */
 
 import { calm, fill, h, write } from './dom.js';
-import { number, short } from './format.js';
+import { count, number } from './format.js';
 import { buildGradient } from './gradient.js';
 import { buildInitialize } from './initialize.js';
 import { buildLoss } from './loss.js';
@@ -104,7 +104,7 @@ export function stage(desk) {
       after.hidden = !desk.guessed || !shown;
       if (desk.guessed) {
         const { guess: said, asked } = desk.guessed, is = asked.is?.();
-        write(after, `Your guess: ${said}.${is == null ? '' : ` It is: ${typeof is === 'number' ? short(is) : is}.`}`);
+        write(after, `Your guess: ${said}.${is == null ? '' : ` It is: ${typeof is === 'number' ? count(is) : is}.`}`);
       }
     },
   };

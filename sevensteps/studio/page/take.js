@@ -54,7 +54,8 @@ export function mount(root, store) {
       stale ? h('p', { class: 'stale' }, stale === 'labels' ? `The model has not seen ${plural(state.edits.count, 'correction')} of yours. ` : 'The model has changed since its verdict. ', stale === 'labels' ? h('a', { href: '#repair' }, 'Train again first') : null) : null,
       h('div', { class: 'cols' }, contents(),
         h('div', { class: 'column' }, toCopy('The same run as a command', run.command), toCopy('The same run in Python', run.python),
-          toCopy('Go on with it', [`sevensteps resume ${quoted(run.folder)} --epochs 3`, `sevensteps judge ${quoted(run.folder)}`, `sevensteps report ${quoted(run.folder)}`, `sevensteps predict ${quoted(run.folder)} PICTURE.png`].join('\n'))))));
+          toCopy('Go on with it', [`sevensteps resume ${quoted(run.folder)} --epochs 3`, `sevensteps judge ${quoted(run.folder)}`, `sevensteps report ${quoted(run.folder)}`, `sevensteps predict ${quoted(run.folder)} PICTURE.png`].join('\n')),
+          h('p', { class: 'small muted' }, 'Before you resume it, end the Studio: press Ctrl-C where it was started. One program at a time trains a run.')))));
   }
 
   const quoted = text => /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;

@@ -1,6 +1,7 @@
 /** What the stations say: names, one sentence each, and the question of "Guess first". */
 
 import { count, plural } from './format.js';
+import { top } from './paint.js';
 
 export const NAMES = ['', 'Initialize', 'Predict', 'Loss', 'Gradient', 'Step', 'Repeat', 'Stop'];
 
@@ -71,22 +72,57 @@ export function sentence(station, desk) {
     () => 'After every batch a rule decides: go on, or stop and say why.'][station](desk);
 }
 
+/** Where the gradient of a linear model of two classes is strongest: where this batch's classes differ, at an edge, or neither. */
+function strongest({ seen, pictures, many }) {
+  const { weights, labels } = seen;
+  if (!weights || many || pictures?.shape[1] !== 1) return null;
+  const [, , height, width] = pictures.shape, size = height * width, sums = [new Float64Array(size), new Float64Array(size)], counts = [0, 0];
+  labels.forEach((label, i) => {
+    counts[label] += 1;
+    for (let at = 0; at < size; at++) sums[label][at] += pictures.data[i * size + at];
+  });
+  if (!counts[0] || !counts[1]) return null;
+  const apart = Array.from(sums[0], (sum, at) => Math.abs(sum / counts[0] - sums[1][at] / counts[1]));
+  let best = 0;
+  for (let at = 1; at < size; at++) if (Math.abs(weights.gradient.data[at]) > Math.abs(weights.gradient.data[best])) best = at;
+  const row = Math.floor(best / width), column = best % width;
+  if (apart[best] >= Math.max(...apart) / 2) return 'Where the classes differ';
+  return Math.min(row, column, height - 1 - row, width - 1 - column) < 2 ? 'At the edge' : 'Where all are alike';
+}
+
+/** Which layer of a network most of the gradient reaches; alike where the first and the last get shares that are near. */
+function reached({ layers }) {
+  const trained = layers.filter(layer => layer.gradient_norm != null), first = trained[0]?.gradient_norm, last = trained.at(-1)?.gradient_norm;
+  if (trained.length < 2) return null;
+  return first > 1.5 * last ? 'In the first layer' : last > 1.5 * first ? 'In the last layer' : 'Alike in all';
+}
+
+/** Whether a step can be seen at the weights' own scale. */
+function visible({ weights, filters }) {
+  const drawn = weights ?? filters;
+  if (!drawn) return null;
+  const moved = drawn.before.data.reduce((most, value, i) => Math.max(most, Math.abs(value - drawn.after.data[i])), 0);
+  return moved > top(drawn.before.data) / 4 ? 'Yes' : 'Hardly';
+}
+
 /**
  * Return what "Guess first" asks at a station: the question, and the answers to choose from, or the range of a number.
  * @param {number} station
  * @param {any} desk
  */
-export function question(station, { seen, kind, classes }) {
-  const n = seen.labels.length;
+export function question(station, desk) {
+  const { seen, kind, classes } = desk, n = seen.labels.length, { repeat } = seen;
+  const whole = repeat.batch < repeat.per_epoch ? n : desk.state.run.recipe.batch_size; // the last batch may be smaller
   return [null,
     { ask: 'Before you look: will the numbers of this model show shapes, or noise?', choose: ['Shapes', 'Noise'] },
     { ask: `Before you look: how many of the ${n} pictures will it get right?`, most: n, is: () => seen.right },
     { ask: 'Before you look: what is the picture that it gets most wrong?', choose: classes,
       is: () => classes[seen.labels[seen.order[0]]] },
     { ask: 'Before you look: where will the gradient be strongest?',
-      choose: kind === 'linear' ? ['Where the classes differ', 'Where all are alike', 'At the edge'] : ['In the first layer', 'In the last layer', 'Alike in all'] },
-    { ask: 'Before you look: will you see the difference between old and new?', choose: ['Yes', 'Hardly'] },
-    { ask: 'Before you look: how many batches make one epoch?', most: 5000, is: () => seen.repeat.per_epoch },
+      choose: kind === 'linear' ? ['Where the classes differ', 'Where all are alike', 'At the edge'] : ['In the first layer', 'In the last layer', 'Alike in all'],
+      is: () => kind === 'linear' ? strongest(desk) : reached(seen) },
+    { ask: 'Before you look: will you see the difference between old and new?', choose: ['Yes', 'Hardly'], is: () => visible(seen) },
+    { ask: 'Before you look: how many pictures has it learned from in this epoch, with this batch?', most: 1e7, is: () => (repeat.batch - 1) * whole + n },
     { ask: 'Before you look: would you stop here?', choose: ['Stop', 'Go on'],
       is: () => seen.stop.rules.some(rule => rule.met) ? 'Stop' : 'Go on' },
   ][station];
