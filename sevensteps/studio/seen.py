@@ -238,9 +238,8 @@ def _layers(model: nn.Module, gradients: Mapping[str, np.ndarray]) -> list[dict[
         own = dict(layer.named_parameters(recurse=False))
         if not own:
             continue
-        norms = [
-            float(np.linalg.norm(gradients[key])) for key in (_joined(name, each) for each in own) if key in gradients
-        ]
+        keys = [key for key in (_joined(name, each) for each in own) if key in gradients]
+        norms = [float(np.linalg.norm(gradients[key].astype(np.float64))) for key in keys]  # in float32 1e20 overflows
         rows.append(
             {
                 "name": type(layer).__name__,
