@@ -36,7 +36,7 @@ FRAME, LONG = 110, 1400  # milliseconds that a frame of the recording stands; an
 def main() -> None:
     """Write all pictures again."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        studio = beside(port=0)
+        studio: Any = beside(port=0)
         try:
             with browser(Path(folder) / "profile", sees_this_machine=True, more="hide-scrollbars") as there:
                 size = {"width": WIDE, "height": HIGH, "deviceScaleFactor": 1, "mobile": False}

@@ -19,6 +19,7 @@ from . import wire
 if TYPE_CHECKING:
     from ..data.images import Splits
     from ..recipes.recipe import Recipe
+    from ..runs.run import Run
     from .session import Session
     from .trainer import Trainer
 
@@ -37,6 +38,7 @@ class Open:
     recipe: Recipe | None
     splits: Splits | None  # the run's pictures, corrected and held out
     raw: Splits | None  # as they were opened
+    judged: Run | None = None  # the run as it was judged, which a learner without a folder has here alone
 
     @property
     def name(self) -> str:
@@ -63,7 +65,7 @@ def _opened(trainer: Trainer) -> Open:
     work = trainer.work
     if work is None:
         return Open(None, None, trainer.splits, trainer.raw)
-    return Open(work.folder, work.recipe, work.splits, trainer.raw)
+    return Open(work.folder, work.recipe, work.splits, trainer.raw, trainer.judged)
 
 
 def thumbnails(pixels: np.ndarray, largest: int = LARGEST_SIDE) -> np.ndarray:

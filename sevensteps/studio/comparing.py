@@ -15,7 +15,7 @@ from ..records.comparison import Comparison
 from ..runs.folder import ROOT
 from ..runs.saved import Saved, list_runs
 from .asked import Asked, get, opened
-from .verdict import Result, result_of
+from .results import Result, result_of
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -55,11 +55,12 @@ def side_by_side(before: Result, after: Result) -> Side:
     from ..jobs.compare import compare
     from ..trust.comparison import compare as compare_tables
 
-    names = (before.saved.folder.name, after.saved.folder.name)
+    one, other = before.need_saved(), after.need_saved()
+    names = (one.folder.name, other.folder.name)
     try:
-        found = compare(before.saved.folder, after.saved.folder, split=after.table.split)
+        found = compare(one.folder, other.folder, split=after.table.split)
     except RunError:
-        if not _differ_by_corrections(before.saved, after.saved) or before.table.split != after.table.split:
+        if not _differ_by_corrections(one, other) or before.table.split != after.table.split:
             raise
     else:
         same = _aligned(before.table, after.table)
@@ -140,7 +141,7 @@ def about(result: Result) -> dict[str, Any]:
     Args:
         result: The judged run.
     """
-    saved, score = result.saved, result.table.score
+    saved, score = result.need_saved(), result.table.score
     return {
         "name": saved.folder.name,
         "recipe": saved.recipe.name,
@@ -206,7 +207,7 @@ def comparison(before: Result, after: Result) -> dict[str, Any]:
         "comparison": side.comparison.as_json(),
         "told": side.comparison.is_told,
         "notes": list(side.notes),
-        "differences": differences(before.saved, after.saved),
+        "differences": differences(before.need_saved(), after.need_saved()),
         "only": [
             {
                 **after.shown(some),

@@ -249,6 +249,8 @@ class Counter:
             RunError, ModelError, FileError: As `pack`.
         """
         now = opened(self._session)
+        if now.folder is None and now.judged is not None:
+            raise RunError("A learner's training is not saved here.", hint="In your notebook: learn.save('model')")
         folder = now.need_folder()
         stamps = tuple((folder / name).stat().st_mtime_ns for name in (MODEL, JUDGEMENT) if (folder / name).is_file())
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -21,7 +22,7 @@ from ..ship import file as model_file
 from ..ship.abstention import NOT_SURE, Limits
 from ..ship.predict import Model, load_model
 from .asked import LARGEST_SHOWN, Asked, get, opened, post, thumbnails
-from .verdict import Result, result_of
+from .results import Result, result_now
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -254,11 +255,9 @@ def routes(session: Session) -> list[Route]:
     def answer(asked: Asked) -> dict[str, Any]:
         now = opened(session)
         result = None
-        if now.folder and session.section("place")["phase"] == "done":
-            try:
-                result = result_of(now.folder, None)
-            except RunError:
-                result = None
+        if session.section("place")["phase"] == "done":
+            with contextlib.suppress(RunError):
+                result = result_now(now)
         return tried(bench.loaded(), asked[""], result)
 
     def samples(asked: Asked) -> dict[str, Any]:

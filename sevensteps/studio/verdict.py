@@ -2,109 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..base.words import counted, pictures, split_in_words
-from ..data.folds import whole
 from ..errors import RunError, UsageError
 from ..records.scores import OUT_OF_FOLD, REFUSALS, Against, Imbalance, Score
-from ..runs.checkpoint import JUDGEMENT
 from ..runs.recorded import edited_of
-from ..runs.saved import Saved
 from ..show.sentences import edited_in_words, stop_in_words
-from .asked import Asked, get, number, opened, thumbnails
+from .asked import Asked, get, number, opened
+from .results import Result, Results, result_of
 
 if TYPE_CHECKING:
     from starlette.routing import Route
 
-    from ..data.images import Images, Splits
-    from ..jobs.judge import Judged
-    from ..trust.predictions import Predictions
     from .session import Session
 
 PAGE, SUREST, PAIRS = 48, 24, 24  # pictures of a page of a cell, surest mistakes, kinds of mistakes
-
-JUDGED_ON = ("test", OUT_OF_FOLD, "valid")  # the first that is there is the result
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """A judged run, its predictions on the split that counts, and the pictures of that split where they are here."""
-
-    saved: Saved
-    table: Predictions
-    images: Images | None
-
-    @cached_property
-    def places(self) -> Mapping[str, int]:
-        """The place of each picture among the pictures, by its id."""
-        return {} if self.images is None else {name: place for place, name in enumerate(self.images.ids)}
-
-    @cached_property
-    def shares(self) -> np.ndarray:
-        """The probability of each answer."""
-        shares: np.ndarray = self.table.probabilities[np.arange(len(self.table)), self.table.predicted]
-        return shares
-
-    @cached_property
-    def judged(self) -> Judged:
-        """Every figure of the run on that split."""
-        from ..jobs.judge import judge
-
-        return judge(self.saved.folder, self.table.split)
-
-    def shown(self, rows: Sequence[int]) -> dict[str, Any]:
-        """Return pictures of the table as the page shows them in a list.
-
-        Args:
-            rows: Rows of the table.
-        """
-        table, answers = self.table, self.table.predicted
-        ids = [table.ids[row] for row in rows]
-        there = [self.places[name] for name in ids if name in self.places]
-        pixels = None
-        if self.images is not None and len(there) == len(ids) and ids:
-            pixels = thumbnails(self.images.pixels[np.array(there)])
-        return {
-            "ids": ids,
-            "labels": [int(table.labels[row]) for row in rows],
-            "answers": [int(answers[row]) for row in rows],
-            "shares": [float(self.shares[row]) for row in rows],
-            "pictures": pixels,
-        }
-
-
-def result_of(folder: Path | None, splits: Splits | None) -> Result:
-    """Return a judged run from its folder.
-
-    Args:
-        folder: The run's folder.
-        splits: Its pictures, where they are at hand.
-
-    Raises:
-        RunError: There is no run, or it has not been judged.
-    """
-    if folder is None:
-        raise RunError("Nothing has been trained yet.", hint="Choose pictures, then train.")
-    saved = Saved.open(folder)
-    tables, _ = saved.tables()
-    split = next((name for name in JUDGED_ON if name in tables), None)
-    if split is None:
-        raise RunError("This run has not been judged yet.", hint="Train to the end, or press Judge now.")
-    return Result(saved, tables[split], _images(splits, split))
-
-
-def _images(splits: Splits | None, split: str) -> Images | None:
-    """Return the pictures of a split by the name that predictions have for it."""
-    if splits is None:
-        return None
-    return whole(splits) if split == OUT_OF_FOLD else splits.present().get(split)
 
 
 def section_of(folder: Path) -> dict[str, Any] | None:
@@ -193,7 +109,7 @@ def verdict(result: Result, *, edited: int = 0) -> dict[str, Any]:
         result: The judged run.
         edited: How many labels of its test pictures were changed by corrections.
     """
-    table, judged = result.table, result.judged
+    table, judged = result.table, result.figures
     score, classes = judged.score, table.classes
     wrong = np.flatnonzero(~table.right)
     wrong = wrong[np.lexsort((wrong, -result.shares[wrong]))]  # the surest first
@@ -203,9 +119,9 @@ def verdict(result: Result, *, edited: int = 0) -> dict[str, Any]:
     pairs = sorted(kinds, key=lambda kind: (-kind[0], kind[1], kind[2]))
     baselines = judged.baselines.values() if judged.against else ()
     return {
-        "run": result.saved.folder.name,
+        "run": result.name,
         "classes": list(classes),
-        "stopped": _stopped(result.saved),
+        "stopped": _stopped(result),
         "headline": headline(score),
         "lead": lead(score, judged.against),
         "score": score.as_json(),
@@ -227,10 +143,26 @@ def verdict(result: Result, *, edited: int = 0) -> dict[str, Any]:
     }
 
 
-def _stopped(saved: Saved) -> str:
+def _stopped(result: Result) -> str:
     """Return why training ended, as a sentence."""
-    reason = saved.stopped_because
+    run = result.run
+    reason = result.saved.stopped_because if result.saved else run and run.stopped_because
     return f"Training stopped because {stop_in_words(reason)}." if reason else "Training is not finished."
+
+
+def _doubts(result: Result) -> list[str]:
+    """Return the reasons to doubt the result."""
+    from ..jobs.advice import doubts_of
+    from ..trust.scores import score_of
+
+    saved, table = result.saved, result.table
+    if saved is None:
+        return [finding.message for finding in (result.run.findings if result.run else ()) if not finding.recovered_at]
+    judgement = saved.judgement
+    score = score_of(table, saved.recipe.folds)
+    imbalance = Imbalance.from_json(judgement.get("imbalance"))
+    findings = [finding for finding in saved.findings if finding.recovered_at is None]
+    return doubts_of(saved.checkpoint, {table.split: score}, findings, None, judgement, imbalance)
 
 
 def limits(result: Result, edited: int = 0) -> list[str]:
@@ -240,21 +172,14 @@ def limits(result: Result, edited: int = 0) -> list[str]:
         result: The judged run.
         edited: How many labels of its test pictures were changed by corrections.
     """
-    from ..jobs.advice import doubts_of
-    from ..trust.scores import score_of
-
-    saved, table, judgement = result.saved, result.table, result.saved.judgement
-    score = score_of(table, saved.recipe.folds)
-    imbalance = Imbalance.from_json(judgement.get("imbalance"))
-    findings = [finding for finding in saved.findings if finding.recovered_at is None]
-    lines = doubts_of(saved.checkpoint, {table.split: score}, findings, None, judgement, imbalance)
+    lines, table = _doubts(result), result.table
     if edited:
         lines.append(edited_in_words(edited))
     lines.append(
         f"How it does on your next pictures: all {pictures(len(table))} that it was tested on come from the same "
         "source as the training pictures."
     )
-    coverage = result.judged.coverage
+    coverage = result.figures.coverage
     if coverage is None or len(coverage.never_says) == 2:
         names = counted(len(table.classes), "answer")
         lines.append(f"What it says to something else: it knows {names}, and gives one of them to any picture.")
@@ -300,30 +225,6 @@ def cell(result: Result, label: int, answer: int, page: int) -> dict[str, Any]:
     }
 
 
-class Results:
-    """The results of runs, each read once until it is judged again."""
-
-    def __init__(self) -> None:
-        self._kept: tuple[Any, Result] | None = None  # of one run: a table of a large set is not small
-
-    def of(self, folder: Path | None, splits: Splits | None) -> Result:
-        """Return the result of a run.
-
-        Args:
-            folder: The run's folder.
-            splits: Its pictures.
-
-        Raises:
-            RunError: As `result_of`.
-        """
-        judgement = folder / JUDGEMENT if folder else None
-        is_there = judgement is not None and judgement.is_file()
-        key = (folder, judgement.stat().st_mtime_ns, id(splits)) if judgement and is_there else None
-        if self._kept is None or key is None or self._kept[0] != key:
-            self._kept = key, result_of(folder, splits)
-        return self._kept[1]
-
-
 def routes(session: Session) -> list[Route]:
     """Return the routes of the verdict.
 
@@ -333,13 +234,11 @@ def routes(session: Session) -> list[Route]:
     results = Results()
 
     def whole_verdict(asked: Asked) -> dict[str, Any]:
-        now = opened(session)
-        result = results.of(now.folder, now.splits)
-        return verdict(result, edited=edited_of(result.saved.recorded))
+        result = results.of(opened(session))
+        return verdict(result, edited=edited_of(result.saved.recorded) if result.saved else 0)
 
     def one_cell(asked: Asked) -> dict[str, Any]:
-        now = opened(session)
         label, answer, page = (number(asked, name) for name in ("label", "answer", "page"))
-        return cell(results.of(now.folder, now.splits), label, answer, page)
+        return cell(results.of(opened(session)), label, answer, page)
 
     return [get("/verdict", whole_verdict), get("/verdict/cell", one_cell)]

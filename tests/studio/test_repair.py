@@ -19,7 +19,7 @@ from sevensteps.runs.saved import Saved
 from sevensteps.studio.comparing import comparison
 from sevensteps.studio.edits import Edits, edits_of, listed, wanted_in
 from sevensteps.studio.repair import Shelf, examples, suspects
-from sevensteps.studio.verdict import result_of
+from sevensteps.studio.results import result_of
 from sevensteps.trust.audit.audit import audited
 
 
@@ -109,7 +109,7 @@ def test_a_run_with_corrections_is_compared_fairly_and_declares_edited_labels(
     assert edits_of(after.folder).unseen == []
     result = result_of(after.folder, Saved.open(after.folder).pictures(lambda event: None)[0])
     tested = set(result.table.ids)
-    assert edited_of(result.saved.recorded) == len(tested & set(some))
+    assert edited_of(result.need_saved().recorded) == len(tested & set(some))
     doubts = " ".join(collect(after.folder).doubts)
     assert ("tested on w" in doubts and "corrected" in doubts) == bool(tested & set(some))
     found = comparison(result_of(before.folder, None), result)

@@ -12,8 +12,8 @@ from PIL import Image
 import sevensteps as ss
 from sevensteps.data.images import Splits
 from sevensteps.errors import DataError
+from sevensteps.studio.results import Result, result_of
 from sevensteps.studio.trying import Loaded, loaded, record_of, tried
-from sevensteps.studio.verdict import Result, result_of
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +24,14 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 @pytest.fixture(scope="module")
 def there(result: Result) -> Loaded:
-    return loaded((result.saved.folder / "model.safetensors").read_bytes())
+    return loaded((result.need_saved().folder / "model.safetensors").read_bytes())
 
 
 def test_the_answer_is_that_of_predict_with_the_picture_that_the_model_saw(
     there: Loaded, result: Result, splits: Splits
 ) -> None:
     content = png_of(splits, 7)
-    found, wanted = tried(there, content, result), ss.predict(result.saved.folder, content)[0]
+    found, wanted = tried(there, content, result), ss.predict(result.need_saved().folder, content)[0]
     assert dict(zip(found["classes"], found["probabilities"], strict=True)) == wanted.probabilities
     assert (found["answer"], found["said"]) == (wanted.best, wanted.reason or wanted.best)
     assert np.array_equal(found["seen"], splits.train.pixels[7])

@@ -13,7 +13,8 @@ from sevensteps.errors import RunError, UsageError
 from sevensteps.jobs.train import train
 from sevensteps.records.scores import OUT_OF_FOLD
 from sevensteps.runs.saved import Saved
-from sevensteps.studio.verdict import Result, cell, headline, lead, result_of, section_of, verdict
+from sevensteps.studio.results import Result, result_of
+from sevensteps.studio.verdict import cell, headline, lead, section_of, verdict
 from sevensteps.trust.intervals import score
 
 
@@ -27,7 +28,7 @@ def result(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 
 def test_the_verdict_has_the_numbers_that_judge_prints(result: Result) -> None:
-    shown, judged = verdict(result), result.judged
+    shown, judged = verdict(result), result.figures
     assert shown["score"] == judged.score.as_json()
     assert np.asarray(shown["confusion"]).sum() == shown["score"]["n"]
     assert (
@@ -36,7 +37,7 @@ def test_the_verdict_has_the_numbers_that_judge_prints(result: Result) -> None:
     assert {one["name"]: one["correct"] for one in shown["baselines"]} == {
         name: one.correct for name, one in judged.baselines.items()
     }
-    section = section_of(result.saved.folder)
+    section = section_of(result.need_saved().folder)
     assert section is not None
     assert (section["status"], section["sentence"]) == ("fresh", shown["headline"])
 
@@ -96,8 +97,8 @@ def test_the_headline_is_true_of_what_was_measured(split: str, correct: int, n: 
 
 
 def test_the_lead_names_chance_and_the_best_simple_method(result: Result) -> None:
-    against = result.judged.against
-    said = lead(result.judged.score, against)
+    against = result.figures.against
+    said = lead(result.figures.score, against)
     assert against is not None
     assert "(95% interval)" in said
     assert against.baseline in said
@@ -108,3 +109,24 @@ def test_what_is_not_judged_says_so(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="Nothing has been trained"):
         result_of(None, None)
     assert section_of(tmp_path) is None
+
+
+def test_a_learner_that_is_not_saved_has_a_verdict_too(splits: Splits) -> None:
+    from in_studio import Page
+
+    import sevensteps as ss
+
+    learn = ss.Recipe.load("plain").replace(epochs=1).learner(splits.hold_out())
+    studio = ss.open_studio(learn, port=0)
+    try:
+        page = Page(studio.url)
+        page.rest()
+        page.do("speed", value=0, unit="batches")
+        page.do("run")
+        page.wait(lambda state: state["place"]["phase"] == "done" and state["verdict"])
+        shown = page.get("/verdict")
+        assert (shown["run"], shown["score"]["n"]) == ("your learner", 2000)
+        assert page.get("/verdict/cell?label=0&answer=1")["count"] == shown["confusion"][0][1]
+        assert "not saved" in page.send("POST", "/do/pack", b"{}").json["error"]["message"]
+    finally:
+        studio.close()

@@ -41,6 +41,9 @@ export function mount(root, store) {
 
   function draw() {
     const { run, place } = state;
+    if (run && !run.folder && place.phase === 'done') {
+      return fill(root, h('div', { class: 'page' }, trouble({ message: 'This learner is yours already.', hint: 'The Studio trains it in your notebook and saves nothing. There, learn.save("model") writes it, and learn.export() packs it.' })));
+    }
     if (!run || !run.folder) {
       return fill(root, h('div', { class: 'page' }, trouble({ message: 'There is no model to take yet.', hint: 'Choose pictures, and train to the end.' }, h('a', { class: 'btn main', href: run ? '#train' : '#start' }, run ? 'Go on training' : 'Choose pictures'))));
     }
