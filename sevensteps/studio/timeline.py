@@ -19,6 +19,7 @@ from ..trust.doctor.doctor import Doctor
 
 BUDGET = 96 << 20  # bytes for all moments of a run
 COST = 50  # training takes this many times as long as keeping moments: 2 %
+MOST = 1000  # moments: those of a small model have more objects than bytes
 LAST = 12  # the moments before now that are kept however full the memory is
 
 
@@ -126,6 +127,8 @@ class Timeline:
 
     def _thin(self) -> None:
         """Forget every second moment but the first and the last ones while they take too much memory."""
-        while len(self._moments) > LAST + 2 and sum(moment.nbytes for moment in self._moments) > BUDGET:
+        while len(self._moments) > LAST + 2 and (
+            len(self._moments) > MOST or sum(moment.nbytes for moment in self._moments) > BUDGET
+        ):
             early, late = self._moments[:-LAST], self._moments[-LAST:]
             self._moments = [*early[:1], *early[2::2], *late]
