@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from .wire import as_json
+from .wire import RefusedError, as_json
 
 T = TypeVar("T")
 
@@ -90,6 +90,7 @@ class Session:
         self.listeners = 0  # open streams; without any, nothing need be prepared for them
         self._asked_at = -ASKED  # when a page without a stream asked last
         self.is_closing = False
+        self._closed = asyncio.Event()
         self.is_followed = threading.Event()  # once a page is there and follows
         self._lock = threading.Lock()
         self._versions = dict.fromkeys(NAMES, 0)
@@ -132,8 +133,17 @@ class Session:
 
         Raises:
             SevenstepsError: What the work raises.
+            RefusedError: The Studio is closing, and does not wait for it.
         """
-        return await asyncio.wrap_future(self.trainer.post(work))
+        asked, closed = asyncio.wrap_future(self.trainer.post(work)), asyncio.ensure_future(self._closed.wait())
+        try:
+            await asyncio.wait((asked, closed), return_when=asyncio.FIRST_COMPLETED)
+            if not asked.done():
+                raise RefusedError(503, "closing", "The Studio is closing.", "Start it again.")
+            return asked.result()
+        finally:
+            asked.cancel()
+            closed.cancel()
 
     @property
     def is_watched(self) -> bool:
@@ -186,6 +196,7 @@ class Session:
     def close(self) -> None:
         """End the streams."""
         self.is_closing = True
+        self._closed.set()
         self.wake()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import socket
 import sys
 import threading
@@ -76,6 +77,19 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._begun()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn, which writes a traceback of each request that ends with the server."""
+
+        def is_told(record: logging.LogRecord) -> bool:
+            return not self._session.is_closing
+
+        log = logging.getLogger("uvicorn.error")
+        log.addFilter(is_told)
+        try:
+            super().run(sockets)
+        finally:
+            log.removeFilter(is_told)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn; streams would otherwise never end."""

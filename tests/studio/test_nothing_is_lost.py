@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from in_studio import Page, array
 from PIL import Image
 
 import sevensteps as ss
+from sevensteps.studio.start import beside
 
 
 def folder_of_pictures(folder: Path) -> Path:
@@ -86,3 +91,35 @@ def test_a_number_or_text_that_nothing_can_hold_is_refused_in_words(page: Page) 
         assert (reply.status, "Internal" in json.dumps(reply.json)) == (400, False), (verb, body[:40])
     page.do("batch")
     assert page.place["batch"] == 1
+
+
+def test_a_studio_that_closes_lets_nobody_wait_and_tells_no_faults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    studio = beside(port=0)
+    page = Page(studio.url)
+    page.wait(lambda state: state["studio"]["offers"])
+    page.do("open", source="pullover-dress")
+    page.do("start", recipe="linear", epochs=1)
+    page.do("speed", value=0)
+    page.do("run")
+    page.wait(lambda state: state["place"]["phase"] in ("judging", "done"))
+    replies: list[int] = []
+
+    def ask() -> None:
+        try:
+            replies.append(page.send("GET", "/xray").status)
+        except (OSError, http.client.HTTPException):
+            replies.append(0)  # the server hung up
+
+    asking = [threading.Thread(target=ask) for _ in range(20)]
+    for thread in asking:
+        thread.start()
+    time.sleep(0.05)
+    studio.close()
+    for thread in asking:
+        thread.join(10)
+    assert len(replies) == 20
+    assert set(replies) <= {0, 200, 503}
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
