@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +39,29 @@ def test_the_walkthrough_of_a_reader_runs_unchanged(tmp_path: Path) -> None:
     assert second_rung[-1] > 0.95
     table = [line.split() for line in lines[1:] if line.split()[:1] == ["14"] or line.split()[:1] == ["15"]]
     assert float(table[-1][3]) > 0.955  # nn.Linear's own start: 96.75 to 97.0 % after 15 epochs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pullover_or_dress.py", r"relu is better than pullover-or-dress/linear"),
+        ("ten_classes.py", r"8[5-9]\.\d+% of 3,000 test pictures"),
+        ("few_photos.py", r"from features: (49|50|51) of 51"),
+        ("handwriting.py", r"drawn\.png: none of these.*\n.*drawn\.png: 7 \(\d+\.\d%, inverted\)"),
+        ("messy_folder.py", r"before: 9[4-7]\.\d% of clean pictures right\nafter: 9[4-7]\.\d% of clean pictures right"),
+    ],
+)
+def test_each_project_of_the_gallery_says_what_the_page_says(name: str, said: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "gallery" / name],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        env={**os.environ, "SEVENSTEPS_STATE": str(tmp_path / "state"), "SEVENSTEPS_CACHE": str(tmp_path / "cache")},
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(said, done.stdout), done.stdout
+    assert list(tmp_path.rglob("*.png"))
