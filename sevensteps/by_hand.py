@@ -107,7 +107,7 @@ def main(epochs: int = 30, lr: float = 1.0, seed: int = 0) -> None:
     share = batch_accuracy(predictions, y)
     print(f"2 predict     {len(x)} scores, the first is {predictions[0].item():.3g}; {share:.1%} are right, by luck")
     loss = calculate_gradient(x, y, weights, bias)
-    print(f"3 loss        {loss.item():.3f}: the mean distance from the labels")
+    print(f"3 loss        {loss.item():.3f}: the mean distance from the labels; 0 is perfect, 0.5 is guessing")
     print(f"4 gradient    one slope for each parameter; the middle pixel's is {weights.grad[406].item():.3g}")
     print(f"5 step        each parameter moves by -{lr:g} times its slope")
     weights.grad = bias.grad = None
