@@ -44,7 +44,7 @@ def follow_if_launched(model: Any = None) -> None:
     place = launched()
     if place is not None:
         # A lost connection is reported below, in words; PyTorch would print its calls in C++ before.
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
     if place is not None and place.rank:
         _follow(place, model)
 

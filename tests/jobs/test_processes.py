@@ -92,11 +92,77 @@ def test_any_number_of_processes_writes_the_same_bytes(folder: Path) -> None:
     assert all(files_of(folder / f"cnn-{number}") == files_of(folder / "cnn-1") for number in (2, 3, 4))
 
 
+WAYS = {
+    "folds": ["some.npz", "--recipe=linear", "--folds=3", "--epochs=1", "--shards=2"],
+    "folds of networks": ["some.npz", "--recipe=cnn", "--width=2", "--folds=3", "--epochs=1", "--batch-size=64"],
+    "features": [
+        "some.npz",
+        "--features=efficientnet-lite0",
+        "--folds=1",
+        "--epochs=2",
+        "--batch-size=64",
+        "--shards=2",
+    ],
+    "relu": ["some.npz", "--recipe=relu", *PLAIN],
+    "bf16": ["some.npz", "--recipe=cnn", "--precision=bf16", "--width=4", *PLAIN],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_train_writes_the_same_bytes(way: str, folder: Path) -> None:
+    for number in (1, 2):
+        out = f"{way.replace(' ', '-')}-{number}"
+        done = sevensteps("train", *WAYS[way], "--out", out, "--processes", str(number), cwd=folder)
+        if way == "bf16" and "AVX512_BF16" in done.err:
+            pytest.skip("This processor does not compute with bfloat16")
+        assert done.code == 0, done.err
+    one, two = (files_of(folder / f"{way.replace(' ', '-')}-{number}") for number in (1, 2))
+    assert one == two
+
+
+@pytest.mark.slow
+def test_several_seeds_write_the_same_bytes(folder: Path) -> None:
+    for number in (1, 2):
+        more = ["--seeds", "2", "--out", f"seeds-{number}", "--processes", str(number)]
+        done = sevensteps(*LINEAR, *more, cwd=folder)
+        assert done.code == 0, done.err
+    one, two = (
+        [files_of(file.parent) for file in sorted(folder.glob(f"seeds-{number}*/**/model.safetensors"))]
+        for number in (1, 2)
+    )
+    assert len(one) == 2
+    assert one == two
+
+
+def torchrun(processes: int, *words: str) -> list[str]:
+    """Return the command that lets torchrun start several processes."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    return [*launcher, "-m", "sevensteps", *words]
+
+
+@pytest.mark.slow
+def test_torchrun_resumes_with_another_number(folder: Path, whole: dict[str, bytes]) -> None:
+    command = torchrun(3, *CNN, "--epochs", "60", "--checkpoint-every", "1 epochs", "--out", "launched")
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        while not (folder / "launched/checkpoint.safetensors").exists():
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.05)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode
+    assert "recvValue failed" not in err
+    command = torchrun(2, "resume", "launched")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert files_of(folder / "launched") == whole
+
+
 @pytest.mark.slow
 def test_torchrun_writes_the_same_bytes_and_prints_once(folder: Path) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "sevensteps"]
     alone = sevensteps(*LINEAR, "--out", "alone", cwd=folder)
-    done = subprocess.run([*torchrun, *LINEAR, "--out", "run"], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(torchrun(2, *LINEAR, "--out", "run"), cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert files_of(folder / "run") == files_of(folder / "alone")
     assert done.stdout.count("initialize") == alone.out.count("initialize") == 1
@@ -105,8 +171,7 @@ def test_torchrun_writes_the_same_bytes_and_prints_once(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc names the children")
 def test_torchrun_with_a_mistyped_source_ends_soon(folder: Path) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "sevensteps"]
-    command = [*torchrun, "train", "none.npz"]
+    command = torchrun(2, "train", "none.npz")
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 1
     assert "none.npz" in done.stderr
