@@ -1,5 +1,5 @@
 # What a contributor types. Without make, type the commands themselves.
-.PHONY: setup test slow lint readme ci
+.PHONY: setup test slow lint readme notebooks site ci
 
 setup: # create .venv and install everything for development
 	python -m venv .venv
@@ -18,6 +18,12 @@ lint: # check style, format and types
 
 readme: # write the program's current output and figures into the README
 	.venv/bin/python tools/make_readme.py
+
+notebooks: # run the pages in docs/notebooks and store what they print
+	.venv/bin/python tools/make_notebooks.py
+
+site: # build the documentation site
+	.venv/bin/python -m sphinx docs site-built
 
 ci: # run everything that CI runs
 	bash .ci/run
