@@ -227,6 +227,8 @@ def run_studio(
     listening = listening_at(port)
     door = Door(port=listening.getsockname()[1])
     session, trainer = new_session()
+    if name is not None:  # until the thread that opens it has begun, the page would offer to choose pictures
+        session.put("place", {**session.section("place"), "phase": "opening"})
 
     def begun() -> None:
         say(door.url)

@@ -13,8 +13,11 @@ const byId = id => document.getElementById(id);
 const store = openStore(), main = byId('main');
 let unmount = () => {}, shown = '', turn = 0;
 
-/** Where the page begins: with pictures while there is no run, else with the run. */
-const home = () => store.state.run ? 'train' : 'start';
+/** Where there is no hash: what was named on the command line is being opened, or could not be, or is open; else the start. */
+const home = () => {
+  const { run, place } = store.state;
+  return run || place?.phase === 'opening' || place?.error ? 'train' : 'start';
+};
 
 /** Show the view that the hash names; each view is a module with `mount(root, store)`, which returns what ends it. */
 async function show() {
