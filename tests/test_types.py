@@ -69,6 +69,8 @@ def verbs(folder: Path) -> None:
         assert_type(record.as_json(), dict[str, Any])
     assert_type(ss.export(run).file, Path)
     ss.serve(run, port=0)
+    assert_type(ss.open_studio(run.folder, port=0).url, str)
+    ss.open_studio(run.learn).close()
     for other in (ss.predict(run, []), ss.verify(run), ss.xray(run), ss.prepare("photos"), ss.export(run)):
         assert_type(other.as_json(), dict[str, Any])
 
