@@ -3,6 +3,7 @@
 import { fill, h, write } from './dom.js';
 import { count, plural } from './format.js';
 import { color } from './paint.js';
+import { wholeBatch } from './words.js';
 
 const CELLS = 700; // more batches than cells: one cell stands for several
 
@@ -13,7 +14,7 @@ function paintEpoch(there, per, done, here) {
   context.clearRect(0, 0, there.width, there.height);
   for (let i = 0; i < n; i++) {
     context.fillStyle = i === here ? lamp : i < done / each ? ink : line;
-    context.fillRect(Math.floor(i / lines) * wide, (i % lines) * 20, Math.max(1, Math.min(wide - 1.4, 16)), 17);
+    context.fillRect(Math.floor(i / lines) * wide, lines > 1 ? (i % lines) * 20 : 30, Math.max(1, Math.min(wide - 1.4, 16)), 17);
   }
 }
 
@@ -23,7 +24,7 @@ export function buildRepeat(figure, desk) {
   figure.append(big, tally, note);
   let rows = [];
   return () => {
-    const { repeat, done, labels } = desk.seen, { batch, per_epoch: per, epoch, epochs } = repeat;
+    const { repeat, done } = desk.seen, { batch, per_epoch: per, epoch, epochs } = repeat;
     if (desk.ended) fill(big, count(desk.done()), h('small', {}, ` batches in ${plural(epochs, 'epoch')}: all done`));
     else fill(big, count(batch), h('small', {}, ` of ${plural(per, 'batch', 'batches')} in epoch ${epoch} of ${epochs}`));
     const first = Math.max(1, Math.min(epoch - 3, epochs - 5)), shown = Math.min(6, epochs);
@@ -37,7 +38,7 @@ export function buildRepeat(figure, desk) {
       there.setAttribute('aria-label', `Epoch ${e}: ${finished} of ${per} batches done`);
       paintEpoch(there, per, finished, e === epoch ? Math.floor((batch - 1) / Math.ceil(per / CELLS)) : -1);
     });
-    write(note, `${per > CELLS ? `One cell is ${Math.ceil(per / CELLS)} batches` : 'One cell is one batch'} of ${plural(labels.length, 'picture')}. ${epochs > shown ? `${epochs} epochs in all.` : ''}`);
+    write(note, `${per > CELLS ? `One cell is ${Math.ceil(per / CELLS)} batches` : 'One cell is one batch'} of ${plural(wholeBatch(desk), 'picture')}. ${epochs > shown ? `${epochs} epochs in all.` : ''}`);
   };
 }
 

@@ -59,6 +59,9 @@ function step({ kind, seen }) {
 /** Name the optimizer: "SGD with momentum 0.9", "AdamW". */
 export const optimizer = ({ optimizer: { name, momentum } }) => momentum ? `${name} with momentum ${momentum}` : name;
 
+/** The pictures of a whole batch: the last one of an epoch may be smaller. */
+export const wholeBatch = ({ seen, state }) => seen.repeat.batch < seen.repeat.per_epoch ? seen.labels.length : state.run.recipe.batch_size;
+
 /**
  * Return the sentence of a station.
  * @param {number} station
@@ -68,7 +71,7 @@ export function sentence(station, desk) {
   const { seen } = desk;
   if (!seen) return '';
   return ['', initialize, predict, () => LOSS[lossFamily(seen.loss_name)], gradient, step,
-    () => `Do steps 2 to 5 again with the next ${plural(seen.labels.length, 'picture')}; once through all pictures is one epoch.`,
+    () => `Do steps 2 to 5 again with the next ${plural(wholeBatch(desk), 'picture')}; once through all pictures is one epoch.`,
     () => 'After every batch a rule decides: go on, or stop and say why.'][station](desk);
 }
 
@@ -112,7 +115,6 @@ function visible({ weights, filters }) {
  */
 export function question(station, desk) {
   const { seen, kind, classes } = desk, n = seen.labels.length, { repeat } = seen;
-  const whole = repeat.batch < repeat.per_epoch ? n : desk.state.run.recipe.batch_size; // the last batch may be smaller
   return [null,
     { ask: 'Before you look: will the numbers of this model show shapes, or noise?', choose: ['Shapes', 'Noise'] },
     { ask: `Before you look: how many of the ${n} pictures will it get right?`, most: n, is: () => seen.right },
@@ -122,7 +124,7 @@ export function question(station, desk) {
       choose: kind === 'linear' ? ['Where the classes differ', 'Where all are alike', 'At the edge'] : ['In the first layer', 'In the last layer', 'Alike in all'],
       is: () => kind === 'linear' ? strongest(desk) : reached(seen) },
     { ask: 'Before you look: will you see the difference between old and new?', choose: ['Yes', 'Hardly'], is: () => visible(seen) },
-    { ask: 'Before you look: how many pictures has it learned from in this epoch, with this batch?', most: 1e7, is: () => (repeat.batch - 1) * whole + n },
+    { ask: 'Before you look: how many pictures has it learned from in this epoch, with this batch?', most: 1e7, is: () => (repeat.batch - 1) * wholeBatch(desk) + n },
     { ask: 'Before you look: would you stop here?', choose: ['Stop', 'Go on'],
       is: () => seen.stop.rules.some(rule => rule.met) ? 'Stop' : 'Go on' },
   ][station];
