@@ -19,7 +19,7 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["notebooks", "_build", "site/README.md"]
 root_doc = "index"
 
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["deflist", "html_image"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # outputs are stored; tools/make_notebooks.py writes them, and a test runs them again
 nb_ipywidgets_js: dict[str, Any] = {}  # they would be loaded from elsewhere

@@ -52,6 +52,8 @@ def test_every_page_asks_only_for_files_of_the_site(site: Path) -> None:
         text = page.read_text("utf-8")
         for address in re.findall(r'<(?:script|img|link|iframe)[^>]*(?:src|href)="([^"]+)"', text):
             assert not re.match(r"(https?:)?//", address), f"{page}: {address}"
+            is_inside = address.startswith("data:") or (page.parent / address.split("?")[0].split("#")[0]).exists()
+            assert is_inside, f"{page}: {address}"
 
 
 def test_every_link_between_pages_leads_to_a_page(site: Path) -> None:
