@@ -36,7 +36,8 @@ _STORES: Any = dist  # whose types do not name them
 FOREVER = datetime.timedelta(days=100)
 
 
-SECONDS_HERE, SECONDS_ELSEWHERE = 10, 300  # to find the leader: on this machine, and where machines start one by one
+# To find the leader: on this machine, and where machines start one by one. PyTorch tries twice for so long.
+SECONDS_HERE, SECONDS_ELSEWHERE = 5, 300
 
 
 # All are there and connect at the same moment. One that dies just then has no connection yet that would end with it.
