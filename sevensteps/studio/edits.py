@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,17 @@ def edits_of(folder: Path) -> Edits:
     """
     trained, since = (_rows(folder / name) for name in (CORRECTIONS, EDITS))
     return Edits(trained or {}, dict(trained or {}) if since is None else since)
+
+
+def section_of(edits: Edits, tested: AbstractSet[str]) -> dict[str, int]:
+    """Return the section `edits`: how many corrections the run has not seen, and how many there are.
+
+    Args:
+        edits: The corrections.
+        tested: The pictures that the run's result is measured on.
+    """
+    unseen = edits.unseen
+    return {"count": len(unseen), "test": len(tested & set(unseen)), "all": len(edits.rows)}
 
 
 def _rows(path: Path) -> dict[str, Correction] | None:

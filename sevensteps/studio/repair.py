@@ -22,7 +22,7 @@ from ..runs.folder import EDITS
 from ..runs.recorded import tested_on
 from ..trust.audit.audit import audited, known
 from .asked import LARGEST_SHOWN, LARGEST_SIDE, Asked, Open, get, number, opened, post, thumbnails
-from .edits import Edits, edits_of, listed, now_of, wanted_in
+from .edits import Edits, edits_of, listed, now_of, section_of, wanted_in
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -300,8 +300,7 @@ class Desk:
 
     def tell(self) -> dict[str, Any]:
         """Show how many corrections the run has not seen."""
-        unseen = self._edits.unseen
-        section = {"count": len(unseen), "test": len(self._tested.intersection(unseen)), "all": len(self._edits.rows)}
+        section = section_of(self._edits, self._tested)
         self._session.put("edits", section)
         return section
 

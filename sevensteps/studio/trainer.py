@@ -257,7 +257,9 @@ class Trainer(Telling):
 
     def _begun(self) -> None:
         """Show a run that has just been opened."""
+        from ..runs.recorded import tested_on
         from .described import data_section
+        from .edits import Edits, edits_of, section_of
 
         assert self.run is not None
         self._goal, self._error, self._phase = None, None, ""
@@ -265,6 +267,11 @@ class Trainer(Telling):
         self.run.curve_into(self.session.curve)
         work = self.run.work
         self.session.put("data", data_section(work.splits, work.recipe, self.notes, is_own=self.is_own))
+        edits = Edits()
+        if work.folder is not None:
+            with contextlib.suppress(SevenstepsError):  # a damaged file: Repair says so
+                edits = edits_of(work.folder)
+        self.session.put("edits", section_of(edits, tested_on(work.splits, work.recipe)))
         self.show(whole=True)
         self.show_runs()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from clothes import WRONG, folder_of
+from in_studio import Page
 
 from sevensteps.data import corrections
 from sevensteps.data.images import Splits
@@ -120,3 +122,15 @@ def test_a_run_with_corrections_is_compared_fairly_and_declares_edited_labels(
     right = sum(bool(ok) for name, ok in zip(result.table.ids, result.table.right, strict=True) if name in both)
     assert found["comparison"]["correct_b"] == right
     assert [one["count"] for one in found["only"]] == [found["comparison"][key] for key in ("only_a", "only_b")]
+
+
+def test_corrections_belong_to_the_run_that_they_were_made_for(page: Page) -> None:
+    page.do("batch")
+    name = page.state["run"]["name"]
+    [first] = page.get("/pictures?split=train&rows=0")["ids"]
+    assert page.send("POST", "/do/relabel", json.dumps({"changes": [{"id": first, "now": ""}]}).encode()).status == 200
+    assert page.state["edits"]["count"] == 1
+    page.do("open", source="pullover-dress")
+    assert page.state["edits"]["count"] == 0
+    page.do("open", run=name)
+    assert page.state["edits"]["count"] == 1
