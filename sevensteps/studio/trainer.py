@@ -131,7 +131,7 @@ class Trainer(Telling):
     def _end_if_over(self) -> None:
         """Judge a run that has come to its end; show where it stands."""
         run = self.run
-        if run is None or not run.is_over or run.judged is not None or self._error is not None:
+        if run is None or not run.is_over or run.is_verdict_fresh or self._error is not None:
             self.show(whole=True)
             return
         self._phase = "judging"

@@ -261,6 +261,7 @@ class UnderWay:
         if (lr := work.learn.rate_changes.get(to)) is not None:
             work.learn.set(lr=lr)
         self._is_saved = False
+        self._judged_at = -1  # as many batches may be done again with other numbers
         curve.cut(to)
 
     def _again(self, curve: Curve) -> None:
@@ -332,8 +333,9 @@ class UnderWay:
         Args:
             observe: Receives what there is to say.
         """
-        if self.is_over and self.judged is None:
-            self.end(observe)
+        if self.is_over:
+            if not self.is_verdict_fresh:
+                self.end(observe)
             return
         work, model = self.work, self.work.learn.model
         was_training = model.training

@@ -123,3 +123,21 @@ def test_a_studio_that_closes_lets_nobody_wait_and_tells_no_faults(
     assert len(replies) == 20
     assert set(replies) <= {0, 200, 503}
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_run_that_was_judged_before_its_end_or_went_back_is_judged_at_its_end(page: Page) -> None:
+    page.do("start", epochs=1, batch_size=2000)
+    page.do("speed", value=0)
+    page.do("batch")
+    page.do("judge")
+    early = page.state["verdict"]
+    page.do("run")
+    first = page.wait(lambda state: state["place"]["phase"] == "done")
+    assert (first["verdict"]["status"], first["verdict"] == early) == ("fresh", False)
+    page.do("back", to=1)
+    assert page.state["verdict"]["status"] == "stale"
+    page.do("lr", lr=0.9)
+    page.do("run")
+    second = page.wait(lambda state: state["place"]["phase"] == "done")
+    judgement = json.loads(Path(second["run"]["folder"], "judgement.json").read_text())
+    assert judgement["test"]["accuracy"] == second["verdict"]["accuracy"] != first["verdict"]["accuracy"]
