@@ -82,9 +82,8 @@ class UnderWay:
         Raises:
             FileError: It cannot be written; the last save is still there, and the run stays open.
         """
-        folder = self.work.folder
         self.work.learn.close()
-        self._stream = None
+        self._stream, folder = None, self.work.folder
         if folder is not None and folder.is_dir() and not self._is_saved and _is_finite(self.work.learn):
             save(self.work)
             checkpoint.rebuild(folder, snapshot(self.work))
