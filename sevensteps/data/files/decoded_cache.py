@@ -38,7 +38,7 @@ MOST = 8 << 30  # bytes in the whole cache; the least recently used entries are 
 _INDEX, _PIXELS = ".index", ".pixels"
 
 
-Stamps = Int64[np.ndarray, "n 3"]  # bytes, and when content and status last changed, in ns; -1: unknown
+Stamps = Int64[np.ndarray, "_ 3"]  # bytes, and when content and status last changed, in ns; -1: unknown
 
 
 @dataclass(frozen=True)
