@@ -360,7 +360,7 @@ def _stop(tiny: _Tiny, real: _Training) -> Screen:
             "0, so you must say: stop.",
         ),
         real=f"After {EPOCHS} epochs, {_percent(real.accuracies[-1])} of 2,000 pictures that it never learned from are "
-        f"right. It is surest, and wrong, about this one: {real.labeled}, it says {real.mistaken_for}. "
+        f"right. Its surest mistake: the label of this one is {real.labeled}, it says {real.mistaken_for}. "
         "Stop when new pictures get no better.",
         pictures=(Shown(kind="picture", numbers=real.mistake, caption=f"{real.labeled}; it says {real.mistaken_for}"),),
     )

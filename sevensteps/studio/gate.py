@@ -137,7 +137,7 @@ def _no_token() -> RefusedError:
     return RefusedError(
         403,
         "token",
-        "The token is missing or of an earlier start.",
+        "The token is missing, or it is from an earlier start.",
         "Open the address that `sevensteps studio` printed.",
     )
 

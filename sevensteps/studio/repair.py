@@ -66,7 +66,7 @@ class Shelf:
         found = []
         for name in names:
             if name not in self.places:
-                raise UsageError(f"There is no picture {name!r:.80}.", hint="Load the page again.")
+                raise UsageError(f"There is no picture {name!r:.80}.", hint="Reload the page.")
             found.append(self.places[name])
         return found
 

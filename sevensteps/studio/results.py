@@ -135,7 +135,7 @@ def result_of(folder: Path | None, splits: Splits | None) -> Result:
     tables, _ = saved.tables()
     split = next((name for name in JUDGED_ON if name in tables), None)
     if split is None:
-        raise RunError("This run has not been judged yet.", hint="Train to the end, or press Judge now.")
+        raise RunError("This run has not been judged yet.", hint="Train to the end, or press Judge it now.")
     return Result(saved, tables[split], _images(splits, split))
 
 

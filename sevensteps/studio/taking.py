@@ -212,7 +212,7 @@ def _readme(saved: Saved, missing: list[dict[str, str]]) -> str:
         "Train it again:      sevensteps train PICTURES --recipe recipe.toml",
         "",
         "report.html says how good it is and what it gets wrong.",
-        "The folder pictures holds some pictures that it was tested on: do not pass them on if you may not.",
+        "The folder pictures holds some pictures that it was tested on: do not share them if you are not allowed to.",
         without,
     ]
     return "\n".join(lines)

@@ -309,7 +309,7 @@ class Trainer(Telling):
         """
         run = self.need_run()
         if run.is_over:
-            raise UsageError("This run is at its end.", hint="Go back in time, rewind, or begin a new run.")
+            raise UsageError("This run has ended.", hint="Go back in time, rewind, or begin a new run.")
         self._error = None
         if how == "run":
             self._goal, self._until, self._due = (lambda run: False), None, 0.0

@@ -127,8 +127,8 @@ def why_no_answer(answer: Answer, limits: Limits | None) -> str:
     if answer.reason == NOT_SURE:
         share = answer.probabilities[answer.best]
         return (
-            f"Its best answer, {answer.best}, has {share:.0%}. Below {limits.confidence:.0%} this model does not "
-            "answer, because it would be wrong too often."
+            f"Its best answer, {answer.best}, has a probability of {share:.0%}. Below {limits.confidence:.0%} this "
+            "model does not answer, because it would be wrong too often."
         )
     return (
         f"The picture is unlike those that it learned from: its distance is {answer.distance:.1f}, where about 1 is "

@@ -187,7 +187,7 @@ def limits(result: Result, edited: int = 0) -> list[str]:
         said = " or ".join(f"“{reason}”" for reason in REFUSALS if reason not in coverage.never_says)
         right = f"; of its other answers {coverage.score.accuracy:.1%} are right" if coverage.score else ""
         lines.append(
-            f"Whether it knows all that is strange to it: it says {said} to {1 - coverage.share:.1%} of the test "
+            f"Whether it recognizes every strange picture: it says {said} to {1 - coverage.share:.1%} of the test "
             f"pictures{right}."
         )
     if wrong := int((~table.right).sum()):

@@ -141,7 +141,7 @@ def test_from_a_dropped_folder_to_a_zip_whose_model_answers(
     page.do("run")
     page.wait(lambda state: state["place"]["phase"] == "done" and state["verdict"], seconds=120)
 
-    said = view(there, "verdict", "What it takes for what")
+    said = view(there, "verdict", "What it mixes up")
     shown = page.get("/verdict")
     assert shown["headline"] in said
     assert shown["lead"] in said.replace("\n", " ")
@@ -164,13 +164,13 @@ def test_from_a_dropped_folder_to_a_zip_whose_model_answers(
     page.wait(lambda state: state["edits"]["count"] == 2)
     press(there, "u")
     state = page.wait(lambda state: state["edits"]["count"] == 1)
-    says(there, "The verdict is of the old labels")
+    says(there, "The verdict is about the old labels")
     assert violations(there) == []
     edits = tmp_path / state["run"]["folder"] / "edits.csv"
     rows = [row for _, row in corrections.read(edits).rows]
     assert [(row.now, row.was) for row in rows] == [(first["likely"], first["label"])]
     says(there, "Every report will say so") if state["edits"]["test"] else None
-    view(there, "verdict", "This verdict is of the old labels")
+    view(there, "verdict", "This verdict is about the old labels")
     view(there, "repair", "Train again with these")
     click(there, "Train again with these")
     says(there, "Right on the same pictures", seconds=120)

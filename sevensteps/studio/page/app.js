@@ -54,12 +54,12 @@ function drawLost() {
   document.body.classList.toggle('gone', Boolean(lost));
   if (!lost) return;
   if (lost.stranger) {
-    fill(banner, h('span', {}, h('b', {}, 'This page is not admitted any more. '),
+    fill(banner, h('span', {}, h('b', {}, 'The address of this page is out of date. '),
       'The Studio was probably started again. Open the address that it printed.'));
     return;
   }
   fill(banner, h('span', {}, h('b', {}, 'The program behind this page has stopped. '),
-    place?.batch ? `What you see is as of batch ${count(place.batch)}. ` : '', run ? 'Your run is saved. ' : '',
+    place?.batch ? `You see the state after batch ${count(place.batch)}. ` : '', run ? 'Your run is saved. ' : '',
     'To go on, type:'), h('code', {}, `sevensteps studio${run ? ` ${run.folder}` : ''}`));
 }
 

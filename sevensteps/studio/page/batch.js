@@ -27,7 +27,7 @@ export function batchPanel(desk) {
     if (now === shape) return;
     shape = now;
     grid.classList.toggle('many', desk.many);
-    if (desk.many) fill(legend, h('span', { class: 'muted' }, 'Pick a picture to follow it. Under it stands the answer.'));
+    if (desk.many) fill(legend, h('span', { class: 'muted' }, 'Pick a picture to follow it. The answer is below it.'));
     else fill(legend, h('span', { class: 'p0' }, `◂ ${desk.classes[0]}`), h('span', { class: 'muted' }, 'pick one to follow it'), h('span', { class: 'p1' }, `${desk.classes[1]} ▸`));
   }
 

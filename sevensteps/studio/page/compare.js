@@ -51,7 +51,7 @@ export function mount(root, store) {
           h('tbody', {}, differences.map(one => h('tr', {}, h('th', { scope: 'row' }, one.setting.replaceAll('_', ' ')), h('td', {}, one.before), h('td', {}, h('b', {}, one.after)))))) : h('p', { class: 'muted' }, 'No setting and no label.')),
         h('section', { class: 'panel' }, h('h2', {}, 'Validation loss'), curves(runs))),
       h('div', { class: 'cols halves' }, [1, 0].map(i => h('section', { class: 'panel' }, h('h2', {}, `Only ${runs[i].name} gets these right`),
-        h('p', { class: 'small muted' }, only[i].count ? `${plural(only[i].count, 'picture')}${only[i].count > only[i].ids.length ? `, ${only[i].ids.length} of them shown` : ''}, with the answer of the other.` : 'None.'),
+        h('p', { class: 'small muted' }, only[i].count ? `${plural(only[i].count, 'picture')}${only[i].count > only[i].ids.length ? `, ${only[i].ids.length} of them shown` : ''}, with the answer of the other run.` : 'None.'),
         answered(only[i], classes, { label: true, shares: false })))));
   }
 
@@ -66,7 +66,7 @@ export function mount(root, store) {
 
   function chooser() {
     const choice = h('select', { id: 'beside', onchange: () => { wanted = choice.value; load(); } }, others().map(run => h('option', { value: run.name, selected: run.name === beside() }, run.name)));
-    return h('label', { class: 'field small' }, `${state.run.name} beside `, choice);
+    return h('label', { class: 'field small' }, `${state.run.name} compared with `, choice);
   }
 
   /** The loss on validation pictures after each epoch: the run before gray, the new one in ink. */

@@ -15,8 +15,8 @@ function pull(seen, i) {
 
 const WHY = {
   l1: 'A picture answered near 50% pulls hardest. Where the answer is sure, right or wrong, the sigmoid is flat and the pull is almost 0: such a start can get stuck.',
-  binary: 'A picture answered wrong and sure pulls hardest. One answered right and sure hardly pulls: it has nothing to teach.',
-  entropy: 'A picture answered wrong and sure pulls hardest. One answered right and sure hardly pulls: it has nothing to teach.',
+  binary: 'A picture with a sure and wrong answer pulls hardest. One with a sure and right answer hardly pulls: it has nothing to teach.',
+  entropy: 'A picture with a sure and wrong answer pulls hardest. One with a sure and right answer hardly pulls: it has nothing to teach.',
 };
 
 /** The pictures that pull hardest, with their shares. */

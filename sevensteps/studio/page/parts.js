@@ -16,7 +16,7 @@ export function filterScale(desk) {
 export function undrawn(desk) {
   const { drawn, parameters, filters } = desk.seen;
   if (desk.kind === 'backbone') {
-    return `None of the ${count(parameters)} trained numbers has a picture: they weigh up features, and features are not pixels.`;
+    return `None of the ${count(parameters)} trained numbers has a picture: they are weights of features, and features are not pixels.`;
   }
   const few = `Drawn here: ${count(drawn)} of ${count(parameters)} numbers.`;
   if (!filters || drawn >= parameters) return drawn ? few : 'These numbers look at other numbers and not at pixels, so they have no picture.';

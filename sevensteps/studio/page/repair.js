@@ -68,7 +68,7 @@ export function mount(root, store) {
     const panel = page.querySelector('#suspects');
     if (!panel) return;
     const pictures = canvases(list.pictures), turn = step => h('button', { class: 'plain', type: 'button', disabled: list.page + step < 0 || list.page + step >= list.pages, onclick: () => load(list.page + step), 'aria-label': step < 0 ? 'Earlier pictures' : 'Later pictures' }, step < 0 ? '←' : '→');
-    fill(panel, h('h2', { class: 'cap' }, 'The likeliest first'),
+    fill(panel, h('h2', { class: 'cap' }, 'The most doubtful first'),
       h('div', { class: 'suspectgrid' }, list.items.map((one, i) => h('button', { class: `pic${one.now == null ? '' : ' done'}`, type: 'button', 'aria-pressed': String(!alone && i === at), 'aria-label': `${one.id}: ${stateOf(one)}`, onclick: () => go(i) },
         pictures[i], one.now == null ? null : h('span', { class: 'donemark', 'aria-hidden': 'true' }, one.now === '' ? '–' : '✓')))),
       list.pages > 1 ? h('div', { class: 'btns pager' }, turn(-1), h('span', { class: 'small num' }, `${count(list.page * list.size + 1)} to ${count(list.page * list.size + list.items.length)} of ${count(list.count)}`), turn(1)) : null);
@@ -87,7 +87,7 @@ export function mount(root, store) {
         h('div', { class: 'words' }, h('p', { class: 'small muted' }, alone ? `${one.id} · ${one.split}` : `${count(list.page * list.size + at + 1)} of ${count(list.count)} · ${one.id}`),
           h('p', { class: 'lead' }, 'Its label says ', named(index(one.label), names), '.'),
           one.likely ? h('p', { class: 'lead' }, 'It looks like ', named(index(one.likely), names), '.') : null,
-          one.likely ? h('p', { class: 'small muted' }, `A quick model that never learned from this picture gives its label ${percent(1 - one.score, 1)}.`) : h('p', { class: 'small muted' }, 'The model of this run answered it differently.'),
+          one.likely ? h('p', { class: 'small muted' }, `A quick model that never learned from this picture gives its label a probability of ${percent(1 - one.score, 1)}.`) : h('p', { class: 'small muted' }, 'The model of this run answered it differently.'),
           one.now == null ? null : h('p', { class: 'decided' }, '✓ ', one.now === '' ? 'Excluded: training will not see it.' : ['Now ', named(index(one.now), names), '.']))),
       h('div', { class: 'verbs' },
         keyed(one).map((name, i) => button(h('span', { class: tone(index(name), names) }, name), String(i + 1), () => decide(name), (one.now ?? one.label) === name)),
@@ -95,7 +95,7 @@ export function mount(root, store) {
         button('Exclude', 'x', () => decide(''), one.now === ''), button('Undo', 'u', undo)),
       alone ? h('div', { class: 'btns verbs' }, list.count ? button('Back to the list', '', () => { alone = null; draw(); }) : null, h('a', { class: 'btn', href: '#verdict' }, 'Back to the verdict'))
         : h('div', { class: 'verbs' }, button('Previous', 'k', () => move(-1)), button('Next', 'j', () => move(1))),
-      can ? null : h('p', { class: 'stale' }, 'Train first: corrections are kept beside a run. One batch is enough.'),
+      can ? null : h('p', { class: 'stale' }, 'Train first: corrections are stored with a run. One batch is enough.'),
       h('div', { class: 'examples' }));
   }
 
@@ -119,12 +119,12 @@ export function mount(root, store) {
     fill(panel, h('h2', {}, 'Corrections'),
       list.rows.length ? h('ol', { class: 'made small' }, list.rows.map(row => h('li', {}, h('button', { class: 'link clip', type: 'button', onclick: () => lookAt(row.id), title: row.id }, row.id), h('span', {}, h('span', { class: tone(names.indexOf(row.was), names) }, row.was), ' → ', row.now === '' ? h('b', {}, 'excluded') : h('b', { class: tone(names.indexOf(row.now), names) }, row.now))))) : h('p', { class: 'sunk' }, 'No changes yet.'),
       list.more ? h('p', { class: 'micro' }, `and ${count(list.more)} more in the file`) : null,
-      unseen ? h('div', { class: 'stale' }, h('p', {}, h('b', {}, 'The verdict is of the old labels. '), `${plural(unseen, 'correction')} since.`),
+      unseen ? h('div', { class: 'stale' }, h('p', {}, h('b', {}, 'The verdict is about the old labels. '), `${plural(unseen, 'correction')} since then.`),
         test ? h('p', {}, `${plural(test, 'of them changes', 'of them change')} pictures that the model is tested on. Every report will say so.`) : null) : null,
       unseen ? h('button', { class: 'btn main', type: 'button', disabled: busy, onclick: again }, busy ? 'Starting …' : 'Train again with these') : null,
       list.rows.length ? h('button', { class: 'btn', type: 'button', onclick: () => store.download('corrections.csv', 'corrections.csv').catch(store.complain) }, 'Save as a file') : null,
       list.rows.length ? h('p', { class: 'micro' }, 'On the command line: --fix corrections.csv') : null,
-      state.run?.parent ? h('p', { class: 'small' }, h('a', { href: '#compare' }, 'Compare with the run before')) : null);
+      state.run?.parent ? h('p', { class: 'small' }, h('a', { href: '#compare' }, 'Compare with the earlier run')) : null);
   }
 
   // Doing

@@ -52,7 +52,7 @@ export function doctorPanel(desk) {
       if (!one) {
         const when = [...new Set(doctor.map(past => past.epoch))], over = doctor.length ? ` What it saw after epoch${when.length > 1 ? 's' : ''} ${list(when)} is over.` : '';
         fill(text, h('p', {}, h('b', {}, 'Doctor '), over ? `Nothing is wrong now.${over}`
-          : epochs.length ? `Nothing is wrong after epoch ${epochs.length}.` : 'Looks after every epoch; epoch 1 is not over yet.'));
+          : epochs.length ? `Nothing is wrong after epoch ${epochs.length}.` : 'It looks after every epoch. Epoch 1 is not over yet.'));
         return;
       }
       fill(text, h('p', {}, h('b', {}, 'Doctor '), firstSentence(one.message)),

@@ -14,14 +14,14 @@ const BUILD = [null, buildInitialize, buildPredict, buildLoss, buildGradient, bu
 
 /** What stands where a station has no numbers yet. */
 function buildWaiting(figure, desk) {
-  const note = h('p', {}), go = h('button', { class: 'btn main', type: 'button', onclick: walk }, 'Walk there');
+  const note = h('p', {}), go = h('button', { class: 'btn main', type: 'button', onclick: walk }, 'Go there');
   async function walk() {
     figure.closest('.stage').focus({ preventScroll: true });
     for (let n = desk.state.place.station; n < desk.look; n++) if (!await desk.act('step', {}, { walk: true })) return;
   }
   figure.append(h('div', { class: 'waiting' }, note, go));
   return () => {
-    write(note, `This batch has not come to step ${desk.look} yet. What has not happened has no number.`);
+    write(note, `This batch has not reached step ${desk.look} yet, so there are no numbers to show.`);
     go.disabled = desk.running || Boolean(desk.state.lost);
   };
 }
@@ -68,7 +68,7 @@ export function stage(desk) {
   const figure = h('div', { class: 'fig' }), after = h('p', { class: 'guessed', hidden: true });
   const guess = h('button', {
     class: 'plain', type: 'button', role: 'switch', 'aria-checked': 'false',
-    title: 'Predict, then reveal: ask for a guess before each station shows its result',
+    title: 'Predict, then reveal: ask for a guess before each step shows its result',
     onclick: () => desk.set({ guess: !desk.guess, shown: desk.guess, guessed: null }, 'enter'),
   }, 'Guess first');
   const tensors = h('div', { class: 'tensor', tabindex: 0, role: 'region', 'aria-label': 'Tensors of this step: name, shape, range, some values' });

@@ -36,7 +36,7 @@ export function mount(root, store) {
     folder, files, lensAt);
   fill(root, h('div', { class: 'page' },
     h('header', {}, h('h1', {}, 'Bring pictures. Watch a model learn them, one step at a time.'),
-      h('p', { class: 'lead' }, 'One folder for each class; the folder’s name is the class’s name. Nothing leaves this computer: the page talks to the program behind it, and to no other.')),
+      h('p', { class: 'lead' }, 'One folder for each class; the folder’s name is the class’s name. Nothing leaves this computer: the page talks only to the program behind it.')),
     known, basket, h('div', { class: 'cols' }, drop, offers), earlier));
 
   // Dropping works on the whole page, so that nobody has to aim.
@@ -231,8 +231,8 @@ export function mount(root, store) {
           data.folds > 1 ? ` Too few for a separate test: ${data.folds} models take turns.` : ''], Boolean(data.imbalance)),
       tile('Files that cannot be read', count(bad), bad ? h('details', {}, h('summary', {}, 'Left out. Which ones?'),
         h('ul', {}, data.bad.map(one => h('li', {}, h('code', {}, one.id), ` ${one.reason}`)))) : 'None.', bad > 0),
-      tile('Exact copies', count(copies), copies ? [twice ? `${plural(twice, 'picture')} in two classes: one label is wrong. ` : '', 'Copies stay together, so that the test stays fair.'] : 'None, and none shared by training and test.', twice > 0),
-      tile('Near-copies', near == null ? (facts ? '–' : '…') : near ? plural(near, 'group') : '0', near == null ? 'Pictures that are almost the same.' : !near ? 'None.' : suspects.shared ? `${plural(suspects.shared, 'group')} in two splits: the test flatters a little.` : 'Almost the same picture twice, within training or test.'),
+      tile('Exact duplicates', count(copies), copies ? [twice ? `${plural(twice, 'picture')} in two classes: one label is wrong. ` : '', 'Duplicates stay together, so that the test stays fair.'] : 'None, and none shared by training and test.', twice > 0),
+      tile('Near-duplicates', near == null ? (facts ? '–' : '…') : near ? plural(near, 'group') : '0', near == null ? 'Pictures that are almost the same.' : !near ? 'None.' : suspects.shared ? `${plural(suspects.shared, 'group')} in two splits: the test result may be a little too high.` : 'Almost the same picture twice, within training or test.'),
       tile('Labels that look wrong', suspects.figure, suspects.say)));
     fillStrips();
   }

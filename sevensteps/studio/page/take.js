@@ -50,7 +50,7 @@ export function mount(root, store) {
     const done = place.phase === 'done', stale = staleness(state);
     fill(root, h('div', { class: 'page' },
       h('header', {}, h('h1', {}, 'Take it with you'),
-        h('p', { class: 'lead' }, 'One zip. Before you get it, the files in it classify stored pictures again, and every answer must match this page.'),
+        h('p', { class: 'lead' }, 'One zip. Before the download, the files in it classify stored pictures again, and every answer must match this page.'),
         h('div', { class: 'btns actions' }, h('button', { class: 'btn main', type: 'button', disabled: !done || busy, onclick: take }, busy ? 'Packing and testing …' : 'Download the zip'),
           done ? null : h('span', { class: 'small muted' }, 'Train to the end first.')),
         problem ? h('div', { class: 'stale', role: 'alert' }, h('b', {}, problem.message), ' ', problem.hint) : null),

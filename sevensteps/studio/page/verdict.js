@@ -47,7 +47,7 @@ export function mount(root, store) {
     const why = staleness(state);
     if (!why) return null;
     return h('div', { class: 'stale', role: 'status' }, h('b', {}, why === 'labels'
-      ? `This verdict is of the old labels: ${plural(state.edits.count, 'correction')} since. ` : 'The model has changed since this verdict. '),
+      ? `This verdict is about the old labels: ${plural(state.edits.count, 'correction')} since then. ` : 'The model has changed since this verdict. '),
     why === 'labels' ? h('a', { href: '#repair' }, 'Train again with the new labels')
       : h('button', { class: 'plain', type: 'button', onclick: () => store.act('judge') }, 'Judge it now'));
   }
@@ -79,11 +79,11 @@ export function mount(root, store) {
     } catch { button.remove(); }
   }
 
-  // What it takes for what
+  // What it mixes up
 
   function drawConfusion() {
     const { classes, confusion, pairs, kinds } = found, at = page.querySelector('#confusion');
-    const title = h('h2', {}, 'What it takes for what');
+    const title = h('h2', {}, 'What it mixes up');
     if (classes.length <= FEW) return drawCells(at, title);
     if (classes.length <= MANY) {
       fill(at, title, h('p', { class: 'small muted' }, 'A row for each label, a column for each answer. Open a number to see its pictures.'),
@@ -123,7 +123,7 @@ export function mount(root, store) {
   /** The first mistakes of the server's list, or all of them. */
   function drawSurest(most = THUMBS) {
     const { classes, wrong } = found, at = page.querySelector('#cell'), surest = first(found.surest, most);
-    if (!wrong) return fill(at, h('h2', {}, 'No mistakes'), h('p', { class: 'muted' }, 'Every picture of the test got its label as the answer.'));
+    if (!wrong) return fill(at, h('h2', {}, 'No mistakes'), h('p', { class: 'muted' }, 'The model is right on every test picture.'));
     fill(at, h('h2', {}, 'Most confident mistakes'),
       h('p', { class: 'small muted' }, `The model is sure, and the label says otherwise. ${wrong > surest.ids.length ? `The surest ${surest.ids.length} of ${count(wrong)}.` : ''} Choose a picture to look at its label.`),
       answered(surest, classes, { label: true, repair: repairOf }),
@@ -169,8 +169,8 @@ export function mount(root, store) {
     const cellOf = metric => metric.value == null ? h('td', { class: 'muted', title: metric.note }, '–')
       : h('td', {}, percent(metric.value, 1), ' ', metric.low == null ? null : h('span', { class: 'micro' }, `${Math.round(100 * metric.low)} to ${Math.round(100 * metric.high)}`));
     return h('section', { class: 'panel' }, h('h2', {}, 'Class by class'),
-      h('p', { class: 'small muted' }, 'Found: of the pictures with this label, the share that got this answer. Kept its word: of the pictures with this answer, the share with this label.'),
-      h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Class by class' }, h('table', { class: 'perclass num' }, h('thead', {}, h('tr', {}, ['class', 'pictures', 'found', 'kept its word'].map(name => h('th', { scope: 'col' }, name)))),
+      h('p', { class: 'small muted' }, 'Recall: of the pictures with this label, the share that got this answer. Precision: of the pictures with this answer, the share with this label.'),
+      h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Class by class' }, h('table', { class: 'perclass num' }, h('thead', {}, h('tr', {}, ['class', 'pictures', 'recall', 'precision'].map(name => h('th', { scope: 'col' }, name)))),
         h('tbody', {}, found.per_class.map(one => h('tr', {}, h('th', { scope: 'row' }, h('span', { class: 'clip' }, one.class)), h('td', {}, count(one.n)), cellOf(one.recall), cellOf(one.precision)))))));
   }
 

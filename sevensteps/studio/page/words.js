@@ -12,8 +12,8 @@ export const lossFamily = name =>
 
 const LOSS = {
   l1: 'The loss says how wrong the answers are: 0 is right and sure, 1 is wrong and sure.',
-  binary: 'The loss says how wrong the answers are: 0 is right and sure; wrong and sure has no upper limit.',
-  entropy: 'The loss says how wrong the answers are: 0 is right and sure; wrong and sure has no upper limit.',
+  binary: 'The loss says how wrong the answers are: 0 is right and sure; for an answer that is wrong and sure it has no upper limit.',
+  entropy: 'The loss says how wrong the answers are: 0 is right and sure; for an answer that is wrong and sure it has no upper limit.',
   square: 'The loss is the squared distance between the answer and the label: 0 is exactly right.',
   other: 'The loss says how wrong the answers are: the smaller, the better.',
 };
@@ -29,7 +29,7 @@ function initialize(desk) {
     if (isDense(desk)) return `The model starts as ${count(parameters)} ${numbers}: first, for each of ${n} units, one weight for each pixel.`;
     return `The model starts as ${count(parameters)} ${numbers}; these ${n} filters of ${height}×${width} are the first of them.`;
   }
-  if (kind === 'backbone') return `Only the last part is new: ${count(parameters)} ${numbers}. Others trained all before it.`;
+  if (kind === 'backbone') return `Only the last part is new: ${count(parameters)} ${numbers}. Everything before it was trained by others.`;
   if (!weights) return `The model starts as ${count(parameters)} ${numbers}.`;
   const each = weights.before.shape.slice(1).reduce((a, b) => a * b, 1);
   return many ? `The model starts as ${count(parameters)} ${numbers}: for each class one weight for each pixel, and one bias.`
@@ -71,7 +71,7 @@ export function sentence(station, desk) {
   const { seen } = desk;
   if (!seen) return '';
   return ['', initialize, predict, () => LOSS[lossFamily(seen.loss_name)], gradient, step,
-    () => `Do steps 2 to 5 again with the next ${plural(wholeBatch(desk), 'picture')}; once through all pictures is one epoch.`,
+    () => `Do steps 2 to 5 again with the next ${plural(wholeBatch(desk), 'picture')}; going once through all pictures is one epoch.`,
     () => 'After every batch a rule decides: go on, or stop and say why.'][station](desk);
 }
 
@@ -118,7 +118,7 @@ export function question(station, desk) {
   return [null,
     { ask: 'Before you look: will the numbers of this model show shapes, or noise?', choose: ['Shapes', 'Noise'] },
     { ask: `Before you look: how many of the ${n} pictures will it get right?`, most: n, is: () => seen.right },
-    { ask: 'Before you look: what is the picture that it gets most wrong?', choose: classes,
+    { ask: 'Before you look: what does the picture show that it gets most wrong?', choose: classes,
       is: () => classes[seen.labels[seen.order[0]]] },
     { ask: 'Before you look: where will the gradient be strongest?',
       choose: kind === 'linear' ? ['Where the classes differ', 'Where all are alike', 'At the edge'] : ['In the first layer', 'In the last layer', 'Alike in all'],
