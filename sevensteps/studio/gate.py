@@ -28,7 +28,10 @@ PICTURE_BODY = 32 << 20
 WITH_PICTURE = ("/gather", "/try")
 
 # Cookies are shared by all ports of a host, so that two Studios need two names.
-_WELCOME = '<!doctype html><meta http-equiv="refresh" content="0;url=./"><title>Studio</title><a href="./">Studio</a>'
+_WELCOME = (
+    '<!doctype html><meta http-equiv="refresh" content="0;url=./"><title>Studio</title>'
+    '<link rel="icon" href="icon.svg"><a href="./">Studio</a>'  # else a browser asks for /favicon.ico
+)
 _FRAME = re.compile(r"/frame/([A-Za-z0-9_-]{16,})(/.*)")
 
 
