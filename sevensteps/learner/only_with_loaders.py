@@ -36,6 +36,7 @@ TRAINING = frozenset(
         "opt",
         "opt_func",
         "plan",
+        "rate_changes",
         "recorder",
     }
     | {"save", "schedule", "set", "state", "stop", "stopped_because", "stream", "total_batches", "trained_classes"}

@@ -52,6 +52,9 @@ def settings_of(key: str) -> st.SearchStrategy[Any]:
     if key == "range":
         ends = st.lists(st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6), min_size=2, max_size=2, unique=True)
         return st.just(()) | ends.map(sorted).map(tuple)
+    if key == "lr_changes":
+        changes = st.dictionaries(st.integers(1, 10**12 - 1), st.floats(0, 1e6), max_size=4)
+        return changes.map(lambda rates: ", ".join(f"{batch}:{rates[batch]!r}" for batch in sorted(rates)))
     words = st.text(st.characters(exclude_categories=["Cs"]))
     return words if kind is str else st.lists(words).map(tuple)
 
