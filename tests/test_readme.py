@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import signal
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from in_studio import Page
 from photos import photos_in
 from PIL import Image
 from served import served
-from typed import sevensteps
+from typed import finished, sevensteps, start
 
 import sevensteps as ss
 from sevensteps.cli.app import app
@@ -166,6 +168,15 @@ def is_whole(words: list[str]) -> bool:
     return len(words) > 2 or words[1] in ("train", "runs", "data")
 
 
+def opened_in_the_studio(words: list[str], desk: Path) -> None:
+    """Type a `sevensteps studio …`, wait until it has opened what it was given, and end it with Ctrl-C."""
+    with start(*words[1:], "--no-browser", cwd=desk) as process:
+        page = Page(process.stdout.readline().split()[1])
+        assert page.rest()["place"]["phase"] != "failed", words
+        process.send_signal(signal.SIGINT)
+        assert finished(process).code == 0, words
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page, text in TEXTS.items() if any(map(is_whole, typed_commands(text)))])
 def test_every_command_shown_works_as_it_is_typed(page: str, desk: Path) -> None:
@@ -176,6 +187,9 @@ def test_every_command_shown_works_as_it_is_typed(page: str, desk: Path) -> None
         if words[1] == "serve":  # until it is told to end
             with served(*words[2:], cwd=desk) as server:
                 assert server.send("GET", "/").status == 200
+            continue
+        if words[1] == "studio":
+            opened_in_the_studio(words, desk)
             continue
         is_short = words[1] != "train" or {"--epochs", "--help"} & set(words)
         done = sevensteps(*words[1:], *([] if is_short else ["--epochs", "1"]), cwd=desk)
