@@ -46,30 +46,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@contextlib.contextmanager
-def switching_seldom(processes: int) -> Iterator[None]:
-    """Let this thread compute for longer at a time, if more processes compute on this machine than it has cores.
-
-    Each switch from one process to another leaves the core's caches to the other. On Linux, a thread of the batch class
-    is not put aside whenever another wakes up.
-
-    Args:
-        processes: The number of processes that compute at the same time.
-
-    Yields:
-        Nothing.
-    """
-    has_classes = hasattr(os, "sched_setscheduler") and hasattr(os, "SCHED_BATCH")
-    if processes <= cores() or not has_classes or os.sched_getscheduler(0) != os.SCHED_OTHER:
-        yield
-        return
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-
-
 def at_once() -> int:
     """Return how many parts of a batch are computed at the same time, each in one thread."""
     return _AT_ONCE[0] or cores()

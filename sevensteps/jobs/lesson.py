@@ -23,13 +23,8 @@ if TYPE_CHECKING:
     from ..data.images import Images
 
 SEED, STD, RATE, BATCH, EPOCHS = 0, 0.01, 1.0, 256, 15
-
-
 STRIP = (0, 1, 5, 15)  # epochs after which the weights are shown
-
-
 SIDE = 28  # pixels
-
 
 Picture = Float[np.ndarray, "height width"]
 
@@ -133,6 +128,7 @@ class _Training:
     picture: Picture  # a dress of it that is taken for a pullover before training
     score: float
     gradient: Picture
+    counts: tuple[int, int]  # pictures to learn from, and to test with
     accuracies: tuple[float, ...]  # on the test pictures, after each epoch, and before the first
     mistake: Picture  # the test picture that the model is surest about and gets wrong
     mistaken_for: str
@@ -190,6 +186,7 @@ def _train() -> _Training:
         picture=_square(first_x[dress]),
         score=scores[dress].item(),
         gradient=_square(gradient),
+        counts=(len(x), len(test_x)),
         accuracies=tuple(accuracies),
         mistake=_square(test_x[worst]),
         mistaken_for=splits.classes[1 - label],
@@ -332,13 +329,14 @@ def _repeat(tiny: _Tiny, real: _Training) -> Screen:
         steps.append(steps[-1].stepped())
     losses = " ".join(f"{each.loss:.3f}" for each in steps)
     shares = ", ".join(_percent(real.accuracies[epoch]) for epoch in STRIP)
+    (count, others), batches = real.counts, math.ceil(real.counts[0] / BATCH)
     return Screen(
         number=6,
         name="repeat",
-        question="Again with the next batch, and the next. What will the weights look like after 15 epochs?",
+        question=f"Again with the next batch, and the next. What will the weights look like after {EPOCHS} epochs?",
         sums=(f"Loss of the tiny picture: {losses}",),
-        real=f"47 batches make an epoch: each of 12,000 pictures once. Right of 2,000 other pictures after "
-        f"{', '.join(map(str, STRIP[:-1]))} and {STRIP[-1]} epochs: {shares}. In {{blue}}: evidence for a dress, "
+        real=f"{batches} batches make an epoch: each of {count:,} pictures once. Right of {others:,} other pictures "
+        f"after {', '.join(map(str, STRIP[:-1]))} and {STRIP[-1]} epochs: {shares}. In {{blue}}: evidence for a dress, "
         "in {red} for a pullover. It looks for sleeves.",
         pictures=tuple(
             Shown(kind="map", numbers=real.weights[epoch], caption=f"{epoch} epoch{'s' * (epoch != 1)}")
@@ -359,8 +357,8 @@ def _stop(tiny: _Tiny, real: _Training) -> Screen:
             f"loss {tiny.loss:.3f}. It never gets to",
             "0, so you must say: stop.",
         ),
-        real=f"After {EPOCHS} epochs, {_percent(real.accuracies[-1])} of 2,000 pictures that it never learned from are "
-        f"right. Its surest mistake: the label of this one is {real.labeled}, it says {real.mistaken_for}. "
-        "Stop when new pictures get no better.",
+        real=f"After {EPOCHS} epochs, {_percent(real.accuracies[-1])} of {real.counts[1]:,} pictures that it never "
+        f"learned from are right. Its surest mistake: the label of this one is {real.labeled}, it says "
+        f"{real.mistaken_for}. Stop when new pictures get no better.",
         pictures=(Shown(kind="picture", numbers=real.mistake, caption=f"{real.labeled}; it says {real.mistaken_for}"),),
     )

@@ -14,16 +14,12 @@ from typing import Any
 
 EVERY = 2.0  # seconds between two signs
 
-
 # So that all have ended within 30 seconds. It is long, because Python code of a library may hold a thread back.
 SILENT_AFTER = 20.0
 
-
 LOOK = 1.0  # seconds between two looks at who is silent
 
-
 TO_NOTICE = 4.0  # seconds in which a process notices by itself that the store has ended, and with it the leader
-
 
 OWN_PAUSE = 5.0  # seconds between two looks that show that this process was stopped
 

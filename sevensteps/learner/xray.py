@@ -147,7 +147,7 @@ def chain(learn: Predictor, seen: XRay, number: int) -> Chain:
     if predictions.ndim == 2 and not learn.objective.is_regression:
         # As the loss has them: a temperature is fitted after training.
         probabilities = _array(learn.objective.probabilities(predictions[at].detach())[0])
-    linear = _linear_layer(model)
+    linear = linear_layer(model)
     contributions = bias = None
     if linear is not None:
         before = layers[-2][1] if len(layers) > 1 else pixels
@@ -169,7 +169,7 @@ def chain(learn: Predictor, seen: XRay, number: int) -> Chain:
         bias=bias,
         scores=_array(predictions[row].flatten()),
         probabilities=probabilities,
-        activation=_activation_name(learn.objective, predictions.shape[-1]),
+        activation=activation_name(learn.objective, predictions.shape[-1]),
         loss=float(slopes.loss.detach()),
         loss_name=learn.objective.name,
         slopes=_array(on_predictions[row].flatten()),
@@ -188,8 +188,13 @@ def _part_with(row: int, x: Tensor, targets: Tensor, place: Place, shards: int) 
     raise IndexError(row)
 
 
-def _activation_name(objective: Objective, scores: int) -> str:
-    """Name what makes probabilities of this many scores."""
+def activation_name(objective: Objective, scores: int) -> str:
+    """Name what makes probabilities of scores.
+
+    Args:
+        objective: What is trained for.
+        scores: The number of scores of a picture.
+    """
     if objective.activation is None:
         return "sigmoid" if scores == 1 else "softmax"
     return getattr(objective.activation, "__name__", "activation").strip("_").replace("_", " ")
@@ -221,8 +226,12 @@ def _through(model: nn.Module, x: Tensor) -> list[tuple[str, Tensor]]:
     return outputs
 
 
-def _linear_layer(model: nn.Module) -> nn.Linear | None:
-    """Return the linear layer of a model that is linear in its pixels; None for any other model."""
+def linear_layer(model: nn.Module) -> nn.Linear | None:
+    """Return the linear layer of a model that is linear in its pixels; None for any other model.
+
+    Args:
+        model: The model.
+    """
     *before, last = list(model) if isinstance(model, nn.Sequential) and len(model) else [model]
     linear = type(last) is nn.Linear and all(type(layer) in (Normalize, nn.Flatten) for layer in before)
     return last if linear and isinstance(last, nn.Linear) else None

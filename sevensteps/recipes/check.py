@@ -35,7 +35,7 @@ def check_setting(known: Field[Any], kind: Any, value: Any) -> None:
         RecipeError: A wrong type, a number out of range, or a word that is not one of the choices.
     """
     key, rules = known.name, known.metadata
-    choices = _choices(kind)
+    choices = choices_of(kind)
     if choices:
         if value not in choices and not (key in _IS_ALSO and isinstance(value, str) and _IS_ALSO[key](value)):
             raise RecipeError(f"{key} is {value!r:.80}.", hint=nearest(str(value), choices) + _ALSO.get(key, ""))
@@ -71,7 +71,11 @@ def check_setting(known: Field[Any], kind: Any, value: Any) -> None:
         raise RecipeError(f"{key} is {value}, but must be {bounds}.", hint=rules["help"])
 
 
-def _choices(kind: Any) -> tuple[str, ...]:
-    """Return the words that a setting may be; none for a setting of another kind."""
+def choices_of(kind: Any) -> tuple[str, ...]:
+    """Return the words that a setting may be; none for a setting of another kind.
+
+    Args:
+        kind: Its type.
+    """
     words = next((part for part in (kind, *typing.get_args(kind)) if typing.get_origin(part) is Literal), None)
     return typing.get_args(words)

@@ -52,11 +52,15 @@ def judged(work: Work, more: Mapping[str, Images], observe: Observe) -> Run:
         work.learn.model.load_state_dict(best)
     tables, crossed = _predictions(work, observe)
     tables |= {split: predict_split(work.learn, images, split) for split, images in more.items() if split not in tables}
-    return _run(work, tables, *_baselines(work), crossed)
+    return _run(work, tables, *baselines_of(work), crossed)
 
 
-def _baselines(work: Work) -> tuple[Mapping[str, Any], dict[str, Score]]:
-    """Return what each baseline answers for the pictures that count, and its score."""
+def baselines_of(work: Work) -> tuple[Mapping[str, Any], dict[str, Score]]:
+    """Return what each baseline answers for the pictures that count, and its score.
+
+    Args:
+        work: The run.
+    """
     for split, images in work.judged_splits.items():
         is_of_folds = split == OUT_OF_FOLD
         answers = (

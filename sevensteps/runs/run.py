@@ -203,8 +203,12 @@ def place(learn: Learner) -> str:
     return f"after epoch {epoch}" if epoch else "before its first batch"
 
 
-def _is_finite(learn: Learner) -> bool:
-    """Return whether the last loss and every number of the state is finite, so that training can go on."""
+def is_finite(learn: Learner) -> bool:
+    """Return whether the last loss and every number of the state is finite, so that training can go on.
+
+    Args:
+        learn: The learner.
+    """
     loss = learn.state.last_loss
     tensors = [t for name, t in learn.state.tensors().items() if not name.startswith("history.")]
     return (loss is None or bool(torch.isfinite(loss))) and all(bool(torch.isfinite(t).all()) for t in tensors)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..base.addresses import typed_here
-from ..base.device import computing_with, cores, switching_seldom
+from ..base.device import computing_with, cores
 from ..errors import SevenstepsError
 from ..learner.distributed import LOST, LeaderLeftError, Processes, current
 from ..learner.learner import Learner
@@ -60,8 +60,7 @@ def exchanging(processes: Processes, learn: Learner) -> Iterator[None]:
     processes.begin(exchange.size, learn.device)
     learn.exchange = exchange
     try:
-        here = processes.place.local_world
-        with computing_with(1, max(cores() // here, 1)), switching_seldom(here):
+        with computing_with(1, max(cores() // processes.place.local_world, 1)):
             yield
     except LeaderLeftError:
         return

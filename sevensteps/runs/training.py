@@ -24,8 +24,8 @@ from . import checkpoint
 from . import folder as folders
 from .checkpoint import Checkpoint
 from .fine_tuning import compared
-from .judged import _baselines, _predictions, _run, save_judgement, save_plots
-from .run import Run, Work, _is_finite
+from .judged import _predictions, _run, baselines_of, save_judgement, save_plots
+from .run import Run, Work, is_finite
 from .together import led
 from .validation import learn_from_validation
 
@@ -53,7 +53,7 @@ def to_the_end(work: Work, observe: Observe) -> Run:
     learn, state = work.learn, work.learn.state
     _open(work, observe)
     with timed(work.seconds, "judge"):
-        baselines = _baselines(work)
+        baselines = baselines_of(work)
     memory.give_back()
     observe(Baselines(baselines[1]))
     done = state.stopped is not None  # a finished run is judged again and nothing else
@@ -85,7 +85,7 @@ def settle_end(work: Work, observe: Observe, *, was_done: bool = False) -> int:
     """
     learn, state = work.learn, work.learn.state
     broken_off = 0
-    if work.folder and not _is_finite(learn):
+    if work.folder and not is_finite(learn):
         folders.save_history(work.folder, state.history)
         findings = [finding.as_json() for finding in work.doctor.findings]
         why = {"stopped_because": state.stopped, "stopped_code": code_of(state.stopped)}
@@ -286,7 +286,7 @@ def save(work: Work) -> None:
     assert work.folder is not None
     began = time.monotonic()
     state = work.learn.state
-    if _is_finite(work.learn):
+    if is_finite(work.learn):
         checkpoint.save(work.folder, snapshot(work))
         folders.save_timings(work.folder, state.history, state.batch, state.seconds)
     work.saved_at = time.monotonic()

@@ -9,14 +9,8 @@ from ..records.lesson import COLUMNS, Lesson, Screen, Shown
 from .blocks import Block, has_colors, map_block, picture_block
 
 LINES, WIDTH = 15, 60
-
-
 BESIDE = 28  # columns of a picture beside the text; it has half as many rows
-
-
 GAP = 2
-
-
 KEYS = "Enter: on  <-: back  q: quit"
 
 

@@ -12,8 +12,10 @@ from typing import Any
 from ..data.balance import imbalance_of
 from ..data.images import Splits
 from ..errors import SevenstepsError
+from ..recipes.check import choices_of
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import shipped_recipes
+from ..recipes.settings import setting_types
 from ..records.audit import AuditResult
 from ..records.events import with_run_named
 from ..runs import folder as folders
@@ -255,6 +257,7 @@ def studio_section(
         framed: Whether a notebook shows the page.
     """
     say = "14,000 pictures of clothes, 28 × 28 pixels, in two classes. They come with sevensteps."
+    kinds = setting_types()
     names = [*_SAY, *(name for name in shipped_recipes() if name not in _SAY)]
     return {
         "version": version,
@@ -263,9 +266,9 @@ def studio_section(
             {"source": "pullover-dress", "name": "Pullover or dress?", "classes": ["Pullover", "Dress"], "say": say}
         ],
         "recipes": [{"name": name, "say": _SAY.get(name, "")} for name in names],
-        "losses": ["sigmoid_l1_loss", "binary_cross_entropy_with_logits", "cross_entropy", "mse_loss"],
-        "models": ["linear", "relu", "cnn", "vgg"],
-        "starts": ["default", "normal", "zeros", "kaiming"],
+        "losses": [name for name in choices_of(kinds["loss"]) if name != "auto"],
+        "models": list(choices_of(kinds["model"])),
+        "starts": list(choices_of(kinds["init"])),
         "stories": list(stories),
         "limits": limits,
         "framed": framed,

@@ -193,10 +193,8 @@ class Results:
         """
         if now.folder is None:
             return result_now(now)
-        folder, splits = now.folder, now.splits
-        judgement = folder / JUDGEMENT if folder else None
-        is_there = judgement is not None and judgement.is_file()
-        key = (folder, judgement.stat().st_mtime_ns, id(splits)) if judgement and is_there else None
+        judgement = now.folder / JUDGEMENT
+        key = (now.folder, judgement.stat().st_mtime_ns, id(now.splits)) if judgement.is_file() else None
         if self._kept is None or key is None or self._kept[0] != key:
-            self._kept = key, result_of(folder, splits)
+            self._kept = key, result_now(now)
         return self._kept[1]

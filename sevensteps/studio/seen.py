@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batches import Batches
-from ..learner.xray import _activation_name, _linear_layer, as_arrays, chain
+from ..learner.xray import activation_name, as_arrays, chain, linear_layer
 from ..records.steps import StepView, XRay
 from ..runs.run import Work
 from ..steps.predict import Normalize
@@ -50,7 +50,7 @@ def pictured(model: nn.Module, shape: tuple[int, int, int]) -> tuple[str, tuple[
         The name of the layer, the shape of its weights as pictures, and whether the model is linear in its pixels;
         None where nothing can be drawn.
     """
-    linear = _linear_layer(model)
+    linear = linear_layer(model)
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Conv2d) and layer.weight.shape[1] in (1, 3):
             return name, tuple(layer.weight.shape), False
@@ -115,7 +115,7 @@ def seen(work: Work, view: XRay, scale: float) -> dict[str, Any]:
         "right": values.get("right"),
         "loss": plain[3].values["loss"],
         "loss_name": learn.objective.name,
-        "activation": _activation_name(learn.objective, logits.shape[-1]),
+        "activation": activation_name(learn.objective, logits.shape[-1]),
         "weights": moves if is_linear else None,
         "filters": None if is_linear else moves,
         "layers": _layers(learn.model, gradients["gradients"]),

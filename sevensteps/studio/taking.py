@@ -197,16 +197,16 @@ def _tested(folder: Path) -> list[str]:
 def _readme(saved: Saved, missing: list[dict[str, str]]) -> str:
     """Return how to use what is in the zip."""
     without = "".join(f"There is no {one['name']}: {one['why']}\n" for one in missing)
-    has = {one["name"] for one in missing}
+    lacks = {one["name"] for one in missing}
     lines = [
         f"A model of {', '.join(saved.classes)}, trained with sevensteps {__version__}.",
         "",
         "Check it:            python selftest.py",
         "Ask it:              sevensteps predict model.safetensors PICTURE.png",
-        *([] if "model.html" in has else ["Without a program:   open model.html in a browser; it works offline"]),
+        *([] if "model.html" in lacks else ["Without a program:   open model.html in a browser; it works offline"]),
         *(
             []
-            if "model.onnx" in has
+            if "model.onnx" in lacks
             else ["From other programs: model.onnx takes uint8 pixels and has everything inside"]
         ),
         "Train it again:      sevensteps train PICTURES --recipe recipe.toml",
@@ -271,12 +271,16 @@ def routes(session: Session) -> list[Route]:
     """
     counter = Counter(session)
 
+    def about(asked: Asked) -> dict[str, Any]:
+        found = counter.pack()
+        return {**found.about, "name": found.name}
+
     def zipped(asked: Asked) -> Response:
         found = counter.pack()
         headers = {"Content-Disposition": f'attachment; filename="{found.name}"'}
         return Response(found.content, media_type="application/zip", headers=headers)
 
     return [
-        post("/do/pack", lambda asked: {**counter.pack().about, "name": counter.pack().name}),
+        post("/do/pack", about),
         get("/take", zipped),
     ]

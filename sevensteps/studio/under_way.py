@@ -15,8 +15,8 @@ from ..recipes.recipe import Recipe
 from ..records.events import Batch, Epoch, Observe
 from ..runs import checkpoint
 from ..runs import folder as folders
-from ..runs.judged import _baselines, count_look, judged
-from ..runs.run import Run, Work, _is_finite
+from ..runs.judged import baselines_of, count_look, judged
+from ..runs.run import Run, Work, is_finite
 from ..runs.training import is_due, judge_end, save, settle_end, snapshot
 from ..steps.stop import code_of
 from .hand import Hand
@@ -84,7 +84,7 @@ class UnderWay:
         """
         self.work.learn.close()
         self._stream, folder = None, self.work.folder
-        if folder is not None and folder.is_dir() and not self._is_saved and _is_finite(self.work.learn):
+        if folder is not None and folder.is_dir() and not self._is_saved and is_finite(self.work.learn):
             save(self.work)
             checkpoint.rebuild(folder, snapshot(self.work))
             self._is_saved = True
@@ -323,7 +323,7 @@ class UnderWay:
         work = self.work
         settle_end(work, observe)
         self._is_saved = self._has_end = True
-        run = judge_end(work, _baselines(work), observe)
+        run = judge_end(work, baselines_of(work), observe)
         self._judged(run, observe)
 
     def judge(self, observe: Observe) -> None:

@@ -8,8 +8,6 @@ import sys
 
 import pytest
 
-from sevensteps.base import device
-
 FAULTS = """
 import resource, sys
 import torch
@@ -37,11 +35,3 @@ def test_memory_that_a_batch_frees_is_there_for_the_next() -> None:
 
     # What else the machine does only adds faults.
     assert 4 * min(faults("kept") for _ in range(3)) < faults("as it comes")
-
-
-@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux has classes of threads")
-def test_more_processes_than_cores_switch_seldom() -> None:
-    for processes, inside in ((1, os.SCHED_OTHER), (device.cores() + 1, os.SCHED_BATCH)):
-        with device.switching_seldom(processes):
-            assert os.sched_getscheduler(0) == inside
-        assert os.sched_getscheduler(0) == os.SCHED_OTHER

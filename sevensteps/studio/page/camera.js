@@ -14,7 +14,7 @@ const REASONS = {
  * A panel with the camera; `stop` ends it.
  * @param {{label: string, take: (picture: Blob) => any, close: () => void, extra?: any}} how what to do with a picture
  */
-export function camera({ label, take, close, extra = null }) {
+function camera({ label, take, close, extra = null }) {
   /** @type {MediaStream | null} */
   let stream = null, stopped = false;
   const video = h('video', { playsinline: true, 'aria-label': 'What the camera sees' });
@@ -57,4 +57,28 @@ export function camera({ label, take, close, extra = null }) {
 
   start();
   return { root, stop, focus: () => shoot.focus() };
+}
+
+/**
+ * A place where a button opens the camera, and closes it again.
+ * @param {HTMLElement} place
+ * @param {() => {label: string, take: (picture: Blob) => any, extra?: any}} how what it does, asked at each opening
+ */
+export function cameraAt(place, how) {
+  let lens = null;
+
+  function close() {
+    lens?.stop();
+    lens = null;
+    fill(place);
+  }
+
+  function toggle() {
+    if (lens) return close();
+    lens = camera({ ...how(), close });
+    fill(place, lens.root);
+    lens.focus();
+  }
+
+  return { toggle, close };
 }

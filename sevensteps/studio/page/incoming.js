@@ -46,7 +46,7 @@ function sorted(found) {
 }
 
 /** What was dropped or pasted; folders are read with all that is in them. */
-export async function dropped(transfer) {
+async function dropped(transfer) {
   const entries = [...transfer.items ?? []].filter(one => one.kind === 'file').map(one => one.webkitGetAsEntry?.());
   if (entries.length && entries.every(Boolean)) {
     const found = [];
@@ -54,6 +54,28 @@ export async function dropped(transfer) {
     return sorted(found);
   }
   return chosen(transfer.files);
+}
+
+/**
+ * Let the whole page take what is dropped or pasted, so that nobody has to aim.
+ * @param {HTMLElement} drop the part of the page that shows it
+ * @returns a function that ends it
+ */
+export function takeAnywhere(drop, take) {
+  async function bring(event, transfer) {
+    event.preventDefault();
+    drop.classList.remove('over');
+    take(await dropped(transfer));
+  }
+
+  const heard = {
+    dragover: event => { event.preventDefault(); drop.classList.add('over'); },
+    dragleave: event => { if (!event.relatedTarget) drop.classList.remove('over'); },
+    drop: event => bring(event, event.dataTransfer),
+    paste: event => { if (event.clipboardData?.files.length) bring(event, event.clipboardData); },
+  };
+  for (const [name, hear] of Object.entries(heard)) addEventListener(name, hear);
+  return () => { for (const [name, hear] of Object.entries(heard)) removeEventListener(name, hear); };
 }
 
 /** What was chosen in a dialog of files or of a folder. */

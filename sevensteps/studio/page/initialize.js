@@ -12,7 +12,7 @@ const startWords = desk => {
   return init === 'zeros' ? 'all zero' : `random, seed ${seed}`;
 };
 /** What the weights are now: live while it runs, else before or after this batch's step. */
-export const weightsNow = desk => desk.seen.done ? desk.seen.weights.after : desk.seen.weights.before;
+const weightsNow = desk => desk.seen.done ? desk.seen.weights.after : desk.seen.weights.before;
 
 function twoClasses(figure, desk) {
   const point = pointer(desk), start = picture('At the start', point), now = picture('Now', point);

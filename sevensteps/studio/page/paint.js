@@ -12,7 +12,7 @@ let table = null;
 export const color = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** Return the palette of signed numbers: 513 colors from the tokens, zero at 256; the last is for what is no number. */
-export function palette() {
+function palette() {
   if (table) return table;
   const rgb = name => [1, 3, 5].map(at => parseInt(color(name).slice(at, at + 2), 16));
   const stops = STOPS.map(rgb);

@@ -1,10 +1,10 @@
 /** Pictures: ours in one click, or yours by drop, folder, file or camera; and what there is to know about them at once. */
 
-import { camera } from './camera.js';
+import { cameraAt } from './camera.js';
 import { fill, h, svg } from './dom.js';
 import { count, list, percent, plural } from './format.js';
 import { tile, tone, waiting, wall } from './gallery.js';
-import { chosen, dropped, preview, upload } from './incoming.js';
+import { chosen, preview, takeAnywhere, upload } from './incoming.js';
 import { say } from './say.js';
 
 const SHOWN = 8; // pictures of a class while they are gathered
@@ -17,7 +17,7 @@ const folderIcon = () => svg('svg', { width: 56, height: 44, viewBox: '0 0 56 44
 export function mount(root, store) {
   const { state } = store, busy = new AbortController();
   const previews = new Map(), refusedHere = [];
-  let loose = [], total = 0, done = 0, sending = false, lens = null, facts = null, opening = false;
+  let loose = [], total = 0, done = 0, sending = false, facts = null, opening = false;
 
   // The parts of the page
   const folder = h('input', { type: 'file', webkitdirectory: true, multiple: true, hidden: true, 'aria-label': 'Choose a folder',
@@ -31,7 +31,7 @@ export function mount(root, store) {
     h('div', { class: 'btns' },
       h('button', { class: 'btn', type: 'button', onclick: () => folder.click() }, 'Choose a folder'),
       h('button', { class: 'btn', type: 'button', onclick: () => files.click() }, 'Choose pictures'),
-      h('button', { class: 'btn', type: 'button', onclick: openCamera }, 'Use the camera')),
+      h('button', { class: 'btn', type: 'button', onclick: () => lens.toggle() }, 'Use the camera')),
     h('p', { class: 'small muted' }, 'JPEG, PNG, WebP and more. A few dozen pictures of each class are enough to try; below 200 the result stays rough.'),
     folder, files, lensAt);
   fill(root, h('div', { class: 'page' },
@@ -39,19 +39,7 @@ export function mount(root, store) {
       h('p', { class: 'lead' }, 'One folder for each class; the folder’s name is the class’s name. Nothing leaves this computer: the page talks only to the program behind it.')),
     known, basket, h('div', { class: 'cols' }, drop, offers), earlier));
 
-  // Dropping works on the whole page, so that nobody has to aim.
-  const over = event => { event.preventDefault(); drop.classList.add('over'); };
-  const out = event => { if (!event.relatedTarget) drop.classList.remove('over'); };
-  const down = async event => {
-    event.preventDefault();
-    drop.classList.remove('over');
-    take(await dropped(event.dataTransfer));
-  };
-  const paste = async event => { if (event.clipboardData?.files.length) take(await dropped(event.clipboardData)); };
-  addEventListener('dragover', over);
-  addEventListener('dragleave', out);
-  addEventListener('drop', down);
-  addEventListener('paste', paste);
+  const stopTaking = takeAnywhere(drop, take), lens = cameraAt(lensAt, forTheCamera);
 
   /** Take pictures in: those of a folder have a class, the others are asked for one. */
   function take({ pictures, others }, input) {
@@ -91,12 +79,12 @@ export function mount(root, store) {
     drawBasket();
   }
 
-  function openCamera() {
-    if (lens) return closeCamera();
+  /** What the camera does: it asks for a class, and sends each picture. */
+  function forTheCamera() {
     const name = h('input', { type: 'text', id: 'cameraclass', value: 'first class', list: 'classnames', maxlength: 80 });
     let taken = 0;
-    lens = camera({
-      label: 'Take a picture', close: closeCamera,
+    return {
+      label: 'Take a picture',
       extra: h('p', { class: 'field' }, h('label', { for: 'cameraclass' }, 'Class of the pictures you take'), name),
       take: picture => {
         const of = name.value.trim() || 'first class';
@@ -104,15 +92,7 @@ export function mount(root, store) {
         say(`Picture ${taken} of ${of}`);
         return send([{ file: picture, name: `camera-${String(Date.now())}-${taken}.jpg`, of }]);
       },
-    });
-    fill(lensAt, lens.root);
-    lens.focus();
-  }
-
-  function closeCamera() {
-    lens?.stop();
-    lens = null;
-    fill(lensAt);
+    };
   }
 
   /** The pictures that are not sorted into a class yet: one field asks for its name. */
@@ -179,7 +159,7 @@ export function mount(root, store) {
     const fine = await store.act('use-gathered');
     opening = false;
     if (fine) {
-      closeCamera();
+      lens.close();
       scrollTo({ top: 0 });
       say('Your pictures are open.');
     }
@@ -295,11 +275,8 @@ export function mount(root, store) {
   ];
   return () => {
     busy.abort();
-    closeCamera();
+    lens.close();
     ends.forEach(end => end());
-    removeEventListener('dragover', over);
-    removeEventListener('dragleave', out);
-    removeEventListener('drop', down);
-    removeEventListener('paste', paste);
+    stopTaking();
   };
 }

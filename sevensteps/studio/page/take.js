@@ -28,7 +28,7 @@ async function copy(text, at, button) {
 }
 
 /** A text to copy, with its title and button. */
-export function toCopy(title, text) {
+function toCopy(title, text) {
   const at = h('pre', { tabindex: 0, 'aria-label': title }, text);
   const button = h('button', { class: 'plain', type: 'button', 'aria-label': `Copy: ${title}`, onclick: () => copy(text, at, button) }, 'Copy');
   return h('section', {}, h('div', { class: 'head' }, h('h2', {}, title), button), at);

@@ -1,10 +1,10 @@
 /** Try it: a picture goes in; out come the answer or the doubt, why, and the picture that the model saw. */
 
-import { camera } from './camera.js';
+import { cameraAt } from './camera.js';
 import { fill, h } from './dom.js';
 import { list, percent, probability } from './format.js';
 import { named, tone, trouble } from './gallery.js';
-import { dropped } from './incoming.js';
+import { takeAnywhere } from './incoming.js';
 import { canvas, heat, item, nice, photo, scaleBar, thumbnail, top } from './paint.js';
 import { say } from './say.js';
 
@@ -13,27 +13,17 @@ const SHOWN = 6; // classes whose probability is drawn
 /** @param {HTMLElement} root */
 export function mount(root, store) {
   const { state } = store;
-  let lens = null, mine = 0, result = null, over = false, samples = null;
+  let mine = 0, result = null, over = false, samples = null;
   const file = h('input', { type: 'file', accept: 'image/*', hidden: true, 'aria-label': 'Choose a picture', onchange: () => { if (file.files[0]) ask(file.files[0]); file.value = ''; } });
   const lensAt = h('div', {}), sampleAt = h('div', { class: 'tries' }), answer = h('section', { class: 'panel reply', 'aria-label': 'Answer', tabindex: -1 });
   const drop = h('div', { class: 'drop small' }, h('h2', {}, 'Drop or paste a picture'),
-    h('div', { class: 'btns' }, h('button', { class: 'btn', type: 'button', onclick: () => file.click() }, 'Choose a picture'), h('button', { class: 'btn', type: 'button', onclick: openCamera }, 'Use the camera')), file, lensAt);
+    h('div', { class: 'btns' }, h('button', { class: 'btn', type: 'button', onclick: () => file.click() }, 'Choose a picture'), h('button', { class: 'btn', type: 'button', onclick: () => lens.toggle() }, 'Use the camera')), file, lensAt);
 
-  const over_ = event => { event.preventDefault(); drop.classList.add('over'); };
-  const out = event => { if (!event.relatedTarget) drop.classList.remove('over'); };
-  const bring = async (event, transfer) => {
-    event.preventDefault();
-    drop.classList.remove('over');
-    const { pictures, others } = await dropped(transfer);
+  const lens = cameraAt(lensAt, () => ({ label: 'Take and ask', take: picture => ask(picture) }));
+  const stopTaking = takeAnywhere(drop, ({ pictures, others }) => {
     if (pictures.length) ask(pictures[0].file);
     else if (others.length) fill(answer, trouble({ message: `${others[0]} is not a picture.`, hint: 'Drop a JPEG, PNG or WebP file.' }));
-  };
-  const down = event => bring(event, event.dataTransfer);
-  const paste = event => { if (event.clipboardData?.files.length) bring(event, event.clipboardData); };
-  addEventListener('dragover', over_);
-  addEventListener('dragleave', out);
-  addEventListener('drop', down);
-  addEventListener('paste', paste);
+  });
 
   function begin() {
     if (!state.run) {
@@ -115,19 +105,6 @@ export function mount(root, store) {
     classes.length > order.length ? h('li', { class: 'micro' }, `and ${classes.length - order.length} more classes`) : null);
   }
 
-  function openCamera() {
-    if (lens) return closeCamera();
-    lens = camera({ label: 'Take and ask', take: picture => ask(picture), close: closeCamera });
-    fill(lensAt, lens.root);
-    lens.focus();
-  }
-
-  function closeCamera() {
-    lens?.stop();
-    lens = null;
-    fill(lensAt);
-  }
-
   begin();
   let last = state.run?.name;
   const ends = [
@@ -136,11 +113,8 @@ export function mount(root, store) {
   ];
   return () => {
     over = true;
-    closeCamera();
+    lens.close();
+    stopTaking();
     ends.forEach(end => end());
-    removeEventListener('dragover', over_);
-    removeEventListener('dragleave', out);
-    removeEventListener('drop', down);
-    removeEventListener('paste', paste);
   };
 }
