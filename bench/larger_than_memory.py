@@ -103,7 +103,9 @@ def watched(command: Sequence[str | Path], group: Path | None, folder: Path) -> 
     out = process.stdout.read()
     if process.returncode:
         assert process.stderr is not None
-        raise SystemExit(f"{' '.join(map(str, command))}: {process.returncode}: {process.stderr.read()[-1000:]}")
+        raise SystemExit(
+            f"{' '.join(map(str, command))}: {process.returncode}: {process.stderr.read()[-1000:]} {out[-1000:]}"
+        )
     return most, seconds, out
 
 

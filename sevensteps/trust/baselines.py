@@ -21,7 +21,7 @@ from ..base.user_folders import cache_folder
 from ..base.words import counted
 from ..data.hold_out import held_out
 from ..data.images import Images
-from ..errors import SevenstepsError
+from ..errors import DataError, SevenstepsError
 from ..records.scores import OUT_OF_FOLD, Score
 from .intervals import score
 
@@ -39,13 +39,16 @@ MOST_TRAINING = 60_000  # training pictures of a large set that baselines learn 
 MOST_ANSWERED = 10_000  # pictures of a large set that baselines answer
 
 
+MOST_BYTES = 1 << 28  # of either sample: photographs of a large set would not fit into memory
+
+
 NOT_ANSWERED = -1  # in place of an answer to a picture outside the sample
 
 
 VERSION = 2  # of the computations below: raise it when one gives different answers
 
 
-VERSION_OF_SAMPLES = 1  # the same for the samples of large sets
+VERSION_OF_SAMPLES = 2  # the same for the samples of large sets
 
 
 Answers = Int64[np.ndarray, " n"]  # the class that a baseline gives each picture; NOT_ANSWERED outside the sample
@@ -162,7 +165,8 @@ def baseline_answers(
     """Return what each baseline answers, from the cache if the same pictures were answered before.
 
     If there are more than 100,000 pictures together, baselines learn from 60,000 of the training pictures and answer
-    10,000 of the others, taken from each class in proportion and always the same.
+    10,000 of the others, or from as many as are 256 MiB; taken from each class in proportion and always the same. If
+    even those do not fit into memory, only the baselines that need no pixels answer.
 
     Args:
         train: The training pictures.
@@ -171,7 +175,7 @@ def baseline_answers(
         total: The number of pictures of the whole set, if these are those of a fold.
 
     Returns:
-        The answers of each baseline, by its name; `NOT_ANSWERED` for a picture outside the sample.
+        The answers of each baseline that fits into memory, by its name; `NOT_ANSWERED` outside the sample.
     """
     is_sampled = (total or len(train) + len(pictures)) > LARGE
     version = f"samples {VERSION_OF_SAMPLES}" if is_sampled else str(VERSION)
@@ -180,15 +184,18 @@ def baseline_answers(
     cached = {}
     with contextlib.suppress(OSError, ValueError, RecursionError):  # missing or damaged: computed again
         cached = json.loads(path.read_text("utf-8"))
-    rows = _sampled(pictures, MOST_ANSWERED if is_sampled else len(pictures))
+    rows = _sampled(pictures, _most(MOST_ANSWERED, pictures) if is_sampled else len(pictures))
     usable = {name: _checked(cached, name, train, len(rows)) for name in names}
     answers = {name: column for name, column in usable.items() if column is not None}
     if missing := [name for name in usable if name not in answers]:
         asked = pictures.take(rows)
-        some = train.take(_sampled(train, MOST_TRAINING if is_sampled else len(train)))
+        try:
+            some = train.take(_sampled(train, _most(MOST_TRAINING, train) if is_sampled else len(train)))
+        except DataError:  # a store on a small machine
+            some, missing = train, [name for name in missing if name in _OF_ALL]
         for name in missing:
             answers[name] = BASELINES[name](train if name in _OF_ALL else some, asked)
-        answers = {name: answers[name] for name in usable}
+        answers = {name: answers[name] for name in usable if name in answers}
         with contextlib.suppress(SevenstepsError):  # a cache that cannot be written costs a second next time
             files.write(path, json.dumps({name: column.tolist() for name, column in answers.items()}))
     return {name: _spread(column, rows, len(pictures)) for name, column in answers.items()}
@@ -229,7 +236,7 @@ def sample_of(name: str, train: Images, pictures: Images, split: str) -> int:
     Returns:
         The size of its sample; 0 if it used all.
     """
-    most = MOST_TRAINING if is_large(train, pictures, split) and name not in _OF_ALL else len(train)
+    most = _most(MOST_TRAINING, train) if is_large(train, pictures, split) and name not in _OF_ALL else len(train)
     used = min(most, MOST_NEIGHBORS) if name == "nearest neighbor" else most
     return used if used < len(train) else 0
 
@@ -243,6 +250,11 @@ def is_large(train: Images, pictures: Images, split: str) -> bool:
         split: The name of their split.
     """
     return len(pictures) + len(train) * (split != OUT_OF_FOLD) > LARGE
+
+
+def _most(pictures: int, images: Images) -> int:
+    """Return how many pictures a sample has at most, which is fewer if they are large."""
+    return min(pictures, max(1, MOST_BYTES // math.prod(images.shape)))
 
 
 def _sampled(images: Images, most: int) -> Int64[np.ndarray, " rows"]:
