@@ -87,8 +87,7 @@ def out_of_fold_answers(splits: Splits, recipe: Recipe) -> dict[str, Any]:
     total = sum(len(out) for _, out in parts)
     found = [baseline_answers(part.train, out, total=total) for part, out in parts]
     order = _order([out for _, out in parts])
-    names = [name for name in found[0] if all(name in answers for answers in found)]
-    return {name: np.concatenate([answers[name] for answers in found])[order] for name in names}
+    return {name: np.concatenate([answers[name] for answers in found])[order] for name in found[0]}
 
 
 def parts_of(splits: Splits, recipe: Recipe) -> list[tuple[Splits, Images]]:

@@ -22,7 +22,7 @@ from ..steps.stop import Reason
 from ..trust import ledger
 from ..trust.abstain import foreign_pictures, home_coverage, left_out
 from ..trust.audit.audit import at_hand
-from ..trust.baselines import BASELINES, NOT_ANSWERED, baseline_answers, baseline_scores, is_large, sample_of
+from ..trust.baselines import NOT_ANSWERED, baseline_answers, baseline_scores, is_large, sample_of
 from ..trust.calibration import calibration
 from ..trust.comparison import tango
 from ..trust.predictions import Predictions, predict_split
@@ -52,15 +52,14 @@ def judged(work: Work, more: Mapping[str, Images], observe: Observe) -> Run:
         work.learn.model.load_state_dict(best)
     tables, crossed = _predictions(work, observe)
     tables |= {split: predict_split(work.learn, images, split) for split, images in more.items() if split not in tables}
-    return _run(work, tables, *baselines_of(work, observe), crossed)
+    return _run(work, tables, *baselines_of(work), crossed)
 
 
-def baselines_of(work: Work, observe: Observe) -> tuple[Mapping[str, Any], dict[str, Score]]:
+def baselines_of(work: Work) -> tuple[Mapping[str, Any], dict[str, Score]]:
     """Return what each baseline answers for the pictures that count, and its score.
 
     Args:
         work: The run.
-        observe: Receives a note if baselines were left out.
     """
     for split, images in work.judged_splits.items():
         is_of_folds = split == OUT_OF_FOLD
@@ -69,8 +68,6 @@ def baselines_of(work: Work, observe: Observe) -> tuple[Mapping[str, Any], dict[
             if is_of_folds
             else baseline_answers(work.splits.train, images)
         )
-        if left := [name for name in BASELINES if name not in answers]:
-            observe(Note(f"There is too little memory for these baselines, so they are left out: {', '.join(left)}."))
         return answers, baseline_scores(answers, work.splits.train, images, split)
     return {}, {}
 

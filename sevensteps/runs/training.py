@@ -53,7 +53,7 @@ def to_the_end(work: Work, observe: Observe) -> Run:
     learn, state = work.learn, work.learn.state
     _open(work, observe)
     with timed(work.seconds, "judge"):
-        baselines = baselines_of(work, observe)
+        baselines = baselines_of(work)
     memory.give_back()
     observe(Baselines(baselines[1]))
     done = state.stopped is not None  # a finished run is judged again and nothing else

@@ -323,7 +323,7 @@ class UnderWay:
         work = self.work
         settle_end(work, observe)
         self._is_saved = self._has_end = True
-        run = judge_end(work, baselines_of(work, observe), observe)
+        run = judge_end(work, baselines_of(work), observe)
         self._judged(run, observe)
 
     def judge(self, observe: Observe) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from small import images
 import sevensteps as ss
 from sevensteps.data.hold_out import held_out
 from sevensteps.data.images import Images, Splits
+from sevensteps.data.sources.load import load
+from sevensteps.data.store.prepare import prepare
+from sevensteps.data.store.streams import of_splits
 from sevensteps.show.sentences import against_in_plain_words
 from sevensteps.trust import baselines
 from sevensteps.trust.baselines import (
@@ -24,6 +28,7 @@ from sevensteps.trust.baselines import (
     most_frequent,
     nearest_neighbor,
     pixel_similarity,
+    sample_of,
 )
 
 
@@ -122,6 +127,22 @@ def test_a_large_set_is_answered_from_samples_that_the_scores_state() -> None:
     }
     for name, column in baseline_answers(train, test).items():  # from the cache
         np.testing.assert_array_equal(column, answers[name])
+
+
+def test_of_a_large_store_the_first_pictures_are_learned_from_and_not_copied(tmp_path: Path) -> None:
+    prepare(of_splits(Splits(images(110_000, (1, 2, 2)), images(12_000, (1, 2, 2), seed=1))), tmp_path / "x.store")
+    splits = load(tmp_path / "x.store")
+    assert splits.test is not None
+    answers = baseline_answers(splits.train, splits.test, ["pixel similarity"])["pixel similarity"]
+    rows, some = np.flatnonzero(answers >= 0), splits.train[:60_000]
+    assert np.shares_memory(some.pixels, splits.train.pixels)
+    np.testing.assert_array_equal(answers[rows], pixel_similarity(some, splits.test.take(rows)))
+
+
+def test_samples_of_large_pictures_have_256_mib() -> None:
+    train = images(110_000, (1, 2, 2))
+    large = dataclasses.replace(train, pixels=np.broadcast_to(np.uint8(0), (110_000, 3, 512, 512)))
+    assert sample_of("logistic regression", large, train, "test") == 2**28 // (3 * 512 * 512)
 
 
 def test_a_set_of_100_000_pictures_is_used_whole() -> None:

@@ -1,9 +1,10 @@
 """Blocks: the pictures of a store as batches, read from the disk as they are needed, one window ahead in a thread.
 
 A shuffled epoch takes the blocks in random order. The blocks of a window of 4 MiB are read together, and the rows of
-the window are shuffled. Two windows are in memory: one is used while the other is read. The order is a pure function
-of (seed, epoch), and an epoch can start at any batch without reading what comes before. `prepare` has already put the
-whole set into random order, so that each block is a fair sample of all pictures.
+the window are shuffled. The thread does both. Three windows are in memory: one that is used, the next one, and its rows
+as they were read. The order is a pure function of (seed, epoch), and an epoch can start at any batch without reading
+what comes before. `prepare` has already put the whole set into random order, so that each block is a fair sample of all
+pictures.
 
 Every block is compared with its checksum the first time that a process reads it, in the reading thread. That thread
 needs Python's lock, which the training thread holds, only once for each call that reads.
@@ -30,7 +31,7 @@ from ...base import growing_file
 from ...base.seeds import ORDER, seed_of
 from ...errors import DataError
 
-WINDOW = 4 << 20  # bytes; two windows are in memory
+WINDOW = 4 << 20  # bytes; three windows are in memory
 
 Shuffled = tuple[int, int]  # the (seed, epoch) of an order; None stands for the order in the file
 
@@ -113,34 +114,34 @@ class Blocks:
             return
         window = int(np.searchsorted(begins, position, side="right")) - 1
         values = self.size
-        out = np.empty((min(size, len(self)), values), dtype=np.uint8)
+        between = np.empty((min(size, len(self)), values), dtype=np.uint8)  # for batches that lie in several windows
+        as_read = _memory(max(counts), values) if shuffled else None
         pixels = [_memory(max(counts), values) for _ in range(min(2, len(windows)))]
         # Both are closed with the generator, also by an interrupt: the current read is awaited, and no other begins.
         with self.opened() as file, ThreadPoolExecutor(1, "sevensteps-blocks") as thread:
 
             def read_ahead(window: int) -> Future[Int64[np.ndarray, " rows"]]:
-                for block in windows[window].tolist() if file else ():  # told of all, the system reads them together
-                    first, stop = self._range(block)
-                    growing_file.will_need(file, self.offset + first * values, (stop - first) * values)
-                return thread.submit(self._read, file, windows[window], pixels[window % 2])
+                order = _mixed(shuffled, window, counts[window]) if shuffled else None
+                return thread.submit(self._read, file, windows[window], pixels[window % 2], as_read, order)
 
             read = read_ahead(window)
-            filled, targets = 0, np.empty(len(out), dtype=np.int64)
+            filled, targets = 0, np.empty(len(between), dtype=np.int64)
             while True:
                 labels, of_window = read.result(), pixels[window % 2]
                 if window + 1 < len(windows):
                     read = read_ahead(window + 1)
-                order = _mixed(shuffled, window, len(labels)) if shuffled else np.arange(len(labels))
                 at = position - int(begins[window])
-                while at < len(order):
-                    some = order[at : at + len(out) - filled]
-                    part = slice(filled, filled + len(some))
-                    np.take(of_window, some, axis=0, out=out[part], mode="clip")  # "raise" would copy
-                    targets[part] = labels[some]
-                    at, position, filled = at + len(some), position + len(some), filled + len(some)
-                    if filled == len(out) or position == len(self):
-                        yield out[:filled].reshape(filled, *self.shape), targets[:filled]
-                        filled, targets = 0, np.empty(len(out), dtype=np.int64)
+                while at < len(labels):
+                    stop = min(at + len(between) - filled, len(labels))
+                    rows, some, position = of_window[at:stop], labels[at:stop], position + stop - at
+                    at = stop
+                    if filled or (len(some) < len(between) and position < len(self)):
+                        part = slice(filled, filled + len(some))
+                        between[part], targets[part] = rows, some
+                        rows, some, filled = between[: part.stop], targets[: part.stop], part.stop
+                    if len(rows) == len(between) or position == len(self):
+                        yield rows.reshape(len(rows), *self.shape), some
+                        filled, targets = 0, np.empty(len(between), dtype=np.int64)
                 window += 1
                 if window == len(windows):
                     return
@@ -202,21 +203,33 @@ class Blocks:
             self.checked.add(block)
 
     def _read(
-        self, file: Any, blocks: Int64[np.ndarray, " blocks"], pixels: UInt8[np.ndarray, "most values"]
+        self,
+        file: Any,
+        blocks: Int64[np.ndarray, " blocks"],
+        pixels: UInt8[np.ndarray, "most values"],
+        as_read: UInt8[np.ndarray, "most values"] | None,
+        order: Int64[np.ndarray, " rows"] | None,
     ) -> Int64[np.ndarray, " rows"]:
-        """Fill a window's memory and return its labels.
+        """Fill a window's memory and return its labels; with an order, both are in that order.
 
         Raises:
             DataError: A block is damaged or missing.
         """
         filled, parts, labels = 0, [], []
+        into = pixels if as_read is None else as_read
         for block in blocks.tolist():
             first, stop = self._range(block)
-            parts.append(pixels[filled : filled + stop - first].reshape(-1))
+            if file:  # told of all, the system reads them together
+                growing_file.will_need(file, self.offset + first * self.size, (stop - first) * self.size)
+            parts.append(into[filled : filled + stop - first].reshape(-1))
             labels.append(self.labels[first:stop])
             filled += stop - first
         self.fill(file, blocks.tolist(), parts)
-        return np.concatenate(labels)
+        joined = np.concatenate(labels)
+        if order is not None:
+            np.take(into, order, axis=0, out=pixels[:filled], mode="clip")  # "raise" would copy
+            joined = joined[order]
+        return joined
 
 
 def _memory(rows: int, values: int) -> UInt8[np.ndarray, "rows values"]:

@@ -605,35 +605,6 @@ def test_idx_files_that_do_not_fit_into_memory_are_prepared_by_themselves(tmp_pa
     assert len(list((tmp_path / "cache" / "stores").glob("large-*.store"))) == 1
 
 
-ANSWERED = """
-import sys
-from pathlib import Path
-store, group = sys.argv[1:3]
-if group:
-    (Path(group) / "cgroup.procs").write_text("0")
-from sevensteps.data.sources.load import load
-from sevensteps.trust.baselines import baseline_answers
-splits = load(store)
-print(*baseline_answers(splits.train, splits.valid, ["most frequent class", "pixel similarity"]), sep=", ")
-"""
-
-
-@pytest.mark.slow
-@linux
-def test_baselines_whose_sample_does_not_fit_into_memory_are_left_out(tmp_path: Path) -> None:
-    write_idx(tmp_path / "large", "train", np.arange(150_000) % 2, side=28)
-    prepare(load_streams(tmp_path / "large"), tmp_path / "large.store")
-
-    def answered(group: str) -> str:
-        command = [sys.executable, "-c", ANSWERED, tmp_path / "large.store", group]
-        around = {**os.environ, "SEVENSTEPS_CACHE": str(tmp_path / f"cache{bool(group)}")}
-        return subprocess.run(command, env=around, capture_output=True, text=True, check=True).stdout.strip()
-
-    with memory_limit(80 << 20) as group:
-        assert answered(str(group)) == "most frequent class"
-    assert answered("") == "most frequent class, pixel similarity"
-
-
 def test_each_split_of_a_store_has_the_sums_of_its_pictures(tmp_path: Path) -> None:
     target = tmp_path / "pullover-dress.store"
     prepare(load_streams("pullover-dress"), target)
