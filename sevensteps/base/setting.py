@@ -6,6 +6,11 @@ import math
 from dataclasses import field
 from typing import Any
 
+MOST = 10**9  # epochs, batches, pictures, seconds: nobody waits for more, and every type of integers holds it
+
+
+LARGEST = 1e15  # a rate: no training survives it, and products with it are still numbers of 32 bits
+
 
 def setting(default: Any, help: str, *, least: int | float = -math.inf, most: int | float = math.inf) -> Any:
     """Return a dataclass field whose metadata holds the help text and the limits.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import numbers
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from ..base.setting import LARGEST, MOST
 from ..data.batches import DataLoaders
 from ..errors import ModelError, UsageError, nearest
 from ..steps.loss import LOSSES
@@ -133,7 +133,7 @@ def checked_clip(clip: Any) -> float | None:
     Raises:
         UsageError: The norm is negative or not a number.
     """
-    return None if clip is None else checked_number("clip", clip, "Try clip=1, or leave it out.") or None
+    return None if clip is None else checked_number("clip", clip, "Try clip=1, or leave it out.", MOST) or None
 
 
 def checked_accumulate(accumulate: Any) -> int:
@@ -215,21 +215,22 @@ def checked_seed(seed: Any) -> int:
     return int(seed)
 
 
-def checked_number(name: str, value: Any, hint: str) -> float:
-    """Return a finite number that is not negative.
+def checked_number(name: str, value: Any, hint: str, most: float = LARGEST) -> float:
+    """Return a number that is not negative.
 
     Args:
         name: Of the argument.
         value: As the user gave it.
         hint: What to give instead.
+        most: The largest that it may be.
 
     Raises:
-        UsageError: It is negative or not a number.
+        UsageError: It is negative, too large or not a number.
     """
-    number = float(value) if isinstance(value, numbers.Real) else math.nan
-    if not 0 <= number < math.inf:
-        raise UsageError(f"{name} is {value!r}, but must be a number of 0 or more.", hint=hint)
-    return number
+    is_number = isinstance(value, numbers.Real)
+    if not (is_number and 0 <= value <= most):
+        raise UsageError(f"{name} is {value!r:.80}, but must be a number from 0 to {most:g}.", hint=hint)
+    return float(value)
 
 
 def checked_gradient(gradient: Any) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from ..base.setting import LARGEST
 from ..errors import UsageError
 from ..records.events import Batch, Epoch
 from ..steps.draws import Place
@@ -111,9 +112,10 @@ def check_sweep(start_lr: float, end_lr: float, num_it: int) -> None:
     Raises:
         UsageError: The rates are not positive and rising, or there are fewer than 10 batches.
     """
-    if not 0 < start_lr < end_lr < math.inf or num_it < 10:
+    if not 0 < start_lr < end_lr <= LARGEST or num_it < 10:
         raise UsageError(
-            f"Cannot sweep from {start_lr} to {end_lr} in {num_it} batches: rates must rise, in 10 batches or more.",
+            f"Cannot sweep from {start_lr} to {end_lr} in {num_it} batches: rates must rise, to {LARGEST:g} at most, "
+            "in 10 batches or more.",
             hint="lr_find(1e-7, 10, num_it=100)",
         )
 

@@ -67,8 +67,9 @@ def check_setting(known: Field[Any], kind: Any, value: Any) -> None:
                 hint="Rename it first.",
             ) from error
     if kind in (int, float) and not (rules["least"] <= value <= rules["most"] and math.isfinite(value)):
-        bounds = f"{rules['least']} or more" if rules["most"] == math.inf else f"{rules['least']} to {rules['most']}"
-        raise RecipeError(f"{key} is {value}, but must be {bounds}.", hint=rules["help"])
+        most = f"{rules['most']:g}" if isinstance(rules["most"], float) else rules["most"]
+        bounds = f"{rules['least']} or more" if most == "inf" else f"{rules['least']} to {most}"
+        raise RecipeError(f"{key} is {value!r:.40}, but must be {bounds}.", hint=rules["help"])
 
 
 def choices_of(kind: Any) -> tuple[str, ...]:

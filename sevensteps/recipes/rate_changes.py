@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 
+from ..base.setting import LARGEST
 from ..errors import RecipeError
 
 
@@ -31,9 +32,10 @@ def rate_changes_in(text: str) -> dict[int, float]:
             rate = float(found[2]) if found else math.nan
         except ValueError:
             rate = math.nan
-        if found is None or not 0 <= rate < math.inf or int(found[1]) <= max(changes, default=0):
+        if found is None or not 0 <= rate <= LARGEST or int(found[1]) <= max(changes, default=0):
             raise RecipeError(
-                f"lr_changes is {text!r:.80}, but must be rising numbers of batches, each with a rate of 0 or more.",
+                f"lr_changes is {text!r:.80}, but must be rising numbers of batches, each with a rate from 0 to "
+                f"{LARGEST:g}.",
                 hint="Use {lr_changes}, for example.",
                 settings={"lr_changes": "100:0.05,300:0.01"},
             )

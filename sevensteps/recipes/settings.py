@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from ..base.addresses import without_secrets
 from ..base.device import computing_with
-from ..base.setting import setting
+from ..base.setting import LARGEST, MOST, setting
 from ..base.words import Shown
 from ..data import augment_names
 from ..data.files.how import BadFiles, How, file_setting, file_settings
@@ -28,6 +28,8 @@ from .rate_changes import rate_changes_in
 from .recipe_file import parsed, read_recipe, shipped_recipes
 
 S = TypeVar("S", bound="Settings")
+
+MOST_PARTS = 1024  # of a batch
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Settings:
     fix: str = setting("", "A corrections file: which pictures change class, and which are left out.")
     hold_out: float = setting(0.1, "Share of the training pictures to hold out for validation.", least=0, most=0.9)
     validate_on: Literal["valid", "test"] = setting("valid", "Which pictures to check after each epoch.")
-    batch_size: int = setting(256, "Number of pictures in a batch.", least=1)
+    batch_size: int = setting(256, "Number of pictures in a batch.", least=1, most=MOST)
     test: bool = setting(True, "Test the model on the test pictures at the end.")
     folds: int = setting(
         0,
@@ -93,7 +95,9 @@ class Settings:
     test_time_flip: bool = setting(False, "Average the answers for a picture and its mirror image.")
     normalize: bool = setting(True, "Center and scale the pixels.")
     init: Literal["default", "normal", "zeros", "kaiming"] = setting("default", "How to initialize the weights.")
-    init_std: float = setting(1.0, "Standard deviation of the starting weights, for init normal.", least=0)
+    init_std: float = setting(
+        1.0, "Standard deviation of the starting weights, for init normal.", least=0, most=LARGEST
+    )
 
     loss: Literal["auto", "sigmoid_l1_loss", "binary_cross_entropy_with_logits", "cross_entropy", "mse_loss"] = setting(
         "auto", "The loss. auto: the cross-entropy for this number of classes."
@@ -102,7 +106,7 @@ class Settings:
     gradient: Literal["auto", "formula", "autograd"] = setting("auto", "How to compute the gradient.")
 
     optimizer: str = setting("SGD", "SGD, Muon (for networks with convolutions), or a class of torch.optim.")
-    lr: float = setting(0.1, "Learning rate.", least=0)
+    lr: float = setting(0.1, "Learning rate.", least=0, most=LARGEST)
     momentum: float = setting(
         0.0,
         "Momentum; for Adam and its relatives, the first beta. 0: none.",
@@ -110,12 +114,12 @@ class Settings:
         most=0.9999,
     )
     nesterov: bool = setting(False, "Nesterov's look-ahead, for SGD with momentum.")
-    weight_decay: float = setting(0.0, "How strongly to pull the weights toward zero.", least=0)
+    weight_decay: float = setting(0.0, "How strongly to pull the weights toward zero.", least=0, most=LARGEST)
     schedule: Literal["constant", "one_cycle", "cosine"] = setting(
         "constant", "How the learning rate changes during training."
     )
     schedule_epochs: int = setting(
-        0, "Epochs that the schedule spans; later epochs keep its last rate. 0: all epochs.", least=0
+        0, "Epochs that the schedule spans; later epochs keep its last rate. 0: all epochs.", least=0, most=MOST
     )
     schedule_restarts: str = setting(
         "", "Epochs after which the schedule starts again, separated by commas, such as 2,7. Empty: never."
@@ -124,28 +128,31 @@ class Settings:
         "", "Changes of the learning rate, as BATCHES:RATE separated by commas, such as 300:0.05,600:0.01. Empty: none."
     )
     accumulate: int = setting(
-        1, "Batches whose gradients are averaged for one step, where memory is too small for a larger batch.", least=1
+        1,
+        "Batches whose gradients are averaged for one step, where memory is too small for a larger batch.",
+        least=1,
+        most=MOST,
     )
     shards: int = setting(
         0,
         "Parts that each batch is computed in, each by one thread: the numbers are the same on one core and on many. "
         "0: all threads compute the batch as a whole.",
         least=0,
-        most=1024,
+        most=MOST_PARTS,
     )
     precision: Literal["f32", "bf16"] = setting(
         "f32", "Numbers of 32 bits, or bfloat16 in the network: faster if the processor has AVX512_BF16 or AMX."
     )
-    clip: float = setting(0.0, "Scale down gradients whose norm is larger than this. 0: never.", least=0)
+    clip: float = setting(0.0, "Scale down gradients whose norm is larger than this. 0: never.", least=0, most=MOST)
 
-    epochs: int = setting(15, "Maximum number of passes through the training pictures.", least=1)
+    epochs: int = setting(15, "Maximum number of passes through the training pictures.", least=1, most=MOST)
     stop_patience: int = setting(
-        0, "Stop when the validation loss has not improved for this many epochs. 0: never.", least=0
+        0, "Stop when the validation loss has not improved for this many epochs. 0: never.", least=0, most=MOST
     )
     stop_accuracy: float = setting(
         0.0, "Stop when the validation accuracy reaches this value, from 0 to 1. 0: never.", least=0, most=1
     )
-    stop_seconds: float = setting(0.0, "Stop after this many seconds of training. 0: never.", least=0)
+    stop_seconds: float = setting(0.0, "Stop after this many seconds of training. 0: never.", least=0, most=MOST)
     keep: Literal["auto", "last", "best"] = setting(
         "auto", "Which weights to keep: the last, or those of the epoch with the best validation loss."
     )

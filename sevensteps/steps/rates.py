@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ..base.setting import LARGEST
 from ..errors import UsageError
 
 
@@ -58,12 +59,12 @@ class Rates:
         If all groups changed by the same factor, the rate changes, and otherwise the share of each group.
 
         Raises:
-            UsageError: A rate is not a number of 0 or more, or the schedule's factor is 0, which tells nothing.
+            UsageError: A rate is negative or too large, or the schedule's factor is 0, which tells nothing.
         """
         now, before = self._now(), self._written
-        if wrong := [rate for rate in now if not 0 <= rate < math.inf]:
+        if wrong := [rate for rate in now if not 0 <= rate <= LARGEST]:
             raise UsageError(
-                f"The optimizer's learning rate was set to {wrong[0]}, but must be a number of 0 or more.",
+                f"The optimizer's learning rate was set to {wrong[0]}, but must be a number from 0 to {LARGEST:g}.",
                 hint="Change it with learn.set(lr=0.1).",
             )
         self._share_of_new_groups(now)
