@@ -17,7 +17,7 @@ from ..recipes.recipe import Recipe
 # The program's name where a verb follows, but not at the end of a path or of `python -m`.
 _COMMAND = re.compile(
     r"(?<!-m )(?<![\w/.'-])sevensteps "
-    r"(?=(?:train|resume|runs|data|prepare|xray|doctor|judge|compare|report|verify|predict|export|serve)\b)"
+    r"(?=(?:train|resume|runs|data|prepare|xray|doctor|judge|compare|report|verify|predict|export|serve|studio|lesson)\b)"
 )
 
 

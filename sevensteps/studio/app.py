@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from ..errors import SevenstepsError, UsageError
+from ..runs import folder as folders
 from . import comparing, gathering, offering, repair, taking, trying, verdict
 from .gate import Door, Gate
 from .session import FRAME, Follower, Session
@@ -123,9 +124,10 @@ async def _stream(session: Session) -> AsyncIterator[str]:
             began = loop.time()
             if (message := follower.message()) is not None:
                 yield f"data: {message}\n\n"
+                # What changes meanwhile wakes nobody, so that a training at full speed need not.
+                await asyncio.sleep(max(began + FRAME - loop.time(), 0))
             if not await follower.wait(BEAT):
                 yield ": still here\n\n"
-            await asyncio.sleep(max(began + FRAME - loop.time(), 0))
 
 
 def _xray(session: Session) -> Any:
@@ -200,9 +202,31 @@ def _back(values: Mapping[str, Any]) -> Work:
 def _open(values: Mapping[str, Any]) -> Work:
     if "run" in values:
         run = text_in(values, "run")
-        return lambda trainer: trainer.open_listed(run)
+        return lambda trainer: trainer.open_run(str(_listed(trainer.session, run)))
     source = text_in(values, "source")
-    return lambda trainer: trainer.open_offered(source)
+    return lambda trainer: trainer.open_source(_offered(trainer.session, source))
+
+
+def _listed(session: Session, name: str) -> Path:
+    """Return the folder of a run that the page lists; a page cannot name a path.
+
+    Raises:
+        UsageError: It is not listed.
+    """
+    if name not in [run["name"] for run in session.section("runs")]:
+        raise UsageError(f"There is no run {name!r:.80} under runs/.", hint="Choose one from the list.")
+    return folders.ROOT / name
+
+
+def _offered(session: Session, source: str) -> str:
+    """Return the name of pictures that the page offers; a page cannot name a path.
+
+    Raises:
+        UsageError: They are not offered.
+    """
+    if source not in [offer["source"] for offer in session.section("studio")["offers"]]:
+        raise UsageError(f"{source!r:.80} is not offered here.", hint="Drop the pictures on the page.")
+    return source
 
 
 def _speed(values: Mapping[str, Any]) -> Work:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -28,6 +28,10 @@ Asked = Mapping[str, Any]
 
 LARGEST_SIDE = 96  # pixels of a picture in a list; a list of photographs would otherwise be megabytes
 LARGEST_SHOWN = 384  # of one that is looked at alone
+
+# Most of them wait for the batch in hand. Those of many reloads would otherwise take all threads, which the page's own
+# files need, too, and no page would come until the trainer is free.
+_THREADS = CapacityLimiter(16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +66,10 @@ def opened(session: Session) -> Open:
 
 
 def _opened(trainer: Trainer) -> Open:
-    work = trainer.work
-    if work is None:
-        return Open(None, None, trainer.splits, trainer.raw)
-    return Open(work.folder, work.recipe, work.splits, trainer.raw, trainer.judged)
+    run = trainer.run
+    if run is None:
+        return Open(None, None, None, trainer.raw)
+    return Open(run.work.folder, run.work.recipe, run.work.splits, trainer.raw, run.judged)
 
 
 def thumbnails(pixels: np.ndarray, largest: int = LARGEST_SIDE) -> np.ndarray:
@@ -127,7 +131,7 @@ def post(path: str, answer: Callable[[Asked], Any], *, raw: bool = False) -> Rou
 
 async def _answered(answer: Callable[[Asked], Any], asked: Asked) -> Response:
     try:
-        result = await run_in_threadpool(answer, asked)
+        result = await to_thread.run_sync(answer, asked, limiter=_THREADS)
     except SevenstepsError as error:
         return wire.error_answer(error)
     return result if isinstance(result, Response) else wire.answer(result)

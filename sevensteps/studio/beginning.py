@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..base import files
 from ..data.batches import Batches
+from ..data.corrections import refuse_many
 from ..data.files.how import file_settings
 from ..data.images import Splits
 from ..data.sources.named import as_text
@@ -27,6 +29,7 @@ from ..runs.saved import Saved
 from ..steps.loss import settings_of
 from ..trust.doctor.doctor import Doctor
 from .seen import pictured
+from .session import Curve
 from .timeline import Timeline
 from .under_way import UnderWay
 
@@ -34,19 +37,22 @@ if TYPE_CHECKING:
     from ..learner.learner import Learner
 
 
-def first_recipe(source: str) -> Recipe:
+def first_recipe(source: str, fix: str = "") -> Recipe:
     """Return the recipe of the first click: plain gradient descent, or what `train` chooses for picture files.
 
     Args:
         source: A name or path of pictures.
+        fix: A corrections file.
 
     Raises:
         SevenstepsError: It is not a source.
     """
-    chosen = choose(source, {})
+    given = {"fix": fix} if fix else {}
+    chosen = choose(source, given)
+    given["source"] = as_text(source)
     if chosen.recipe == "linear" and not chosen.settings:
-        return Recipe.load("plain").replace(source=as_text(source))
-    return chosen.with_given({"source": as_text(source)})
+        return Recipe.load("plain").replace(**given)
+    return chosen.with_given(given)
 
 
 def raw_key(recipe: Recipe) -> Any:
@@ -57,6 +63,24 @@ def raw_key(recipe: Recipe) -> Any:
     """
     settings = tuple(sorted((name, str(value)) for name, value in file_settings(vars(recipe)).items()))
     return recipe.source, settings, recipe.fix, recipe.classes, recipe.features, recipe.unfreeze
+
+
+def refuse_unread(raw: Splits, recipe: Recipe) -> None:
+    """Raise if the corrections of a recipe change more than a fifth of the labels.
+
+    Args:
+        raw: The corrected pictures.
+        recipe: The recipe.
+
+    Raises:
+        UsageError: They do.
+    """
+    try:
+        refuse_many(raw, recipe.fix)
+    except UsageError as error:
+        again = shlex.join(["sevensteps", "studio", recipe.source, "--fix", recipe.fix, "--yes"])
+        hint = f"Look through them first: most labels are usually right. To apply them as they are: {again}"
+        raise UsageError(error.message, hint=hint) from error
 
 
 def begun(
@@ -126,13 +150,25 @@ def reopened(name: str, observe: Observe) -> UnderWay:
             timeline = Timeline(dataclasses.replace(work, doctor=Doctor(learn)))
             if saved.found is not None:
                 saved.restore(learn)
+            curve = Curve(_means_of(learn))
             base = recipe.name if recipe.name in shipped_recipes() else "plain"
             came = {key: str(now.get(key, "")) for key in _CAME}
-            run = UnderWay(work, recipe, base=base, timeline=timeline, parent=came["parent"], story=came["story"])
+            run = UnderWay(
+                work, recipe, base=base, timeline=timeline, curve=curve, parent=came["parent"], story=came["story"]
+            )
         run.enter(stack.pop_all())
     if run.is_over:
         run.take_judged(judged(work, {}, observe))
     return run
+
+
+def _means_of(learn: Learner) -> list[float]:
+    """Return the mean loss of its epoch for each batch that a saved run has done: those of batches are not saved."""
+    state = learn.state
+    means = [epoch.train_loss for epoch in state.history for _ in range(learn.batches_per_epoch or 0)]
+    if state.seen:
+        means += [float(state.loss_sum) / state.seen] * state.position
+    return means[: state.batch]
 
 
 def of_learner(learn: Learner) -> UnderWay:
@@ -179,7 +215,7 @@ def of_learner(learn: Learner) -> UnderWay:
         seconds={},
         doctor=Doctor(learn),
     )
-    return UnderWay(work, recipe, saves=False)
+    return UnderWay(work, recipe, saves=False, curve=Curve(_means_of(learn)))
 
 
 _CAME = ("parent", "story")

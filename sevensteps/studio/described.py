@@ -79,15 +79,13 @@ def run_section(work: Work, chosen: Recipe, base: str, parent: str, story: str, 
 
     Args:
         work: The run.
-        chosen: Its recipe before it was settled.
+        chosen: Its recipe before it was settled, with corrections that stay.
         base: The recipe that ships which it is closest to.
         parent: The run that it came from.
         story: The story that began it.
         is_saved: Whether it gets a folder; a learner of the user's own does not.
     """
     recipe, learn = work.recipe, work.learn
-    if chosen.fix and work.folder:
-        chosen = chosen.replace(fix=str(work.folder / folders.CORRECTIONS))  # the copy that stays
     kind = "backbone" if recipe.features != "none" else "linear" if recipe.model == "linear" else "network"
     return {
         "name": work.folder.name if work.folder else recipe.name,
@@ -217,9 +215,13 @@ def verdict_section(run: Run | None, status: str) -> dict[str, Any] | None:
 
 def runs_section() -> list[dict[str, Any]]:
     """List the newest runs under runs/, from their small files alone."""
-    found = [path for path in folders.entries(folders.ROOT) if path.is_dir() and folders.is_run(path)]
+    found: list[tuple[float, Path]] = []
+    for path in folders.entries(folders.ROOT):
+        with contextlib.suppress(OSError):  # one that is being deleted
+            if path.is_dir() and folders.is_run(path):
+                found.append((-path.stat().st_mtime, path))
     rows = []
-    for path in sorted(found, key=lambda path: -path.stat().st_mtime)[:MOST_RUNS]:
+    for _, path in sorted(found)[:MOST_RUNS]:
         with contextlib.suppress(SevenstepsError, OSError):
             rows.append(_listed(path))
     return rows

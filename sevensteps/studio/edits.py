@@ -86,16 +86,20 @@ def now_of(row: Correction | None) -> str | None:
     return None if row is None else row.now
 
 
-def edits_of(folder: Path) -> Edits:
+def edits_of(folder: Path | None, fix: str = "") -> Edits:
     """Return the corrections that were made for a run: those that it was trained with, and those made since.
 
     Args:
-        folder: The run's folder.
+        folder: The run's folder; None before its first batch.
+        fix: The file of its corrections, which is read where there is no folder yet.
 
     Raises:
         DataError: A file of corrections is damaged.
     """
-    trained, since = (_rows(folder / name) for name in (CORRECTIONS, EDITS))
+    if folder is None:
+        trained, since = _rows(Path(fix)) if fix else None, None
+    else:
+        trained, since = (_rows(folder / name) for name in (CORRECTIONS, EDITS))
     return Edits(trained or {}, dict(trained or {}) if since is None else since)
 
 

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..base import files
+from ..data.class_names import check_names, class_named
 from ..data.decode import decode, look
 from ..errors import DataError, UsageError
 from .gate import PICTURE_BODY
@@ -45,15 +46,15 @@ class Gathering:
     refused: list[dict[str, str]] = field(default_factory=list)
     folder: Path | None = None
     number: int = 0  # of the last picture
+    size: int = 0  # bytes of all pictures
     tables: int = 0
     used: set[str] = field(default_factory=set)  # files that a table names, which stay
 
     def show(self) -> None:
         """Tell the page what there is."""
         counts = {name: len(rows) for name, rows in self.pictures.items()}
-        size = sum(count for rows in self.pictures.values() for _, count in rows)
         is_empty = not counts and not self.refused
-        about = {"counts": counts, "refused": self.refused[-SHOWN:], "bytes": size}
+        about = {"counts": counts, "refused": self.refused[-SHOWN:], "bytes": self.size}
         self.session.put("gathering", None if is_empty else about)
 
     def add(self, of: str, content: bytes) -> None:
@@ -73,23 +74,27 @@ class Gathering:
         name = f"{self.number:06d}{suffix}"
         files.write(self.folder / name, content)
         self.pictures.setdefault(of, []).append((name, len(content)))
+        self.size += len(content)
 
-    def refuse_too_many(self, of: str) -> None:
-        """Raise if there is no room for another picture.
+    def check(self, of: str) -> None:
+        """Raise if another picture of a class cannot be taken.
 
         Args:
             of: Its class.
 
         Raises:
-            UsageError: There is none.
+            UsageError: There is no room for it.
+            DataError: People would read the name of the class as another's that is here.
         """
+        if of not in self.pictures:
+            check_names("Your pictures", {**dict.fromkeys(self.pictures, "already here"), of: "new"})
         count = sum(map(len, self.pictures.values()))
         if count >= LIMITS["pictures"]:
             raise UsageError(
                 f"The page takes {LIMITS['pictures']:,} pictures at most.",
                 hint="Put larger sets into a folder: sevensteps studio FOLDER",
             )
-        if sum(size for rows in self.pictures.values() for _, size in rows) > MOST_BYTES:
+        if self.size > MOST_BYTES:
             raise UsageError("These pictures take more than 4 GiB.", hint="Use a folder: sevensteps studio FOLDER")
         if of not in self.pictures and len(self.pictures) >= MOST_CLASSES:
             raise UsageError(f"The page takes {MOST_CLASSES} classes at most.", hint="sevensteps studio FOLDER")
@@ -118,6 +123,7 @@ class Gathering:
             gone = [self.pictures[of].pop(number - 1)]
             if not self.pictures[of]:
                 del self.pictures[of]
+        self.size -= sum(size for _, size in gone)
         for name, _ in gone:
             if self.folder is not None and name not in self.used:
                 files.remove(self.folder / name)
@@ -153,9 +159,10 @@ def routes(session: Session) -> list[Route]:
 
     async def gather(request: Request) -> Response:
         of, name = _class_named(request.query_params.get("class", "")), request.query_params.get("name", "")[:200]
-        gathering.refuse_too_many(of)
+        gathering.check(of)
         content = await request.body()
         async with one_at_a_time:
+            gathering.check(of)  # others were added while this one came
             try:
                 await asyncio.to_thread(_check, content)
             except DataError as error:
@@ -170,13 +177,15 @@ def routes(session: Session) -> list[Route]:
         of = None if values.get("class") is None else text_in(values, "class")
         number = None if values.get("number") is None else number_in(values, "number", int)
         async with one_at_a_time:
-            gathering.drop(of, number)
-            gathering.show()
+            try:
+                await asyncio.to_thread(gathering.drop, of, number)
+            finally:
+                gathering.show()
         return answer({})
 
     async def use(request: Request) -> Response:
         async with one_at_a_time:
-            path = str(gathering.table())
+            path = str(await asyncio.to_thread(gathering.table))
         await session.ask(lambda trainer: trainer.open_source(path, is_own=True))
         return answer({})
 
@@ -196,17 +205,22 @@ def _check(content: bytes) -> None:
 
 
 def _class_named(name: str) -> str:
-    """Return the name of a class.
+    """Return the name of a class, as a table of pictures would give it.
 
     Raises:
-        UsageError: It is empty, too long, or holds characters that cannot be shown.
+        UsageError: It is empty, too long, holds characters that cannot be shown, or means that a value is missing.
     """
     name = " ".join(name.split())
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise UsageError(
             f"{name!r:.100} cannot be the name of a class.", hint=f"Use 1 to {LONGEST_NAME} letters, digits or signs."
         )
-    return name
+    if not (named := class_named(name)):
+        raise UsageError(
+            f"{name!r} cannot be the name of a class: in tables it says that a label is missing.",
+            hint="Choose another name.",
+        )
+    return named
 
 
 def _new_folder() -> Path:

@@ -29,7 +29,7 @@ class Hand:
         self._view: XRay | None = None
         self._shown: dict[str, Any] = {}
         self._chains: dict[int, dict[str, Any]] = {}
-        drawn = pictured(work.learn.model, work.splits.train.input_shape)
+        self._drawn = drawn = pictured(work.learn.model, work.splits.train.input_shape)
         self._start: np.ndarray | None = None
         if drawn is not None:
             name = f"{drawn[0]}.weight" if drawn[0] else "weight"
@@ -38,7 +38,7 @@ class Hand:
 
     def live(self) -> dict[str, Any]:
         """Return the weights that can be drawn, as they are now, as the page shows them."""
-        shown = live(self._work, self._scale)
+        shown = live(self._work, self._drawn, self._scale)
         self._scale = shown["scale"]
         return shown
 

@@ -207,7 +207,7 @@ class Desk:
                     self._shelf = Shelf.of(source)
                 self._splits = now.splits
             if now.folder != self._folder:
-                self._edits = edits_of(now.folder) if now.folder else Edits()
+                self._edits = edits_of(now.folder, now.recipe.fix if now.recipe else "")
                 self._tested = tested_on(now.splits, now.recipe) if now.splits and now.recipe else set()
                 self._folder = now.folder
                 self.tell()

@@ -39,7 +39,11 @@ def nice_scale(largest: float, before: float = 0.0) -> float:
     return max(float(f"{end:.12g}"), before, 0.01)
 
 
-def pictured(model: nn.Module, shape: tuple[int, int, int]) -> tuple[str, tuple[int, ...], bool] | None:
+# The name of a layer, the shape of its weights as pictures, and whether the model is linear in its pixels.
+Drawn = tuple[str, tuple[int, ...], bool]
+
+
+def pictured(model: nn.Module, shape: tuple[int, int, int]) -> Drawn | None:
     """Return which parameters of a model can be drawn.
 
     Args:
@@ -62,17 +66,18 @@ def pictured(model: nn.Module, shape: tuple[int, int, int]) -> tuple[str, tuple[
     return None
 
 
-def live(work: Work, scale: float) -> dict[str, Any]:
+def live(work: Work, drawn: Drawn | None, scale: float) -> dict[str, Any]:
     """Return the weights that can be drawn, as they are now.
 
     Args:
         work: The run.
+        drawn: What `pictured` says of its model.
         scale: The end of the scale until now.
     """
-    model, drawn = work.learn.model, pictured(work.learn.model, work.splits.train.input_shape)
     values = None
     if drawn is not None:
-        values = _array(model.get_parameter(_joined(drawn[0], "weight"))).reshape(drawn[1])[:MOST_MAPS]
+        parameter = work.learn.model.get_parameter(_joined(drawn[0], "weight"))
+        values = _array(parameter).reshape(drawn[1])[:MOST_MAPS]
         scale = nice_scale(float(np.abs(values).max()), scale)
     is_linear = drawn is not None and drawn[2]
     return {
@@ -211,7 +216,7 @@ def _tensor_row(name: str, value: np.ndarray) -> dict[str, Any]:
 
 
 def _moves(
-    drawn: tuple[str, tuple[int, ...], bool],
+    drawn: Drawn,
     before: Mapping[str, np.ndarray],
     gradients: Mapping[str, np.ndarray],
     after: Mapping[str, np.ndarray],

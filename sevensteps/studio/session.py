@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
@@ -66,6 +66,18 @@ EMPTY: dict[str, Any] = {
 }
 
 
+def next_frame(due: float, now: float) -> float:
+    """Return when the frame after this one is due: counted from when this one was due, and not from now.
+
+    Counted from now, two batches of 20 ms would be one frame of 40.
+
+    Args:
+        due: When this one was due, in seconds.
+        now: When it comes.
+    """
+    return max(due + FRAME, now)
+
+
 class Asked(Protocol):
     """What does things between two batches: the trainer of trainer.py."""
 
@@ -81,12 +93,11 @@ class Asked(Protocol):
 class Session:
     """What all pages show: one state, which the trainer's thread writes and the server's loop reads.
 
-    `put` may be called on any thread; everything else that is asynchronous belongs to the server's loop.
+    `put` and `publish` may be called on any thread; everything else that is asynchronous belongs to the server's loop.
     """
 
     def __init__(self) -> None:
         self.trainer: Asked
-        self.curve = Curve()
         self.listeners = 0  # open streams; without any, nothing need be prepared for them
         self._asked_at = -ASKED  # when a page without a stream asked last
         self.is_closing = False
@@ -94,10 +105,11 @@ class Session:
         self.is_followed = threading.Event()  # once a page is there and follows
         self._lock = threading.Lock()
         self._versions = dict.fromkeys(NAMES, 0)
-        self._sections: dict[str, Any] = {**EMPTY, "studio": {}}
+        self._count = 0  # of all changes
+        self._sections: dict[str, Any] = {**EMPTY, "studio": {}, "curve": Curve()}
         self._encoded: dict[str, tuple[int, str]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._changed: set[asyncio.Event] = set()
+        self._waiting: set[asyncio.Event] = set()  # of the streams that wait for a change
 
     def put(self, section: str, value: Any) -> None:
         """Replace a section.
@@ -106,15 +118,20 @@ class Session:
             section: Its name.
             value: Plain data and arrays, which nobody changes afterward.
         """
-        with self._lock:
-            self._sections[section] = value
-            self._versions[section] += 1
-        self.wake()
+        self.publish({section: value})
 
-    def curve_changed(self) -> None:
-        """Tell the pages that the curve has more losses, or fewer."""
+    def publish(self, sections: Mapping[str, Any]) -> None:
+        """Replace sections together: no page sees some of them without the others.
+
+        Args:
+            sections: Plain data and arrays, which nobody changes afterward, by name; and the run's `Curve`, each time
+                that it has more losses, or fewer.
+        """
         with self._lock:
-            self._versions["curve"] += 1
+            self._sections.update(sections)
+            for name in sections:
+                self._versions[name] += 1
+            self._count += 1
         self.wake()
 
     def section(self, name: str) -> Any:
@@ -167,31 +184,61 @@ class Session:
         self._loop = loop
 
     def wake(self) -> None:
-        """Wake every stream, from any thread."""
-        if self._loop is not None and self._changed and not self._loop.is_closed():
+        """Wake every stream that waits, from any thread."""
+        if self._loop is not None and self._waiting and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._set_all)
 
     def _set_all(self) -> None:
-        for event in self._changed:
+        for event in self._waiting:
             event.set()
 
-    def encoded(self, name: str) -> tuple[int, str]:
-        """Return the version of a section and its JSON, which all streams share.
+    async def wait(self, since: int, seconds: float) -> bool:
+        """Wait until something changes.
+
+        Args:
+            since: The `count` of the changes that are known.
+            seconds: The longest time to wait.
+
+        Returns:
+            Whether something changed.
+        """
+        event = asyncio.Event()
+        self._waiting.add(event)  # before the look: what changes after it wakes
+        try:
+            if self._count == since and not self.is_closing:
+                async with asyncio.timeout(seconds):
+                    await event.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting.discard(event)
+        return True
+
+    def changes(self, seen: Mapping[str, int]) -> tuple[int, list[tuple[str, int, Any]]]:
+        """Return what has changed.
+
+        Args:
+            seen: The version of each section that is known.
+
+        Returns:
+            How many changes there were until now; and name, version and value of each section that has changed.
+        """
+        with self._lock:
+            now = self._versions.items()
+            return self._count, [(name, at, self._sections[name]) for name, at in now if at != seen[name]]
+
+    def encoded(self, name: str, version: int, value: Any) -> str:
+        """Return a section as JSON, which all streams share.
 
         Args:
             name: Its name.
+            version: Its version.
+            value: Its value.
         """
-        with self._lock:
-            version, value = self._versions[name], self._sections.get(name)
         known = self._encoded.get(name)
         if known is None or known[0] != version:
             known = self._encoded[name] = version, as_json(value)
-        return known
-
-    def versions(self) -> Mapping[str, int]:
-        """Return how often each section was replaced."""
-        with self._lock:
-            return dict(self._versions)
+        return known[1]
 
     def close(self) -> None:
         """End the streams."""
@@ -210,31 +257,26 @@ class Follower:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._seen = dict.fromkeys(NAMES, -1)
+        self._count = -1
         self._curve = CurveSeen()
 
     def message(self) -> str | None:
         """Return the sections that changed since the last message, as a JSON object; None if there are none."""
-        now = self._session.versions()
-        changed = [name for name in NAMES if now[name] != self._seen[name]]
+        self._count, changed = self._session.changes(self._seen)
         parts = []
-        for name in changed:
-            if name == "curve":
-                self._seen[name] = now[name]
-                parts.append(f'"curve":{as_json(self._session.curve.since(self._curve))}')
-            else:
-                self._seen[name], text = self._session.encoded(name)
-                parts.append(f'"{name}":{text}')
+        for name, version, value in changed:
+            self._seen[name] = version
+            is_curve = isinstance(value, Curve)
+            text = as_json(value.since(self._curve)) if is_curve else self._session.encoded(name, version, value)
+            parts.append(f'"{name}":{text}')
         return "{" + ",".join(parts) + "}" if parts else None
 
     async def __aenter__(self) -> Follower:
-        self._event = asyncio.Event()
-        self._session._changed.add(self._event)
         self._session.listeners += 1
         self._session.is_followed.set()
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self._session._changed.discard(self._event)
         self._session.listeners -= 1
 
     async def wait(self, seconds: float) -> bool:
@@ -246,29 +288,33 @@ class Follower:
         Returns:
             Whether something changed.
         """
-        try:
-            await asyncio.wait_for(self._event.wait(), seconds)
-        except TimeoutError:
-            return False
-        self._event.clear()
-        return True
+        return await self._session.wait(self._count, seconds)
 
 
 class CurveSeen:
-    """How much of the curve a page has."""
+    """How much of which curve a page has."""
 
     def __init__(self) -> None:
+        self.of: Curve | None = None
         self.count, self.cuts = 0, 0
 
 
 class Curve:
-    """The loss of each batch. It grows at its end, and is cut where training goes back."""
+    """The loss of each batch of a run. It grows at its end, and is cut where training goes back.
 
-    def __init__(self) -> None:
+    Args:
+        means: The losses of the first batches where only the mean of each epoch is known: of a run that was saved.
+    """
+
+    def __init__(self, means: Sequence[float] = ()) -> None:
         self._lock = threading.Lock()
+        self._means = 0  # how many of the first losses are means
         self._values = np.empty(1024, dtype=np.float32)
         self._count = 0
         self._cuts: list[int] = []  # how many losses were left each time
+        for at, mean in enumerate(means):
+            self.put(at, mean)
+        self._means = len(means)
 
     def __len__(self) -> int:
         return self._count
@@ -299,7 +345,7 @@ class Curve:
         with self._lock:
             if count < self._count:
                 self._cuts.append(count)
-                self._count = count
+                self._count, self._means = count, min(self._means, count)
         if count > self._count:
             self.put(count - 1, float("nan"))
 
@@ -309,7 +355,7 @@ class Curve:
         Args:
             place: The batch, from 0.
         """
-        return float(self._values[place]) if 0 <= place < self._count else None
+        return float(self._values[place]) if self._means <= place < self._count else None
 
     def since(self, seen: CurveSeen) -> dict[str, Any]:
         """Return what a page lacks, and note that it has it now.
@@ -317,8 +363,10 @@ class Curve:
         Args:
             seen: What it has.
         """
+        if seen.of is not self:
+            seen.of, seen.count, seen.cuts = self, 0, 0
         with self._lock:
             first = min([seen.count, *self._cuts[seen.cuts :]])
             values = self._values[first : self._count].copy()
             seen.count, seen.cuts = self._count, len(self._cuts)
-        return {"from": first, "values": values}
+            return {"from": first, "values": values, "means": self._means}

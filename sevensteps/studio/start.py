@@ -208,7 +208,13 @@ def beside(
 
 
 def run_studio(
-    name: str | None = None, *, port: int | None = None, browser: bool = True, say: Callable[[str], None] = print
+    name: str | None = None,
+    *,
+    port: int | None = None,
+    browser: bool = True,
+    fix: str = "",
+    yes: bool = False,
+    say: Callable[[str], None] = print,
 ) -> str:
     """Open the Studio and serve it until Ctrl-C.
 
@@ -216,14 +222,21 @@ def run_studio(
         name: Pictures or a run to open.
         port: The port; None for 8420 or the next one that is free.
         browser: Whether to open the page in the browser.
+        fix: A corrections file, which is applied to the pictures.
+        yes: Whether to apply one that changes more than a fifth of the labels.
         say: Receives the address.
 
     Returns:
         The folder of the run that was left before its end; "" for none.
 
     Raises:
-        UsageError: The port cannot be used.
+        UsageError: The port cannot be used; or there are corrections without pictures, or for a run.
     """
+    if fix and (name is None or _is_run(name)):
+        raise UsageError(
+            "--fix corrects pictures, and " + ("none are named." if name is None else f"{name} is a run."),
+            hint="sevensteps studio SOURCE --fix FILE",
+        )
     listening = listening_at(port)
     door = Door(port=listening.getsockname()[1])
     session, trainer = new_session()
@@ -238,7 +251,7 @@ def run_studio(
 
     def start_training() -> None:
         session.is_followed.wait(PAGE_FIRST)  # while torch is imported, the page would wait for its files
-        trainer.start(lambda trainer: opened(trainer, name, framed=False))
+        trainer.start(lambda trainer: opened(trainer, name, framed=False, fix=fix, yes=yes))
 
     server_of(session, door, begun).run([listening])
     session.trainer.close()
@@ -246,13 +259,20 @@ def run_studio(
     return "" if run is None or run.is_over or run.work.folder is None else str(run.work.folder)
 
 
-def opened(trainer: Trainer, name: str | None, *, framed: bool) -> None:
+def _is_run(name: str) -> bool:
+    """Return whether this is the folder or the name of a run."""
+    return any(path.is_dir() and folders.is_run(path) for path in (Path(name), folders.ROOT / name))
+
+
+def opened(trainer: Trainer, name: str | None, *, framed: bool, fix: str = "", yes: bool = False) -> None:
     """Import what training needs, and open what was named.
 
     Args:
         trainer: Opens it, on its thread.
         name: Pictures or a run; None for nothing.
         framed: Whether a notebook shows the page.
+        fix: A corrections file, which is applied to the pictures.
+        yes: Whether to apply one that changes more than a fifth of the labels.
     """
     from ..errors import SevenstepsError
     from .described import studio_section
@@ -260,13 +280,13 @@ def opened(trainer: Trainer, name: str | None, *, framed: bool) -> None:
     from .stories import STORIES
 
     trainer.session.put("studio", studio_section(__version__, STORIES, LIMITS, framed))
-    trainer.show_runs()
+    trainer.teller.show_runs()
     if name is None:
         return
     try:
-        if any(path.is_dir() and folders.is_run(path) for path in (Path(name), folders.ROOT / name)):
+        if _is_run(name):
             trainer.open_run(name)
         else:
-            trainer.open_source(name)
+            trainer.open_source(name, fix=fix, yes=yes)
     except SevenstepsError as error:
         trainer.say_failed(error)

@@ -12,13 +12,14 @@ import numpy as np
 
 from ..base import files
 from ..base.user_folders import cache_folder
-from ..data.corrections import HEADER, corrected, read
+from ..data.corrections import HEADER, Correction, corrected, read
 from ..data.files.how import file_settings
 from ..data.images import Images, Splits
 from ..errors import UsageError
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import shipped_recipes
 from ..runs.pictures import as_it_is
+from .beginning import raw_key
 from .wire import number_in, text_in
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _tell(trainer: Trainer, name: str, parent: str) -> None:
     if name not in _TOLD:
         raise UsageError(f"There is no story {name!r:.80}.", hint=f"There are: {', '.join(_TOLD)}.")
     run = trainer.need_run()
-    before = run.before or run.chosen
+    before = run.before or run.lasting
     recipe, splits = _TOLD[name](trainer, before)
     trainer.begin(recipe, parent=parent, story=name, source=splits, base="plain")
     trainer.need_run().before = before
@@ -152,7 +153,7 @@ def _shuffled(trainer: Trainer, recipe: Recipe) -> tuple[Recipe, Splits | None]:
         named = zip(train.ids, train.labels.tolist(), mixed.tolist(), strict=True)
         return {name: train.classes[now] for name, was, now in named if was != now}
 
-    return _with_corrections(trainer, _plain(recipe, fix="", loss="auto", lr=0.02, epochs=4), rows)
+    return _with_corrections(trainer, _plain(recipe, loss="auto", lr=0.02, epochs=4), rows)
 
 
 def _rare(trainer: Trainer, recipe: Recipe) -> tuple[Recipe, Splits | None]:
@@ -164,7 +165,7 @@ def _rare(trainer: Trainer, recipe: Recipe) -> tuple[Recipe, Splits | None]:
         keep = max(len(own) // RARE, 2)
         return {train.ids[row]: "" for row in own[keep:].tolist()}
 
-    return _with_corrections(trainer, _plain(recipe, fix="", loss="auto", lr=0.02, epochs=4), rows)
+    return _with_corrections(trainer, _plain(recipe, loss="auto", lr=0.02, epochs=4), rows)
 
 
 def _with_corrections(
@@ -172,14 +173,20 @@ def _with_corrections(
 ) -> tuple[Recipe, Splits]:
     """Return a recipe that corrects the training pictures, and the pictures as it corrects them.
 
-    Its corrections are a file, as `train --fix` takes it; the run's folder gets a copy.
+    What the run corrects already stays corrected. All of it is a file, as `train --fix` takes it; the run's folder gets
+    a copy.
     """
-    is_raw = trainer.raw is not None and trainer.raw.corrected is None
-    raw = trainer.raw if is_raw and trainer.raw is not None else as_it_is(recipe, lambda event: None)
+    as_they_are = recipe.replace(fix="")
+    is_open = trainer.raw is not None and trainer.raw_key == raw_key(as_they_are)
+    raw = trainer.raw if is_open and trainer.raw is not None else as_it_is(as_they_are, lambda event: None)
+    own = read(recipe.fix) if recipe.fix else None
+    seen = raw if own is None else corrected(raw, own, recipe.classes)
+    rows = {} if own is None else {row.picture: row for _, row in own.rows}
+    rows |= {name: Correction(name, now, "", "a story of the Studio") for name, now in rows_of(seen.train).items()}
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)
-    writer.writerows((name, now, "", "a story of the Studio") for name, now in rows_of(raw.train).items())
+    writer.writerows(rows.values())
     content = text.getvalue()
     folder = cache_folder() / "studio"
     path = folder / f"{hashlib.sha256(content.encode()).hexdigest()[:16]}.csv"

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import SevenstepsError, UsageError
 from ..runs import folder as folders
 from .line import Line, internal
-from .session import FRAME, Session
-from .telling import Telling
+from .session import Session, next_frame
+from .telling import Teller
 
 if TYPE_CHECKING:
     from ..data.images import Splits
@@ -27,7 +27,7 @@ T = TypeVar("T")
 LOOKED_AT = 10.0  # batches a second up to which each one is looked at before it is trained
 
 
-class Trainer(Telling):
+class Trainer:
     """Does the work of one session on a thread of its own.
 
     Args:
@@ -35,19 +35,31 @@ class Trainer(Telling):
     """
 
     def __init__(self, session: Session) -> None:
-        super().__init__(session)
+        self.session, self.teller = session, Teller(session)
+        self.run: UnderWay | None = None
+        self.speed: dict[str, Any] = {"value": 6.0, "unit": "batches"}
         self.raw: Splits | None = None  # the pictures as their source has them
         self.raw_key: Any = None  # what they were opened with
         self.is_own = False  # whether the pictures were given on the page
-        self._goal: Callable[[UnderWay], bool] | None = None  # while it runs: whether to pause now
+        self.is_running = False  # whether training goes on by itself
         self._until: int | None = None  # while it runs: the epochs that are to be done; None for all
         self._due = 0.0  # when the next batch or step may begin
+        self._frame_due = 0.0  # when the pages may be told again
         self._line = Line("studio-trainer", self._wait, lambda: self._guarded(self._advance), self._save)
 
-    @property
-    def is_running(self) -> bool:
-        """Whether training goes on by itself."""
-        return self._goal is not None
+    def need_run(self) -> UnderWay:
+        """Return the run that is open.
+
+        Raises:
+            UsageError: There is none.
+        """
+        if self.run is None:
+            raise UsageError("No pictures are open yet.", hint="Choose pictures first.")
+        return self.run
+
+    def _show(self, *, whole: bool = True) -> None:
+        """Tell the pages where training stands."""
+        self.teller.show(self.run, is_running=self.is_running, speed=self.speed, whole=whole)
 
     def start(self, first: Callable[[Trainer], None] | None = None) -> None:
         """Start the thread.
@@ -85,23 +97,21 @@ class Trainer(Telling):
 
     def _wait(self) -> float | None:
         """Return in how many seconds the next batch or step begins; None while nothing runs."""
-        return None if self._goal is None else max(self._due - time.perf_counter(), 0.0)
+        return max(self._due - time.perf_counter(), 0.0) if self.is_running else None
 
     def _guarded(self, act: Callable[[], None]) -> None:
         """Do something whose failure nobody is told of but the page."""
         try:
             act()
         except Exception as error:
-            self._goal, self._phase = None, "" if self.run else "empty"
-            found = error if isinstance(error, SevenstepsError) else internal(error)
-            self._error = {"message": found.message, "hint": found.hint}
+            self.is_running, self.teller.phase = False, "" if self.run else "empty"
+            self.teller.failed(error if isinstance(error, SevenstepsError) else internal(error))
             with contextlib.suppress(Exception):  # of telling, which may be what failed
-                self.show(whole=True)
+                self._show()
 
     def _advance(self) -> None:
         """Do the next batch or step of a training that runs."""
         assert self.run is not None
-        assert self._goal is not None
         began = time.perf_counter()
         value, unit = self.speed["value"], self.speed["unit"]
         try:
@@ -109,15 +119,17 @@ class Trainer(Telling):
                 self.run.step()
             else:
                 self.run.batch(look=0 < value <= LOOKED_AT or self.run.comes_to_rest(self._until))
-            if self.run.is_over or self._goal(self.run):
-                self._goal = None
+            is_far_enough = self._until is not None and self.run.work.learn.state.epoch >= self._until
+            self.is_running = not (self.run.is_over or is_far_enough)
         except SevenstepsError as error:
             self.say_failed(error)
+        now = time.perf_counter()
         self._due = max(self._due, began - 1) + 1 / value if value else 0.0
-        if self._goal is None:
+        if not self.is_running:
             self._end_if_over()
-        elif began - self._shown >= FRAME and self.session.is_watched:
-            self.show()
+        elif now >= self._frame_due and self.session.is_watched:
+            self._frame_due = next_frame(self._frame_due, now)
+            self._show(whole=False)
 
     def say_failed(self, error: SevenstepsError) -> None:
         """Stop, and say why.
@@ -125,72 +137,55 @@ class Trainer(Telling):
         Args:
             error: Why.
         """
-        self._goal = None
-        super().say_failed(error)
+        self.is_running = False
+        self.teller.failed(error)
+        self._show()
 
     def _end_if_over(self) -> None:
         """Judge a run that has come to its end; show where it stands."""
         run = self.run
-        if run is None or not run.is_over or run.is_verdict_fresh or self._error is not None:
-            self.show(whole=True)
+        if run is None or not run.is_over or run.is_verdict_fresh or self.teller.error is not None:
+            self._show()
             return
-        self._phase = "judging"
-        self.show(whole=True)
+        with self._judging():
+            try:
+                run.end(self.teller.say)
+            except SevenstepsError as error:
+                self.teller.failed(error)
+
+    @contextlib.contextmanager
+    def _judging(self) -> Iterator[None]:
+        """Show that the run is judged; afterward, where it stands."""
+        teller = self.teller
+        before, teller.phase = teller.phase, "judging"
+        self._show()
         try:
-            run.end(self._say)
-        except SevenstepsError as error:
-            self._error = {"message": error.message, "hint": error.hint}
+            yield
         finally:
-            self._phase = ""
-            self.show(whole=True)
-            self.show_runs()
+            teller.phase = before
+            self._show()
+            teller.show_runs()
 
     # What the page asks for, on this thread.
 
-    def open_offered(self, source: str) -> None:
-        """Open pictures that the page offers; a page cannot name a path.
-
-        Args:
-            source: Their name.
-
-        Raises:
-            UsageError: They are not offered.
-        """
-        if source not in [offer["source"] for offer in self.session.section("studio")["offers"]]:
-            raise UsageError(f"{source!r:.80} is not offered here.", hint="Drop the pictures on the page.")
-        self.open_source(source)
-
-    def open_listed(self, name: str) -> None:
-        """Open a run that the page lists; a page cannot name a path.
-
-        Args:
-            name: Its name under runs/.
-
-        Raises:
-            UsageError: It is not listed.
-        """
-        if name not in [run["name"] for run in self.session.section("runs")]:
-            raise UsageError(f"There is no run {name!r:.80} under runs/.", hint="Choose one from the list.")
-        self.open_run(str(folders.ROOT / name))
-
-    def open_source(self, source: str, recipe: Recipe | None = None, *, is_own: bool = False) -> None:
+    def open_source(self, source: str, *, is_own: bool = False, fix: str = "", yes: bool = False) -> None:
         """Open pictures, and begin a run with them that has done nothing yet.
 
         Args:
             source: A name or path, as for `train`.
-            recipe: The recipe; the plain one, or what suits large pictures, unless given.
             is_own: Whether the pictures were given on the page.
+            fix: A corrections file, which is applied first.
+            yes: Whether to apply one that changes more than a fifth of the labels.
 
         Raises:
             SevenstepsError: They cannot be used.
         """
         from .beginning import first_recipe
 
-        was_own = self.is_own
         with self._opening():
-            self.is_own = is_own
+            was_own, self.is_own = self.is_own, is_own
             try:
-                self.begin(recipe or first_recipe(source))
+                self.begin(first_recipe(source, fix), yes=yes)
             except SevenstepsError:
                 self.is_own = was_own
                 raise
@@ -211,7 +206,7 @@ class Trainer(Telling):
             self.pause()  # it is open
             return
         with self._opening():
-            run = reopened(name, self._say)
+            run = reopened(name, self.teller.say)
             try:
                 self._leave()
             except SevenstepsError:
@@ -233,7 +228,14 @@ class Trainer(Telling):
         self._begun()
 
     def begin(
-        self, recipe: Recipe, *, parent: str = "", story: str = "", source: Splits | None = None, base: str = "plain"
+        self,
+        recipe: Recipe,
+        *,
+        parent: str = "",
+        story: str = "",
+        source: Splits | None = None,
+        base: str = "plain",
+        yes: bool = True,
     ) -> None:
         """Begin a new run; the one before is saved and stays in its folder.
 
@@ -243,15 +245,18 @@ class Trainer(Telling):
             story: The story that it tells.
             source: The pictures as their source has them, where they are open already.
             base: The recipe that ships which it is closest to.
+            yes: Whether its corrections may change more than a fifth of the labels.
 
         Raises:
             SevenstepsError: It cannot begin; the run before stays open.
         """
-        from .beginning import begun, raw_key
+        from .beginning import begun, raw_key, refuse_unread
 
         key = raw_key(recipe)
         known = source if source is not None else self.raw if key == self.raw_key else None
-        run, raw = begun(recipe, known, self._say, parent=parent, story=story, base=base)
+        run, raw = begun(recipe, known, self.teller.say, parent=parent, story=story, base=base)
+        if not yes:
+            refuse_unread(raw, recipe)
         self.take(run)
         self.raw, self.raw_key = raw, key
 
@@ -262,37 +267,34 @@ class Trainer(Telling):
         from .edits import Edits, edits_of, section_of
 
         assert self.run is not None
-        self._goal, self._error, self._phase = None, None, ""
-        self.session.curve.cut(0)
-        self.run.curve_into(self.session.curve)
+        self.is_running, self.teller.error, self.teller.phase = False, None, ""
         work = self.run.work
-        self.session.put("data", data_section(work.splits, work.recipe, self.notes, is_own=self.is_own))
+        self.session.put("data", data_section(work.splits, work.recipe, self.teller.notes, is_own=self.is_own))
         edits = Edits()
-        if work.folder is not None:
-            with contextlib.suppress(SevenstepsError):  # a damaged file: Repair says so
-                edits = edits_of(work.folder)
+        with contextlib.suppress(SevenstepsError):  # a damaged file: Repair says so
+            edits = edits_of(work.folder, self.run.chosen.fix)
         self.session.put("edits", section_of(edits, tested_on(work.splits, work.recipe)))
-        self.show(whole=True)
-        self.show_runs()
+        self._show()
+        self.teller.show_runs()
 
     @contextlib.contextmanager
     def _opening(self) -> Any:
         """Show that pictures are being opened; if that fails, everything is as it was."""
-        before, self._phase = self._phase, "opening"
-        self._goal, self.notes = None, []
-        self.session.put("notes", [])
-        self.show(whole=False)
+        teller = self.teller
+        before, teller.phase = teller.phase, "opening"
+        self.is_running = False
+        teller.forget_notes()
+        self._show(whole=False)
         try:
             yield
         finally:
-            self._phase = before if self._phase == "opening" else self._phase
-            if self.run is not None:
-                self._phase = ""
-            self.show(whole=True)
+            if teller.phase == "opening":
+                teller.phase = "" if self.run is not None else before
+            self._show()
 
     def _leave(self) -> None:
         """Save the run that is open, and close it."""
-        self._goal = None
+        self.is_running = False
         if self.run is not None:
             self.run.leave()
             self.run = None
@@ -308,16 +310,17 @@ class Trainer(Telling):
             TrainingError: The loss became infinite or not a number.
         """
         run = self.need_run()
-        if run.is_over:
+        if run.is_over and run.is_verdict_fresh:
             raise UsageError("This run has ended.", hint="Go back in time, rewind, or begin a new run.")
-        self._error = None
-        if how == "run":
-            self._goal, self._until, self._due = (lambda run: False), None, 0.0
-        elif how == "epoch":
-            self._until = target = run.work.learn.state.epoch + 1
-            self._goal, self._due = (lambda run: run.work.learn.state.epoch >= target), 0.0
+        self.teller.error = None
+        if run.is_over:  # its end could not be saved
+            self._end_if_over()
+            return
+        if how in ("run", "epoch"):
+            self.is_running, self._due = True, 0.0
+            self._until = run.work.learn.state.epoch + 1 if how == "epoch" else None
         else:
-            self._goal = None
+            self.is_running = False
             try:
                 if how == "step":
                     run.step()
@@ -328,15 +331,15 @@ class Trainer(Telling):
                 return
             self._end_if_over()
             return
-        self.show(whole=True)
+        self._show()
 
     def pause(self) -> None:
         """Stop between two batches; where the last one was not looked at, after one more that is."""
-        if self._goal is not None and self.run is not None and not self.run.is_seen:
+        if self.is_running and self.run is not None and not self.run.is_seen:
             self.walk("batch")
             return
-        self._goal = None
-        self.show(whole=True)
+        self.is_running = False
+        self._show()
 
     def back(self, to: int | None) -> None:
         """Go back in time.
@@ -348,9 +351,9 @@ class Trainer(Telling):
             UsageError: There is no such batch.
         """
         run = self.need_run()
-        self._goal = self._error = None
-        run.back(to, self.session.curve)
-        self.show(whole=True)
+        self.is_running, self.teller.error = False, None
+        run.back(to)
+        self._show()
 
     def set_speed(self, value: float, unit: str) -> None:
         """Change how fast a training runs.
@@ -365,7 +368,7 @@ class Trainer(Telling):
         if unit not in ("steps", "batches") or not 0 <= value <= 10_000:
             raise UsageError(f"There is no speed of {value:g} {unit:.20}.", hint="Steps or batches a second; 0: full.")
         self.speed, self._due = {"value": value, "unit": unit}, 0.0
-        self.show()
+        self._show(whole=False)
 
     def set_rate(self, lr: float) -> None:
         """Change the learning rate from the next batch on.
@@ -377,7 +380,7 @@ class Trainer(Telling):
             UsageError: It is not a number of 0 or more.
         """
         self.need_run().set_rate(lr)
-        self.show(whole=True)
+        self._show()
 
     def judge(self) -> None:
         """Judge the run as it stands.
@@ -386,12 +389,7 @@ class Trainer(Telling):
             SevenstepsError: It cannot be judged.
         """
         run = self.need_run()
-        self._goal, before = None, self._phase
-        self._phase = "judging"
-        self.show(whole=True)
-        try:
-            run.judge(self._say)
-        finally:
-            self._phase = before
-            self.show(whole=True)
-            self.show_runs()
+        self.is_running = False
+        with self._judging():
+            run.judge(self.teller.say)
+            self.teller.error = None

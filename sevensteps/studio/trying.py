@@ -235,9 +235,9 @@ class Bench:
 
 def _as_it_is(trainer: Trainer) -> bytes:
     """Return the bytes of the model in training."""
-    work = trainer.work
-    if work is None:
+    if trainer.run is None:
         raise RunError("There is no model yet.", hint="Choose pictures, then train.")
+    work = trainer.run.work
     try:
         return model_file.to_bytes(work.learn.arrays(), work.about_model)
     except ModelError as error:

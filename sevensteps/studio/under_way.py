@@ -36,6 +36,7 @@ class UnderWay:
         parent: The run that it comes from.
         story: The story that it tells.
         timeline: Its past; one that begins here unless given.
+        curve: The losses of its past; none unless given.
         saves: Whether it gets a folder.
     """
 
@@ -48,6 +49,7 @@ class UnderWay:
         parent: str = "",
         story: str = "",
         timeline: Timeline | None = None,
+        curve: Curve | None = None,
         saves: bool = True,
     ) -> None:
         self.work, self.chosen, self.base, self.parent, self.story = work, chosen, base, parent, story
@@ -57,6 +59,8 @@ class UnderWay:
         self.epochs_shown, self.is_in_folder = -1, False  # what the page was told last
         self.station = PREDICT if work.learn.state.batch else INITIALIZE
         self._timeline = timeline or Timeline(work)
+        self.curve = curve or Curve()
+        self.curve.cut(work.learn.state.batch)  # a learner may have been trained before
         self._judged_at = -1
         self._stack = contextlib.ExitStack()  # what is left when the run is: its threads, the lock of its folder
         self._stream: Iterator[Batch | Epoch] | None = None
@@ -64,7 +68,6 @@ class UnderWay:
         self._is_saved = True
         self._has_end = self.is_over  # whether the folder holds a run at its end
         self._hand = Hand(work, self._timeline.start)
-        self._losses: list[tuple[int, float]] = []  # of batches that the curve lacks
 
     def enter(self, stack: contextlib.ExitStack | None = None) -> None:
         """Compute with the threads of the recipe until the run is left.
@@ -99,6 +102,13 @@ class UnderWay:
     def is_verdict_fresh(self) -> bool:
         """Whether the run was judged as it stands."""
         return self.judged is not None and self._judged_at == self.work.learn.state.batch
+
+    @property
+    def lasting(self) -> Recipe:
+        """Its recipe before it was settled, with the copy of its corrections that stays in its folder."""
+        if not self.chosen.fix or self.work.folder is None:
+            return self.chosen
+        return self.chosen.replace(fix=str(self.work.folder / folders.CORRECTIONS))
 
     @property
     def changes(self) -> list[dict[str, Any]]:
@@ -187,7 +197,7 @@ class UnderWay:
             ends_epoch = state.position == self._per_epoch
             if isinstance(event, Batch):
                 loss = float(event.loss)
-                self._losses.append((state.batch - 1, loss))
+                self.curve.put(state.batch - 1, loss)
                 is_trained, goes_on = True, math.isfinite(loss)
             else:
                 if work.recipe.keep == "best":
@@ -207,10 +217,12 @@ class UnderWay:
         work = self.work
         if work.folder is not None or not self.saves:
             return
-        folder = self._stack.enter_context(folders.new_folder(work.recipe, None))
-        folders.save_corrections(folder, work.splits.corrected)
-        folders.save_recipe(folder, work.recipe, work.recorded)
-        work.folder, work.saved_at = folder, time.monotonic()
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(folders.new_folder(work.recipe, None))
+            folders.save_corrections(folder, work.splits.corrected)
+            folders.save_recipe(folder, work.recipe, work.recorded)
+            work.folder, work.saved_at = folder, time.monotonic()
+            self._stack.push(stack.pop_all())
 
     def _take_back_end(self) -> None:
         """Remove what is of a run at its end from the folder of one that goes on from an earlier batch."""
@@ -220,12 +232,11 @@ class UnderWay:
             self._has_end = False
             save(self.work)
 
-    def back(self, to: int | None, curve: Curve) -> None:
+    def back(self, to: int | None) -> None:
         """Go back in time, exactly; batches whose moment was not kept are computed again.
 
         Args:
             to: The number of batches that are done then; None for the start of the batch in hand, or the one before.
-            curve: Forgets what came after.
 
         Raises:
             UsageError: So many batches are not done.
@@ -243,27 +254,27 @@ class UnderWay:
         to = max(to, first) if to in (0, state.batch - 1) else to
         if not first <= to <= state.batch:
             raise UsageError(f"There is no batch {to:,} to go back to.", hint=f"{state.batch:,} batches are done.")
-        self._go_to(to, curve)
+        self._go_to(to)
         self.station = PREDICT if to else INITIALIZE
         self._hand.forget(scale=not to)
 
-    def _go_to(self, to: int, curve: Curve) -> None:
+    def _go_to(self, to: int) -> None:
         """Make the run what it was when so many batches were done."""
         work = self.work
         moment = self._timeline.before(to)
         put_back(work, moment)
         self._stream = None
         self._timeline.cut(to)
+        self.curve.cut(moment.batch)
         self._plan_changes({at: lr for at, lr in work.learn.rate_changes.items() if at <= to})
         while work.learn.state.batch < to:
-            self._again(curve)
+            self._again()
         if (lr := work.learn.rate_changes.get(to)) is not None:
             work.learn.set(lr=lr)
         self._is_saved = False
         self._judged_at = -1  # as many batches may be done again with other numbers
-        curve.cut(to)
 
-    def _again(self, curve: Curve) -> None:
+    def _again(self) -> None:
         """Train one batch again that was trained before; nothing is saved."""
         work, state = self.work, self.work.learn.state
         if self._stream is None:
@@ -271,7 +282,7 @@ class UnderWay:
         event = next(self._stream, None)
         while event is not None:
             if isinstance(event, Batch):
-                curve.put(state.batch - 1, float(event.loss))
+                self.curve.put(state.batch - 1, float(event.loss))
             elif work.recipe.keep == "best":
                 state.keep_if_best()
             work.doctor.observe(event)
@@ -359,29 +370,12 @@ class UnderWay:
         """
         self.judged, self._judged_at = run, self.work.learn.state.batch
 
-    def curve_into(self, curve: Curve) -> None:
-        """Write the losses into the curve that it lacks.
-
-        Args:
-            curve: The curve.
-        """
-        for at, loss in self._losses:
-            curve.put(at, loss)
-        self._losses.clear()
-        if len(curve) < self.work.learn.state.batch:
-            curve.cut(self.work.learn.state.batch)
-
     def live(self) -> dict[str, Any]:
         """Return the weights that can be drawn, as they are now."""
         return self._hand.live()
 
-    def place(self, curve: Curve) -> dict[str, Any]:
-        """Return where training stands.
-
-        Args:
-            curve: Receives the losses that it lacks.
-        """
-        self.curve_into(curve)
+    def place(self) -> dict[str, Any]:
+        """Return where training stands."""
         work, learn, state = self.work, self.work.learn, self.work.learn.state
         factor = learn.schedule(state.batch - state.fit_batch, learn.total_batches) if not self.is_over else 0.0
         stopped = None if state.stopped is None else {"code": code_of(state.stopped), "words": str(state.stopped)}
@@ -395,6 +389,6 @@ class UnderWay:
             "epochs": work.recipe.epochs,
             "lr": state.lr,
             "lr_now": state.lr * factor,
-            "loss": curve.at(state.batch - 1),
+            "loss": self.curve.at(state.batch - 1),
             "stopped": stopped,
         }

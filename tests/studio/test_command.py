@@ -21,9 +21,8 @@ STARTED: list[Any] = []
 def started(folder: Path, *words: str) -> tuple[Any, str]:
     """Start the command in a folder, and return it with its first line."""
     command = [sys.executable, "-m", "sevensteps", "studio", *words, "--no-browser"]
-    process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
-    )
+    env = {**os.environ, "PATH": os.defpath}  # where the program is called by another name than its own
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     STARTED.append(process)
     assert process.stdout is not None
     return process, process.stdout.readline()
@@ -73,8 +72,8 @@ def test_ctrl_c_in_the_middle_of_a_run_saves_it_and_says_how_to_go_on(tmp_path: 
     )
     assert process.returncode == 0, err
     assert out == (
-        "The run is saved. To go on: sevensteps studio runs/pullover-dress-plain-1, "
-        "or sevensteps resume runs/pullover-dress-plain-1\n"
+        "The run is saved. To go on: python -m sevensteps studio runs/pullover-dress-plain-1 "
+        "or python -m sevensteps resume runs/pullover-dress-plain-1\n"
     )
     assert (err, process.returncode) == ("", 0)
     assert batch > 20
@@ -99,7 +98,11 @@ def test_ctrl_c_in_the_middle_of_a_run_saves_it_and_says_how_to_go_on(tmp_path: 
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["--port", "70000"], "There is no port 70000"), (["--port", "1", "x", "y"], "")],
+    [
+        (["--port", "70000"], "There is no port 70000"),
+        (["--port", "1", "x", "y"], ""),
+        (["--fix", "edits.csv"], "--fix corrects pictures, and none are named."),
+    ],
 )
 def test_bad_usage_is_an_error_in_words(tmp_path: Path, words: list[str], said: str) -> None:
     command = [sys.executable, "-m", "sevensteps", "studio", *words, "--no-browser"]

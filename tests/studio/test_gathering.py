@@ -68,6 +68,23 @@ def test_no_name_of_a_client_becomes_a_path(empty_page: Page, tmp_path: Path) ->
         assert give(empty_page, of, picture(1)) == 400
 
 
+def test_a_name_that_a_table_would_not_take_is_refused_when_it_is_given(empty_page: Page) -> None:
+    give(empty_page, "Cafe\u0301", picture(1))
+    give(empty_page, "Caf\u00e9", picture(2))  # the same name, as another system writes it
+    assert empty_page.state["gathering"]["counts"] == {"Caf\u00e9": 2}
+    for of, said in (
+        ("nan", "a label is missing"),
+        ("null", "a label is missing"),
+        ("caf\u00e9", "in upper and lower case"),
+        ("tea|Caf\u00e9", "several labels"),
+    ):
+        reply = empty_page.send("POST", f"/gather?class={quote(of)}&name=a.png", picture(3))
+        assert reply.status == 400
+        assert said in reply.json["error"]["message"]
+        assert reply.json["error"]["hint"]
+    assert list(empty_page.state["gathering"]["counts"]) == ["Caf\u00e9"]
+
+
 def test_too_many_pixels_are_refused_before_they_are_decoded(empty_page: Page) -> None:
     file = io.BytesIO()
     Image.new("1", (8000, 8000)).save(file, "PNG")

@@ -22,6 +22,7 @@ from sevensteps.studio.comparing import comparison
 from sevensteps.studio.edits import Edits, edits_of, listed, wanted_in
 from sevensteps.studio.repair import Shelf, examples, suspects
 from sevensteps.studio.results import result_of
+from sevensteps.studio.start import Opened, beside, opened
 from sevensteps.trust.audit.audit import audited
 
 
@@ -134,3 +135,41 @@ def test_corrections_belong_to_the_run_that_they_were_made_for(page: Page) -> No
     assert page.state["edits"]["count"] == 0
     page.do("open", run=name)
     assert page.state["edits"]["count"] == 1
+
+
+def test_corrections_are_read_as_train_reads_them_and_a_story_keeps_them(
+    clothes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "edits.csv").write_text(f"picture,now,was,why\n{WRONG[0]},Pullover,,\n{WRONG[1]},,,\n")
+    many = [f"{path.parent.name}/{path.name},Dress,," for path in (clothes / "Pullover").iterdir()]
+    (tmp_path / "many.csv").write_text("\n".join(["picture,now,was,why", *many[:90], ""]))
+
+    def opens(fix: str) -> Page:
+        studio = beside(port=0, first=lambda trainer: opened(trainer, str(clothes), framed=False, fix=fix))
+        studios.append(studio)
+        return Page(studio.url)
+
+    studios: list[Opened] = []
+    try:
+        error = opens("many.csv").wait(lambda state: state["place"]["error"])["place"]["error"]
+        assert "90 of 240 labels" in error["message"]
+        assert error["hint"].endswith("--fix many.csv --yes")
+        page = opens("edits.csv")
+        page.rest()
+        page.do("start", model="linear", epochs=1, recipe="plain")
+        page.do("batch")
+        state = page.state
+        assert (state["edits"]["all"], state["edits"]["count"]) == (2, 0)
+        assert "--fix runs/clothes-plain-1/corrections.csv " in state["run"]["command"]
+        page.do("start", story="rare")
+        story = page.wait(lambda state: state["place"]["phase"] in ("done", "failed"))
+        rows = edits_of(Path(story["run"]["folder"])).rows
+        assert (rows[WRONG[0]].now, rows[WRONG[1]].now) == ("Pullover", "")
+        assert len(rows) > 50
+        page.do("start", story=None)
+        page.do("batch")
+        assert page.state["edits"]["all"] == 2
+    finally:
+        for studio in studios:
+            studio.close()

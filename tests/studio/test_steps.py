@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,12 @@ import torch
 from in_studio import Page, array
 
 import sevensteps as ss
+from sevensteps.base.own_code import given, name_of
 from sevensteps.learner.learner import Learner
 from sevensteps.records.events import Batch
+from sevensteps.studio.session import next_frame
+from sevensteps.studio.start import beside
+from sevensteps.studio.trainer import Trainer
 
 
 def of_library(page: Page) -> Learner:
@@ -189,6 +195,102 @@ def test_the_chain_of_a_trained_picture_is_that_of_before(page: Page) -> None:
     page.do("back", to=0)
     page.do("batch")
     assert page.get("/chain?number=3") == before
+
+
+def test_going_back_at_full_speed_leaves_no_loss_of_what_came_after(page: Page) -> None:
+    page.do("speed", value=0)
+    page.do("run")
+    time.sleep(0.3)
+    page.do("back", to=5)
+    assert (page.place["batch"], len(curve(page))) == (5, 5)
+
+
+def test_an_optimizer_that_is_not_plain_is_named_and_its_step_is_its_own(page: Page) -> None:
+    assert page.get("/xray")["optimizer"] == {"name": "SGD", "plain": True, "momentum": 0.0}
+    page.do("start", recipe="linear", batch_size=1024)
+    learn = of_library(page)
+    page.do("batch")
+    losses_of(learn, 2)
+    page.do("batch")  # the second step has the first one's momentum in it
+    seen = page.get("/xray")
+    assert seen["optimizer"] == {"name": "SGD", "plain": False, "momentum": 0.9}
+    assert np.array_equal(array(seen["weights"]["after"]).ravel(), of_model(learn))
+    page.do("start", recipe="cnn")
+    assert page.get("/xray")["optimizer"] == {"name": "AdamW", "plain": False, "momentum": 0.0}
+
+
+def with_dropout(shape: tuple[int, int, int], outputs: int) -> torch.nn.Module:
+    """Return a model of the user's own, with a random layer."""
+    nn = torch.nn
+    layers = nn.Flatten(), nn.Linear(math.prod(shape), 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, outputs)
+    return nn.Sequential(*layers)
+
+
+def test_dropout_is_exact_by_steps_batches_epochs_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = ss.Recipe.load("linear").replace(source="pullover-dress", model=name_of(with_dropout), batch_size=1024)
+
+    def first(trainer: Trainer) -> None:
+        with given(with_dropout):
+            trainer.begin(recipe.replace(epochs=2))
+
+    with given(with_dropout):
+        splits = ss.load("pullover-dress")
+        learn = recipe.replace(epochs=2).learner(recipe.held_out(splits))
+    expected = np.array(losses_of(learn, 13), dtype=np.float32)
+    studio = beside(port=0, first=first)
+    try:
+        page = Page(studio.url)
+        page.rest()
+        for _ in range(5):
+            page.do("step")
+        assert curve(page) == [expected[0]] == [np.float32(page.get("/xray")["loss"])]
+        page.do("batch")
+        page.do("speed", value=0)
+        page.do("epoch")
+        page.rest()
+        page.do("batch")
+        page.do("batch")
+        assert np.array_equal(curve(page), expected)
+        page.do("back", to=4)
+        page.do("batch")
+        assert np.array_equal(curve(page), expected[:5])
+        page.do("rewind")
+        page.do("batch")
+        assert curve(page) == [expected[0]]
+    finally:
+        studio.close()
+
+
+def test_a_run_that_is_opened_shows_the_losses_that_are_saved(page: Page) -> None:
+    page.do("start", batch_size=1024, epochs=2)
+    expected = np.array(losses_of(of_library(page), 14), dtype=np.float32)
+    page.do("speed", value=0)
+    page.do("epoch")
+    page.rest()
+    page.do("batch")
+    page.do("batch")
+    name, before = page.state["run"]["name"], page.state["epochs"]
+    page.do("open", source="pullover-dress")
+    assert curve(page) == []
+    page.do("open", run=name)
+    state = page.state
+    assert (state["curve"]["means"], state["place"]["loss"], state["epochs"]) == (13, None, before)
+    shown = curve(page)
+    assert shown[:11] == [pytest.approx(before[0]["train_loss"])] * 11
+    assert shown[11:] == [pytest.approx(expected[11:13].mean(), rel=1e-6)] * 2
+    page.do("batch")
+    assert (page.state["curve"]["means"], curve(page)[13:]) == (13, [expected[13]])
+    page.do("back", to=12)
+    assert (page.state["curve"]["means"], curve(page)) == (0, expected[:12].tolist())
+
+
+def test_batches_of_20_ms_are_30_frames_a_second() -> None:
+    due, frames = 0.0, 0
+    for number in range(1, 501):
+        if number * 0.02 >= due:
+            due, frames = next_frame(due, number * 0.02), frames + 1
+    assert 298 <= frames <= 302
 
 
 def test_what_makes_no_sense_is_refused_and_changes_nothing(page: Page) -> None:

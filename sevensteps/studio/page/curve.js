@@ -95,12 +95,14 @@ export function curvePanel(desk) {
     if (at >= 0 && Number.isFinite(here)) parts.push(svg('line', { class: 'cur', x1: x(at), x2: x(at), y1: TOP, y2: HIGH - BOTTOM }), svg('circle', { class: pending ? 'dot open' : 'dot', cx: x(at), cy: y(here), r: 5 }));
     fill(there, parts);
     write(value, at < 0 ? '–' : loss(here));
-    write(where, at < 0 ? 'no batch done yet' : pending ? 'this batch' : `batch ${count(at + 1)}`);
+    const { means, place: { per_epoch: per } } = desk.state, spoken = at < means ? `mean of epoch ${Math.floor(at / per) + 1}` : `batch ${count(at + 1)}`;
+    write(where, at < 0 ? 'no batch done yet' : pending ? 'this batch' : spoken);
+    write(raw, means ? `means until batch ${count(means)}` : 'not smoothed');
     again.hidden = desk.cursor == null || desk.cursor >= n - 1 || desk.running || Boolean(desk.state.lost);
     raw.hidden = !again.hidden;
     there.setAttribute('aria-valuemax', String(Math.max(1, n)));
     there.setAttribute('aria-valuenow', String(Math.max(1, at + 1)));
-    there.setAttribute('aria-valuetext', at < 0 ? 'no batch yet' : `batch ${at + 1}, loss ${loss(here)}`);
+    there.setAttribute('aria-valuetext', at < 0 ? 'no batch yet' : `${spoken}, loss ${loss(here)}`);
   }
 
   return { element, draw };

@@ -99,7 +99,7 @@ export async function upload(store, pictures, { largest, progress, refuse, signa
         } catch (error) {
           if (error.name === 'AbortError') return;
           if (error.code === 'lost') throw error;
-          refuse(name, error.message);
+          refuse(name, [error.message, error.hint].filter(Boolean).join(' '));
         }
       }
       progress(++done);

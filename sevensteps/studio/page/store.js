@@ -55,7 +55,7 @@ export function openStore() {
   const token = frameToken();
   const headers = token ? { 'X-Sevensteps-Token': token } : {};
   /** @type {any} */
-  const state = { curve: new Float32Array(), lost: null, problem: null };
+  const state = { curve: new Float32Array(), means: 0, lost: null, problem: null };
   const watchers = new Set();
   let changed = new Set(), control = new AbortController(), hopeless = false;
 
@@ -70,6 +70,7 @@ export function openStore() {
     if (!changed.size) requestAnimationFrame(tell);
     for (const [name, value] of Object.entries(sections)) {
       state[name] = name === 'curve' ? grown(state.curve, value) : value;
+      if (name === 'curve') state.means = value.means; // of so many batches only their epoch's mean loss is saved
       changed.add(name);
     }
   }
