@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SevenstepsError
 from .session import EMPTY, Session
+from .wire import about
 
 if TYPE_CHECKING:
     from .under_way import UnderWay
@@ -40,7 +41,7 @@ class Teller:
         Args:
             error: Why.
         """
-        self.error = {"message": error.message, "hint": error.hint}
+        self.error = about(error)
 
     def say(self, event: Any) -> None:
         """Tell what is said while something long is done.

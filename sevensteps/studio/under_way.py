@@ -6,10 +6,12 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ..base import files
 from ..errors import UsageError
+from ..learner.arguments import checked_rate
 from ..recipes.rate_changes import rate_changes_text
 from ..recipes.recipe import Recipe
 from ..records.events import Batch, Epoch, Observe
@@ -62,6 +64,7 @@ class UnderWay:
         self.curve = curve or Curve()
         self.curve.cut(work.learn.state.batch)  # a learner may have been trained before
         self._judged_at = -1
+        self._half_made: Path | None = None  # a folder on a disk that was full: it is taken again
         self._stack = contextlib.ExitStack()  # what is left when the run is: its threads, the lock of its folder
         self._stream: Iterator[Batch | Epoch] | None = None
         self._per_epoch = work.learn.batches_per_epoch  # which the loader is asked for once: a batch takes 0.2 ms
@@ -218,7 +221,8 @@ class UnderWay:
         if work.folder is not None or not self.saves:
             return
         with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(folders.new_folder(work.recipe, None))
+            making = folders.new_folder(work.recipe, self._half_made, force=self._half_made is not None)
+            folder = self._half_made = stack.enter_context(making)
             folders.save_corrections(folder, work.splits.corrected)
             folders.save_recipe(folder, work.recipe, work.recorded)
             work.folder, work.saved_at = folder, time.monotonic()
@@ -261,12 +265,12 @@ class UnderWay:
     def _go_to(self, to: int) -> None:
         """Make the run what it was when so many batches were done."""
         work = self.work
+        self._plan_changes({at: lr for at, lr in work.learn.rate_changes.items() if at <= to})
         moment = self._timeline.before(to)
         put_back(work, moment)
         self._stream = None
         self._timeline.cut(to)
         self.curve.cut(moment.batch)
-        self._plan_changes({at: lr for at, lr in work.learn.rate_changes.items() if at <= to})
         while work.learn.state.batch < to:
             self._again()
         if (lr := work.learn.rate_changes.get(to)) is not None:
@@ -298,6 +302,7 @@ class UnderWay:
 
         Raises:
             UsageError: It is not a number of 0 or more.
+            FileError: The recipe cannot be written; the rate stays as it is.
         """
         work, state = self.work, self.work.learn.state
         if state.batch == 0:
@@ -306,21 +311,22 @@ class UnderWay:
             self.chosen = self.chosen.replace(lr=lr)
             self._timeline = Timeline(work)
         else:
+            lr = checked_rate(lr)
+            self._plan_changes({**work.learn.rate_changes, state.batch: lr})
             work.learn.set(lr=lr)
-            self._plan_changes({**work.learn.rate_changes, state.batch: work.learn.state.lr})
             self._is_saved = False
         if self.station < REPEAT:
             self._hand.forget()
 
     def _plan_changes(self, changes: dict[int, float]) -> None:
-        """Let the recipe replay these changes of the learning rate, and no others."""
-        self.work.learn.rate_changes = changes
-        text = rate_changes_text(changes)
-        if text != self.work.recipe.lr_changes:
-            self.work.recipe = self.work.recipe.replace(lr_changes=text)
-            self.chosen = self.chosen.replace(lr_changes=text)
-            if self.work.folder is not None:
-                folders.save_recipe(self.work.folder, self.work.recipe, self.work.recorded)
+        """Let the recipe replay these changes of the learning rate, and no others; first of all on the disk."""
+        work, text = self.work, rate_changes_text(changes)
+        if text != work.recipe.lr_changes:
+            recipe = work.recipe.replace(lr_changes=text)
+            if work.folder is not None:
+                folders.save_recipe(work.folder, recipe, work.recorded)
+            work.recipe, self.chosen = recipe, self.chosen.replace(lr_changes=text)
+        work.learn.rate_changes = changes
 
     def end(self, observe: Observe) -> None:
         """Judge the run that has come to its end, and write what belongs into its folder.

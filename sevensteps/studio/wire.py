@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..errors import SevenstepsError, UsageError
+from ..errors import FileError, SevenstepsError, UsageError
 
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -76,6 +76,18 @@ def answer(value: Any) -> Response:
     return Response(as_json(value), media_type="application/json")
 
 
+def about(error: SevenstepsError | RefusedError) -> dict[str, str]:
+    """Return what the page shows of an error.
+
+    Args:
+        error: What went wrong.
+    """
+    # The hint of a file that cannot be written names a flag that the page does not have.
+    is_of_file = type(error) is FileError
+    hint = "Make room, or allow writing there. Then do it again: what was saved is whole." if is_of_file else error.hint
+    return {"message": error.message, "hint": hint}
+
+
 def error_answer(error: SevenstepsError | RefusedError) -> Response:
     """Return the answer to a request that failed.
 
@@ -83,9 +95,9 @@ def error_answer(error: SevenstepsError | RefusedError) -> Response:
         error: What went wrong.
     """
     status = error.status if isinstance(error, RefusedError) else 400
-    about = {"code": error.code, "message": error.message, "hint": error.hint}
     # As ASCII: what is wrong may be half a character, which has no bytes in UTF-8.
-    return Response(json.dumps({"error": about}), status, media_type="application/json")
+    content = json.dumps({"error": {"code": error.code, **about(error)}})
+    return Response(content, status, media_type="application/json")
 
 
 def get(path: str, endpoint: Endpoint) -> Route:

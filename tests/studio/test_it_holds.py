@@ -47,8 +47,20 @@ def test_a_run_goes_on_once_the_disk_has_room_again(page: Page, disk: Disk, faul
     place = page.place
     assert (place["phase"], place["batch"]) == ("failed", 0)
     assert said in place["error"]["message"]
+    assert "--out" not in place["error"]["hint"]
     disk.fault = 0
     page.do("batch")
+    assert [path.name for path in Path("runs").iterdir()] == ["pullover-dress-plain-1"]  # and none half made
+    page.do("lr", lr=0.1)
+    page.do("batch")
+    before = page.state
+    disk.fault = fault
+    for verb, values in (("lr", {"lr": 0.3}), ("back", {"to": 0})):
+        assert said in page.refused(verb, **values)["message"]
+        after = page.state  # what is refused has done nothing
+        assert [after[name] for name in ("marks", "curve")] == [before[name] for name in ("marks", "curve")]
+        assert (after["place"]["batch"], after["place"]["lr"]) == (2, 0.1)
+    disk.fault = 0
     page.do("speed", value=0)
     disk.fault = fault
     page.do("run")
