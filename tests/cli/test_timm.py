@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +122,46 @@ def test_without_a_network_it_says_what_to_type(folder: Path, timm: Any) -> None
     pytest.importorskip("huggingface_hub", reason="the extra timm is not installed")
     done = sevensteps("train", "photos", "--features", SMALL, "--out", "none", cwd=folder, HF_HUB_OFFLINE="1")
     refused(done, 1, "cannot be downloaded", f"--features {SMALL}@model.safetensors")
+
+
+def test_the_hub_is_told_to_report_nothing_before_timm_imports_it(folder: Path, tmp_path: Path) -> None:
+    """A package of this name stands in for timm, and looks when it is imported."""
+    (tmp_path / "timm.py").write_text("import os; raise ImportError(os.environ['HF_HUB_DISABLE_TELEMETRY'])")
+    settings = {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]),
+        "HF_HUB_DISABLE_TELEMETRY": "0",
+    }
+    done = sevensteps("train", "photos", "--features", SMALL, "--out", "none", cwd=folder, **settings)
+    refused(done, 1, "timm must be installed (1)")
+
+
+def test_the_hub_is_asked_for_the_weights_and_told_nothing_else(folder: Path, timm: Any) -> None:
+    """A server of ours stands in for the hub. Connections to other machines would be refused, and fail the test."""
+    pytest.importorskip("huggingface_hub", reason="the extra timm is not installed")
+    asked = list[tuple[str, str]]()
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            asked.append((self.path, self.headers["User-Agent"]))
+            self.send_error(404)
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+
+        def do_POST(self) -> None:
+            self.do_HEAD()
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        settings = {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_HUB_DISABLE_TELEMETRY": "0"}
+        done = sevensteps("train", "photos", "--features", SMALL, "--out", "none", cwd=folder, **settings)
+        hub.shutdown()
+    refused(done, 1, "cannot be downloaded", f"--features {SMALL}@model.safetensors")
+    assert {path.rpartition("/")[2] for path, _ in asked} == {"model.safetensors"}
+    assert not any("torch/" in agent for _, agent in asked), asked  # of which it tells unless it was told not to
 
 
 def test_without_timm_the_error_names_the_extra(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,11 +96,12 @@ def _keep(backbone: Backbone, is_published: bool) -> None:
 
 
 def _timm() -> Any:
-    """Import timm.
+    """Import timm. It imports huggingface_hub, which must know by then that it may not report how it is used.
 
     Raises:
         ModelError: It is not installed.
     """
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     try:
         import timm
     except ImportError as error:
@@ -135,14 +136,14 @@ def _downloaded(network: str) -> Path:
     own_file = f"Convert them and type --features {network}@FILE{SUFFIX}."
     if not repository:
         raise ModelError(f"{network} has no weights in safetensors form.", hint=own_file)
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # before the import, which reads it
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import constants, hf_hub_download
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
     except ImportError as error:
         raise ModelError(
             f"To download weights, huggingface_hub must be installed ({error}).", hint=INSTALL_TIMM
         ) from error
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # also where a program imported it before us
     try:
         return Path(hf_hub_download(repo_id=repository, filename=cfg.hf_hub_filename or f"model{SUFFIX}"))
     except LocalEntryNotFoundError as error:
