@@ -28,9 +28,18 @@ KINDS = 'KINDS = {"F32": torch.float32, "I64": torch.int64}'
 PIXELS = '''
 def pixels_of(picture):
     """Return the pixels (channels, height, width) of a picture: a path or a PIL picture. This part needs Pillow."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    image = Image.open(picture) if isinstance(picture, (str, Path)) else picture
+    if not isinstance(picture, (str, Path)):
+        return pixels_in(picture, picture)
+    with Image.open(picture) as image:
+        return pixels_in(image, picture)
+
+
+def pixels_in(image, picture):
+    """Return the pixels of an open picture; errors name it as it was given."""
+    from PIL import ImageOps
+
     if image.has_transparency_data:
         raise ValueError(f"{picture} is transparent. Save it without transparency.")
     is_deep = any("RGB;16" in str(tile) for tile in getattr(image, "tile", []))  # of which Pillow drops 8 bits
