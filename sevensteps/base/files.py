@@ -323,14 +323,14 @@ def said_in_words(path: Path) -> Iterator[None]:
 
 
 _WORDS = {
-    errno.ENOSPC: ("the disk is full", "Free some space, or write elsewhere with --out; what was there is untouched."),
-    errno.EDQUOT: ("your disk quota is used up", "Free some space, or write elsewhere with --out."),
+    errno.ENOSPC: ("the disk is full", "Free some space, or write elsewhere; what was there is untouched."),
+    errno.EDQUOT: ("your disk quota is used up", "Free some space, or write elsewhere."),
     errno.EFBIG: ("the file is larger than this system allows", "Raise the limit (ulimit -f), or write elsewhere."),
-    errno.EACCES: ("permission denied", "Choose a folder you may write to with --out."),
-    errno.EPERM: ("permission denied", "Choose a folder you may write to with --out."),
-    errno.EROFS: ("the file system is read-only", "Choose a folder you may write to with --out."),
-    errno.ENOTDIR: ("a part of the path is a file, not a folder", "Choose another folder with --out."),
-    errno.EEXIST: ("a file stands where the folder should be", "Choose another folder with --out."),
+    errno.EACCES: ("permission denied", "Choose a folder that you may write to."),
+    errno.EPERM: ("permission denied", "Choose a folder that you may write to."),
+    errno.EROFS: ("the file system is read-only", "Choose a folder that you may write to."),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "Choose another folder."),
+    errno.EEXIST: ("a file stands where the folder should be", "Choose another folder."),
     errno.EISDIR: ("a folder stands where the file should be", "Move it away, or choose another name."),
     errno.ELOOP: ("a link that leads nowhere stands in its place", "Remove that link."),
     errno.EIO: ("the disk reported an error", "Check the disk; what was there before is untouched."),

@@ -28,9 +28,16 @@ def _folder(kind: Any, tokens: Sequence[Any]) -> Path:
     return Path(tokens[0].value)
 
 
+def _files(kind: Any, tokens: Sequence[Any]) -> tuple[Path, ...]:
+    """Return files as typed; an empty one would be all pictures in the current folder."""
+    if not all(token.value for token in tokens):
+        raise ValueError("The name of a file is empty. Name a picture file or a folder.")
+    return tuple(Path(token.value) for token in tokens)
+
+
 def predict(
     run: Path,
-    files: Annotated[tuple[Path, ...], Parameter(required=True, json_list=False)],
+    files: Annotated[tuple[Path, ...], Parameter(required=True, json_list=False, converter=_files)],
     *,
     explain: Annotated[Path | None, Parameter(group=FIRST, converter=_folder)] = None,
     model: Annotated[Own, Parameter(group=FIRST)] = None,

@@ -235,7 +235,7 @@ def opened(content: bytes, name: str) -> Iterator[Image]:
     except PILImage.DecompressionBombError as error:  # Pillow itself raises this for twice as many
         by_pillow = re.match(r"Image size \((\d+) pixels\)", str(error))
         size = f"{int(by_pillow[1]):,}" if by_pillow else str(error)
-        raise DataError(f"{name} has more than {MOST_PIXELS:,} pixels: {size}", hint="Reduce its size.") from error
+        raise DataError(f"{name} has more than {MOST_PIXELS:,} pixels: {size}.", hint="Reduce its size.") from error
     except UnidentifiedImageError as error:
         if content[:4] in (b"II*\0", b"MM\0*"):
             raise DataError(f"{name} is damaged, or a TIFF of an unsupported kind.", hint="Save it as PNG.") from error

@@ -106,6 +106,8 @@ def sort_into(folder: Path, answer: Answer) -> Path | None:
             ):
                 shutil.copyfileobj(content, written)
                 return copy
+    except FileError as error:
+        raise FileError(f"{source} cannot be copied. {error.message}", hint=error.hint) from error
     except OSError as error:
         raise FileError(f"{source} cannot be copied: {error.strerror or error}.", hint="Check the paths.") from error
 

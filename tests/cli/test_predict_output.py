@@ -103,6 +103,11 @@ def test_an_empty_name_is_not_the_current_folder(
     assert set(folder.rglob("*")) == before
 
 
+def test_an_empty_file_is_not_the_current_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for typed in ([""], ["new/0/0.png", ""]):  # as a variable of the shell that is not set
+        refused(here("predict", "run", *typed, cwd=folder, capsys=capsys), 2, "The name of a file is empty.")
+
+
 @pytest.mark.parametrize(
     "name", ["../../out", "/etc", "a/b", "..", ".", "", "con:", "nul\\x", "line\nbreak", "x" * 500]
 )
@@ -130,7 +135,8 @@ def test_one_file_that_cannot_be_copied_does_not_stop_the_others(
         path.write_bytes((folder / "new/noise.png").read_bytes())
     done = here("predict", "run", "long", "--sort-into", "copied", cwd=folder, capsys=capsys)
     assert done.code == 1
-    assert "cannot be copied" in done.err
+    assert f"{long.relative_to(folder)} cannot be copied. Cannot write copied/" in "".join(done.err.split("\n"))
+    assert "\\n" not in done.err
     assert (folder / "copied/none of these/z.png").is_file()
 
 
