@@ -28,13 +28,18 @@ class Counts:
     right: int = 0
     busy: int = 0  # 503
     wrong: list[str] = field(default_factory=list)  # other answers, and connections that ended without one
-    seconds: float = 0.0
     delays: list[float] = field(default_factory=list)
+    seconds: float = 0.0  # for which requests were sent; of a fixed number, until the last answer
+    in_time: int = 0  # right answers in these seconds
 
     @property
     def rate(self) -> float:
-        """Right answers a second."""
-        return self.right / self.seconds
+        """Right answers a second, while requests were sent.
+
+        What comes afterwards does not count: a client that was turned away may have to wait for a second, in which a
+        server that answers fast has nothing else to do.
+        """
+        return self.in_time / self.seconds
 
     def delay(self, share: float) -> float:
         """Return the delay that this share of the requests does not exceed, in milliseconds."""
@@ -89,6 +94,8 @@ def load(
     while True:
         now = time.perf_counter()
         is_over = (count is not None and sent >= count) or (seconds is not None and now - began >= seconds)
+        if seconds is not None and is_over and not counts.seconds:
+            counts.seconds, counts.in_time = now - began, counts.right
         while resting and resting[0][0] <= now:
             free.append(heapq.heappop(resting)[2])
         while free and not is_over:
@@ -130,7 +137,8 @@ def load(
                 fresh = _Connection(port)
                 selector.register(fresh.socket, selectors.EVENT_READ, fresh)
                 free.append(fresh)
-    counts.seconds = time.perf_counter() - began
+    if not counts.seconds:
+        counts.seconds, counts.in_time = time.perf_counter() - began, counts.right
     for key in list(selector.get_map().values()):
         key.data.socket.close()
     selector.close()
