@@ -25,14 +25,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from environments import ENVIRONMENTS
 from machine import describe
-from platformdirs import user_cache_path
 from turns import CORES, PEERS, Case, Side, as_markdown, as_record, find_accuracies, ready, take_turns
 
 import sevensteps as ss
-
-ENVIRONMENTS = user_cache_path("sevensteps-bench", appauthor=False)
-
 
 # Cases
 

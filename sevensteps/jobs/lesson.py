@@ -226,8 +226,8 @@ def _initialize(tiny: _Tiny, real: _Training) -> Screen:
             f"weights {_row(tiny.weights)}",
             "bias     0.0",
         ),
-        real=f"Real pictures have 784 pixels: 784 random weights and a bias. The first weights are {first}. "
-        "They show nothing yet.",
+        real="A weight says how much its pixel counts. The bias is added at the end. Real pictures have 784 pixels, so "
+        f"784 random weights: {first} and so on. They show nothing yet.",
         pictures=(Shown(kind="map", numbers=real.weights[0], caption="784 random weights"),),
     )
 
@@ -242,10 +242,11 @@ def _predict(tiny: _Tiny, real: _Training) -> Screen:
             "Each pixel times its weight:",
             *products,
             f"score, their sum: {tiny.score:.2f}",
-            "Above 0 would mean Dress.",
-            "It says Pullover: wrong.",
+            "Above 0 means Dress. It says",
+            "Pullover, but it is a dress.",
         ),
-        real=f"The real dress gets {real.score:.3f}: also wrong. Of {BATCH} pictures, {real.right[0]} are right: luck.",
+        real=f"The real dress gets {real.score:.3f}: also wrong. Of {BATCH} real pictures (a batch), "
+        f"{real.right[0]} are right, by luck.",
         pictures=(Shown(kind="picture", numbers=real.picture, caption="a dress"),),
     )
 
@@ -254,7 +255,7 @@ def _loss(tiny: _Tiny, real: _Training) -> Screen:
     return Screen(
         number=3,
         name="loss",
-        question="Count the right answers, or measure how far off each answer is? From which can it learn?",
+        question="Count the right answers, or measure how far off each answer is? From which of the two can it learn?",
         sums=(
             "The sigmoid turns a score",
             "into a number from 0 to 1:",
@@ -285,7 +286,7 @@ def _gradient(tiny: _Tiny, real: _Training) -> Screen:
     return Screen(
         number=4,
         name="gradient",
-        question="The score of the dress was too low. Which weights should grow? By how much, beside the others?",
+        question="The score of the dress was too low. Which weights should grow? Which of them most?",
         sums=(
             "Slope of the sigmoid there:",
             f"{tiny.share:.3f} x (1 - {tiny.share:.3f}) = {-tiny.slope:.3f}",
@@ -294,8 +295,8 @@ def _gradient(tiny: _Tiny, real: _Training) -> Screen:
             _row(tiny.gradient, 3),
             f"bias: {tiny.slope:.3f}",
         ),
-        real="Real: 785 slopes, each a mean over the batch. In {blue}, a larger weight "
-        "raises the loss; in {red}, it lowers it. A step goes the other way.",
+        real=f"Real: 785 slopes, each the mean over {BATCH} pictures. In {{blue}}, a larger weight raises the loss; "
+        "in {red}, it lowers it. A step goes the other way.",
         pictures=(Shown(kind="map", numbers=real.gradient, caption="the gradient of 784 weights"),),
     )
 
