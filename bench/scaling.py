@@ -33,7 +33,8 @@ from torch import Tensor
 import sevensteps as ss
 from sevensteps.base.device import computing_with
 from sevensteps.base.launched import Launched
-from sevensteps.learner.distributed import Processes, store_here
+from sevensteps.learner.distributed import Processes
+from sevensteps.learner.meeting import store_here
 from sevensteps.records.events import Batch
 from sevensteps.runs.together import exchanging
 

@@ -12,18 +12,31 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..base.launched import Launched, launched
 from ..base.own_code import given, is_importable, name_of
 from ..errors import SevenstepsError, UsageError
+from ..recipes.settings import MOST_PARTS
 
 if TYPE_CHECKING:
     from ..learner.distributed import Processes
     from ..recipes.recipe import Recipe
 
 SECONDS_TO_END = 10.0  # for processes that have nothing more to do
+
+
+# Set for the processes that are started here: their standard input is a pipe, which closes when the leader ends.
+LEADER_AT = "SEVENSTEPS_LEADER"
+
+
+LEADER_ENDED = "The process that leads this training has ended."
+
+
+TO_CONTINUE = "Find the run with `sevensteps runs`, then continue it with `sevensteps resume RUN`."
 
 
 SECONDS_AFTER_SIGTERM = 25  # a launcher may end all at once, and the leader still saves what is half done
@@ -65,6 +78,9 @@ def together(processes: int | None, model: Any = None) -> Iterator[None]:
     place = launched()
     if processes is not None and processes < 1:
         raise UsageError(f"processes is {processes}, but must be 1 or more.", hint="sevensteps train --processes 2")
+    if processes is not None and processes > MOST_PARTS:
+        message = f"processes is {processes!r:.40}, but a batch has at most {MOST_PARTS} parts."
+        raise UsageError(message, hint="sevensteps train --processes 2")
     if place is not None:
         if processes not in (None, place.world):
             raise UsageError(
@@ -114,7 +130,8 @@ def number_of_processes() -> int:
 
 def _launched(place: Launched) -> Iterator[None]:
     """Lead the processes that a launcher has started, until this one ends."""
-    from ..learner.distributed import Processes, current, leading, refuse_in_use, store_of_launcher
+    from ..learner.distributed import Processes, current, leading
+    from ..learner.meeting import refuse_in_use, store_of_launcher
 
     if not _OF_LAUNCHER:
         refuse_in_use()
@@ -136,7 +153,8 @@ def _end_launched(processes: Processes) -> None:
 
 def _started_here(count: int, model: Any) -> Iterator[None]:
     """Start processes on this machine, lead them, and end them."""
-    from ..learner.distributed import Processes, current, leading, refuse_in_use, store_here
+    from ..learner.distributed import Processes, current, leading
+    from ..learner.meeting import refuse_in_use, store_here
 
     if current() is not None:
         yield
@@ -150,6 +168,7 @@ def _started_here(count: int, model: Any) -> Iterator[None]:
     store, port = store_here(count)
     own = ["--model", name_of(model)] if model else []
     shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared[LEADER_AT] = "stdin"
     started: list[subprocess.Popen[bytes]] = []
     processes = Processes(Launched(0, count, 0, count), store, lambda: _ended(started))
     try:
@@ -159,7 +178,7 @@ def _started_here(count: int, model: Any) -> Iterator[None]:
                 subprocess.Popen(
                     [sys.executable, "-m", "sevensteps", "train", *own],
                     env={**os.environ, **{name: str(value) for name, value in variables.items()}},
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL,
                     start_new_session=True,  # Ctrl-C is for the leader, which saves
                 )
@@ -172,12 +191,15 @@ def _started_here(count: int, model: Any) -> Iterator[None]:
             for process in started:
                 process.kill()
         processes.end()
+        waits = time.monotonic() + SECONDS_TO_END
         for process in started:
             try:
-                process.wait(SECONDS_TO_END)
+                process.wait(max(waits - time.monotonic(), 0))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
 
 
 def _ended(started: Sequence[subprocess.Popen[bytes]]) -> str:
@@ -193,14 +215,39 @@ def _ended(started: Sequence[subprocess.Popen[bytes]]) -> str:
 
 def _leave_silent_leader(place: Launched) -> NoReturn:
     """End this process, whose main thread may wait for the leader without end."""
+    _leave(place, f"Process 1 of {place.world} has not answered for some time: it was stopped, or its network failed.")
+
+
+def _end_with_leader(place: Launched) -> None:
+    """End this process as soon as the one that started it has ended, also while this one still imports or connects."""
+
+    def look() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 1):
+                pass
+        _leave(place, LEADER_ENDED)
+
+    threading.Thread(target=look, name="leader", daemon=True).start()
+
+
+def _leave(place: Launched, message: str) -> NoReturn:
+    """End this process at once; one of those that follow says why."""
+    try:
+        _say_lost(place, message)
+    finally:
+        os._exit(1)
+
+
+def _say_lost(place: Launched, message: str) -> None:
+    """Say that the leader is lost, in one process of those that follow."""
     if place.rank == 1:
-        message = f"Process 1 of {place.world} has not answered for some time: it was stopped, or its network failed."
-        print(f"sevensteps: {message}", file=sys.stderr, flush=True)
-    os._exit(1)
+        print(f"sevensteps: {message}\n  {TO_CONTINUE}", file=sys.stderr, flush=True)
 
 
 def _follow(place: Launched, model: Any) -> NoReturn:
     """Follow the leader until it ends, and end."""
+    if os.environ.get(LEADER_AT) == "stdin":
+        _end_with_leader(place)
     met: list[Processes] = []
 
     def terminated(number: int, frame: object) -> None:
@@ -213,7 +260,8 @@ def _follow(place: Launched, model: Any) -> NoReturn:
     if hasattr(signal, "alarm"):
         signal.signal(signal.SIGTERM, terminated)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the leader decides
-    from ..learner.distributed import LOST, Processes, store_of_launcher
+    from ..learner.distributed import Processes
+    from ..learner.meeting import LOST, store_of_launcher
     from ..runs.follow import follow
 
     code = 0
@@ -232,8 +280,8 @@ def _follow(place: Launched, model: Any) -> NoReturn:
         code = 1
         if error.kind != LOST:
             processes.say_failed(error)
-        elif place.rank == 1:
-            print(f"sevensteps: {error.message}", file=sys.stderr)
+        else:
+            _say_lost(place, error.message)
     except Exception as error:
         code = 1
         where = f"process {place.rank + 1} of {place.world}"

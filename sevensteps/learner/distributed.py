@@ -13,7 +13,6 @@ import contextlib
 import datetime
 import hashlib
 import json
-import os
 import signal
 import time
 import warnings
@@ -26,31 +25,19 @@ from torch import Tensor
 
 from ..base.launched import Launched
 from ..base.one_thread import in_one_thread
-from ..errors import SevenstepsError, TrainingError, UsageError
+from ..errors import SevenstepsError, TrainingError
 from .heartbeat import LOOK, SILENT_AFTER, Heartbeat
-
-_STORES: Any = dist  # whose types do not name them
-
-
-# Nobody waits for so long: the leader may judge or decode for hours, and whoever dies is noticed at once.
-FOREVER = datetime.timedelta(days=100)
-
-
-# To find the leader: on this machine, and where machines start one by one. PyTorch tries twice for so long.
-SECONDS_HERE, SECONDS_ELSEWHERE = 5, 300
-
+from .meeting import ALONE, FOREVER, LOST, interface_for
+from .shared_rows import SharedRows, joined, offered
 
 # All are there and connect at the same moment. One that dies just then has no connection yet that would end with it.
-TO_CONNECT = datetime.timedelta(seconds=20)
+TO_CONNECT = datetime.timedelta(seconds=15)
 
 
 SECONDS_TO_COME = 300  # machines start one after the other, and import from slow disks
 
 
 SECONDS_OF_SILENCE = 10  # until a process that waits for another to start says so
-
-
-_ALONE = "If you started only this process, unset RANK and WORLD_SIZE."
 
 
 PAUSE = 0.02  # seconds between two looks for an order
@@ -81,6 +68,7 @@ class Processes:
         self._store, self._lost, self._orders, self._row = store, lost, 0, 0
         self.is_connected = self._trains = False
         self._asked_to_end = 0  # the rank of a process that was
+        self._shared: SharedRows | None = None
         # A client of its own: one that waits for the others while they connect would hold back the signs.
         self.heartbeat = Heartbeat(self.rank, self.world, store.clone(), self._pass_on)
 
@@ -96,7 +84,10 @@ class Processes:
             TrainingError: Another process has ended.
         """
         with self._noticing():
-            self._finish(dist.all_gather(list(every), mine, async_op=True), mine)
+            if self._shared is not None:
+                self._shared.gather(mine, every)
+            else:
+                self._finish(dist.all_gather(list(every), mine, async_op=True), mine)
         if int(every[0][0]) == _LEFT:
             raise LeaderLeftError
 
@@ -162,6 +153,11 @@ class Processes:
                 "will differ a little from that of one process.",
                 stacklevel=2,
             )
+        if self._shared is not None:
+            self._shared.close()
+        with self._noticing():
+            is_here = device.type == "cpu" and self.place.local_world == self.world
+            self._shared = self._rows_here(size) if is_here else None
         self._row, self._device, self._trains = size, device, True
 
     def leave(self) -> None:
@@ -179,11 +175,27 @@ class Processes:
     def end(self) -> None:
         """Let the others end; only the leader does."""
         self.heartbeat.end()
+        if self._shared is not None:
+            self._shared.close()
         with contextlib.suppress(RuntimeError):
             self._store.set("end", "")
             if self.is_connected:
                 dist.destroy_process_group()
                 self.is_connected = False
+
+    def _rows_here(self, size: int) -> SharedRows | None:
+        """Return rows in memory that all processes share; None where one of them cannot: gloo exchanges them then."""
+        key, shared = f"rows/{self._orders}", None
+        with contextlib.suppress(OSError):
+            if self.rank:
+                shared = joined(self.rank, self.world, size, self._store.get(key).decode())
+            else:
+                shared = offered(self.world, size, lambda said: self._store.set(key, said))
+        able = [torch.zeros(1, dtype=torch.int64) for _ in range(self.world)]
+        self._finish(dist.all_gather(able, mine := torch.tensor([int(shared is not None)]), async_op=True), mine)
+        if shared is None or not all(map(int, able)):
+            return None
+        return SharedRows(self.rank, self.world, *shared, self._refuse_silent)
 
     def say_failed(self, error: SevenstepsError) -> None:
         """Leave word of why this process ends, for the leader to report.
@@ -244,18 +256,17 @@ class Processes:
         since, is_told = time.monotonic(), False
         while not self.rank and (missing := [rank for rank in others if not self._store.check([f"here/{rank}"])]):
             self._refuse_failed()
+            self._refuse_silent()
             if time.monotonic() - since > SECONDS_TO_COME:
                 message = f"Process {missing[0] + 1} of {self.world} has not started after {SECONDS_TO_COME} seconds."
-                raise TrainingError(message, hint=f"Look at what it printed. {_ALONE}")
+                raise TrainingError(message, hint=f"Look at what it printed. {ALONE}")
             if not is_told and time.monotonic() - since > SECONDS_OF_SILENCE:
                 is_told = True
                 what = f"Waiting for process {missing[0] + 1} of {self.world}, for {SECONDS_TO_COME} seconds at most."
-                warnings.warn(f"{what} {_ALONE}", stacklevel=2)
+                warnings.warn(f"{what} {ALONE}", stacklevel=2)
             time.sleep(PAUSE)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
-        with contextlib.ExitStack() as stack:
-            if self.place.local_world == self.world:  # on this machine alone: no word leaves it
-                stack.enter_context(_loopback())
+        with interface_for(self.place):
             how: dict[str, Any] = {"rank": self.rank, "world_size": self.world}
             try:
                 dist.init_process_group(backend, store=self._store, timeout=TO_CONNECT, **how)
@@ -294,9 +305,6 @@ class Processes:
             raise TrainingError(f"{what} has ended, or cannot be reached.", kind=LOST) from error
 
 
-LOST = "lost process"  # the kind of the error for a process that has ended
-
-
 _CURRENT: list[Processes] = []
 
 
@@ -332,77 +340,6 @@ def rounding() -> int:
     results = (product, maps, product.softmax(1), maps.exp(), torch.addcdiv(values, product, values.abs() + 1e-3))
     digest = hashlib.sha256(b"".join(each.contiguous().numpy().tobytes() for each in results)).digest()
     return int.from_bytes(digest[:8], "little") >> 1
-
-
-def refuse_in_use() -> None:
-    """Raise if this process exchanges tensors with others already: PyTorch knows one group for that.
-
-    Raises:
-        UsageError: It says what to call.
-    """
-    if dist.is_initialized():
-        raise UsageError(
-            "This script has called torch.distributed.init_process_group, but several processes need a group of their "
-            "own.",
-            hint="Leave that call out, or call torch.distributed.destroy_process_group() before training.",
-        )
-
-
-def store_here(world: int) -> tuple[Any, int]:
-    """Return a store that processes on this machine find each other by, and its port, on the loopback alone.
-
-    Args:
-        world: The number of processes.
-    """
-    import socket
-
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        port = int(listening.getsockname()[1])
-        how: dict[str, Any] = {"timeout": FOREVER, "wait_for_workers": False}
-        store = _STORES.TCPStore("127.0.0.1", port, world, True, master_listen_fd=listening.detach(), **how)
-    return _STORES.PrefixStore("sevensteps", store), port
-
-
-def store_of_launcher(place: Launched) -> Any:
-    """Return the store that the launcher's variables name.
-
-    Args:
-        place: Of this process.
-
-    Raises:
-        TrainingError: It cannot be reached.
-    """
-    seconds = SECONDS_HERE if place.local_world == place.world else SECONDS_ELSEWHERE
-    try:
-        store, _, _ = next(_STORES.rendezvous("env://", timeout=datetime.timedelta(seconds=seconds)))
-    except (RuntimeError, ValueError) as error:
-        address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
-        raise TrainingError(
-            f"Process 1 of {place.world} cannot be reached at {address} (MASTER_ADDR, MASTER_PORT).",
-            hint=f"Start it, or correct the address. {_ALONE}",
-            kind=LOST,
-        ) from error
-    store.set_timeout(FOREVER)
-    return _STORES.PrefixStore("sevensteps", store)
-
-
-@contextlib.contextmanager
-def _loopback() -> Iterator[None]:
-    """Let gloo use the loopback inside the block, unless the user has named another interface."""
-    import socket
-
-    name = "GLOO_SOCKET_IFNAME"
-    loopback = next((one for _, one in socket.if_nameindex() if one in ("lo", "lo0")), None)
-    if name in os.environ or loopback is None:
-        yield
-        return
-    os.environ[name] = loopback
-    try:
-        yield
-    finally:
-        del os.environ[name]
 
 
 def _error_of(facts: dict[str, str]) -> SevenstepsError:

@@ -40,6 +40,7 @@ class Heartbeat:
         self._seen: dict[int, tuple[bytes, float]] = {}  # the last sign, and when it was new
         self._word = ""
         self._cut_since = 0.0  # when the store had ended, or could not be reached any more
+        self._asking_since = 0.0  # when this process asked the store for something that has not been answered
         self._over = threading.Event()
         self._sending = threading.Thread(target=self._send, name="heartbeat", daemon=True)
         self._sending.start()
@@ -48,6 +49,8 @@ class Heartbeat:
         """Return the rank of a process that has been silent for too long; None if there is none."""
         now = time.monotonic()
         if self._rank and self._cut_since and now - self._cut_since > TO_NOTICE:
+            return 0
+        if self._rank and self._asking_since and now - self._asking_since > SILENT_AFTER:
             return 0
         late = [rank for rank, (_, since) in list(self._seen.items()) if now - since > SILENT_AFTER]
         return min(late, default=None)
@@ -85,8 +88,10 @@ class Heartbeat:
             while not self._over.wait(EVERY):
                 before = self._forgive(before)
                 count += 1
+                self._asking_since = time.monotonic()
                 self._store.set(_key(self._rank), f"{count} {self._word}")
                 self._look()
+                self._asking_since = 0.0
         except RuntimeError:
             self._cut_since = time.monotonic()
 
@@ -108,6 +113,8 @@ class Heartbeat:
         if now - before > OWN_PAUSE + EVERY:
             for rank, (sign, _) in list(self._seen.items()):
                 self._seen[rank] = sign, now
+            if self._asking_since:
+                self._asking_since = now
         return now
 
 

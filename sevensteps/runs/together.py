@@ -10,8 +10,9 @@ from pathlib import Path
 from ..base.addresses import typed_here
 from ..base.device import computing_with, cores
 from ..errors import SevenstepsError
-from ..learner.distributed import LOST, LeaderLeftError, Processes, current
+from ..learner.distributed import LeaderLeftError, Processes, current
 from ..learner.learner import Learner
+from ..learner.meeting import LOST
 from ..steps.exchange import Exchange
 
 

@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -81,6 +82,19 @@ def test_a_script_with_a_process_group_of_its_own_is_refused(folder: Path) -> No
         dist.destroy_process_group()
     assert "destroy_process_group" in raised.value.hint
     assert not (folder / "group").exists()
+
+
+def test_a_process_whose_leader_has_died_ends_before_it_looks_for_it(tmp_path: Path) -> None:
+    with socket.socket() as nobody:  # who would answer; without the pipe, it would be waited for
+        nobody.bind(("127.0.0.1", 0))
+        nobody.listen()
+        place = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+        place |= {"MASTER_PORT": str(nobody.getsockname()[1]), "SEVENSTEPS_LEADER": "stdin"}
+        with start("train", cwd=tmp_path, how={"stdin": subprocess.PIPE}, **place) as process:
+            done = finished(process)  # which closes the pipe, as the end of a leader does
+    assert done.code == 1
+    assert done.err.startswith("sevensteps: The process that leads this training has ended.")
+    assert "sevensteps resume RUN" in done.err
 
 
 @pytest.mark.slow
