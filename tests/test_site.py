@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import subprocess
@@ -17,8 +18,19 @@ from browser import browser, show, violations
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-# Not the reference of the API: axe-core takes minutes for a page of its size.
-KINDS = ["index", "walkthrough", "exercises", "pictures", "site/settings", "commands"]
+KINDS = [
+    "index",
+    "walkthrough",
+    "exercises",
+    "pictures",
+    "site/settings",
+    "commands",
+    "site/api",
+    "site/api/learner",
+    "decisions/0056-teaching",
+    "site/changelog",
+    "search",
+]
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +80,23 @@ def test_the_reference_has_every_public_name_and_setting(site: Path) -> None:
 
     import sevensteps as ss
 
-    api, settings = (site.joinpath(f"site/{name}.html").read_text("utf-8") for name in ("api", "settings"))
+    index, settings = (site.joinpath(f"site/{name}.html").read_text("utf-8") for name in ("api", "settings"))
+    api = "".join(page.read_text("utf-8") for page in sorted(site.glob("site/api/*.html")))
     for name in ss.__all__:
-        if hasattr(getattr(ss, name), "__qualname__"):
-            assert re.search(rf'id="sevensteps\.[\w.]*\b{name}"', api), name
+        target = getattr(ss, name)
+        if hasattr(target, "__qualname__"):
+            place = f"{target.__module__}.{name}"
+            assert f'id="{place}"' in api
+            assert re.search(rf'href="api/\w+\.html#{re.escape(place)}"', index), name
     assert "height width" in re.sub(r"<[^>]+>", "", api)  # shapes
     for setting in dataclasses.fields(ss.Recipe):
         assert f">{setting.name}<" in settings
+
+
+@pytest.mark.parametrize("name", ["walkthrough", "exercises"])
+def test_a_page_that_is_a_notebook_can_be_downloaded(site: Path, name: str) -> None:
+    assert f'href="{name}.ipynb"' in (site / f"{name}.html").read_text("utf-8")
+    assert (site / f"{name}.ipynb").read_bytes() == (ROOT / f"docs/{name}.ipynb").read_bytes()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -84,6 +106,17 @@ def test_each_kind_of_page_is_accessible_and_complete(site: Path, there: Any, ki
     assert console == []
     assert all(address.startswith(site.as_uri()) for address in asked)
     assert violations(there) == []
+
+
+def test_the_card_is_printed_on_one_sheet(site: Path, there: Any) -> None:
+    show(there, site / "card.html")
+    how = {"paperWidth": 8.27, "paperHeight": 11.69}  # A4, in inches
+    there.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    size = {"width": 717, "height": 1046, "deviceScaleFactor": 1, "mobile": False}  # what its margins leave
+    there.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    assert there.execute_script("return document.querySelector('table').getBoundingClientRect().right <= innerWidth")
+    printed = base64.b64decode(there.execute_cdp_cmd("Page.printToPDF", how)["data"])
+    assert printed.count(b"/Type /Page\n") == 1
 
 
 def test_search_works_from_disk(site: Path, there: Any) -> None:
