@@ -1,6 +1,6 @@
 """Measure the Studio: how soon its page is there, what streaming costs training, and how many frames a page gets.
 
-    python bench/studio.py [--rounds N] [--only start|plain|linear|cnn|soak] [--soak MINUTES]
+    python bench/studio.py [--rounds N] [--only start|plain|linear|cnn|soak] [--batch-size N] [--soak MINUTES]
 
 *First byte* and *usable* are seconds after `sevensteps studio pullover-dress` is typed: when the page's first byte
 comes, and when its first batch can be stepped; `import torch` alone is measured beside it. *Streaming* is the CPU time
@@ -135,14 +135,14 @@ def turn(studio: Opened, page: Any) -> Turn:
     return Turn(1000 * wall / count, **each, frames=len(frames) / wall, bytes=size, batches=count / max(len(frames), 1))
 
 
-def streaming(recipe: str, rounds: int) -> None:
+def streaming(recipe: str, rounds: int, settings: dict[str, int]) -> None:
     """Print what one page costs a training at full speed."""
     studio = beside("pullover-dress", port=0)
     started: list[Any] = []
     try:
         page = Page(studio.url)
         page.rest()
-        page.do("start", recipe=recipe, epochs=EPOCHS)
+        page.do("start", recipe=recipe, epochs=EPOCHS, **settings)
         page.do("speed", value=0)
         started = followers(page, 1)
         page.do("run")
@@ -272,6 +272,7 @@ def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, help="of the trainings: smaller where other work takes the time")
     parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES")
     parser.add_argument("--only", choices=["start", *RECIPES, "soak"])
     given = parser.parse_args()
@@ -282,7 +283,7 @@ def main() -> None:
             start(given.rounds)
         for recipe in RECIPES:
             if given.only in (None, recipe):
-                streaming(recipe, given.rounds)
+                streaming(recipe, given.rounds, {"batch_size": given.batch_size} if given.batch_size else {})
         if given.soak and given.only in (None, "soak"):
             soak(given.soak)
         os.chdir("/")
