@@ -10,6 +10,7 @@ from typing import Any
 import browser
 import numpy as np
 
+_AT_ONCE = 500  # pictures that a page is asked for in one call
 _WHILE = 30.0  # seconds that a page may take to check itself, or to answer
 
 _ASK = """const [way, files, done] = arguments;
@@ -92,9 +93,12 @@ def dropped(there: Any, file: Path, way: str) -> str:
 def answers_of(there: Any, pixels: np.ndarray) -> tuple[np.ndarray, list[str | None], np.ndarray, float]:
     """Return a page's answers to pixels, (n, channels, height, width): probabilities, reasons, distances, seconds."""
     rows = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
-    text = base64.b64encode(rows.tobytes()).decode()
     there.set_script_timeout(600)
-    answers, milliseconds = there.execute_async_script(_ASK_MANY, text, rows[0].size)
+    answers, milliseconds = list[Any](), 0.0
+    for start in range(0, len(rows), _AT_ONCE):  # the driver waits for two minutes, and the machine may be busy
+        text = base64.b64encode(rows[start : start + _AT_ONCE].tobytes()).decode()
+        some, taken = there.execute_async_script(_ASK_MANY, text, rows[0].size)
+        answers, milliseconds = [*answers, *some], milliseconds + taken
     distances = np.array([np.nan if answer[2] is None else answer[2] for answer in answers])
     return (
         np.array([answer[3:] for answer in answers]),
