@@ -17,6 +17,19 @@ class Shown(str):
         return str.__str__(self)
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share as percent; the figure and its sign stay together where a line breaks.
+
+    Args:
+        share: The share, from 0 to 1.
+        digits: Decimals.
+
+    >>> percent(0.9655, 2)
+    '96.55\\xa0%'
+    """
+    return f"{100 * share:.{digits}f}\u00a0%"
+
+
 def counted(n: int, one: str, several: str = "") -> str:
     """Return a number with its noun.
 

@@ -43,6 +43,7 @@ class Open:
     splits: Splits | None  # the run's pictures, corrected and held out
     raw: Splits | None  # as they were opened
     judged: Run | None = None  # the run as it was judged, which a learner without a folder has here alone
+    is_learner: bool = False  # whether it is a learner of the user's own, which gets no folder
 
     @property
     def name(self) -> str:
@@ -69,7 +70,7 @@ def _opened(trainer: Trainer) -> Open:
     run = trainer.run
     if run is None:
         return Open(None, None, None, trainer.raw)
-    return Open(run.work.folder, run.work.recipe, run.work.splits, trainer.raw, run.judged)
+    return Open(run.work.folder, run.work.recipe, run.work.splits, trainer.raw, run.judged, not run.saves)
 
 
 def thumbnails(pixels: np.ndarray, largest: int = LARGEST_SIDE) -> np.ndarray:

@@ -16,6 +16,7 @@ from ..data.files.how import file_settings
 from ..data.images import Splits
 from ..data.sources.named import as_text
 from ..errors import UsageError
+from ..jobs.features import pixels_or_features
 from ..recipes.choose import choose
 from ..recipes.recipe import Recipe
 from ..recipes.recipe_file import shipped_recipes
@@ -37,12 +38,18 @@ if TYPE_CHECKING:
     from ..learner.learner import Learner
 
 
-def first_recipe(source: str, fix: str = "") -> Recipe:
+def first_recipe(source: str, observe: Observe, fix: str = "") -> tuple[Recipe, Splits | None]:
     """Return the recipe of the first click: plain gradient descent, or what `train` chooses for picture files.
+
+    So photographs get features of a pretrained network if a quick comparison says that these are better.
 
     Args:
         source: A name or path of pictures.
+        observe: Receives what there is to say.
         fix: A corrections file.
+
+    Returns:
+        The recipe, and the pictures where the comparison has opened them.
 
     Raises:
         SevenstepsError: It is not a source.
@@ -51,8 +58,9 @@ def first_recipe(source: str, fix: str = "") -> Recipe:
     chosen = choose(source, given)
     given["source"] = as_text(source)
     if chosen.recipe == "linear" and not chosen.settings:
-        return Recipe.load("plain").replace(**given)
-    return chosen.with_given(given)
+        return Recipe.load("plain").replace(**given), None
+    chosen, pictures = pixels_or_features(source, chosen, {"fix": fix} if fix else {}, observe)
+    return chosen.with_given(given), pictures
 
 
 def raw_key(recipe: Recipe) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..data.balance import imbalance_of
 from ..data.images import Splits
+from ..data.sources.fashion_facts import CLASSES
 from ..errors import SevenstepsError
 from ..recipes.check import choices_of
 from ..recipes.recipe import Recipe
@@ -44,7 +45,7 @@ def data_section(splits: Splits, recipe: Recipe, notes: Sequence[str], *, is_own
     Args:
         splits: The pictures, as the run holds them out.
         recipe: The settled recipe.
-        notes: What was said while they were read.
+        notes: What was said while they were read that nobody must miss.
         is_own: Whether they were given on the page.
     """
     found: AuditResult | None = at_hand(splits)
@@ -90,6 +91,8 @@ def run_section(work: Work, chosen: Recipe, base: str, parent: str, story: str, 
     return {
         "name": work.folder.name if work.folder else recipe.name,
         "folder": str(work.folder) if work.folder else None,
+        "learner": not is_saved,
+        "source": recipe.source,
         "parent": parent or None,
         "story": story or None,
         "kind": kind,
@@ -259,13 +262,15 @@ def studio_section(
         framed: Whether a notebook shows the page.
     """
     say = "14,000 pictures of clothes, 28 × 28 pixels, in two classes. They come with sevensteps."
+    say_ten = "10,000 pictures of clothes, 28 × 28 pixels, in ten classes. They come with sevensteps."
     kinds = setting_types()
     names = [*_SAY, *(name for name in shipped_recipes() if name not in _SAY)]
     return {
         "version": version,
         "folder": str(Path.cwd()),
         "offers": [
-            {"source": "pullover-dress", "name": "Pullover or dress?", "classes": ["Pullover", "Dress"], "say": say}
+            {"source": "pullover-dress", "name": "Pullover or dress?", "classes": ["Pullover", "Dress"], "say": say},
+            {"source": "fashion-mini", "name": "Ten kinds of clothes", "classes": list(CLASSES), "say": say_ten},
         ],
         "recipes": [{"name": name, "say": _SAY.get(name, "")} for name in names],
         "losses": [name for name in choices_of(kinds["loss"]) if name != "auto"],

@@ -19,13 +19,20 @@ from starlette.routing import Route
 from ..base import files
 from ..data.class_names import check_names, class_named
 from ..data.decode import decode, look
+from ..data.files.archive import LARGEST_RATIO, LARGEST_SURE
 from ..errors import DataError, UsageError
 from .gate import PICTURE_BODY
 from .session import Session
 from .wire import answer, body, number_in, post, text_in
 
-LIMITS = {"picture_bytes": PICTURE_BODY, "pictures": 10_000, "pixels": 50_000_000}
-MOST_BYTES = 4 << 30
+LIMITS = {
+    "picture_bytes": PICTURE_BODY,
+    "pictures": 10_000,
+    "pixels": 50_000_000,
+    "bytes": 4 << 30,  # of all pictures
+    "unpacked_bytes": LARGEST_SURE,  # of a file in a zip, which the page unpacks
+    "unpacked_ratio": LARGEST_RATIO,
+}
 MOST_CLASSES = 100
 LONGEST_NAME = 80
 SHOWN = 100  # refused pictures that the page lists
@@ -94,7 +101,7 @@ class Gathering:
                 f"The page takes {LIMITS['pictures']:,} pictures at most.",
                 hint="Put larger sets into a folder: sevensteps studio FOLDER",
             )
-        if self.size > MOST_BYTES:
+        if self.size > LIMITS["bytes"]:
             raise UsageError("These pictures take more than 4 GiB.", hint="Use a folder: sevensteps studio FOLDER")
         if of not in self.pictures and len(self.pictures) >= MOST_CLASSES:
             raise UsageError(f"The page takes {MOST_CLASSES} classes at most.", hint="sevensteps studio FOLDER")

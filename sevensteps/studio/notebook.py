@@ -29,7 +29,7 @@ class Shown(Opened):
             return f'<a href="{address}" target="_blank">Open the Studio</a>'
         return (
             f'<iframe src="{html.escape(self.door.frame_url)}" width="100%" height="{HEIGHT}" style="border: 0" '
-            'title="Studio" allow="camera"></iframe>'
+            'title="Studio" allow="camera; clipboard-write"></iframe>'
             f'<p><a href="{address}" target="_blank">In a page of its own</a></p>'
         )
 

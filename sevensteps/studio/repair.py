@@ -1,6 +1,7 @@
 """Repair labels: pictures whose labels look wrong, and the corrections that a person makes on the page.
 
 Files stay as they are. Corrections are rows of a file as `--fix` reads it, kept beside the run that they are made for.
+Those of a notebook's learner, which has no folder, are kept until the Studio is closed; the page gives them as a file.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ def examples(images: Images, doubted: Iterable[str] = (), count: int = EXAMPLES)
 
 
 def uncorrected(now: Open) -> Splits:
-    """Return the pictures with the labels that their source gives them.
+    """Return the pictures with the labels that their source gives them; of a learner, as it has them.
 
     Args:
         now: What the Studio has open.
@@ -161,7 +162,7 @@ def uncorrected(now: Open) -> Splits:
     Raises:
         DataError: There are no pictures, or they are in a store, which cannot be corrected.
     """
-    raw = now.raw
+    raw = now.splits if now.is_learner else now.raw
     if raw is None or (raw.corrected is not None and now.recipe is not None):
         from ..runs.pictures import as_it_is
 
@@ -187,6 +188,7 @@ class Desk:
         self._session = session
         self._lock = threading.RLock()
         self._folder: Path | None = None
+        self._is_learner = False
         self._splits: Splits | None = None
         self._shelf: Shelf
         self._edits = Edits()
@@ -201,15 +203,16 @@ class Desk:
         """
         now = opened(self._session)
         with self._lock:
-            if now.splits is None or now.splits is not self._splits:
+            is_new = now.splits is None or now.splits is not self._splits
+            if is_new:
                 source = uncorrected(now)
                 if self._splits is None or source is not self._shelf.source:
                     self._shelf = Shelf.of(source)
                 self._splits = now.splits
-            if now.folder != self._folder:
+            if now.folder != self._folder or (is_new and now.folder is None):
                 self._edits = edits_of(now.folder, now.recipe.fix if now.recipe else "")
                 self._tested = tested_on(now.splits, now.recipe) if now.splits and now.recipe else set()
-                self._folder = now.folder
+                self._folder, self._is_learner = now.folder, now.is_learner
                 self.tell()
             return self._shelf, self._edits
 
@@ -249,7 +252,7 @@ class Desk:
         with self._lock:
             edits.change(wanted, labels)
             try:
-                self.save()
+                self._keep()
             except SevenstepsError:
                 edits.undo()
                 raise
@@ -261,8 +264,13 @@ class Desk:
         with self._lock:
             undone = edits.undo()
             if undone:
-                self.save()
+                self._keep()
             return {**self.tell(), **listed(edits), "undone": undone}
+
+    def _keep(self) -> None:
+        """Save the corrections beside the run; a learner has no folder, and its corrections stay here."""
+        if not self._is_learner:
+            self.save()
 
     def save(self) -> Path:
         """Save the corrections beside the run.
@@ -271,6 +279,11 @@ class Desk:
             RunError: There is no run.
             FileError: They cannot be written.
         """
+        if self._is_learner:
+            raise RunError(
+                "The Studio cannot train this learner again: it was made in your notebook.",
+                hint="Save the corrections as a file, and load the pictures with it: ss.load(SOURCE, fix=FILE).",
+            )
         if self._folder is None:
             raise RunError("There is no run yet whose labels could be corrected.", hint="Train first.")
         path = self._folder / EDITS
@@ -310,7 +323,7 @@ def _again(trainer: Trainer, fix: str, splits: Splits) -> str:
     before = trainer.need_run()
     folder = before.work.folder
     trainer.begin(before.chosen.replace(fix=fix), parent=folder.name if folder else "", source=splits, base=before.base)
-    trainer.set_speed(0, "batches")
+    trainer.set_speed(0.0, "batches")
     trainer.walk("run")
     return folder.name if folder else ""
 

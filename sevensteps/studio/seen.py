@@ -290,7 +290,7 @@ def rules(work: Work) -> list[dict[str, Any]]:
         spent = state.seconds - state.fit_seconds
         rows.append({"text": text, "value": f"{spent:.0f} so far", "met": spent >= recipe.stop_seconds})
     finite = state.last_loss is None or bool(torch.isfinite(state.last_loss))
-    rows.append({"text": "the loss is not a finite number", "value": "it is finite" if finite else "it is not",
+    rows.append({"text": "the loss is too large to be a number", "value": "it is a number" if finite else "it is not",
                  "met": not finite})  # fmt: skip
     return rows
 

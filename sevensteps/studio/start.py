@@ -20,6 +20,7 @@ from ..errors import UsageError
 from ..runs import folder as folders
 from .app import application
 from .gate import Door
+from .gathering import LIMITS
 from .session import Session
 from .trainer import Trainer
 
@@ -137,8 +138,14 @@ def new_session(*, framed: bool = False) -> tuple[Session, Trainer]:
     """
     session = Session()
     session.trainer = trainer = Trainer(session)
-    session.put("studio", {"version": __version__, "folder": str(Path.cwd()), "offers": [], "framed": framed})
+    about = {"version": __version__, "folder": str(Path.cwd()), "offers": [], "framed": framed, "limits": LIMITS}
+    session.put("studio", about)
     return session, trainer
+
+
+def _say_opening(session: Session) -> None:
+    """Show that something is being opened: until the trainer's thread has begun, the page would ask for pictures."""
+    session.put("place", {**session.section("place"), "phase": "opening"})
 
 
 class Opened:
@@ -202,6 +209,8 @@ def beside(
     listening = listening_at(port)
     door = Door(port=listening.getsockname()[1], frame_of=frame_of)
     session, trainer = new_session(framed=bool(frame_of))
+    if name is not None or first is not None:
+        _say_opening(session)
     studio = kind(session, door, listening)
     trainer.start(first or (lambda trainer: opened(trainer, name, framed=bool(frame_of))))
     return studio
@@ -240,8 +249,8 @@ def run_studio(
     listening = listening_at(port)
     door = Door(port=listening.getsockname()[1])
     session, trainer = new_session()
-    if name is not None:  # until the thread that opens it has begun, the page would offer to choose pictures
-        session.put("place", {**session.section("place"), "phase": "opening"})
+    if name is not None:
+        _say_opening(session)
 
     def begun() -> None:
         say(door.url)
@@ -276,7 +285,6 @@ def opened(trainer: Trainer, name: str | None, *, framed: bool, fix: str = "", y
     """
     from ..errors import SevenstepsError
     from .described import studio_section
-    from .gathering import LIMITS
     from .stories import STORIES
 
     trainer.session.put("studio", studio_section(__version__, STORIES, LIMITS, framed))

@@ -38,7 +38,7 @@ STORIES = [
     },
     {
         "name": "saturated",
-        "say": "Stuck at 50%",
+        "say": "Stuck at 50 %",
         "watch": "Watch step 4: the answers start out sure, where the sigmoid is flat, so hardly any gradient is left.",
     },
     {

@@ -28,12 +28,8 @@ class Teller:
         self.phase = "empty"  # "" where the run itself says it
         self.error: dict[str, str] | None = None
         self._notes: list[str] = []
+        self.remarks: list[str] = []  # those of the notes that nobody must miss
         self._seldom_due = 0.0  # when what seldom changes may be told again
-
-    @property
-    def notes(self) -> list[str]:
-        """What was said while something long was done."""
-        return self._notes
 
     def failed(self, error: SevenstepsError) -> None:
         """Note why nothing goes on.
@@ -52,11 +48,13 @@ class Teller:
         line = getattr(event, "line", None)
         if isinstance(line, str):
             self._notes = [*self._notes, line][-40:]
+            if not getattr(event, "detail", False):
+                self.remarks = [*self.remarks, line][-40:]
             self.session.put("notes", self._notes)
 
     def forget_notes(self) -> None:
         """Begin to say something else."""
-        self._notes = []
+        self._notes, self.remarks = [], []
         self.session.put("notes", [])
 
     def show(self, run: UnderWay | None, *, is_running: bool, speed: Mapping[str, Any], whole: bool) -> None:

@@ -185,7 +185,8 @@ class Trainer:
         with self._opening():
             was_own, self.is_own = self.is_own, is_own
             try:
-                self.begin(first_recipe(source, fix), yes=yes)
+                recipe, pictures = first_recipe(source, self.teller.say, fix)
+                self.begin(recipe, source=pictures, yes=yes)
             except SevenstepsError:
                 self.is_own = was_own
                 raise
@@ -269,7 +270,7 @@ class Trainer:
         assert self.run is not None
         self.is_running, self.teller.error, self.teller.phase = False, None, ""
         work = self.run.work
-        self.session.put("data", data_section(work.splits, work.recipe, self.teller.notes, is_own=self.is_own))
+        self.session.put("data", data_section(work.splits, work.recipe, self.teller.remarks, is_own=self.is_own))
         edits = Edits()
         with contextlib.suppress(SevenstepsError):  # a damaged file: Repair says so
             edits = edits_of(work.folder, self.run.chosen.fix)

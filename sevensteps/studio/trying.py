@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base import files
-from ..base.words import pictures, split_in_words
+from ..base.words import percent, pictures, split_in_words
 from ..errors import DataError, ModelError, RunError, SevenstepsError
 from ..jobs.predict import caution_of
+from ..records.scores import OUT_OF_FOLD
 from ..runs.checkpoint import MODEL
 from ..ship import file as model_file
 from ..ship.abstention import NOT_SURE, Limits
@@ -127,8 +128,8 @@ def why_no_answer(answer: Answer, limits: Limits | None) -> str:
     if answer.reason == NOT_SURE:
         share = answer.probabilities[answer.best]
         return (
-            f"Its best answer, {answer.best}, has a probability of {share:.0%}. Below {limits.confidence:.0%} this "
-            "model does not answer, because it would be wrong too often."
+            f"Its best answer, {answer.best}, has a probability of {percent(share, 0)}. Below "
+            f"{percent(limits.confidence, 0)} this model does not answer, because it would be wrong too often."
         )
     return (
         f"The picture is unlike those that it learned from: its distance is {answer.distance:.1f}, where about 1 is "
@@ -146,12 +147,17 @@ def record_of(result: Result, share: float) -> str:
     low = max((step for step in STEPS if step <= share), default=0.0)
     high = next((step for step in STEPS if step > share), 1.0)
     such = (result.shares >= low) & ((result.shares < high) | (high == 1))
-    count, which = int(such.sum()), pictures(len(result.table), split_in_words(result.table.split))
+    count, split = int(such.sum()), result.table.split
+    which = f"the {pictures(len(result.table), split_in_words(split))}"
+    if split == OUT_OF_FOLD:
+        which = f"{pictures(len(result.table))} that the models had not learned from"
     if not count:
         return "No test picture got an answer of this probability."
-    between = f"above {low:.0%}" if high == 1 else f"between {low:.0%} and {high:.0%}"
+    between = f"between {percent(low, 0)} and {percent(high, 0)}"
+    if high == 1 or not low:
+        between = f"above {percent(low, 0)}" if high == 1 else f"below {percent(high, 0)}"
     right = int(result.table.right[such].sum())
-    return f"Of its answers {between}, {right:,} of {count:,} were right ({right / count:.1%}), on the {which}."
+    return f"Of its answers {between}, {right:,} of {count:,} were right ({percent(right / count)}), on {which}."
 
 
 def explained(there: Loaded, content: bytes, seen: np.ndarray, answer: Answer) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.words import counted, pictures, split_in_words
+from ..base.words import counted, percent, pictures, split_in_words
 from ..errors import RunError, UsageError
 from ..records.scores import OUT_OF_FOLD, REFUSALS, Against, Imbalance, Score
 from ..runs.recorded import edited_of
@@ -53,7 +53,7 @@ def headline(score: Score) -> str:
 
     >>> from sevensteps.trust.intervals import score
     >>> headline(score("test", 1931, 2000))
-    'It is right on 96.55% of pictures it has never seen.'
+    'It is right on 96.55\\xa0% of pictures it has never seen.'
     >>> headline(score("test", 12, 12))
     'It is right on all 12 pictures it has never seen.'
     """
@@ -63,7 +63,7 @@ def headline(score: Score) -> str:
         share = f"{score.correct:,} of {pictures(score.n)}"
     else:
         digits = 2 if score.n >= 1000 else 1
-        share = f"{100 * score.accuracy:.{digits}f}% of pictures"
+        share = f"{percent(score.accuracy, digits)} of pictures"
     if score.split == OUT_OF_FOLD:
         return f"Models like it are right on {share} that they have never seen."
     if score.split == "valid":
@@ -78,11 +78,11 @@ def lead(score: Score, against: Against | None) -> str:
         score: The score that counts.
         against: The difference from the best baseline.
     """
-    low, high = (f"{100 * end:.1f}%" for end in (score.interval.low, score.interval.high))
+    low, high = percent(score.interval.low), percent(score.interval.high)
     which = "" if score.split == OUT_OF_FOLD else split_in_words(score.split)
     sentence = (
         f"{score.correct:,} of {pictures(score.n, which)}. Allowing for chance, its true rate is likely between "
-        f"{low} and {high} (95% interval)."
+        f"{low} and {high} (95\u00a0% interval)."
     )
     if against is None:
         return sentence
@@ -185,9 +185,9 @@ def limits(result: Result, edited: int = 0) -> list[str]:
         lines.append(f"What it says to something else: it knows {names}, and gives one of them to any picture.")
     else:
         said = " or ".join(f"“{reason}”" for reason in REFUSALS if reason not in coverage.never_says)
-        right = f"; of its other answers {coverage.score.accuracy:.1%} are right" if coverage.score else ""
+        right = f"; of its other answers {percent(coverage.score.accuracy)} are right" if coverage.score else ""
         lines.append(
-            f"Whether it recognizes every strange picture: it says {said} to {1 - coverage.share:.1%} of the test "
+            f"Whether it recognizes every strange picture: it says {said} to {percent(1 - coverage.share)} of the test "
             f"pictures{right}."
         )
     if wrong := int((~table.right).sum()):

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import browser
+from browser import browser, violations
 from in_studio import Page, array
+from on_page import CAMERA, click, complaints, press, says, until, view
 from torch import nn
 
 import sevensteps as ss
@@ -52,6 +53,62 @@ def test_a_learner_of_the_users_own_is_trained_by_the_page(tmp_path: Path, monke
     finally:
         studio.close()
     assert learn.state.batch == 3
+
+
+def test_corrections_of_a_learner_are_given_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    studio = ss.open_studio(my_learner(), port=0)
+    try:
+        page = Page(studio.url)
+        assert page.rest()["run"]["learner"]
+        change = {"changes": [{"id": "train/7", "now": "Dress"}, {"id": "train/11", "now": ""}]}
+        reply = page.send("POST", "/do/relabel", json.dumps(change).encode())
+        assert reply.json["count"] == 2
+        assert page.send("POST", "/do/undo").json["undone"] == ["train/7", "train/11"]
+        page.send("POST", "/do/relabel", json.dumps(change).encode())
+        assert "in your notebook" in page.refused("train-again")["message"]
+        fixed = tmp_path / "corrections.csv"
+        fixed.write_bytes(page.send("GET", "/corrections.csv").content)
+        page.do("open", source="pullover-dress")  # another run, of whose pictures nothing was corrected
+        assert page.get("/suspects?page=0").get("rows", []) == []
+        assert page.state["edits"]["count"] == 0
+    finally:
+        studio.close()
+    counts = ss.load("pullover-dress", fix=fixed).corrected
+    assert counts is not None
+    assert {(one.id, one.now) for one in counts.changes} == {("train/7", "Dress"), ("train/11", "")}
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow  # a browser
+def test_on_the_page_a_learner_is_repaired_by_a_file_for_the_notebook(
+    there: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    studio = ss.open_studio(my_learner(), port=0)
+    try:
+        page = Page(studio.url)
+        page.rest()
+        there.get(studio.url)
+        until(there, "return document.querySelectorAll('.batch .pic').length > 0")
+        assert there.execute_script("return document.querySelector('.stories').hidden")
+        view(there, "repair", "You decide.")
+        first = page.get("/suspects?page=0")["items"][0]
+        press(there, str(["Pullover", "Dress"].index(first["likely"]) + 1))
+        says(there, 'splits = ss.load("pullover-dress", fix="corrections.csv")')
+        assert violations(there) == []
+        click(there, "Save as a file")
+        end = time.monotonic() + 20
+        while not (fixed := tmp_path / "corrections.csv").is_file():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        view(there, "take", "This learner is yours already")
+        assert complaints(there) == []
+    finally:
+        studio.close()
+    counts = ss.load("pullover-dress", fix=fixed).corrected
+    assert counts is not None
+    assert [(one.id, one.now) for one in counts.changes] == [(first["id"], first["likely"])]
 
 
 def test_a_learner_without_pictures_is_refused() -> None:
@@ -137,7 +194,8 @@ def jupyter_lab(folder: Path) -> Any:
         stderr=subprocess.DEVNULL,
     )
     try:
-        yield f"http://127.0.0.1:{port}/lab/tree/a.ipynb?token=secret"
+        # By another name than the frame has: so the two are pages of different sites, to which no cookie is sent.
+        yield f"http://localhost:{port}/lab/tree/a.ipynb?token=secret"
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
@@ -145,7 +203,10 @@ def jupyter_lab(folder: Path) -> Any:
 
 @pytest.mark.slow
 def test_in_a_real_jupyterlab_the_frame_shows_the_page_and_trains(tmp_path: Path) -> None:
-    with jupyter_lab(tmp_path) as address, browser(tmp_path / "profile", sees_this_machine=True) as driver:
+    with (
+        jupyter_lab(tmp_path) as address,
+        browser(tmp_path / "profile", sees_this_machine=True, more=CAMERA) as driver,
+    ):
         port = int(address.split(":")[2].split("/")[0])
         end = time.monotonic() + 60
         while True:
@@ -163,6 +224,21 @@ def test_in_a_real_jupyterlab_the_frame_shows_the_page_and_trains(tmp_path: Path
         while "Pullover" not in driver.find_element("css selector", "body").text:
             assert time.monotonic() < end, driver.find_element("css selector", "body").text
             time.sleep(0.5)
+        assert driver.execute_script("return [location.hostname, document.cookie]") == ["127.0.0.1", ""]
+        until(driver, "return document.querySelectorAll('.batch .pic').length > 0")  # the training, at once
+        driver.execute_script("document.querySelector('[data-do=batch]').click()")
+        until(driver, "return document.querySelector('.readout').textContent.endsWith('batch 1')")
+        view(driver, "start", "Use the camera")
+        click(driver, "Use the camera")
+        until(
+            driver,
+            "const field = document.querySelector('#cameraclass'); if (field) field.value = 'hand'; return field",
+        )
+        click(driver, "Take a picture")
+        says(driver, "1 picture")
+        view(driver, "take", "The same run as a command")
+        driver.find_element("css selector", "main .head .plain").click()
+        says(driver, "Copied")
 
 
 def run_cell(driver: Any) -> None:

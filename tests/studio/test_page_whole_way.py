@@ -13,89 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import browser, violations
+from browser import violations
 from clothes import folder_of, png_of
 from in_studio import Page
+from on_page import click, complaints, drop, press, reach, says, until, view
 from typed import start
 
 import sevensteps as ss
 from sevensteps.data import corrections
 from sevensteps.data.images import Splits
-from sevensteps.studio.start import beside
-
-CAMERA = "use-fake-device-for-media-stream use-fake-ui-for-media-stream"
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> Iterator[Any]:
-    with browser(tmp_path / "profile", sees_this_machine=True, more=CAMERA) as there:
-        there.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
-        metrics = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        there.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        yield there
-
-
-@pytest.fixture
-def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.chdir(tmp_path)
-    studio = beside(port=0)
-    yield studio
-    studio.close()
-
-
-def until(there: Any, script: str, *given: Any, seconds: float = 150.0) -> Any:
-    """Wait until a script returns something true, and return that."""
-    end = time.monotonic() + seconds
-    while not (value := there.execute_script(script, *given)):
-        assert time.monotonic() < end, (script, there.execute_script("return document.body.innerText"))
-        time.sleep(0.05)
-    return value
-
-
-def says(there: Any, text: str, seconds: float = 150.0) -> str:
-    """Wait until the page says something; return all that it says."""
-    shown = "const all = document.querySelector('main')?.innerText; return all?.includes(arguments[0]) && all"
-    return str(until(there, shown, text, seconds=seconds))
-
-
-def click(there: Any, label: str) -> None:
-    """Click the button or link with this text, once it can be clicked."""
-    until(
-        there,
-        "const one = [...document.querySelectorAll('main button, main a')].find("
-        "each => each.textContent.trim().startsWith(arguments[0]) && !each.disabled);"
-        "one?.click(); return Boolean(one)",
-        label,
-    )
-
-
-def press(there: Any, key: str) -> None:
-    """Press a key, wherever the focus is."""
-    from selenium.webdriver import ActionChains
-
-    ActionChains(there).send_keys(key).perform()
-
-
-def view(there: Any, name: str, wanted: str) -> str:
-    """Open a view by its tab, wait for what it says, and check that axe finds nothing."""
-    there.execute_script("document.querySelector(`#tabs a[href='#${arguments[0]}']`).click()", name)
-    said = says(there, wanted)
-    assert violations(there) == []
-    return said
-
-
-def drop(there: Any, *paths: Path) -> None:
-    """Drop files and folders onto the page, as from a file manager."""
-    until(there, "return Boolean(document.querySelector('.drop'))")
-    about = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
-    for kind in ("dragEnter", "dragOver", "drop"):
-        there.execute_cdp_cmd("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 450, "data": about})
-
-
-def complaints(there: Any) -> list[str]:
-    """Return the errors of the console, but for the icon that browsers ask every server for."""
-    logged = [entry for entry in there.get_log("browser") if entry["level"] == "SEVERE"]
-    return [entry["message"] for entry in logged if "favicon.ico" not in entry["message"]]
 
 
 @pytest.fixture
@@ -259,8 +185,11 @@ def test_names_are_text_whatever_they_hold(there: Any, studio: Any, splits: Spli
     assert complaints(there) == []
 
 
-@pytest.mark.slow  # five views in a browser
-def test_all_is_reached_by_keyboard_and_nothing_is_a_dead_end(there: Any, studio: Any) -> None:
+@pytest.mark.slow  # a training, twice, in a browser
+def test_by_keys_alone_a_person_goes_the_whole_way_and_no_view_is_a_dead_end(there: Any, studio: Any) -> None:
+    from selenium.webdriver import Keys
+
+    page = Page(studio.url)
     there.get(studio.url)
     says(there, "Bring pictures")
     for name in ("verdict", "repair", "try", "take", "compare"):
@@ -269,14 +198,31 @@ def test_all_is_reached_by_keyboard_and_nothing_is_a_dead_end(there: Any, studio
         assert violations(there) == []
     there.execute_script("location.hash = '#start'; document.querySelector('main').focus()")
     says(there, "Start with these")
-    from selenium.webdriver import ActionChains, Keys
-
-    for _ in range(12):
-        ActionChains(there).send_keys(Keys.TAB).perform()
-        if there.execute_script("return document.activeElement.textContent") == "Start with these":
-            break
-    ActionChains(there).send_keys(Keys.ENTER).perform()
+    reach(there, "Start with these")
     until(there, "return location.hash === '#train' && Boolean(document.querySelector('.batch .pic'))")
+    page.do("start", epochs=1)
+    page.do("speed", value=0, unit="batches")
+    press(there, Keys.ARROW_RIGHT)
+    page.wait(lambda state: state["place"]["station"] == 2)
+    press(there, " ")
+    says(there, "See how good it is")
+    reach(there, "See how good it is")
+    says(there, "What it mixes up")
+    reach(there, "Look at ")
+    says(there, "You decide.")
+    press(there, "1")
+    press(there, "x")
+    page.wait(lambda state: state["edits"]["count"])
+    reach(there, "Train again with these")
+    says(there, "Right on the same pictures")
+    reach(there, "Try it", back=True)
+    says(there, "Or one of these test pictures")
+    reach(there, "Test picture 2")
+    says(there, "What the model saw")
+    reach(there, "Take it", back=True)
+    says(there, "Take it with you")
+    reach(there, "Download the zip")
+    says(there, "The self-test passed")
     assert complaints(there) == []
 
 

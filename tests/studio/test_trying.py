@@ -58,9 +58,9 @@ def test_a_picture_of_another_kind_is_none_of_these_and_says_why(there: Loaded, 
 def test_the_record_counts_answers_of_this_probability(result: Result) -> None:
     such = (result.shares >= 0.7) & (result.shares < 0.8)
     right = int(result.table.right[such].sum())
-    wanted = f"Of its answers between 70% and 80%, {right:,} of {int(such.sum()):,} were right"
+    wanted = f"Of its answers between 70\u00a0% and 80\u00a0%, {right:,} of {int(such.sum()):,} were right"
     assert record_of(result, 0.75).startswith(wanted)
-    assert record_of(result, 1.0).startswith("Of its answers above 90%")
+    assert record_of(result, 1.0).startswith("Of its answers above 90\u00a0%")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])

@@ -84,12 +84,12 @@ def test_what_it_cannot_tell_is_said(result: Result) -> None:
 @pytest.mark.parametrize(
     ("split", "correct", "n", "wanted"),
     [
-        ("test", 1931, 2000, "It is right on 96.55% of pictures it has never seen."),
-        ("test", 180, 200, "It is right on 90.0% of pictures it has never seen."),
+        ("test", 1931, 2000, "It is right on 96.55\u00a0% of pictures it has never seen."),
+        ("test", 180, 200, "It is right on 90.0\u00a0% of pictures it has never seen."),
         ("test", 11, 12, "It is right on 11 of 12 pictures it has never seen."),
         ("test", 1, 1, "It is right on the one picture it has never seen."),
-        ("valid", 90, 100, "It is right on 90.0% of pictures that training did not use."),
-        (OUT_OF_FOLD, 90, 100, "Models like it are right on 90.0% of pictures that they have never seen."),
+        ("valid", 90, 100, "It is right on 90.0\u00a0% of pictures that training did not use."),
+        (OUT_OF_FOLD, 90, 100, "Models like it are right on 90.0\u00a0% of pictures that they have never seen."),
     ],
 )
 def test_the_headline_is_true_of_what_was_measured(split: str, correct: int, n: int, wanted: str) -> None:
@@ -100,7 +100,7 @@ def test_the_lead_names_chance_and_the_best_simple_method(result: Result) -> Non
     against = result.figures.against
     said = lead(result.figures.score, against)
     assert against is not None
-    assert "(95% interval)" in said
+    assert "(95\u00a0% interval)" in said
     assert against.baseline in said
     assert ("too close to call" in said) == (0.0 in against.interval)
 

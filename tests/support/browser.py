@@ -42,7 +42,8 @@ def browser(profile: Path, *, sees_this_machine: bool = False, more: str = "") -
     for flag in flags.split():
         options.add_argument(f"--{flag}")
     options.add_argument(f"--user-data-dir={profile}")
-    options.add_argument(f"--host-resolver-rules=MAP * ~NOTFOUND{', EXCLUDE 127.0.0.1' * sees_this_machine}")
+    here = ", EXCLUDE 127.0.0.1, EXCLUDE localhost" * sees_this_machine
+    options.add_argument(f"--host-resolver-rules=MAP * ~NOTFOUND{here}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     there = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     try:

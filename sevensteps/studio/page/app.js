@@ -75,22 +75,27 @@ function drawFrame() {
   document.body.classList.toggle('framed', Boolean(store.state.studio?.framed));
 }
 
+const isDark = () => getComputedStyle(document.documentElement).colorScheme === 'dark';
+
 /** Change between light and dark; the views paint again when `theme` changes. */
 function turnTheme() {
-  const dark = getComputedStyle(document.documentElement).colorScheme === 'dark';
-  document.documentElement.dataset.theme = dark ? 'light' : 'dark';
+  document.documentElement.dataset.theme = isDark() ? 'light' : 'dark';
   repaint();
 }
 
+/** The colors are others; the button names those that it leads to. */
 function repaint() {
+  byId('theme').textContent = isDark() ? 'Light' : 'Dark';
   forgetPalette();
   store.put({ theme: document.documentElement.dataset.theme ?? '' });
 }
 
-fill(byId('tabs'), Object.entries(VIEWS).map(([name, title]) => h('a', { href: `#${name}` }, title)));
+// With "./": where the row of tabs is scrolled, a bare "#" out of sight would pass for a link that skips to the content.
+fill(byId('tabs'), Object.entries(VIEWS).map(([name, title]) => h('a', { href: `./#${name}` }, title)));
 byId('theme').addEventListener('click', turnTheme);
 byId('skip').addEventListener('click', event => { event.preventDefault(); main.focus(); });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint);
+repaint();
 addEventListener('hashchange', show);
 store.subscribe(['lost', 'place'], drawLost);
 store.subscribe(['problem'], drawProblem);

@@ -6,9 +6,9 @@ import { canvas, photo } from './paint.js';
 
 /** Make the panel of the batch. @param {any} desk */
 export function batchPanel(desk) {
-  const title = h('h2', { id: 'batch-title', class: 'cap' }), grid = h('div', { class: 'grid' }), right = h('span', { class: 'small muted num' }), legend = h('p', { class: 'legend' });
+  const title = h('h2', { id: 'batch-title', class: 'cap' }), grid = h('div', { class: 'grid' }), right = h('span', { class: 'small muted num' }), legend = h('div', { class: 'legend micro' });
   const element = h('section', { class: 'panel batch', 'aria-labelledby': 'batch-title' },
-    h('div', { class: 'head' }, title, right), grid, legend);
+    h('div', { class: 'head' }, title, right), legend, grid);
   let tiles = [], shape = '';
 
   function make(n) {
@@ -27,8 +27,8 @@ export function batchPanel(desk) {
     if (now === shape) return;
     shape = now;
     grid.classList.toggle('many', desk.many);
-    if (desk.many) fill(legend, h('span', { class: 'muted' }, 'Pick a picture to follow it. The answer is below it.'));
-    else fill(legend, h('span', { class: 'p0' }, `◂ ${desk.classes[0]}`), h('span', { class: 'muted' }, 'pick one to follow it'), h('span', { class: 'p1' }, `${desk.classes[1]} ▸`));
+    fill(legend, h('p', {}, desk.many ? 'Pick one to follow it. Below is the answer.' : 'Pick one to follow it. The bar is the answer.'),
+      desk.many ? null : h('p', { class: 'ends' }, h('span', { class: 'p0' }, `◂ ${desk.classes[0]}`), h('span', { class: 'p1' }, `${desk.classes[1]} ▸`)));
   }
 
   return {

@@ -4,9 +4,11 @@ import { fill, h } from './dom.js';
 
 const LONGEST = 640; // pixels of the longer side of what is taken
 
+const OPEN_ALONE = window === window.top ? '' : ' Or open the Studio in a page of its own: the link is below this frame.';
 const REASONS = {
-  NotAllowedError: 'The browser does not let this page use the camera. Allow it in the address bar, then try again.',
+  NotAllowedError: `The browser does not let this page use the camera. Allow it in the address bar, then try again.${OPEN_ALONE}`,
   NotFoundError: 'There is no camera here.',
+  SecurityError: `Browsers give the camera only to pages of this computer, or with https.${OPEN_ALONE}`,
   NotReadableError: 'Another program uses the camera.',
 };
 
@@ -26,7 +28,7 @@ function camera({ label, take, close, extra = null }) {
 
   async function start() {
     try {
-      if (!navigator.mediaDevices) throw new DOMException('', 'NotFoundError');
+      if (!navigator.mediaDevices) throw new DOMException('', isSecureContext ? 'NotFoundError' : 'SecurityError');
       stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 }, facingMode: 'environment' } });
       if (stopped) return stop();
       video.srcObject = stream;

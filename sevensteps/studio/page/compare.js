@@ -6,6 +6,7 @@ import { answered, decoded, trouble, waiting } from './gallery.js';
 import { intervals } from './intervals.js';
 
 const WIDTH = 520, HIGH = 220;
+const SETTINGS = { lr: 'learning rate', lr_changes: 'changes of the learning rate', init: 'start', fix: 'corrections' };
 
 /** @param {HTMLElement} root */
 export function mount(root, store) {
@@ -45,10 +46,10 @@ export function mount(root, store) {
       h('header', {}, h('h1', {}, told ? `${better} is better, by ${points.toFixed(2)} points.` : comparison.only_a === comparison.only_b ? 'No difference between the two.' : 'Too close to call.'),
         h('p', { class: 'lead' }, comparison.verdict), notes.map(note => h('p', { class: 'note' }, note))),
       h('div', { class: 'panel' }, h('div', { class: 'head' }, h('h2', {}, 'Right on the same pictures'), chooser()),
-        h('p', { class: 'small muted' }, `Dot: share right of ${plural(comparison.n, 'picture')}. Line: 95% interval. The test looks only at the pictures that one of them gets right and the other does not: ${count(comparison.only_b)} and ${count(comparison.only_a)}.`), chart),
+        h('p', { class: 'small muted' }, `Dot: share right of ${plural(comparison.n, 'picture')}. Line: 95\u00a0% interval. The test looks only at the pictures that one of them gets right and the other does not: ${count(comparison.only_b)} and ${count(comparison.only_a)}.`), chart),
       h('div', { class: 'cols halves' },
         h('section', { class: 'panel' }, h('h2', {}, 'What differs'), differences.length ? h('table', { class: 'files' }, h('thead', {}, h('tr', {}, h('td', {}), runs.map(run => h('th', { scope: 'col' }, h('span', { class: 'clip' }, run.name))))),
-          h('tbody', {}, differences.map(one => h('tr', {}, h('th', { scope: 'row' }, one.setting.replaceAll('_', ' ')), h('td', {}, one.before), h('td', {}, h('b', {}, one.after)))))) : h('p', { class: 'muted' }, 'No setting and no label.')),
+          h('tbody', {}, differences.map(one => h('tr', {}, h('th', { scope: 'row' }, SETTINGS[one.setting] ?? one.setting.replaceAll('_', ' ')), h('td', {}, one.before), h('td', {}, h('b', {}, one.after)))))) : h('p', { class: 'muted' }, 'No setting and no label.')),
         h('section', { class: 'panel' }, h('h2', {}, 'Validation loss'), curves(runs))),
       h('div', { class: 'cols halves' }, [1, 0].map(i => h('section', { class: 'panel' }, h('h2', {}, `Only ${runs[i].name} gets these right`),
         h('p', { class: 'small muted' }, only[i].count ? `${plural(only[i].count, 'picture')}${only[i].count > only[i].ids.length ? `, ${only[i].ids.length} of them shown` : ''}, with the answer of the other run.` : 'None.'),

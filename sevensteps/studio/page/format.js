@@ -20,31 +20,31 @@ export const loss = value =>
 /** Print a number with its sign. */
 export const signed = (value, digits) => (value > 0 ? '+' : '') + number(value, digits);
 
-/** Print a number of short form: 0.2, 1e−3, 250. */
+/** Print a number of short form: 0.2, 1e−7, 250, 1e15. */
 export const short = value =>
-  String(Number(Number(value).toPrecision(4))).replace('e+', 'e').replace('e-', `e${MINUS}`).replace(/^-/, MINUS);
+  (Math.abs(value) >= 1e6 ? Number(Number(value).toPrecision(4)).toExponential() : String(Number(Number(value).toPrecision(4)))).replace('e+', 'e').replace('e-', `e${MINUS}`).replace(/^-/, MINUS);
 
-/** Print a share as percent. Never "100%" for a share that is not 1: "over 99.9%". */
+/** A figure and its sign, which stay together where a line breaks. */
+const signedPercent = figure => `${figure}\u00a0%`;
+
+/** Print a share as percent. Never "100 %" for a share that is not 1: "over 99.9 %". */
 export function percent(share, digits = 0) {
   if (share == null || Number.isNaN(share)) return '–';
   const edge = digits ? 0.9995 : 0.995;
-  if (share >= edge && share < 1) return digits ? 'over 99.9%' : 'over 99%';
-  if (share > 0 && share < 1 - edge) return digits ? 'under 0.1%' : 'under 1%';
-  return `${(100 * share).toFixed(digits)}%`;
+  if (share >= edge && share < 1) return signedPercent(digits ? 'over 99.9' : 'over 99');
+  if (share > 0 && share < 1 - edge) return signedPercent(digits ? 'under 0.1' : 'under 1');
+  return signedPercent((100 * share).toFixed(digits));
 }
 
-/** Print the probability of an answer: a model is never sure, so 1 is "over 99.9%", too. */
+/** Print the probability of an answer: a model is never sure, so 1 is "over 99.9 %", too. */
 export const probability = (share, digits = 0) =>
-  share >= (digits ? 0.9995 : 0.995) ? (digits ? 'over 99.9%' : 'over 99%') : percent(share, digits);
+  percent(share === 1 ? 0.9999 : share, digits);
 
 /** Print a count with thousands separated. */
 export const count = value => Number(value).toLocaleString('en-US');
 
 /** "1 picture", "2 pictures", "1,234 pictures". */
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
-
-/** "a Dress", "an Ankle boot". */
-export const a = name => `${/^[aeiou]/i.test(name) ? 'an' : 'a'} ${name}`;
 
 /** "a, b and c". */
 export const list = names =>

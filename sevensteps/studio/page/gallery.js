@@ -50,15 +50,15 @@ export const tile = (title, figure, say, bad = false) => h('div', { class: `pane
   h('p', { class: 'small muted' }, title), h('p', { class: `figurebig num${bad ? ' bad' : ''}` }, bad ? '✕ ' : '', figure),
   h('p', { class: 'small' }, say));
 
-/** A waiting line that says what is being done. */
-export const waiting = text => h('p', { class: 'patience muted', role: 'status' }, text);
+/** A waiting line that says what is being done, and a heading for those who go by headings. */
+export const waiting = text => [h('h1', { class: 'sr' }, 'One moment'), h('p', { class: 'patience muted', role: 'status' }, text)];
 
 /** An error where its part of the page would be. */
 export const trouble = (error, ...more) => h('div', { class: 'trouble' },
   h('h1', {}, error.message), error.hint ? h('p', { class: 'lead' }, error.hint) : null,
   h('div', { class: 'btns' }, more));
 
-/** "12.3% to 45.6%" of an interval. */
+/** "12.3 % to 45.6 %" of an interval. */
 export const between = (low, high) => `${percent(low, 1)} to ${percent(high, 1)}`;
 
 /** Has the run that is open seen all corrections, and is its verdict of the model as it is now? */

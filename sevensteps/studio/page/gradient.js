@@ -14,7 +14,7 @@ function pull(seen, i) {
 }
 
 const WHY = {
-  l1: 'A picture answered near 50% pulls hardest. Where the answer is sure, right or wrong, the sigmoid is flat and the pull is almost 0: such a start can get stuck.',
+  l1: 'A picture answered near 50\u00a0% pulls hardest. Where the answer is sure, right or wrong, the sigmoid is flat and the pull is almost 0: such a start can get stuck.',
   binary: 'A picture with a sure and wrong answer pulls hardest. One with a sure and right answer hardly pulls: it has nothing to teach.',
   entropy: 'A picture with a sure and wrong answer pulls hardest. One with a sure and right answer hardly pulls: it has nothing to teach.',
 };

@@ -1,11 +1,25 @@
-/** Pictures from outside: dropped folders and files, a chosen folder, the clipboard; and their way to the server. */
+/** Pictures from outside: dropped folders, files and zips, a chosen folder, the clipboard; and their way to the server. */
+
+import { count, plural } from './format.js';
+import { listZip, unpack, unusable } from './zip.js';
 
 const LOOKS_LIKE = /\.(jpe?g|jfif|png|webp|bmp|gif|tiff?|pgm|ppm|avif)$/i;
 const AT_ONCE = 4; // uploads under way; a browser has six connections to an address, and the stream takes one
 
-/** @typedef {{file: File, name: string, of: string | null}} Incoming a picture, and the folder that it lies in */
+/**
+ * @typedef {{file: File | (() => Promise<Blob>), path: string, size: number, why?: string}} Found a file, or what unpacks it; and why it
+ *   cannot be used
+ * @typedef {{file: File | (() => Promise<Blob>), size: number, name: string, of: string | null}} Incoming a picture, and the folder
+ *   that it lies in
+ */
 
-const isPicture = file => file.type.startsWith('image/') || LOOKS_LIKE.test(file.name);
+/** The bytes of what was brought: a file of a zip is unpacked only now. @returns {Promise<Blob>} */
+export const contentOf = async file => typeof file === 'function' ? file() : file;
+
+const isPicture = ({ file, path }) => file.type?.startsWith('image/') || LOOKS_LIKE.test(path);
+const isZip = ({ path }) => /^\/?[^/]+\.zip$/i.test(path);
+const whyNot = path => /\.(zip|tar|t[bgx]z2?|gz|bz2|xz|7z|rar)$/i.test(path)
+  ? 'it is an archive: drop a zip by itself, or the folder' : 'it is not a picture';
 const isHidden = path => path.split('/').some(part => part.startsWith('.') || part === '__MACOSX') || /thumbs\.db$/i.test(path);
 
 /** The class of a path is the folder that the file lies in. */
@@ -31,16 +45,41 @@ async function walk(entry, found) {
     return;
   }
   const file = await new Promise((done, fail) => entry.file(done, fail));
-  found.push({ file, path: entry.fullPath });
+  found.push({ file, path: entry.fullPath, size: file.size });
 }
 
-/** Sort files into pictures and others. @returns {{pictures: Incoming[], others: string[]}} */
-function sorted(found) {
+/**
+ * Put what is in a zip in its place, as if a folder of its name had been brought.
+ * @param {Found[]} found
+ * @param {any} limits of the server: a zip here keeps to those of one that it reads
+ * @returns {Promise<Found[]>}
+ */
+export async function withZips(found, limits) {
+  return (await Promise.all(found.map(one => isZip(one) ? insideOf(one.file, limits) : one))).flat();
+}
+
+/** The files in a zip. @returns {Promise<Found[]>} */
+async function insideOf(zip, { pictures, bytes, unpacked_bytes: sure, unpacked_ratio: ratio }) {
+  const members = (await listZip(zip)).filter(({ path, why }) => why || !isHidden(path)), files = members.filter(({ path }) => LOOKS_LIKE.test(path));
+  const instead = `Open it by its path: sevensteps studio ${zip.name}`, all = files.reduce((sum, { size }) => sum + size, 0);
+  if (!members.length) throw unusable(`${zip.name} holds no files.`, 'Put a folder of pictures for each class into it.');
+  if (files.length > pictures) throw unusable(`${zip.name} holds ${plural(files.length, 'picture')}, and this page takes ${count(pictures)}.`, instead);
+  if (all > bytes) throw unusable(`${zip.name} unpacks to ${Math.round(all / 1e9)} GB, and this page takes ${Math.round(bytes / 1e9)}.`, instead);
+  return members.map(member => ({
+    file: () => unpack(zip, member), path: `${zip.name.replace(/\.zip$/i, '')}/${member.path}`, size: member.size,
+    why: member.why || (member.size > Math.max(sure, ratio * member.packed)
+      ? `it unpacks from ${count(member.packed)} to ${count(member.size)} bytes, as no picture does` : ''),
+  }));
+}
+
+/** Sort files into pictures and others. @param {Found[]} found @returns {{pictures: Incoming[], others: {name: string, reason: string}[]}} */
+export function sorted(found) {
   const pictures = [], others = [];
-  for (const { file, path } of found) {
-    if (isHidden(path)) continue;
-    if (isPicture(file)) pictures.push({ file, name: path.replace(/^\//, ''), of: folderOf(path) });
-    else others.push(path.replace(/^\//, ''));
+  for (const one of found) {
+    const { file, path, size, why } = one, name = path.replace(/^\//, '');
+    if (!why && isHidden(path)) continue;
+    if (why || !isPicture(one)) others.push({ name, reason: why || whyNot(path) });
+    else pictures.push({ file, size, name, of: folderOf(path) });
   }
   return { pictures, others };
 }
@@ -51,7 +90,7 @@ async function dropped(transfer) {
   if (entries.length && entries.every(Boolean)) {
     const found = [];
     for (const entry of entries) await walk(entry, found);
-    return sorted(found);
+    return found;
   }
   return chosen(transfer.files);
 }
@@ -59,6 +98,7 @@ async function dropped(transfer) {
 /**
  * Let the whole page take what is dropped or pasted, so that nobody has to aim.
  * @param {HTMLElement} drop the part of the page that shows it
+ * @param {(found: Found[]) => any} take
  * @returns a function that ends it
  */
 export function takeAnywhere(drop, take) {
@@ -79,23 +119,23 @@ export function takeAnywhere(drop, take) {
 }
 
 /** What was chosen in a dialog of files or of a folder. */
-export const chosen = files => sorted([...files].map(file => ({ file, path: file.webkitRelativePath || file.name })));
+export const chosen = files => [...files].map(file => ({ file, path: file.webkitRelativePath || file.name, size: file.size }));
 
 /**
  * Send pictures to the server, a few at a time.
  * @param {any} store
- * @param {{file: Blob, name: string, of: string}[]} pictures
+ * @param {Incoming[]} pictures
  * @param {{largest: number, progress: (done: number) => void, refuse: (name: string, reason: string) => void, signal: AbortSignal}} how
  */
 export async function upload(store, pictures, { largest, progress, refuse, signal }) {
   let next = 0, done = 0;
   async function worker() {
     while (next < pictures.length && !signal.aborted) {
-      const { file, name, of } = pictures[next++];
-      if (file.size > largest) refuse(name, 'it is too large');
+      const { file, size, name, of } = pictures[next++];
+      if (size > largest) refuse(name, 'it is too large');
       else {
         try {
-          await store.send(`gather?${new URLSearchParams({ class: of, name })}`, file, signal);
+          await store.send(`gather?${new URLSearchParams({ class: of, name })}`, await contentOf(file), signal);
         } catch (error) {
           if (error.name === 'AbortError') return;
           if (error.code === 'lost') throw error;
@@ -111,7 +151,7 @@ export async function upload(store, pictures, { largest, progress, refuse, signa
 /** A small square picture of a file, as a canvas; null if the browser cannot read it. */
 export async function preview(file, side = 96) {
   try {
-    const image = await createImageBitmap(file, { resizeWidth: side, resizeQuality: 'medium' });
+    const image = await createImageBitmap(await contentOf(file), { resizeWidth: side, resizeQuality: 'medium' });
     const canvas = document.createElement('canvas');
     canvas.width = canvas.height = side;
     canvas.setAttribute('aria-hidden', 'true');

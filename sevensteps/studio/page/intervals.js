@@ -27,7 +27,7 @@ export function intervals(rows, { digits = 1 } = {}) {
   const wide = svg('svg', { viewBox: `0 0 ${WIDTH} ${high}`, class: 'intervals', role: 'img', 'aria-label': words },
     ticks.map(tick => [
       svg('line', { x1: x(tick), x2: x(tick), y1: 2, y2: near.length * ROW + 4, stroke: 'var(--line)' }),
-      svg('text', { x: x(tick), y: high - 8, 'text-anchor': 'middle', class: 'gridtick' }, `${Math.round(tick * 1000) / 10}%`)]),
+      svg('text', { x: x(tick), y: high - 8, 'text-anchor': 'middle', class: 'gridtick' }, `${Math.round(tick * 1000) / 10}\u00a0%`)]),
     near.map((row, i) => {
       const y = i * ROW + ROW / 2, first = i === 0;
       return [

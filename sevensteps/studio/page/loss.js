@@ -1,7 +1,7 @@
 /** Station 3: the loss of each picture in the batch, the largest first, and their mean. */
 
 import { fill, h, write } from './dom.js';
-import { a, loss, number, probability } from './format.js';
+import { loss, number, probability } from './format.js';
 import { nice } from './paint.js';
 import { small, tone } from './parts.js';
 
@@ -35,7 +35,7 @@ export function buildLoss(figure, desk) {
     if (n <= 40) fill(under, seen.order.map(i => small(desk, i)));
     fill(worst, seen.order.slice(0, 4).map(i => h('button', { class: 'card', type: 'button', onclick: () => desk.set({ pick: i, klass: null }) },
       small(desk, i), h('span', {}, h('b', { class: 'num' }, number(data[i])), h('br'),
-        seen.answers[i] == null ? '' : [`${a(desk.classes[seen.labels[i]])}; it says `,
+        seen.answers[i] == null ? '' : [`labeled ${desk.classes[seen.labels[i]]}; it says `,
           h('span', { class: tone(desk, seen.answers[i]) }, `${desk.classes[seen.answers[i]]} ${probability(seen.sure(i))}`)]))));
   };
 }

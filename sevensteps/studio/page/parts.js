@@ -1,7 +1,7 @@
 /** Small parts that several stations draw: layers as bars, the frozen line, class bars, what has no picture. */
 
 import { h } from './dom.js';
-import { a, count, number, plural, probability } from './format.js';
+import { count, number, plural, probability } from './format.js';
 import { canvas, nice, photo, top } from './paint.js';
 
 /** One scale for all pictures of filters in a run; it grows in steps when the numbers leave it. */
@@ -58,9 +58,9 @@ export function small(desk, i, label) {
   return photo(canvas(label, width, height), data.subarray(i * size, (i + 1) * size), [c, height, width], white);
 }
 
-/** "a Dress, answered Pullover 55%". */
+/** "labeled Dress, answered Pullover 55 %". */
 export const inWords = (desk, i) => [
-  `${a(desk.classes[desk.seen.labels[i]] ?? '?')}, answered `,
+  `labeled ${desk.classes[desk.seen.labels[i]] ?? '?'}, answered `,
   h('b', { class: tone(desk, desk.seen.answers[i]) }, `${desk.classes[desk.seen.answers[i]]} ${probability(desk.seen.sure(i))}`),
 ];
 

@@ -19,6 +19,8 @@ export function mount(root, store) {
   /** The classes that keys give: all, or of many those that the picture may have. */
   const keyed = one => classes().length <= KEYED ? classes() : [...new Set([one?.likely, one?.label].filter(Boolean))];
   const classes = () => state.data?.classes ?? [], current = () => alone ?? list?.items[at];
+  /** Can corrections be kept? Beside a run, or for a notebook's learner until they are saved as a file. */
+  const keeps = () => Boolean(state.run?.folder || state.run?.learner);
 
   async function load(wanted = 0, place = 0) {
     if (!state.data) return fill(page, trouble({ message: 'There are no pictures yet.', hint: 'Choose pictures first: a quick model then looks at every label.' }, h('a', { class: 'btn main', href: '#start' }, 'Choose pictures')));
@@ -80,7 +82,7 @@ export function mount(root, store) {
     const one = current(), panel = page.querySelector('#case');
     if (!one) return fill(panel, h('p', { class: 'muted' }, 'Open the verdict and choose one of the mistakes to look at its label here.'), h('div', { class: 'btns pager' }, h('a', { class: 'btn', href: '#verdict' }, 'To the verdict')));
     const names = classes(), index = name => names.indexOf(name), picture = thumbnail(alone ? alone.picture : item(list.pictures, at), `The picture ${one.id}`);
-    const key = text => h('span', { class: 'key', 'aria-hidden': 'true' }, text), can = state.run?.folder;
+    const key = text => h('span', { class: 'key', 'aria-hidden': 'true' }, text), can = keeps();
     const button = (text, hint, act, pressed = null) => h('button', { class: 'btn', type: 'button', disabled: !can && pressed !== null, 'aria-keyshortcuts': hint, ...(pressed === null ? {} : { 'aria-pressed': String(pressed) }), onclick: act }, text, hint ? key(hint) : null);
     fill(panel,
       h('div', { class: 'case' }, h('div', { class: 'large' }, picture),
@@ -95,7 +97,7 @@ export function mount(root, store) {
         button('Exclude', 'x', () => decide(''), one.now === ''), button('Undo', 'u', undo)),
       alone ? h('div', { class: 'btns verbs' }, list.count ? button('Back to the list', '', () => { alone = null; draw(); }) : null, h('a', { class: 'btn', href: '#verdict' }, 'Back to the verdict'))
         : h('div', { class: 'verbs' }, button('Previous', 'k', () => move(-1)), button('Next', 'j', () => move(1))),
-      can ? null : h('p', { class: 'stale' }, 'Train first: corrections are stored with a run. One batch is enough.'),
+      can ? null : h('p', { class: 'stale first' }, 'Corrections are kept with a run: ', h('a', { href: '#train' }, 'train first'), '. One batch is enough.'),
       h('div', { class: 'examples' }));
   }
 
@@ -115,15 +117,19 @@ export function mount(root, store) {
 
   function drawMade() {
     const { count: unseen = 0, test = 0 } = state.edits ?? {}, panel = page.querySelector('#made'), names = classes();
+    const learner = state.run?.learner, source = learner && JSON.stringify(state.run.source);
     if (!panel) return;
     fill(panel, h('h2', {}, 'Corrections'),
       list.rows.length ? h('ol', { class: 'made small' }, list.rows.map(row => h('li', {}, h('button', { class: 'link clip', type: 'button', onclick: () => lookAt(row.id), title: row.id }, row.id), h('span', {}, h('span', { class: tone(names.indexOf(row.was), names) }, row.was), ' → ', row.now === '' ? h('b', {}, 'excluded') : h('b', { class: tone(names.indexOf(row.now), names) }, row.now))))) : h('p', { class: 'sunk' }, 'No changes yet.'),
       list.more ? h('p', { class: 'micro' }, `and ${count(list.more)} more in the file`) : null,
       unseen ? h('div', { class: 'stale' }, h('p', {}, h('b', {}, 'The verdict is about the old labels. '), `${plural(unseen, 'correction')} since then.`),
         test ? h('p', {}, `${plural(test, 'of them changes', 'of them change')} pictures that the model is tested on. Every report will say so.`) : null) : null,
-      unseen ? h('button', { class: 'btn main', type: 'button', disabled: busy, onclick: again }, busy ? 'Starting …' : 'Train again with these') : null,
-      list.rows.length ? h('button', { class: 'btn', type: 'button', onclick: () => store.download('corrections.csv', 'corrections.csv').catch(store.complain) }, 'Save as a file') : null,
-      list.rows.length ? h('p', { class: 'micro' }, 'On the command line: --fix corrections.csv') : null,
+      unseen && !learner ? h('button', { class: 'btn main', type: 'button', disabled: busy, onclick: again }, busy ? 'Starting …' : 'Train again with these') : null,
+      list.rows.length ? h('button', { class: learner ? 'btn main' : 'btn', type: 'button', onclick: () => store.download('corrections.csv', 'corrections.csv').catch(store.complain) }, 'Save as a file') : null,
+      list.rows.length && !learner ? h('p', { class: 'micro' }, 'On the command line: --fix corrections.csv') : null,
+      learner ? [h('p', { class: 'small' }, 'This learner was made in your notebook, so only your notebook can train it anew. Save the corrections beside it, then load the pictures with them:'),
+        h('pre', { tabindex: 0, 'aria-label': 'How to load the corrected pictures' }, `splits = ss.load(${source}, fix="corrections.csv")`),
+        h('p', { class: 'micro' }, 'And make the learner from these. Until you save them, the corrections are in this Studio alone.')] : null,
       state.run?.parent ? h('p', { class: 'small' }, h('a', { href: '#compare' }, 'Compare with the earlier run')) : null);
   }
 
@@ -151,7 +157,7 @@ export function mount(root, store) {
   /** Give the picture a class, or exclude it (""), and go on with the next one. */
   async function decide(now) {
     const one = current();
-    if (!one || !state.run?.folder) return;
+    if (!one || !keeps()) return;
     try {
       take(await store.post('relabel', { changes: [{ id: one.id, now }] }));
     } catch (error) {
@@ -203,7 +209,7 @@ export function mount(root, store) {
   };
   addEventListener('keydown', keys);
   load().then(() => { if (state.wanted) lookAt(state.wanted); });
-  const run = () => state.run?.folder;
+  const run = () => state.run?.learner ? 'learner' : state.run?.folder;
   let last = run();
   const ends = [
     store.subscribe(['edits'], () => { if (list) drawMade(); }),

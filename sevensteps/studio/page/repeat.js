@@ -45,13 +45,17 @@ export function buildRepeat(figure, desk) {
 /** Build the figure of station 7. */
 export function buildStop(figure, desk) {
   const big = h('p', { class: 'big' }), rules = h('div', { class: 'rules' }), note = h('p', { class: 'muted' }), link = h('a', { class: 'btn main', href: '#verdict' }, 'See how good it is');
-  figure.append(big, rules, note, link);
+  const again = h('button', { class: 'btn main', type: 'button', onclick: () => desk.act('rewind', {}, { walk: true }) }, 'Back to the start');
+  figure.append(big, rules, note, link, again);
   return () => {
     const { stop } = desk.seen, { stopped, phase, error } = desk.state.place;
     write(big, stopped ? 'Stopped.' : 'Not yet.');
     fill(rules, stop.rules.map(({ text, value, met }) => h('div', { class: `rule${met ? ' met' : ''}` },
       h('span', { class: 'tick', 'aria-hidden': 'true' }, met ? '✓' : ''), h('span', {}, text, h('span', { class: 'sr' }, met ? ' (met)' : ' (not met)')), h('span', { class: 'micro num' }, value))));
-    write(note, error ? `${error.message} ${error.hint}` : stopped ? `It stopped because ${stopped.words}.${phase === 'judging' ? ' Now it answers the test pictures, which it has never seen.' : ''}` : 'Training stops when one of these holds.');
+    const beyond = error && stop.rules.some(rule => rule.met); // the hint is for the command line
+    again.hidden = !beyond;
+    write(note, beyond ? `${error.message} The steps were too long. Go back to the start, choose a lower learning rate, and run again.`
+      : error ? `${error.message} ${error.hint}` : stopped ? `It stopped because ${stopped.words}.${phase === 'judging' ? ' Now it answers the test pictures, which it has never seen.' : ''}` : 'Training stops when one of these holds.');
     link.hidden = !stopped || phase !== 'done';
   };
 }

@@ -65,7 +65,7 @@ export function doctorPanel(desk) {
 /** Make the stories ("What if") and the form for another model, loss or start. @param {any} desk */
 export function storyPanel(desk) {
   const chips = h('div', { class: 'chips' }), watch = h('p', { class: 'small watch', hidden: true }), form = h('form', { class: 'another', onsubmit: begin });
-  const element = h('section', { 'aria-labelledby': 'story-title', class: 'stories' }, h('h2', { class: 'cap', id: 'story-title' }, 'What if'), chips, watch,
+  const element = h('section', { 'aria-labelledby': 'story-title', class: 'stories' }, h('h2', { class: 'cap', id: 'story-title' }, 'What if'), watch, chips,
     h('details', { class: 'anew' }, h('summary', {}, 'Another model, loss or start'), form));
   let shown = '', buttons = [];
 
@@ -104,6 +104,7 @@ export function storyPanel(desk) {
           h('label', { class: 'check' }, h('input', { type: 'checkbox', name: 'again', checked: true }), 'Same random numbers'),
           h('button', { class: 'btn' }, 'Start a new run'), h('p', { class: 'micro' }, 'This run is kept; the new one remembers where it came from.'));
       }
+      element.hidden = Boolean(run?.learner); // from another run nothing would lead back to a learner of the notebook
       const told = studio?.stories.find(({ name }) => name === run?.story);
       watch.hidden = !told;
       write(watch, told?.watch ?? '');

@@ -56,7 +56,8 @@ function tensorRows(desk, { number: station, tensors }) {
     const plain = one ? name.replace(/^\d+\./, '') : name;
     return station === 4 ? `gradient of ${plain}` : station === 5 ? `new ${plain}` : plain;
   };
-  return h('table', {}, h('tbody', {}, tensors.map(({ name, shape, min, max, first }) => h('tr', {},
+  return h('table', {}, h('thead', {}, h('tr', {}, ['numbers', 'shape', 'from, to', 'some of them'].map(title => h('th', { scope: 'col' }, title)))),
+    h('tbody', {}, tensors.map(({ name, shape, min, max, first }) => h('tr', {},
     h('th', { scope: 'row' }, named(name)), h('td', {}, shape.join('×') || '1'),
     h('td', {}, min === max ? '' : `${number(min)} to ${number(max)}`),
     h('td', {}, `${first.map(value => number(value)).join('  ')}${first.length && shape.reduce((a, b) => a * b, 1) > first.length ? ' …' : ''}`)))));

@@ -4,7 +4,7 @@ import { cameraAt } from './camera.js';
 import { fill, h, svg } from './dom.js';
 import { count, list, percent, plural } from './format.js';
 import { tile, tone, waiting, wall } from './gallery.js';
-import { chosen, preview, takeAnywhere, upload } from './incoming.js';
+import { chosen, preview, sorted, takeAnywhere, upload, withZips } from './incoming.js';
 import { say } from './say.js';
 
 const SHOWN = 8; // pictures of a class while they are gathered
@@ -18,33 +18,42 @@ export function mount(root, store) {
   const { state } = store, busy = new AbortController();
   const previews = new Map(), refusedHere = [];
   let loose = [], total = 0, done = 0, sending = false, facts = null, opening = false;
+  const gathered = () => JSON.stringify(state.gathering?.counts ?? {});
+  let used = state.data?.own ? gathered() : ''; // what of it is open: that need not be shown twice
 
   // The parts of the page
   const folder = h('input', { type: 'file', webkitdirectory: true, multiple: true, hidden: true, 'aria-label': 'Choose a folder',
-    onchange: event => take(chosen(event.target.files), event.target) });
-  const files = h('input', { type: 'file', accept: 'image/*', multiple: true, hidden: true, 'aria-label': 'Choose pictures',
-    onchange: event => take(chosen(event.target.files), event.target) });
+    onchange: event => bring(event.target) });
+  const files = h('input', { type: 'file', accept: 'image/*,.zip', multiple: true, hidden: true, 'aria-label': 'Choose pictures',
+    onchange: event => bring(event.target) });
   const drop = h('div', { class: 'drop' }), lensAt = h('div', {}), offers = h('div', { class: 'panel offer' });
   const basket = h('section', { class: 'panel basket', hidden: true, 'aria-labelledby': 'basket' });
   const known = h('section', { hidden: true }), earlier = h('section', { hidden: true });
-  fill(drop, folderIcon(), h('h2', {}, 'Drop folders or pictures here'),
+  fill(drop, folderIcon(), h('h2', {}, 'Drop folders, pictures or a zip here'),
     h('div', { class: 'btns' },
       h('button', { class: 'btn', type: 'button', onclick: () => folder.click() }, 'Choose a folder'),
       h('button', { class: 'btn', type: 'button', onclick: () => files.click() }, 'Choose pictures'),
       h('button', { class: 'btn', type: 'button', onclick: () => lens.toggle() }, 'Use the camera')),
-    h('p', { class: 'small muted' }, 'JPEG, PNG, WebP and more. A few dozen pictures of each class are enough to try; below 200 the result stays rough.'),
+    h('p', { class: 'small muted' }, 'JPEG, PNG, WebP and more. A few dozen pictures of each class are enough to try; with fewer than 200, the result stays rough.'),
     folder, files, lensAt);
-  fill(root, h('div', { class: 'page' },
-    h('header', {}, h('h1', {}, 'Bring pictures. Watch a model learn them, one step at a time.'),
-      h('p', { class: 'lead' }, 'One folder for each class; the folder’s name is the class’s name. Nothing leaves this computer: the page talks only to the program behind it.')),
-    known, basket, h('div', { class: 'cols' }, drop, offers), earlier));
+  const title = h('h1', {}), lead = h('p', { class: 'lead' }), learn = h('div', { class: 'btns actions' });
+  const others = h('h2', {}, 'Other pictures');
+  fill(root, h('div', { class: 'page' }, h('header', {}, title, lead, learn), known, basket, others, h('div', { class: 'cols' }, drop, offers), earlier));
 
   const stopTaking = takeAnywhere(drop, take), lens = cameraAt(lensAt, forTheCamera);
 
-  /** Take pictures in: those of a folder have a class, the others are asked for one. */
-  function take({ pictures, others }, input) {
-    if (input) input.value = '';
-    for (const name of others) refusedHere.push({ name, reason: 'it is not a picture' });
+  function bring(input) {
+    const found = chosen(input.files);
+    input.value = '';
+    return take(found);
+  }
+
+  /** Take pictures in: those of a folder or a zip have a class, the others are asked for one. */
+  async function take(found) {
+    let unpacked;
+    try { unpacked = await withZips(found, state.studio.limits); } catch (error) { return store.complain(error); }
+    const { pictures, others } = sorted(unpacked);
+    refusedHere.push(...others);
     const sure = pictures.filter(one => one.of);
     loose = [...loose, ...pictures.filter(one => !one.of)];
     if (!pictures.length) say(others.length ? 'No pictures were found there.' : 'The folder is empty.');
@@ -90,7 +99,7 @@ export function mount(root, store) {
         const of = name.value.trim() || 'first class';
         taken += 1;
         say(`Picture ${taken} of ${of}`);
-        return send([{ file: picture, name: `camera-${String(Date.now())}-${taken}.jpg`, of }]);
+        return send([{ file: picture, size: picture.size, name: `camera-${String(Date.now())}-${taken}.jpg`, of }]);
       },
     };
   }
@@ -122,7 +131,8 @@ export function mount(root, store) {
   function drawBasket() {
     const gathering = state.gathering, counts = gathering?.counts ?? {}, classes = Object.keys(counts);
     const refused = [...gathering?.refused ?? [], ...refusedHere];
-    basket.hidden = !(classes.length || loose.length || sending || refused.length);
+    const isOpen = classes.length > 0 && gathered() === used && !loose.length && !sending && !opening;
+    basket.hidden = isOpen || !(classes.length || loose.length || sending || refused.length);
     if (basket.hidden || basket.contains(document.activeElement) && document.activeElement.tagName === 'INPUT') return;
     const ready = classes.length >= 2 && !sending;
     fill(basket, h('div', { class: 'head' }, h('h2', { id: 'basket' }, 'Your pictures'),
@@ -139,7 +149,8 @@ export function mount(root, store) {
     h('div', { class: 'btns' },
       h('button', { class: 'btn main', type: 'button', disabled: !ready || opening, onclick: useThem }, opening ? 'Opening …' : 'Use these pictures'),
       h('button', { class: 'btn', type: 'button', disabled: opening, onclick: () => remove(null) }, 'Start over'),
-      ready || !classes.length ? null : h('span', { class: 'small muted' }, sending ? 'Taking them in …' : 'A second class is missing: a model tells classes apart.')));
+      opening ? h('span', { class: 'small muted', id: 'opening-note' }, state.notes?.at(-1) ?? '')
+        : ready || !classes.length ? null : h('span', { class: 'small muted' }, sending ? 'Taking them in …' : 'A second class is missing: a model tells classes apart.')));
   }
 
   async function remove(name) {
@@ -156,9 +167,10 @@ export function mount(root, store) {
   async function useThem() {
     opening = true;
     drawBasket();
-    const fine = await store.act('use-gathered');
+    const now = gathered(), fine = await store.act('use-gathered');
     opening = false;
     if (fine) {
+      used = now;
       lens.close();
       scrollTo({ top: 0 });
       say('Your pictures are open.');
@@ -192,23 +204,29 @@ export function mount(root, store) {
   /** What there is to know about the pictures that are open. */
   function drawKnown() {
     const { data } = state;
-    known.hidden = !data;
-    if (!data) return;
+    known.hidden = learn.hidden = others.hidden = !data;
+    if (!data) {
+      fill(title, 'Bring pictures. Watch a model learn them, one step at a time.');
+      fill(lead, 'Make a folder for each kind of picture, such as cats and dogs. Each kind is a class, and the folder’s name is the answer that the model will learn to give. Nothing leaves this computer.');
+      return;
+    }
     const sums = split => Object.values(data.counts[split] ?? {}).reduce((a, b) => a + b, 0);
     const train = Object.entries(data.counts.train), per = train.map(([, n]) => n);
-    const rest = [sums('test') && `${count(sums('test'))} are kept for the test`, sums('valid') && `${count(sums('valid'))} to watch the training`].filter(Boolean);
+    const uses = [`${count(sums('train'))} are for learning`, sums('valid') && `${count(sums('valid'))} to watch it`, sums('test') && `${count(sums('test'))} for the test at the end`].filter(Boolean);
     const bad = data.bad_count ?? data.bad.length, copies = data.copies_count ?? data.copies.length;
     const twice = data.copies.filter(one => new Set(one.classes).size > 1).length;
     const near = facts?.near ?? null, suspects = facts ?? { say: 'A quick model looks at every label …', figure: '…' };
-    fill(known, h('div', { class: 'head' }, h('h2', {}, data.own ? 'Your pictures are in' : `${data.name} is open`),
-      h('a', { class: 'btn main', href: '#train' }, state.place?.batch ? 'Back to the training' : 'Watch it learn')),
-    h('ul', { class: 'strips' }, data.classes.slice(0, 12).map((name, i) => h('li', { 'data-class': String(i) },
+    fill(title, data.own ? 'Your pictures are in.' : data.classes.length < 4 ? `${list(data.classes)} are open.` : `${data.name} is open.`);
+    fill(lead, `Of ${plural(sums('train') + sums('valid') + sums('test'), 'picture')}, ${list(uses)}.`,
+      data.folds > 1 ? ` They are too few to keep some for a test, so ${data.folds} models take turns: each answers pictures that it has not learned from.` : '');
+    fill(learn, h('a', { class: 'btn main', href: '#train' }, state.place?.batch ? 'Back to the training' : 'Watch it learn'),
+      data.own && gathered() === used ? h('button', { class: 'btn', type: 'button', onclick: () => { used = ''; drawBasket(); drawKnown(); basket.scrollIntoView(); } }, 'Change them') : null);
+    fill(known, frozen(), h('ul', { class: 'strips' }, data.classes.slice(0, 12).map((name, i) => h('li', { 'data-class': String(i) },
       h('p', { class: 'small' }, h('b', { class: tone(i, data.classes) }, name), ' ', h('span', { class: 'num' }, count(data.counts.train[name] ?? 0))), h('div', { class: 'strip' }))),
     data.classes.length > 12 ? h('li', { class: 'small muted' }, `and ${data.classes.length - 12} more classes`) : null),
     h('div', { class: 'factrow' },
       tile('Balance', new Set(per).size === 1 ? `${count(per[0])} each` : data.classes.length === 2 ? per.map(count).join(' : ') : plural(data.classes.length, 'class', 'classes'),
-        [data.imbalance ? `${sentence(data.imbalance)}.` : 'Even.', rest.length ? ` Besides, ${list(rest)}.` : '',
-          data.folds > 1 ? ` Too few for a separate test: ${data.folds} models take turns.` : ''], Boolean(data.imbalance)),
+        data.imbalance ? `${sentence(data.imbalance)}.` : 'Each class has as many pictures for learning as the others.', Boolean(data.imbalance)),
       tile('Files that cannot be read', count(bad), bad ? h('details', {}, h('summary', {}, 'Left out. Which ones?'),
         h('ul', {}, data.bad.map(one => h('li', {}, h('code', {}, one.id), ` ${one.reason}`)))) : 'None.', bad > 0),
       tile('Exact duplicates', count(copies), copies ? [twice ? `${plural(twice, 'picture')} in two classes: one label is wrong. ` : '', 'Duplicates stay together, so that the test stays fair.'] : 'None, and none shared by training and test.', twice > 0),
@@ -218,6 +236,14 @@ export function mount(root, store) {
   }
 
   const sentence = text => text[0].toUpperCase() + text.slice(1);
+
+  /** What was said of the pictures; and that a network of others looks at them first. */
+  function frozen() {
+    const network = state.run?.kind === 'backbone' ? state.run.recipe.features : null, notes = state.data.notes ?? [];
+    if (!network && !notes.length) return null;
+    return h('div', { class: 'note' }, network ? h('p', {}, `A network that others trained on many photographs, ${network}, looks at each picture first. Your model learns from what it finds.`) : null,
+      notes.map(line => h('p', {}, `${sentence(line.replace(/^[!\s]+/, ''))}.`)));
+  }
 
   async function fillStrips() {
     const { data } = state;
@@ -265,13 +291,15 @@ export function mount(root, store) {
   drawOffers();
   drawBasket();
   drawEarlier();
-  if (state.data) { drawKnown(); askSuspects(); }
+  drawKnown();
+  if (state.data) askSuspects();
   const ends = [
     store.subscribe(['studio'], drawOffers),
     store.subscribe(['gathering'], drawBasket),
     store.subscribe(['runs', 'run'], drawEarlier),
-    store.subscribe(['data'], () => { drawKnown(); askSuspects(); }),
-    store.subscribe(['theme'], drawKnown),
+    store.subscribe(['data'], () => { drawKnown(); drawBasket(); askSuspects(); }),
+    store.subscribe(['run', 'theme'], drawKnown),
+    store.subscribe(['notes'], () => { const at = basket.querySelector('#opening-note'); if (at) at.textContent = state.notes.at(-1) ?? ''; }),
   ];
   return () => {
     busy.abort();

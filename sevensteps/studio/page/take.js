@@ -41,7 +41,7 @@ export function mount(root, store) {
 
   function draw() {
     const { run, place } = state;
-    if (run && !run.folder && place.phase === 'done') {
+    if (run?.learner) {
       return fill(root, h('div', { class: 'page' }, trouble({ message: 'This learner is yours already.', hint: 'The Studio trains it in your notebook and saves nothing. There, learn.save("model") writes it, and learn.export() packs it.' })));
     }
     if (!run || !run.folder) {

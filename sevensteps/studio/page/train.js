@@ -14,13 +14,13 @@ import { decode } from './store.js';
 import { NAMES } from './words.js';
 
 /** What stands here without a run: nothing chosen, still opening, or failed. */
-function emptyPage(root, { place, gathering }) {
+function emptyPage(root, { place, gathering, notes }) {
   const opening = place.phase === 'opening', error = place.error;
   fill(root, h('div', { class: 'page nothing' },
     h('h1', {}, error ? error.message : opening ? 'Opening the pictures …' : 'Nothing to train yet.'),
     h('p', { class: 'lead' }, error ? error.hint : opening ? 'Reading them, and looking for damaged files and copies.'
-      : gathering ? 'Your pictures are being gathered. Finish that, and training can begin.' : 'First choose pictures: yours, or pullover and dress.'),
-    opening ? null : h('div', { class: 'btns' }, h('a', { class: 'btn main', href: '#start' }, 'Choose pictures'))));
+      : gathering ? 'Your pictures are gathered, but not open yet. Press “Use these pictures”, and training can begin.' : 'First choose pictures: yours, or pullover and dress.'),
+    opening ? h('p', { class: 'muted num' }, notes?.at(-1) ?? '') : h('div', { class: 'btns' }, h('a', { class: 'btn main', href: '#start' }, 'Choose pictures'))));
 }
 
 /**
@@ -92,6 +92,7 @@ export function mount(root, store) {
       if (!layout) { waiting ||= requestAnimationFrame(draw); return; }
       for (const part of ['dock', 'rate', 'story', 'doctor', 'curve']) layout[part].draw();
     }),
+    store.subscribe(['notes'], () => { if (!layout) emptyPage(root, state); }),
     store.subscribe(['theme'], () => { reasons.add('theme'); waiting ||= requestAnimationFrame(draw); }),
   ];
   const onKey = event => layout?.dock.onKey(event);

@@ -4,7 +4,7 @@ import { cameraAt } from './camera.js';
 import { fill, h } from './dom.js';
 import { list, percent, probability } from './format.js';
 import { named, tone, trouble } from './gallery.js';
-import { takeAnywhere } from './incoming.js';
+import { sorted, takeAnywhere } from './incoming.js';
 import { canvas, heat, item, nice, photo, scaleBar, thumbnail, top } from './paint.js';
 import { say } from './say.js';
 
@@ -20,9 +20,10 @@ export function mount(root, store) {
     h('div', { class: 'btns' }, h('button', { class: 'btn', type: 'button', onclick: () => file.click() }, 'Choose a picture'), h('button', { class: 'btn', type: 'button', onclick: () => lens.toggle() }, 'Use the camera')), file, lensAt);
 
   const lens = cameraAt(lensAt, () => ({ label: 'Take and ask', take: picture => ask(picture) }));
-  const stopTaking = takeAnywhere(drop, ({ pictures, others }) => {
+  const stopTaking = takeAnywhere(drop, found => {
+    const { pictures, others } = sorted(found);
     if (pictures.length) ask(pictures[0].file);
-    else if (others.length) fill(answer, trouble({ message: `${others[0]} is not a picture.`, hint: 'Drop a JPEG, PNG or WebP file.' }));
+    else if (others.length) fill(answer, trouble({ message: `${others[0].name} is not a picture.`, hint: 'Drop a JPEG, PNG or WebP file.' }));
   });
 
   function begin() {
@@ -98,7 +99,7 @@ export function mount(root, store) {
   }
 
   function bars() {
-    const { classes, probabilities } = result, order = classes.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a]).slice(0, classes.length === 2 ? 2 : SHOWN);
+    const { classes, probabilities } = result, order = classes.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a]).slice(0, classes.length > SHOWN + 1 ? SHOWN : classes.length);
     if (classes.length === 2) order.sort((a, b) => a - b);
     return h('ul', { class: 'shares' }, order.map(i => h('li', {}, h('span', { class: 'clip' }, named(i, classes)),
       h('span', { class: 'meter' }, h('i', { class: classes.length === 2 ? `fill${i}` : '', style: { width: `${100 * probabilities[i]}%` } })), h('span', { class: 'num small' }, percent(probabilities[i], 1)))),

@@ -9,6 +9,12 @@ import { say } from './say.js';
 const FEW = 6; // classes up to which each cell shows pictures; beyond, a table of numbers
 const MANY = 24; // classes up to which there is a table at all; beyond, the most frequent mistakes
 const THUMBS = 12;
+const SIMPLE = {
+  'nearest neighbor': 'finds the training picture that is most similar, and gives its class',
+  'logistic regression': 'has one weight for each pixel, as the linear model here has',
+  'pixel similarity': 'compares the picture with the average picture of each class',
+  'most frequent class': 'always gives the class that is most frequent',
+};
 
 /** @param {HTMLElement} root */
 export function mount(root, store) {
@@ -62,7 +68,8 @@ export function mount(root, store) {
         h('div', { class: 'btns actions' }, doubtful, h('a', { class: 'btn', href: '#try' }, 'Try it'), h('a', { class: 'btn', href: '#take' }, 'Take the model'))),
       staleLine(),
       baselines.length ? h('section', { class: 'panel' }, h('h2', {}, 'Against simple methods'),
-        h('p', { class: 'small muted' }, 'Dot: share right. Line: 95% interval.', far.length ? ` Far to the left of this picture: ${list(far.map(row => `${row.name}, ${percent(row.accuracy, 1)}`))}.` : ''), chart) : null,
+        h('p', { class: 'small muted' }, 'Dot: share right. Line: 95\u00a0% interval.', far.length ? ` Far to the left of this picture: ${list(far.map(row => `${row.name}, ${percent(row.accuracy, 1)}`))}.` : ''), chart,
+        h('dl', { class: 'simple small' }, baselines.filter(({ name }) => SIMPLE[name]).map(({ name }) => h('div', {}, h('dt', {}, name), h('dd', { class: 'muted' }, SIMPLE[name]))))) : null,
       h('div', { class: 'cols halves' },
         h('div', { class: 'column' }, h('section', { class: 'panel', id: 'confusion' }), calibrated()),
         h('div', { class: 'column' }, h('section', { class: 'panel', id: 'cell' }),
@@ -156,7 +163,7 @@ export function mount(root, store) {
 
   function calibrated() {
     const { bins, error } = found.calibration;
-    return h('section', { class: 'panel' }, h('h2', {}, 'When it says 75%, is it right 75 times in 100?'),
+    return h('section', { class: 'panel' }, h('h2', {}, 'When it says 75\u00a0%, is it right 75 times in 100?'),
       h('p', { class: 'small muted' }, error == null ? 'Too few pictures to say.' : `On average, what it says and how often it is right differ by ${percent(error, 1)}.`),
       h('table', { class: 'calibration num' }, h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'it says'), h('td', {}), h('th', { scope: 'col' }, 'is right'), h('th', { scope: 'col', class: 'muted' }, 'pictures'))),
         h('tbody', {}, bins.map(bin => h('tr', {}, h('th', { scope: 'row' }, percent(bin.confidence, bin.confidence > 0.99 ? 1 : 0)),

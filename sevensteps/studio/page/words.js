@@ -32,8 +32,9 @@ function initialize(desk) {
   if (kind === 'backbone') return `Only the last part is new: ${count(parameters)} ${numbers}. Everything before it was trained by others.`;
   if (!weights) return `The model starts as ${count(parameters)} ${numbers}.`;
   const each = weights.before.shape.slice(1).reduce((a, b) => a * b, 1);
-  return many ? `The model starts as ${count(parameters)} ${numbers}: for each class one weight for each pixel, and one bias.`
-    : `The model starts as ${count(each)} ${numbers}, one weight for each pixel, and one bias.`;
+  const bias = weights.bias_before ? ', and a bias that is added to the sum' : '';
+  return many ? `The model starts as ${count(parameters)} ${numbers}: for each class a weight for each pixel${bias}.`
+    : `The model starts as ${count(parameters)} ${numbers}: ${count(each)} weights, one for each pixel${bias}.`;
 }
 
 function predict(desk) {
