@@ -127,6 +127,7 @@ def first_sentence(target: Any) -> str:
 COMPLETED = {
     'class="caption" role="heading"': 'class="caption" role="heading" aria-level="2"',
     "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
     '<aside class="sidebar-drawer"': '<aside class="sidebar-drawer" aria-label="All pages"',
     '<div id="search-results">': '<h1>Search</h1>\n<div id="search-results">',
     '<aside class="toc-drawer': '<aside aria-label="This page" class="toc-drawer',

@@ -23,6 +23,7 @@ KINDS = [
     "walkthrough",
     "exercises",
     "pictures",
+    "coming-from",
     "site/settings",
     "commands",
     "site/api",
