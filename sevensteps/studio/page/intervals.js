@@ -7,7 +7,7 @@ const WIDTH = 900, LEFT = 210, RIGHT = 800, ROW = 44;
 
 /** Round ends and ticks around all intervals that matter; what lies far to the left is told in words. */
 function scaleOf(rows) {
-  const near = rows.filter(row => row.high > rows[0].low - 0.25);
+  const close = rows.filter(row => row.high > rows[0].low - 0.25), near = close.length > 1 ? close : rows;
   const low = Math.min(...near.map(row => row.low)), high = Math.max(...near.map(row => row.high));
   const step = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25].find(one => (high - low) / one <= 6) ?? 0.25;
   const from = Math.max(0, Math.floor(low / step - 0.2) * step), to = Math.min(1, Math.ceil(high / step + 0.2) * step);

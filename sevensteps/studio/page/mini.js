@@ -29,8 +29,16 @@ function numbers(there, array, scale) {
   heat(there, flat.data, flat.shape, scale);
 }
 
-/** Layers as bars of different length: for numbers that have no picture. */
+/** Layers as bars of different length: for numbers that have no picture. A frozen network is a pale block before them. */
 function layers(there, seen, share) {
+  if (seen.features) {
+    const context = cleared(there, '--surface'), high = Math.max(4, 36 * share(seen.layers.at(-1)));
+    context.fillStyle = color('--line');
+    context.fillRect(7, 10, 24, 36);
+    context.fillStyle = color('--ink-2');
+    context.fillRect(34, 46 - high, 15, high);
+    return;
+  }
   const context = cleared(there, '--surface'), n = Math.min(seen.layers.length, 6), high = Math.min(10, 44 / n);
   seen.layers.slice(0, n).forEach((layer, i) => {
     context.fillStyle = color(layer.frozen ? '--line' : '--ink-2');
