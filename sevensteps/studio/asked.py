@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +42,9 @@ class Open:
     recipe: Recipe | None
     splits: Splits | None  # the run's pictures, corrected and held out
     raw: Splits | None  # as they were opened
-    judged: Run | None = None  # the run as it was judged, which a learner without a folder has here alone
+    judged: Run | None = None  # as it was judged: a learner without a folder, and a run before its end, are here alone
     is_learner: bool = False  # whether it is a learner of the user's own, which gets no folder
+    recorded: Mapping[str, Any] = field(default_factory=dict)  # what was observed when the run began
 
     @property
     def name(self) -> str:
@@ -70,7 +71,8 @@ def _opened(trainer: Trainer) -> Open:
     run = trainer.run
     if run is None:
         return Open(None, None, None, trainer.raw)
-    return Open(run.work.folder, run.work.recipe, run.work.splits, trainer.raw, run.judged, not run.saves)
+    work = run.work
+    return Open(work.folder, work.recipe, work.splits, trainer.raw, run.judged, not run.saves, work.recorded)
 
 
 def thumbnails(pixels: np.ndarray, largest: int = LARGEST_SIDE) -> np.ndarray:

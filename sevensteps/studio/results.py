@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,17 +46,13 @@ class Result:
     saved: Saved | None  # None: a learner's, which is not saved
     table: Predictions
     images: Images | None
-    run: Run | None = None  # of a learner
-
-    @property
-    def name(self) -> str:
-        """The run's name."""
-        return self.saved.folder.resolve().name if self.saved else "your learner"
+    run: Run | None = None  # of what is not saved
+    name: str = "your learner"  # of the run
 
     def need_saved(self) -> Saved:
-        """Return the run in its folder, or raise a `RunError` where it was not saved."""
+        """Return the run in its folder, or raise a `RunError` where its judgement was not saved."""
         if self.saved is None:
-            raise RunError("A learner's training is not saved.", hint="Open a recipe's run to compare or take it.")
+            raise RunError("This result is not saved.", hint="Train a run to its end to compare or take it.")
         return self.saved
 
     @cached_property
@@ -136,7 +133,7 @@ def result_of(folder: Path | None, splits: Splits | None) -> Result:
     split = next((name for name in JUDGED_ON if name in tables), None)
     if split is None:
         raise RunError("This run has not been judged yet.", hint="Train to the end, or press Judge it now.")
-    return Result(saved, tables[split], _images(splits, split))
+    return Result(saved, tables[split], _images(splits, split), name=saved.folder.resolve().name)
 
 
 def result_of_learner(run: Run, splits: Splits | None) -> Result:
@@ -163,7 +160,7 @@ def _images(splits: Splits | None, split: str) -> Images | None:
 
 
 def result_now(now: Open) -> Result:
-    """Return the result of what is open: of a run from its folder, of a learner from memory.
+    """Return the result of what is open: from the run's folder; from memory for a learner, and before the run's end.
 
     Args:
         now: What the Studio has open.
@@ -171,8 +168,9 @@ def result_now(now: Open) -> Result:
     Raises:
         RunError: There is no run, or it has not been judged.
     """
-    if now.folder is None and now.judged is not None:
-        return result_of_learner(now.judged, now.splits)
+    if now.judged is not None and (now.folder is None or not (now.folder / JUDGEMENT).is_file()):
+        result = result_of_learner(now.judged, now.splits)
+        return dataclasses.replace(result, name=now.name or result.name)
     return result_of(now.folder, now.splits)
 
 

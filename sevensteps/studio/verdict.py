@@ -234,8 +234,8 @@ def routes(session: Session) -> list[Route]:
     results = Results()
 
     def whole_verdict(asked: Asked) -> dict[str, Any]:
-        result = results.of(opened(session))
-        return verdict(result, edited=edited_of(result.saved.recorded) if result.saved else 0)
+        now = opened(session)
+        return verdict(results.of(now), edited=edited_of(now.recorded))
 
     def one_cell(asked: Asked) -> dict[str, Any]:
         label, answer, page = (number(asked, name) for name in ("label", "answer", "page"))

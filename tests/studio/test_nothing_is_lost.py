@@ -131,6 +131,9 @@ def test_a_run_that_was_judged_before_its_end_or_went_back_is_judged_at_its_end(
     page.do("batch")
     page.do("judge")
     early = page.state["verdict"]
+    shown = page.get("/verdict")
+    assert (shown["run"], shown["score"]["accuracy"]) == (page.state["run"]["name"], early["accuracy"])
+    assert "after batch 1" in shown["stopped"]
     page.do("run")
     first = page.wait(lambda state: state["place"]["phase"] == "done")
     assert (first["verdict"]["status"], first["verdict"] == early) == ("fresh", False)
