@@ -9,7 +9,7 @@ from typing import Any
 MOST = 10**9  # epochs, batches, pictures, seconds: nobody waits for more, and every type of integers holds it
 
 
-LARGEST = 1e15  # a rate: no training survives it, and products with it are still numbers of 32 bits
+LARGEST = 1e38  # a rate: no training survives it, and it is still a number of 32 bits
 
 
 def setting(default: Any, help: str, *, least: int | float = -math.inf, most: int | float = math.inf) -> Any:

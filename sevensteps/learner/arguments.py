@@ -215,7 +215,7 @@ def checked_seed(seed: Any) -> int:
     return int(seed)
 
 
-def checked_number(name: str, value: Any, hint: str, most: float = LARGEST) -> float:
+def checked_number(name: str, value: Any, hint: str, most: int | float = LARGEST) -> float:
     """Return a number that is not negative.
 
     Args:

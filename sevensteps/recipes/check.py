@@ -9,6 +9,7 @@ from dataclasses import Field
 from typing import Any, Literal
 
 from ..base.own_code import is_own
+from ..base.setting import MOST
 from ..data.range_ends import Ends, check_ends
 from ..errors import RecipeError, UsageError, nearest
 from ..ship.backbone.names import is_of_timm
@@ -68,7 +69,8 @@ def check_setting(known: Field[Any], kind: Any, value: Any) -> None:
             ) from error
     if kind in (int, float) and not (rules["least"] <= value <= rules["most"] and math.isfinite(value)):
         most = f"{rules['most']:g}" if isinstance(rules["most"], float) else rules["most"]
-        bounds = f"{rules['least']} or more" if most == "inf" else f"{rules['least']} to {most}"
+        is_open = rules["most"] == math.inf or (rules["most"] >= MOST and value < rules["least"])
+        bounds = f"{rules['least']} or more" if is_open else f"{rules['least']} to {most}"
         raise RecipeError(f"{key} is {value!r:.40}, but must be {bounds}.", hint=rules["help"])
 
 

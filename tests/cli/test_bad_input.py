@@ -280,7 +280,7 @@ def test_a_recipe_that_cannot_be_used_is_refused(
     ("out", "words"),
     [
         ("file.txt", ["file.txt is a file", "--out"]),
-        ("file.txt/run", ["a part of the path is a file", "--out"]),
+        ("file.txt/run", ["a part of the path is a file", "Choose another folder"]),
         ("three", ["three already exists", "--force"]),
         ("/proc/run", ["/proc/run"]),
         ("/dev/null", ["/dev/null"]),

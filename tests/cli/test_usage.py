@@ -139,7 +139,7 @@ def test_more_threads_than_cores_are_said(tmp_path: Path) -> None:
         ("--suggest fix.csv", ["--suggest is a flag of sevensteps data."]),
         ("--explain why", ["--explain is a flag of sevensteps predict."]),
         ("--classes Sneaker Bag", ["fashion-mini --classes Sneaker Bag"]),
-        ("--lr 1e300", ["lr is 1e+300, but must be 0 to 1e+15."]),
+        ("--lr 1e300", ["lr is 1e+300, but must be 0 to 1e+38."]),
         (f"--epochs {'9' * 41}", ["epochs is 9999", "but must be 1 to 1000000000."]),
         (f"--epochs {'9' * 5000}", ["is not a whole number"]),
         (f"--processes {'9' * 41}", ["processes is 9999", "a batch has at most 1024 parts."]),

@@ -118,7 +118,8 @@ def wrong_values(key: str) -> list[Any]:
         return [1, "yes", None]
     if kind not in (int, float):
         return ["Dress", ["Dress", 3], 3, None]
-    beyond = [rules["least"] - 1, rules["most"] + 1, 10**41, -(10**41)]
+    above = rules["most"] + 1 if kind is int else math.nextafter(rules["most"], math.inf)
+    beyond = [rules["least"] - 1, above, 10**41, -(10**41)]
     return ["3", True, None, [1], math.nan, math.inf, *beyond, 1.5 if kind is int else 1e300]
 
 
