@@ -50,7 +50,7 @@ def test_the_walkthrough_of_a_reader_runs_unchanged(tmp_path: Path) -> None:
         ("few_photos.py", r"from features: (49|50|51) of 51"),
         (
             "handwriting.py",
-            r"right on (8[5-9]|9\d)\.\d% of pictures it has never seen\.\npaper\.jpg: a 7 .*\n"
+            r"right on (8[5-9]|9\d)\.\d\s% of pictures it has never seen\.\npaper\.jpg: a 7 .*\n"
             r"chalk\.jpg: none of these.*\nchalk\.jpg: a 7 \(\d+\.\d%, inverted\)",
         ),
         ("messy_folder.py", r"before: 9[4-7]\.\d% of clean pictures right\nafter: 9[4-7]\.\d% of clean pictures right"),
