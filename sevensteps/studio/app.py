@@ -181,8 +181,16 @@ def _do(session: Session) -> Any:
         verb, values = request.path_params["verb"], await body(request)
         if verb not in VERBS:
             raise RefusedError(404, "missing", f"The Studio has no verb {verb!r:.30}.")
-        await session.ask(VERBS[verb](values))
-        return answer({})
+        act = VERBS[verb](values)
+
+        def counted(trainer: Trainer) -> int:
+            """Do it; return its number, which the place bears that comes of it."""
+            trainer.teller.asked += 1
+            number = trainer.teller.asked
+            act(trainer)
+            return number
+
+        return answer({"asked": await session.ask(counted)})
 
     return do
 

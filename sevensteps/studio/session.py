@@ -54,6 +54,7 @@ EMPTY: dict[str, Any] = {
         "loss": None,
         "stopped": None,
         "error": None,
+        "asked": 0,
     },
     "epochs": [],
     "marks": [],

@@ -27,6 +27,7 @@ class Teller:
         self.session = session
         self.phase = "empty"  # "" where the run itself says it
         self.error: dict[str, str] | None = None
+        self.asked = 0  # of the things that pages asked for, the number of the last: a place tells which it comes after
         self._notes: list[str] = []
         self.remarks: list[str] = []  # those of the notes that nobody must miss
         self._seldom_due = 0.0  # when what seldom changes may be told again
@@ -71,7 +72,7 @@ class Teller:
         place = {} if run is None else run.place()
         over = run is not None and run.is_over
         phase = self.phase or ("failed" if self.error else "done" if over else "running" if is_running else "paused")
-        place = {**EMPTY["place"], **place, "phase": phase, "speed": speed, "error": self.error}
+        place = {**EMPTY["place"], **place, "phase": phase, "speed": speed, "error": self.error, "asked": self.asked}
         sections: dict[str, Any] = {"place": place}
         if run is None:
             self.session.publish(sections)

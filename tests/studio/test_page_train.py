@@ -138,6 +138,33 @@ def test_keys_alone_walk_train_and_go_back_with_the_numbers_of_the_library(studi
     assert complaints(there) == []
 
 
+def test_a_station_follows_a_key_that_is_pressed_while_the_batch_before_it_is_on_its_way(
+    studio: Any, there: Any
+) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page = opened(there, studio, prefers_reduced_motion="reduce")
+    page.do("batch")
+    page.do("batch")
+    choose(there, 7)
+    there.execute_script(
+        """const real = window.fetch;
+        window.fetch = async (path, ...more) => {
+          const answer = await real(path, ...more);
+          if (String(path).startsWith('xray')) await new Promise(done => setTimeout(done, 700));
+          return answer;
+        };"""
+    )
+    press(there, "b")
+    page.wait(lambda state: state["place"]["batch"] == 3)
+    until(there, "return document.querySelector('.readout').textContent.endsWith('batch 3')")
+    press(there, Keys.ARROW_LEFT)
+    station(there, 2)
+    until(there, "return document.querySelector('.dock label').textContent === 'Batch 3 of 338'")
+    assert page.place["batch"] == 2
+    assert complaints(there) == []
+
+
 @pytest.mark.slow
 def test_a_resting_pointer_reads_out_the_arithmetic_of_a_pixel(studio: Any, there: Any) -> None:
     page = opened(there, studio, prefers_reduced_motion="reduce")

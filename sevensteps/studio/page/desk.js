@@ -61,7 +61,13 @@ export function openDesk(store, draw) {
     open: n => desk.reached(n) && (desk.shown || n !== desk.look),
     done: () => desk.place?.batch ?? 0,
   };
-  let busy = false, again = false, walked = true, closed = false, key = '';
+  let busy = false, again = false, closed = false, key = '';
+  /**
+   * Until which of the things that were asked for the open station follows the progress; null once it has. A place that
+   * was on its way when a key was pressed does not end it.
+   * @type {{asked: number} | null}
+   */
+  let walked = { asked: 0 };
 
   /** Keep one picture's whole way; its batch is `seen`. */
   const chained = (raw, seen) => raw && { ...arrays(raw), seen, pick: raw.number - 1,
@@ -97,7 +103,7 @@ export function openDesk(store, draw) {
       desk.look = place.station;
     }
     const step = before && before.station !== place.station && (walked || stepwise) && !first && !desk.fast;
-    walked = false;
+    if (walked && place.asked >= walked.asked) walked = null;
     draw(step && before.station < place.station === (place.station - before.station === 1)
       ? `walk ${before.station} ${place.station}` : 'place');
     fetchChain();
@@ -137,14 +143,18 @@ export function openDesk(store, draw) {
     /** Change what is looked at, and draw. */
     set(changes, reason = 'look') {
       Object.assign(desk, changes);
-      if ('look' in changes) walked = false; // a station that is chosen stays open, whatever was pressed before
+      if ('look' in changes) walked = null; // a station that is chosen stays open, whatever was pressed before
       draw(reason);
       if (Object.keys(changes).some(name => chainKeys.has(name))) fetchChain();
     },
     /** Tell the server to do something; `walk` lets the open station follow the progress. */
     async act(verb, body, { walk = false } = {}) {
-      walked ||= walk;
-      return store.act(verb, body);
+      const mine = walk ? { asked: Infinity } : null;
+      walked = mine ?? walked;
+      const { asked } = await store.act(verb, body) ?? {};
+      if (mine) mine.asked = asked ?? 0;
+      if (mine && mine === walked && desk.place?.asked >= mine.asked) walked = null;
+      return asked !== undefined;
     },
     start: follow,
     close() { closed = true; unsubscribe(); },

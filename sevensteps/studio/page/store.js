@@ -105,14 +105,13 @@ export function openStore() {
     method: 'POST', body: JSON.stringify(body), headers: { 'X-Sevensteps': '1', 'Content-Type': 'application/json' },
   })).json();
 
-  /** POST a verb; show the error, if there is one, above the page. Return whether it was done. */
+  /** POST a verb; show the error, if there is one, above the page. Return the answer, or null where it was not done. */
   async function act(verb, body = {}) {
     try {
-      await post(verb, body);
-      return true;
+      return await post(verb, body);
     } catch (error) {
       complain(error);
-      return false;
+      return null;
     }
   }
 
