@@ -27,3 +27,4 @@ site: # build the documentation site
 
 ci: # run everything that CI runs
 	bash .ci/run
+	bash .ci/run slow

@@ -39,14 +39,17 @@ def calls_of(command: Sequence[str], folder: Path) -> list[str]:
     return log.read_text("utf-8").splitlines()
 
 
-@pytest.fixture
-def ci_calls(tmp_path: Path) -> list[str]:
+def calls_of_ci(folder: Path, *given: str) -> list[str]:
     """Return what `.ci/run` calls."""
-    folder = tmp_path / "ci"
     (folder / ".ci").mkdir(parents=True)
     shutil.copy(ROOT / ".ci/run", folder / ".ci/run")
     shutil.copy(ROOT / "README.md", folder)
-    return calls_of(["bash", ".ci/run"], folder)
+    return calls_of(["bash", ".ci/run", *given], folder)
+
+
+@pytest.fixture
+def ci_calls(tmp_path: Path) -> list[str]:
+    return calls_of_ci(tmp_path / "ci")
 
 
 def job(name: str) -> str:
@@ -69,6 +72,16 @@ def test_the_script_calls_every_check(ci_calls: list[str]) -> None:
 
 def test_linux_and_macos_run_the_script() -> None:
     assert commands_of(job("linux-and-macos")) == ["bash .ci/run"]
+
+
+def test_the_slow_tests_are_a_job_of_their_own(ci_calls: list[str], tmp_path: Path) -> None:
+    assert commands_of(job("slow")) == ["bash .ci/run slow"]
+    calls = calls_of_ci(tmp_path / "slow", "slow")
+    assert calls[-1] == "pytest -m slow"
+    assert "pytest -m slow" not in ci_calls
+    prepared = calls[:-1]
+    assert ci_calls[: len(prepared)] == prepared
+    assert any(call.startswith("pip install") and ".[dev]" in call for call in prepared)
 
 
 def test_windows_calls_what_the_script_calls(ci_calls: list[str], tmp_path: Path) -> None:
