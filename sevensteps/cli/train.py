@@ -302,10 +302,10 @@ def worth_trying(recipe: Recipe, stronger: bool, wrong: Collection[str]) -> str:
 
 
 def _settings_of(recipe: Recipe, name: str) -> str:
-    """Return the flags of how a recipe varies the pictures and moves the weights, if they are not the usual ones."""
+    """Return the flags of how a recipe takes the pictures and moves the weights, if they are not the usual ones."""
     usual = Recipe.load(name)
     batch = ("batch_size", "accumulate", "shards", "precision")
-    kept = ("width", "augment", *batch, "optimizer", "lr", "momentum", "weight_decay", "schedule", "clip")
+    kept = ("width", "augment", "hold_out", *batch, "optimizer", "lr", "momentum", "weight_decay", "schedule", "clip")
     changed = {key: getattr(recipe, key) for key in kept if getattr(recipe, key) != getattr(usual, key)}
     return "".join(f" {as_flag(key, value)}" for key, value in changed.items())
 

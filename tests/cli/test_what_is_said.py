@@ -219,6 +219,7 @@ def test_a_line_that_a_full_audit_has_changed_says_so(tmp_path: Path, capsys: py
         ),
         (Recipe.load("fashion-10").replace(epochs=2), "too_few_epochs", "--epochs 6"),
         (Recipe.load("fashion-10").replace(epochs=2), "", "--epochs 4"),
+        (Recipe.load("fashion-10").replace(hold_out=0.0), "", "fashion-10 --hold-out 0.0 --epochs 24"),
         (Recipe.load("linear"), "too_few_epochs", "--recipe relu"),
     ],
 )
