@@ -19,6 +19,8 @@ from ..runs.saved import Saved
 if TYPE_CHECKING:
     from ..trust.predictions import Predictions
 
+BY_FLAG = " (--split valid)"  # how to choose on validation pictures, for those who type
+
 
 @dataclass(frozen=True, repr=False)
 class Compared:
@@ -148,7 +150,7 @@ def compare(*runs: AnyRun, split: str | None = None) -> Compared:
         points = 100 * ledger.luck_of_the_best(looks, best.accuracy, best.n)
         advice = "test the choice on new pictures"
         if not on_test:
-            advice = f"choose on validation pictures (--split valid), or {advice}"
+            advice = f"choose on validation pictures{BY_FLAG}, or {advice}"
         effect = (
             f"{looks:,} models have been tested on these pictures on this machine. If you keep the best of them, up to "
             f"{points:.2f} points of its score may be luck: {advice}."

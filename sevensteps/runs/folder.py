@@ -45,7 +45,7 @@ def new_folder(recipe: Recipe, out: Path | None, *, force: bool = False) -> Iter
         FileError: The folder cannot be made or written.
     """
     if out is None:
-        stem = f"{_plain(Path(recipe.source).name)}-{_plain(recipe.name)}"
+        stem = f"{_plain(_source_named(recipe.source))}-{_plain(recipe.name)}"
         numbers = (re.fullmatch(re.escape(stem) + r"-(\d+)", path.name) for path in entries(ROOT))
         number = max((int(match[1]) for match in numbers if match), default=0) + 1
         while not files.make_folder(ROOT / f"{stem}-{number}"):  # another process was faster
@@ -148,6 +148,15 @@ def save_judgement(folder: Path, judgement: Mapping[str, Any]) -> None:
         FileError: It cannot be written.
     """
     files.write(folder / JUDGEMENT, checkpoint.judgement_text(judgement))
+
+
+def _source_named(source: str) -> str:
+    """Return what the folder of a run calls its source: a table or an archive goes by its name without the ending."""
+    from ..data.files.archive import is_archive
+    from ..data.files.table import is_table
+
+    path = Path(source)
+    return path.stem.removesuffix(".tar") if is_table(path.name) or is_archive(path.name) else path.name
 
 
 def _plain(name: str) -> str:

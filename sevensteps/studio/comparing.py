@@ -52,7 +52,7 @@ def side_by_side(before: Result, after: Result) -> Side:
     Raises:
         RunError: They were judged on other pictures.
     """
-    from ..jobs.compare import compare
+    from ..jobs.compare import BY_FLAG, compare
     from ..trust.comparison import compare as compare_tables
 
     one, other = before.need_saved(), after.need_saved()
@@ -64,7 +64,8 @@ def side_by_side(before: Result, after: Result) -> Side:
             raise
     else:
         same = _aligned(before.table, after.table)
-        return Side(compare_tables(*same, names), same, [note for note in (found.warning, found.effect) if note])
+        notes = [note.replace(BY_FLAG, "") for note in (found.warning, found.effect) if note]
+        return Side(compare_tables(*same, names), same, notes)
     tables = _aligned(before.table, after.table)
     if not len(tables[0]):
         raise RunError(

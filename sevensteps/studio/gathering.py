@@ -139,11 +139,16 @@ class Gathering:
         """Write the table of the pictures and their classes, and return it.
 
         Raises:
-            UsageError: There are fewer than two classes.
+            UsageError: There are fewer than two classes, or one picture of each.
             FileError: It cannot be written.
         """
         if len(self.pictures) < 2 or self.folder is None:
             raise UsageError("Training needs pictures of two classes or more.", hint="Add pictures of another class.")
+        if all(len(rows) == 1 for rows in self.pictures.values()):
+            raise UsageError(
+                "One picture of each class is too few to train and to test with.",
+                hint="Add pictures: four of each class or more.",
+            )
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("file", "label"))
@@ -173,7 +178,7 @@ def routes(session: Session) -> list[Route]:
             try:
                 await asyncio.to_thread(_check, content)
             except DataError as error:
-                gathering.refused.append({"name": name, "reason": error.message})
+                gathering.refused.append({"name": name, "reason": error.message.removesuffix(".")})
             else:
                 await asyncio.to_thread(gathering.add, of, content)
             gathering.show()
@@ -205,10 +210,10 @@ def _check(content: bytes) -> None:
     Raises:
         DataError: It cannot be decoded, or has too many pixels.
     """
-    seen = look(content)
+    seen = look(content, "it")
     if seen.width * seen.height > LIMITS["pixels"]:
-        raise DataError(f"It has {seen.width * seen.height:,} pixels, but may have {LIMITS['pixels']:,}.")
-    decode(content, (3, 32, 32))  # a file that ends too early shows only then
+        raise DataError(f"it has {seen.width * seen.height:,} pixels, but may have {LIMITS['pixels']:,}.")
+    decode(content, (3, 32, 32), "it")  # a file that ends too early shows only then
 
 
 def _class_named(name: str) -> str:

@@ -138,7 +138,8 @@ def verdict(result: Result, *, edited: int = 0) -> dict[str, Any]:
         "wrong": len(wrong),
         "surest": result.shown(wrong[:SUREST].tolist()),
         "calibration": judged.calibration.as_json(),
-        "limits": limits(result, edited),
+        "doubts": doubts(result, edited),
+        "limits": limits(result),
         "edited": edited,
     }
 
@@ -150,8 +151,19 @@ def _stopped(result: Result) -> str:
     return f"Training stopped because {stop_in_words(reason)}." if reason else "Training is not finished."
 
 
-def _doubts(result: Result) -> list[str]:
-    """Return the reasons to doubt the result."""
+def doubts(result: Result, edited: int = 0) -> list[str]:
+    """Return the reasons to doubt the result.
+
+    Args:
+        result: The judged run.
+        edited: How many labels of its test pictures were changed by corrections.
+    """
+    said = [edited_in_words(edited)] if edited else []
+    return [*_found_doubtful(result), *said]
+
+
+def _found_doubtful(result: Result) -> list[str]:
+    """Return the reasons to doubt the result, apart from corrections."""
     from ..jobs.advice import doubts_of
     from ..trust.scores import score_of
 
@@ -165,20 +177,17 @@ def _doubts(result: Result) -> list[str]:
     return doubts_of(saved.checkpoint, {table.split: score}, findings, None, judgement, imbalance)
 
 
-def limits(result: Result, edited: int = 0) -> list[str]:
-    """Return what the result cannot tell, and the reasons to doubt it.
+def limits(result: Result) -> list[str]:
+    """Return what the result cannot tell.
 
     Args:
         result: The judged run.
-        edited: How many labels of its test pictures were changed by corrections.
     """
-    lines, table = _doubts(result), result.table
-    if edited:
-        lines.append(edited_in_words(edited))
-    lines.append(
+    table = result.table
+    lines = [
         f"How it does on your next pictures: all {pictures(len(table))} that it was tested on come from the same "
         "source as the training pictures."
-    )
+    ]
     coverage = result.figures.coverage
     if coverage is None or len(coverage.never_says) == 2:
         names = counted(len(table.classes), "answer")

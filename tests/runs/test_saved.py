@@ -116,6 +116,8 @@ def test_new_runs_are_numbered_after_the_last() -> None:
     shutil.rmtree("runs/Pictures-more-mine-1")
     assert made(recipe).name == "Pictures-more-mine-11"
     assert made(Recipe(name="other")).name == "pullover-dress-other-1"
+    assert made(Recipe(name="mine", source="some/my-pictures-1.csv")).name == "my-pictures-1-mine-1"
+    assert made(Recipe(name="mine", source="photos.2024.tar.gz")).name == "photos.2024-mine-1"
 
 
 @pytest.mark.parametrize("name", ["..", "///", "\x00\n", "Модель", "con\x1b[2J", "a" * 500])

@@ -96,6 +96,8 @@ def test_one_class_is_not_enough_and_loses_nothing(empty_page: Page) -> None:
     give(empty_page, "a", picture(1))
     assert "two classes" in empty_page.refused("use-gathered")["message"]
     assert empty_page.state["gathering"]["counts"] == {"a": 1}
+    give(empty_page, "b", picture(2))
+    assert "too few" in empty_page.refused("use-gathered")["message"]  # without the table's name, which nobody gave
     empty_page.do("ungather")
     assert empty_page.state["gathering"] is None
 

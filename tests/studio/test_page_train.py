@@ -336,6 +336,33 @@ def test_at_twice_the_size_and_in_forced_colors_all_can_be_reached_and_seen(stud
 
 
 @pytest.mark.slow
+def test_without_the_server_a_view_stays_another_one_says_so_and_both_come_back(studio: Any, there: Any) -> None:
+    cut = """const real = window.fetch, line = new AbortController();
+        window.fetch = (path, options = {}) => window.cut ? Promise.reject(new TypeError('cut'))
+          : real(path, window.cut === undefined && path === 'events' ? {...options, signal: line.signal} : options);
+        window.cutOff = () => { window.cut = true; line.abort(); };"""
+    there.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": cut})
+    opened(there, studio, prefers_reduced_motion="reduce")
+    shown = "const dock = document.querySelector('.dock'); return Boolean(dock?.checkVisibility()) === arguments[0]"
+    there.execute_script("window.cutOff()")
+    until(there, "return !document.querySelector('#lost').hidden")
+    assert text(there, "#lost code") == "sevensteps studio pullover-dress"  # no batch is done, so there is no folder
+    assert "kept" not in text(there, "#lost")
+    there.execute_script("location.hash = '#verdict'")
+    until(there, shown, False)
+    assert "“Verdict” needs the program" in text(there, "main")
+    assert violations(there) == []
+    there.execute_script("location.hash = '#train'")
+    until(there, shown, True)
+    there.execute_script("location.hash = '#verdict'")
+    until(there, shown, False)
+    there.execute_script("window.cut = false")
+    until(there, "return document.querySelector('main h1')?.textContent === 'Nothing has been trained yet.'")
+    there.execute_script("location.hash = '#train'")
+    until(there, shown, True)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "settings", "tiles"),
     [("fashion-mini", {}, 10), ("pullover-dress", {"model": "cnn"}, None)],
@@ -366,6 +393,9 @@ def test_each_station_has_its_pictures_for_many_classes_and_for_a_network(
                 until(there, "return document.querySelectorAll('.fig .tileset:last-of-type .tile').length") == expected
             )
         choose(there, 2)
+        if not tiles:  # where each of the filters responds
+            responses = "return document.querySelectorAll('.fig .tileset:last-of-type .tile').length === arguments[0]"
+            until(there, responses, expected)
         rows = until(there, "return document.querySelectorAll('.classrow').length")
         assert rows == len(page.state["run"]["classes"])
         choose(there, 5)

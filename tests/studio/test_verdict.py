@@ -76,9 +76,9 @@ def test_pictures_that_have_gone_leave_the_numbers(result: Result) -> None:
 
 
 def test_what_it_cannot_tell_is_said(result: Result) -> None:
-    said = " ".join(verdict(result, edited=2)["limits"])
-    assert "same source as the training pictures" in said
-    assert "2 pictures that it was tested on were corrected" in said
+    said = verdict(result, edited=2)
+    assert "same source as the training pictures" in said["limits"][0]
+    assert "2 pictures that it was tested on were corrected" in said["doubts"][-1]
 
 
 @pytest.mark.parametrize(

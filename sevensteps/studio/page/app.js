@@ -1,7 +1,7 @@
 /** The frame of the page: its views by the address's hash, the top bar, the banners, and the line for screen readers. */
 
 import { fill, h } from './dom.js';
-import { count } from './format.js';
+import { count, quoted } from './format.js';
 import { forgetPalette } from './paint.js';
 import { openStore } from './store.js';
 
@@ -11,7 +11,7 @@ const VIEWS = {
 };
 const byId = id => document.getElementById(id);
 const store = openStore(), main = byId('main');
-let unmount = () => {}, shown = '', turn = 0;
+let unmount = () => {}, shown = '', mounted = '', turn = 0;
 
 /** Where there is no hash: what was named on the command line is being opened, or could not be, or is open; else the start. */
 const home = () => {
@@ -25,17 +25,19 @@ async function show() {
   if (name === shown || !store.state.place) return;
   const mine = ++turn, first = !shown;
   shown = name;
+  document.title = `${VIEWS[name]} · sevensteps Studio`;
   for (const tab of byId('tabs').children) {
     if (tab.hash === `#${name}`) {
       tab.setAttribute('aria-current', 'page');
       tab.parentElement.scrollLeft = tab.offsetLeft - 120;
     } else tab.removeAttribute('aria-current');
   }
+  if (store.state.lost && mounted) return hold(name);
   const view = await import(`./${name}.js`).catch(() => null);
   if (mine !== turn) return;
   unmount();
   unmount = () => {};
-  document.title = `${VIEWS[name]} · sevensteps Studio`;
+  mounted = name;
   document.body.dataset.view = name;
   const root = h('div', { class: `view ${name}` });
   main.replaceChildren(root);
@@ -46,6 +48,27 @@ async function show() {
     main.focus({ preventScroll: true });
   }
 }
+
+/** Without the server only the view that is drawn can be shown; in place of another one, say so. */
+function hold(name) {
+  const [drawn, ...others] = main.children;
+  others.forEach(one => one.remove());
+  drawn.hidden = name !== mounted;
+  if (drawn.hidden) {
+    main.append(h('div', { class: 'page' }, h('header', {}, h('h1', {}, `“${VIEWS[name]}” needs the program.`),
+      h('p', { class: 'lead' }, `It has stopped. What you saw last is still under “${VIEWS[mounted]}”.`))));
+  }
+}
+
+/** The server answers again: the view that its tab has promised is drawn. */
+function back() {
+  if (store.state.lost || shown === mounted) return;
+  shown = '';
+  show();
+}
+
+/** The command that opens again what is open; nothing of a run is in a folder before its first batch. */
+const again = run => run?.learner ? 'ss.open_studio(learn)' : ['sevensteps studio', ...run ? [quoted(run.folder ?? run.source)] : []].join(' ');
 
 /** The server has gone: say as of when the page is, and what to type. */
 function drawLost() {
@@ -59,8 +82,8 @@ function drawLost() {
     return;
   }
   fill(banner, h('span', {}, h('b', {}, 'The program behind this page has stopped. '),
-    place?.batch ? `You see the state after batch ${count(place.batch)}. ` : '', run ? 'Your run is saved. ' : '',
-    'To go on, type:'), h('code', {}, `sevensteps studio${run ? ` ${run.folder}` : ''}`));
+    place?.batch ? `You see the state after batch ${count(place.batch)}. ` : '', run?.folder ? 'Your run is kept up to its last save. ' : '',
+    run?.learner ? 'To go on, run this in the notebook:' : 'To go on, type:'), h('code', {}, again(run)));
 }
 
 function drawProblem() {
@@ -98,6 +121,7 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint);
 repaint();
 addEventListener('hashchange', show);
 store.subscribe(['lost', 'place'], drawLost);
+store.subscribe(['lost'], back);
 store.subscribe(['problem'], drawProblem);
 store.subscribe(['studio'], drawFrame);
 store.subscribe(['place'], show);

@@ -19,6 +19,7 @@ export function batchPanel(desk) {
       return { there, length, bar, said, cross, button };
     });
     grid.classList.toggle('crowd', n > 40);
+    element.classList.toggle('crowded', n > 40);
     fill(grid, tiles.map(tile => tile.button));
   }
 
@@ -27,7 +28,7 @@ export function batchPanel(desk) {
     if (now === shape) return;
     shape = now;
     grid.classList.toggle('many', desk.many);
-    fill(legend, h('p', {}, desk.many ? 'Pick one to follow it. Below is the answer.' : 'Pick one to follow it. The bar is the answer.'),
+    fill(legend, h('p', {}, 'Pick one to follow it.', desk.many ? h('span', { class: 'below' }, ' Below is the answer.') : ' The bar is the answer.'),
       desk.many ? null : h('p', { class: 'ends' }, h('span', { class: 'p0' }, `◂ ${desk.classes[0]}`), h('span', { class: 'p1' }, `${desk.classes[1]} ▸`)));
   }
 

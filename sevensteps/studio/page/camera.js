@@ -14,7 +14,8 @@ const REASONS = {
 
 /**
  * A panel with the camera; `stop` ends it.
- * @param {{label: string, take: (picture: Blob) => any, close: () => void, extra?: any}} how what to do with a picture
+ * @param {{label: string, take: (picture: Blob) => any, close: () => void, extra?: any}} how what to do with a picture; `take`
+ *   may return a sentence, which is shown
  */
 function camera({ label, take, close, extra = null }) {
   /** @type {MediaStream | null} */
@@ -48,7 +49,8 @@ function camera({ label, take, close, extra = null }) {
     const canvas = h('canvas', { width: Math.round(video.videoWidth * scale), height: Math.round(video.videoHeight * scale) });
     canvas.getContext('2d').drawImage(video, 0, 0, canvas.width, canvas.height);
     const picture = await new Promise(done => canvas.toBlob(done, 'image/jpeg', 0.92));
-    if (picture) await take(picture);
+    const told = picture && await take(picture);
+    if (told) fill(line, told);
   }
 
   function stop() {

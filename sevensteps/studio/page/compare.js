@@ -1,11 +1,12 @@
 /** Two runs side by side, picture by picture, with the paired test: which is better, and how sure that is. */
 
 import { fill, h, svg } from './dom.js';
-import { count, number, plural } from './format.js';
+import { count, number, plural, short, typeset } from './format.js';
 import { answered, decoded, trouble, waiting } from './gallery.js';
 import { intervals } from './intervals.js';
+import { nice } from './paint.js';
 
-const WIDTH = 520, HIGH = 220;
+const WIDTH = 520, HIGH = 220, LEFT = 56;
 const SETTINGS = { lr: 'learning rate', lr_changes: 'changes of the learning rate', init: 'start', fix: 'corrections' };
 
 /** @param {HTMLElement} root */
@@ -44,11 +45,11 @@ export function mount(root, store) {
     const points = 100 * Math.abs(comparison.difference), better = comparison.difference > 0 ? runs[1].name : runs[0].name;
     fill(page,
       h('header', {}, h('h1', {}, told ? `${better} is better, by ${points.toFixed(2)} points.` : comparison.only_a === comparison.only_b ? 'No difference between the two.' : 'Too close to call.'),
-        h('p', { class: 'lead' }, comparison.verdict), notes.map(note => h('p', { class: 'note' }, note))),
+        h('p', { class: 'lead' }, typeset(comparison.verdict)), notes.map(note => h('p', { class: 'note' }, typeset(note)))),
       h('div', { class: 'panel' }, h('div', { class: 'head' }, h('h2', {}, 'Right on the same pictures'), chooser()),
         h('p', { class: 'small muted' }, `Dot: share right of ${plural(comparison.n, 'picture')}. Line: 95\u00a0% interval. The test looks only at the pictures that one of them gets right and the other does not: ${count(comparison.only_b)} and ${count(comparison.only_a)}.`), chart),
       h('div', { class: 'cols halves' },
-        h('section', { class: 'panel' }, h('h2', {}, 'What differs'), differences.length ? h('table', { class: 'files' }, h('thead', {}, h('tr', {}, h('td', {}), runs.map(run => h('th', { scope: 'col' }, h('span', { class: 'clip' }, run.name))))),
+        h('section', { class: 'panel' }, h('h2', {}, 'What differs'), differences.length ? h('table', { class: 'files' }, h('thead', {}, h('tr', {}, h('td', {}), runs.map(run => h('th', { scope: 'col' }, run.name)))),
           h('tbody', {}, differences.map(one => h('tr', {}, h('th', { scope: 'row' }, SETTINGS[one.setting] ?? one.setting.replaceAll('_', ' ')), h('td', {}, one.before), h('td', {}, h('b', {}, one.after)))))) : h('p', { class: 'muted' }, 'No setting and no label.')),
         h('section', { class: 'panel' }, h('h2', {}, 'Validation loss'), curves(runs))),
       h('div', { class: 'cols halves' }, [1, 0].map(i => h('section', { class: 'panel' }, h('h2', {}, `Only ${runs[i].name} gets these right`),
@@ -74,10 +75,10 @@ export function mount(root, store) {
   function curves(runs) {
     const lines = runs.map(run => run.history.filter(epoch => epoch.valid_loss != null));
     if (!lines.some(line => line.length)) return h('p', { class: 'muted' }, 'Neither run has validation pictures.');
-    const all = lines.flat(), last = Math.max(...all.map(epoch => epoch.number)), most = Math.max(...all.map(epoch => epoch.valid_loss)) || 1;
-    const x = epoch => 44 + (WIDTH - 60) * (last > 1 ? (epoch - 1) / (last - 1) : 0.5), y = loss => 12 + (HIGH - 48) * (1 - loss / most);
+    const all = lines.flat(), last = Math.max(...all.map(epoch => epoch.number)), most = nice(Math.max(...all.map(epoch => epoch.valid_loss)));
+    const x = epoch => LEFT + (WIDTH - LEFT - 16) * (last > 1 ? (epoch - 1) / (last - 1) : 0.5), y = loss => 12 + (HIGH - 48) * (1 - loss / most);
     return h('div', {}, svg('svg', { viewBox: `0 0 ${WIDTH} ${HIGH}`, class: 'twocurves', role: 'img', 'aria-label': runs.map((run, i) => `${run.name}: ${lines[i].map(epoch => number(epoch.valid_loss)).join(', ')}`).join('; ') },
-      [0, most / 2, most].map(tick => [svg('line', { x1: 44, x2: WIDTH - 16, y1: y(tick), y2: y(tick), stroke: 'var(--line)' }), svg('text', { x: 38, y: y(tick) + 4, 'text-anchor': 'end' }, number(tick, 2))]),
+      [0, most / 2, most].map(tick => [svg('line', { x1: LEFT, x2: WIDTH - 16, y1: y(tick), y2: y(tick), stroke: 'var(--line)' }), svg('text', { x: LEFT - 6, y: y(tick) + 4, 'text-anchor': 'end' }, short(tick))]),
       svg('text', { x: x(1), y: HIGH - 12, 'text-anchor': 'middle' }, '1'), last > 1 ? svg('text', { x: x(last), y: HIGH - 12, 'text-anchor': 'end' }, `epoch ${last}`) : null,
       lines.map((line, i) => [svg('polyline', { points: line.map(epoch => `${x(epoch.number)},${y(epoch.valid_loss)}`).join(' '), fill: 'none', stroke: i ? 'var(--ink)' : 'var(--edge)', 'stroke-width': i ? 3 : 2, ...(i ? {} : { 'stroke-dasharray': '6 4' }) }),
         line.map(epoch => svg('circle', { cx: x(epoch.number), cy: y(epoch.valid_loss), r: 4, fill: i ? 'var(--ink)' : 'var(--surface)', stroke: i ? 'var(--ink)' : 'var(--edge)', 'stroke-width': 2 }))])),

@@ -49,3 +49,9 @@ export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one
 /** "a, b and c". */
 export const list = names =>
   names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names[names.length - 1]}`;
+
+/** A sentence of the program as it is set on a page: with the minus of figures, and "p = 0.12" on one line. */
+export const typeset = text => text.replace(/(^|[\s(])-(?=\d)/g, `$1${MINUS}`).replace(/\bp ([=<]) /g, 'p\u00a0$1\u00a0');
+
+/** A word of a command, as a shell reads it. */
+export const quoted = text => /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;

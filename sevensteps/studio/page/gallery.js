@@ -33,7 +33,7 @@ export function answered(shown, classes, { label = false, repair, shares = true 
       h('span', { class: tone(shown.answers[i], classes) || (wrong ? 'bad' : '') },
         `${classes[shown.answers[i]]}${shares ? ` ${probability(shown.shares[i], 1)}` : ''}`),
       label ? h('span', {}, `labeled ${classes[shown.labels[i]]}`) : null,
-      h('span', { class: 'micro clip', title: id }, id),
+      h('span', { class: 'micro clip', title: id }, id.split('/').slice(-2).join('/')),
     ];
     const picture = images[i] ?? h('span', { class: 'nopicture' }, 'not here');
     return h('li', {}, repair

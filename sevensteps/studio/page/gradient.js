@@ -31,8 +31,8 @@ function pulls(desk) {
       const of = seen.labels.map((_, i) => pull(seen, i)), all = of.reduce((sum, value) => sum + value, 0) || 1;
       const order = Array.from({ length: n }, (_, i) => i).sort((p, q) => of[q] - of[p]).slice(0, 4), most = of[order[0]] || 1;
       fill(list, order.map(i => h('div', { class: 'pull' }, small(desk, i), h('div', {}, inWords(desk, i),
-        `: ${percent(of[i] / all)} of the pull`, h('div', { class: 'meter' }, h('i', { style: { width: `${100 * of[i] / most}%` } }))))),
-      h('p', { class: 'micro' }, WHY[lossFamily(seen.loss_name)]));
+        `: ${percent(of[i] / all, of[i] / all < 0.1 ? 1 : 0)} of the pull`, h('div', { class: 'meter' }, h('i', { style: { width: `${100 * of[i] / most}%` } }))))),
+      h('p', { class: 'micro' }, `If all ${n} pulled alike, each would have ${percent(1 / n, 1)}. ${WHY[lossFamily(seen.loss_name)]}`));
     },
   };
 }

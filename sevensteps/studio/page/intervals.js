@@ -3,7 +3,7 @@
 import { h, svg } from './dom.js';
 import { percent } from './format.js';
 
-const WIDTH = 900, LEFT = 210, RIGHT = 800, ROW = 44;
+const WIDTH = 900, RIGHT = 800, ROW = 44, LONGEST = 44; // letters of a name
 
 /** Round ends and ticks around all intervals that matter; what lies far to the left is told in words. */
 function scaleOf(rows) {
@@ -22,7 +22,8 @@ function scaleOf(rows) {
  */
 export function intervals(rows, { digits = 1 } = {}) {
   const { from, to, ticks, near, far } = scaleOf(rows), high = near.length * ROW + 34;
-  const x = value => LEFT + (RIGHT - LEFT) * (value - from) / (to - from || 1);
+  const named = name => name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name, left = Math.max(210, 8.4 * Math.max(...near.map(row => named(row.name).length)) + 20);
+  const x = value => left + (RIGHT - left) * (value - from) / (to - from || 1);
   const words = near.map(row => `${row.name} ${percent(row.accuracy, digits)}, ${percent(row.low, digits)} to ${percent(row.high, digits)}`).join('; ');
   const wide = svg('svg', { viewBox: `0 0 ${WIDTH} ${high}`, class: 'intervals', role: 'img', 'aria-label': words },
     ticks.map(tick => [
@@ -31,7 +32,7 @@ export function intervals(rows, { digits = 1 } = {}) {
     near.map((row, i) => {
       const y = i * ROW + ROW / 2, first = i === 0;
       return [
-        svg('text', { x: 0, y: y + 5, class: first ? 'rowname strong' : 'rowname' }, row.name),
+        svg('text', { x: 0, y: y + 5, class: first ? 'rowname strong' : 'rowname' }, named(row.name)),
         svg('line', { x1: x(row.low), x2: x(row.high), y1: y, y2: y, stroke: first ? 'var(--ink)' : 'var(--edge)', 'stroke-width': first ? 7 : 3.5, 'stroke-linecap': 'round' }),
         svg('circle', { cx: x(row.accuracy), cy: y, r: first ? 9 : 6, fill: first ? 'var(--lamp)' : 'var(--surface)', stroke: first ? 'var(--ink)' : 'var(--edge)', 'stroke-width': 3 }),
         svg('text', { x: WIDTH, y: y + 5, 'text-anchor': 'end', class: first ? 'rowname strong' : 'rowname' }, percent(row.accuracy, digits))];

@@ -1,6 +1,6 @@
 /** The small pictures of the stations on the line: what each station holds now, in 46 pixels. */
 
-import { color, heat, item, nice, photo, plane, top } from './paint.js';
+import { cell, color, heat, item, nice, photo, plane, top } from './paint.js';
 import { filterScale } from './parts.js';
 
 const SIZE = 56; // drawn at twice the pictures' 28, so that icons are crisp
@@ -61,8 +61,8 @@ function batches(there, { repeat, done }) {
   const context = cleared(there, '--surface'), per = Math.min(36, repeat.per_epoch), each = repeat.per_epoch / per;
   for (let i = 0; i < per; i++) {
     const first = i * each, here = first < repeat.batch && repeat.batch <= first + each;
-    context.fillStyle = color(here ? '--lamp' : first < repeat.batch - (done ? 0 : 1) ? '--ink' : '--line');
-    context.fillRect(6 + (i % 6) * 7.6, 6 + Math.floor(i / 6) * 7.6, 6, 6);
+    const full = first < repeat.batch - (done ? 0 : 1);
+    cell(context, [6 + (i % 6) * 7.6, 6 + Math.floor(i / 6) * 7.6, 6, 6], here ? '--lamp' : full ? '--ink' : '--line', here || full);
   }
 }
 

@@ -28,6 +28,20 @@ function palette() {
 /** The theme has changed: read the colors again when they are next needed. */
 export const forgetPalette = () => { table = null; };
 
+/**
+ * Paint a cell of a tally. With forced colors pale and dark are the same, so there a cell that is not `full` is an outline.
+ * @param {CanvasRenderingContext2D} context
+ * @param {number[]} at its left, its top, its width and its height
+ * @param {string} token its color
+ * @param {boolean} full
+ */
+export function cell(context, [x, y, wide, high], token, full) {
+  const edge = Math.min(wide, high) > 8 ? 2 : 1;
+  context.fillStyle = color(token);
+  context.fillRect(x, y, wide, high);
+  if (!full && matchMedia('(forced-colors: active)').matches) context.clearRect(x + edge, y + edge, wide - 2 * edge, high - 2 * edge);
+}
+
 /** Make a canvas for a picture; with a label it is an image to a screen reader, without one it is decoration. */
 export const canvas = (label, width = 28, height = 28) =>
   h('canvas', { width, height, ...(label ? { role: 'img', 'aria-label': label } : { 'aria-hidden': 'true' }) });

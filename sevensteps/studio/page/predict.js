@@ -102,6 +102,12 @@ function manyClasses(figure, desk) {
   };
 }
 
+/** Of the first layer and what follows it, the numbers that say where it responds: after its norm and ReLU, none is negative. */
+function answering([first, ...next]) {
+  const end = next.findIndex(layer => !/^(BatchNorm|GroupNorm|ReLU)/.test(layer.name) || !layer.values);
+  return next.slice(0, end < 0 ? next.length : end).reverse().find(layer => layer.name === 'ReLU') ?? first;
+}
+
 /** The first layer of a network at work: a picture, its filters, and where each responds. */
 function network(figure, desk) {
   const dense = isDense(desk), filters = tiles(dense ? 'Weights' : 'Filters', {}), maps = tiles(dense ? 'What each unit says' : 'Where each responds', { signed: false }), shot = h('div', { class: 'shot' });
@@ -111,8 +117,8 @@ function network(figure, desk) {
   row.classList.add('slide');
   figure.append(row, h('div', { class: 'sum many' }, h('div', {}, answer, note), rows));
   return () => {
-    const { seen, pick } = desk, chain = chainOf(desk), at = chain?.layers.findIndex(layer => layer.values && (dense ? layer.name === 'Linear' : layer.values.shape.length === 3)) ?? -1;
-    const layer = at < 0 ? null : (chain.layers[at + 1]?.name === 'ReLU' && chain.layers[at + 1].values) ? chain.layers[at + 1] : chain.layers[at];
+    const { seen, pick } = desk, chain = chainOf(desk), at = chain?.layers.findIndex(layer => layer.values && (dense ? layer.name === 'Linear' : /^Conv/.test(layer.name) && layer.values.shape.length === 3)) ?? -1;
+    const layer = at < 0 ? null : answering(chain.layers.slice(at));
     fill(shot, small(desk, pick, `The picture, labeled ${desk.classes[seen.labels[pick]]}`));
     filters.element.hidden = !seen.filters;
     if (seen.filters) filters.draw(seen.filters.before, filterScale(desk), dense ? plural(seen.filters.before.shape[0], 'unit') : seen.filters.before.shape.slice(2).join('×'));

@@ -2,7 +2,7 @@
 
 import { fill, h, write } from './dom.js';
 import { count, plural } from './format.js';
-import { color } from './paint.js';
+import { cell } from './paint.js';
 import { wholeBatch } from './words.js';
 
 const CELLS = 700; // more batches than cells: one cell stands for several
@@ -10,11 +10,11 @@ const CELLS = 700; // more batches than cells: one cell stands for several
 /** Paint the batches of an epoch as cells: done ones dark, this one lit. */
 function paintEpoch(there, per, done, here) {
   const each = Math.ceil(per / CELLS), n = Math.ceil(per / each), lines = n > 34 ? 4 : 1, columns = Math.ceil(n / lines), context = there.getContext('2d');
-  const [lamp, ink, line] = ['--lamp', '--ink', '--line'].map(color), wide = Math.min(there.width / columns, 20);
+  const wide = Math.min(there.width / columns, 20);
   context.clearRect(0, 0, there.width, there.height);
   for (let i = 0; i < n; i++) {
-    context.fillStyle = i === here ? lamp : i < done / each ? ink : line;
-    context.fillRect(Math.floor(i / lines) * wide, lines > 1 ? (i % lines) * 20 : 30, Math.max(1, Math.min(wide - 1.4, 16)), 17);
+    const full = i < done / each, at = [Math.floor(i / lines) * wide, lines > 1 ? (i % lines) * 20 : 30, Math.max(1, Math.min(wide - 1.4, 16)), 17];
+    cell(context, at, i === here ? '--lamp' : full ? '--ink' : '--line', i === here || full);
   }
 }
 

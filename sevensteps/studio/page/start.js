@@ -21,6 +21,9 @@ export function mount(root, store) {
   const gathered = () => JSON.stringify(state.gathering?.counts ?? {});
   let used = state.data?.own ? gathered() : ''; // what of it is open: that need not be shown twice
 
+  /** What was said last while they are opened, without the name of the table that the server wrote of them. */
+  const lastNote = () => (state.notes?.at(-1) ?? '').replace(/^my-pictures-\d+\.csv: /, '');
+
   // The parts of the page
   const folder = h('input', { type: 'file', webkitdirectory: true, multiple: true, hidden: true, 'aria-label': 'Choose a folder',
     onchange: event => bring(event.target) });
@@ -61,15 +64,20 @@ export function mount(root, store) {
     drawBasket();
   }
 
-  async function send(pictures) {
-    for (const { of, file } of pictures) {
-      const shown = previews.get(of) ?? [];
-      previews.set(of, shown);
-      if (shown.length < SHOWN) {
-        const at = shown.push(null) - 1;
-        preview(file).then(canvas => { shown[at] = canvas; drawBasket(); });
-      }
+  /** Show the first pictures of a class while they are on their way; files that the browser cannot read are passed over. */
+  async function previewed(of, pictures) {
+    const shown = previews.get(of) ?? [];
+    previews.set(of, shown);
+    for (const { file } of pictures) {
+      if (shown.length >= SHOWN) return;
+      const canvas = await preview(file);
+      if (canvas) shown.push(canvas);
+      drawBasket();
     }
+  }
+
+  async function send(pictures) {
+    for (const of of new Set(pictures.map(one => one.of))) previewed(of, pictures.filter(one => one.of === of));
     total += pictures.length;
     sending = true;
     drawBasket();
@@ -91,15 +99,15 @@ export function mount(root, store) {
   /** What the camera does: it asks for a class, and sends each picture. */
   function forTheCamera() {
     const name = h('input', { type: 'text', id: 'cameraclass', value: 'first class', list: 'classnames', maxlength: 80 });
-    let taken = 0;
+    const taken = new Map();
     return {
       label: 'Take a picture',
       extra: h('p', { class: 'field' }, h('label', { for: 'cameraclass' }, 'Class of the pictures you take'), name),
-      take: picture => {
+      take: async picture => {
         const of = name.value.trim() || 'first class';
-        taken += 1;
-        say(`Picture ${taken} of ${of}`);
-        return send([{ file: picture, size: picture.size, name: `camera-${String(Date.now())}-${taken}.jpg`, of }]);
+        taken.set(of, (taken.get(of) ?? 0) + 1);
+        await send([{ file: picture, size: picture.size, name: `camera-${String(Date.now())}-${taken.get(of)}.jpg`, of }]);
+        return `${plural(taken.get(of), 'picture')} of ${of} taken.`;
       },
     };
   }
@@ -116,8 +124,8 @@ export function mount(root, store) {
         loose = [];
         send(now.map(one => ({ ...one, of })));
       },
-    }, h('label', { for: 'looseclass' }, `What do these ${plural(loose.length, 'picture')} show? Name their class.`), name,
-    h('button', { class: 'btn', type: 'submit' }, 'Add them'),
+    }, h('label', { for: 'looseclass' }, loose.length === 1 ? 'What does this picture show? Name its class.' : `What do these ${count(loose.length)} pictures show? Name their class.`), name,
+    h('button', { class: 'btn', type: 'submit' }, loose.length === 1 ? 'Add it' : 'Add them'),
     h('datalist', { id: 'classnames' }, classes.map(one => h('option', { value: one }))));
   }
 
@@ -141,7 +149,7 @@ export function mount(root, store) {
     h('ul', { class: 'classes' }, classes.map(name => h('li', {},
       h('div', { class: 'head' }, h('span', {}, h('b', { class: 'clip' }, name), ' ', h('span', { class: 'muted num' }, count(counts[name]))),
         h('button', { class: 'plain', type: 'button', disabled: sending, onclick: () => remove(name), 'aria-label': `Remove ${name}` }, 'Remove')),
-      h('div', { class: 'wall' }, (previews.get(name) ?? []).filter(Boolean))))),
+      h('div', { class: 'wall' }, (previews.get(name) ?? []).slice(0, SHOWN))))),
     loose.length ? looseForm(classes) : null,
     refused.length ? h('details', { class: 'refused' }, h('summary', {}, h('span', { class: 'bad' }, '✕ '), `${plural(refused.length, 'file')} left out`),
       h('ul', { class: 'small' }, refused.slice(0, 100).map(one => h('li', {}, h('code', {}, one.name), ` ${one.reason}`)),
@@ -149,7 +157,7 @@ export function mount(root, store) {
     h('div', { class: 'btns' },
       h('button', { class: 'btn main', type: 'button', disabled: !ready || opening, onclick: useThem }, opening ? 'Opening …' : 'Use these pictures'),
       h('button', { class: 'btn', type: 'button', disabled: opening, onclick: () => remove(null) }, 'Start over'),
-      opening ? h('span', { class: 'small muted', id: 'opening-note' }, state.notes?.at(-1) ?? '')
+      opening ? h('span', { class: 'small muted', id: 'opening-note' }, lastNote())
         : ready || !classes.length ? null : h('span', { class: 'small muted' }, sending ? 'Taking them in …' : 'A second class is missing: a model tells classes apart.')));
   }
 
@@ -215,6 +223,7 @@ export function mount(root, store) {
     const uses = [`${count(sums('train'))} are for learning`, sums('valid') && `${count(sums('valid'))} to watch it`, sums('test') && `${count(sums('test'))} for the test at the end`].filter(Boolean);
     const bad = data.bad_count ?? data.bad.length, copies = data.copies_count ?? data.copies.length;
     const twice = data.copies.filter(one => new Set(one.classes).size > 1).length;
+    const left = data.own ? (state.gathering?.refused.length ?? 0) + refusedHere.length : 0;
     const near = facts?.near ?? null, suspects = facts ?? { say: 'A quick model looks at every label …', figure: '…' };
     fill(title, data.own ? 'Your pictures are in.' : data.classes.length < 4 ? `${list(data.classes)} are open.` : `${data.name} is open.`);
     fill(lead, `Of ${plural(sums('train') + sums('valid') + sums('test'), 'picture')}, ${list(uses)}.`,
@@ -226,8 +235,8 @@ export function mount(root, store) {
     data.classes.length > 12 ? h('li', { class: 'small muted' }, `and ${data.classes.length - 12} more classes`) : null),
     h('div', { class: 'factrow' },
       tile('Balance', new Set(per).size === 1 ? `${count(per[0])} each` : data.classes.length === 2 ? per.map(count).join(' : ') : plural(data.classes.length, 'class', 'classes'),
-        data.imbalance ? `${sentence(data.imbalance)}.` : 'Each class has as many pictures for learning as the others.', Boolean(data.imbalance)),
-      tile('Files that cannot be read', count(bad), bad ? h('details', {}, h('summary', {}, 'Left out. Which ones?'),
+        data.imbalance ? `${sentence(data.imbalance)}.` : new Set(per).size === 1 ? 'Each class has as many pictures for learning as the others.' : 'No class has far more pictures than another.', Boolean(data.imbalance)),
+      tile('Files that cannot be read', count(bad || left), !bad && left ? 'Left out when you brought them.' : bad ? h('details', {}, h('summary', {}, 'Left out. Which ones?'),
         h('ul', {}, data.bad.map(one => h('li', {}, h('code', {}, one.id), ` ${one.reason}`)))) : 'None.', bad > 0),
       tile('Exact duplicates', count(copies), copies ? [twice ? `${plural(twice, 'picture')} in two classes: one label is wrong. ` : '', 'Duplicates stay together, so that the test stays fair.'] : 'None, and none shared by training and test.', twice > 0),
       tile('Near-duplicates', near == null ? (facts ? '–' : '…') : near ? plural(near, 'group') : '0', near == null ? 'Pictures that are almost the same.' : !near ? 'None.' : suspects.shared ? `${plural(suspects.shared, 'group')} in two splits: the test result may be a little too high.` : 'Almost the same picture twice, within training or test.'),
@@ -299,7 +308,7 @@ export function mount(root, store) {
     store.subscribe(['runs', 'run'], drawEarlier),
     store.subscribe(['data'], () => { drawKnown(); drawBasket(); askSuspects(); }),
     store.subscribe(['run', 'theme'], drawKnown),
-    store.subscribe(['notes'], () => { const at = basket.querySelector('#opening-note'); if (at) at.textContent = state.notes.at(-1) ?? ''; }),
+    store.subscribe(['notes'], () => { const at = basket.querySelector('#opening-note'); if (at) at.textContent = lastNote(); }),
   ];
   return () => {
     busy.abort();

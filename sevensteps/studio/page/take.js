@@ -1,7 +1,7 @@
 /** Take it: every file of the model in one zip, tested before it is given away; and the run as a command and as Python. */
 
 import { fill, h } from './dom.js';
-import { count, plural } from './format.js';
+import { count, plural, quoted } from './format.js';
 import { staleness, trouble } from './gallery.js';
 import { say } from './say.js';
 
@@ -27,9 +27,12 @@ async function copy(text, at, button) {
   }
 }
 
+/** The words of a command, which break between words and not after a hyphen, unless one is longer than a line of a phone. */
+const unbroken = text => text.split(/(\s)/).map(word => word.length > 1 && word.length < 36 ? h('span', { class: 'word' }, word) : word);
+
 /** A text to copy, with its title and button. */
 function toCopy(title, text) {
-  const at = h('pre', { tabindex: 0, 'aria-label': title }, text);
+  const at = h('pre', { tabindex: 0, 'aria-label': title }, unbroken(text));
   const button = h('button', { class: 'plain', type: 'button', 'aria-label': `Copy: ${title}`, onclick: () => copy(text, at, button) }, 'Copy');
   return h('section', {}, h('div', { class: 'head' }, h('h2', {}, title), button), at);
 }
@@ -60,8 +63,6 @@ export function mount(root, store) {
           toCopy('Go on with it', [`sevensteps resume ${quoted(run.folder)} --epochs 3`, `sevensteps judge ${quoted(run.folder)}`, `sevensteps report ${quoted(run.folder)}`, `sevensteps predict ${quoted(run.folder)} PICTURE.png`].join('\n')),
           h('p', { class: 'small muted' }, 'Before you resume it, end the Studio: press Ctrl-C where it was started. One program at a time trains a run.')))));
   }
-
-  const quoted = text => /^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;
 
   function contents() {
     const rows = packed ? packed.files.map(one => [one.name, one.what, size(one.bytes)]) : FILES;

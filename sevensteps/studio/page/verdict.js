@@ -1,7 +1,7 @@
 /** The verdict: one sentence before any chart, then what it is right and wrong about, how sure it is, and what it cannot tell. */
 
 import { fill, h } from './dom.js';
-import { count, list, percent, plural } from './format.js';
+import { count, list, percent, plural, typeset } from './format.js';
 import { answered, canvases, decoded, named, staleness, trouble, waiting } from './gallery.js';
 import { intervals } from './intervals.js';
 import { say } from './say.js';
@@ -11,7 +11,7 @@ const MANY = 24; // classes up to which there is a table at all; beyond, the mos
 const THUMBS = 12;
 const SIMPLE = {
   'nearest neighbor': 'finds the training picture that is most similar, and gives its class',
-  'logistic regression': 'has one weight for each pixel, as the linear model here has',
+  'logistic regression': 'gives each pixel a weight and adds up, without anything between',
   'pixel similarity': 'compares the picture with the average picture of each class',
   'most frequent class': 'always gives the class that is most frequent',
 };
@@ -26,7 +26,7 @@ export function mount(root, store) {
 
   async function load() {
     const mine = ++asked;
-    if (!state.verdict || state.place?.phase === 'judging') return drawNothing(state.run?.folder ? { message: 'This run has not been judged yet.', hint: 'Train to the end, or judge it as it is now.' } : { message: 'Nothing has been trained yet.', hint: 'Choose pictures, then train.' });
+    if (!state.verdict || state.place?.phase === 'judging') return drawNothing(state.run?.folder ? { message: 'This run has not been judged yet.', hint: 'Train to the end, or judge it as it is now.' } : { message: 'Nothing has been trained yet.', hint: state.run ? 'Train to the end; then the verdict comes by itself.' : 'Choose pictures, then train.' });
     if (!found) fill(page, waiting(state.place?.phase === 'judging' ? 'Judging the model on pictures it has never seen …' : 'Reading the verdict …'));
     try {
       const answer = await store.get('verdict');
@@ -46,7 +46,7 @@ export function mount(root, store) {
     if (phase === 'judging') return fill(page, waiting('Judging the model on pictures it has never seen …'), h('p', { class: 'small muted num' }, (state.notes ?? []).slice(-1)));
     fill(page, trouble(error,
       batch ? h('button', { class: 'btn main', type: 'button', onclick: () => store.act('judge') }, 'Judge it now') : null,
-      h('a', { class: batch ? 'btn' : 'btn main', href: batch ? '#train' : '#start' }, batch ? 'Go on training' : 'Choose pictures')));
+      h('a', { class: batch ? 'btn' : 'btn main', href: state.run ? '#train' : '#start' }, batch ? 'Go on training' : state.run ? 'To the training' : 'Choose pictures')));
   }
 
   function staleLine() {
@@ -73,6 +73,7 @@ export function mount(root, store) {
       h('div', { class: 'cols halves' },
         h('div', { class: 'column' }, h('section', { class: 'panel', id: 'confusion' }), calibrated()),
         h('div', { class: 'column' }, h('section', { class: 'panel', id: 'cell' }),
+          found.doubts.length ? h('section', { class: 'panel' }, h('h2', {}, 'Reasons to doubt it'), h('ul', { class: 'notes' }, found.doubts.map(line => h('li', {}, typeset(line))))) : null,
           h('section', { class: 'panel' }, h('h2', {}, 'What this cannot tell'), h('ul', { class: 'notes' }, found.limits.map(line => h('li', {}, line)))))),
       classes.length > 2 ? perClass() : null);
     drawConfusion();
@@ -164,7 +165,7 @@ export function mount(root, store) {
   function calibrated() {
     const { bins, error } = found.calibration;
     return h('section', { class: 'panel' }, h('h2', {}, 'When it says 75\u00a0%, is it right 75 times in 100?'),
-      h('p', { class: 'small muted' }, error == null ? 'Too few pictures to say.' : `On average, what it says and how often it is right differ by ${percent(error, 1)}.`),
+      h('p', { class: 'small muted' }, error == null ? 'Too few pictures to say.' : `On average, what it says and how often it is right differ by ${(100 * error).toFixed(1)} points.`),
       h('table', { class: 'calibration num' }, h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'it says'), h('td', {}), h('th', { scope: 'col' }, 'is right'), h('th', { scope: 'col', class: 'muted' }, 'pictures'))),
         h('tbody', {}, bins.map(bin => h('tr', {}, h('th', { scope: 'row' }, percent(bin.confidence, bin.confidence > 0.99 ? 1 : 0)),
           h('td', {}, h('span', { class: 'meter saidbar' }, h('i', { style: { width: `${100 * bin.accuracy}%` } }), h('u', { style: { left: `${100 * bin.confidence}%` } }))),
@@ -175,9 +176,10 @@ export function mount(root, store) {
   function perClass() {
     const cellOf = metric => metric.value == null ? h('td', { class: 'muted', title: metric.note }, '–')
       : h('td', {}, percent(metric.value, 1), ' ', metric.low == null ? null : h('span', { class: 'micro' }, `${Math.round(100 * metric.low)} to ${Math.round(100 * metric.high)}`));
+    const low = found.per_class.length <= 12 ? ' whole' : '';
     return h('section', { class: 'panel' }, h('h2', {}, 'Class by class'),
       h('p', { class: 'small muted' }, 'Recall: of the pictures with this label, the share that got this answer. Precision: of the pictures with this answer, the share with this label.'),
-      h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Class by class' }, h('table', { class: 'perclass num' }, h('thead', {}, h('tr', {}, ['class', 'pictures', 'recall', 'precision'].map(name => h('th', { scope: 'col' }, name)))),
+      h('div', { class: `scroll${low}`, tabindex: 0, role: 'region', 'aria-label': 'Class by class' }, h('table', { class: 'perclass num' }, h('thead', {}, h('tr', {}, ['class', 'pictures', 'recall', 'precision'].map(name => h('th', { scope: 'col' }, name)))),
         h('tbody', {}, found.per_class.map(one => h('tr', {}, h('th', { scope: 'row' }, h('span', { class: 'clip' }, one.class)), h('td', {}, count(one.n)), cellOf(one.recall), cellOf(one.precision)))))));
   }
 
