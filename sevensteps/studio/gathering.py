@@ -175,14 +175,16 @@ def routes(session: Session) -> list[Route]:
         content = await request.body()
         async with one_at_a_time:
             gathering.check(of)  # others were added while this one came
+            taken = False
             try:
                 await asyncio.to_thread(_check, content)
             except DataError as error:
                 gathering.refused.append({"name": name, "reason": error.message.removesuffix(".")})
             else:
                 await asyncio.to_thread(gathering.add, of, content)
+                taken = True
             gathering.show()
-        return answer({})
+        return answer({"taken": taken})
 
     async def ungather(request: Request) -> Response:
         values = await body(request)

@@ -125,17 +125,19 @@ export const chosen = files => [...files].map(file => ({ file, path: file.webkit
  * Send pictures to the server, a few at a time.
  * @param {any} store
  * @param {Incoming[]} pictures
- * @param {{largest: number, progress: (done: number) => void, refuse: (name: string, reason: string) => void, signal: AbortSignal}} how
+ * @param {{largest: number, progress: (done: number) => void, taken: (picture: Incoming) => void,
+ *   refuse: (name: string, reason: string) => void, signal: AbortSignal}} how
  */
-export async function upload(store, pictures, { largest, progress, refuse, signal }) {
+export async function upload(store, pictures, { largest, progress, taken, refuse, signal }) {
   let next = 0, done = 0;
   async function worker() {
     while (next < pictures.length && !signal.aborted) {
-      const { file, size, name, of } = pictures[next++];
+      const one = pictures[next++], { file, size, name, of } = one;
       if (size > largest) refuse(name, 'it is too large');
       else {
         try {
-          await store.send(`gather?${new URLSearchParams({ class: of, name })}`, await contentOf(file), signal);
+          const told = await store.send(`gather?${new URLSearchParams({ class: of, name })}`, await contentOf(file), signal);
+          if (told.taken) taken(one);
         } catch (error) {
           if (error.name === 'AbortError') return;
           if (error.code === 'lost') throw error;

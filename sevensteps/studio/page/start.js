@@ -64,27 +64,23 @@ export function mount(root, store) {
     drawBasket();
   }
 
-  /** Show the first pictures of a class while they are on their way; files that the browser cannot read are passed over. */
-  async function previewed(of, pictures) {
+  /** Show a picture that was taken in, if it is one of the first of its class and the browser can read it. */
+  async function previewed({ of, file }) {
     const shown = previews.get(of) ?? [];
     previews.set(of, shown);
-    for (const { file } of pictures) {
-      if (shown.length >= SHOWN) return;
-      const canvas = await preview(file);
-      if (canvas) shown.push(canvas);
-      drawBasket();
-    }
+    const canvas = shown.length < SHOWN && await preview(file);
+    if (canvas) shown.push(canvas);
+    if (canvas) drawBasket();
   }
 
   async function send(pictures) {
-    for (const of of new Set(pictures.map(one => one.of))) previewed(of, pictures.filter(one => one.of === of));
     total += pictures.length;
     sending = true;
     drawBasket();
     const { picture_bytes: largest } = state.studio?.limits ?? { picture_bytes: Infinity };
     try {
       await upload(store, pictures, {
-        largest, signal: busy.signal, progress: () => { done += 1; drawProgress(); },
+        largest, signal: busy.signal, progress: () => { done += 1; drawProgress(); }, taken: previewed,
         refuse: (name, reason) => refusedHere.push({ name, reason }),
       });
     } catch (error) {
