@@ -184,11 +184,10 @@ def _do(session: Session) -> Any:
         act = VERBS[verb](values)
 
         def counted(trainer: Trainer) -> int:
-            """Do it; return its number, which the place bears that comes of it."""
+            """Count it, so that the page can tell which place comes after it; then do it."""
             trainer.teller.asked += 1
-            number = trainer.teller.asked
             act(trainer)
-            return number
+            return trainer.teller.asked
 
         return answer({"asked": await session.ask(counted)})
 

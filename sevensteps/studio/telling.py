@@ -27,7 +27,7 @@ class Teller:
         self.session = session
         self.phase = "empty"  # "" where the run itself says it
         self.error: dict[str, str] | None = None
-        self.asked = 0  # of the things that pages asked for, the number of the last: a place tells which it comes after
+        self.asked = 0  # how many things the pages have asked for; each place bears the count as it was then
         self._notes: list[str] = []
         self.remarks: list[str] = []  # those of the notes that nobody must miss
         self._seldom_due = 0.0  # when what seldom changes may be told again

@@ -63,8 +63,8 @@ export function openDesk(store, draw) {
   };
   let busy = false, again = false, closed = false, key = '';
   /**
-   * Until which of the things that were asked for the open station follows the progress; null once it has. A place that
-   * was on its way when a key was pressed does not end it.
+   * The open station follows the progress until a place comes after this thing was asked for; null: it stays. So a place
+   * that was on its way when a key was pressed does not end it.
    * @type {{asked: number} | null}
    */
   let walked = { asked: 0 };

@@ -69,8 +69,9 @@ export function mount(root, store) {
     const shown = previews.get(of) ?? [];
     previews.set(of, shown);
     const canvas = shown.length < SHOWN && await preview(file);
-    if (canvas) shown.push(canvas);
-    if (canvas) drawBasket();
+    if (!canvas) return;
+    shown.push(canvas);
+    drawBasket();
   }
 
   async function send(pictures) {

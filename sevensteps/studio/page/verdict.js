@@ -11,7 +11,7 @@ const MANY = 24; // classes up to which there is a table at all; beyond, the mos
 const THUMBS = 12;
 const SIMPLE = {
   'nearest neighbor': 'finds the training picture that is most similar, and gives its class',
-  'logistic regression': 'gives each pixel a weight and adds up, without anything between',
+  'logistic regression': 'gives each pixel a weight, and adds up the weighted pixels',
   'pixel similarity': 'compares the picture with the average picture of each class',
   'most frequent class': 'always gives the class that is most frequent',
 };
